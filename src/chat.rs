@@ -1,0 +1,221 @@
+//! The canonical chat types: what surfaces translate to and providers translate from.
+//!
+//! They are a superset of OpenAI's: a message is a list of typed parts, so that text, reasoning, tool calls and images
+//! stand side by side in the order in which they were spoken. Nothing here does I/O.
+
+use serde::{Deserialize, Serialize};
+
+/// Who spoke a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Instructions by the application.
+    System,
+    /// The person, or the application in their place.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool's answer.
+    Tool,
+}
+
+/// One part of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Part {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A model's reasoning.
+    Thinking {
+        /// The reasoning, as text.
+        text: String,
+    },
+    /// The model asks for a tool to be run.
+    ToolCall {
+        /// The call's id, as its author wrote it.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments, as JSON text.
+        arguments: String,
+    },
+    /// What a tool answered.
+    ToolResult {
+        /// The id of the call that this answers.
+        id: String,
+        /// The tool's name, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The answer, as text.
+        text: String,
+    },
+    /// An image, by address or inline.
+    Image {
+        /// `https://...`, or `data:image/FORMAT;base64,...`.
+        url: String,
+    },
+}
+
+impl Part {
+    /// The text that policies inspect and may edit; `None` for parts whose content they do not see.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text { text } | Self::Thinking { text } | Self::ToolResult { text, .. } => Some(text),
+            Self::ToolCall { arguments, .. } => Some(arguments),
+            Self::Image { .. } => None,
+        }
+    }
+
+    /// The same, to be edited.
+    pub fn text_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Text { text } | Self::Thinking { text } | Self::ToolResult { text, .. } => Some(text),
+            Self::ToolCall { arguments, .. } => Some(arguments),
+            Self::Image { .. } => None,
+        }
+    }
+}
+
+/// What is known of a part whose content policies do not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Binary<'a> {
+    /// `image`.
+    pub kind: &'static str,
+    /// Such as `image/png`, where it is known.
+    pub media_type: Option<&'a str>,
+    /// Bytes of the content; 0 where it is not known.
+    pub size: usize,
+}
+
+impl Part {
+    /// What is known of a part whose content policies do not see; `None` for text.
+    pub fn binary(&self) -> Option<Binary<'_>> {
+        let Self::Image { url } = self else { return None };
+        let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+        Some(match inline {
+            Some((media_type, content)) => {
+                Binary { kind: "image", media_type: Some(media_type), size: content.len() / 4 * 3 }
+            }
+            None => Binary { kind: "image", media_type: None, size: 0 },
+        })
+    }
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who spoke.
+    pub role: Role,
+    /// What was said, in order.
+    pub parts: Vec<Part>,
+}
+
+impl Message {
+    /// A message of one text.
+    pub fn text(role: Role, text: impl Into<String>) -> Self {
+        Self { role, parts: vec![Part::Text { text: text.into() }] }
+    }
+
+    /// The plain text parts, joined; reasoning and tool calls are left out.
+    pub fn plain_text(&self) -> String {
+        self.parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Text { text } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// What a caller asks of a model. What is `None` was not asked for and is not sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatRequest {
+    /// The model, as the caller named it; the provider's default where absent.
+    pub model: Option<String>,
+    /// The conversation. Never empty.
+    pub messages: Vec<Message>,
+    /// The most tokens that the answer may have.
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+}
+
+/// Why a model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It ran into a limit of tokens.
+    Length,
+    /// It wants tools to be run.
+    ToolCalls,
+    /// The vendor's filter cut it.
+    ContentFilter,
+    /// Something this version does not know.
+    Other,
+}
+
+impl FinishReason {
+    /// As records and answers name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Tokens as the provider counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub completion_tokens: u64,
+    /// Prompt tokens that came from the vendor's cache.
+    pub cached_tokens: u64,
+}
+
+impl Usage {
+    /// Prompt and completion together.
+    pub fn total_tokens(&self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+}
+
+/// One of the answers that a model gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The answer.
+    pub message: Message,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+}
+
+/// What a provider answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChatAnswer {
+    /// The provider's id of the answer.
+    pub id: String,
+    /// The model, as the provider names it in the answer.
+    pub model: String,
+    /// At least one.
+    pub choices: Vec<Choice>,
+    /// Tokens; `None` when the provider did not count.
+    pub usage: Option<Usage>,
+    /// What it cost in US dollars; `None` when the price of the model is not known.
+    pub cost_usd: Option<f64>,
+    /// The id under which the vendor finds the call in its own logs.
+    pub correlation_id: Option<String>,
+    /// What the adapter repaired on the way out or left out on the way back, for the record. Never holds prompt or
+    /// answer text.
+    pub notes: Vec<String>,
+}

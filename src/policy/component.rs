@@ -1,0 +1,346 @@
+//! A frozen component, ready to be instantiated: imports resolved, exports found, types checked.
+
+use std::fmt;
+
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Store, Trap};
+
+use super::bindings::exports::octroi::policy as exports;
+use super::bindings::octroi::policy::types as wit;
+use super::engine::Engine;
+use super::manifest::Phase;
+use super::sandbox::{self, Allowance, GuestLog, LimitHit, State};
+use super::verdict::{Verdict, VerdictError};
+use super::{AuditPhase, Context};
+use crate::chat::{Message, Part, Role};
+
+/// What an evaluation is shown beside the context and the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May this request go on?
+    PreCheck,
+    /// May this answer go out?
+    Response,
+    /// May this be kept?
+    Audit(AuditPhase),
+}
+
+impl Question {
+    /// The interface that answers it.
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::PreCheck => Phase::PreCheck,
+            Self::Response => Phase::Response,
+            Self::Audit(_) => Phase::Audit,
+        }
+    }
+
+    /// The question that a case of the manifest asks.
+    pub fn of_case(phase: Phase) -> Self {
+        match phase {
+            Phase::PreCheck => Self::PreCheck,
+            Phase::Response => Self::Response,
+            Phase::Audit => Self::Audit(AuditPhase::Intent),
+        }
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationError {
+    /// A limit of the manifest.
+    #[error("{0}")]
+    Limit(#[from] LimitHit),
+    /// It waited and ran for longer than twenty times its limit.
+    #[error("it was not done after {cap:?}, twenty times `limits.time`")]
+    Wall {
+        /// The cap.
+        cap: std::time::Duration,
+    },
+    /// The stack.
+    #[error("its stack is exhausted")]
+    Stack,
+    /// What it returned, or handed to a host call, is larger than `limits.output`.
+    #[error("what it handed out is larger than `limits.output`")]
+    Output,
+    /// It trapped.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// The verdict is wrong.
+    #[error("its verdict was refused: {0}")]
+    Verdict(#[from] VerdictError),
+    /// The slots of the pool, or the slow lane's places, are all taken.
+    #[error("too many evaluations are running")]
+    Overloaded,
+    /// A function of ours panicked.
+    #[error("the gateway failed while it evaluated; this is a fault of the gateway")]
+    Host,
+}
+
+impl EvaluationError {
+    /// Stable, for metrics, records and answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Limit(LimitHit::Time) => "time_limit",
+            Self::Limit(LimitHit::Memory { .. }) => "memory_limit",
+            Self::Limit(LimitHit::HostCalls { .. }) => "host_call_limit",
+            Self::Wall { .. } => "wall_limit",
+            Self::Stack => "stack_limit",
+            Self::Output => "output_limit",
+            Self::Trap(_) => "trap",
+            Self::Verdict(VerdictError::BadEdit { .. }) => "bad_edit",
+            Self::Verdict(VerdictError::TooMuch { .. }) => "bad_verdict",
+            Self::Overloaded => "overloaded",
+            Self::Host => "host_error",
+        }
+    }
+
+    /// Sorts what wasmtime reports.
+    pub(super) fn from_wasmtime(error: &wasmtime::Error) -> Self {
+        if let Some(hit) = error.downcast_ref::<LimitHit>() {
+            return Self::Limit(*hit);
+        }
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return match trap {
+                Trap::StackOverflow => Self::Stack,
+                Trap::Interrupt => Self::Limit(LimitHit::Time),
+                other => Self::Trap(other.to_string()),
+            };
+        }
+        let text = format!("{error:#}");
+        // The error's type is private to wasmtime; `limits_are_named` in the tests holds this text in place.
+        if text.contains("fuel allocated for hostcalls has been exhausted") {
+            return Self::Output;
+        }
+        Self::Trap(super::verdict::one_line(&text, 512))
+    }
+}
+
+/// A component that cannot be used; the text says what it lacks.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(pub String);
+
+/// A component with its exports found.
+pub struct Ready {
+    pre: InstancePre<State>,
+    lifecycle: exports::lifecycle::GuestIndices,
+    pre_check: Option<exports::pre_check::GuestIndices>,
+    response: Option<exports::response::GuestIndices>,
+    audit: Option<exports::audit::GuestIndices>,
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Ready").field("phases", &self.phases()).finish_non_exhaustive()
+    }
+}
+
+/// What one evaluation gave.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The verdict, checked against the messages.
+    pub verdict: Verdict,
+    /// What the policy logged.
+    pub log: GuestLog,
+    /// Bytes of memories and tables at the end.
+    pub memory: usize,
+}
+
+impl Ready {
+    /// Resolves imports and finds exports.
+    pub fn new(engine: &Engine, component: &Component) -> Result<Self, Unusable> {
+        let has = |name: &str| component.get_export_index(None, name).is_some();
+        let linker = sandbox::linker(engine).map_err(|error| Unusable(format!("{error:#}")))?;
+        let pre = linker.instantiate_pre(component).map_err(|error| Unusable(format!("{error:#}")))?;
+        let mismatch = |interface: &str, error: wasmtime::Error| {
+            Unusable(format!("`{interface}` is exported with another signature than this gateway's: {error:#}"))
+        };
+        if !has(LIFECYCLE) {
+            return Err(Unusable(format!("it does not export `{LIFECYCLE}`, which every policy must")));
+        }
+        let ready = Self {
+            lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(|error| mismatch(LIFECYCLE, error))?,
+            pre_check: has(PRE_CHECK)
+                .then(|| exports::pre_check::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(|error| mismatch(PRE_CHECK, error))?,
+            response: has(RESPONSE)
+                .then(|| exports::response::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(|error| mismatch(RESPONSE, error))?,
+            audit: has(AUDIT)
+                .then(|| exports::audit::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(|error| mismatch(AUDIT, error))?,
+            pre,
+        };
+        if ready.phases().is_empty() {
+            return Err(Unusable(format!("it exports none of `{PRE_CHECK}`, `{RESPONSE}` and `{AUDIT}`")));
+        }
+        Ok(ready)
+    }
+
+    /// The interfaces that it answers.
+    pub fn phases(&self) -> Vec<Phase> {
+        Phase::ALL.into_iter().filter(|phase| self.answers(*phase)).collect()
+    }
+
+    /// Whether it answers this one.
+    pub fn answers(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::PreCheck => self.pre_check.is_some(),
+            Phase::Response => self.response.is_some(),
+            Phase::Audit => self.audit.is_some(),
+        }
+    }
+
+    /// One evaluation in an instance of its own: store, instantiate, call, drop.
+    pub async fn evaluate(
+        &self,
+        engine: &Engine,
+        allowance: Allowance,
+        question: Question,
+        context: &Context,
+        messages: &[Message],
+    ) -> Result<Evaluated, EvaluationError> {
+        let mut store = sandbox::store(engine, allowance);
+        let instance =
+            self.pre.instantiate_async(&mut store).await.map_err(|error| EvaluationError::from_wasmtime(&error))?;
+        self.evaluate_in(&mut store, &instance, question, context, messages).await
+    }
+
+    /// An instance that lives for several calls: for the loader and for benches, never for requests.
+    pub async fn instantiate(
+        &self,
+        store: &mut Store<State>,
+    ) -> Result<wasmtime::component::Instance, EvaluationError> {
+        self.pre.instantiate_async(store).await.map_err(|error| EvaluationError::from_wasmtime(&error))
+    }
+
+    /// One evaluation in this instance.
+    pub async fn evaluate_in(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+        question: Question,
+        context: &Context,
+        messages: &[Message],
+    ) -> Result<Evaluated, EvaluationError> {
+        let attributes: Vec<_> =
+            context.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let providers: Vec<_> = context.providers.iter().map(String::as_str).collect();
+        let shown = wit::Context {
+            surface: context.surface,
+            request_type: &context.request_type,
+            caller: wit::Caller { client: &context.client, tenant: &context.tenant, user: context.user.as_deref() },
+            providers: &providers,
+            model: context.model.as_deref(),
+            attributes: &attributes,
+        };
+        let parts: Vec<Vec<wit::Part<'_>>> =
+            messages.iter().map(|message| message.parts.iter().map(part).collect()).collect();
+        let spoken: Vec<wit::Message<'_>> =
+            messages.iter().zip(&parts).map(|(message, parts)| wit::Message { role: role(message.role), parts }).collect();
+        let missing = || EvaluationError::Trap("the interface is not exported".into());
+        let answered: wasmtime::Result<wit::Verdict> = match question {
+            Question::PreCheck => {
+                let indices = self.pre_check.as_ref().ok_or_else(missing)?;
+                match indices.load(&mut *store, instance) {
+                    Ok(guest) => guest.call_evaluate(&mut *store, shown, &spoken).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Question::Response => {
+                let indices = self.response.as_ref().ok_or_else(missing)?;
+                let answer = exports::response::Answer { choices: &spoken, more: false };
+                match indices.load(&mut *store, instance) {
+                    Ok(guest) => guest.call_evaluate(&mut *store, shown, answer).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Question::Audit(phase) => {
+                let indices = self.audit.as_ref().ok_or_else(missing)?;
+                let phase = match phase {
+                    AuditPhase::Intent => exports::audit::Phase::Intent,
+                    AuditPhase::Outcome => exports::audit::Phase::Outcome,
+                };
+                let entry = exports::audit::Entry { phase, messages: &spoken };
+                match indices.load(&mut *store, instance) {
+                    Ok(guest) => guest.call_evaluate(&mut *store, shown, entry).await,
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
+        let verdict = Verdict::accept(verdict, messages)?;
+        Ok(Evaluated { verdict, log: store.data_mut().take_log(), memory: store.data().memory_used() })
+    }
+
+    /// Hands over the settings. The inner error is the policy's own.
+    pub async fn configure(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+        settings: &str,
+    ) -> Result<Result<(), String>, EvaluationError> {
+        let called = match self.lifecycle.load(&mut *store, instance) {
+            Ok(guest) => guest.call_configure(&mut *store, settings).await,
+            Err(error) => Err(error),
+        };
+        called.map_err(|error| EvaluationError::from_wasmtime(&error))
+    }
+
+    /// Asks the policy about itself.
+    pub async fn describe(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+    ) -> Result<exports::lifecycle::Description, EvaluationError> {
+        let called = match self.lifecycle.load(&mut *store, instance) {
+            Ok(guest) => guest.call_describe(&mut *store).await,
+            Err(error) => Err(error),
+        };
+        called.map_err(|error| EvaluationError::from_wasmtime(&error))
+    }
+}
+
+/// The names under which the interfaces are exported.
+pub const LIFECYCLE: &str = "octroi:policy/lifecycle@0.1.0";
+/// See [`LIFECYCLE`].
+pub const PRE_CHECK: &str = "octroi:policy/pre-check@0.1.0";
+/// See [`LIFECYCLE`].
+pub const RESPONSE: &str = "octroi:policy/response@0.1.0";
+/// See [`LIFECYCLE`].
+pub const AUDIT: &str = "octroi:policy/audit@0.1.0";
+/// The version of the WIT package; part of every cache key.
+pub const WIT_VERSION: &str = "octroi:policy@0.1.0";
+
+fn role(role: Role) -> wit::Role {
+    match role {
+        Role::System => wit::Role::System,
+        Role::User => wit::Role::User,
+        Role::Assistant => wit::Role::Assistant,
+        Role::Tool => wit::Role::Tool,
+    }
+}
+
+fn part(part: &Part) -> wit::Part<'_> {
+    let (kind, name) = match part {
+        Part::Text { .. } => (wit::PartKind::Text, None),
+        Part::Thinking { .. } => (wit::PartKind::Thinking, None),
+        Part::ToolCall { name, .. } => (wit::PartKind::ToolCall, Some(name.as_str())),
+        Part::ToolResult { name, .. } => (wit::PartKind::ToolResult, name.as_deref()),
+        Part::Image { .. } => (wit::PartKind::Image, None),
+    };
+    let text = part.text().unwrap_or_default();
+    let binary = part.binary();
+    wit::Part {
+        kind,
+        text,
+        name,
+        media_type: binary.and_then(|binary| binary.media_type),
+        size: binary.map_or(text.len(), |binary| binary.size) as u64,
+        window: None,
+    }
+}

@@ -1,0 +1,160 @@
+//! wasmtime, narrowed to what a policy needs. Every knob carries the reason for its value.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+
+/// The unit in which running time is counted. Guests look at the epoch at every loop's turn and function's start;
+/// advancing it is one atomic addition.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Core instances, memories and tables in one component: Python's need 38 instances.
+pub(super) const MAX_CORE_INSTANCES: u32 = 64;
+/// See [`MAX_CORE_INSTANCES`].
+pub(super) const MAX_MEMORIES: u32 = 2;
+/// See [`MAX_CORE_INSTANCES`].
+pub(super) const MAX_TABLES: u32 = 64;
+
+/// How instances get their memory. Both load the same compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// From the operating system, one by one: for the loader process.
+    OnDemand,
+    /// From a pool of this many slots: for the gateway.
+    Pooled(u32),
+}
+
+/// A wasmtime engine with its clock. Dropping it stops the clock.
+pub struct Engine {
+    inner: wasmtime::Engine,
+    clock: Clock,
+}
+
+/// The engine could not be made; the text is wasmtime's.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine could not be started: {0}")]
+pub struct EngineError(String);
+
+impl Engine {
+    /// Starts an engine and its clock.
+    pub fn start(allocation: Allocation) -> Result<Arc<Self>, EngineError> {
+        let mut config = compile_settings();
+        if let Allocation::Pooled(slots) = allocation {
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        }
+        let inner = wasmtime::Engine::new(&config).map_err(|error| EngineError(format!("{error:#}")))?;
+        let clock = Clock::start(&inner).map_err(|error| EngineError(error.to_string()))?;
+        Ok(Arc::new(Self { inner, clock }))
+    }
+
+    /// The engine itself.
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").field("ticking", &!self.clock.stop.load(Ordering::Relaxed)).finish()
+    }
+}
+
+/// What both allocators share, so that code compiled in the loader process loads in the gateway.
+fn compile_settings() -> Config {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift);
+    config.cranelift_opt_level(OptLevel::Speed);
+    // A store cannot be built without a deadline (`sandbox`), so every loop ends.
+    config.epoch_interruption(true);
+    // Component-model async is compiled out; this drops what is left of its bookkeeping from every call.
+    config.concurrency_support(false);
+    // Fresh instances share the frozen image and copy only the pages that they write.
+    config.memory_init_cow(true);
+    config.signals_based_traps(true);
+    // A guest's stack; the fiber has 2 MiB, so that host functions keep the rest.
+    config.max_wasm_stack(512 << 10);
+    config.async_stack_size(2 << 20);
+    // A verdict is a function of version, readings and input: no bit of it may depend on the machine.
+    config.cranelift_nan_canonicalization(true);
+    config.relaxed_simd_deterministic(true);
+    // Guests' addresses tell an operator nothing and cost 15 % of an artifact.
+    config.generate_address_map(false);
+    config.wasm_backtrace_max_frames(None);
+    // Proposals that the guest languages do not need are off. What is on here is what their compilers emit.
+    config.wasm_simd(true);
+    config.wasm_relaxed_simd(true);
+    config.wasm_bulk_memory(true);
+    config.wasm_multi_value(true);
+    config.wasm_extended_const(true);
+    config.wasm_tail_call(true);
+    config.wasm_multi_memory(true);
+    config.wasm_memory64(false);
+    config.wasm_custom_page_sizes(false);
+    config.wasm_wide_arithmetic(false);
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots);
+    pool.total_stacks(slots);
+    pool.total_core_instances(slots.saturating_mul(MAX_CORE_INSTANCES));
+    pool.total_memories(slots.saturating_mul(MAX_MEMORIES));
+    pool.total_tables(slots.saturating_mul(MAX_TABLES));
+    pool.max_core_instances_per_component(MAX_CORE_INSTANCES);
+    pool.max_memories_per_component(MAX_MEMORIES);
+    pool.max_tables_per_component(MAX_TABLES);
+    pool.max_tables_per_module(8);
+    // Metadata of JavaScript's and Python's components is larger than the default of 1 MiB.
+    pool.max_component_instance_size(16 << 20);
+    pool.max_core_instance_size(16 << 20);
+    // Only the pages that an evaluation wrote are put back, in place, with no change to the page tables: without it two
+    // threads are slower than one.
+    pool.pagemap_scan(Enabled::Auto);
+    pool.linear_memory_keep_resident(4 << 20);
+    pool.table_keep_resident(64 << 10);
+    pool.async_stack_keep_resident(32 << 10);
+    pool.decommit_batch_size(32);
+    // The default would keep a hundred slots' pages resident.
+    let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    pool.max_unused_warm_slots(u32::try_from(cores * 2).unwrap_or(8));
+    pool
+}
+
+/// The thread that advances the epoch.
+struct Clock {
+    stop: Arc<AtomicBool>,
+    wake: mpsc::Sender<()>,
+}
+
+impl Clock {
+    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (wake, woken) = mpsc::channel::<()>();
+        let engine = engine.weak();
+        let stopped = stop.clone();
+        thread::Builder::new().name("policy-clock".into()).stack_size(64 << 10).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                match woken.recv_timeout(TICK) {
+                    Err(mpsc::RecvTimeoutError::Timeout) => {}
+                    _ => return,
+                }
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })?;
+        Ok(Self { stop, wake })
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.wake.send(());
+    }
+}

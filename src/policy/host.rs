@@ -1,0 +1,454 @@
+//! The set in force and how it changes: scan, load what is new, keep what was good, swap.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, mpsc};
+
+use super::component::Question;
+use super::digest::Digest;
+use super::engine::{Allocation, Engine, EngineError};
+use super::load::cache::Cache;
+use super::load::protocol::About;
+use super::load::worker::{Version, Worker, version_id};
+use super::load::{LoadCode, LoadError, Step};
+use super::manifest::{Manifest, Mode, Name};
+use super::run::{Decision, Overloaded, Runner};
+use super::scan::{self, Found, Scan};
+use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
+use super::{Context, meter};
+use crate::chat::Message;
+
+/// What the host needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of manifests and modules.
+    pub directory: PathBuf,
+    /// Policies without which requests are refused.
+    pub required: Vec<Name>,
+    /// Where compiled code is kept; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// The executable that is started as the loader; `None`: the running one.
+    pub worker: Option<PathBuf>,
+    /// Evaluations at once.
+    pub max_concurrent: u32,
+    /// How long one load may take.
+    pub load_timeout: Duration,
+}
+
+/// The host could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// wasmtime said no.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The threads of the slow lane could not be started, or the running executable is not known.
+    #[error("the policy host could not be started: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The policies, from a folder to a decision.
+#[derive(Debug)]
+pub struct PolicyHost {
+    settings: Settings,
+    runner: Runner,
+    worker: Worker,
+    set: ArcSwap<PolicySet>,
+    statuses: ArcSwap<Vec<PolicyStatus>>,
+    /// Held for a whole reload: loads are serial.
+    known: Mutex<Known>,
+    changes: mpsc::Sender<Reload>,
+}
+
+/// What the last reload found.
+#[derive(Debug, Default)]
+struct Known {
+    live: BTreeMap<Name, Arc<LivePolicy>>,
+    /// When each went live.
+    since: HashMap<Name, Timestamp>,
+    /// Names that were absent at the last scan, but not yet at the one before.
+    absent: HashSet<Name>,
+    /// The names that paths had when they could be read.
+    names: HashMap<PathBuf, Name>,
+    /// Errors that the same bytes would give again.
+    refused: HashMap<PathBuf, (Digest, LoadError)>,
+    /// Whether a set was ever published.
+    warm: bool,
+}
+
+/// A change of the set, or the finding that there is none.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// The set before.
+    pub from: Generation,
+    /// The set now in force.
+    pub set: Arc<PolicySet>,
+    /// Whether it is another one.
+    pub changed: bool,
+    /// Whether a file vanished and the scan must be repeated to be sure.
+    pub again: bool,
+    /// The directories to be watched.
+    pub directories: Vec<PathBuf>,
+}
+
+/// How a policy fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyState {
+    /// Its newest version is in force.
+    Live,
+    /// An earlier version is in force; the newest was refused.
+    Degraded,
+    /// No version is in force.
+    Broken,
+    /// Its manifest says `mode: off`.
+    Off,
+}
+
+impl PolicyState {
+    /// As it stands in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Degraded => "degraded",
+            Self::Broken => "broken",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How a policy fares, with the reason.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// Its name; the file's where the manifest cannot be read.
+    pub name: String,
+    /// The manifest's path.
+    pub path: PathBuf,
+    /// How it fares.
+    pub state: PolicyState,
+    /// The manifest in force, or the newest one where none is.
+    pub manifest: Option<Arc<Manifest>>,
+    /// The version in force.
+    pub version: Option<Digest>,
+    /// What is known about that version.
+    pub about: Option<Arc<About>>,
+    /// Why the newest was refused.
+    pub error: Option<LoadError>,
+    /// Since when the version is in force.
+    pub since: Option<Timestamp>,
+}
+
+impl PolicyHost {
+    /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
+    pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Reload>), HostError> {
+        let engine = Engine::start(Allocation::Pooled(settings.max_concurrent))?;
+        let cache = settings.cache.as_deref().and_then(|directory| {
+            Cache::open(directory)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "compiled policies are not kept; every start compiles them again");
+                })
+                .ok()
+        });
+        let executable = match &settings.worker {
+            Some(path) => path.clone(),
+            None => std::env::current_exe()?,
+        };
+        let worker = Worker::new(engine.clone(), cache, executable, settings.load_timeout);
+        let (changes, received) = mpsc::channel(16);
+        let host = Self {
+            runner: Runner::new(engine, settings.max_concurrent as usize)?,
+            worker,
+            set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
+            statuses: ArcSwap::default(),
+            known: Mutex::default(),
+            changes,
+            settings,
+        };
+        Ok((Arc::new(host), received))
+    }
+
+    /// The set in force. A request takes it once and keeps it.
+    pub fn set(&self) -> Arc<PolicySet> {
+        self.set.load_full()
+    }
+
+    /// How every policy fares.
+    pub fn statuses(&self) -> Arc<Vec<PolicyStatus>> {
+        self.statuses.load_full()
+    }
+
+    /// Asks every policy of `set` that answers the question and covers the request.
+    pub async fn decide(
+        &self,
+        set: &PolicySet,
+        question: Question,
+        context: &Arc<Context>,
+        messages: &mut Arc<Vec<Message>>,
+        request_id: &str,
+    ) -> Result<Decision, Overloaded> {
+        self.runner.decide(set, question, context, messages, request_id).await
+    }
+
+    /// The directory that is watched.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.settings.directory
+    }
+
+    /// Scans the directory, loads what is new, and swaps the set if it is another one. Never fails as a whole: what
+    /// cannot be loaded is in [`Self::statuses`], and its last good version stays.
+    pub async fn reload(&self) -> Result<Reload, std::io::Error> {
+        let mut known = self.known.lock().await;
+        let directory = self.settings.directory.clone();
+        let scan = tokio::task::spawn_blocking(move || scan::scan(&directory)).await.map_err(std::io::Error::other)??;
+        let Scan { found, orphans, directories } = scan;
+        for orphan in &orphans {
+            tracing::debug!(module = %orphan.display(), "no manifest names this module; it is not loaded");
+        }
+        let cold = !known.warm;
+        let mut round = Round::default();
+        for found in found {
+            self.take(&mut known, &mut round, found, cold).await;
+        }
+        let again = known.forget_absent(&mut round);
+        known.live = round.live.clone();
+        known.warm = true;
+        let members = round
+            .live
+            .into_values()
+            .map(Member::Live)
+            .chain(round.broken.into_iter().map(Member::Broken))
+            .collect();
+        let (from, set, changed) = self.publish(members, cold);
+        let degraded =
+            round.statuses.iter().filter(|it| matches!(it.state, PolicyState::Degraded | PolicyState::Broken)).count();
+        meter::in_force(set.generation().0, set.live().count(), degraded);
+        self.statuses.store(Arc::new(round.statuses));
+        let reload = Reload { from, set, changed, again, directories };
+        if changed {
+            // The receiver writes it to the audit; when it is gone the gateway is going down.
+            let _ = self.changes.send(reload.clone()).await;
+        }
+        Ok(reload)
+    }
+
+    fn publish(&self, members: Vec<Member>, cold: bool) -> (Generation, Arc<PolicySet>, bool) {
+        let before = self.set.load_full();
+        let from = before.generation();
+        let next = PolicySet::new(Generation(from.0 + 1), members, &self.settings.required);
+        if !cold && before.same_as(&next) {
+            return (from, before, false);
+        }
+        let next = Arc::new(next);
+        self.set.store(next.clone());
+        let names: Vec<_> = next.members().iter().map(Member::name).collect();
+        tracing::info!(generation = next.generation().0, policies = names.join(", "), "policies in force");
+        (from, next, true)
+    }
+
+    async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
+        let Found { path, manifest, module, fingerprint } = found;
+        let name = match &manifest {
+            Some(manifest) => Some(manifest.name.clone()),
+            None => known.names.get(&path).cloned(),
+        };
+        if let (Some(name), Some(_)) = (&name, &manifest) {
+            if let Some(first) = round.seen.get(name) {
+                let message = format!("{} has this name already; names are unique", first.display());
+                let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
+                report(&path.display().to_string(), &error);
+                round.statuses.push(PolicyStatus::failed(path, manifest, error));
+                return;
+            }
+            round.seen.insert(name.clone(), path.clone());
+            known.names.insert(path.clone(), name.clone());
+        }
+        let loaded = match (module, manifest.as_ref()) {
+            (Err(error), _) => Err(error),
+            (Ok(Some(module)), Some(manifest)) => self.load(known, &path, manifest, module, fingerprint).await,
+            (Ok(_), _) => {
+                if let Some(name) = &name {
+                    round.off.insert(name.clone());
+                }
+                round.statuses.push(PolicyStatus::off(path, manifest));
+                return;
+            }
+        };
+        match (loaded, manifest, name) {
+            (Ok(version), Some(manifest), Some(name)) => {
+                let manifest = Arc::new(manifest);
+                let changed = known.live.get(&name).is_none_or(|it| it.version.id != version.id);
+                if changed {
+                    known.since.insert(name.clone(), Timestamp::now());
+                }
+                let settings_hash = manifest.settings_hash();
+                let policy = Arc::new(LivePolicy { manifest, version, settings_hash });
+                let since = known.since.get(&name).copied();
+                round.statuses.push(PolicyStatus::live(path, &policy, None, since));
+                round.live.insert(name, policy);
+            }
+            (Err(error), manifest, name) => {
+                report(name.as_ref().map_or("unknown", Name::as_str), &error);
+                let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
+                match (last_good, name) {
+                    (Some(policy), Some(name)) => {
+                        let since = known.since.get(&name).copied();
+                        round.statuses.push(PolicyStatus::live(path, &policy, Some(error), since));
+                        round.live.insert(name, policy);
+                    }
+                    _ => {
+                        let status = PolicyStatus::failed(path, manifest, error.clone());
+                        // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows
+                        // what it would have stopped.
+                        if cold {
+                            let name = status.name.clone();
+                            let manifest = status.manifest.clone();
+                            round.broken.push(Arc::new(BrokenPolicy { name, manifest, error }));
+                        } else if let Some(before) = self.broken_before(&status.name) {
+                            round.broken.push(before);
+                        }
+                        round.statuses.push(status);
+                    }
+                }
+            }
+            (Ok(_), ..) => {}
+        }
+    }
+
+    fn broken_before(&self, name: &str) -> Option<Arc<BrokenPolicy>> {
+        self.set.load().members().iter().find_map(|member| match member {
+            Member::Broken(policy) if policy.name == name => Some(policy.clone()),
+            _ => None,
+        })
+    }
+
+    async fn load(
+        &self,
+        known: &mut Known,
+        path: &std::path::Path,
+        manifest: &Manifest,
+        module: Arc<Vec<u8>>,
+        fingerprint: Digest,
+    ) -> Result<Version, LoadError> {
+        if let Some(live) = known.live.get(&manifest.name) {
+            let same_conditions =
+                live.manifest.limits == manifest.limits && live.manifest.capabilities == manifest.capabilities;
+            if same_conditions && live.version.id == version_id(manifest, &module) {
+                return Ok(live.version.clone());
+            }
+        }
+        if let Some((seen, error)) = known.refused.get(path)
+            && *seen == fingerprint
+        {
+            return Err(error.clone());
+        }
+        let started = std::time::Instant::now();
+        let loaded = self.worker.load(manifest, module).await;
+        meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
+        match &loaded {
+            Ok(version) => {
+                known.refused.remove(path);
+                tracing::info!(
+                    policy = %manifest.name,
+                    version = %version.id,
+                    milliseconds = started.elapsed().as_millis() as u64,
+                    "policy loaded"
+                );
+            }
+            // Those may go another way the next time.
+            Err(error) if matches!(error.code, LoadCode::LoaderFailed | LoadCode::LoaderTimeout) => {}
+            Err(error) => {
+                known.refused.insert(path.to_owned(), (fingerprint, error.clone()));
+            }
+        }
+        loaded
+    }
+}
+
+/// What one reload gathers.
+#[derive(Default)]
+struct Round {
+    live: BTreeMap<Name, Arc<LivePolicy>>,
+    broken: Vec<Arc<BrokenPolicy>>,
+    off: HashSet<Name>,
+    seen: HashMap<Name, PathBuf>,
+    statuses: Vec<PolicyStatus>,
+}
+
+impl Known {
+    /// A file that vanished goes only when a second scan agrees: editors and deployments take files away for a moment.
+    fn forget_absent(&mut self, round: &mut Round) -> bool {
+        let mut absent = HashSet::new();
+        for (name, policy) in &self.live {
+            if round.live.contains_key(name) || round.off.contains(name) {
+                continue;
+            }
+            if self.absent.contains(name) {
+                tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
+                self.since.remove(name);
+                continue;
+            }
+            absent.insert(name.clone());
+            let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
+            round.statuses.push(PolicyStatus::live(path, policy, None, self.since.get(name).copied()));
+            round.live.insert(name.clone(), policy.clone());
+        }
+        self.absent = absent;
+        !self.absent.is_empty()
+    }
+}
+
+impl PolicyStatus {
+    fn live(path: PathBuf, policy: &LivePolicy, error: Option<LoadError>, since: Option<Timestamp>) -> Self {
+        Self {
+            name: policy.manifest.name.to_string(),
+            path,
+            state: if error.is_some() { PolicyState::Degraded } else { PolicyState::Live },
+            manifest: Some(policy.manifest.clone()),
+            version: Some(policy.version.id),
+            about: Some(policy.version.about.clone()),
+            error,
+            since,
+        }
+    }
+
+    fn failed(path: PathBuf, manifest: Option<Manifest>, error: LoadError) -> Self {
+        let stem = path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+        Self {
+            name: manifest.as_ref().map_or(stem, |it| it.name.to_string()),
+            path,
+            state: PolicyState::Broken,
+            manifest: manifest.map(Arc::new),
+            version: None,
+            about: None,
+            error: Some(error),
+            since: None,
+        }
+    }
+
+    fn off(path: PathBuf, manifest: Option<Manifest>) -> Self {
+        debug_assert!(manifest.as_ref().is_some_and(|it| it.mode == Mode::Off));
+        Self {
+            name: manifest.as_ref().map_or_else(String::new, |it| it.name.to_string()),
+            path,
+            state: PolicyState::Off,
+            manifest: manifest.map(Arc::new),
+            version: None,
+            about: None,
+            error: None,
+            since: None,
+        }
+    }
+}
+
+fn report(policy: &str, error: &LoadError) {
+    tracing::error!(
+        policy,
+        step = error.step.as_str(),
+        code = error.code.as_str(),
+        "policy not loaded, its last good version stays: {}",
+        super::verdict::one_line(&error.message, 4_096)
+    );
+}

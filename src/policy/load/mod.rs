@@ -1,0 +1,161 @@
+//! From bytes in a folder to something that can judge a request.
+//!
+//! The expensive and dangerous half (encode, validate, configure, warm up, freeze, compile, test) runs in a process of
+//! its own, the *loader* ([`pipeline`], `octroi policy load`), which limits itself and can be killed: a compile bomb
+//! costs a refused policy and not the gateway. The gateway's half ([`worker`]) starts it, reads what it says, and maps
+//! the finished code from the [`cache`].
+
+pub mod cache;
+pub mod module;
+pub mod pipeline;
+pub mod protocol;
+mod snapshot;
+pub mod worker;
+
+use serde::{Deserialize, Serialize};
+
+/// The largest module that is read, in bytes. Python's are 18 MB.
+pub const MAX_MODULE_BYTES: u64 = 64 << 20;
+
+/// The steps of loading, in order. Each fails with its own errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The files are read.
+    Read,
+    /// The manifest is parsed.
+    Manifest,
+    /// The module's digest is compared with the pin.
+    Digest,
+    /// The loader process is started.
+    Start,
+    /// A core module becomes a component.
+    Encode,
+    /// Form, imports and exports are checked.
+    Validate,
+    /// The component is compiled with access to its state, to be frozen.
+    Instrument,
+    /// The component is instantiated.
+    Instantiate,
+    /// It gets its settings.
+    Configure,
+    /// It sees every case once.
+    WarmUp,
+    /// Its memory is frozen into a new component.
+    Snapshot,
+    /// The frozen component is compiled.
+    Compile,
+    /// The manifest's cases are checked against the frozen component.
+    Tests,
+    /// The compiled code is mapped into the gateway.
+    Link,
+}
+
+impl Step {
+    /// As it stands in logs, metrics and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Manifest => "manifest",
+            Self::Digest => "digest",
+            Self::Start => "start",
+            Self::Encode => "encode",
+            Self::Validate => "validate",
+            Self::Instrument => "instrument",
+            Self::Instantiate => "instantiate",
+            Self::Configure => "configure",
+            Self::WarmUp => "warm-up",
+            Self::Snapshot => "snapshot",
+            Self::Compile => "compile",
+            Self::Tests => "tests",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// Why a version does not go live.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{}: {message}", step.as_str())]
+pub struct LoadError {
+    /// Where it failed.
+    pub step: Step,
+    /// Stable, for metrics and answers.
+    pub code: LoadCode,
+    /// For the log: may name paths and hold the guest's text.
+    pub message: String,
+}
+
+impl LoadError {
+    /// An error of this step.
+    pub fn new(step: Step, code: LoadCode, message: impl Into<String>) -> Self {
+        Self { step, code, message: message.into() }
+    }
+}
+
+/// Kinds of [`LoadError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadCode {
+    /// A file is missing, is no regular file, may not be read or lies outside the policies directory.
+    Unreadable,
+    /// A file is larger than allowed.
+    TooLarge,
+    /// The manifest is wrong.
+    BadManifest,
+    /// Another manifest has this name.
+    DuplicateName,
+    /// The module is not the pinned one.
+    DigestMismatch,
+    /// The bytes are neither a component nor a core module.
+    NotWasm,
+    /// The core module cannot be made a component.
+    NotEncodable,
+    /// It breaks a rule of WebAssembly or uses a proposal that is off.
+    Invalid,
+    /// It imports what it was not granted.
+    ImportRefused,
+    /// It lacks an export, or has it with another signature.
+    BadExports,
+    /// It trapped or ran into a limit.
+    GuestFailed,
+    /// The policy refused its settings.
+    SettingsRefused,
+    /// Its state cannot be frozen.
+    NotFreezable,
+    /// It cannot be compiled.
+    NotCompilable,
+    /// A case got another verdict than it expects.
+    CaseFailed,
+    /// The same case got two verdicts.
+    NotDeterministic,
+    /// The loader process could not be started or ended without an answer.
+    LoaderFailed,
+    /// The loader process took too long.
+    LoaderTimeout,
+}
+
+impl LoadCode {
+    /// As it stands in logs, metrics and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
+            Self::BadManifest => "bad_manifest",
+            Self::DuplicateName => "duplicate_name",
+            Self::DigestMismatch => "digest_mismatch",
+            Self::NotWasm => "not_wasm",
+            Self::NotEncodable => "not_encodable",
+            Self::Invalid => "invalid",
+            Self::ImportRefused => "import_refused",
+            Self::BadExports => "bad_exports",
+            Self::GuestFailed => "guest_failed",
+            Self::SettingsRefused => "settings_refused",
+            Self::NotFreezable => "not_freezable",
+            Self::NotCompilable => "not_compilable",
+            Self::CaseFailed => "case_failed",
+            Self::NotDeterministic => "not_deterministic",
+            Self::LoaderFailed => "loader_failed",
+            Self::LoaderTimeout => "loader_timeout",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The bytes of a module: what they are, whether they hold to the rules, what they import and export.
+
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use super::{LoadCode, LoadError, Step};
+use crate::policy::component::{AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE};
+
+/// The most functions in one component. Compile time grows with them.
+const MAX_FUNCTIONS: u64 = 100_000;
+
+/// Makes a component of a core module; leaves a component as it is.
+pub fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+    let fail = |code, message: String| LoadError::new(Step::Encode, code, message);
+    if Parser::is_component(&bytes) {
+        return Ok(bytes);
+    }
+    if !Parser::is_core_wasm(&bytes) {
+        let problem = match bytes.as_slice() {
+            [] => "the file is empty".to_owned(),
+            [b'(', ..] | [b' ' | b'\n' | b'\t', ..] => {
+                "the file looks like text; policies are binary WebAssembly (a `.wat` must be assembled first)".into()
+            }
+            [0x7f, b'E', b'L', b'F', ..] => {
+                "the file is native code (a `.cwasm`?); policies are WebAssembly, compiled by the gateway".into()
+            }
+            _ => "the file does not begin as WebAssembly does".into(),
+        };
+        return Err(fail(LoadCode::NotWasm, problem));
+    }
+    // A core module is checked before the encoder sees it: the encoder trusts its input.
+    Validator::new_with_features(features())
+        .validate_all(&bytes)
+        .map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(&bytes)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| {
+            fail(
+                LoadCode::NotEncodable,
+                format!(
+                    "this core module cannot be made a component: {error:#} (build it with `octroi-policy` or \
+                     `wit-bindgen` for wasm32-unknown-unknown)"
+                ),
+            )
+        })
+}
+
+/// Checks form, imports and exports, before anything is compiled.
+pub fn validate(component: &[u8], capabilities: &[String]) -> Result<(), LoadError> {
+    let fail = |code, message: String| LoadError::new(Step::Validate, code, message);
+    Validator::new_with_features(features())
+        .validate_all(component)
+        .map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+    let mut depth = 0_u32;
+    let mut functions = 0_u64;
+    let mut imports = Vec::new();
+    let mut exports = Vec::new();
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+        match payload {
+            Payload::Version { encoding: Encoding::Component, .. } | Payload::Version { encoding: Encoding::Module, .. } => {
+                depth += 1;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::FunctionSection(section) => functions += u64::from(section.count()),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    let import = import.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+                    imports.push(import.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    let export = export.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+                    exports.push(export.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    if functions > MAX_FUNCTIONS {
+        return Err(fail(LoadCode::TooLarge, format!("{functions} functions, at most {MAX_FUNCTIONS} are compiled")));
+    }
+    check_imports(&imports, capabilities)?;
+    check_exports(&exports)
+}
+
+fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), LoadError> {
+    const FREE: [&str; 2] = ["octroi:policy/types@0.1.0", "octroi:policy/log@0.1.0"];
+    let granted = |name: &str| {
+        FREE.contains(&name) || capabilities.iter().any(|it| name == format!("octroi:policy/{it}@0.1.0"))
+    };
+    let refused: Vec<_> = imports.iter().filter(|name| !granted(name)).map(|name| format!("`{name}`")).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let hint = if refused.iter().any(|name| name.starts_with("`wasi:")) {
+        "; no WASI is linked, build without it (docs/policies.md says how for each language)"
+    } else {
+        "; grant them under `capabilities` if the gateway has them"
+    };
+    Err(LoadError::new(
+        Step::Validate,
+        LoadCode::ImportRefused,
+        format!("it imports what it was not granted: {}{hint}", refused.join(", ")),
+    ))
+}
+
+fn check_exports(exports: &[String]) -> Result<(), LoadError> {
+    let has = |name: &str| exports.iter().any(|export| export == name);
+    let found = || {
+        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") }
+    };
+    if !has(LIFECYCLE) {
+        return Err(LoadError::new(
+            Step::Validate,
+            LoadCode::BadExports,
+            format!("it does not export `{LIFECYCLE}`, which every policy must; it exports {}", found()),
+        ));
+    }
+    if ![PRE_CHECK, RESPONSE, AUDIT].into_iter().any(has) {
+        return Err(LoadError::new(
+            Step::Validate,
+            LoadCode::BadExports,
+            format!("it exports none of `{PRE_CHECK}`, `{RESPONSE}` and `{AUDIT}`; it exports {}", found()),
+        ));
+    }
+    Ok(())
+}
+
+/// The proposals of `engine::compile_settings`, in the validator's words.
+fn features() -> WasmFeatures {
+    WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::SATURATING_FLOAT_TO_INT
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::REFERENCE_TYPES
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::MULTI_VALUE
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::SIMD
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::FLOATS
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::COMPONENT_MODEL
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_wasm_is_called_by_its_name() {
+        let cases: [(&[u8], &str); 4] =
+            [(b"", "empty"), (b"(module)", "text"), (b"\x7fELF\x02", "native code"), (b"\x93\x21 garbage", "begin")];
+        for (bytes, expected) in cases {
+            let error = encode(bytes.to_vec()).unwrap_err();
+            assert_eq!((error.step, error.code), (Step::Encode, LoadCode::NotWasm));
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_core_module_without_interfaces_is_refused() {
+        let empty_module = b"\0asm\x01\0\0\0";
+        let component = encode(empty_module.to_vec()).unwrap();
+        let error = validate(&component, &[]).unwrap_err();
+        assert_eq!(error.code, LoadCode::BadExports);
+        assert!(error.message.contains("lifecycle"), "{}", error.message);
+    }
+
+    #[test]
+    fn an_import_outside_the_grants_is_named() {
+        let imports = ["octroi:policy/log@0.1.0".to_owned(), "wasi:cli/environment@0.2.6".to_owned()];
+        let error = check_imports(&imports, &[]).unwrap_err();
+        assert_eq!(error.code, LoadCode::ImportRefused);
+        assert!(error.message.contains("wasi:cli/environment"), "{}", error.message);
+        assert!(!error.message.contains("policy/log"), "{}", error.message);
+    }
+}

@@ -1,0 +1,335 @@
+//! The loader process (`octroi policy load`): takes a [`Job`] and a module, gives compiled, frozen, tested code.
+
+use std::io::{self, BufRead, Read, Write};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use rustix::process::{Resource, Rlimit};
+use wasmtime::Store;
+use wasmtime_wizer::Wizer;
+
+use super::cache::{self, Cache, Key};
+use super::protocol::{About, Event, Job, JobLimits, MAX_LINE_BYTES, RuleAbout};
+use super::{LoadCode, LoadError, MAX_MODULE_BYTES, Step, module, snapshot};
+use crate::chat::Message;
+use crate::policy::component::{EvaluationError, Question, Ready};
+use crate::policy::digest::Digest;
+use crate::policy::engine::{Allocation, Engine, TICK};
+use crate::policy::manifest::{Case, Phase};
+use crate::policy::sandbox::{self, Allowance, State};
+use crate::policy::verdict::{self, Verdict};
+
+/// Memory that the loader may use, in bytes. Python's 18 MB need about 500 MB.
+const DATA_LIMIT: u64 = 2 << 30;
+/// Processor time that the loader may use, in seconds.
+const CPU_LIMIT: u64 = 120;
+/// Ticks that `configure` may run: it compiles expressions and starts interpreters.
+const CONFIGURE_TICKS: u64 = 20_000;
+/// Ticks that one warm-up may run, at least: an interpreter's first call is slow.
+const WARM_UP_TICKS: u64 = 5_000;
+
+/// Runs the loader on this process' standard input and output. Returns whether the version goes live.
+pub fn serve() -> io::Result<bool> {
+    limit_this_process();
+    let mut input = io::stdin().lock();
+    let mut line = String::new();
+    (&mut input).take(MAX_LINE_BYTES).read_line(&mut line)?;
+    let job: Job = serde_json::from_str(&line)?;
+    if job.module_bytes > MAX_MODULE_BYTES {
+        return Err(io::Error::other("the module is too large"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(job.module_bytes).unwrap_or_default());
+    input.take(job.module_bytes).read_to_end(&mut bytes)?;
+
+    let reporter = Reporter { step: Mutex::new(Step::Encode) };
+    let panicked = Arc::new(Mutex::new(String::new()));
+    let said = panicked.clone();
+    std::panic::set_hook(Box::new(move |info| {
+        *said.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let outcome = runtime.block_on(AssertUnwindSafe(load(&job, bytes, &reporter)).catch_unwind());
+    let outcome = outcome.unwrap_or_else(|_| {
+        let text = panicked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let step = *reporter.step.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(LoadError::new(
+            step,
+            LoadCode::NotFreezable,
+            format!("this component cannot be handled: {}", verdict::one_line(&text, 1_024)),
+        ))
+    });
+    let mut output = io::stdout().lock();
+    match outcome {
+        Ok((about, artifact)) => {
+            say(&mut output, &Event::Done { about, artifact_bytes: artifact.len() as u64 })?;
+            output.write_all(&artifact)?;
+            output.flush()?;
+            Ok(true)
+        }
+        Err(error) => {
+            say(&mut output, &Event::Failed(error))?;
+            Ok(false)
+        }
+    }
+}
+
+/// Compiling is the unbounded step. Not by `RLIMIT_AS`: wasmtime reserves more than 4 GiB of addresses for a memory.
+fn limit_this_process() {
+    let limits = [(Resource::Data, DATA_LIMIT), (Resource::Cpu, CPU_LIMIT), (Resource::Core, 0)];
+    for (resource, limit) in limits {
+        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+        // A stricter limit that is already in force may not be raised; then it stays.
+        let _ = rustix::process::setrlimit(resource, limit);
+    }
+}
+
+fn say(output: &mut impl Write, event: &Event) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, event)?;
+    output.write_all(b"\n")?;
+    output.flush()
+}
+
+/// Tells the gateway how far it got, so that a killed loader's last step is known.
+struct Reporter {
+    step: Mutex<Step>,
+}
+
+impl Reporter {
+    fn step(&self, step: Step) {
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
+        let _ = say(&mut io::stdout().lock(), &Event::Step(step));
+    }
+
+    fn logged(&self, store: &mut Store<State>) {
+        for line in store.data_mut().take_log().lines {
+            let _ = say(&mut io::stdout().lock(), &Event::Log(format!("{}: {}", line.level, line.text)));
+        }
+    }
+}
+
+async fn load(job: &Job, bytes: Vec<u8>, reporter: &Reporter) -> Result<(About, Vec<u8>), LoadError> {
+    let engine = Engine::start(Allocation::OnDemand)
+        .map_err(|error| LoadError::new(Step::Start, LoadCode::LoaderFailed, error.to_string()))?;
+    reporter.step(Step::Encode);
+    let component = module::encode(bytes)?;
+    reporter.step(Step::Validate);
+    module::validate(&component, &job.capabilities)?;
+
+    let (frozen, mut about, instrument_ms) = freeze(job, &engine, &component, reporter).await?;
+
+    reporter.step(Step::Compile);
+    let started = Instant::now();
+    let artifact = engine
+        .wasmtime()
+        .precompile_component(&frozen)
+        .map_err(|error| LoadError::new(Step::Compile, LoadCode::NotCompilable, format!("{error:#}")))?;
+    about.compile_ms = instrument_ms + started.elapsed().as_millis() as u64;
+
+    reporter.step(Step::Tests);
+    let component = cache::load_from_memory(&engine, &artifact)
+        .map_err(|error| LoadError::new(Step::Tests, LoadCode::NotCompilable, format!("{error:#}")))?;
+    let ready = Ready::new(&engine, &component)
+        .map_err(|error| LoadError::new(Step::Tests, LoadCode::BadExports, error.to_string()))?;
+    for case in &job.cases {
+        check_case(&engine, &ready, &job.limits, case).await?;
+    }
+    about.cases = job.cases.len();
+    Ok((about, artifact))
+}
+
+/// Instantiates once, hands over the settings, shows every case, and freezes the memory.
+async fn freeze(
+    job: &Job,
+    engine: &Engine,
+    component: &[u8],
+    reporter: &Reporter,
+) -> Result<(Vec<u8>, About, u64), LoadError> {
+    let guest = |step: Step, error: &EvaluationError| LoadError::new(step, LoadCode::GuestFailed, error.to_string());
+    reporter.step(Step::Snapshot);
+    let wizer = Wizer::new();
+    let (context, instrumented) = wizer
+        .instrument_component(component)
+        .map_err(|error| LoadError::new(Step::Snapshot, LoadCode::NotFreezable, format!("{error:#}")))?;
+
+    reporter.step(Step::Instrument);
+    let digest = Digest::of(component);
+    let started = Instant::now();
+    let compiled = compile_instrumented(job, engine, digest, &instrumented)?;
+    let instrument_ms = started.elapsed().as_millis() as u64;
+    let ready = Ready::new(engine, &compiled)
+        .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
+
+    reporter.step(Step::Instantiate);
+    let mut store = sandbox::store(
+        engine,
+        Allowance {
+            ticks: CONFIGURE_TICKS,
+            memory: job.limits.memory,
+            host_calls: job.limits.host_calls,
+            // wizer lifts the whole memory as one list.
+            output: job.limits.memory + (16 << 20),
+        },
+    );
+    let instance = ready.instantiate(&mut store).await.map_err(|error| guest(Step::Instantiate, &error))?;
+
+    reporter.step(Step::Configure);
+    let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
+    reporter.logged(&mut store);
+    configured.map_err(|error| guest(Step::Configure, &error))?.map_err(|problem| {
+        LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
+    })?;
+    let description =
+        ready.describe(&mut store, &instance).await.map_err(|error| guest(Step::Configure, &error))?;
+
+    reporter.step(Step::WarmUp);
+    for case in &job.cases {
+        let messages = case.conversation();
+        store.data_mut().renew(ticks(&job.limits, &messages).max(WARM_UP_TICKS));
+        let question = question(&ready, case)?;
+        let shown = ready.evaluate_in(&mut store, &instance, question, &case.context.context(), &messages).await;
+        match shown {
+            // What warm-up answers does not count: the cases are checked against the frozen component.
+            Ok(_) | Err(EvaluationError::Verdict(_)) => {}
+            Err(error) => {
+                return Err(LoadError::new(
+                    Step::WarmUp,
+                    LoadCode::GuestFailed,
+                    format!("case `{}`: {error}", verdict::one_line(&case.name, 128)),
+                ));
+            }
+        }
+    }
+    reporter.logged(&mut store);
+
+    reporter.step(Step::Snapshot);
+    store.data_mut().renew(CONFIGURE_TICKS);
+    let memory_bytes = store.data().memory_used();
+    let frozen = wizer
+        .snapshot_component(&context, &mut snapshot::Frozen { store: &mut store, instance })
+        .await
+        .map_err(|error| LoadError::new(Step::Snapshot, LoadCode::NotFreezable, format!("{error:#}")))?;
+    let short = |text: &str| verdict::one_line(text, 256);
+    let about = About {
+        name: short(&description.name),
+        version: short(&description.version),
+        summary: short(&description.summary),
+        rules: description
+            .rules
+            .iter()
+            .take(1_024)
+            .map(|rule| RuleAbout { id: short(&rule.id), category: short(&rule.category), summary: short(&rule.summary) })
+            .collect(),
+        phases: ready.phases(),
+        component: digest,
+        memory_bytes,
+        cases: 0,
+        compile_ms: 0,
+    };
+    Ok((frozen, about, instrument_ms))
+}
+
+fn compile_instrumented(
+    job: &Job,
+    engine: &Engine,
+    digest: Digest,
+    instrumented: &[u8],
+) -> Result<wasmtime::component::Component, LoadError> {
+    let fail =
+        |error: wasmtime::Error| LoadError::new(Step::Instrument, LoadCode::NotCompilable, format!("{error:#}"));
+    let key = Key::new(engine, "instrumented", &[digest.as_bytes()]);
+    // A cache that cannot be used costs a compile, nothing else.
+    let cache = job.cache.as_deref().and_then(|directory| Cache::open(directory).ok());
+    if let Some((component, ())) = cache.as_ref().and_then(|cache| cache.map(engine, key)) {
+        return Ok(component);
+    }
+    let code = engine.wasmtime().precompile_component(instrumented).map_err(fail)?;
+    if let Some(cache) = cache {
+        let _ = cache.store(key, &code, &());
+    }
+    cache::load_from_memory(engine, &code).map_err(fail)
+}
+
+fn question(ready: &Ready, case: &Case) -> Result<Question, LoadError> {
+    let phases = ready.phases();
+    let phase = case.phase.or_else(|| phases.first().copied()).unwrap_or(Phase::PreCheck);
+    if !ready.answers(phase) {
+        return Err(LoadError::new(
+            Step::Tests,
+            LoadCode::CaseFailed,
+            format!(
+                "case `{}` asks `{}`, which the policy does not export",
+                verdict::one_line(&case.name, 128),
+                phase.as_str()
+            ),
+        ));
+    }
+    Ok(Question::of_case(phase))
+}
+
+fn ticks(limits: &JobLimits, messages: &[Message]) -> u64 {
+    let bytes: usize =
+        messages.iter().flat_map(|message| &message.parts).filter_map(|part| part.text()).map(str::len).sum();
+    let added = limits.time_per_mib_ms.saturating_mul(bytes as u64) >> 20;
+    (limits.time_ms + added) / TICK.as_millis().max(1) as u64
+}
+
+/// Evaluates a case twice, in fresh instances, exactly as a request will meet it.
+async fn check_case(engine: &Engine, ready: &Ready, limits: &JobLimits, case: &Case) -> Result<(), LoadError> {
+    let name = verdict::one_line(&case.name, 128);
+    let messages = case.conversation();
+    let question = question(ready, case)?;
+    let context = case.context.context();
+    let allowance = Allowance {
+        ticks: ticks(limits, &messages),
+        memory: limits.memory,
+        host_calls: limits.host_calls,
+        output: limits.output,
+    };
+    let mut verdicts = Vec::with_capacity(2);
+    for _ in 0..2 {
+        let evaluated =
+            ready.evaluate(engine, allowance, question, &context, &messages).await.map_err(|error| {
+                LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {error}"))
+            })?;
+        verdicts.push(evaluated.verdict);
+    }
+    let [first, second] = verdicts.as_slice() else { return Ok(()) };
+    if first != second {
+        return Err(LoadError::new(
+            Step::Tests,
+            LoadCode::NotDeterministic,
+            format!("case `{name}`: the same input got two different verdicts"),
+        ));
+    }
+    if let Some(problem) = unexpected(case, first, messages) {
+        return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {problem}")));
+    }
+    Ok(())
+}
+
+/// How a verdict differs from what the case expects.
+pub fn unexpected(case: &Case, verdict: &Verdict, mut messages: Vec<Message>) -> Option<String> {
+    let expected = &case.expect;
+    if verdict.action != expected.action {
+        let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule.as_str()).collect();
+        return Some(format!(
+            "expected `{}`, got `{}` (findings: {})",
+            expected.action.as_str(),
+            verdict.action.as_str(),
+            if rules.is_empty() { "none".to_owned() } else { rules.join(", ") }
+        ));
+    }
+    for rule in &expected.rules {
+        if !verdict.findings.iter().any(|finding| &finding.rule == rule) {
+            return Some(format!("expected a finding of rule `{rule}`, got none"));
+        }
+    }
+    let text = expected.text.as_ref()?;
+    if verdict.edits_apply() {
+        verdict::apply(&verdict.edits, &mut messages);
+    }
+    let last = messages.last()?.parts.iter().filter_map(|part| part.text()).collect::<String>();
+    (last != *text).then(|| format!("expected the text `{text}`, got `{last}`"))
+}

@@ -1,0 +1,234 @@
+//! The gateway's half of loading: from the cache when the version is known, through a loader process otherwise.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::cache::{self, Cache, Key};
+use super::protocol::{About, Event, Job, JobLimits, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
+use super::{LoadCode, LoadError, Step};
+use crate::policy::component::Ready;
+use crate::policy::digest::Digest;
+use crate::policy::engine::Engine;
+use crate::policy::manifest::Manifest;
+use crate::policy::verdict::one_line;
+
+/// Loads versions, one at a time.
+#[derive(Debug)]
+pub struct Worker {
+    engine: Arc<Engine>,
+    cache: Option<Cache>,
+    executable: PathBuf,
+    patience: Duration,
+}
+
+/// A version that is ready to judge.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Digest of component, settings and cases together.
+    pub id: Digest,
+    /// Ready to be instantiated.
+    pub ready: Arc<Ready>,
+    /// What is known about it.
+    pub about: Arc<About>,
+}
+
+/// Digest of what determines a policy's behaviour: component, settings and cases (what warm-up left in the guest stays
+/// in the image).
+pub fn version_id(manifest: &Manifest, module: &[u8]) -> Digest {
+    let settings = manifest.settings.to_string();
+    let cases = serde_json::to_vec(&manifest.tests).unwrap_or_default();
+    Digest::of_pieces([Digest::of(module).as_bytes(), settings.as_bytes(), &cases])
+}
+
+impl Worker {
+    /// `executable` is started as `executable policy load`; `patience` is how long it may take.
+    pub fn new(engine: Arc<Engine>, cache: Option<Cache>, executable: PathBuf, patience: Duration) -> Self {
+        Self { engine, cache, executable, patience }
+    }
+
+    /// Makes `module` under `manifest` ready.
+    pub async fn load(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<Version, LoadError> {
+        let id = version_id(manifest, &module);
+        // The limits under which the cases passed and the grants are part of what the cached answer means.
+        let conditions = format!("{:?} {:?}", manifest.limits, manifest.capabilities);
+        let key = Key::new(&self.engine, "frozen", &[id.as_bytes(), conditions.as_bytes()]);
+        if let Some((component, about)) = self.map(key).await {
+            return self.ready(id, component, about);
+        }
+        let (about, artifact) = self.run_loader(manifest, module).await?;
+        let component = match self.keep(key, artifact, &about).await? {
+            Kept::Mapped(component) => component,
+            Kept::InMemory(artifact) => cache::load_from_memory(&self.engine, &artifact)
+                .map_err(|error| LoadError::new(Step::Link, LoadCode::NotCompilable, format!("{error:#}")))?,
+        };
+        self.ready(id, component, about)
+    }
+
+    fn ready(
+        &self,
+        id: Digest,
+        component: wasmtime::component::Component,
+        about: About,
+    ) -> Result<Version, LoadError> {
+        let ready = Ready::new(&self.engine, &component)
+            .map_err(|error| LoadError::new(Step::Link, LoadCode::BadExports, error.to_string()))?;
+        Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about) })
+    }
+
+    async fn map(&self, key: Key) -> Option<(wasmtime::component::Component, About)> {
+        let (cache, engine) = (self.cache.clone()?, self.engine.clone());
+        tokio::task::spawn_blocking(move || cache.map(&engine, key)).await.ok()?
+    }
+
+    /// Writes the artifact to the cache and maps it from there: mapped pages cost no memory until they are used.
+    async fn keep(&self, key: Key, artifact: Vec<u8>, about: &About) -> Result<Kept, LoadError> {
+        let Some(cache) = self.cache.clone() else { return Ok(Kept::InMemory(artifact)) };
+        let (engine, about) = (self.engine.clone(), about.clone());
+        let kept = tokio::task::spawn_blocking(move || match cache.store(key, &artifact, &about) {
+            Ok(()) => match cache.map::<About>(&engine, key) {
+                Some((component, _)) => Kept::Mapped(component),
+                None => Kept::InMemory(artifact),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "compiled policies cannot be kept; the next start compiles them again");
+                Kept::InMemory(artifact)
+            }
+        });
+        kept.await.map_err(|error| LoadError::new(Step::Link, LoadCode::LoaderFailed, error.to_string()))
+    }
+
+    async fn run_loader(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<(About, Vec<u8>), LoadError> {
+        let job = Job {
+            settings: manifest.settings.clone(),
+            cases: manifest.tests.clone(),
+            capabilities: manifest.capabilities.clone(),
+            limits: JobLimits {
+                time_ms: u64::try_from(manifest.limits.time.as_millis()).unwrap_or(u64::MAX),
+                time_per_mib_ms: u64::try_from(manifest.limits.time_per_mib.as_millis()).unwrap_or(u64::MAX),
+                memory: usize::try_from(manifest.limits.memory.as_u64()).unwrap_or(usize::MAX),
+                host_calls: manifest.limits.host_calls,
+                output: usize::try_from(manifest.limits.output.as_u64()).unwrap_or(usize::MAX),
+            },
+            cache: self.cache.as_ref().map(|cache| cache.directory().to_owned()),
+            module_bytes: module.len() as u64,
+        };
+        let failed = |message: String| LoadError::new(Step::Start, LoadCode::LoaderFailed, message);
+        let mut line = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
+        line.push(b'\n');
+        let mut child = start(&self.executable).map_err(|error| {
+            failed(format!("{} could not be started as the loader: {error}", self.executable.display()))
+        })?;
+        let mut input = child.stdin.take();
+        let feeding = tokio::spawn(async move {
+            if let Some(input) = &mut input {
+                // A loader that ends early closes the pipe; what it said counts.
+                let _ = input.write_all(&line).await;
+                let _ = input.write_all(&module).await;
+                let _ = input.shutdown().await;
+            }
+        });
+        let mut step = Step::Start;
+        let listening = tokio::time::timeout(self.patience, listen(&mut child, manifest, &mut step)).await;
+        feeding.abort();
+        match listening {
+            Err(_) => {
+                let _ = child.kill().await;
+                Err(LoadError::new(
+                    step,
+                    LoadCode::LoaderTimeout,
+                    format!("the loader was not done after {} s and was ended", self.patience.as_secs()),
+                ))
+            }
+            Ok(outcome) => outcome,
+        }
+    }
+}
+
+enum Kept {
+    Mapped(wasmtime::component::Component),
+    InMemory(Vec<u8>),
+}
+
+fn start(executable: &Path) -> std::io::Result<Child> {
+    Command::new(executable)
+        .args(["policy", "load"])
+        // The keys of providers stand in the environment; the loader needs nothing of it.
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+async fn listen(child: &mut Child, manifest: &Manifest, step: &mut Step) -> Result<(About, Vec<u8>), LoadError> {
+    let failed = |step: Step, message: String| LoadError::new(step, LoadCode::LoaderFailed, message);
+    let stderr = child.stderr.take();
+    let complaints = tokio::spawn(async move {
+        let mut text = Vec::new();
+        if let Some(mut stderr) = stderr {
+            // Bounded, and read to the end, so that the loader never waits for us.
+            let _ = (&mut stderr).take(4_096).read_to_end(&mut text).await;
+            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        }
+        text
+    });
+    let stdout = child.stdout.take().ok_or_else(|| failed(*step, "the loader has no output".into()))?;
+    let mut stdout = BufReader::new(stdout);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let read = (&mut stdout).take(MAX_LINE_BYTES).read_line(&mut line).await;
+        if read.map_err(|error| failed(*step, error.to_string()))? == 0 {
+            let status = child.wait().await.map_err(|error| failed(*step, error.to_string()))?;
+            let complaints = complaints.await.unwrap_or_default();
+            return Err(failed(*step, ended(status, &String::from_utf8_lossy(&complaints))));
+        }
+        let event = serde_json::from_str(&line)
+            .map_err(|error| failed(*step, format!("the loader said something unexpected: {error}")))?;
+        match event {
+            Event::Step(begun) => *step = begun,
+            Event::Log(text) => tracing::info!(policy = %manifest.name, "{}", one_line(&text, 2_048)),
+            Event::Failed(error) => return Err(error),
+            Event::Done { about, artifact_bytes } if artifact_bytes <= MAX_ARTIFACT_BYTES => {
+                let mut artifact = Vec::with_capacity(usize::try_from(artifact_bytes).unwrap_or_default());
+                (&mut stdout)
+                    .take(artifact_bytes)
+                    .read_to_end(&mut artifact)
+                    .await
+                    .map_err(|error| failed(*step, error.to_string()))?;
+                if artifact.len() as u64 != artifact_bytes {
+                    return Err(failed(*step, "the loader ended in the middle of its answer".into()));
+                }
+                return Ok((about, artifact));
+            }
+            Event::Done { artifact_bytes, .. } => {
+                return Err(LoadError::new(
+                    *step,
+                    LoadCode::TooLarge,
+                    format!("the compiled code has {artifact_bytes} bytes, at most {MAX_ARTIFACT_BYTES} are loaded"),
+                ));
+            }
+        }
+    }
+}
+
+/// Why a loader that gave no answer ended.
+fn ended(status: ExitStatus, complaints: &str) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let cause = match status.signal() {
+        Some(24) => "it used more processor time than allowed".to_owned(),
+        Some(6) => "it needed more memory than allowed".to_owned(),
+        Some(9) => "it was killed, by its limit of processor time or by the system for want of memory".to_owned(),
+        Some(signal) => format!("it was ended by signal {signal}"),
+        None => format!("it ended with {status}"),
+    };
+    let complaints = one_line(complaints.trim(), 512);
+    let said = if complaints.is_empty() { String::new() } else { format!("; it said: {complaints}") };
+    format!("the loader gave no answer: {cause}{said}")
+}

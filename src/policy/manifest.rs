@@ -1,0 +1,481 @@
+//! `NAME.yaml`: what the gateway must know before it trusts a component.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::verdict::Action;
+use crate::chat::{Message, Part, Role};
+use crate::config::yaml;
+
+/// The largest manifest that is read, in bytes.
+pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
+
+/// A manifest, checked.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The policy's id in verdicts, records and metrics: lower-case letters, digits and `-`, at most 63.
+    pub name: Name,
+    /// The component's file, relative to the manifest.
+    pub module: String,
+    /// The only digest of `module` that is accepted.
+    #[serde(default)]
+    pub sha256: Option<Digest>,
+    /// Lower runs earlier; ties by name.
+    #[serde(default = "default_order")]
+    pub order: i32,
+    /// Whether its verdicts count.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Percent of requests it is enforced on; on the rest it runs as `shadow`.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// What it applies to.
+    #[serde(default, rename = "match")]
+    pub scope: Scope,
+    /// What happens to a request that it could not judge.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// What one evaluation may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Host interfaces that it may import beside `log`.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Handed to the component as JSON.
+    #[serde(default = "empty_object")]
+    pub settings: serde_json::Value,
+    /// Cases that a version must pass before it goes live.
+    #[serde(default)]
+    pub tests: Vec<Case>,
+}
+
+fn default_order() -> i32 {
+    100
+}
+
+fn empty_object() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+/// Host interfaces that a manifest can grant. None yet beside `log`, which needs no grant.
+pub const GRANTABLE: &[&str] = &[];
+
+/// Why a manifest is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The YAML or one of its values is wrong; the text names key, place and what is allowed.
+    #[error("{0}")]
+    Yaml(#[from] yaml::Error),
+    /// A value is right by itself and wrong here.
+    #[error("{key}: {problem}")]
+    Value {
+        /// Path of the key.
+        key: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// Parses a manifest; `what` names it in errors.
+    pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = yaml::parse(text, what)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let wrong = |key: &str, problem: String| Err(ManifestError::Value { key: key.into(), problem });
+        if self.module.is_empty() || self.module.starts_with('/') {
+            return wrong("module", format!("found `{}`, expected a file name relative to the manifest", self.module));
+        }
+        if !self.settings.is_object() {
+            return wrong("settings", "expected a mapping of names to values".into());
+        }
+        for (index, capability) in self.capabilities.iter().enumerate() {
+            if !GRANTABLE.contains(&capability.as_str()) {
+                let known = if GRANTABLE.is_empty() { "none in this version".into() } else { GRANTABLE.join(", ") };
+                return wrong(
+                    &format!("capabilities[{index}]"),
+                    format!("found `{capability}`; host interfaces that can be granted: {known} (`log` needs no grant)"),
+                );
+            }
+        }
+        for (index, case) in self.tests.iter().enumerate() {
+            if case.query.is_some() == case.messages.is_some() {
+                return wrong(
+                    &format!("tests[{index}] ({})", case.name),
+                    "give either `query` (one user message) or `messages`".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Digest of the settings as the component gets them.
+    pub fn settings_hash(&self) -> Digest {
+        Digest::of(self.settings.to_string().as_bytes())
+    }
+}
+
+/// A policy's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+impl Name {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) || text.starts_with('-') {
+            return Err(format!(
+                "`{}` is not a policy name: lower-case letters, digits and `-`, at most 63",
+                text.chars().take(80).collect::<String>().escape_debug()
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// Whether a policy's verdicts count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// They are recorded and change nothing.
+    Shadow,
+    /// It is not evaluated.
+    Off,
+}
+
+/// What happens to a request that a policy could not judge (trap, deadline, memory, bad edits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// It goes on, and the record says so.
+    Allow,
+}
+
+/// Percent of requests on which a policy is enforced: 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u64")]
+pub struct Rollout(u8);
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<u64> for Rollout {
+    type Error = String;
+
+    fn try_from(percent: u64) -> Result<Self, String> {
+        match u8::try_from(percent) {
+            Ok(percent @ 0..=100) => Ok(Self(percent)),
+            _ => Err(format!("found {percent}, expected a percentage from 0 to 100")),
+        }
+    }
+}
+
+impl Rollout {
+    /// Whether this request is on the enforced side. By a hash of the policy's name and the request's id, which the
+    /// server makes, so that a caller cannot choose its side.
+    pub fn enforced(self, policy: &Name, request_id: &str) -> bool {
+        if self.0 == 100 {
+            return true;
+        }
+        let digest = Digest::of_pieces([policy.as_str().as_bytes(), request_id.as_bytes()]);
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        u32::from_le_bytes([a, b, c, d]) % 100 < u32::from(self.0)
+    }
+}
+
+/// What a policy applies to. An empty list: everything. Entries are exact, or end in `*` for a prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scope {
+    /// Client ids.
+    pub clients: Vec<String>,
+    /// Providers, by their configured names.
+    pub providers: Vec<String>,
+    /// Models, as the caller names them.
+    pub models: Vec<String>,
+    /// `proxy`, `gateway`, `openai`.
+    pub surfaces: Vec<String>,
+    /// Such as `chat`.
+    pub request_types: Vec<String>,
+}
+
+impl Scope {
+    /// Whether a request falls under it. A provider or model matches when the request could still go there: with no
+    /// provider or model known, every list matches.
+    pub fn covers(&self, context: &super::Context) -> bool {
+        covers(&self.clients, [context.client.as_str()])
+            && covers(&self.surfaces, [context.surface])
+            && covers(&self.request_types, [context.request_type.as_str()])
+            && (context.providers.is_empty() || covers(&self.providers, context.providers.iter().map(String::as_str)))
+            && context.model.as_deref().is_none_or(|model| covers(&self.models, [model]))
+    }
+}
+
+fn covers<'a>(patterns: &[String], values: impl IntoIterator<Item = &'a str>) -> bool {
+    patterns.is_empty()
+        || values.into_iter().any(|value| {
+            patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => value.starts_with(prefix),
+                None => value == pattern,
+            })
+        })
+}
+
+/// What one evaluation may use.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Time that it may run, beside what the text adds. Counted in ticks of a millisecond during which it ran; time
+    /// spent waiting for a processor is not charged.
+    #[serde(deserialize_with = "duration")]
+    pub time: Duration,
+    /// Time added for each mebibyte of text.
+    #[serde(deserialize_with = "duration")]
+    pub time_per_mib: Duration,
+    /// All memories and tables together.
+    pub memory: ByteSize,
+    /// Calls of host interfaces, `log` included.
+    pub host_calls: u32,
+    /// Size of a verdict, and of what the component hands to one host call.
+    pub output: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_millis(10),
+            time_per_mib: Duration::from_millis(30),
+            memory: ByteSize::mib(64),
+            host_calls: 1_000,
+            output: ByteSize::mib(1),
+        }
+    }
+}
+
+impl Limits {
+    /// The time that an evaluation of `text_bytes` of text may run.
+    pub fn time_for(&self, text_bytes: usize) -> Duration {
+        self.time + self.time_per_mib.mul_f64(text_bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = humantime::parse_duration(&text).map_err(|_| {
+        serde::de::Error::custom(format!("found `{}`, expected a duration such as `10ms`", text.escape_debug()))
+    })?;
+    if duration.is_zero() || duration > Duration::from_secs(60) {
+        return Err(serde::de::Error::custom(format!("found `{text}`, expected more than nothing and at most `60s`")));
+    }
+    Ok(duration)
+}
+
+/// The moments at which policies are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Before a request goes to a model.
+    PreCheck,
+    /// On what the model answered.
+    Response,
+    /// On what is kept.
+    Audit,
+}
+
+impl Phase {
+    /// All, in the order in which a request meets them.
+    pub const ALL: [Self; 3] = [Self::PreCheck, Self::Response, Self::Audit];
+
+    /// As it stands in WIT, manifests and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PreCheck => "pre-check",
+            Self::Response => "response",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// A request, and the verdict expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it claims.
+    pub name: String,
+    /// The interface that is asked; by default the first that the component exports, of `pre-check`, `response`,
+    /// `audit`.
+    #[serde(default)]
+    pub phase: Option<Phase>,
+    /// One user message. Either this or `messages`.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// A conversation.
+    #[serde(default)]
+    pub messages: Option<Vec<CaseMessage>>,
+    /// What is known beside the text.
+    #[serde(default)]
+    pub context: CaseContext,
+    /// What the verdict must be.
+    pub expect: Expectation,
+}
+
+impl Case {
+    /// The conversation.
+    pub fn conversation(&self) -> Vec<Message> {
+        match (&self.query, &self.messages) {
+            (Some(query), _) => vec![Message::text(Role::User, query)],
+            (None, Some(messages)) => messages.iter().map(CaseMessage::message).collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+/// One message of a case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaseMessage {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub text: String,
+    /// What kind of part it is; by default `text`, and `tool-result` for the role `tool`.
+    #[serde(default)]
+    pub kind: Option<CasePart>,
+}
+
+/// The kinds of part that a case can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CasePart {
+    /// Plain text.
+    Text,
+    /// Reasoning.
+    Thinking,
+    /// Arguments of a tool call.
+    ToolCall,
+    /// A tool's answer.
+    ToolResult,
+}
+
+impl CaseMessage {
+    fn message(&self) -> Message {
+        let text = self.text.clone();
+        let kind = self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text });
+        let part = match kind {
+            CasePart::Text => Part::Text { text },
+            CasePart::Thinking => Part::Thinking { text },
+            CasePart::ToolCall => Part::ToolCall { id: "call00001".into(), name: "tool".into(), arguments: text },
+            CasePart::ToolResult => Part::ToolResult { id: "call00001".into(), name: Some("tool".into()), text },
+        };
+        Message { role: self.role, parts: vec![part] }
+    }
+}
+
+/// What a case says about its request beside the text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaseContext {
+    /// Client id.
+    pub client: String,
+    /// Tenant.
+    pub tenant: String,
+    /// The person.
+    pub user: Option<String>,
+    /// `proxy`, `gateway` or `openai`.
+    pub surface: String,
+    /// Kind of request.
+    pub request_type: String,
+    /// Providers it could go to.
+    pub providers: Vec<String>,
+    /// Model asked for.
+    pub model: Option<String>,
+    /// Further facts.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Default for CaseContext {
+    fn default() -> Self {
+        Self {
+            client: "case".into(),
+            tenant: "case".into(),
+            user: None,
+            surface: "proxy".into(),
+            request_type: "chat".into(),
+            providers: Vec::new(),
+            model: None,
+            attributes: BTreeMap::new(),
+        }
+    }
+}
+
+impl CaseContext {
+    /// As evaluations get it.
+    pub fn context(&self) -> super::Context {
+        super::Context {
+            surface: match self.surface.as_str() {
+                "gateway" => "gateway",
+                "openai" => "openai",
+                _ => "proxy",
+            },
+            request_type: self.request_type.clone(),
+            client: self.client.clone(),
+            tenant: self.tenant.clone(),
+            user: self.user.clone(),
+            providers: self.providers.clone(),
+            model: self.model.clone(),
+            attributes: self.attributes.clone().into_iter().collect(),
+        }
+    }
+}
+
+/// What a case expects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The action.
+    pub action: Action,
+    /// Rules that must be among the findings.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// The text of the last message after the edits.
+    #[serde(default)]
+    pub text: Option<String>,
+}

@@ -1,0 +1,58 @@
+//! The policy host: WebAssembly components decide what may pass.
+//!
+//! It owns everything between a folder of manifests and components and a decision about a request: loading, freezing,
+//! compiling, hot reload ([`PolicyHost`]), the immutable set in force ([`PolicySet`]), and evaluation in fresh sandboxes
+//! ([`PolicyHost::decide`]). It never sees HTTP, never calls a model, and never writes a record: what it decided goes back
+//! to the gateway, with everything that a record needs.
+
+mod bindings;
+pub mod component;
+pub mod digest;
+pub mod engine;
+mod host;
+pub mod lane;
+pub mod load;
+pub mod manifest;
+mod meter;
+pub mod run;
+pub mod sandbox;
+mod scan;
+pub mod set;
+pub mod verdict;
+mod watch;
+
+pub use component::Question;
+pub use host::{HostError, PolicyHost, PolicyState, PolicyStatus, Reload, Settings};
+pub use run::{Decision, Evaluation, Outcome, Overloaded};
+pub use set::{Generation, PolicySet};
+pub use watch::{Pace, Watcher};
+
+/// What is known about a request beside its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// `proxy`, `gateway` or `openai`.
+    pub surface: &'static str,
+    /// The kind of request, as the caller named it.
+    pub request_type: String,
+    /// The client's id.
+    pub client: String,
+    /// The tenant.
+    pub tenant: String,
+    /// The person, where the caller said so.
+    pub user: Option<String>,
+    /// Providers that the request could still go to, or the one it went to.
+    pub providers: Vec<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// Further facts, sorted by name.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// Which half of a record an audit policy is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditPhase {
+    /// The prompt.
+    Intent,
+    /// The answer.
+    Outcome,
+}

@@ -1,0 +1,353 @@
+//! Running a set over one request: every policy in order, each in a fresh sandbox, the strongest action decides.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::component::{Evaluated, EvaluationError, Question};
+use super::digest::Digest;
+use super::engine::{Engine, TICK};
+use super::lane::{LaneError, SlowLane};
+use super::manifest::{Manifest, Mode, OnError, Phase};
+use super::sandbox::Allowance;
+use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
+use super::verdict::{self, Action, Finding, Routing, Verdict};
+use super::{Context, meter};
+use crate::chat::Message;
+
+/// The wall cap behind a policy's own limit, which counts only the time that it runs.
+const WALL_FACTOR: u32 = 20;
+
+/// Everything that evaluations need, shared by all requests.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    engine: Arc<Engine>,
+    lane: Arc<SlowLane>,
+    slots: Arc<Semaphore>,
+}
+
+/// What one policy said about one request.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The policy's name.
+    pub policy: String,
+    /// The interface that was asked.
+    pub phase: Phase,
+    /// Digest of component, settings and cases; `None` when it is not live.
+    pub version: Option<Digest>,
+    /// Digest of the settings; `None` when it is not live.
+    pub settings_hash: Option<Digest>,
+    /// The manifest's mode.
+    pub mode: Mode,
+    /// Whether the verdict counted: in `enforce`, and on the enforced side of the roll-out.
+    pub enforced: bool,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long it took, waiting included.
+    pub elapsed: Duration,
+}
+
+/// What came of an evaluation.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A verdict.
+    Verdict(Verdict),
+    /// None.
+    Error {
+        /// Stable.
+        code: &'static str,
+        /// For the record.
+        message: String,
+        /// What follows from it.
+        on_error: OnError,
+    },
+    /// A refusal had been reached before.
+    Skipped,
+}
+
+/// What a set decided about one request.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The set's number.
+    pub generation: Generation,
+    /// The strongest enforced action.
+    pub action: Action,
+    /// The first policy that reached it; `None` when it is `allow`.
+    pub decided_by: Option<String>,
+    /// The policy's sentence about a refusal.
+    pub reason: Option<String>,
+    /// Why it is refused, when no verdict said so: `policy_missing`, or an error's code.
+    pub failure: Option<&'static str>,
+    /// Enforced policies that had something to say, the deciding one first.
+    pub matched: Vec<String>,
+    /// Every policy that was asked, in order.
+    pub evaluations: Vec<Evaluation>,
+    /// Whether text was replaced.
+    pub edited: bool,
+    /// Where the request may go; `None`: anywhere.
+    pub routing: Option<Routing>,
+    /// Time spent.
+    pub elapsed: Duration,
+}
+
+impl Decision {
+    /// Whether the request is refused.
+    pub fn refused(&self) -> bool {
+        self.action.refuses()
+    }
+
+    /// Findings of the enforced policies.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.evaluations.iter().filter(|it| it.enforced).flat_map(|it| match &it.outcome {
+            Outcome::Verdict(verdict) => verdict.findings.as_slice(),
+            _ => &[],
+        })
+    }
+}
+
+/// All slots are taken: the request is to be refused with 503, and tried again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many policies are being evaluated")]
+pub struct Overloaded;
+
+impl Runner {
+    /// `slots` evaluations at once, of which a part in the slow lane.
+    pub fn new(engine: Arc<Engine>, slots: usize) -> std::io::Result<Self> {
+        Ok(Self {
+            engine,
+            lane: Arc::new(SlowLane::start((slots / 2).max(1))?),
+            slots: Arc::new(Semaphore::new(slots)),
+        })
+    }
+
+    /// Asks every policy of `set` that answers the question and covers the request. Edits are applied to `messages`.
+    pub async fn decide(
+        &self,
+        set: &PolicySet,
+        question: Question,
+        context: &Arc<Context>,
+        messages: &mut Arc<Vec<Message>>,
+        request_id: &str,
+    ) -> Result<Decision, Overloaded> {
+        let started = Instant::now();
+        let mut decision = Decision {
+            generation: set.generation(),
+            action: Action::Allow,
+            decided_by: None,
+            reason: None,
+            failure: None,
+            matched: Vec::new(),
+            evaluations: Vec::with_capacity(set.members().len()),
+            edited: false,
+            routing: None,
+            elapsed: Duration::ZERO,
+        };
+        if question == Question::PreCheck
+            && let Some(name) = set.missing().first()
+        {
+            decision.refuse(name.as_str(), "policy_missing");
+        }
+        for member in set.members() {
+            match member {
+                Member::Live(policy) => {
+                    self.ask(policy, question, context, messages, request_id, &mut decision).await?;
+                }
+                Member::Broken(policy) => ask_broken(policy, question, context, &mut decision),
+            }
+        }
+        decision.elapsed = started.elapsed();
+        Ok(decision)
+    }
+
+    async fn ask(
+        &self,
+        policy: &Arc<LivePolicy>,
+        question: Question,
+        context: &Arc<Context>,
+        messages: &mut Arc<Vec<Message>>,
+        request_id: &str,
+        decision: &mut Decision,
+    ) -> Result<(), Overloaded> {
+        let manifest = &policy.manifest;
+        let phase = question.phase();
+        if manifest.mode == Mode::Off || !policy.version.ready.answers(phase) || !manifest.scope.covers(context) {
+            return Ok(());
+        }
+        let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
+        let started = Instant::now();
+        let outcome = if decision.action == Action::Deny && phase != Phase::Audit {
+            Outcome::Skipped
+        } else {
+            match self.evaluate(policy, question, context, messages).await {
+                Ok(evaluated) => {
+                    report_log(policy, &evaluated);
+                    Outcome::Verdict(evaluated.verdict)
+                }
+                Err(EvaluationError::Overloaded) => return Err(Overloaded),
+                Err(error) => Outcome::Error {
+                    code: error.code(),
+                    message: error.to_string(),
+                    on_error: manifest.on_error,
+                },
+            }
+        };
+        let elapsed = started.elapsed();
+        meter::evaluated(manifest.name.as_str(), phase, enforced, &outcome, elapsed);
+        if enforced {
+            match &outcome {
+                Outcome::Verdict(verdict) => decision.take(manifest, verdict, messages),
+                Outcome::Error { code, on_error: OnError::Deny, .. } => decision.refuse(manifest.name.as_str(), code),
+                Outcome::Error { .. } | Outcome::Skipped => {}
+            }
+        }
+        decision.evaluations.push(Evaluation {
+            policy: manifest.name.to_string(),
+            phase,
+            version: Some(policy.version.id),
+            settings_hash: Some(policy.settings_hash),
+            mode: manifest.mode,
+            enforced,
+            outcome,
+            elapsed,
+        });
+        Ok(())
+    }
+
+    /// One evaluation in a fresh sandbox, under the manifest's limits.
+    pub async fn evaluate(
+        &self,
+        policy: &Arc<LivePolicy>,
+        question: Question,
+        context: &Arc<Context>,
+        messages: &Arc<Vec<Message>>,
+    ) -> Result<Evaluated, EvaluationError> {
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| EvaluationError::Overloaded)?;
+        let limits = &policy.manifest.limits;
+        let text: usize =
+            messages.iter().flat_map(|message| &message.parts).filter_map(|part| part.text()).map(str::len).sum();
+        let time = limits.time_for(text);
+        let allowance = Allowance {
+            ticks: u64::try_from(time.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX),
+            memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
+            host_calls: limits.host_calls,
+            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
+        };
+        let wall = time.saturating_mul(WALL_FACTOR);
+        let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
+        let (context, messages) = (context.clone(), messages.clone());
+        let evaluation = Box::pin(async move {
+            let evaluated = ready.evaluate(&engine, allowance, question, &context, &messages).await;
+            drop(slot);
+            evaluated
+        });
+        match self.lane.run(evaluation, wall).await {
+            Ok(evaluated) => evaluated,
+            Err(LaneError::Full) => Err(EvaluationError::Overloaded),
+            Err(LaneError::Wall) => Err(EvaluationError::Wall { cap: wall }),
+            Err(LaneError::Panicked) => Err(EvaluationError::Host),
+        }
+    }
+}
+
+impl Decision {
+    fn take(&mut self, manifest: &Manifest, verdict: &Verdict, messages: &mut Arc<Vec<Message>>) {
+        let name = manifest.name.as_str();
+        if verdict.edits_apply() {
+            let messages: &mut Vec<Message> = Arc::make_mut(messages);
+            verdict::apply(&verdict.edits, messages);
+            self.edited = true;
+        }
+        if let Some(routing) = &verdict.routing {
+            self.constrain(routing);
+        }
+        if verdict.action == Action::Allow {
+            return;
+        }
+        if verdict.action > self.action {
+            self.action = verdict.action;
+            self.decided_by = Some(name.to_owned());
+            self.reason = verdict.reason.clone();
+            self.failure = None;
+            self.matched.insert(0, name.to_owned());
+        } else {
+            self.matched.push(name.to_owned());
+        }
+    }
+
+    fn refuse(&mut self, policy: &str, code: &'static str) {
+        if self.action < Action::Deny {
+            self.action = Action::Deny;
+            self.decided_by = Some(policy.to_owned());
+            self.reason = None;
+            self.failure = Some(code);
+            self.matched.insert(0, policy.to_owned());
+        } else {
+            self.matched.push(policy.to_owned());
+        }
+    }
+
+    /// Several policies' limits are intersected; an empty intersection leaves a name that no provider has.
+    fn constrain(&mut self, limits: &Routing) {
+        let held = self.routing.get_or_insert_default();
+        intersect(&mut held.providers, &limits.providers);
+        intersect(&mut held.regions, &limits.regions);
+    }
+}
+
+fn intersect(held: &mut Vec<String>, further: &[String]) {
+    if further.is_empty() {
+        return;
+    }
+    if held.is_empty() {
+        held.extend_from_slice(further);
+        return;
+    }
+    held.retain(|name| further.contains(name));
+    if held.is_empty() {
+        held.push(String::new());
+    }
+}
+
+/// A policy that could not be loaded on a cold start refuses what it would have judged.
+fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, decision: &mut Decision) {
+    let covers = policy.manifest.as_ref().is_none_or(|manifest| manifest.scope.covers(context));
+    // What it exports is not known. It refuses before the model is asked, and no text is kept that it might have seen.
+    if question == Question::Response || !covers {
+        return;
+    }
+    let refuses = policy.refuses();
+    if refuses {
+        decision.refuse(&policy.name, "policy_not_loaded");
+    }
+    let mode = policy.manifest.as_ref().map_or(Mode::Enforce, |manifest| manifest.mode);
+    decision.evaluations.push(Evaluation {
+        policy: policy.name.clone(),
+        phase: question.phase(),
+        version: None,
+        settings_hash: None,
+        mode,
+        enforced: refuses,
+        outcome: Outcome::Error {
+            code: "policy_not_loaded",
+            message: format!("not loaded: step {}, {}", policy.error.step.as_str(), policy.error.code.as_str()),
+            on_error: if refuses { OnError::Deny } else { OnError::Allow },
+        },
+        elapsed: Duration::ZERO,
+    });
+}
+
+fn report_log(policy: &LivePolicy, evaluated: &Evaluated) {
+    let name = policy.manifest.name.as_str();
+    for line in &evaluated.log.lines {
+        match line.level {
+            tracing::Level::ERROR => tracing::error!(policy = name, "{}", line.text),
+            tracing::Level::WARN => tracing::warn!(policy = name, "{}", line.text),
+            tracing::Level::INFO => tracing::info!(policy = name, "{}", line.text),
+            _ => tracing::debug!(policy = name, "{}", line.text),
+        }
+    }
+    if evaluated.log.dropped > 0 {
+        tracing::warn!(policy = name, dropped = evaluated.log.dropped, "lines of the policy's log were dropped");
+    }
+}

@@ -1,0 +1,194 @@
+//! One evaluation's world: a store with a deadline, limits and a log, made for it and thrown away after it.
+
+use std::fmt;
+
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+
+use super::bindings::octroi::policy::log;
+use super::engine::Engine;
+use super::verdict::one_line;
+
+/// The longest line that a policy can log, in bytes; longer ones are cut.
+pub const MAX_LOG_LINE: usize = 1_024;
+/// The most lines that are kept of one evaluation; more are counted.
+pub const MAX_LOG_LINES: usize = 32;
+
+/// What one instance may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Ticks during which it may run.
+    pub ticks: u64,
+    /// Bytes of all memories and tables together.
+    pub memory: usize,
+    /// Calls of host interfaces.
+    pub host_calls: u32,
+    /// Bytes that may be lifted out of the guest at once.
+    pub output: usize,
+}
+
+/// A limit that an instance ran into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitHit {
+    /// It ran too long.
+    #[error("it ran longer than `limits.time`")]
+    Time,
+    /// Its memories and tables together grew too large.
+    #[error("its memory and tables would need {wanted} bytes, more than `limits.memory` ({allowed} bytes)")]
+    Memory {
+        /// What it asked for.
+        wanted: usize,
+        /// What it has.
+        allowed: usize,
+    },
+    /// It called the host too often.
+    #[error("it called host interfaces more often than `limits.host_calls` ({allowed})")]
+    HostCalls {
+        /// What it has.
+        allowed: u32,
+    },
+}
+
+/// A line that a policy logged, made harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How loud.
+    pub level: tracing::Level,
+    /// One line without control characters.
+    pub text: String,
+}
+
+/// What a policy logged during one evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuestLog {
+    /// The lines kept.
+    pub lines: Vec<LogLine>,
+    /// How many were dropped.
+    pub dropped: u32,
+}
+
+/// A store's data.
+pub struct State {
+    allowance: Allowance,
+    memory_used: usize,
+    host_calls: u32,
+    log: GuestLog,
+}
+
+impl State {
+    /// Bytes of memories and tables in use.
+    pub fn memory_used(&self) -> usize {
+        self.memory_used
+    }
+
+    /// Takes what was logged.
+    pub fn take_log(&mut self) -> GuestLog {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Gives a store that lives for several calls (in the loader) a new budget of time and calls.
+    pub fn renew(&mut self, ticks: u64) {
+        self.allowance.ticks = ticks;
+        self.host_calls = 0;
+    }
+
+    fn host_call(&mut self) -> wasmtime::Result<()> {
+        self.host_calls += 1;
+        if self.host_calls > self.allowance.host_calls {
+            return Err(wasmtime::Error::new(LimitHit::HostCalls { allowed: self.allowance.host_calls }));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("State").field("allowance", &self.allowance).finish_non_exhaustive()
+    }
+}
+
+/// Makes a store. There is no other way to make one, and none without a deadline.
+pub fn store(engine: &Engine, allowance: Allowance) -> Store<State> {
+    let state = State { allowance, memory_used: 0, host_calls: 0, log: GuestLog::default() };
+    let mut store = Store::new(engine.wasmtime(), state);
+    store.limiter(|state| state);
+    store.set_hostcall_fuel(allowance.output);
+    store.set_max_component_handles(64);
+    store.set_epoch_deadline(1);
+    // Each tick during which the instance ran takes one from its budget. Then it steps aside once, so that whoever
+    // polls it can move it to the slow lane and other requests get the processor; waiting there is not charged,
+    // since the next deadline is counted from the moment at which it runs again. wasmtime's own `Yield` would wake
+    // itself at once, and tokio would look at its sockets only every 61st poll.
+    store.epoch_deadline_callback(|mut context| {
+        let allowance = &mut context.data_mut().allowance;
+        match allowance.ticks.checked_sub(1) {
+            None => Err(wasmtime::Error::new(LimitHit::Time)),
+            Some(left) => {
+                allowance.ticks = left;
+                Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+            }
+        }
+    });
+    store
+}
+
+/// The host interfaces that policies can import.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine.wasmtime());
+    log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.host_call()?;
+        if self.log.lines.len() == MAX_LOG_LINES {
+            self.log.dropped = self.log.dropped.saturating_add(1);
+            return Ok(());
+        }
+        let level = match level {
+            log::Level::Debug => tracing::Level::DEBUG,
+            log::Level::Info => tracing::Level::INFO,
+            log::Level::Warn => tracing::Level::WARN,
+            log::Level::Error => tracing::Level::ERROR,
+        };
+        self.log.lines.push(LogLine { level, text: one_line(&message, MAX_LOG_LINE) });
+        Ok(())
+    }
+}
+
+/// One counter over all memories and tables of the store: a limit for each memory could be had as often as there are
+/// memories.
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current, desired)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(current.saturating_mul(size_of::<usize>()), desired.saturating_mul(size_of::<usize>()))
+    }
+
+    fn instances(&self) -> usize {
+        super::engine::MAX_CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        super::engine::MAX_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        super::engine::MAX_MEMORIES as usize
+    }
+}
+
+impl State {
+    /// Beyond the limit the evaluation ends: a guest told "no" would only go on to abort with a text of its own.
+    fn grow(&mut self, current: usize, desired: usize) -> wasmtime::Result<bool> {
+        let wanted = self.memory_used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.allowance.memory {
+            return Err(wasmtime::Error::new(LimitHit::Memory { wanted, allowed: self.allowance.memory }));
+        }
+        self.memory_used = wanted;
+        Ok(true)
+    }
+}

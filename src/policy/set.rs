@@ -1,0 +1,138 @@
+//! The policies in force: immutable, numbered, held by a request for its whole life.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::load::LoadError;
+use super::load::worker::Version;
+use super::manifest::{Manifest, Mode, Name, OnError};
+
+/// The number of a set. A swap makes the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+impl std::fmt::Display for Generation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A policy that is in force.
+#[derive(Clone, Debug)]
+pub struct LivePolicy {
+    /// Its manifest.
+    pub manifest: Arc<Manifest>,
+    /// Its version, ready to judge.
+    pub version: Version,
+    /// Digest of its settings.
+    pub settings_hash: Digest,
+}
+
+/// A policy that has never been live since the gateway started.
+#[derive(Clone, Debug)]
+pub struct BrokenPolicy {
+    /// The manifest's name, or the file's where the manifest cannot be read.
+    pub name: String,
+    /// The manifest, where it can be read: it says what the policy applies to and what happens without it.
+    pub manifest: Option<Arc<Manifest>>,
+    /// Why it is not live.
+    pub error: LoadError,
+}
+
+impl BrokenPolicy {
+    /// Whether requests that it applies to are refused.
+    pub fn refuses(&self) -> bool {
+        self.manifest.as_ref().is_none_or(|it| it.mode == Mode::Enforce && it.on_error == OnError::Deny)
+    }
+}
+
+/// One place in a set.
+#[derive(Clone, Debug)]
+pub enum Member {
+    /// In force.
+    Live(Arc<LivePolicy>),
+    /// Not in force, on a cold start.
+    Broken(Arc<BrokenPolicy>),
+}
+
+impl Member {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Live(policy) => policy.manifest.name.as_str(),
+            Self::Broken(policy) => &policy.name,
+        }
+    }
+
+    fn order(&self) -> i32 {
+        match self {
+            Self::Live(policy) => policy.manifest.order,
+            Self::Broken(policy) => policy.manifest.as_ref().map_or(i32::MIN, |it| it.order),
+        }
+    }
+
+    /// What makes it another one for the purpose of swapping: version and manifest.
+    fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Live(one), Self::Live(two)) => one.version.id == two.version.id && one.manifest == two.manifest,
+            (Self::Broken(one), Self::Broken(two)) => one.name == two.name && one.manifest == two.manifest,
+            _ => false,
+        }
+    }
+}
+
+/// The policies in force at one time.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    generation: Generation,
+    members: Vec<Member>,
+    missing: Vec<Name>,
+}
+
+impl PolicySet {
+    /// A set in the order in which policies run. `required` are those without which requests are refused.
+    pub fn new(generation: Generation, mut members: Vec<Member>, required: &[Name]) -> Self {
+        members.sort_by(|one, two| one.order().cmp(&two.order()).then_with(|| one.name().cmp(two.name())));
+        let in_force = |name: &Name| {
+            members.iter().any(|member| match member {
+                Member::Live(policy) => policy.manifest.name == *name && policy.manifest.mode == Mode::Enforce,
+                Member::Broken(_) => false,
+            })
+        };
+        let missing = required.iter().filter(|name| !in_force(name)).cloned().collect();
+        Self { generation, members, missing }
+    }
+
+    /// Its number.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// In the order in which they run.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Required policies that are not live and in `enforce`.
+    pub fn missing(&self) -> &[Name] {
+        &self.missing
+    }
+
+    /// Those that are live.
+    pub fn live(&self) -> impl Iterator<Item = &Arc<LivePolicy>> {
+        self.members.iter().filter_map(|member| match member {
+            Member::Live(policy) => Some(policy),
+            Member::Broken(_) => None,
+        })
+    }
+
+    /// Whether another set would decide as this one does.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(|(one, two)| one.same_as(two))
+            && self.missing == other.missing
+    }
+}
