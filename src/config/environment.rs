@@ -1,0 +1,57 @@
+//! The variables that configuration may read, as a value that tests can make.
+
+use std::collections::BTreeMap;
+
+use super::error::ConfigError;
+use super::scalar::FromText;
+use super::yaml;
+
+/// Environment variables. An empty one counts as not set.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// This process's own. Variables that are not UTF-8 are left out.
+    pub fn process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// This one and one variable more, or with another value.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
+    /// The variable's value, unless it is empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The variable as a `T`. An error does not show the value when it could be a secret.
+    pub(super) fn parsed<T: FromText>(&self, name: &'static str) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match T::from_text(text) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let found = if name.ends_with("_KEY") { "a text (not shown)".into() } else { yaml::quoted(text) };
+                Err(ConfigError::Variable { name, found, allowed: T::allowed() })
+            }
+        }
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Names only: values may be secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}

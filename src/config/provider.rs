@@ -1,0 +1,247 @@
+//! `llm_providers.NAME`: one upstream.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::endpoint::Endpoint;
+use super::scalar::{FromText, Identifier};
+use super::secret::Secret;
+
+/// A provider that is started: enabled, of a kind that this version speaks, and with a key.
+#[derive(Clone, Debug, Serialize)]
+pub struct Provider {
+    /// Its name in requests, records and metrics.
+    pub name: ProviderName,
+    /// Whose API it speaks.
+    pub kind: ProviderKind,
+    /// Its name for people.
+    pub display_name: String,
+    /// Where it runs, for policies that constrain routing by region.
+    pub region: Option<String>,
+    /// Sent to the endpoint, and nowhere else.
+    #[serde(skip)]
+    pub api_key: Secret,
+    /// The model for requests that name none.
+    pub model: String,
+    /// Its base URL.
+    pub endpoint: Endpoint,
+    /// The bound on an answer's tokens for requests that give none; none is sent when absent.
+    pub max_tokens: Option<u32>,
+    /// Time that a whole call may take.
+    pub timeout: Duration,
+    /// Higher is preferred.
+    pub priority: i32,
+    /// Its part of the traffic under `weighted`.
+    pub weight: Weight,
+}
+
+impl Provider {
+    /// A provider named as its kind, with every default. For doubles and tests.
+    pub fn with_defaults(kind: ProviderKind, api_key: Secret, endpoint: Endpoint) -> Self {
+        Self {
+            name: ProviderName(kind.as_str().into()),
+            kind,
+            display_name: kind.as_str().into(),
+            region: None,
+            api_key,
+            model: kind.variables().map_or_else(String::new, |variables| variables.default_model.into()),
+            endpoint,
+            max_tokens: None,
+            timeout: DEFAULT_TIMEOUT,
+            priority: DEFAULT_PRIORITY,
+            weight: Weight::default(),
+        }
+    }
+}
+
+/// Time that a whole call may take when nothing says otherwise.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// AxonFlow's.
+pub(super) const DEFAULT_PRIORITY: i32 = 5;
+
+/// A provider's name: letters, digits, `.`, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ProviderName(String);
+
+impl ProviderName {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromText for ProviderName {
+    fn allowed() -> String {
+        Identifier::allowed()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Identifier::from_text(text).map(|Identifier(name)| Self(name))
+    }
+}
+
+impl fmt::Display for ProviderName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for ProviderName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whose API a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProviderKind {
+    /// Mistral.
+    Mistral,
+    /// OpenAI.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// OpenAI's models on Azure.
+    #[serde(rename = "azure-openai")]
+    AzureOpenAi,
+    /// Anthropic.
+    Anthropic,
+    /// Google's Gemini.
+    Gemini,
+    /// Ollama.
+    Ollama,
+    /// Amazon Bedrock.
+    Bedrock,
+    /// Anything that speaks as OpenAI does.
+    #[serde(rename = "openai-compatible")]
+    OpenAiCompatible,
+}
+
+/// What the environment and the defaults say about providers of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variables {
+    pub(super) api_key: &'static str,
+    pub(super) model: &'static str,
+    pub(super) default_model: &'static str,
+    pub(super) endpoint: &'static str,
+    pub(super) default_endpoint: &'static str,
+    pub(super) timeout_seconds: &'static str,
+}
+
+impl ProviderKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Mistral,
+        Self::OpenAi,
+        Self::AzureOpenAi,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Ollama,
+        Self::Bedrock,
+        Self::OpenAiCompatible,
+    ];
+
+    /// As it is written in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mistral => "mistral",
+            Self::OpenAi => "openai",
+            Self::AzureOpenAi => "azure-openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+            Self::Bedrock => "bedrock",
+            Self::OpenAiCompatible => "openai-compatible",
+        }
+    }
+
+    /// The kind written as `text`.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Its variables and defaults; nothing for a kind that is not built into this version. The one place to change when
+    /// one is added.
+    pub(super) fn variables(self) -> Option<Variables> {
+        match self {
+            Self::Mistral => Some(Variables {
+                api_key: "MISTRAL_API_KEY",
+                model: "MISTRAL_MODEL",
+                default_model: "mistral-small-latest",
+                endpoint: "MISTRAL_ENDPOINT",
+                default_endpoint: "https://api.mistral.ai",
+                timeout_seconds: "MISTRAL_TIMEOUT_SECONDS",
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A part of the traffic: 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+pub struct Weight(f64);
+
+impl Weight {
+    const ALLOWED: &str = "a number from 0 to 1";
+
+    /// The weight, if `value` is in range.
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// As a number from 0 to 1.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// As a whole percentage, rounded.
+    pub fn percent(self) -> u8 {
+        // From 0 to 100 by construction.
+        (self.0 * 100.0).round() as u8
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Weight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(WeightVisitor)
+    }
+}
+
+struct WeightVisitor;
+
+impl Visitor<'_> for WeightVisitor {
+    type Value = Weight;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(Weight::ALLOWED)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Weight, E> {
+        Weight::new(value).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &self))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Weight, E> {
+        match value {
+            0 => Ok(Weight(0.0)),
+            1 => Ok(Weight(1.0)),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Signed(value), &self)),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `llm_providers`: the file's providers and the environment's, put together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::assembly::Assembly;
+use super::endpoint::WrittenEndpoint;
+use super::error::ConfigError;
+use super::provider::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, Provider, ProviderKind, ProviderName, Variables, Weight};
+use super::scalar::{FromText, Line, Parsed, Whole};
+use super::secret::Secret;
+use super::yaml::KeyPath;
+
+type Seconds = Whole<1, 3_600>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawProvider {
+    #[serde(rename = "type")]
+    kind: Option<Parsed<KindName>>,
+    enabled: Option<bool>,
+    display_name: Option<Parsed<Line>>,
+    region: Option<Parsed<Line>>,
+    credentials: Option<RawCredentials>,
+    config: Option<RawProviderConfig>,
+    priority: Option<Whole<-1_000_000, 1_000_000>>,
+    weight: Option<Weight>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawCredentials {
+    api_key: Option<Parsed<Secret>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawProviderConfig {
+    model: Option<Parsed<Line>>,
+    endpoint: Option<Parsed<WrittenEndpoint>>,
+    max_tokens: Option<Whole<1, 10_000_000>>,
+    timeout_seconds: Option<Seconds>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct KindName(ProviderKind);
+
+impl FromText for KindName {
+    fn allowed() -> String {
+        ProviderKind::ALL.map(ProviderKind::as_str).join(", ")
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        ProviderKind::named(text.trim()).map(Self)
+    }
+}
+
+/// The providers that are started, by name, and every name that the file and the environment know.
+pub(super) struct Providers {
+    pub(super) started: Vec<Provider>,
+    pub(super) known: BTreeSet<String>,
+}
+
+/// Puts the file's providers and the environment's together. Of a kind that the file mentions, the environment adds
+/// none: it fills what the file's entries leave open.
+pub(super) fn assemble(
+    file: BTreeMap<String, Option<RawProvider>>,
+    assembly: &mut Assembly<'_>,
+) -> Result<Providers, ConfigError> {
+    let mut entries = BTreeMap::new();
+    for (name, raw) in file {
+        let path = KeyPath::of("llm_providers").key(name.as_str());
+        let Some(parsed) = ProviderName::from_text(&name) else {
+            let reason = format!("not a provider's name, allowed: {}", ProviderName::allowed());
+            return Err(assembly.invalid(path, reason));
+        };
+        let raw = raw.unwrap_or_default();
+        let kind = match raw.kind {
+            Some(Parsed(KindName(kind))) => kind,
+            None => ProviderKind::named(&name).ok_or_else(|| {
+                let reason = format!(
+                    "found no type, and \"{name}\" is not one, allowed: a `type` among {}",
+                    KindName::allowed()
+                );
+                assembly.invalid(path, reason)
+            })?,
+        };
+        entries.insert(parsed, (kind, raw));
+    }
+    for kind in ProviderKind::ALL {
+        let in_environment = kind.variables().is_some_and(|vars| assembly.environment.get(vars.api_key).is_some());
+        if in_environment && entries.values().all(|(mentioned, _)| *mentioned != kind) {
+            entries.extend(ProviderName::from_text(kind.as_str()).map(|name| (name, (kind, RawProvider::default()))));
+        }
+    }
+    let known: BTreeSet<String> = entries.keys().map(ToString::to_string).collect();
+    let chosen = chosen(&known, assembly);
+    let mut started = Vec::new();
+    for (name, (kind, raw)) in entries {
+        let enabled = raw.enabled.unwrap_or(true);
+        if !enabled {
+            continue;
+        }
+        if chosen.as_ref().is_some_and(|chosen| !chosen.contains(name.as_str())) {
+            assembly.warn(format!("provider {name} is left out: LLM_PROVIDERS does not name it"));
+            continue;
+        }
+        match kind.variables() {
+            Some(variables) => started.extend(raw.start(name, kind, variables, assembly)?),
+            None => assembly
+                .warn(format!("provider {name} is left out: provider type {kind} is not built into this version")),
+        }
+    }
+    Ok(Providers { started, known })
+}
+
+/// The names in `LLM_PROVIDERS`, if it is set.
+fn chosen(known: &BTreeSet<String>, assembly: &mut Assembly<'_>) -> Option<BTreeSet<String>> {
+    let names: BTreeSet<String> = assembly
+        .environment
+        .get("LLM_PROVIDERS")?
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    for name in names.difference(known) {
+        assembly.warn(format!("LLM_PROVIDERS: no provider is called \"{}\"", name.escape_debug()));
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+impl RawProvider {
+    /// The provider, unless it has no key.
+    fn start(
+        self,
+        name: ProviderName,
+        kind: ProviderKind,
+        variables: Variables,
+        assembly: &mut Assembly<'_>,
+    ) -> Result<Option<Provider>, ConfigError> {
+        let environment = assembly.environment;
+        let written = self.credentials.unwrap_or_default().api_key.map(|Parsed(key)| key).filter(|key| !key.is_empty());
+        let api_key = match written {
+            Some(key) => Some(key),
+            None => environment.parsed::<Secret>(variables.api_key)?.filter(|key| !key.is_empty()),
+        };
+        let Some(api_key) = api_key else {
+            assembly.warn(format!(
+                "provider {name} is left out: it has no key; set {} or llm_providers.{name}.credentials.api_key",
+                variables.api_key
+            ));
+            return Ok(None);
+        };
+        let config = self.config.unwrap_or_default();
+        let model = match config.model {
+            Some(Parsed(model)) => Some(model),
+            None => environment.parsed::<Line>(variables.model)?,
+        };
+        let (endpoint, said_by) = match config.endpoint {
+            Some(Parsed(endpoint)) => (Some(endpoint), format!("llm_providers.{name}.config.endpoint")),
+            None => (environment.parsed::<WrittenEndpoint>(variables.endpoint)?, variables.endpoint.into()),
+        };
+        let endpoint = endpoint.or_else(|| WrittenEndpoint::from_text(variables.default_endpoint));
+        let Some(WrittenEndpoint { endpoint, had_version }) = endpoint else { return Ok(None) };
+        if had_version {
+            assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds it"));
+        }
+        if endpoint.is_in_clear() {
+            assembly.warn(format!("{said_by}: keys and prompts go to {endpoint} unencrypted; use https"));
+        }
+        let seconds = match config.timeout_seconds {
+            Some(seconds) => Some(seconds),
+            None => environment.parsed::<Seconds>(variables.timeout_seconds)?,
+        };
+        Ok(Some(Provider {
+            display_name: self.display_name.map_or_else(|| name.to_string(), |Parsed(Line(text))| text),
+            region: self.region.map(|Parsed(Line(region))| region),
+            api_key,
+            model: model.map_or_else(|| variables.default_model.into(), |Line(model)| model),
+            endpoint,
+            max_tokens: config.max_tokens.map(Whole::get),
+            timeout: seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.get())),
+            priority: self.priority.map_or(DEFAULT_PRIORITY, Whole::get),
+            weight: self.weight.unwrap_or_default(),
+            name,
+            kind,
+        }))
+    }
+}

@@ -1,0 +1,185 @@
+//! `routing`: which provider a request goes to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::assembly::Assembly;
+use super::error::ConfigError;
+use super::provider::{Provider, ProviderName};
+use super::providers::Providers;
+use super::scalar::FromText;
+use super::yaml::{KeyPath, Problem};
+
+/// Which provider a request goes to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Routing {
+    /// How one is chosen.
+    pub strategy: Strategy,
+    /// Each provider's part of the traffic.
+    pub weights: Weights,
+    /// The first choice of `failover`.
+    pub default: Option<ProviderName>,
+}
+
+impl Routing {
+    /// The provider's part of the traffic, relative to the others'. A provider that a list leaves out gets nothing.
+    pub fn weight_of(&self, provider: &Provider) -> f64 {
+        match &self.weights {
+            Weights::OfProviders => provider.weight.get(),
+            Weights::Listed(weights) => weights.get(&provider.name).copied().unwrap_or(0.0),
+        }
+    }
+}
+
+/// How a provider is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// At random, by weight.
+    #[default]
+    Weighted,
+    /// One after the other.
+    RoundRobin,
+    /// The default one, and others only when it fails.
+    Failover,
+    /// The one that answered fastest lately.
+    LeastLatency,
+    /// The one with the lowest price. AxonFlow's name is accepted too.
+    #[serde(alias = "cost_optimized")]
+    LowestCost,
+}
+
+impl Strategy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Weighted, Self::RoundRobin, Self::Failover, Self::LeastLatency, Self::LowestCost];
+
+    /// As it is written in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Weighted => "weighted",
+            Self::RoundRobin => "round_robin",
+            Self::Failover => "failover",
+            Self::LeastLatency => "least_latency",
+            Self::LowestCost => "lowest_cost",
+        }
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        match text.trim() {
+            "cost_optimized" => Some(Self::LowestCost),
+            text => Self::ALL.into_iter().find(|strategy| strategy.as_str() == text),
+        }
+    }
+}
+
+/// Where weights stand.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// Each provider has its own.
+    OfProviders,
+    /// In one list; their sum is 1.
+    Listed(BTreeMap<ProviderName, f64>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRouting {
+    strategy: Option<Strategy>,
+    weights: Option<BTreeMap<String, f64>>,
+    default: Option<String>,
+}
+
+const WEIGHTS_ALLOWED: &str = "numbers that are not negative, at least one above 0";
+
+impl RawRouting {
+    pub(super) fn assemble(self, providers: &Providers, assembly: &mut Assembly<'_>) -> Result<Routing, ConfigError> {
+        let strategy = self.strategy.unwrap_or_else(|| strategy_of_environment(assembly));
+        let weights = match self.weights {
+            Some(weights) => {
+                let path = KeyPath::of("routing.weights");
+                if let Some((name, _)) = weights.iter().find(|(_, weight)| !is_weight(**weight)) {
+                    return Err(assembly.wrong(path.key(name.as_str()), "a number, not negative"));
+                }
+                if let Some(name) = weights.keys().find(|name| !providers.known.contains(*name)) {
+                    let known = providers.known.iter().cloned().collect();
+                    let problem = Problem::UnknownKey { nearest: None, known };
+                    return Err(assembly.refuse(path.key(name.as_str()), problem).into());
+                }
+                normalised(weights).ok_or_else(|| assembly.wrong(path, WEIGHTS_ALLOWED))?
+            }
+            None => weights_of_environment(providers, assembly),
+        };
+        let default = match self.default.filter(|name| !name.is_empty()) {
+            Some(name) if !providers.known.contains(&name) => {
+                let known: Vec<&str> = providers.known.iter().map(String::as_str).collect();
+                let known = if known.is_empty() { "none is configured".into() } else { known.join(", ") };
+                return Err(assembly.wrong(KeyPath::of("routing.default"), format!("a provider's name ({known})")));
+            }
+            Some(name) => started(&name, "routing.default", providers, assembly),
+            None => match assembly.environment.get("DEFAULT_LLM_PROVIDER") {
+                Some(name) => started(name.trim(), "DEFAULT_LLM_PROVIDER", providers, assembly),
+                None => None,
+            },
+        };
+        Ok(Routing { strategy, weights, default })
+    }
+}
+
+/// The name, unless no such provider is started.
+fn started(name: &str, said_by: &str, providers: &Providers, assembly: &mut Assembly<'_>) -> Option<ProviderName> {
+    let found = providers.started.iter().find(|provider| provider.name.as_str() == name);
+    if found.is_none() {
+        assembly.warn(format!("{said_by} is passed over: provider \"{}\" is not started", name.escape_debug()));
+    }
+    found.map(|provider| provider.name.clone())
+}
+
+fn strategy_of_environment(assembly: &mut Assembly<'_>) -> Strategy {
+    let Some(text) = assembly.environment.get("LLM_ROUTING_STRATEGY") else { return Strategy::default() };
+    Strategy::named(text).unwrap_or_else(|| {
+        assembly.warn(format!(
+            "LLM_ROUTING_STRATEGY: found \"{}\", allowed: {}; weighted is used",
+            text.escape_debug(),
+            Strategy::ALL.map(Strategy::as_str).join(", ")
+        ));
+        Strategy::default()
+    })
+}
+
+/// `NAME:NUMBER,...`; one wrong part discards the whole, as in AxonFlow.
+fn weights_of_environment(providers: &Providers, assembly: &mut Assembly<'_>) -> Weights {
+    let Some(text) = assembly.environment.get("PROVIDER_WEIGHTS") else { return Weights::OfProviders };
+    let parsed = text.split(',').filter(|part| !part.trim().is_empty()).map(|part| {
+        let (name, weight) = part.split_once(':')?;
+        let weight: f64 = weight.trim().parse().ok().filter(|weight| is_weight(*weight))?;
+        Some((name.trim().to_owned(), weight))
+    });
+    let Some(weights) = parsed.collect::<Option<BTreeMap<_, _>>>() else {
+        assembly.warn(format!(
+            "PROVIDER_WEIGHTS is passed over: found \"{}\", allowed: NAME:NUMBER,... with {WEIGHTS_ALLOWED}",
+            text.escape_debug()
+        ));
+        return Weights::OfProviders;
+    };
+    for name in weights.keys().filter(|name| !providers.known.contains(*name)) {
+        assembly.warn(format!("PROVIDER_WEIGHTS: no provider is called \"{}\"", name.escape_debug()));
+    }
+    normalised(weights).unwrap_or_else(|| {
+        assembly.warn(format!("PROVIDER_WEIGHTS is passed over, allowed: {WEIGHTS_ALLOWED}"));
+        Weights::OfProviders
+    })
+}
+
+fn is_weight(weight: f64) -> bool {
+    // Bounded, so that a sum is finite.
+    (0.0..=1e9).contains(&weight)
+}
+
+/// The weights with a sum of 1, if there is any to share out.
+fn normalised(weights: BTreeMap<String, f64>) -> Option<Weights> {
+    let sum: f64 = weights.values().sum();
+    let named = weights.into_iter().filter_map(|(name, weight)| Some((ProviderName::from_text(&name)?, weight / sum)));
+    (sum > 0.0).then(|| Weights::Listed(named.collect()))
+}

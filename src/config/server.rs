@@ -1,0 +1,85 @@
+//! `server`: where the gateway listens and what it accepts.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::assembly::Assembly;
+use super::error::ConfigError;
+use super::scalar::{FromText, Parsed, Size, Span, Whole};
+
+const DEFAULT_PORT: u16 = 8080;
+
+/// The HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Where it listens. In open mode a loopback address, unless `auth.allow_open_network` is set.
+    pub listen: SocketAddr,
+    /// The longest request body, in bytes.
+    pub body_limit: usize,
+    /// Whether a provider that fails is 502, 503 or 504 rather than 200 with `success: false`.
+    pub honest_status: bool,
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// How long a client may take to send its request's head.
+    pub header_timeout: Duration,
+    /// How long requests in flight may take after a signal to stop.
+    pub shutdown_timeout: Duration,
+}
+
+impl Server {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// `ADDRESS:PORT`.
+#[derive(Clone, Copy, Debug)]
+struct ListenAddress(SocketAddr);
+
+impl FromText for ListenAddress {
+    fn allowed() -> String {
+        "`ADDRESS:PORT`, such as \"127.0.0.1:8080\", \"[::1]:8080\" or \"localhost:8080\"".into()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.strip_prefix("localhost:") {
+            Some(port) => Some(Self((Ipv4Addr::LOCALHOST, port.parse().ok()?).into())),
+            None => text.parse().ok().map(Self),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServer {
+    listen: Option<Parsed<ListenAddress>>,
+    body_limit: Option<Size<1_024, { 1 << 30 }>>,
+    honest_status: Option<bool>,
+    max_connections: Option<Whole<1, 1_000_000>>,
+    header_timeout: Option<Parsed<Span<100, 300_000>>>,
+    shutdown_timeout: Option<Parsed<Span<0, 600_000>>>,
+}
+
+impl RawServer {
+    pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Server, ConfigError> {
+        let listen = match self.listen {
+            Some(Parsed(ListenAddress(address))) => address,
+            None => {
+                let port = assembly.environment.parsed::<Whole<0, 65_535>>("PORT")?;
+                (IpAddr::from(Ipv4Addr::LOCALHOST), port.map_or(DEFAULT_PORT, Whole::get)).into()
+            }
+        };
+        Ok(Server {
+            listen,
+            body_limit: self.body_limit.map_or(10 << 20, Size::bytes),
+            honest_status: self.honest_status.unwrap_or(false),
+            max_connections: self.max_connections.map_or(4_096, Whole::get),
+            header_timeout: self.header_timeout.map_or(Duration::from_secs(10), |Parsed(Span(time))| time),
+            shutdown_timeout: self.shutdown_timeout.map_or(Duration::from_secs(30), |Parsed(Span(time))| time),
+        })
+    }
+}

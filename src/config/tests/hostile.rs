@@ -1,0 +1,71 @@
+//! A text that wants to cost much costs little.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use super::{environment, parse};
+
+fn refused(text: &str) -> String {
+    let started = Instant::now();
+    let error = parse(text, &environment([])).map(|_| ()).unwrap_err().to_string();
+    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
+    error
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..10 {
+        writeln!(text, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 9].join(", ")).unwrap();
+    }
+    assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 50000 values");
+}
+
+#[test]
+fn a_long_text_cannot_be_multiplied_by_aliases() {
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 1_000].join(", "));
+    assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 8388608 bytes of text");
+}
+
+#[test]
+fn an_alias_of_itself_is_refused() {
+    assert_eq!(refused("a: &a {b: *a}"), "octroi.yaml: the document is too complex, allowed: at most 64 levels");
+}
+
+#[test]
+fn depth_is_bounded() {
+    for text in ["[".repeat(100_000), "{a: ".repeat(100_000)] {
+        assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 10000 opening brackets");
+    }
+    for text in ["[".repeat(10_000), "[a: ".repeat(10_000), "- ".repeat(500_000)] {
+        assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 64 levels");
+    }
+}
+
+#[test]
+fn length_is_bounded() {
+    let text = format!("version: \"1.0\"\n# {}", "x".repeat(1 << 20));
+    assert_eq!(refused(&text), "octroi.yaml: found 1048593 bytes, allowed: at most 1048576");
+}
+
+#[test]
+fn what_json_cannot_hold_is_refused() {
+    for (text, expected) in [
+        (
+            "a: .nan",
+            "octroi.yaml:1:1: a: found a number that is not finite, allowed: a finite number; a text in quotes",
+        ),
+        ("a: !tag b", "octroi.yaml:1:1: a: found a value with a tag (`!name`), allowed: values without tags"),
+        (
+            "a: {1: b}",
+            "octroi.yaml:1:1: a: found the number 1 as a key, allowed: keys that are texts (put it in quotes)",
+        ),
+        (
+            "a: 123456789012345678901234567890",
+            "octroi.yaml:1:1: a: found an integer of more than 64 bits, allowed: an integer of 64 bits; a text in quotes",
+        ),
+    ] {
+        assert_eq!(refused(text), expected);
+    }
+    assert!(refused("a: 1\n---\nb: 2\n").contains("more than one document"));
+}

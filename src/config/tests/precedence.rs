@@ -1,0 +1,145 @@
+//! The file wins over the environment; the environment fills what the file leaves open.
+
+use crate::config::{Config, Environment, Loaded, Strategy, Weights};
+
+use super::{environment, parse};
+
+fn load(body: &str, environment: &Environment) -> Loaded {
+    parse(&format!("version: \"1.0\"\n{body}"), environment).unwrap()
+}
+
+fn full() -> Environment {
+    environment([
+        ("MISTRAL_API_KEY", "sk-environment"),
+        ("MISTRAL_MODEL", "model-environment"),
+        ("MISTRAL_ENDPOINT", "https://environment"),
+        ("MISTRAL_TIMEOUT_SECONDS", "9"),
+    ])
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.providers.iter().map(|provider| provider.name.as_str()).collect()
+}
+
+#[test]
+fn the_environment_alone_makes_a_provider() {
+    let config = load("", &full()).config;
+    let mistral = &config.providers[0];
+    assert_eq!((mistral.name.as_str(), mistral.model.as_str()), ("mistral", "model-environment"));
+    assert_eq!((mistral.endpoint.as_str(), mistral.timeout.as_secs()), ("https://environment", 9));
+}
+
+#[test]
+fn the_file_wins_and_the_environment_fills_the_rest() {
+    let body = "llm_providers: {mistral: {config: {model: model-file}, credentials: {api_key: sk-file}}}";
+    let config = load(body, &full()).config;
+    let mistral = &config.providers[0];
+    assert_eq!((mistral.model.as_str(), mistral.api_key.expose()), ("model-file", "sk-file"));
+    assert_eq!((mistral.endpoint.as_str(), mistral.timeout.as_secs()), ("https://environment", 9));
+    assert_eq!(load("llm_providers: {mistral: }", &full()).config.providers[0].api_key.expose(), "sk-environment");
+}
+
+#[test]
+fn a_provider_that_the_file_disables_stays_out() {
+    assert!(load("llm_providers: {mistral: {enabled: false}}", &full()).config.providers.is_empty());
+    // Also under another name: the operator has said which Mistral there is.
+    let body = "llm_providers: {mistral-eu: {type: mistral, config: {endpoint: \"https://eu\"}}}";
+    assert_eq!(names(&load(body, &full()).config), ["mistral-eu"]);
+}
+
+#[test]
+fn an_enabled_provider_without_a_key_is_left_out_with_a_warning() {
+    for key in ["${MISTRAL_API_KEY}", "", " "] {
+        let loaded = load(
+            &format!("llm_providers: {{mistral: {{credentials: {{api_key: \"{key}\"}}}}}}"),
+            &environment([("MISTRAL_API_KEY", "")]),
+        );
+        assert!(loaded.config.providers.is_empty());
+        assert_eq!(
+            loaded.warnings,
+            ["provider mistral is left out: it has no key; set MISTRAL_API_KEY or \
+              llm_providers.mistral.credentials.api_key"]
+        );
+    }
+}
+
+#[test]
+fn kinds_that_are_not_built_are_left_out_with_a_warning() {
+    let loaded =
+        load("llm_providers: {openai: {}, house: {type: openai-compatible}, ollama: {enabled: false}}", &full());
+    assert_eq!(names(&loaded.config), ["mistral"]);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "provider house is left out: provider type openai-compatible is not built into this version",
+            "provider openai is left out: provider type openai is not built into this version",
+        ]
+    );
+}
+
+#[test]
+fn the_address_is_the_files_else_port_else_8080() {
+    let port = environment([("PORT", "9000")]);
+    assert_eq!(load("", &port).config.server.listen, "127.0.0.1:9000".parse().unwrap());
+    assert_eq!(
+        load("server: {listen: \"localhost:7000\"}", &port).config.server.listen,
+        "127.0.0.1:7000".parse().unwrap()
+    );
+    let open = "server: {listen: \"0.0.0.0:80\"}\nauth: {allow_open_network: true}";
+    assert!(!load(open, &port).config.server.is_loopback());
+}
+
+#[test]
+fn routing_comes_from_the_environment_where_the_file_is_silent() {
+    let routed = full()
+        .with("LLM_ROUTING_STRATEGY", "failover")
+        .with("PROVIDER_WEIGHTS", "mistral:30, other:10")
+        .with("DEFAULT_LLM_PROVIDER", "mistral");
+    let loaded = load("", &routed);
+    let routing = &loaded.config.routing;
+    assert_eq!(routing.strategy, Strategy::Failover);
+    assert_eq!(routing.weight_of(&loaded.config.providers[0]), 0.75);
+    assert_eq!(routing.default.as_ref().unwrap().as_str(), "mistral");
+    assert_eq!(loaded.warnings, ["PROVIDER_WEIGHTS: no provider is called \"other\""]);
+    assert_eq!(load("routing: {strategy: round_robin}", &routed).config.routing.strategy, Strategy::RoundRobin);
+}
+
+#[test]
+fn wrong_routing_variables_are_warnings() {
+    let wrong = full()
+        .with("LLM_ROUTING_STRATEGY", "best")
+        .with("PROVIDER_WEIGHTS", "mistral:much")
+        .with("DEFAULT_LLM_PROVIDER", "openai");
+    let loaded = load("", &wrong);
+    assert_eq!(loaded.config.routing.strategy, Strategy::Weighted);
+    assert_eq!(loaded.config.routing.weights, Weights::OfProviders);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "LLM_ROUTING_STRATEGY: found \"best\", allowed: weighted, round_robin, failover, least_latency, \
+             lowest_cost; weighted is used",
+            "PROVIDER_WEIGHTS is passed over: found \"mistral:much\", allowed: NAME:NUMBER,... with numbers that are \
+             not negative, at least one above 0",
+            "DEFAULT_LLM_PROVIDER is passed over: provider \"openai\" is not started",
+        ]
+    );
+}
+
+#[test]
+fn llm_providers_names_those_that_are_started() {
+    let loaded = load("llm_providers: {a: {type: mistral}, b: {type: mistral}}", &full().with("LLM_PROVIDERS", "b,c"));
+    assert_eq!(names(&loaded.config), ["b"]);
+    assert_eq!(
+        loaded.warnings,
+        ["LLM_PROVIDERS: no provider is called \"c\"", "provider a is left out: LLM_PROVIDERS does not name it"]
+    );
+}
+
+#[test]
+fn without_a_home_the_cache_is_in_the_working_directory() {
+    let loaded = parse("version: \"1.0\"", &Environment::default()).unwrap();
+    assert_eq!(loaded.config.policies.cache.to_str(), Some(".octroi-cache"));
+    assert_eq!(loaded.warnings.len(), 1);
+    let xdg = environment([("XDG_CACHE_HOME", "/cache")]);
+    assert_eq!(load("", &xdg).config.policies.cache.to_str(), Some("/cache/octroi"));
+}
