@@ -1,0 +1,81 @@
+//! The address of an upstream, as operators write it.
+
+use reqwest::Url;
+
+/// A base address that can be called.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Without a slash at the end and without `/v1`.
+    pub(crate) origin: String,
+    pub(crate) url: Url,
+}
+
+/// Why an address is none. Does not repeat it: it may hold credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EndpointError {
+    #[error("is not a URL; write it like `https://api.mistral.ai`")]
+    Url,
+    #[error("must begin with `https://` or `http://`")]
+    Scheme,
+    #[error("holds a user or a password; put the key into `credentials.api_key`")]
+    Credentials,
+    #[error("holds a query or a fragment; write the origin alone, like `https://api.mistral.ai`")]
+    Query,
+    #[error("is the address of one call; write the origin alone, like `https://api.mistral.ai`")]
+    Call,
+}
+
+/// Takes an origin with or without a path before, and with or without, `/v1`.
+pub(crate) fn parse(text: &str) -> Result<Endpoint, EndpointError> {
+    let url = Url::parse(text.trim()).map_err(|_| EndpointError::Url)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(EndpointError::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(EndpointError::Credentials);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(EndpointError::Query);
+    }
+    let origin = url.as_str().trim_end_matches('/');
+    if ["/completions", "/models", "/embeddings"].iter().any(|call| origin.ends_with(call)) {
+        return Err(EndpointError::Call);
+    }
+    let origin = origin.strip_suffix("/v1").unwrap_or(origin).trim_end_matches('/').to_owned();
+    Ok(Endpoint { origin, url })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_taken_with_and_without_version() {
+        for (text, origin) in [
+            ("https://api.mistral.ai", "https://api.mistral.ai"),
+            (" https://api.mistral.ai/ ", "https://api.mistral.ai"),
+            ("https://api.mistral.ai/v1", "https://api.mistral.ai"),
+            ("https://API.mistral.ai/v1/", "https://api.mistral.ai"),
+            ("http://127.0.0.1:9001", "http://127.0.0.1:9001"),
+            ("https://proxy.example/mistral/v1", "https://proxy.example/mistral"),
+        ] {
+            assert_eq!(parse(text).unwrap().origin, origin, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for (text, error) in [
+            ("", EndpointError::Url),
+            ("api.mistral.ai", EndpointError::Url),
+            ("ftp://api.mistral.ai", EndpointError::Scheme),
+            ("https://key@api.mistral.ai", EndpointError::Credentials),
+            ("https://:key@api.mistral.ai", EndpointError::Credentials),
+            ("https://api.mistral.ai?key=1", EndpointError::Query),
+            ("https://api.mistral.ai/v1/chat/completions", EndpointError::Call),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+}

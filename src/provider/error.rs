@@ -1,0 +1,387 @@
+//! What can go wrong with an upstream, classed once. Everything that later decides (retry, failover, health, the answer
+//! to the client) reads the class; nothing looks at a status or a text again.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::key::ApiKey;
+use super::text::{MESSAGE_CHARS, clean, token};
+
+/// The classes of failure, vendor-neutral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request is wrong in itself; no other provider would take it.
+    InvalidRequest,
+    /// A field that the upstream's schema does not accept.
+    InvalidField,
+    /// Larger than the upstream takes.
+    RequestTooLarge,
+    /// More tokens than the model's context holds.
+    ContextLength,
+    /// More inputs in one batch than the upstream takes.
+    BatchTooLarge,
+    /// Roles in an order that this upstream refuses and others accept.
+    MessageOrder,
+    /// A tool call's id that this upstream refuses and others accept.
+    ToolCallId,
+    /// No such model.
+    ModelNotFound,
+    /// The model exists, but this key may not use it.
+    ModelNotAllowed,
+    /// The vendor's guardrail refused the content.
+    ContentFilter,
+    /// The vendor's guardrail could not decide, and was told to block then.
+    GuardrailFailed,
+    /// The key was refused.
+    Unauthorized,
+    /// The account may not do this.
+    Forbidden,
+    /// The account's budget is spent.
+    SpendCap,
+    /// There is no such route upstream: a wrong endpoint in the configuration.
+    EndpointNotFound,
+    /// The upstream answered with a redirect, which is never followed: it would carry the key along.
+    Redirected,
+    /// Too many requests or tokens for now.
+    RateLimited,
+    /// The vendor has no capacity for the model now.
+    CapacityExceeded,
+    /// The upstream asks to try again (408, 409, 425).
+    TryAgain,
+    /// The upstream failed.
+    UpstreamFailed,
+    /// The upstream is not available (503).
+    UpstreamUnavailable,
+    /// A gateway of the vendor's gave up waiting (504).
+    UpstreamTimeout,
+    /// Another refusal that names no reason we know.
+    Rejected,
+    /// No connection: name, route, refusal, TLS.
+    ConnectFailed,
+    /// The connection broke before the answer was whole.
+    ReadFailed,
+    /// No whole answer within the provider's time-out.
+    Timeout,
+    /// An answer larger than we read.
+    ResponseTooLarge,
+    /// An answer that cannot be understood.
+    MalformedAnswer,
+    /// The model itself reported failure.
+    GenerationFailed,
+    /// This provider does not stream yet.
+    StreamingUnsupported,
+}
+
+/// How a failure is shown to a client that asked for honest statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surface {
+    /// The HTTP status.
+    pub status: u16,
+    /// The public code, stable.
+    pub code: &'static str,
+}
+
+/// What a failure says about the provider's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthEffect {
+    /// Nothing: the request or a limit was at fault.
+    None,
+    /// One more failure.
+    Failure,
+    /// The key does not work: unhealthy at once.
+    KeyRejected,
+}
+
+/// May the same request be sent to the same provider again?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Never,
+    Later,
+}
+
+/// May another provider be asked?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FailOver {
+    No,
+    Yes,
+}
+
+struct Class {
+    code: &'static str,
+    retry: Retry,
+    fail_over: FailOver,
+    health: HealthEffect,
+    surface: Surface,
+}
+
+impl ErrorKind {
+    /// Every class, for tables in documentation and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidRequest,
+        Self::InvalidField,
+        Self::RequestTooLarge,
+        Self::ContextLength,
+        Self::BatchTooLarge,
+        Self::MessageOrder,
+        Self::ToolCallId,
+        Self::ModelNotFound,
+        Self::ModelNotAllowed,
+        Self::ContentFilter,
+        Self::GuardrailFailed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::SpendCap,
+        Self::EndpointNotFound,
+        Self::Redirected,
+        Self::RateLimited,
+        Self::CapacityExceeded,
+        Self::TryAgain,
+        Self::UpstreamFailed,
+        Self::UpstreamUnavailable,
+        Self::UpstreamTimeout,
+        Self::Rejected,
+        Self::ConnectFailed,
+        Self::ReadFailed,
+        Self::Timeout,
+        Self::ResponseTooLarge,
+        Self::MalformedAnswer,
+        Self::GenerationFailed,
+        Self::StreamingUnsupported,
+    ];
+
+    /// The one table that all decisions come from.
+    #[rustfmt::skip]
+    fn class(self) -> Class {
+        use FailOver::{No, Yes};
+        use HealthEffect::{Failure, KeyRejected, None};
+        use Retry::{Later, Never};
+        let class = |code, retry, fail_over, health, status, public| {
+            Class { code, retry, fail_over, health, surface: Surface { status, code: public } }
+        };
+        match self {
+            //                                   code                     retry  other health       status public code
+            Self::InvalidRequest => class(       "invalid_request",       Never, No,   None,        400, "invalid_request"),
+            Self::InvalidField => class(         "invalid_field",         Never, No,   None,        422, "invalid_request"),
+            Self::RequestTooLarge => class(      "request_too_large",     Never, Yes,  None,        413, "request_too_large"),
+            Self::ContextLength => class(        "context_length",        Never, Yes,  None,        400, "context_length_exceeded"),
+            Self::BatchTooLarge => class(        "batch_too_large",       Never, No,   None,        400, "batch_too_large"),
+            Self::MessageOrder => class(         "message_order",         Never, Yes,  None,        400, "invalid_message_order"),
+            Self::ToolCallId => class(           "tool_call_id",          Never, Yes,  None,        400, "invalid_tool_call_id"),
+            Self::ModelNotFound => class(        "model_not_found",       Never, Yes,  None,        404, "model_not_found"),
+            Self::ModelNotAllowed => class(      "model_not_allowed",     Never, Yes,  None,        403, "model_not_allowed"),
+            Self::ContentFilter => class(        "content_filter",        Never, No,   None,        403, "content_filter"),
+            Self::GuardrailFailed => class(      "guardrail_failed",      Never, No,   None,        403, "content_filter"),
+            Self::Unauthorized => class(         "upstream_unauthorized", Never, Yes,  KeyRejected, 502, "upstream_auth"),
+            Self::Forbidden => class(            "upstream_forbidden",    Never, Yes,  None,        502, "upstream_auth"),
+            Self::SpendCap => class(             "spend_cap",             Never, Yes,  KeyRejected, 402, "spend_cap_reached"),
+            Self::EndpointNotFound => class(     "endpoint_not_found",    Never, No,   None,        502, "upstream_misconfigured"),
+            Self::Redirected => class(           "redirected",            Never, No,   None,        502, "upstream_misconfigured"),
+            Self::RateLimited => class(          "rate_limited",          Later, Yes,  None,        429, "rate_limited"),
+            Self::CapacityExceeded => class(     "capacity_exceeded",     Later, Yes,  Failure,     503, "capacity_exceeded"),
+            Self::TryAgain => class(             "try_again",             Later, Yes,  None,        503, "upstream_unavailable"),
+            Self::UpstreamFailed => class(       "upstream_failed",       Later, Yes,  Failure,     502, "upstream_failed"),
+            Self::UpstreamUnavailable => class(  "upstream_unavailable",  Later, Yes,  Failure,     503, "upstream_unavailable"),
+            Self::UpstreamTimeout => class(      "upstream_timeout",      Later, Yes,  Failure,     504, "upstream_timeout"),
+            Self::Rejected => class(             "rejected",              Never, No,   None,        502, "upstream_rejected"),
+            Self::ConnectFailed => class(        "connect_failed",        Later, Yes,  Failure,     502, "upstream_unreachable"),
+            Self::ReadFailed => class(           "read_failed",           Later, Yes,  Failure,     502, "upstream_failed"),
+            Self::Timeout => class(              "timeout",               Never, Yes,  Failure,     504, "upstream_timeout"),
+            Self::ResponseTooLarge => class(     "response_too_large",    Never, Yes,  Failure,     502, "upstream_failed"),
+            Self::MalformedAnswer => class(      "malformed_answer",      Later, Yes,  Failure,     502, "upstream_failed"),
+            Self::GenerationFailed => class(     "generation_failed",     Later, Yes,  Failure,     502, "upstream_failed"),
+            Self::StreamingUnsupported => class( "streaming_unsupported", Never, Yes,  None,        501, "streaming_unsupported"),
+        }
+    }
+
+    /// The stable name, the label in metrics and records.
+    pub fn code(self) -> &'static str {
+        self.class().code
+    }
+
+    /// Whether the same request may be sent to the same provider again, after a wait.
+    pub fn retryable(self) -> bool {
+        self.class().retry == Retry::Later
+    }
+
+    /// Whether another provider may be asked.
+    pub fn fail_over(self) -> bool {
+        self.class().fail_over == FailOver::Yes
+    }
+
+    /// What it says about the provider's health.
+    pub fn health_effect(self) -> HealthEffect {
+        self.class().health
+    }
+
+    /// How it is shown to a client.
+    pub fn surface_as(self) -> Surface {
+        self.class().surface
+    }
+}
+
+/// A failed call to an upstream. Its message is fit for clients: one line of bounded length, without control
+/// characters, without the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderError {
+    kind: ErrorKind,
+    message: String,
+    status: Option<u16>,
+    upstream_code: Option<String>,
+    correlation_id: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl ProviderError {
+    /// A failure of a class; the message is cleaned.
+    pub fn new(kind: ErrorKind, message: &str) -> Self {
+        Self {
+            kind,
+            message: clean(message, MESSAGE_CHARS),
+            status: None,
+            upstream_code: None,
+            correlation_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// With the upstream's HTTP status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With the upstream's own code, if it has the form of one.
+    #[must_use]
+    pub fn with_upstream_code(mut self, code: Option<&str>) -> Self {
+        self.upstream_code = code.and_then(token);
+        self
+    }
+
+    /// With the id under which the vendor finds the call, if it has the form of one.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: Option<&str>) -> Self {
+        self.correlation_id = id.and_then(token);
+        self
+    }
+
+    /// With the time after which the upstream, or its known windows, would take the request.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// Without the key, should the upstream have repeated it.
+    #[must_use]
+    pub(crate) fn scrubbed(mut self, key: &ApiKey) -> Self {
+        self.message = key.scrub(self.message);
+        self.upstream_code = self.upstream_code.map(|code| key.scrub(code));
+        self.correlation_id = self.correlation_id.map(|id| key.scrub(id));
+        self
+    }
+
+    /// The class.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The stable name of the class.
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// Whether the same request may be sent to the same provider again, after a wait.
+    pub fn retryable(&self) -> bool {
+        self.kind.retryable()
+    }
+
+    /// Whether another provider may be asked.
+    pub fn fail_over(&self) -> bool {
+        self.kind.fail_over()
+    }
+
+    /// Whether the provider's health (and later its breaker) counts it.
+    pub fn counts_against_health(&self) -> bool {
+        self.health_effect() != HealthEffect::None
+    }
+
+    /// What it says about the provider's health.
+    pub fn health_effect(&self) -> HealthEffect {
+        self.kind.health_effect()
+    }
+
+    /// How it is shown to a client.
+    pub fn surface_as(&self) -> Surface {
+        self.kind.surface_as()
+    }
+
+    /// What happened, in one line fit for clients.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The upstream's HTTP status, where there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// The upstream's own code.
+    pub fn upstream_code(&self) -> Option<&str> {
+        self.upstream_code.as_deref()
+    }
+
+    /// The id under which the vendor finds the call in its own logs.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    /// When to come again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        match (self.status, &self.upstream_code) {
+            (Some(status), Some(code)) => write!(formatter, " (upstream {status}, code {code})"),
+            (Some(status), None) => write!(formatter, " (upstream {status})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ProviderError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_code_of_its_own() {
+        let codes: HashSet<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+    }
+
+    #[test]
+    fn what_may_be_retried_may_also_go_elsewhere() {
+        for kind in ErrorKind::ALL {
+            assert!(!kind.retryable() || kind.fail_over(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_bounded_line() {
+        let error = ProviderError::new(ErrorKind::UpstreamFailed, &format!("a\nb\u{0}{}", "x".repeat(5000)));
+        assert!(error.message().starts_with("a b\\u{0}xxx"));
+        assert!(error.message().chars().count() < 620);
+        let error = error.with_status(502).with_upstream_code(Some("bad\ncode")).with_correlation_id(Some("abc"));
+        assert_eq!(error.upstream_code(), None);
+        assert!(error.to_string().ends_with("(upstream 502)"));
+    }
+}

@@ -1,0 +1,175 @@
+//! The HTTP client of one provider: what is sent carries the key, what comes back is bounded in time and size.
+//!
+//! No redirect is followed (it would carry the key to another host), no cookie is kept, and no answer is decompressed,
+//! so that the bound on a body is a bound on memory. HTTP/1.1 only: one shared HTTP/2 connection queues at the vendor's
+//! limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https endpoints, where a proxy sees a
+//! tunnel only; for plain http endpoints they are not, since the proxy would read the key.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response, Url};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{ErrorKind, ProviderError};
+use super::key::ApiKey;
+
+/// Name, TCP and TLS together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest silence inside a body that has begun. The wait for its first byte is bounded by the total alone: an answer
+/// that is not streamed begins when the model has finished.
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// No call lasts longer, whatever the settings say: beyond that a deadline could not be written as a time.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Idle connections are dropped before common reverse proxies drop them (60 to 75 s): a request on a connection that is
+/// just being closed is a failed request.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Every connection of a burst may stay for the next one: at 10,000 requests a second and 0.4 s an answer, 4,000 are in use.
+const POOL_IDLE_CONNECTIONS: usize = 4096;
+
+/// The largest answer that is read, in bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The client of one provider.
+pub(crate) struct Upstream {
+    client: Client,
+    timeout: Duration,
+    max_body_bytes: usize,
+}
+
+/// A whole answer.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Upstream {
+    /// A client that sends `key` with every request. `endpoint` decides about TLS and proxies only.
+    pub(crate) fn new(endpoint: &Url, key: &ApiKey, timeout: Duration) -> Result<Self, String> {
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(AUTHORIZATION, key.bearer());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let builder = Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS);
+        let builder = if endpoint.scheme() == "https" { builder.https_only(true) } else { builder.no_proxy() };
+        let client = builder.build().map_err(describe)?;
+        Ok(Self { client, timeout: timeout.min(LONGEST_TIMEOUT), max_body_bytes: MAX_BODY_BYTES })
+    }
+
+    /// Posts a JSON body and reads the whole answer within the provider's time-out.
+    pub(crate) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Reply, ProviderError> {
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.exchange(request.body(body), self.timeout).await
+    }
+
+    /// Gets a resource within `timeout`, or the provider's time-out if that is shorter.
+    pub(crate) async fn get(&self, url: &Url, timeout: Duration) -> Result<Reply, ProviderError> {
+        self.exchange(self.client.get(url.clone()), timeout.min(self.timeout)).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Reply, ProviderError> {
+        let deadline = Instant::now() + timeout;
+        let mut response = match timeout_at(deadline, request.send()).await {
+            Ok(sent) => sent.map_err(send_error)?,
+            Err(_) => return Err(timed_out("no answer began", timeout)),
+        };
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let read = self.read(response, deadline, timeout).await;
+        match read {
+            Ok(body) => Ok(Reply { status, headers, body }),
+            Err(error) => Err(error.with_status(status)),
+        }
+    }
+
+    async fn read(&self, mut response: Response, total: Instant, timeout: Duration) -> Result<Bytes, ProviderError> {
+        let announced = response.content_length().unwrap_or(0);
+        if announced > self.max_body_bytes as u64 {
+            return Err(self.too_large());
+        }
+        let mut body = BytesMut::new();
+        loop {
+            let idle = Instant::now() + BODY_IDLE_TIMEOUT;
+            let piece = match timeout_at(total.min(idle), response.chunk()).await {
+                Ok(piece) => piece.map_err(read_error)?,
+                Err(_) if total <= idle => return Err(timed_out("the answer was not whole", timeout)),
+                Err(_) => return Err(timed_out("the answer stopped for", BODY_IDLE_TIMEOUT)),
+            };
+            let Some(piece) = piece else { return Ok(body.freeze()) };
+            if body.len() + piece.len() > self.max_body_bytes {
+                return Err(self.too_large());
+            }
+            if body.is_empty() && piece.len() as u64 == announced {
+                return Ok(piece);
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+
+    fn too_large(&self) -> ProviderError {
+        let message = format!("the upstream's answer is larger than {} bytes", self.max_body_bytes);
+        ProviderError::new(ErrorKind::ResponseTooLarge, &message)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Upstream").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+fn timed_out(what: &str, limit: Duration) -> ProviderError {
+    ProviderError::new(ErrorKind::Timeout, &format!("upstream time-out: {what} within {limit:?}"))
+}
+
+fn send_error(error: reqwest::Error) -> ProviderError {
+    let kind = if error.is_connect() {
+        ErrorKind::ConnectFailed
+    } else if error.is_builder() {
+        ErrorKind::InvalidRequest
+    } else {
+        ErrorKind::ReadFailed
+    };
+    let what = match kind {
+        ErrorKind::ConnectFailed => "cannot connect to the upstream",
+        ErrorKind::InvalidRequest => "the request to the upstream cannot be written",
+        _ => "the connection to the upstream broke",
+    };
+    ProviderError::new(kind, &format!("{what}: {}", describe(error)))
+}
+
+fn read_error(error: reqwest::Error) -> ProviderError {
+    let message = format!("the upstream's answer broke off: {}", describe(error));
+    ProviderError::new(ErrorKind::ReadFailed, &message)
+}
+
+/// The innermost cause in its own words, without the URL. The outer layers only repeat that a request failed.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

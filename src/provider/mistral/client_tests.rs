@@ -1,0 +1,322 @@
+//! The client against a server that answers canned bytes.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::chat::{FinishReason, Message, Role};
+use crate::provider::{ErrorKind, Kind};
+
+const KEY: &str = "sk-very-secret-key";
+const ANSWER: &str = r#"{"id":"0123456789abcdef0123456789abcdef","model":"mistral-small-latest","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Yes."}}],"usage":{"prompt_tokens":1000000,"completion_tokens":1000000,"total_tokens":2000000}}"#;
+
+/// What is done with a connection after its request was read.
+#[derive(Clone)]
+enum Reaction {
+    /// These bytes, then the end.
+    Say(Vec<u8>),
+    /// These bytes, and silence until the client goes away.
+    Stall(Vec<u8>),
+    /// A head, then bytes without end.
+    Flood,
+    /// An answer to each request, the connection kept open.
+    Keep,
+}
+
+struct Server {
+    origin: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start(reaction: Reaction) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(serve(socket, reaction.clone(), Arc::clone(&seen)));
+            }
+        });
+        Self { origin, requests }
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut socket: TcpStream, reaction: Reaction, seen: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    let mut buffer = [0_u8; 4096];
+    while !is_whole(&request) {
+        match socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => request.extend_from_slice(&buffer[..read]),
+        }
+    }
+    seen.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
+    match reaction {
+        Reaction::Say(bytes) => {
+            let _ = socket.write_all(&bytes).await;
+            let _ = socket.shutdown().await;
+        }
+        Reaction::Stall(bytes) => {
+            let _ = socket.write_all(&bytes).await;
+            let _ = socket.read(&mut buffer).await;
+            seen.lock().unwrap().push("closed".into());
+        }
+        Reaction::Keep => {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
+            loop {
+                let _ = socket.write_all(format!("{head}{ANSWER}").as_bytes()).await;
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    match socket.read(&mut buffer).await {
+                        Ok(0) | Err(_) => return,
+                        Ok(read) => request.extend_from_slice(&buffer[..read]),
+                    }
+                }
+            }
+        }
+        Reaction::Flood => {
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while socket.write_all(&buffer).await.is_ok() {}
+        }
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    body.len() >= length
+}
+
+fn reply(status: &str, headers: &str, body: &str) -> Reaction {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
+    Reaction::Say([head.as_bytes(), body.as_bytes()].concat())
+}
+
+fn settings(endpoint: &str) -> Settings {
+    Settings {
+        name: "mistral".into(),
+        kind: Kind::Mistral,
+        display_name: "Mistral".into(),
+        endpoint: endpoint.into(),
+        api_key: ApiKey::new(KEY).unwrap(),
+        model: "mistral-small-latest".into(),
+        max_tokens: None,
+        timeout: Duration::from_secs(20),
+        region: None,
+        priority: 5,
+        weight: 1.0,
+    }
+}
+
+fn hello() -> ChatRequest {
+    ChatRequest { model: None, messages: vec![Message::text(Role::User, "Hi")], max_tokens: None, temperature: None }
+}
+
+async fn chat(reaction: Reaction) -> (Server, Result<ChatAnswer, ProviderError>) {
+    let server = Server::start(reaction).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    let answer = mistral.chat(&hello()).await;
+    (server, answer)
+}
+
+#[tokio::test]
+async fn a_chat_is_asked_and_answered() {
+    let headers = "mistral-correlation-id: 0199-a\r\nx-model-deprecation-timestamp: 2027-01-31T00:00:00Z\r\n";
+    let (server, answer) = chat(reply("200 OK", headers, ANSWER)).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.choices[0].message, Message::text(Role::Assistant, "Yes."));
+    assert_eq!(answer.choices[0].finish_reason, FinishReason::Stop);
+    assert_eq!(answer.correlation_id.as_deref(), Some("0199-a"));
+    assert_eq!(answer.notes, ["the model is deprecated by its vendor: 2027-01-31T00:00:00Z"]);
+    assert!((answer.cost_usd.unwrap() - 0.75).abs() < 1e-9);
+
+    let requests = server.requests();
+    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    assert!(head.starts_with("post /v1/chat/completions http/1.1"), "{head}");
+    for line in [
+        &format!("authorization: bearer {KEY}"),
+        "content-type: application/json",
+        "accept: application/json",
+        concat!("user-agent: octroi/", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert!(head.lines().any(|header| header == line), "{line} in {head}");
+    }
+    for absent in ["accept-encoding", "cookie", "referer"] {
+        assert!(!head.contains(absent), "{absent} in {head}");
+    }
+    assert_eq!(body, r#"{"model":"mistral-small-latest","messages":[{"role":"user","content":"Hi"}]}"#);
+}
+
+#[tokio::test]
+async fn the_endpoint_may_end_in_the_version() {
+    let server = Server::start(reply("200 OK", "", r#"{"object":"list","data":[]}"#)).await;
+    let mistral = Mistral::new(settings(&format!("{}/v1/", server.origin))).unwrap();
+    mistral.probe().await.unwrap();
+    assert!(server.requests()[0].starts_with("GET /v1/models HTTP/1.1"));
+    assert_eq!(mistral.info().endpoint, server.origin);
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_the_key_stays_here() {
+    let elsewhere = Server::start(reply("200 OK", "", ANSWER)).await;
+    let location = format!("location: {}/v1/chat/completions\r\n", elsewhere.origin);
+    for status in ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
+        let (_server, answer) = chat(reply(status, &location, "")).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Redirected, "{status}");
+    }
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn answers_that_are_none_are_classed() {
+    let ok = |headers: &str, body: &str| reply("200 OK", headers, body);
+    let html = "<html><head><title>520: unknown error</title></head></html>";
+    for (reaction, kind) in [
+        (ok("", "{garbage"), ErrorKind::MalformedAnswer),
+        (ok("", ""), ErrorKind::MalformedAnswer),
+        (ok("", html), ErrorKind::MalformedAnswer),
+        (reply("204 No Content", "", ""), ErrorKind::MalformedAnswer),
+        (reply("504 Gateway Timeout", "", ""), ErrorKind::UpstreamTimeout),
+        (reply("520 Unknown", "content-type: text/html\r\n", html), ErrorKind::UpstreamFailed),
+        (reply("401 Unauthorized", "", r#"{"detail":"Invalid API Key"}"#), ErrorKind::Unauthorized),
+        (reply("429 Too Many Requests", "retry-after: 3\r\n", ""), ErrorKind::RateLimited),
+        (Reaction::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"id\":".to_vec()), ErrorKind::ReadFailed),
+        (
+            Reaction::Say(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"id\"".to_vec()),
+            ErrorKind::ReadFailed,
+        ),
+        (Reaction::Say(Vec::new()), ErrorKind::ReadFailed),
+        (Reaction::Say(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()), ErrorKind::ReadFailed),
+        (
+            Reaction::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()),
+            ErrorKind::ResponseTooLarge,
+        ),
+    ] {
+        let (_server, answer) = chat(reaction).await;
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(!format!("{error:?} {error}").contains(KEY));
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let server = Server::start(Reaction::Flood).await;
+    let mut mistral = Mistral::new(settings(&server.origin)).unwrap();
+    mistral.upstream = mistral.upstream.with_max_body_bytes(100_000);
+    assert_eq!(mistral.chat(&hello()).await.unwrap_err().kind(), ErrorKind::ResponseTooLarge);
+}
+
+#[tokio::test]
+async fn silence_ends_at_the_time_out_before_and_inside_the_body() {
+    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_vec();
+    for (reaction, said) in [(Reaction::Stall(vec![]), "no answer began"), (Reaction::Stall(half), "not whole")] {
+        let server = Server::start(reaction).await;
+        let timeout = Duration::from_millis(150);
+        let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
+        let error = mistral.chat(&hello()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.message().contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_takes_the_upstream_call_along() {
+    let server = Server::start(Reaction::Stall(vec![])).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    let call = tokio::spawn(async move { mistral.chat(&hello()).await });
+    let seen = async |count| {
+        while server.requests().len() < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    seen(1).await;
+    call.abort();
+    seen(2).await;
+    assert_eq!(server.requests()[1], "closed");
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let server = Server::start(Reaction::Keep).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    for _ in 0..50 {
+        mistral.chat(&hello()).await.unwrap();
+    }
+    // Only the first request of a connection is recorded. A connection comes back to the pool a moment after its answer.
+    assert!(server.requests().len() < 10, "{} connections for 50 requests", server.requests().len());
+}
+
+#[tokio::test]
+async fn a_probe_knows_an_answer_that_is_not_the_vendors() {
+    let server = Server::start(reply("200 OK", "", "<html>It works!</html>")).await;
+    let error = Mistral::new(settings(&server.origin)).unwrap().probe().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_failure_to_connect() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = Mistral::new(settings(&origin)).unwrap().chat(&hello()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectFailed);
+    assert_eq!(error.status(), None);
+}
+
+#[tokio::test]
+async fn a_key_that_the_upstream_repeats_is_not_passed_on() {
+    let body = format!(r#"{{"detail":"Invalid API Key {KEY}","code":"{KEY}"}}"#);
+    let (_server, answer) = chat(reply("401 Unauthorized", &format!("cf-ray: {KEY}\r\n"), &body)).await;
+    let error = answer.unwrap_err();
+    assert!(!format!("{error:?} {error}").contains(KEY), "{error:?}");
+    assert_eq!(error.message(), "Invalid API Key [secret]");
+}
+
+#[tokio::test]
+async fn nothing_prints_the_key() {
+    let settings = settings("http://127.0.0.1:1");
+    let printed = format!("{settings:?}");
+    let mistral = Mistral::new(settings).unwrap();
+    let error = mistral.chat(&hello()).await.unwrap_err();
+    let printed = format!("{printed} {mistral:?} {:?} {error:?} {error}", mistral.info());
+    assert!(!printed.contains("very-secret"), "{printed}");
+}
+
+#[tokio::test]
+async fn streaming_has_its_place_and_says_that_it_is_empty() {
+    let mistral = Mistral::new(settings("http://127.0.0.1:1")).unwrap();
+    let error = mistral.stream(&hello()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::StreamingUnsupported);
+}
+
+#[test]
+fn what_cannot_work_is_refused_when_it_is_made() {
+    let good = || settings("https://api.mistral.ai");
+    for (settings, code) in [
+        (Settings { endpoint: "https://user:pw@api.mistral.ai".into(), ..good() }, "endpoint_invalid"),
+        (Settings { model: " ".into(), ..good() }, "model_missing"),
+        (Settings { timeout: Duration::ZERO, ..good() }, "timeout_invalid"),
+    ] {
+        let error = Mistral::new(settings).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(!error.to_string().contains("pw"), "{error}");
+    }
+    let regional = Mistral::new(settings("https://api.eu.mistral.ai")).unwrap();
+    assert_eq!(regional.info().region.as_deref(), Some("eu"));
+    let usage = Usage { prompt_tokens: 1_000_000, ..Usage::default() };
+    assert!((regional.price("mistral-large-latest", &usage).unwrap() - 0.55).abs() < 1e-9);
+}

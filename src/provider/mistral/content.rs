@@ -1,0 +1,127 @@
+//! The content of a message in an answer: a string, null, or a list of chunks of an open set of kinds.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::chat::Part;
+
+/// Content as it came. Only lists, which are rare, are kept as JSON values.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) enum Content {
+    /// Null, or not there.
+    #[default]
+    None,
+    /// The usual form.
+    Text(String),
+    /// Chunks.
+    List(Vec<Value>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string, null or a list of chunks")
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::None)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Content, E> {
+        Ok(Content::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut chunks = Vec::with_capacity(list.size_hint().unwrap_or(2));
+        while let Some(chunk) = list.next_element()? {
+            chunks.push(chunk);
+        }
+        Ok(Content::List(chunks))
+    }
+}
+
+impl Content {
+    /// As canonical parts, in order. Neighbouring texts become one, so that a policy sees a match that Mistral cut in
+    /// two by a citation (Q14).
+    pub(crate) fn into_parts(self, notes: &mut Vec<String>) -> Vec<Part> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Text(text) if text.is_empty() => Vec::new(),
+            Self::Text(text) => vec![Part::Text { text }],
+            Self::List(chunks) => {
+                let mut parts = Vec::new();
+                for chunk in &chunks {
+                    read_chunk(chunk, &mut parts, notes);
+                }
+                parts
+            }
+        }
+    }
+}
+
+fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+    if let Value::String(text) = chunk {
+        return add_text(parts, text);
+    }
+    match chunk.get("type").and_then(Value::as_str) {
+        Some("text") => add_text(parts, text_of(chunk)),
+        Some("thinking") => match chunk.get("thinking") {
+            Some(Value::String(text)) => add_thinking(parts, text),
+            Some(Value::Array(thoughts)) => {
+                for thought in thoughts {
+                    match thought.get("type").and_then(Value::as_str) {
+                        Some("text") | None => add_thinking(parts, text_of(thought)),
+                        kind => note_left_out(kind, notes),
+                    }
+                }
+            }
+            _ => {}
+        },
+        Some("reference") => {
+            let ids = chunk.get("reference_ids").and_then(Value::as_array).map_or(0, Vec::len);
+            notes.push(format!("a citation of {ids} references left out"));
+        }
+        kind => note_left_out(kind, notes),
+    }
+}
+
+fn text_of(chunk: &Value) -> &str {
+    chunk.get("text").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The kind's name comes from the upstream: it is repeated only if it looks like one.
+fn note_left_out(kind: Option<&str>, notes: &mut Vec<String>) {
+    let plain = |name: &&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    notes.push(format!("content of the kind `{}` left out", kind.filter(plain).unwrap_or("?")));
+}
+
+fn add_text(parts: &mut Vec<Part>, more: &str) {
+    match parts.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Text { text }) => text.push_str(more),
+        _ => parts.push(Part::Text { text: more.to_owned() }),
+    }
+}
+
+fn add_thinking(parts: &mut Vec<Part>, more: &str) {
+    match parts.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Part::Thinking { text }) => text.push_str(more),
+        _ => parts.push(Part::Thinking { text: more.to_owned() }),
+    }
+}

@@ -1,0 +1,177 @@
+//! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
+//!
+//! Owns Mistral's dialect: what a request looks like (`request`, `tool_id`), what an answer says (`response`,
+//! `content`), what a refusal means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only
+//! this file talks to the network, through the provider's HTTP client. It never retries, never chooses among providers
+//! and never looks at what was said.
+
+mod content;
+mod error;
+mod limits;
+mod request;
+mod response;
+mod tool_id;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+
+use super::endpoint::{self, Endpoint};
+use super::http::Upstream;
+use super::price::{Host, PriceTable, Terms};
+use super::{ApiKey, BuildError, Info, Provider, ProviderError, Settings};
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
+
+/// The prices of the day on which this version was made.
+const PRICES: &str = include_str!("prices.json");
+
+/// Longer than this a probe does not wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One account at one of Mistral's hosts.
+#[derive(Debug)]
+pub struct Mistral {
+    info: Info,
+    max_tokens: Option<u32>,
+    key: ApiKey,
+    upstream: Upstream,
+    chat_url: Url,
+    models_url: Url,
+    prices: PriceTable,
+    host: Host,
+}
+
+impl Mistral {
+    /// Makes the provider; nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        let provider = settings.name;
+        let Endpoint { origin, url } = endpoint::parse(&settings.endpoint)
+            .map_err(|reason| BuildError::Endpoint { provider: provider.clone(), reason: reason.to_string() })?;
+        if settings.model.trim().is_empty() {
+            return Err(BuildError::Model { provider });
+        }
+        if settings.timeout.is_zero() {
+            return Err(BuildError::Timeout { provider });
+        }
+        let path = |path: &str| {
+            Url::parse(&format!("{origin}{path}"))
+                .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
+        };
+        let (chat_url, models_url) = (path("/v1/chat/completions")?, path("/v1/models")?);
+        let prices =
+            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
+        let upstream = Upstream::new(&url, &settings.api_key, settings.timeout)
+            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        if is_exposed(&url) {
+            tracing::warn!(provider, endpoint = origin, "the endpoint is plain http: the API key travels in the clear");
+        }
+        let region = regional_host(&url);
+        let info = Info {
+            name: provider,
+            kind: settings.kind,
+            display_name: settings.display_name,
+            endpoint: origin,
+            model: settings.model,
+            timeout: settings.timeout,
+            region: settings.region.or_else(|| region.map(str::to_owned)),
+            priority: settings.priority,
+            weight: settings.weight,
+        };
+        let host = if region.is_some() { Host::Regional } else { Host::Global };
+        Ok(Self {
+            info,
+            max_tokens: settings.max_tokens,
+            key: settings.api_key,
+            upstream,
+            chat_url,
+            models_url,
+            prices,
+            host,
+        })
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+        let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
+        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
+    }
+}
+
+#[async_trait]
+impl Provider for Mistral {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides.
+    fn serves(&self, _model: &str) -> bool {
+        true
+    }
+
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let reply =
+            self.upstream.post(&self.chat_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let id = error::correlation_id(&reply.headers);
+        let parsed =
+            response::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let mut answer = parsed.answer;
+        let terms = Terms { host: self.host, tier: parsed.tier };
+        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
+        answer.correlation_id = id.and_then(super::text::token);
+        answer.notes.splice(0..0, prepared.notes);
+        answer.notes.extend(deprecation(&reply.headers));
+        Ok(answer)
+    }
+
+    /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
+    /// model serves.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let reply =
+            self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
+        match reply.status {
+            200 => response::check_models(&reply.body),
+            status => Err(self.refusal(status, &reply.headers, &reply.body)),
+        }
+    }
+
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.prices.cost(model, usage, Terms { host: self.host, ..Terms::default() })
+    }
+}
+
+/// Mistral says of a model that is about to be retired when that will be.
+fn deprecation(headers: &HeaderMap) -> Option<String> {
+    let date = super::text::token(headers.get("x-model-deprecation-timestamp")?.to_str().ok()?)?;
+    Some(format!("the model is deprecated by its vendor: {date}"))
+}
+
+/// The key would travel in the clear.
+fn is_exposed(url: &Url) -> bool {
+    let loopback = url.host_str().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    });
+    url.scheme() == "http" && !loopback
+}
+
+/// The region in `api.REGION.mistral.ai`.
+fn regional_host(url: &Url) -> Option<&str> {
+    let region = url.host_str()?.strip_prefix("api.")?.strip_suffix(".mistral.ai")?;
+    (!region.is_empty() && !region.contains('.')).then_some(region)
+}
+
+#[cfg(test)]
+#[path = "price_tests.rs"]
+mod price_tests;
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod client_tests;

@@ -1,0 +1,174 @@
+//! Mistral's answer as a canonical one. Pure, and tolerant: what is missing or of another JSON type than usual is read if
+//! it can be, unknown kinds of content are left out with a note, and only an answer without an answer is an error. No
+//! message of an error repeats what the model said.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::content::Content;
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::provider::price::Tier;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// An answer, and how urgently it was served. The price is not known here.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Parsed {
+    pub(crate) answer: ChatAnswer,
+    pub(crate) tier: Tier,
+}
+
+#[derive(Deserialize)]
+struct Completion {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    choices: Option<Vec<WireChoice>>,
+    #[serde(default)]
+    usage: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct WireChoice {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    #[serde(default)]
+    message: Option<WireMessage>,
+}
+
+#[derive(Deserialize)]
+struct WireMessage {
+    #[serde(default)]
+    content: Content,
+    #[serde(default)]
+    tool_calls: Option<Vec<Value>>,
+}
+
+/// Reads the body of an answer with status 200 to a request for the model `asked`.
+pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
+    let completion: Completion = serde_json::from_slice(body).map_err(|error| not_a_completion(&error))?;
+    let mut choices = completion.choices.unwrap_or_default();
+    if choices.is_empty() {
+        return Err(malformed("the upstream's answer has no choices"));
+    }
+    choices.sort_by_key(|choice| choice.index.unwrap_or(0));
+    let mut notes = Vec::new();
+    let choices = choices.into_iter().map(|choice| read_choice(choice, &mut notes)).collect::<Result<Vec<_>, _>>()?;
+    let usage = completion.usage.as_ref().and_then(Value::as_object);
+    let tier = match usage.and_then(|usage| usage.get("service_tier")).and_then(Value::as_str) {
+        Some("priority") => Tier::Priority,
+        _ => Tier::Standard,
+    };
+    let answer = ChatAnswer {
+        id: completion.id.unwrap_or_default(),
+        model: completion.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        choices,
+        usage: usage.and_then(read_usage),
+        cost_usd: None,
+        correlation_id: None,
+        notes,
+    };
+    Ok(Parsed { answer, tier })
+}
+
+/// Reads the body of an answer with status 200 to `GET /v1/models`, far enough to know that Mistral's API wrote it.
+pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
+    #[derive(Deserialize)]
+    struct Models {
+        #[serde(rename = "data")]
+        _data: Vec<IgnoredAny>,
+    }
+    match serde_json::from_slice::<Models>(body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(malformed("the upstream's answer is no list of models")),
+    }
+}
+
+fn malformed(message: &str) -> ProviderError {
+    ProviderError::new(ErrorKind::MalformedAnswer, message)
+}
+
+/// serde's own message may quote what the model said; the place does not.
+fn not_a_completion(error: &serde_json::Error) -> ProviderError {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "is JSON, but no chat completion",
+        _ => "is not JSON",
+    };
+    malformed(&format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column()))
+}
+
+fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
+    let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
+    let mut parts = message.content.into_parts(notes);
+    let calls = message.tool_calls.unwrap_or_default();
+    parts.extend(calls.iter().filter_map(|call| read_call(call, notes)));
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
+    let finish_reason = match choice.finish_reason.as_deref() {
+        Some("stop") => FinishReason::Stop,
+        Some("length" | "model_length") => FinishReason::Length,
+        Some("tool_calls") => FinishReason::ToolCalls,
+        Some("content_filter") => FinishReason::ContentFilter,
+        Some("error") => {
+            let message = "the upstream's model ended its answer with an error";
+            return Err(ProviderError::new(ErrorKind::GenerationFailed, message));
+        }
+        None if called => FinishReason::ToolCalls,
+        Some(_) | None => FinishReason::Other,
+    };
+    Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
+}
+
+/// A tool call; `type` and `index` may be missing, arguments may be an object instead of text (Q23).
+fn read_call(call: &Value, notes: &mut Vec<String>) -> Option<Part> {
+    let function = call.get("function").and_then(Value::as_object);
+    let Some(name) = function.and_then(|function| function.get("name")).and_then(Value::as_str) else {
+        notes.push("a tool call without a function's name left out".to_owned());
+        return None;
+    };
+    let arguments = match function.and_then(|function| function.get("arguments")) {
+        None | Some(Value::Null) => "{}".to_owned(),
+        Some(Value::String(text)) if text.is_empty() => "{}".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let id = call.get("id").and_then(Value::as_str).filter(|id| *id != "null").unwrap_or_default();
+    Some(Part::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments })
+}
+
+/// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's
+/// tokens there is no usage: nothing is made up.
+fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
+    let count = |name| usage.get(name).and_then(number);
+    let cached_in = |name| usage.get(name)?.get("cached_tokens").and_then(number);
+    let (prompt, completion, total) = (count("prompt_tokens"), count("completion_tokens"), count("total_tokens"));
+    let prompt_tokens = prompt.or_else(|| total?.checked_sub(completion?));
+    let completion_tokens = completion.or_else(|| total?.checked_sub(prompt?));
+    if prompt_tokens.is_none() && completion_tokens.is_none() {
+        return None;
+    }
+    let cached = count("num_cached_tokens")
+        .or_else(|| cached_in("prompt_tokens_details"))
+        .or_else(|| cached_in("prompt_token_details"));
+    let prompt_tokens = prompt_tokens.unwrap_or(0);
+    Some(Usage {
+        prompt_tokens,
+        completion_tokens: completion_tokens.unwrap_or(0),
+        cached_tokens: cached.unwrap_or(0).min(prompt_tokens),
+    })
+}
+
+/// A count; some deployments write whole numbers with a fraction of zero.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
+    })
+}
+
+#[cfg(test)]
+#[path = "response_tests.rs"]
+mod tests;

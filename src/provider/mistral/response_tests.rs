@@ -1,0 +1,194 @@
+//! Answers as they were recorded, and as they might come.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+
+use super::*;
+
+fn text(text: &str) -> Part {
+    Part::Text { text: text.into() }
+}
+
+fn thinking(text: &str) -> Part {
+    Part::Thinking { text: text.into() }
+}
+
+fn call(id: &str, arguments: &str) -> Part {
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+}
+
+fn read(body: &Value) -> Result<Parsed, ProviderError> {
+    parse(body.to_string().as_bytes(), "asked-for")
+}
+
+#[test]
+fn an_ordinary_answer_is_read() {
+    let parsed = read(&json!({
+        "id": "bed9481e857e40fab7c7eea4232f294a", "object": "chat.completion", "created": 1_780_000_000,
+        "model": "mistral-small-latest",
+        "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "Yes.", "tool_calls": null, "prefix": false}}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105,
+            "prompt_tokens_details": {"cached_tokens": 64}, "service_tier": "standard"},
+    }))
+    .unwrap();
+    let usage = Usage { prompt_tokens: 100, completion_tokens: 5, cached_tokens: 64 };
+    assert_eq!(parsed.tier, Tier::Standard);
+    assert_eq!(
+        parsed.answer,
+        ChatAnswer {
+            id: "bed9481e857e40fab7c7eea4232f294a".into(),
+            model: "mistral-small-latest".into(),
+            choices: vec![Choice {
+                message: Message::text(Role::Assistant, "Yes."),
+                finish_reason: FinishReason::Stop
+            }],
+            usage: Some(usage),
+            cost_usd: None,
+            correlation_id: None,
+            notes: vec![],
+        }
+    );
+}
+
+#[test]
+fn a_message_is_read_in_every_form() {
+    let cases = [
+        ("null", json!({"content": null}), vec![], 0),
+        ("absent", json!({}), vec![], 0),
+        ("empty list", json!({"content": []}), vec![], 0),
+        (
+            "reasoning",
+            json!({"content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}], "closed": true},
+                {"type": "text", "text": "42"},
+            ]}),
+            vec![thinking("hm"), text("42")],
+            0,
+        ),
+        (
+            "reasoning as a string, as older answers had it",
+            json!({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "42"}]}),
+            vec![thinking("hm"), text("42")],
+            0,
+        ),
+        (
+            "citations do not cut a text in two",
+            json!({"content": [
+                {"type": "text", "text": "Paris is "},
+                {"type": "reference", "reference_ids": [1, "two"]},
+                {"type": "text", "text": "big"},
+            ]}),
+            vec![text("Paris is big")],
+            1,
+        ),
+        (
+            "unknown kinds",
+            json!({"content": [{"type": "hologram", "beam": {}}, {"type": 7}, "bare", {"type": "text"}, null]}),
+            vec![text("bare")],
+            3,
+        ),
+        (
+            "calls without type and index, arguments as object, as nothing, without id",
+            json!({"content": "", "tool_calls": [
+                {"id": "D681PevKs", "function": {"name": "look", "arguments": "{\"a\": 1}"}},
+                {"id": "D681PevKt", "type": "function", "index": 1, "function": {"name": "look", "arguments": {"b": 2}}},
+                {"id": "null", "function": {"name": "look"}},
+                {"id": "D681PevKu", "function": {"arguments": "{}"}},
+            ]}),
+            vec![call("D681PevKs", "{\"a\": 1}"), call("D681PevKt", "{\"b\":2}"), call("", "{}")],
+            1,
+        ),
+    ];
+    for (claim, message, parts, notes) in cases {
+        let answer = read(&json!({"choices": [{"finish_reason": "stop", "message": message}]})).unwrap().answer;
+        assert_eq!(answer.choices[0].message.parts, parts, "{claim}");
+        assert_eq!(answer.notes.len(), notes, "{claim}: {:?}", answer.notes);
+        assert_eq!(answer.model, "asked-for");
+        assert_eq!(answer.usage, None);
+    }
+}
+
+#[test]
+fn finish_reasons_are_an_open_set() {
+    for (reason, expected) in [
+        (json!("stop"), FinishReason::Stop),
+        (json!("length"), FinishReason::Length),
+        (json!("model_length"), FinishReason::Length),
+        (json!("tool_calls"), FinishReason::ToolCalls),
+        (json!("content_filter"), FinishReason::ContentFilter),
+        (json!("moonrise"), FinishReason::Other),
+        (json!(null), FinishReason::Other),
+    ] {
+        let body = json!({"choices": [{"finish_reason": reason, "message": {"content": "a"}}]});
+        assert_eq!(read(&body).unwrap().answer.choices[0].finish_reason, expected, "{reason}");
+    }
+    let failed = json!({"choices": [{"finish_reason": "error", "message": {"content": "a"}}]});
+    assert_eq!(read(&failed).unwrap_err().kind(), ErrorKind::GenerationFailed);
+}
+
+#[test]
+fn usage_is_read_in_every_spelling_and_never_made_up() {
+    let tokens = |prompt_tokens, completion_tokens, cached_tokens| {
+        Some(Usage { prompt_tokens, completion_tokens, cached_tokens })
+    };
+    for (usage, expected) in [
+        (json!(null), None),
+        (json!({}), None),
+        (json!({"total_tokens": 9}), None),
+        (json!("many"), None),
+        (json!({"prompt_tokens": 7, "completion_tokens": 2}), tokens(7, 2, 0)),
+        (json!({"prompt_tokens": 7.0, "completion_tokens": 2.0}), tokens(7, 2, 0)),
+        (json!({"prompt_tokens": 7, "total_tokens": 9}), tokens(7, 2, 0)),
+        (json!({"completion_tokens": 2, "total_tokens": 9}), tokens(7, 2, 0)),
+        (json!({"prompt_tokens": 7, "completion_tokens": null, "total_tokens": null}), tokens(7, 0, 0)),
+        (json!({"prompt_tokens": -7}), None),
+        (
+            json!({"prompt_tokens": 128, "completion_tokens": 2, "num_cached_tokens": 64,
+                "prompt_tokens_details": {"cached_tokens": 1}}),
+            tokens(128, 2, 64),
+        ),
+        (
+            json!({"prompt_tokens": 128, "completion_tokens": 2, "num_cached_tokens": null,
+                "prompt_tokens_details": null, "prompt_token_details": {"cached_tokens": 64}}),
+            tokens(128, 2, 64),
+        ),
+        (json!({"prompt_tokens": 1, "completion_tokens": 2, "num_cached_tokens": 64}), tokens(1, 2, 1)),
+    ] {
+        let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
+        assert_eq!(read(&body).unwrap().answer.usage, expected, "{usage}");
+    }
+    let priority = json!({"choices": [{"message": {}}], "usage": {"prompt_tokens": 1, "service_tier": "priority"}});
+    assert_eq!(read(&priority).unwrap().tier, Tier::Priority);
+}
+
+#[test]
+fn several_choices_come_in_their_order() {
+    let choice =
+        |index: u32, text: &str| json!({"index": index, "finish_reason": "stop", "message": {"content": text}});
+    let answer = read(&json!({"choices": [choice(1, "b"), choice(0, "a")]})).unwrap().answer;
+    let texts: Vec<_> = answer.choices.iter().map(|choice| choice.message.plain_text()).collect();
+    assert_eq!(texts, ["a", "b"]);
+}
+
+#[test]
+fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
+    for body in [
+        "",
+        "{",
+        "<html>secret</html>",
+        "[]",
+        "\"secret\"",
+        "{}",
+        r#"{"choices": null}"#,
+        r#"{"choices": []}"#,
+        r#"{"choices": [{"finish_reason": "stop"}]}"#,
+        r#"{"choices": "secret"}"#,
+        r#"{"choices": [{"message": {"content": {"secret": 1}}}]}"#,
+    ] {
+        let error = parse(body.as_bytes(), "m").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{body}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,125 @@
+//! Tool call ids. Mistral takes nine letters and digits and refuses everything else with code 3280, also in a history
+//! that another vendor's model began.
+
+use std::collections::{HashMap, HashSet};
+
+use sha2::{Digest, Sha256};
+
+use crate::chat::{Message, Part};
+
+const LENGTH: usize = 9;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Which id stands for which in one conversation. The same id gets the same stand-in in every turn, so that a
+/// conversation that grows stays the same text to the vendor's prompt cache.
+#[derive(Debug, Default)]
+pub(crate) struct ToolIds<'a> {
+    mapped: HashMap<&'a str, String>,
+}
+
+impl<'a> ToolIds<'a> {
+    /// Looks through a conversation. Ids that fit stay as they are and are never given to another.
+    pub(crate) fn of(messages: &'a [Message]) -> Self {
+        let ids = || messages.iter().flat_map(|message| &message.parts).filter_map(id);
+        let mut taken: HashSet<String> = HashSet::new();
+        let mut foreign = false;
+        for id in ids() {
+            if fits(id) {
+                taken.insert(id.to_owned());
+            } else {
+                foreign = true;
+            }
+        }
+        let mut mapped = HashMap::new();
+        if foreign {
+            for id in ids().filter(|id| !fits(id)) {
+                if !mapped.contains_key(id) {
+                    let stand_in = (0..=u32::MAX).map(|round| derive(id, round)).find(|new| !taken.contains(new));
+                    let stand_in = stand_in.unwrap_or_else(|| derive(id, 0));
+                    taken.insert(stand_in.clone());
+                    mapped.insert(id, stand_in);
+                }
+            }
+        }
+        Self { mapped }
+    }
+
+    /// The id to send.
+    pub(crate) fn get<'b>(&'b self, id: &'b str) -> &'b str {
+        self.mapped.get(id).map_or(id, String::as_str)
+    }
+
+    /// How many were replaced.
+    pub(crate) fn replaced(&self) -> usize {
+        self.mapped.len()
+    }
+}
+
+fn id(part: &Part) -> Option<&str> {
+    match part {
+        Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
+fn fits(id: &str) -> bool {
+    id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The first nine base-62 digits of the SHA-256 of the id; of id and round after a collision.
+fn derive(id: &str, round: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(id.as_bytes());
+    if round > 0 {
+        hash.update(round.to_be_bytes());
+    }
+    let digest = hash.finalize();
+    let mut number = digest.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    let mut out = String::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        let digit = ALPHABET.get((number % 62) as usize).copied().unwrap_or(b'0');
+        out.push(char::from(digit));
+        number /= 62;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Role;
+
+    fn conversation(ids: &[&str]) -> Vec<Message> {
+        let call = |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into() };
+        vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]
+    }
+
+    #[test]
+    fn ids_that_fit_pass_and_others_get_nine_characters() {
+        let messages =
+            conversation(&["D681PevKs", "call_abc123", "", "null", "ninechar!", "toolu_01A09q90qw90lq917835lq9"]);
+        let ids = ToolIds::of(&messages);
+        assert_eq!(ids.get("D681PevKs"), "D681PevKs");
+        for id in ["call_abc123", "", "null", "ninechar!", "toolu_01A09q90qw90lq917835lq9"] {
+            assert!(fits(ids.get(id)), "{id}");
+        }
+        assert_eq!(ids.replaced(), 5);
+    }
+
+    #[test]
+    fn an_id_keeps_its_stand_in_when_the_conversation_grows() {
+        let short = conversation(&["call_1"]);
+        let long = conversation(&["call_0", "call_1", "D681PevKs"]);
+        assert_eq!(ToolIds::of(&short).get("call_1"), ToolIds::of(&long).get("call_1"));
+    }
+
+    #[test]
+    fn a_stand_in_never_meets_an_id_that_is_there() {
+        let natural = derive("call_1", 0);
+        let messages = conversation(&["call_1", &natural]);
+        let ids = ToolIds::of(&messages);
+        assert_eq!(ids.get(&natural), natural);
+        assert_ne!(ids.get("call_1"), natural);
+        assert!(fits(ids.get("call_1")));
+    }
+}

@@ -1,0 +1,71 @@
+//! Providers: who answers a chat.
+//!
+//! A [`Provider`] speaks the canonical chat types of [`crate::chat`] on this side and one vendor's dialect on the other.
+//! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
+//! are called with, the price tables, and one folder per vendor. It never chooses among providers, never retries, keeps
+//! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
+//! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
+
+mod endpoint;
+mod error;
+mod http;
+mod key;
+pub mod mistral;
+mod price;
+mod settings;
+mod stream;
+mod text;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
+
+pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
+pub use key::{ApiKey, KeyError};
+pub use price::{Host, Price, PriceError, PriceTable, Terms, Tier};
+pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
+pub use stream::{Delta, EventStream, StreamEvent};
+pub use text::clean as safe_text;
+
+/// One account at one vendor.
+#[async_trait]
+pub trait Provider: std::fmt::Debug + Send + Sync {
+    /// What it tells about itself.
+    fn info(&self) -> &Info;
+
+    /// Whether a model that a caller named may be asked of this provider. Names of other vendors' models are never sent.
+    fn serves(&self, model: &str) -> bool;
+
+    /// The model that a request would go to here.
+    fn model_for<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        asked.unwrap_or(&self.info().model)
+    }
+
+    /// Asks for a whole answer, once. Dropping the future closes the upstream's connection.
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError>;
+
+    /// Asks for a streamed answer, once. An error here comes before the first byte and is classed as that of
+    /// [`Provider::chat`]; later ones are items of the stream and are never failed over.
+    ///
+    /// A provider that does not stream yet says so with [`ErrorKind::StreamingUnsupported`], as this default does.
+    async fn stream(&self, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+        let _ = request;
+        let message = format!("provider `{}` does not stream yet", self.info().name);
+        Err(ProviderError::new(ErrorKind::StreamingUnsupported, &message))
+    }
+
+    /// Asks the upstream whether the key is valid and its edge is up, free of charge.
+    async fn probe(&self) -> Result<(), ProviderError>;
+
+    /// What `usage` of `model` costs here in US dollars at the standard tier; `None` when the price is not known.
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64>;
+}
+
+/// Makes a provider of the kind that the settings name.
+pub fn build(settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
+    match settings.kind {
+        Kind::Mistral => Ok(Arc::new(mistral::Mistral::new(settings)?)),
+    }
+}

@@ -1,0 +1,161 @@
+//! What a provider is made from, and what it tells about itself.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::key::{ApiKey, KeyError};
+use super::price::PriceError;
+
+/// Which vendor's dialect a provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `api.mistral.ai`, its regional hosts, and what answers like them.
+    Mistral,
+}
+
+impl Kind {
+    /// Every kind that this version speaks.
+    pub const ALL: &'static [Self] = &[Self::Mistral];
+
+    /// The name in configuration, API answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mistral => "mistral",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A `type` that no provider of this version speaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown provider type `{0}`; available: mistral")]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownKind(name.to_owned()))
+    }
+}
+
+/// Everything that makes one provider.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The entry's name, unique in a gateway.
+    pub name: String,
+    /// Whose dialect it speaks.
+    pub kind: Kind,
+    /// The name for people.
+    pub display_name: String,
+    /// The origin, with or without `/v1`: `https://api.mistral.ai`.
+    pub endpoint: String,
+    /// The secret.
+    pub api_key: ApiKey,
+    /// The model when a caller names none.
+    pub model: String,
+    /// The operator's `max_tokens` for requests that set none themselves.
+    pub max_tokens: Option<u32>,
+    /// From the first byte sent to the last byte read.
+    pub timeout: Duration,
+    /// Where answers are made, for routing constraints; from the endpoint where it says so.
+    pub region: Option<String>,
+    /// Higher is asked first.
+    pub priority: i32,
+    /// The share inside its priority, relative to the others'; 0 takes no traffic.
+    pub weight: f64,
+}
+
+/// What a provider tells about itself. Holds no secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Info {
+    /// The entry's name.
+    pub name: String,
+    /// Whose dialect it speaks.
+    pub kind: Kind,
+    /// The name for people.
+    pub display_name: String,
+    /// The origin, without `/v1`.
+    pub endpoint: String,
+    /// The model when a caller names none.
+    pub model: String,
+    /// The time that one call may take.
+    pub timeout: Duration,
+    /// Where answers are made.
+    pub region: Option<String>,
+    /// Higher is asked first.
+    pub priority: i32,
+    /// The share inside its priority, relative to the others'; 0 takes no traffic.
+    pub weight: f64,
+}
+
+/// Why a provider cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The endpoint is no origin that the provider could call.
+    #[error("provider `{provider}`: endpoint: {reason}")]
+    Endpoint {
+        /// The entry's name.
+        provider: String,
+        /// What is wrong and what would be right. Never repeats credentials.
+        reason: String,
+    },
+    /// No default model.
+    #[error("provider `{provider}`: model: name a default model, for example `mistral-small-latest`")]
+    Model {
+        /// The entry's name.
+        provider: String,
+    },
+    /// A time-out of nothing.
+    #[error("provider `{provider}`: timeout: must be longer than zero")]
+    Timeout {
+        /// The entry's name.
+        provider: String,
+    },
+    /// The key can be none.
+    #[error("provider `{provider}`: api_key: {source}")]
+    Key {
+        /// The entry's name.
+        provider: String,
+        /// Why.
+        source: KeyError,
+    },
+    /// The HTTP client could not be set up; the system's certificate store is the usual cause.
+    #[error("provider `{provider}`: HTTP client: {reason}")]
+    Client {
+        /// The entry's name.
+        provider: String,
+        /// The client's own words.
+        reason: String,
+    },
+    /// A price table that does not hold.
+    #[error("provider `{provider}`: prices: {source}")]
+    Prices {
+        /// The entry's name.
+        provider: String,
+        /// Why.
+        source: PriceError,
+    },
+}
+
+impl BuildError {
+    /// The stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Endpoint { .. } => "endpoint_invalid",
+            Self::Model { .. } => "model_missing",
+            Self::Timeout { .. } => "timeout_invalid",
+            Self::Key { source, .. } => source.code(),
+            Self::Client { .. } => "client_failed",
+            Self::Prices { .. } => "prices_invalid",
+        }
+    }
+}

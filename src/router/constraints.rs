@@ -1,0 +1,81 @@
+//! What a request and the policies that saw it say about where it may go.
+
+use crate::provider::Info;
+
+/// What the caller asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Preference {
+    /// Nothing.
+    #[default]
+    Any,
+    /// This provider first, others if it fails.
+    Prefer(String),
+    /// This provider and no other.
+    Pin(String),
+}
+
+/// The caller's preference, and the bounds that policies drew. Bounds only ever narrow: several policies meet in what all
+/// of them allow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Constraints {
+    preference: Preference,
+    providers: Option<Vec<String>>,
+    regions: Option<Vec<String>>,
+}
+
+impl Constraints {
+    /// Of a caller's preference alone.
+    pub fn new(preference: Preference) -> Self {
+        Self { preference, ..Self::default() }
+    }
+
+    /// What the caller asked for.
+    pub fn preference(&self) -> &Preference {
+        &self.preference
+    }
+
+    /// Only these providers, and of them only those that were allowed before.
+    pub fn restrict_to_providers<N: Into<String>>(&mut self, names: impl IntoIterator<Item = N>) {
+        narrow(&mut self.providers, names);
+    }
+
+    /// Only these regions, and of them only those that were allowed before. A provider without a region is in none.
+    pub fn restrict_to_regions<N: Into<String>>(&mut self, names: impl IntoIterator<Item = N>) {
+        narrow(&mut self.regions, names);
+    }
+
+    /// Whether the bounds leave this provider in.
+    pub(crate) fn allow(&self, info: &Info) -> bool {
+        let named = self.providers.as_ref().is_none_or(|names| names.iter().any(|name| same(name, &info.name)));
+        let placed = self.regions.as_ref().is_none_or(|regions| {
+            info.region.as_ref().is_some_and(|here| regions.iter().any(|region| same(region, here)))
+        });
+        named && placed
+    }
+
+    /// The bounds in words, for the error when they leave nothing.
+    pub(crate) fn describe(&self) -> String {
+        let list = |names: &Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let mut bounds = Vec::new();
+        if let Some(names) = &self.providers {
+            bounds.push(format!("only providers: {}", list(names)));
+        }
+        if let Some(regions) = &self.regions {
+            bounds.push(format!("only regions: {}", list(regions)));
+        }
+        if bounds.is_empty() { "no bounds".to_owned() } else { bounds.join("; ") }
+    }
+}
+
+/// Names of providers and regions are the same whatever their case.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+fn narrow<N: Into<String>>(allowed: &mut Option<Vec<String>>, names: impl IntoIterator<Item = N>) {
+    let names = names.into_iter().map(Into::into);
+    *allowed = Some(match allowed.take() {
+        None => names.collect(),
+        Some(before) => names.filter(|name| before.iter().any(|one| same(one, name))).collect(),
+    });
+}

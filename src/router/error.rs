@@ -1,0 +1,140 @@
+//! Why a request went nowhere, and why a router cannot be built.
+
+use std::time::Duration;
+
+use super::strategy::Strategy;
+use crate::provider::{ProviderError, Surface};
+
+/// Why a router cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A strategy of a later version. It is not replaced by another.
+    #[error("routing.strategy: `{asked}` is not available in this version; available: {available}", available = Strategy::available())]
+    StrategyNotAvailable {
+        /// The one that was asked for.
+        asked: Strategy,
+    },
+    /// A weight that is none.
+    #[error("provider `{name}`: weight: must be a number of zero or more")]
+    Weight {
+        /// The provider's name.
+        name: String,
+    },
+    /// Two providers of one name.
+    #[error("two providers are named `{name}`")]
+    DuplicateName {
+        /// Their name.
+        name: String,
+    },
+}
+
+impl BuildError {
+    /// The stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::StrategyNotAvailable { .. } => "strategy_not_available",
+            Self::DuplicateName { .. } => "duplicate_provider",
+            Self::Weight { .. } => "weight_invalid",
+        }
+    }
+}
+
+/// One call to one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The provider's name.
+    pub provider: String,
+    /// The model that it was asked for.
+    pub model: String,
+    /// `ok`, or the class of the failure.
+    pub code: &'static str,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The id under which the vendor finds the call.
+    pub correlation_id: Option<String>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The gateway has no provider at all.
+    #[error(
+        "no LLM provider is configured: set an API key, for example MISTRAL_API_KEY, or add one under `llm_providers`"
+    )]
+    NoProviders,
+    /// The caller named a provider that is not there.
+    #[error("unknown provider `{name}`; configured: {known}", known = known.join(", "))]
+    UnknownProvider {
+        /// The name, cleaned.
+        name: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// The caller named a provider that takes no traffic.
+    #[error("provider `{name}` takes no traffic: its weight is 0 or it is not listed in the routing weights")]
+    NoTraffic {
+        /// Its name.
+        name: String,
+    },
+    /// Bounds, weights and the model's name leave nobody.
+    #[error("no provider may answer this request ({reason})")]
+    NoCandidate {
+        /// What left them out.
+        reason: String,
+    },
+    /// All that could be asked failed.
+    #[error("{error}")]
+    Failed {
+        /// The failure of the last attempt.
+        error: Box<ProviderError>,
+        /// All attempts, in order. Never empty.
+        attempts: Vec<Attempt>,
+    },
+}
+
+impl RouteError {
+    /// The stable name of the error: the class of the last failure where providers were asked.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoProviders => "no_providers",
+            Self::UnknownProvider { .. } => "unknown_provider",
+            Self::NoTraffic { .. } => "provider_without_traffic",
+            Self::NoCandidate { .. } => "no_candidate",
+            Self::Failed { error, .. } => error.code(),
+        }
+    }
+
+    /// How it is shown to a client.
+    pub fn surface_as(&self) -> Surface {
+        match self {
+            Self::NoProviders => Surface { status: 503, code: "no_providers" },
+            Self::UnknownProvider { .. } => Surface { status: 400, code: "unknown_provider" },
+            Self::NoTraffic { .. } => Surface { status: 400, code: "provider_without_traffic" },
+            Self::NoCandidate { .. } => Surface { status: 503, code: "no_candidate" },
+            Self::Failed { error, .. } => error.surface_as(),
+        }
+    }
+
+    /// When to come again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.provider_error().and_then(ProviderError::retry_after)
+    }
+
+    /// The failure of the last attempt.
+    pub fn provider_error(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Failed { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Which providers were asked, in order.
+    pub fn attempts(&self) -> &[Attempt] {
+        match self {
+            Self::Failed { attempts, .. } => attempts,
+            _ => &[],
+        }
+    }
+}

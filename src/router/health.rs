@@ -1,0 +1,147 @@
+//! What is known of each provider's health, from traffic and from active probes.
+//!
+//! Health puts a provider behind the healthy ones of its request; it never takes the last one away. A provider recovers
+//! by a probe or by an answer, whichever comes first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::provider::{HealthEffect, Provider, ProviderError};
+
+/// So many failures of calls in a row make a provider unhealthy; one would punish a hiccup.
+const FAILURES: u32 = 3;
+
+/// The time between two probes, before jitter.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
+
+/// The part of the time between two probes that is drawn, so that many gateways do not probe in step.
+const JITTER: f64 = 0.2;
+
+/// A provider's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Neither traffic nor a probe has said anything yet.
+    #[default]
+    Unknown,
+    /// The last thing heard was good.
+    Healthy,
+    /// Probes or calls fail, or the key does not work.
+    Unhealthy,
+}
+
+impl State {
+    /// The name in API answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// What is known of a provider at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// The state.
+    pub state: State,
+    /// The last failure that counted, while it matters; empty when all is well.
+    pub message: String,
+    /// When traffic or a probe last said something.
+    pub last_checked: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    health: Health,
+    failures: u32,
+}
+
+/// The health of one provider, shared by requests and the probe. The lock is held for a few assignments only.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    provider: String,
+    inner: Mutex<Inner>,
+}
+
+impl Monitor {
+    pub(crate) fn new(provider: &str) -> Self {
+        Self { provider: provider.to_owned(), inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read(&self) -> Health {
+        self.lock().health.clone()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lock().health.state
+    }
+
+    /// A call or a probe was answered.
+    pub(crate) fn succeeded(&self) {
+        let before = {
+            let mut inner = self.lock();
+            inner.failures = 0;
+            inner.health.last_checked = Some(Timestamp::now());
+            inner.health.message.clear();
+            std::mem::replace(&mut inner.health.state, State::Healthy)
+        };
+        if before == State::Unhealthy {
+            tracing::info!(provider = self.provider, "provider is healthy again");
+        }
+    }
+
+    /// A call failed.
+    pub(crate) fn call_failed(&self, error: &ProviderError) {
+        match error.health_effect() {
+            HealthEffect::None => {}
+            HealthEffect::Failure => self.failed(error, FAILURES),
+            HealthEffect::KeyRejected => self.failed(error, 1),
+        }
+    }
+
+    /// A probe failed. A refusal for its rate says that the edge is up and the key known.
+    pub(crate) fn probe_failed(&self, error: &ProviderError) {
+        match error.kind() {
+            crate::provider::ErrorKind::RateLimited => self.succeeded(),
+            _ => self.failed(error, 1),
+        }
+    }
+
+    /// One more failure, of which `enough` in a row make the provider unhealthy.
+    fn failed(&self, error: &ProviderError, enough: u32) {
+        let fell = {
+            let mut inner = self.lock();
+            inner.failures = inner.failures.saturating_add(1);
+            inner.health.last_checked = Some(Timestamp::now());
+            inner.health.message.clear();
+            inner.health.message.push_str(error.message());
+            let fell = inner.failures >= enough && inner.health.state != State::Unhealthy;
+            if fell {
+                inner.health.state = State::Unhealthy;
+            }
+            fell
+        };
+        if fell {
+            tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {error}");
+        }
+    }
+}
+
+/// Probes a provider at once and then again and again, until the task is aborted.
+pub(crate) async fn watch(provider: Arc<dyn Provider>, monitor: Arc<Monitor>) {
+    loop {
+        match provider.probe().await {
+            Ok(()) => monitor.succeeded(),
+            Err(error) => monitor.probe_failed(&error),
+        }
+        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+        tokio::time::sleep(PROBE_EVERY.mul_f64(jitter)).await;
+    }
+}

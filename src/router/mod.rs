@@ -1,0 +1,301 @@
+//! The router: which provider answers a request, and who is asked when that one fails.
+//!
+//! Owns the order of candidates (strategy, priorities, weights, the caller's preference, the bounds that policies drew),
+//! failover by the class of a failure, and what is known of each provider's health. It never looks at the content of a
+//! request, never classes an error itself, never sends a model's name to a provider that does not serve it, and does not
+//! wait and retry yet: each candidate is asked once.
+
+mod constraints;
+mod error;
+mod health;
+mod order;
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+use crate::chat::{ChatAnswer, ChatRequest};
+use crate::provider::{Info, Provider};
+use constraints::same;
+use health::Monitor;
+
+pub use constraints::{Constraints, Preference};
+pub use error::{Attempt, BuildError, RouteError};
+pub use health::{Health, State};
+pub use strategy::{Strategy, UnknownStrategy};
+
+/// How requests are shared among providers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Routing {
+    /// How the order is found.
+    pub strategy: Strategy,
+    /// Shares by provider name. Where it is empty each provider's own weight counts; else a provider that is not listed
+    /// gets neither traffic nor failover.
+    pub weights: BTreeMap<String, f64>,
+    /// The provider that `failover` asks first.
+    pub default: Option<String>,
+}
+
+/// A provider in its place.
+#[derive(Debug)]
+struct Entry {
+    provider: Arc<dyn Provider>,
+    weight: f64,
+    monitor: Arc<Monitor>,
+}
+
+impl Entry {
+    fn info(&self) -> &Info {
+        self.provider.info()
+    }
+}
+
+/// A provider as it stands at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderStatus<'a> {
+    /// What it tells about itself.
+    pub info: &'a Info,
+    /// The share that counts: that of the routing weights where there are any, else its own.
+    pub weight: f64,
+    /// What is known of its health.
+    pub health: Health,
+}
+
+/// Where a request could still go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination<'a> {
+    /// The provider.
+    pub provider: &'a str,
+    /// The model that it would be asked for.
+    pub model: &'a str,
+}
+
+/// An answer, and how it was come by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routed {
+    /// The provider that answered.
+    pub provider: String,
+    /// The model that it was asked for.
+    pub model: String,
+    /// The answer.
+    pub answer: ChatAnswer,
+    /// All attempts, in order; the last one is the one that answered.
+    pub attempts: Vec<Attempt>,
+}
+
+/// All providers, and the order among them. Immutable but for health; a new configuration is a new router.
+#[derive(Debug)]
+pub struct Router {
+    entries: Vec<Entry>,
+    strategy: Strategy,
+    default: Option<String>,
+    probes: OnceLock<JoinSet<()>>,
+}
+
+impl Router {
+    /// Puts providers into their places. Without any, every request ends in [`RouteError::NoProviders`].
+    ///
+    /// A weight or a default for a provider that is not there is warned of and has no effect: an entry without a key is
+    /// left out of the gateway, and its share with it.
+    pub fn new(providers: Vec<Arc<dyn Provider>>, routing: Routing) -> Result<Self, BuildError> {
+        let Routing { strategy, weights, default } = routing;
+        if !strategy.is_available() {
+            return Err(BuildError::StrategyNotAvailable { asked: strategy });
+        }
+        let mut entries: Vec<Entry> = Vec::with_capacity(providers.len());
+        for provider in providers {
+            let info = provider.info();
+            if entries.iter().any(|entry| same(&entry.info().name, &info.name)) {
+                return Err(BuildError::DuplicateName { name: info.name.clone() });
+            }
+            let weight = if weights.is_empty() {
+                info.weight
+            } else {
+                weights.iter().find(|(name, _)| same(name, &info.name)).map_or(0.0, |(_, weight)| *weight)
+            };
+            if !weight.is_finite() || weight < 0.0 {
+                return Err(BuildError::Weight { name: info.name.clone() });
+            }
+            let monitor = Arc::new(Monitor::new(&info.name));
+            entries.push(Entry { provider, weight, monitor });
+        }
+        for name in weights.keys().chain(&default) {
+            if !entries.iter().any(|entry| same(&entry.info().name, name)) {
+                tracing::warn!(provider = %name, "routing names a provider that has not been started");
+            }
+        }
+        Ok(Self { entries, strategy, default, probes: OnceLock::new() })
+    }
+
+    /// Starts probing each provider, at once and then every half minute, until the router is dropped. A second call does
+    /// nothing. Must be called inside a tokio runtime.
+    pub fn watch_health(&self) {
+        self.probes.get_or_init(|| {
+            let watch = |entry: &Entry| health::watch(Arc::clone(&entry.provider), Arc::clone(&entry.monitor));
+            self.entries.iter().map(watch).collect()
+        });
+    }
+
+    /// Each provider as it stands, in the order of the configuration.
+    pub fn providers(&self) -> impl Iterator<Item = ProviderStatus<'_>> {
+        self.entries.iter().map(|entry| ProviderStatus {
+            info: entry.info(),
+            weight: entry.weight,
+            health: entry.monitor.read(),
+        })
+    }
+
+    /// A provider by its name.
+    pub fn provider(&self, name: &str) -> Option<&Arc<dyn Provider>> {
+        self.entry(name).map(|entry| &entry.provider)
+    }
+
+    /// Where a request for `model` could still go, in the order of the configuration: what policies match on before
+    /// routing.
+    pub fn destinations<'a>(
+        &'a self,
+        model: Option<&'a str>,
+        constraints: &Constraints,
+    ) -> Result<Vec<Destination<'a>>, RouteError> {
+        let entries = self.eligible(model, constraints)?;
+        let destination =
+            |entry: &'a Entry| Destination { provider: &entry.info().name, model: entry.provider.model_for(model) };
+        Ok(entries.into_iter().map(destination).collect())
+    }
+
+    /// The names of the providers that a request for `model` could still go to.
+    pub fn names<'a>(&'a self, model: Option<&'a str>, constraints: &Constraints) -> Result<Vec<&'a str>, RouteError> {
+        Ok(self.destinations(model, constraints)?.into_iter().map(|destination| destination.provider).collect())
+    }
+
+    /// Who is asked, in order. Draws anew at each call where the strategy draws.
+    pub fn candidates<'a>(
+        &'a self,
+        model: Option<&'a str>,
+        constraints: &Constraints,
+    ) -> Result<Vec<&'a Arc<dyn Provider>>, RouteError> {
+        Ok(self.ordered(model, constraints)?.into_iter().map(|entry| &entry.provider).collect())
+    }
+
+    /// Asks the first candidate, and the next one as long as the class of the failure says that another may do better.
+    pub async fn route(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
+        let asked = request.model.as_deref();
+        let candidates = self.ordered(asked, constraints)?;
+        let mut attempts = Vec::with_capacity(1);
+        let mut failure = None;
+        for entry in candidates {
+            let provider = entry.info().name.clone();
+            let model = entry.provider.model_for(asked).to_owned();
+            let begun = Instant::now();
+            let result = entry.provider.chat(request).await;
+            let elapsed = begun.elapsed();
+            match result {
+                Ok(answer) => {
+                    entry.monitor.succeeded();
+                    let correlation_id = answer.correlation_id.clone();
+                    let attempt = Attempt {
+                        provider: provider.clone(),
+                        model: model.clone(),
+                        code: "ok",
+                        elapsed,
+                        correlation_id,
+                    };
+                    attempts.push(attempt);
+                    return Ok(Routed { provider, model, answer, attempts });
+                }
+                Err(error) => {
+                    entry.monitor.call_failed(&error);
+                    tracing::debug!(provider, model, code = error.code(), ?elapsed, "attempt failed: {error}");
+                    let correlation_id = error.correlation_id().map(str::to_owned);
+                    attempts.push(Attempt { provider, model, code: error.code(), elapsed, correlation_id });
+                    let stop = !error.fail_over();
+                    failure = Some(error);
+                    if stop {
+                        break;
+                    }
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(RouteError::Failed { error: Box::new(error), attempts }),
+            None => Err(RouteError::NoCandidate { reason: "nobody was asked".to_owned() }),
+        }
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| same(&entry.info().name, name))
+    }
+
+    /// Those that may be asked at all, in the order of the configuration. Never empty.
+    fn eligible(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<&Entry>, RouteError> {
+        if self.entries.is_empty() {
+            return Err(RouteError::NoProviders);
+        }
+        let pinned = match constraints.preference() {
+            Preference::Any => None,
+            Preference::Prefer(name) => {
+                self.named(name)?;
+                None
+            }
+            Preference::Pin(name) => Some(self.named(name)?),
+        };
+        let fits = |entry: &&Entry| {
+            entry.weight > 0.0
+                && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
+                && constraints.allow(entry.info())
+                && model.is_none_or(|model| entry.provider.serves(model))
+        };
+        let eligible: Vec<_> = self.entries.iter().filter(fits).collect();
+        if eligible.is_empty() {
+            return Err(RouteError::NoCandidate { reason: self.reason(model, constraints) });
+        }
+        Ok(eligible)
+    }
+
+    /// The provider that a caller named; never silently another one.
+    fn named(&self, name: &str) -> Result<&Entry, RouteError> {
+        let Some(entry) = self.entry(name) else {
+            let known = self.entries.iter().map(|entry| entry.info().name.clone()).collect();
+            return Err(RouteError::UnknownProvider { name: crate::provider::safe_text(name, 60), known });
+        };
+        if entry.weight == 0.0 {
+            return Err(RouteError::NoTraffic { name: entry.info().name.clone() });
+        }
+        Ok(entry)
+    }
+
+    fn reason(&self, model: Option<&str>, constraints: &Constraints) -> String {
+        if self.entries.iter().all(|entry| entry.weight == 0.0) {
+            return "every weight is 0".to_owned();
+        }
+        let mut reason = constraints.describe();
+        if let Preference::Pin(name) = constraints.preference() {
+            reason.push_str(&format!("; pinned to {}", crate::provider::safe_text(name, 60)));
+        }
+        if let Some(model) = model {
+            reason.push_str(&format!("; model: {}", crate::provider::safe_text(model, 100)));
+        }
+        reason
+    }
+
+    fn ordered(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<&Entry>, RouteError> {
+        let mut entries = self.eligible(model, constraints)?;
+        if entries.len() > 1 {
+            match self.strategy {
+                Strategy::Failover => order::by_failover(&mut entries, self.default.as_deref()),
+                _ => order::by_weight(&mut entries, fastrand::f64),
+            }
+            order::unhealthy_last(&mut entries);
+            if let Preference::Prefer(name) = constraints.preference() {
+                order::first(&mut entries, name);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests;
