@@ -1,0 +1,58 @@
+# What people do daily. `make` alone lists it.
+
+WASM      := wasm32-unknown-unknown
+POLICIES  := pii sql-injection audit-redact
+GUESTS    := target/$(WASM)/guest
+VENV      := target/venv
+PYTHON    ?= python3
+
+.DEFAULT_GOAL := help
+.PHONY: help dev build plugins test soak lint fmt bench deny clean-cache target
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+target:
+	@rustup target list --installed 2>/dev/null | grep -qx $(WASM) || rustup target add $(WASM)
+
+plugins: target ## build the policies into policies/
+	cargo build --locked --profile guest --target $(WASM) $(addprefix -p ,$(POLICIES))
+	@for policy in $(POLICIES); do \
+		built="$(GUESTS)/$$(echo $$policy | tr - _).wasm"; \
+		cmp -s "$$built" "policies/$$policy.wasm" \
+			|| { cp "$$built" "policies/.$$policy.wasm.new" && mv "policies/.$$policy.wasm.new" "policies/$$policy.wasm"; } \
+			|| exit 1; \
+	done
+
+build: plugins ## build everything for development
+	cargo build --locked
+
+dev: build ## run the gateway on http://localhost:8080, offline without MISTRAL_API_KEY
+	target/debug/octroi dev
+
+test: plugins $(VENV)/.ready ## every behaviour once
+	cargo test --locked --workspace
+	cargo build --locked
+	$(VENV)/bin/python -m pytest -q tests/sdk/python
+
+$(VENV)/.ready: tests/sdk/python/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+soak: plugins ## what needs numbers: reload storms
+	OCTROI_SOAK=1 cargo test --locked --test reload -- --nocapture --test-threads 1
+
+lint: target ## rustfmt and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --target $(WASM) -p octroi-policy $(addprefix -p ,$(POLICIES)) -- -D warnings
+
+fmt: ## format
+	cargo fmt --all
+
+bench: plugins ## the numbers of the README's table
+	cargo bench --locked --bench evaluation
+
+deny: ## licences, vulnerabilities and sources of dependencies (needs cargo-deny)
+	cargo deny check

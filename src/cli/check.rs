@@ -1,0 +1,84 @@
+//! `octroi check`: is everything as it should be?
+
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+
+use super::{Configured, start};
+use crate::config::{Config, Environment, NO_PROVIDER_ADVICE};
+use crate::policy::{PolicyState, PolicyStatus};
+use crate::telemetry;
+
+#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
+    let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
+    let config = loaded.config;
+    let mut log = config.log.clone();
+    // Failures stand in the table; the log would say them twice.
+    log.level = crate::config::LogLevel::Error;
+    if std::env::var_os("RUST_LOG").is_some() {
+        telemetry::start_log(&log);
+    }
+    let file = loaded.source.map_or_else(|| "the environment alone".to_owned(), |path| path.display().to_string());
+    println!("configuration: {file}: ok");
+    for warning in &loaded.warnings {
+        println!("  warning: {warning}");
+    }
+    let router = start::router(&config)?;
+    let names: Vec<_> = router.providers().map(|it| it.info.name.clone()).collect();
+    match names.as_slice() {
+        [] => println!("providers: none ({NO_PROVIDER_ADVICE})"),
+        names => println!("providers: {}", names.join(", ")),
+    }
+    let (statuses, missing, live) = start::runtime()?.block_on(async {
+        let (host, mut changes) = start::policy_host(&config)?;
+        let drain = tokio::spawn(async move { while changes.recv().await.is_some() {} });
+        let reload = host.reload().await?;
+        drain.abort();
+        let missing: Vec<_> = reload.set.missing().iter().map(ToString::to_string).collect();
+        anyhow::Ok((host.statuses(), missing, reload.set.live().count()))
+    })?;
+    println!("policies: {}", config.policies.directory.display());
+    println!("{}", table(&statuses));
+    for status in statuses.iter() {
+        if let Some(error) = &status.error {
+            println!("{}: {error}", status.path.display());
+        }
+    }
+    for name in &missing {
+        println!("policies.required: `{name}` is not live in `enforce`; requests would be denied");
+    }
+    let none = live == 0 && !config.policies.allow_none;
+    if none {
+        println!("no policy is live; `octroi serve` would not start (policies.allow_none: true lets it)");
+    }
+    let failed = none || !missing.is_empty() || statuses.iter().any(|status| status.error.is_some());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn table(statuses: &[PolicyStatus]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["policy", "state", "mode", "order", "answers", "cases", "memory", "version"]);
+    for status in statuses {
+        let manifest = status.manifest.as_ref();
+        let about = status.about.as_ref();
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let state = match (&status.error, status.state) {
+            (Some(error), _) => format!("FAILED at {}", error.step.as_str()),
+            (None, PolicyState::Live) => "ok".to_owned(),
+            (None, state) => state.as_str().to_owned(),
+        };
+        table.add_row([
+            status.name.clone(),
+            state,
+            or_dash(manifest.map(|it| format!("{:?}", it.mode).to_lowercase())),
+            or_dash(manifest.map(|it| it.order.to_string())),
+            or_dash(about.map(|it| it.phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", "))),
+            or_dash(about.map(|it| it.cases.to_string())),
+            or_dash(about.map(|it| bytesize::ByteSize(it.memory_bytes as u64).to_string())),
+            or_dash(status.version.map(|it| it.to_string().chars().take(12).collect())),
+        ]);
+    }
+    table
+}

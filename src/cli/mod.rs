@@ -1,0 +1,55 @@
+//! The command line: one file per command. Nothing imports it but `main`.
+
+mod check;
+mod dev;
+mod policy;
+mod serve;
+mod start;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A gateway between applications and large language models. Its rules are sandboxed WebAssembly policies that change
+/// while it runs.
+#[derive(Debug, Parser)]
+#[command(name = "octroi", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway.
+    Serve(Configured),
+    /// Runs the gateway to try it: without a key for a provider it starts an offline double of Mistral.
+    Dev(Configured),
+    /// Checks the configuration, loads every policy, prints a table; exits with 1 when anything fails.
+    Check(Configured),
+    /// For policies' authors.
+    Policy {
+        #[command(subcommand)]
+        command: policy::Command,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, clap::Args)]
+struct Configured {
+    /// The configuration file. Without it: $OCTROI_CONFIG, $AXONFLOW_CONFIG_FILE, octroi.yaml, axonflow.yaml,
+    /// config/axonflow.yaml, else the environment alone.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> anyhow::Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Serve(configured) => serve::run(&configured),
+        Command::Dev(configured) => dev::run(&configured),
+        Command::Check(configured) => check::run(&configured),
+        Command::Policy { command } => policy::run(&command),
+    }
+}

@@ -1,0 +1,152 @@
+//! From a configuration to a running gateway, for `serve` and `dev` alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{self, AuditLog};
+use crate::config::{self, Config};
+use crate::gateway::Gateway;
+use crate::http;
+use crate::policy::manifest::Name;
+use crate::policy::{Pace, PolicyHost, Reload, Settings, Watcher};
+use crate::provider::{self, ApiKey, Provider};
+use crate::router::{self, Router};
+use crate::telemetry;
+
+/// How long one policy may take to load: Python's take about 20 s on two cores.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(150);
+/// A reload begins this long after the first of many changes, at the latest.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
+
+/// A runtime for a command. Two threads at least: a request must not wait for a reload.
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")
+}
+
+/// The policy host, as the configuration wants it.
+pub(super) fn policy_host(
+    config: &Config,
+) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
+    let policies = &config.policies;
+    let required = policies.required.iter().cloned().map(Name::try_from).collect::<Result<_, _>>();
+    let settings = Settings {
+        directory: policies.directory.clone(),
+        required: required.map_err(anyhow::Error::msg).context("policies.required")?,
+        cache: Some(policies.cache.clone()),
+        worker: policies.worker.clone(),
+        max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),
+        load_timeout: LOAD_TIMEOUT,
+    };
+    Ok(PolicyHost::start(settings)?)
+}
+
+/// The providers and the order among them.
+pub(super) fn router(config: &Config) -> anyhow::Result<Router> {
+    let providers = config.providers.iter().map(started).collect::<anyhow::Result<Vec<_>>>()?;
+    let weights = match &config.routing.weights {
+        config::Weights::OfProviders => Default::default(),
+        config::Weights::Listed(listed) => {
+            listed.iter().map(|(name, weight)| (name.as_str().to_owned(), *weight)).collect()
+        }
+    };
+    let strategy = config.routing.strategy.as_str().parse::<router::Strategy>()?;
+    let default = config.routing.default.as_ref().map(|name| name.as_str().to_owned());
+    Ok(Router::new(providers, router::Routing { strategy, weights, default })?)
+}
+
+fn started(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+    let settings = provider::Settings {
+        name: provider.name.as_str().to_owned(),
+        kind: provider.kind.as_str().parse()?,
+        display_name: provider.display_name.clone(),
+        endpoint: provider.endpoint.as_str().to_owned(),
+        api_key: ApiKey::new(provider.api_key.expose())
+            .with_context(|| format!("llm_providers.{}.credentials.api_key", provider.name))?,
+        model: provider.model.clone(),
+        max_tokens: provider.max_tokens,
+        timeout: provider.timeout,
+        region: provider.region.clone(),
+        priority: provider.priority,
+        weight: provider.weight.get(),
+    };
+    Ok(provider::build(settings)?)
+}
+
+fn audit_log(config: &Config) -> anyhow::Result<AuditLog> {
+    let config::AuditStore::Sqlite(path) = &config.audit.store;
+    let settings = audit::Settings {
+        url: format!("sqlite://{}", path.display()),
+        durability: match config.audit.durability {
+            config::Durability::Process => audit::Durability::Process,
+            config::Durability::Disk => audit::Durability::Disk,
+        },
+        queue: config.audit.queue,
+    };
+    Ok(AuditLog::open(&settings)?)
+}
+
+/// Runs the gateway until a signal ends it. `ready` is called with the address once requests are accepted.
+pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)) -> anyhow::Result<()> {
+    // The signals first: one that comes while policies compile must not be lost.
+    let stop = stop_signal()?;
+    let metrics = telemetry::start_metrics().context("metrics")?;
+    let router = Arc::new(router(&config)?);
+    let (policies, changes) = policy_host(&config)?;
+    let audit = audit_log(&config)?;
+    // Before the first reload, so that the receiver of changes is read.
+    let gateway = Gateway::start(policies.clone(), changes, router.clone(), audit, config.digest()).await?;
+    let reload = tokio::select! {
+        reload = policies.reload() => reload.with_context(|| {
+            format!("the policies directory {} cannot be read", config.policies.directory.display())
+        })?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    if reload.set.live().next().is_none() && !config.policies.allow_none {
+        bail!(
+            "no policy is live: nothing in {} could be loaded (the log says why). Build the shipped ones with `make \
+             plugins`, or set `policies.allow_none: true` to serve without any",
+            config.policies.directory.display()
+        );
+    }
+    for name in reload.set.missing() {
+        tracing::error!(policy = %name, "policies.required names a policy that is not live in `enforce`: requests are denied");
+    }
+    let pace = Pace {
+        quiet: config.policies.reload_debounce,
+        at_most: SETTLE_AT_MOST,
+        poll: config.policies.poll_interval,
+    };
+    let watcher = Watcher::start(policies, reload.directories, pace);
+    router.watch_health();
+
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (server.listen, PORT)", config.server.listen))?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, generation = reload.set.generation().0, "octroi accepts requests");
+    ready(address);
+    let patience = config.server.shutdown_timeout;
+    let served = http::serve(listener, &config, gateway.clone(), metrics, stop).await;
+    drop(watcher);
+    tracing::info!("shutting down: requests in flight are finished, records are written");
+    gateway.shutdown(patience).await.context("the audit could not be closed")?;
+    Ok(served?)
+}
+
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).context("signals")?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            stop.cancel();
+        });
+    }
+    Ok(stop)
+}

@@ -1,0 +1,206 @@
+//! Gateway mode: the application asks first, calls the model itself, and reports the call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::record;
+use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply, Surface};
+use super::{CONTEXT_LIFETIME, Gateway, GatewayError, context};
+use crate::audit::record as audit;
+use crate::chat::{Message, Part, Role, Usage};
+use crate::policy::{AuditPhase, Question};
+
+/// A question before a call that the application makes itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreCheckRequest {
+    /// Who asks.
+    pub caller: Caller,
+    /// The kind of request, as the caller named it.
+    pub request_type: String,
+    /// What would be sent.
+    pub messages: Vec<Message>,
+    /// The provider that would be called, where the caller said so.
+    pub provider: Option<String>,
+    /// The model that would be asked, where the caller said so.
+    pub model: Option<String>,
+    /// Further facts for policies, sorted by name.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Gateway {
+    /// Judges a request that the application will make itself. Its record, and with it its context, is durable when
+    /// this returns.
+    pub async fn pre_check(self: &Arc<Self>, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
+        let gateway = self.clone();
+        let (answer, answered) = oneshot::channel();
+        let work = async move {
+            let _ = answer.send(gateway.judge(request).await);
+        };
+        self.detached(|_| Box::pin(work), answered).await
+    }
+
+    async fn judge(&self, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
+        let started = Instant::now();
+        let permit = self.audit.reserve()?;
+        let set = self.policies.set();
+        let context_id = Uuid::new_v4().to_string();
+        let told = context(
+            Surface::Gateway,
+            &request.caller,
+            &request.request_type,
+            request.provider.into_iter().collect(),
+            request.model,
+            request.attributes,
+        );
+        let original = Arc::new(request.messages);
+        let mut messages = original.clone();
+        let at = Timestamp::now();
+        let mut check = audit::PreCheck {
+            context_id: context_id.clone(),
+            at,
+            caller: record::caller(&request.caller),
+            request_type: request.request_type,
+            decision: audit::Decision::Error,
+            approved: false,
+            expires_at: at,
+            requires_redaction: false,
+            block_reason: None,
+            generation: set.generation().0,
+            policies: Vec::new(),
+            not_inspected: record::not_inspected(&original),
+            error: None,
+            latency_ms: 0,
+            content: None,
+        };
+        let decided = self.policies.decide(&set, Question::PreCheck, &told, &mut messages, &context_id).await;
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(overloaded) => {
+                let error = GatewayError::from(overloaded);
+                check.error = Some(error.to_string());
+                permit.append(check).await?;
+                return Err(error);
+            }
+        };
+        let refusal = record::refusal(&decision);
+        let lifetime = SignedDuration::try_from(CONTEXT_LIFETIME).unwrap_or_default();
+        let expires_at = at.checked_add(lifetime).unwrap_or(at);
+        check.decision = record::decided(&decision);
+        check.approved = refusal.is_none();
+        check.expires_at = expires_at;
+        check.requires_redaction = decision.edited;
+        check.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
+        check.policies = record::evaluations(&decision);
+        check.content = self
+            .keep(&set, AuditPhase::Intent, &told, original, &context_id, &mut check.policies)
+            .await
+            .as_deref()
+            .and_then(record::content);
+        check.latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        permit.append(check).await?;
+        let mut policies = PolicyInfo::default();
+        policies.add(&decision);
+        Ok(PreCheckReply { context_id, expires_at, refusal, requires_redaction: decision.edited, policies })
+    }
+
+    /// Records a call that the application made. Answers with the record's id once it is durable. A context that is
+    /// unknown, expired or another client's is one and the same error: nobody learns of others' contexts.
+    pub async fn report_llm_call(
+        self: &Arc<Self>,
+        caller: &Caller,
+        report: LlmCallReport,
+    ) -> Result<String, GatewayError> {
+        let (gateway, caller) = (self.clone(), caller.clone());
+        let (answer, answered) = oneshot::channel();
+        let work = async move {
+            let _ = answer.send(gateway.record_llm_call(&caller, report).await);
+        };
+        self.detached(|_| Box::pin(work), answered).await
+    }
+
+    async fn record_llm_call(&self, caller: &Caller, report: LlmCallReport) -> Result<String, GatewayError> {
+        let at = Timestamp::now();
+        let held = self.audit.context(&report.context_id).await?;
+        let valid = held.is_some_and(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
+        if !valid {
+            return Err(GatewayError::InvalidContext);
+        }
+        let permit = self.audit.reserve()?;
+        let set = self.policies.set();
+        let audit_id = Uuid::new_v4().to_string();
+        let told = context(
+            Surface::Gateway,
+            caller,
+            "llm-call",
+            vec![report.provider.clone()],
+            Some(report.model.clone()),
+            Vec::new(),
+        );
+        let mut policies = Vec::new();
+        let (response_summary, metadata) = match told_text(&report) {
+            Some(messages) => {
+                let kept = self
+                    .keep(&set, AuditPhase::Outcome, &told, Arc::new(messages), &audit_id, &mut policies)
+                    .await;
+                kept_text(kept, &report)
+            }
+            None => (None, None),
+        };
+        let usage = Usage {
+            prompt_tokens: report.prompt_tokens,
+            completion_tokens: report.completion_tokens,
+            cached_tokens: 0,
+        };
+        let cost_usd =
+            self.router.provider(&report.provider).and_then(|provider| provider.price(&report.model, &usage));
+        let call = audit::LlmCall {
+            audit_id: audit_id.clone(),
+            context_id: report.context_id,
+            at,
+            caller: record::caller(caller),
+            provider: report.provider,
+            model: report.model,
+            prompt_tokens: report.prompt_tokens,
+            completion_tokens: report.completion_tokens,
+            total_tokens: report.total_tokens,
+            latency_ms: report.latency_ms,
+            cost_usd,
+            generation: set.generation().0,
+            policies,
+            response_summary,
+            metadata,
+        };
+        permit.append(call).await?;
+        Ok(audit_id)
+    }
+}
+
+/// The text of a report, for the audit policies: the summary, and behind it the metadata as JSON.
+fn told_text(report: &LlmCallReport) -> Option<Vec<Message>> {
+    let metadata = report.metadata.as_ref().filter(|it| !it.is_empty());
+    let parts: Vec<_> = report
+        .response_summary
+        .iter()
+        .cloned()
+        .chain(metadata.and_then(|it| serde_json::to_string(it).ok()))
+        .map(|text| Part::Text { text })
+        .collect();
+    (!parts.is_empty()).then(|| vec![Message { role: Role::Assistant, parts }])
+}
+
+/// What the audit policies left of it. Metadata that their edits made unreadable are withheld.
+fn kept_text(kept: Option<Vec<Message>>, report: &LlmCallReport) -> (Option<String>, Option<Map<String, Value>>) {
+    let mut texts = kept
+        .into_iter()
+        .flatten()
+        .flat_map(|message| message.parts)
+        .filter_map(|part| part.text().map(str::to_owned));
+    let summary = if report.response_summary.is_some() { texts.next() } else { None };
+    let metadata = texts.next().and_then(|text| serde_json::from_str(&text).ok());
+    (summary, metadata)
+}

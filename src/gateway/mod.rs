@@ -1,0 +1,183 @@
+//! The pipeline of a request: policies, router, policies again, audit.
+//!
+//! Three surfaces, one pipeline: a rule that holds on one way in holds on all. [`Gateway`] knows no HTTP; surfaces
+//! translate to and from [`Request`] and [`Reply`]. It guarantees that nothing passes without a durable record, that a
+//! request sees one generation of policies from its first to its last step, and that a client that goes away cancels
+//! the upstream call but never the record.
+
+mod check;
+mod pipeline;
+mod record;
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
+use crate::audit::{AuditError, AuditLog};
+use crate::policy::{Context, PolicyHost, Reload};
+use crate::router::Router;
+
+pub use check::PreCheckRequest;
+pub use request::{
+    Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request, RequestId,
+    Surface,
+};
+
+/// How long a call may be reported after its pre-check.
+pub const CONTEXT_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// The gateway: policies, router and audit, joined.
+pub struct Gateway {
+    policies: Arc<PolicyHost>,
+    router: Arc<Router>,
+    audit: AuditLog,
+    tasks: TaskTracker,
+    run: Run,
+}
+
+/// One run of the process, for its records.
+#[derive(Clone, Debug)]
+struct Run {
+    id: String,
+    config_digest: String,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Gateway").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Joins the parts and records the start. `changes` are those of the policy host, each of which is recorded.
+    pub async fn start(
+        policies: Arc<PolicyHost>,
+        changes: mpsc::Receiver<Reload>,
+        router: Arc<Router>,
+        audit: AuditLog,
+        config_digest: String,
+    ) -> Result<Arc<Self>, AuditError> {
+        let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
+        let gateway = Arc::new(Self { policies, router, audit, tasks: TaskTracker::new(), run });
+        gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
+        tokio::spawn(record_changes(gateway.audit.clone(), changes));
+        Ok(gateway)
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &Arc<PolicyHost> {
+        &self.policies
+    }
+
+    /// The providers.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// The records.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// Waits until requests in flight are recorded, at most `patience`, and closes the audit. New requests are refused.
+    pub async fn shutdown(&self, patience: Duration) -> Result<(), AuditError> {
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!(requests = self.tasks.len(), "requests were still in flight when the time to stop was over");
+        }
+        if let Ok(receipt) = self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
+            receipt.await?;
+        }
+        self.audit.shutdown().await
+    }
+
+    fn lifecycle(&self, event: LifecycleEvent) -> Lifecycle {
+        Lifecycle {
+            run_id: self.run.id.clone(),
+            at: Timestamp::now(),
+            event,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_digest: self.run.config_digest.clone(),
+        }
+    }
+
+    /// Runs `work` in a task of its own, and waits for the answer that it sends. When the caller goes away, the token
+    /// is cancelled and the work goes on.
+    async fn detached<T, F>(
+        &self,
+        work: impl FnOnce(CancellationToken) -> F,
+        answer: oneshot::Receiver<Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if self.tasks.is_closed() {
+            return Err(GatewayError::ShuttingDown);
+        }
+        let gone = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
+        self.tasks.spawn(work(gone));
+        let outcome = answer.await.unwrap_or_else(|_| {
+            tracing::error!("a request's task ended without an answer");
+            Err(GatewayError::Internal)
+        });
+        guard.disarm();
+        outcome
+    }
+}
+
+async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Reload>) {
+    while let Some(change) = changes.recv().await {
+        let from = change.from.0;
+        let record = PolicySetChange {
+            at: Timestamp::now(),
+            from_generation: (from > 0).then_some(from),
+            to_generation: change.set.generation().0,
+            policies: change
+                .set
+                .live()
+                .map(|policy| LivePolicy {
+                    name: policy.manifest.name.to_string(),
+                    version: policy.version.id.to_string(),
+                    settings_hash: policy.settings_hash.to_string(),
+                    mode: record::mode(policy.manifest.mode),
+                })
+                .collect(),
+            reason: if from > 0 { "files changed" } else { "start" }.to_owned(),
+        };
+        let written = match audit.append(record) {
+            Ok(receipt) => receipt.await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "a change of the policies could not be recorded");
+        }
+    }
+}
+
+/// What policies are told beside the text.
+fn context(
+    surface: Surface,
+    caller: &Caller,
+    request_type: &str,
+    providers: Vec<String>,
+    model: Option<String>,
+    attributes: Vec<(String, String)>,
+) -> Arc<Context> {
+    Arc::new(Context {
+        surface: surface.as_str(),
+        request_type: request_type.to_owned(),
+        client: caller.client.clone(),
+        tenant: caller.tenant.clone(),
+        user: caller.user.clone(),
+        providers,
+        model,
+        attributes,
+    })
+}

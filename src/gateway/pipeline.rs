@@ -1,0 +1,443 @@
+//! A request that a model answers.
+//!
+//! ```text
+//! permit -> pre-check policies -> intent is queued ----------------------> intent is durable -> reply
+//!                              \-> router -> provider -> response policies /                 \-> outcome is durable
+//! ```
+//!
+//! The permit comes first: a store that cannot keep up refuses a request before a model is paid for it. The intent is
+//! written while the model works, and the reply waits for it. The outcome is queued before the reply leaves, so that a
+//! search behind the reply finds it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::record;
+use super::request::{Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
+use super::{Gateway, GatewayError, context};
+use crate::audit::record as audit;
+use crate::audit::{OutcomePermit, Receipt, RequestPermit};
+use crate::chat::{ChatRequest, Message};
+use crate::policy::{AuditPhase, Context, Decision, PolicySet, Question};
+use crate::router::{Constraints, Preference, RouteError, Routed};
+
+impl Gateway {
+    /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
+    /// record.
+    pub async fn process(self: &Arc<Self>, request: Request) -> Result<Reply, GatewayError> {
+        let gateway = self.clone();
+        let (reply, replied) = oneshot::channel();
+        // The reply goes through its own channel: it does not wait for the outcome to be durable.
+        self.detached(move |gone| Box::pin(Pipeline::run(gateway, request, gone, reply)), replied).await
+    }
+}
+
+/// One request on its way.
+struct Pipeline {
+    gateway: Arc<Gateway>,
+    set: Arc<PolicySet>,
+    id: RequestId,
+    request: Request,
+    context: Arc<Context>,
+    /// As the caller sent them; what is recorded, once the audit policies have seen it.
+    original: Arc<Vec<Message>>,
+    at: Timestamp,
+    started: Instant,
+    policies: PolicyInfo,
+}
+
+/// What became of the upstream call.
+enum Upstream {
+    Answered(Box<Routed>),
+    Failed(Box<RouteError>),
+    ClientGone,
+}
+
+type Answer = oneshot::Sender<Result<Reply, GatewayError>>;
+
+impl Pipeline {
+    async fn run(gateway: Arc<Gateway>, mut request: Request, gone: CancellationToken, answer: Answer) {
+        let started = Instant::now();
+        let permit = match gateway.audit.reserve_request() {
+            Ok(permit) => permit,
+            Err(error) => {
+                let _ = answer.send(Err(error.into()));
+                return;
+            }
+        };
+        let original = Arc::new(std::mem::take(&mut request.chat.messages));
+        let constraints = Constraints::new(request.preference.clone());
+        let asked = request.chat.model.as_deref();
+        // With `skip_llm` no provider is needed.
+        let reachable = gateway.router.names(asked, &constraints).map(|names| names.into_iter().map(str::to_owned).collect());
+        let (providers, unroutable) = match reachable {
+            Ok(providers) => (providers, None),
+            Err(error) => (Vec::new(), Some(Box::new(error))),
+        };
+        let context = context(
+            request.surface,
+            &request.caller,
+            &request.request_type,
+            providers,
+            request.chat.model.clone(),
+            std::mem::take(&mut request.attributes),
+        );
+        let set = gateway.policies.set();
+        let pipeline = Self {
+            gateway,
+            set,
+            id: RequestId::new(),
+            request,
+            context,
+            original,
+            at: Timestamp::now(),
+            started,
+            policies: PolicyInfo::default(),
+        };
+        pipeline.decide(permit, constraints, unroutable, gone, answer).await;
+    }
+
+    async fn decide(
+        mut self,
+        permit: RequestPermit,
+        mut constraints: Constraints,
+        unroutable: Option<Box<RouteError>>,
+        gone: CancellationToken,
+        answer: Answer,
+    ) {
+        let mut messages = self.original.clone();
+        let gateway = self.gateway.clone();
+        let decided =
+            gateway.policies.decide(&self.set, Question::PreCheck, &self.context, &mut messages, self.id.as_str()).await;
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(overloaded) => return self.give_up(permit, GatewayError::from(overloaded), answer).await,
+        };
+        self.policies.add(&decision);
+        if let Some(refusal) = record::refusal(&decision) {
+            return self.refuse(permit, &decision, refusal, answer).await;
+        }
+        if let Some(routing) = &decision.routing {
+            if !routing.providers.is_empty() {
+                constraints.restrict_to_providers(routing.providers.iter().cloned());
+            }
+            if !routing.regions.is_empty() {
+                constraints.restrict_to_regions(routing.regions.iter().cloned());
+            }
+        }
+        if self.request.skip_llm {
+            return self.end(permit, &decision, Outcome::Checked, answer).await;
+        }
+        if let Some(error) = unroutable {
+            return self.end(permit, &decision, Outcome::Failed(error), answer).await;
+        }
+        self.call(permit, &decision, messages, constraints, gone, answer).await;
+    }
+
+    /// Asks the model while the intent is written.
+    async fn call(
+        mut self,
+        permit: RequestPermit,
+        decision: &Decision,
+        messages: Arc<Vec<Message>>,
+        constraints: Constraints,
+        gone: CancellationToken,
+        answer: Answer,
+    ) {
+        let intent_decision = record::decided(decision);
+        let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
+        let gateway = self.gateway.clone();
+        let upstream = async {
+            tokio::select! {
+                biased;
+                routed = gateway.router.route(&chat, &constraints) => match routed {
+                    Ok(routed) => Upstream::Answered(Box::new(routed)),
+                    Err(error) => Upstream::Failed(Box::new(error)),
+                },
+                () = gone.cancelled() => Upstream::ClientGone,
+            }
+        };
+        let recorded = async {
+            let intent = self.intent(decision, intent_decision, None, None).await;
+            let (durable, permit) = permit.intent(intent);
+            durable.await.map(|_| permit)
+        };
+        let recorded_while_asked = futures_util::future::try_join(recorded, async { Ok(upstream.await) }).await;
+        let (permit, upstream) = match recorded_while_asked {
+            Ok(both) => both,
+            Err(error) => {
+                let _ = answer.send(Err(error.into()));
+                return;
+            }
+        };
+        match upstream {
+            Upstream::Answered(routed) => self.answered(*routed, intent_decision, permit, answer).await,
+            Upstream::Failed(error) => {
+                let outcome = self.failed_outcome(&error);
+                let receipt = permit.outcome(outcome);
+                self.reply(Outcome::Failed(error), receipt, answer).await;
+            }
+            Upstream::ClientGone => {
+                let mut outcome = self.outcome(audit::Decision::Error);
+                outcome.client_gone = true;
+                outcome.error = Some("the client went away before it had its answer".to_owned());
+                settle(permit.outcome(outcome)).await;
+            }
+        }
+    }
+
+    /// Judges the answer, then what is kept of it.
+    async fn answered(
+        &mut self,
+        mut routed: Routed,
+        so_far: audit::Decision,
+        permit: OutcomePermit,
+        answer: Answer,
+    ) {
+        let told = Arc::new(Context {
+            providers: vec![routed.provider.clone()],
+            model: Some(routed.model.clone()),
+            ..Context::clone(&self.context)
+        });
+        let original: Arc<Vec<Message>> =
+            Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
+        let mut shown = original.clone();
+        let gateway = self.gateway.clone();
+        let judged =
+            gateway.policies.decide(&self.set, Question::Response, &told, &mut shown, self.id.as_str()).await;
+        let mut outcome = self.outcome(so_far);
+        routed_into(&mut outcome, &routed);
+        let decision = match judged {
+            Ok(decision) => decision,
+            Err(overloaded) => {
+                let error = GatewayError::from(overloaded);
+                outcome.decision = audit::Decision::Error;
+                outcome.error = Some(format!("{error}; the answer was withheld"));
+                let receipt = permit.outcome(outcome);
+                let _ = answer.send(Err(error));
+                return settle(receipt).await;
+            }
+        };
+        self.policies.add(&decision);
+        outcome.policies = record::evaluations(&decision);
+        let refusal = record::refusal(&decision);
+        match record::decided(&decision) {
+            audit::Decision::Blocked => outcome.decision = audit::Decision::Blocked,
+            audit::Decision::Redacted => outcome.decision = audit::Decision::Redacted,
+            _ => {}
+        }
+        outcome.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
+        outcome.content = self.keep(AuditPhase::Outcome, &told, original, &mut outcome.policies).await;
+        outcome.latency_ms = self.milliseconds();
+        let receipt = permit.outcome(outcome);
+        let reply = match refusal {
+            Some(refusal) => Outcome::Refused(refusal),
+            None => {
+                if decision.edited {
+                    for (choice, message) in routed.answer.choices.iter_mut().zip(shown.iter()) {
+                        choice.message = message.clone();
+                    }
+                }
+                Outcome::Answered(Box::new(routed))
+            }
+        };
+        self.reply(reply, receipt, answer).await;
+    }
+
+    /// A request that a policy refused.
+    async fn refuse(mut self, permit: RequestPermit, decision: &Decision, refusal: Refusal, answer: Answer) {
+        let reason = refusal.reason.clone();
+        let intent = self.intent(decision, audit::Decision::Blocked, Some(reason.clone()), None).await;
+        let mut outcome = self.outcome(audit::Decision::Blocked);
+        outcome.block_reason = Some(reason);
+        self.finish(permit, intent, outcome, Outcome::Refused(refusal), answer).await;
+    }
+
+    /// A request that is over before a provider is asked.
+    async fn end(mut self, permit: RequestPermit, decision: &Decision, reply: Outcome, answer: Answer) {
+        let outcome = match &reply {
+            Outcome::Failed(error) => self.failed_outcome(error),
+            _ => self.outcome(record::decided(decision)),
+        };
+        let intent = self.intent(decision, outcome.decision, None, outcome.error.clone()).await;
+        self.finish(permit, intent, outcome, reply, answer).await;
+    }
+
+    /// A request that could not be judged: recorded as an error, answered with one.
+    async fn give_up(self, permit: RequestPermit, error: GatewayError, answer: Answer) {
+        let intent = audit::Intent {
+            error: Some(error.to_string()),
+            ..self.bare_intent(audit::Decision::Error)
+        };
+        let mut outcome = self.outcome(audit::Decision::Error);
+        outcome.error = Some(error.to_string());
+        let receipt = permit.intent_and_outcome(intent, outcome);
+        let _ = answer.send(Err(error));
+        settle(receipt).await;
+    }
+
+    async fn finish(
+        &mut self,
+        permit: RequestPermit,
+        intent: audit::Intent,
+        outcome: audit::Outcome,
+        reply: Outcome,
+        answer: Answer,
+    ) {
+        match permit.intent_and_outcome(intent, outcome).await {
+            Ok(_) => {
+                let _ = answer.send(Ok(self.make_reply(reply)));
+            }
+            Err(error) => {
+                let _ = answer.send(Err(error.into()));
+            }
+        }
+    }
+
+    /// Answers at once, and waits for the outcome, which is on its way.
+    async fn reply(&mut self, outcome: Outcome, receipt: Receipt, answer: Answer) {
+        let _ = answer.send(Ok(self.make_reply(outcome)));
+        settle(receipt).await;
+    }
+
+    fn make_reply(&mut self, outcome: Outcome) -> Reply {
+        Reply {
+            request_id: self.id.clone(),
+            outcome,
+            policies: std::mem::take(&mut self.policies),
+            elapsed: self.started.elapsed(),
+        }
+    }
+
+    fn bare_intent(&self, decision: audit::Decision) -> audit::Intent {
+        let preferred = match &self.request.preference {
+            Preference::Any => "",
+            Preference::Prefer(name) | Preference::Pin(name) => name,
+        };
+        audit::Intent {
+            request_id: self.id.as_str().to_owned(),
+            at: self.at,
+            surface: self.request.surface.as_str().to_owned(),
+            request_type: self.request.request_type.clone(),
+            caller: record::caller(&self.request.caller),
+            provider: preferred.to_owned(),
+            model: self.request.chat.model.clone().unwrap_or_default(),
+            decision,
+            block_reason: None,
+            generation: self.set.generation().0,
+            policies: Vec::new(),
+            not_inspected: record::not_inspected(&self.original),
+            error: None,
+            content: None,
+        }
+    }
+
+    async fn intent(
+        &self,
+        decision: &Decision,
+        decided: audit::Decision,
+        block_reason: Option<String>,
+        error: Option<String>,
+    ) -> audit::Intent {
+        let mut policies = record::evaluations(decision);
+        let content = self.keep(AuditPhase::Intent, &self.context, self.original.clone(), &mut policies).await;
+        audit::Intent { block_reason, policies, error, content, ..self.bare_intent(decided) }
+    }
+
+    /// What may be kept of these messages; `None` when the audit policies withhold it.
+    async fn keep(
+        &self,
+        phase: AuditPhase,
+        context: &Arc<Context>,
+        messages: Arc<Vec<Message>>,
+        policies: &mut Vec<audit::PolicyEvaluation>,
+    ) -> Option<serde_json::Value> {
+        self.gateway.keep(&self.set, phase, context, messages, self.id.as_str(), policies).await.as_deref().and_then(record::content)
+    }
+
+    fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
+        audit::Outcome {
+            request_id: self.id.as_str().to_owned(),
+            at: Timestamp::now(),
+            decision,
+            provider: String::new(),
+            model: String::new(),
+            attempts: 0,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            cached_tokens: 0,
+            cost_usd: None,
+            latency_ms: self.milliseconds(),
+            finish_reason: None,
+            block_reason: None,
+            policies: Vec::new(),
+            error: None,
+            client_gone: false,
+            content: None,
+        }
+    }
+
+    fn failed_outcome(&self, error: &RouteError) -> audit::Outcome {
+        let mut outcome = self.outcome(audit::Decision::Error);
+        outcome.error = Some(error.to_string());
+        outcome.attempts = u32::try_from(error.attempts().len()).unwrap_or(u32::MAX);
+        if let Some(last) = error.attempts().last() {
+            outcome.provider = last.provider.clone();
+            outcome.model = last.model.clone();
+        }
+        outcome
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Gateway {
+    /// Shows messages to the audit policies and gives what may be kept of them. Without the policies' word (all slots
+    /// taken) nothing is kept but the record itself.
+    pub(super) async fn keep(
+        &self,
+        set: &PolicySet,
+        phase: AuditPhase,
+        context: &Arc<Context>,
+        mut messages: Arc<Vec<Message>>,
+        request_id: &str,
+        policies: &mut Vec<audit::PolicyEvaluation>,
+    ) -> Option<Vec<Message>> {
+        match self.policies.decide(set, Question::Audit(phase), context, &mut messages, request_id).await {
+            Ok(decision) => {
+                policies.extend(record::evaluations(&decision));
+                (!decision.refused()).then(|| Arc::unwrap_or_clone(messages))
+            }
+            Err(overloaded) => {
+                tracing::warn!(request = request_id, "{overloaded}: the text of a record was withheld");
+                None
+            }
+        }
+    }
+}
+
+fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
+    let usage = routed.answer.usage.unwrap_or_default();
+    outcome.provider = routed.provider.clone();
+    outcome.model = routed.model.clone();
+    outcome.attempts = u32::try_from(routed.attempts.len()).unwrap_or(u32::MAX);
+    outcome.prompt_tokens = usage.prompt_tokens;
+    outcome.completion_tokens = usage.completion_tokens;
+    outcome.cached_tokens = usage.cached_tokens;
+    outcome.cost_usd = routed.answer.cost_usd;
+    outcome.finish_reason = routed.answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned());
+}
+
+/// Waits for a record that nobody waits for.
+async fn settle(receipt: Receipt) {
+    if let Err(error) = receipt.await {
+        tracing::error!(%error, "the outcome of a request could not be recorded; its intent stands");
+        metrics::counter!("octroi_audit_lost_outcomes_total", "code" => error.code()).increment(1);
+    }
+}

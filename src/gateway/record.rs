@@ -1,0 +1,153 @@
+//! From what policies decided to what is recorded.
+
+use serde_json::Value;
+
+use super::request::{Caller, Refusal};
+use crate::audit::record as audit;
+use crate::chat::Message;
+use crate::policy::manifest::{Mode, OnError, Phase};
+use crate::policy::verdict::{Action, Finding};
+use crate::policy::{Decision, Evaluation, Outcome};
+
+/// Who asked.
+pub(super) fn caller(caller: &Caller) -> audit::Caller {
+    audit::Caller {
+        client: caller.client.clone(),
+        tenant: caller.tenant.clone(),
+        user: caller.user.clone().unwrap_or_default(),
+    }
+}
+
+/// Each policy's part.
+pub(super) fn evaluations(decision: &Decision) -> Vec<audit::PolicyEvaluation> {
+    decision.evaluations.iter().map(evaluation).collect()
+}
+
+fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
+    let digest = |digest: Option<crate::policy::digest::Digest>| digest.map(|it| it.to_string()).unwrap_or_default();
+    let mut record = audit::PolicyEvaluation {
+        policy: evaluation.policy.clone(),
+        phase: match evaluation.phase {
+            Phase::PreCheck => audit::Phase::PreCheck,
+            Phase::Response => audit::Phase::Response,
+            Phase::Audit => audit::Phase::Audit,
+        },
+        version: digest(evaluation.version),
+        settings_hash: digest(evaluation.settings_hash),
+        mode: mode(evaluation.mode),
+        enforced: evaluation.enforced,
+        action: audit::Action::Allow,
+        findings: Vec::new(),
+        edits: 0,
+        tags: Vec::new(),
+        error: None,
+        elapsed_us: u64::try_from(evaluation.elapsed.as_micros()).unwrap_or(u64::MAX),
+        skipped: false,
+    };
+    match &evaluation.outcome {
+        Outcome::Verdict(verdict) => {
+            record.action = action(verdict.action);
+            record.findings = verdict.findings.iter().map(finding).collect();
+            record.edits = u32::try_from(verdict.edits.len()).unwrap_or(u32::MAX);
+            record.tags = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        }
+        Outcome::Error { code, message, on_error } => {
+            record.action = match on_error {
+                OnError::Deny => audit::Action::Deny,
+                OnError::Allow => audit::Action::Allow,
+            };
+            record.error = Some(audit::EvaluationError { code: (*code).to_owned(), message: message.clone() });
+        }
+        Outcome::Skipped => record.skipped = true,
+    }
+    record
+}
+
+/// A manifest's mode.
+pub(super) fn mode(mode: Mode) -> audit::Mode {
+    match mode {
+        Mode::Enforce => audit::Mode::Enforce,
+        Mode::Shadow => audit::Mode::Shadow,
+        Mode::Off => audit::Mode::Off,
+    }
+}
+
+fn action(action: Action) -> audit::Action {
+    match action {
+        Action::Allow => audit::Action::Allow,
+        Action::Log => audit::Action::Log,
+        Action::Warn => audit::Action::Warn,
+        Action::Redact => audit::Action::Redact,
+        Action::RequireApproval => audit::Action::RequireApproval,
+        Action::Deny => audit::Action::Deny,
+    }
+}
+
+fn finding(finding: &Finding) -> audit::Finding {
+    audit::Finding {
+        rule: finding.rule.clone(),
+        category: finding.category.clone(),
+        severity: match finding.severity {
+            crate::policy::verdict::Severity::Info => "info",
+            crate::policy::verdict::Severity::Low => "low",
+            crate::policy::verdict::Severity::Medium => "medium",
+            crate::policy::verdict::Severity::High => "high",
+            crate::policy::verdict::Severity::Critical => "critical",
+        }
+        .to_owned(),
+        place: finding.place.map(|place| audit::Place {
+            message: place.message,
+            part: place.part,
+            start: place.start,
+            end: place.end,
+        }),
+    }
+}
+
+/// What no policy saw.
+pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
+    messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .filter_map(|part| part.binary())
+        .map(|binary| audit::NotInspected {
+            kind: binary.kind.to_owned(),
+            media_type: binary.media_type.unwrap_or_default().to_owned(),
+            size: (binary.size > 0).then_some(binary.size as u64),
+        })
+        .collect()
+}
+
+/// Messages as content. Binary parts are left out: no policy saw what they hold.
+pub(super) fn content(messages: &[Message]) -> Option<Value> {
+    let mut messages = messages.to_vec();
+    for message in &mut messages {
+        message.parts.retain(|part| part.binary().is_none());
+    }
+    serde_json::to_value(messages).ok()
+}
+
+/// Why a request is refused, in the words that AxonFlow's clients know.
+pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
+    if !decision.refused() {
+        return None;
+    }
+    let policy = decision.decided_by.clone().unwrap_or_default();
+    let reason = match (decision.action, decision.failure) {
+        (Action::RequireApproval, _) => "require_approval".to_owned(),
+        (_, Some(code)) => format!("Request blocked by policy: {policy} ({code})"),
+        (_, None) => format!("Request blocked by policy: {policy}"),
+    };
+    Some(Refusal { policy, reason, explanation: decision.reason.clone() })
+}
+
+/// What became of a request that policies let pass or not.
+pub(super) fn decided(decision: &Decision) -> audit::Decision {
+    if decision.refused() {
+        audit::Decision::Blocked
+    } else if decision.edited {
+        audit::Decision::Redacted
+    } else {
+        audit::Decision::Allowed
+    }
+}

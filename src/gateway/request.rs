@@ -1,0 +1,233 @@
+//! What surfaces hand to the gateway, and what they get back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::audit::AuditError;
+use crate::chat::ChatRequest;
+use crate::policy::{Decision, Overloaded};
+use crate::router::{Preference, RouteError, Routed};
+
+/// A way into the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// `/api/request`.
+    Proxy,
+    /// `/api/policy/pre-check` and `/api/audit/llm-call`: the application calls the model itself.
+    Gateway,
+    /// `/v1/...`.
+    OpenAi,
+}
+
+impl Surface {
+    /// As policies, records and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Gateway => "gateway",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
+/// Who asks, as the surface's identity found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The client application.
+    pub client: String,
+    /// The tenant whose data this is.
+    pub tenant: String,
+    /// The person, where the caller said so. Never verified.
+    pub user: Option<String>,
+}
+
+/// A conversation to be judged and answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The way it came in.
+    pub surface: Surface,
+    /// Who asks.
+    pub caller: Caller,
+    /// The kind of request, as the caller named it.
+    pub request_type: String,
+    /// What is asked.
+    pub chat: ChatRequest,
+    /// The provider that the caller wants.
+    pub preference: Preference,
+    /// Further facts for policies, sorted by name.
+    pub attributes: Vec<(String, String)>,
+    /// Policies only; no model is asked.
+    pub skip_llm: bool,
+}
+
+/// The id of a request: made by the gateway, in the order of time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// A new one.
+    pub fn new() -> Self {
+        Self(format!("req_{}", Uuid::now_v7().simple()))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What policies said, for an answer's `policy_info`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// Enforced policies that had something to say, the deciding one first.
+    pub matched: Vec<String>,
+    /// Policies that were asked.
+    pub asked: Vec<String>,
+    /// Time that they took.
+    pub elapsed: Duration,
+}
+
+impl PolicyInfo {
+    /// Adds what was decided at another moment.
+    pub(super) fn add(&mut self, decision: &Decision) {
+        for name in &decision.matched {
+            if !self.matched.contains(name) {
+                self.matched.push(name.clone());
+            }
+        }
+        if decision.refused()
+            && let Some(name) = &decision.decided_by
+        {
+            self.matched.retain(|it| it != name);
+            self.matched.insert(0, name.clone());
+        }
+        for evaluation in &decision.evaluations {
+            if !self.asked.contains(&evaluation.policy) {
+                self.asked.push(evaluation.policy.clone());
+            }
+        }
+        self.elapsed += decision.elapsed;
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The policy that refused it.
+    pub policy: String,
+    /// One line for the caller: `Request blocked by policy: NAME`, or `require_approval`.
+    pub reason: String,
+    /// The policy's own sentence.
+    pub explanation: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A model answered.
+    Answered(Box<Routed>),
+    /// Policies let it pass; no model was to be asked.
+    Checked,
+    /// A policy refused it, or the answer to it.
+    Refused(Refusal),
+    /// No model answered.
+    Failed(Box<RouteError>),
+}
+
+/// The gateway's answer to a [`Request`]. A record of it is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The request's id.
+    pub request_id: RequestId,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What policies said.
+    pub policies: PolicyInfo,
+    /// From arrival to answer.
+    pub elapsed: Duration,
+}
+
+/// The answer to a pre-check. Its record is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreCheckReply {
+    /// Under this id the application reports its call.
+    pub context_id: String,
+    /// Until when it may.
+    pub expires_at: Timestamp,
+    /// Why the call may not be made; `None` when it may.
+    pub refusal: Option<Refusal>,
+    /// Whether a policy wants text to be masked before the call.
+    pub requires_redaction: bool,
+    /// What policies said.
+    pub policies: PolicyInfo,
+}
+
+/// A call that an application made by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlmCallReport {
+    /// The pre-check under which it was made.
+    pub context_id: String,
+    /// The provider, in the application's words.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    pub completion_tokens: u64,
+    /// All tokens, as the application counted them.
+    pub total_tokens: u64,
+    /// Milliseconds that it took.
+    pub latency_ms: u64,
+    /// The answer, or what the application says of it.
+    pub response_summary: Option<String>,
+    /// Whatever else it says.
+    pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Why the gateway gives no answer at all.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Too many evaluations: try again later.
+    #[error("the gateway is at its limit of concurrent policy evaluations; try again shortly")]
+    Overloaded,
+    /// No record can be written, and without a record nothing passes.
+    #[error("no audit record can be written ({0}); without one no request passes")]
+    Audit(#[from] AuditError),
+    /// The gateway is going down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// A fault of the gateway.
+    #[error("internal error; the gateway's log has more")]
+    Internal,
+    /// The context of a report is unknown, expired, or another client's.
+    #[error("Invalid or expired context")]
+    InvalidContext,
+}
+
+impl From<Overloaded> for GatewayError {
+    fn from(_: Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
+impl GatewayError {
+    /// Stable, for metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Audit(error) => error.code(),
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+            Self::InvalidContext => "invalid_context",
+        }
+    }
+}
