@@ -1,0 +1,127 @@
+//! The front door: what the rest of the gateway holds of the audit log.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::contexts::RecentContexts;
+use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
+use super::record::Record;
+use super::row::ContextRow;
+use super::search::{Page, Query};
+use super::store::Store;
+use super::{AuditError, Settings, store, writer};
+
+/// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
+const SEARCHES: usize = 2;
+/// Lookups of contexts in the store that run at once. They do not wait behind searches.
+const LOOKUPS: usize = 4;
+
+/// The audit log of this gateway. Clones share it. When the last one is dropped, what is queued is written first.
+#[derive(Clone)]
+pub struct AuditLog(Arc<Shared>);
+
+struct Shared {
+    queue: Queue,
+    store: Arc<dyn Store>,
+    contexts: Arc<RecentContexts>,
+    searches: Semaphore,
+    lookups: Semaphore,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl AuditLog {
+    /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
+    pub fn open(settings: &Settings) -> Result<Self, AuditError> {
+        let store: Arc<dyn Store> = store::open(settings)?.into();
+        let (queue, receiver) = Queue::new(settings.queue);
+        let contexts = Arc::new(RecentContexts::default());
+        let (for_writer, remembered) = (Arc::clone(&store), Arc::clone(&contexts));
+        let writer = std::thread::Builder::new()
+            .name("audit-writer".to_owned())
+            .spawn(move || writer::run(&*for_writer, receiver, remembered))
+            .map_err(|error| AuditError::Io(format!("cannot start the audit writer: {error}")))?;
+        Ok(Self(Arc::new(Shared {
+            queue,
+            store,
+            contexts,
+            searches: Semaphore::new(SEARCHES),
+            lookups: Semaphore::new(LOOKUPS),
+            writer: Mutex::new(Some(writer)),
+        })))
+    }
+
+    /// Takes the two slots of a request, before any work is done for it. Never waits: a full queue is `Overloaded`.
+    pub fn reserve_request(&self) -> Result<RequestPermit, AuditError> {
+        self.0.queue.reserve(2).map(RequestPermit::new)
+    }
+
+    /// Takes one slot, for a record whose making costs something.
+    pub fn reserve(&self) -> Result<RecordPermit, AuditError> {
+        self.0.queue.reserve(1).map(RecordPermit::new)
+    }
+
+    /// Queues one record at once, or refuses it at once. The receipt resolves when it is durable.
+    pub fn append(&self, record: impl Into<Record>) -> Result<Receipt, AuditError> {
+        Ok(self.reserve()?.append(record))
+    }
+
+    /// A page of one tenant's entries, newest first. Sees every record that was queued before it was asked: an
+    /// answer's outcome may still be on its way when the client that got the answer searches for it.
+    pub async fn search(&self, query: Query) -> Result<Page, AuditError> {
+        query.check()?;
+        self.0.queue.settle().await;
+        let _turn = self.0.searches.acquire().await.map_err(|_| AuditError::Closed)?;
+        let store = Arc::clone(&self.0.store);
+        blocking(move || store.search(&query)).await
+    }
+
+    /// The context of a pre-check: there at once when its append has returned, and after a restart, until about a day
+    /// after it expired.
+    pub async fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {
+        if let Some(context) = self.0.contexts.get(id) {
+            return Ok(Some(context));
+        }
+        let _turn = self.0.lookups.acquire().await.map_err(|_| AuditError::Closed)?;
+        let (store, id) = (Arc::clone(&self.0.store), id.to_owned());
+        blocking(move || store.context(&id)).await
+    }
+
+    /// Refuses new records, writes those that are queued, and ends the writer. Call it when no request is in flight
+    /// any more: an outcome that comes later is answered `Closed`.
+    pub async fn shutdown(&self) -> Result<(), AuditError> {
+        self.0.queue.close();
+        let (done, ended) = oneshot::channel();
+        if !self.0.queue.stop(Some(done)) {
+            return Ok(());
+        }
+        let result = ended.await.unwrap_or(Err(AuditError::Closed));
+        let thread = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            blocking(move || thread.join().map_err(|_| AuditError::Closed)).await?;
+        }
+        result
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let thread = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            self.queue.stop(None);
+            if thread.join().is_err() {
+                tracing::error!("the audit writer panicked");
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
+) -> Result<T, AuditError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(AuditError::Store(format!("a read did not end: {error}"))),
+    }
+}

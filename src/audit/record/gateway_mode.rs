@@ -1,0 +1,107 @@
+//! The records of gateway mode, where the application calls the model itself.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Caller, Decision, NotInspected, PolicyEvaluation};
+
+/// An application asked whether it may send a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreCheck {
+    /// The decision's id, under which the application reports its call later.
+    pub context_id: String,
+    /// When it asked.
+    pub at: Timestamp,
+    /// Who asked.
+    pub caller: Caller,
+    /// What the caller says it is; `pre-check` where the caller says nothing.
+    pub request_type: String,
+    /// The decision.
+    pub decision: Decision,
+    /// Whether the call may be made.
+    pub approved: bool,
+    /// Until when calls may be reported under this context.
+    pub expires_at: Timestamp,
+    /// Whether a policy asks for text to be masked first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requires_redaction: bool,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_reason: Option<String>,
+    /// The policy set's generation.
+    pub generation: u64,
+    /// Each policy's part, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyEvaluation>,
+    /// What was not inspected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_inspected: Vec<NotInspected>,
+    /// What went wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Milliseconds that the decision took.
+    #[serde(default)]
+    pub latency_ms: u64,
+    /// The prompt as the audit policies left it; `None` when it was withheld.
+    #[serde(skip)]
+    pub content: Option<Value>,
+}
+
+/// An application reports a call that it made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LlmCall {
+    /// The report's own id.
+    pub audit_id: String,
+    /// The pre-check under which the call was made.
+    pub context_id: String,
+    /// When it was reported.
+    pub at: Timestamp,
+    /// Who reported it.
+    pub caller: Caller,
+    /// The provider that was called, in the application's words.
+    pub provider: String,
+    /// The model that was called.
+    pub model: String,
+    /// Tokens of the prompt.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub completion_tokens: u64,
+    /// All tokens, as the application counted them.
+    #[serde(default)]
+    pub total_tokens: u64,
+    /// Milliseconds that the call took.
+    #[serde(default)]
+    pub latency_ms: u64,
+    /// Cost in US dollars; `None` when the price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// The policy set's generation when the report came in.
+    #[serde(default)]
+    pub generation: u64,
+    /// Audit policies' parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyEvaluation>,
+    /// The answer's summary as the audit policies left it. It is content.
+    #[serde(skip)]
+    pub response_summary: Option<String>,
+    /// Whatever the application added, as the audit policies left it. It is content: it may hold text.
+    #[serde(skip)]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl LlmCall {
+    /// What is stored as the record's content.
+    pub(crate) fn content(&self) -> Option<Value> {
+        let mut content = Map::new();
+        if let Some(summary) = &self.response_summary {
+            content.insert("response_summary".to_owned(), Value::String(summary.clone()));
+        }
+        if let Some(metadata) = &self.metadata {
+            content.insert("metadata".to_owned(), Value::Object(metadata.clone()));
+        }
+        (!content.is_empty()).then_some(Value::Object(content))
+    }
+}

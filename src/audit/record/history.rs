@@ -1,0 +1,60 @@
+//! The records of the gateway's own history: which policies were live, and when it ran.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Mode;
+
+/// A policy of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LivePolicy {
+    /// The policy's name.
+    pub name: String,
+    /// Digest of component, settings and cases together.
+    pub version: String,
+    /// Digest of the settings alone.
+    pub settings_hash: String,
+    /// The manifest's mode.
+    pub mode: Mode,
+}
+
+/// The live policies changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySetChange {
+    /// When the new set went live.
+    pub at: Timestamp,
+    /// The generation before; `None` at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_generation: Option<u64>,
+    /// The generation now.
+    pub to_generation: u64,
+    /// The whole new set.
+    pub policies: Vec<LivePolicy>,
+    /// Why, in words: `start`, `files changed`.
+    pub reason: String,
+}
+
+/// What happened to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifecycleEvent {
+    /// It began to serve.
+    Start,
+    /// It ended on request.
+    Stop,
+}
+
+/// The gateway started or stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// An id that start and stop of one run share.
+    pub run_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: LifecycleEvent,
+    /// The gateway's version.
+    pub version: String,
+    /// Digest of the configuration, secrets left out.
+    pub config_digest: String,
+}

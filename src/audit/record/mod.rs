@@ -1,0 +1,134 @@
+//! What is recorded: immutable facts, appended in the order in which they became durable.
+//!
+//! A record has two halves. Its *body* is everything but text: who, what, which policy decided what, tokens, cost. Its
+//! *content* is the text as the audit policies left it, or nothing when they withheld it. They are stored side by
+//! side, so that text can be erased later while the body, which the hash chain will cover, stays as it was written.
+
+mod gateway_mode;
+mod history;
+mod policy;
+mod request;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use gateway_mode::{LlmCall, PreCheck};
+pub use history::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
+pub(crate) use policy::matched_names;
+pub use policy::{Action, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation};
+pub use request::{Intent, NotInspected, Outcome};
+
+/// Who asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The client's id.
+    pub client: String,
+    /// The tenant that the client belongs to; reads are isolated by it.
+    pub tenant: String,
+    /// The person, as the client named them; empty when it named nobody.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It went through as it was.
+    Allowed,
+    /// A policy refused it.
+    Blocked,
+    /// It went through with text masked.
+    Redacted,
+    /// It failed, or its outcome is not known.
+    Error,
+}
+
+impl Decision {
+    /// The word in records, entries and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Blocked => "blocked",
+            Self::Redacted => "redacted",
+            Self::Error => "error",
+        }
+    }
+
+    /// Reads a decision as callers spell it; older verdict names are understood.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "allowed" | "allow" => Some(Self::Allowed),
+            "blocked" | "block" | "deny" | "denied" => Some(Self::Blocked),
+            "redacted" | "redact" => Some(Self::Redacted),
+            "error" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+/// One fact of the audit trail.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A request was accepted and its pre-check policies have decided.
+    Intent(Box<Intent>),
+    /// What became of that request.
+    Outcome(Box<Outcome>),
+    /// An application asked for a decision and will call the model itself.
+    PreCheck(Box<PreCheck>),
+    /// An application reports a call that it made under a pre-check.
+    LlmCall(Box<LlmCall>),
+    /// The live policies changed.
+    PolicySetChange(Box<PolicySetChange>),
+    /// The gateway started or stopped.
+    Lifecycle(Box<Lifecycle>),
+}
+
+impl Record {
+    /// The kind's name in the store.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Intent(_) => "intent",
+            Self::Outcome(_) => "outcome",
+            Self::PreCheck(_) => "pre_check",
+            Self::LlmCall(_) => "llm_call",
+            Self::PolicySetChange(_) => "policy_set_change",
+            Self::Lifecycle(_) => "lifecycle",
+        }
+    }
+
+    /// When it happened.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Intent(record) => record.at,
+            Self::Outcome(record) => record.at,
+            Self::PreCheck(record) => record.at,
+            Self::LlmCall(record) => record.at,
+            Self::PolicySetChange(record) => record.at,
+            Self::Lifecycle(record) => record.at,
+        }
+    }
+
+    /// The request, context or audit id, or the generation or node it is about.
+    pub fn id(&self) -> String {
+        match self {
+            Self::Intent(record) => record.request_id.clone(),
+            Self::Outcome(record) => record.request_id.clone(),
+            Self::PreCheck(record) => record.context_id.clone(),
+            Self::LlmCall(record) => record.audit_id.clone(),
+            Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
+            Self::Lifecycle(record) => record.run_id.clone(),
+        }
+    }
+}
+
+macro_rules! into_record {
+    ($($name:ident),*) => {$(
+        impl From<$name> for Record {
+            fn from(record: $name) -> Self {
+                Self::$name(Box::new(record))
+            }
+        }
+    )*};
+}
+into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, Lifecycle);

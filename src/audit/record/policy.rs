@@ -1,0 +1,139 @@
+//! One policy's part in a decision, as it is recorded.
+
+use serde::{Deserialize, Serialize};
+
+/// The interface of the policy that was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Before the model is asked.
+    PreCheck,
+    /// On the model's answer.
+    Response,
+    /// On the record, before it is stored.
+    Audit,
+}
+
+/// The mode that the manifest gave the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Its verdict counts.
+    Enforce,
+    /// Its verdict is recorded and has no effect.
+    Shadow,
+    /// It is not evaluated.
+    Off,
+}
+
+/// What a policy wanted, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Nothing.
+    #[default]
+    Allow,
+    /// Note it.
+    Log,
+    /// Tell the caller.
+    Warn,
+    /// Mask text.
+    Redact,
+    /// Refuse until somebody approves.
+    RequireApproval,
+    /// Refuse.
+    Deny,
+}
+
+/// Where in the text a rule matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The message's index.
+    pub message: u32,
+    /// The part's index within the message.
+    pub part: u32,
+    /// First byte, in UTF-8, of the text that the policy saw.
+    pub start: u32,
+    /// The byte behind the last.
+    pub end: u32,
+}
+
+/// One match of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule's id.
+    pub rule: String,
+    /// The rule's category.
+    pub category: String,
+    /// How bad it is, in the policy interface's words.
+    pub severity: String,
+    /// Where; absent when the finding is about the whole request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// Why a policy gave no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationError {
+    /// The stable code of the failure.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+}
+
+/// What one policy did with one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyEvaluation {
+    /// The policy's name.
+    pub policy: String,
+    /// The interface that was called.
+    pub phase: Phase,
+    /// Digest of component, settings and cases together.
+    pub version: String,
+    /// Digest of the settings alone.
+    pub settings_hash: String,
+    /// The manifest's mode.
+    pub mode: Mode,
+    /// Whether the verdict counted for this request: mode and rollout together.
+    pub enforced: bool,
+    /// What the policy wanted.
+    pub action: Action,
+    /// What it found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// How many edits it asked for.
+    #[serde(default)]
+    pub edits: u32,
+    /// Tags that it put on the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Why it gave no verdict; `action` is then what `on_error` made of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<EvaluationError>,
+    /// Microseconds that the evaluation took.
+    #[serde(default)]
+    pub elapsed_us: u64,
+    /// Whether it was not evaluated because an earlier policy had refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
+}
+
+impl PolicyEvaluation {
+    /// Whether the policy had anything to say: this is what the filter by policy name finds.
+    pub fn matched(&self) -> bool {
+        !self.skipped && (self.action > Action::Allow || !self.findings.is_empty() || self.error.is_some())
+    }
+}
+
+/// The names of the policies that matched: enforced ones before shadows, the strongest action first, each once.
+pub(crate) fn matched_names(evaluations: &[PolicyEvaluation]) -> Vec<String> {
+    let mut matched: Vec<_> = evaluations.iter().filter(|evaluation| evaluation.matched()).collect();
+    matched.sort_by_key(|evaluation| std::cmp::Reverse((evaluation.enforced, evaluation.action)));
+    let mut names: Vec<String> = Vec::with_capacity(matched.len());
+    for evaluation in matched {
+        if !names.contains(&evaluation.policy) {
+            names.push(evaluation.policy.clone());
+        }
+    }
+    names
+}

@@ -1,0 +1,113 @@
+//! The two records of a request that passes through the gateway: intent and outcome.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Caller, Decision, PolicyEvaluation};
+
+/// A part of a message whose content no policy saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotInspected {
+    /// The part's kind, such as `image`.
+    pub kind: String,
+    /// The media type; empty when it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub media_type: String,
+    /// Bytes; `None` when it is not known, as for a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// A request was accepted, and its pre-check policies have decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The server's id of the request.
+    pub request_id: String,
+    /// When the request came in.
+    pub at: Timestamp,
+    /// The way in: `axonflow`, `openai`.
+    pub surface: String,
+    /// What the caller says it is: `chat`, `sql`.
+    pub request_type: String,
+    /// Who asked.
+    pub caller: Caller,
+    /// The provider that was asked for; empty when the router was to choose.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    /// The model that was asked for; empty when the provider was to choose.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// The decision so far.
+    pub decision: Decision,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_reason: Option<String>,
+    /// The policy set's generation.
+    pub generation: u64,
+    /// Each policy's part, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyEvaluation>,
+    /// What was not inspected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_inspected: Vec<NotInspected>,
+    /// What went wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The messages as the audit policies left them (a list of `{role, parts}`); `None` when they were withheld.
+    #[serde(skip)]
+    pub content: Option<Value>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The server's id of the request.
+    pub request_id: String,
+    /// When it was over.
+    pub at: Timestamp,
+    /// The final decision.
+    pub decision: Decision,
+    /// The provider that answered, or that failed last; empty when none was asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    /// The model that answered; empty when none was asked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Calls that were made upstream.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Tokens of the prompt.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Tokens of the answer.
+    #[serde(default)]
+    pub completion_tokens: u64,
+    /// Prompt tokens from the vendor's cache.
+    #[serde(default)]
+    pub cached_tokens: u64,
+    /// Cost in US dollars; `None` when the price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+    /// Milliseconds from the request's arrival to its end.
+    #[serde(default)]
+    pub latency_ms: u64,
+    /// Why the model stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// Why it was refused, if a response policy refused it or the intent's reason changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_reason: Option<String>,
+    /// Response policies' parts, and audit policies' on the answer, in the order in which they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyEvaluation>,
+    /// What went wrong, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether the client went away before it had its answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub client_gone: bool,
+    /// The answer as the audit policies left it; `None` when it was withheld or there was none.
+    #[serde(skip)]
+    pub content: Option<Value>,
+}

@@ -1,0 +1,163 @@
+//! A record as a store takes it: encoded once, in its caller's task, so that the one writer only moves bytes.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::AuditError;
+use super::record::{Caller, Decision, Record, matched_names};
+
+/// An encoded record and what it does to the tables that are searched.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) kind: &'static str,
+    pub(crate) id: String,
+    pub(crate) at: Timestamp,
+    /// Compact JSON in the order of the fields' declaration, without nulls. The hash chain will cover these very bytes.
+    pub(crate) body: String,
+    pub(crate) content: Option<String>,
+    pub(crate) effect: Effect,
+}
+
+/// What a record does beside being kept.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Nothing: it is not an entry of the search.
+    None,
+    /// It opens an entry.
+    Open(Opening),
+    /// It completes the entry of its id.
+    Close { decision: Decision, matched: Vec<String> },
+}
+
+/// What an entry is found by.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) entry: EntryKind,
+    pub(crate) caller: Caller,
+    pub(crate) request_type: String,
+    pub(crate) decision: Decision,
+    pub(crate) matched: Vec<String>,
+    /// The pre-check that the entry is or belongs to.
+    pub(crate) context_id: Option<String>,
+    /// The context that it makes.
+    pub(crate) context: Option<ContextRow>,
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryKind {
+    Request,
+    PreCheck,
+    LlmCall,
+}
+
+impl EntryKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::PreCheck => "pre_check",
+            Self::LlmCall => "llm_call",
+        }
+    }
+}
+
+/// A pre-check's context: what a later report of a call is checked against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextRow {
+    /// The client that asked.
+    pub client: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Whether the call was approved.
+    pub approved: bool,
+    /// Until when calls may be reported. A context is found for about a day longer: compare with the clock.
+    pub expires_at: Timestamp,
+}
+
+impl Row {
+    /// Encodes a record.
+    pub(crate) fn new(record: &Record) -> Result<Self, AuditError> {
+        let (body, content, effect) = match record {
+            Record::Intent(intent) => (
+                json(intent)?,
+                text(intent.content.as_ref())?,
+                Effect::Open(Opening {
+                    entry: EntryKind::Request,
+                    caller: intent.caller.clone(),
+                    request_type: intent.request_type.clone(),
+                    // What became of the request is not known before its outcome: until then the entry says "error".
+                    decision: Decision::Error,
+                    matched: matched_names(&intent.policies),
+                    context_id: None,
+                    context: None,
+                }),
+            ),
+            Record::Outcome(outcome) => (
+                json(outcome)?,
+                text(outcome.content.as_ref())?,
+                Effect::Close { decision: outcome.decision, matched: matched_names(&outcome.policies) },
+            ),
+            Record::PreCheck(check) => (
+                json(check)?,
+                text(check.content.as_ref())?,
+                Effect::Open(Opening {
+                    entry: EntryKind::PreCheck,
+                    caller: check.caller.clone(),
+                    request_type: check.request_type.clone(),
+                    decision: check.decision,
+                    matched: matched_names(&check.policies),
+                    context_id: Some(check.context_id.clone()),
+                    context: Some(ContextRow {
+                        client: check.caller.client.clone(),
+                        tenant: check.caller.tenant.clone(),
+                        approved: check.approved,
+                        expires_at: whole_microseconds(check.expires_at),
+                    }),
+                }),
+            ),
+            Record::LlmCall(call) => (
+                json(call)?,
+                text(call.content().as_ref())?,
+                Effect::Open(Opening {
+                    entry: EntryKind::LlmCall,
+                    caller: call.caller.clone(),
+                    request_type: "llm-call".to_owned(),
+                    decision: Decision::Allowed,
+                    matched: matched_names(&call.policies),
+                    context_id: Some(call.context_id.clone()),
+                    context: None,
+                }),
+            ),
+            Record::PolicySetChange(change) => (json(change)?, None, Effect::None),
+            Record::Lifecycle(lifecycle) => (json(lifecycle)?, None, Effect::None),
+        };
+        Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect })
+    }
+
+    /// Bytes of text that the row holds.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len() + self.content.as_ref().map_or(0, String::len)
+    }
+
+    /// The context that it makes, with its id.
+    pub(crate) fn context(&self) -> Option<(&str, &ContextRow)> {
+        match &self.effect {
+            Effect::Open(Opening { context: Some(context), .. }) => Some((&self.id, context)),
+            _ => None,
+        }
+    }
+}
+
+/// Stores keep microseconds: what is remembered is what will be read.
+fn whole_microseconds(instant: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, AuditError> {
+    serde_json::to_string(value).map_err(|error| AuditError::Encoding(error.to_string()))
+}
+
+fn text(content: Option<&Value>) -> Result<Option<String>, AuditError> {
+    content.map(json).transpose()
+}

@@ -1,0 +1,95 @@
+//! What a search asks for and what it finds.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::AuditError;
+use super::entry::Entry;
+use super::record::Decision;
+
+/// A search over one tenant's entries. What is `None` does not filter; every filter is exact and all must fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The tenant whose entries are searched. No query sees two.
+    pub tenant: String,
+    /// The client's id.
+    pub client_id: Option<String>,
+    /// The person, as the client named them.
+    pub user_email: Option<String>,
+    /// The first instant that counts.
+    pub start: Option<Timestamp>,
+    /// The last instant that counts.
+    pub end: Option<Timestamp>,
+    /// A decision (`allowed`, `blocked`, `redacted`, `error`, older verdict names too) or else a request type.
+    pub action: Option<String>,
+    /// The request type.
+    pub request_type: Option<String>,
+    /// The id that an answer gave: a request's, a pre-check's or a reported call's. Finds one entry at most.
+    pub decision_id: Option<String>,
+    /// The same, or a context's id: then its pre-check and the calls that were reported under it.
+    pub request_id: Option<String>,
+    /// A policy that matched, enforced or not.
+    pub policy_name: Option<String>,
+    /// The most entries of the page, 1 to 1000.
+    pub limit: u32,
+    /// Entries to pass over.
+    pub offset: u64,
+}
+
+impl Query {
+    /// The page size when the caller names none.
+    pub const DEFAULT_LIMIT: u32 = 100;
+    /// The greatest page size.
+    pub const MOST: u32 = 1_000;
+
+    /// Everything of a tenant.
+    pub fn new(tenant: impl Into<String>) -> Self {
+        Self {
+            tenant: tenant.into(),
+            client_id: None,
+            user_email: None,
+            start: None,
+            end: None,
+            action: None,
+            request_type: None,
+            decision_id: None,
+            request_id: None,
+            policy_name: None,
+            limit: Self::DEFAULT_LIMIT,
+            offset: 0,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), AuditError> {
+        if !(1..=Self::MOST).contains(&self.limit) {
+            return Err(AuditError::Query { field: "limit", reason: format!("must be 1 to {}", Self::MOST) });
+        }
+        if i64::try_from(self.offset).is_err() {
+            return Err(AuditError::Query { field: "offset", reason: format!("must be at most {}", i64::MAX) });
+        }
+        Ok(())
+    }
+
+    /// The decision that `action` names, if it names one.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        self.action.as_deref().and_then(Decision::parse)
+    }
+
+    /// The request type that `action` names, if it names no decision.
+    pub(crate) fn action_as_request_type(&self) -> Option<&str> {
+        self.action.as_deref().filter(|action| Decision::parse(action).is_none())
+    }
+}
+
+/// A page of entries, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// How many entries fit, on all pages.
+    pub total: u64,
+    /// The page size that was asked for.
+    pub limit: u32,
+    /// The entries that were passed over.
+    pub offset: u64,
+}

@@ -1,0 +1,117 @@
+//! Moves the log's pages into the main file, beside the writer.
+//!
+//! SQLite would do it inside the commit that makes the log 1,000 pages long, and that commit would wait for two
+//! flushes of the device. Here a thread of its own does it; the writer goes on appending to the log meanwhile. The log
+//! can start over only when nothing was appended since the last page was moved, which under load never happens by
+//! itself: when it has grown to `FINISH_AT`, the writer moves the few pages that are left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use crate::audit::AuditError;
+use crate::audit::row::Row;
+
+/// Pages that are appended between two rounds of the thread: about 8 MB.
+const ROUND_AFTER: usize = 2_048;
+/// Pages of the log at which the writer finishes a round itself: about 128 MB.
+const FINISH_AT: i64 = 32_768;
+/// Pages that the writer moves in a moment.
+const FEW_PAGES: i64 = 512;
+/// Rounds in which the thread tries to leave only a few.
+const CATCH_UP_ROUNDS: usize = 4;
+
+/// The writer's end of the thread.
+pub(super) struct Checkpointer {
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    appended: usize,
+    finish: Arc<AtomicBool>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(connection: Connection) -> Result<Self, AuditError> {
+        // One round waits at most; more would do nothing.
+        let (wake, rounds) = sync_channel::<()>(1);
+        let finish = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&finish);
+        let thread = std::thread::Builder::new()
+            .name("audit-checkpoint".to_owned())
+            .spawn(move || {
+                while rounds.recv().is_ok() {
+                    // The last pages are the writer's: two at once would keep each other out.
+                    if flag.load(Ordering::Acquire) {
+                        continue;
+                    }
+                    match catch_up(&connection) {
+                        Ok(log) => flag.store(log >= FINISH_AT, Ordering::Release),
+                        Err(error) => tracing::warn!(%error, "the audit log's pages were not moved; it grows"),
+                    }
+                }
+            })
+            .map_err(|error| AuditError::Io(format!("cannot start the checkpoint thread: {error}")))?;
+        Ok(Self { wake: Some(wake), thread: Some(thread), appended: 0, finish })
+    }
+
+    /// A transaction was appended to the log.
+    pub(super) fn wrote(&mut self, rows: &[&Row]) {
+        // The pages of a transaction are guessed: the ends of the indexes, and what the rows fill. Only the rhythm
+        // depends on it.
+        let filled: usize = rows.iter().map(|row| 2 + row.size() / 4_096).sum();
+        self.appended += 8 + filled;
+        if self.appended >= ROUND_AFTER
+            && let Some(wake) = &self.wake
+        {
+            self.appended = 0;
+            // Full: a round is due already.
+            let _ = wake.try_send(());
+        }
+    }
+
+    /// Between two transactions: ends the log's growth when it is due.
+    pub(super) fn finish(&self, writer: &Connection) {
+        if !self.finish.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = move_pages(writer) {
+            tracing::warn!(%error, "the audit log's last pages were not moved; it grows");
+        }
+        self.finish.store(false, Ordering::Release);
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&mut self) {
+        drop(self.wake.take());
+        if let Some(thread) = self.thread.take() {
+            // It does not panic; if it did, the log is only longer.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A round. When the log is long enough to start over, rounds follow until few pages are left for the writer.
+fn catch_up(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut moved = 0;
+    for _ in 0..CATCH_UP_ROUNDS {
+        let log = move_pages(connection)?;
+        if log < FINISH_AT || log - moved < FEW_PAGES {
+            return Ok(log);
+        }
+        moved = log;
+    }
+    Ok(moved)
+}
+
+/// Moves what no reader needs to stay; returns the pages that the log holds.
+fn move_pages(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+}

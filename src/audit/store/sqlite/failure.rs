@@ -1,0 +1,44 @@
+//! SQLite's errors, classed once.
+
+use rusqlite::ErrorCode;
+
+use crate::audit::AuditError;
+
+/// What an error of SQLite means to the audit log.
+pub(super) fn classed(error: rusqlite::Error) -> AuditError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => AuditError::Locked,
+        Some(ErrorCode::DiskFull) => AuditError::DiskFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => AuditError::ReadOnly(error.to_string()),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NoLargeFileSupport) => {
+            AuditError::Io(error.to_string())
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => AuditError::Corrupt(error.to_string()),
+        _ => AuditError::Store(error.to_string()),
+    }
+}
+
+/// Whether a constraint refused the statement.
+pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_database_is_a_full_disk() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x); PRAGMA max_page_count = 3;").unwrap();
+        let error = connection.execute("INSERT INTO t VALUES (zeroblob(100000))", []).unwrap_err();
+        assert_eq!(classed(error), AuditError::DiskFull);
+    }
+
+    #[test]
+    fn a_missing_file_is_an_input_output_error() {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let error = rusqlite::Connection::open_with_flags("no-such-folder/audit.db", flags).unwrap_err();
+        assert_eq!(classed(error).code(), "audit_io");
+    }
+}

@@ -1,0 +1,39 @@
+//! The schema and its migrations: forward only, one SQL file each, counted in `user_version`.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::failure::classed;
+use crate::audit::AuditError;
+
+/// "Octr": marks the file as ours, for `file` and for us.
+const APPLICATION_ID: i64 = 0x4f63_7472;
+
+/// In order; the first makes version 1. A released file is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_records.sql")];
+
+/// Brings the schema up to date. Refuses a file of another program and one that a newer version wrote.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), AuditError> {
+    // Immediate: of two processes that start at once, one migrates and the other finds it done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(classed)?;
+    let read = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(classed);
+    let (application, found) = (read("PRAGMA application_id")?, read("PRAGMA user_version")?);
+    let tables = read("SELECT count(*) FROM sqlite_schema")?;
+    let known = MIGRATIONS.len() as i64;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(AuditError::ForeignFile { path: path.display().to_string() });
+    }
+    if found > known {
+        return Err(AuditError::NewerSchema { path: path.display().to_string(), found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration).map_err(classed)?;
+    }
+    if found < known {
+        let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {known};");
+        transaction.execute_batch(&stamp).map_err(classed)?;
+    }
+    transaction.commit().map_err(classed)
+}

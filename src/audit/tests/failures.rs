@@ -1,0 +1,91 @@
+//! What happens when a record cannot be written.
+
+use super::*;
+
+#[tokio::test]
+async fn a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises() {
+    let file = File::new();
+    let log = AuditLog::open(&Settings { queue: 4, ..file.settings() }).unwrap();
+    let (first, second) = (log.reserve_request().unwrap(), log.reserve_request().unwrap());
+    assert_eq!(log.reserve_request().err(), Some(AuditError::Overloaded));
+    assert_eq!(append(&log, intent("r9", 0)).await, Err(AuditError::Overloaded));
+
+    let (durable, outcome_permit) = first.intent(intent("r1", 0));
+    durable.await.unwrap();
+    assert!(log.reserve_request().is_err(), "the outcome's slot is still held");
+    outcome_permit.outcome(outcome("r1", 1)).await.unwrap();
+    let third = log.reserve_request().unwrap();
+    second.intent_and_outcome(intent("r2", 2), outcome("r2", 3)).await.unwrap();
+    drop(third);
+    assert_eq!(ids(&log, Query::new("acme")).await, ["r2", "r1"]);
+}
+
+#[tokio::test]
+async fn a_poisonous_record_fails_alone() {
+    let file = File::new();
+    let log = file.open();
+    let records = [
+        ("a", intent("a", 0).into()),
+        ("a", intent("a", 1).into()),
+        ("b", intent("b", 2).into()),
+        ("nobody", Record::from(outcome("nobody", 3))),
+        ("a", outcome("a", 4).into()),
+        ("a", outcome("a", 5).into()),
+        ("c", intent("c", 6).into()),
+    ];
+    let receipts: Vec<_> = records.map(|(_, record)| log.append(record).unwrap()).into_iter().collect();
+    let mut codes = Vec::new();
+    for receipt in receipts {
+        codes.push(receipt.await.map_or_else(|error| error.code(), |_| "ok"));
+    }
+    assert_eq!(codes, ["ok", "audit_duplicate", "ok", "audit_no_intent", "ok", "audit_duplicate", "ok"]);
+    assert_eq!(file.count("SELECT count(*) FROM records"), 4, "a refused record leaves nothing");
+}
+
+#[tokio::test]
+async fn a_request_that_was_refused_is_written_whole_or_not_at_all() {
+    let file = File::new();
+    let log = file.open();
+    let wrong = log.reserve_request().unwrap().intent_and_outcome(intent("r1", 0), outcome("other", 0));
+    assert_eq!(wrong.await, Err(AuditError::NoIntent { id: "other".into() }));
+    assert_eq!(file.count("SELECT count(*) FROM records"), 0);
+}
+
+#[tokio::test]
+async fn a_locked_store_answers_its_waiters_and_goes_on_when_it_is_free() {
+    let file = File::new();
+    let log = file.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let other = rusqlite::Connection::open(file.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(append(&log, intent("during", 1)).await, Err(AuditError::Locked));
+    other.execute_batch("COMMIT").unwrap();
+    append(&log, intent("after", 2)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn after_an_error_of_the_store_the_log_goes_on() {
+    let file = File::new();
+    let log = file.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    // A new connection is made after an error of unknown kind.
+    let other = rusqlite::Connection::open(file.path()).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END")
+        .unwrap();
+    assert_eq!(append(&log, intent("during", 1)).await.map_err(|error| error.code()), Err("audit_store"));
+    other.execute_batch("DROP TRIGGER full").unwrap();
+    append(&log, intent("after", 2)).await.unwrap();
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_refused_at_the_start() {
+    let file = File::new();
+    let open = |url: String| AuditLog::open(&Settings::new(url)).err().map(|error| (error.code(), error.to_string()));
+    let (code, _) = open(format!("sqlite://{}/missing/audit.db", file.folder.path().display())).unwrap();
+    assert_eq!(code, "audit_open");
+    let (code, text) = open("postgres://me:secret@host/db".into()).unwrap();
+    assert_eq!(code, "audit_settings");
+    assert!(!text.contains("secret"), "{text}");
+}
