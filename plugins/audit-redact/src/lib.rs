@@ -1,0 +1,113 @@
+//! Masks personal data in the text that is stored.
+//!
+//! The rules are those of the policy `pii` (both take them from `pii-detect`), all of them, whatever `pii` does about
+//! each: a request that was refused for a card number leaves a record without the number.
+
+use std::collections::BTreeMap;
+
+use octroi_policy::prelude::*;
+use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
+use serde::Deserialize;
+
+/// The manifest's `settings`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// By rule id. What is not named has its default.
+    pub rules: BTreeMap<Rule, RuleSettings>,
+}
+
+/// What may be set for one rule.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleSettings {
+    /// `false`: the data is stored as it is. Default `true`.
+    pub enabled: Option<bool>,
+    /// What stands in its place. Default such as `[EMAIL]`.
+    pub mask: Option<String>,
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct AuditRedact {
+    enabled: Rules,
+    masks: [String; Rule::ALL.len()],
+}
+
+impl Policy for AuditRedact {
+    type Settings = Settings;
+
+    fn configure(mut settings: Settings) -> Result<Self, String> {
+        let mut enabled = Rules::NONE;
+        let masks = Rule::ALL.map(|rule| {
+            let set = settings.rules.remove(&rule).unwrap_or_default();
+            if set.enabled.unwrap_or(true) {
+                enabled = enabled.with(rule);
+            }
+            set.mask.unwrap_or_else(|| rule.mask().to_owned())
+        });
+        Ok(Self { enabled, masks })
+    }
+
+    fn describe(&self) -> Description {
+        let description = Description::new("audit-redact", env!("CARGO_PKG_VERSION"), "Personal data in stored text");
+        let in_force = Rule::ALL.into_iter().filter(|rule| self.enabled.has(*rule));
+        in_force.fold(description, |description, rule| description.rule(rule.id(), CATEGORY, rule.summary()))
+    }
+}
+
+impl Audit for AuditRedact {
+    fn audit(&self, _: &Context, entry: &Entry) -> Verdict {
+        let mut verdict = Verdict::allow();
+        for text in texts(&entry.messages) {
+            for Match { rule, range } in pii_detect::find(&text, self.enabled) {
+                let severity = match rule.grade() {
+                    Grade::Medium => Severity::Medium,
+                    Grade::Critical => Severity::Critical,
+                };
+                verdict.raise(Action::Redact);
+                verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity).at(text.place(range.clone())));
+                verdict.edits.push(text.edit(range, &self.masks[rule as usize]));
+            }
+        }
+        verdict
+    }
+}
+
+octroi_policy::export!(AuditRedact: Audit);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audit(settings: &str, phase: Phase, text: &str) -> Verdict {
+        let entry = Entry { phase, messages: vec![Message::user(text)] };
+        configure::<AuditRedact>(settings).unwrap().audit(&Context::example(), &entry)
+    }
+
+    #[test]
+    fn every_kind_is_masked_in_both_halves_of_a_record() {
+        let text = "😀 4111111111111111 123-45-6789 GB29NWBK60161331926819 ABCPD1234E 2341-2341-2346 jane@example.org \
+                    +49 30 123456, 10.1.2.3";
+        for phase in [Phase::Intent, Phase::Outcome] {
+            let verdict = audit("{}", phase, text);
+            assert_eq!(verdict.action, Action::Redact);
+            let masks: Vec<&str> = verdict.edits.iter().map(|edit| edit.replacement.as_str()).collect();
+            assert_eq!(masks, ["[CARD]", "[SSN]", "[IBAN]", "[PAN]", "[AADHAAR]", "[EMAIL]", "[PHONE]", "[IP]"]);
+        }
+    }
+
+    #[test]
+    fn text_without_personal_data_is_stored_as_it_is() {
+        assert_eq!(audit("{}", Phase::Intent, "Version 1.2.3 of 2024-05-06"), Verdict::allow());
+    }
+
+    #[test]
+    fn a_rule_can_be_switched_off_or_have_another_mask() {
+        let settings = r#"{"rules":{"email":{"enabled":false},"phone":{"mask":""}}}"#;
+        let verdict = audit(settings, Phase::Intent, "jane@example.org, +49 30 123456");
+        assert_eq!(verdict.edits.len(), 1);
+        assert_eq!(verdict.edits[0].replacement, "");
+        assert!(configure::<AuditRedact>(r#"{"rules":{"email":{"action":"deny"}}}"#).is_err());
+    }
+}

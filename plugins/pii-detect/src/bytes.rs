@@ -1,0 +1,87 @@
+//! What stands around a match.
+
+/// The byte at `at`, if there is one.
+pub(crate) fn byte(text: &[u8], at: usize) -> Option<u8> {
+    text.get(at).copied()
+}
+
+/// The byte before `at`, if there is one.
+pub(crate) fn byte_before(text: &[u8], at: usize) -> Option<u8> {
+    at.checked_sub(1).and_then(|before| byte(text, before))
+}
+
+/// Part of a word: an ASCII letter, digit or underscore. Other alphabets do not count, see the crate's first page.
+pub(crate) fn is_word(byte: Option<u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+pub(crate) fn is_digit(byte: Option<u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_digit())
+}
+
+/// Neither end is inside a word.
+pub(crate) fn is_whole_word(text: &[u8], start: usize, end: usize) -> bool {
+    !is_word(byte_before(text, start)) && !is_word(byte(text, end))
+}
+
+/// A number for itself: no part of a word, and not joined to further digits by a point, comma, dash or slash, as in
+/// decimals, part numbers and dates.
+pub(crate) fn is_whole_number(text: &[u8], start: usize, end: usize) -> bool {
+    let joins = |byte: Option<u8>| matches!(byte, Some(b'.' | b',' | b'-' | b'/'));
+    let joined_before = joins(byte_before(text, start)) && start >= 2 && is_digit(byte_before(text, start - 1));
+    let joined_after = joins(byte(text, end)) && is_digit(byte(text, end + 1));
+    is_whole_word(text, start, end) && !joined_before && !joined_after
+}
+
+/// Not a group in the middle of a row of numbers with spaces between.
+pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
+    let before = byte_before(text, start) == Some(b' ') && start >= 2 && is_digit(byte_before(text, start - 1));
+    let after = byte(text, end) == Some(b' ') && is_digit(byte(text, end + 1));
+    !before && !after
+}
+
+/// Whether one of the last three words before `at`, on the same line, is one of `cues` (in lower case).
+pub(crate) fn follows(text: &[u8], at: usize, cues: &[&str]) -> bool {
+    const REACH: usize = 32;
+    let line = &text[at.saturating_sub(REACH)..at];
+    let line = line.rsplit(|byte| *byte == b'\n').next().unwrap_or(line);
+    line.rsplit(|byte| !byte.is_ascii_alphabetic())
+        .filter(|word| !word.is_empty())
+        .take(3)
+        .any(|word| cues.iter().any(|cue| word.eq_ignore_ascii_case(cue.as_bytes())))
+}
+
+/// Words that announce a number which is no personal datum although it may look like one.
+pub(crate) const REFERENCES: &[&str] = &[
+    "order",
+    "invoice",
+    "ticket",
+    "case",
+    "ref",
+    "reference",
+    "sku",
+    "part",
+    "isbn",
+    "issn",
+    "ean",
+    "tracking",
+    "shipment",
+    "parcel",
+    "serial",
+    "build",
+    "version",
+    "commit",
+    "article",
+    "bestellung",
+    "rechnung",
+    "commande",
+];
+
+/// Whether the range stands inside a UUID.
+pub(crate) fn is_in_uuid(text: &[u8], start: usize, end: usize) -> bool {
+    let belongs = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
+    let before = text[..start].iter().rev().take(37).take_while(|byte| belongs(byte)).count();
+    let after = text[end..].iter().take(37).take_while(|byte| belongs(byte)).count();
+    let token = &text[start - before..end + after];
+    token.len() == 36 && (0..36).all(|at| (token[at] == b'-') == matches!(at, 8 | 13 | 18 | 23))
+}

@@ -1,0 +1,97 @@
+//! International bank account numbers: the country's length and mod 97.
+
+use crate::bytes::{byte_before, is_word};
+use crate::checksum::mod97;
+
+/// Length for each country (ISO 13616 registry).
+#[rustfmt::skip]
+const LENGTHS: &[(&[u8; 2], usize)] = &[
+    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22),
+    (b"BH", 22), (b"BI", 27), (b"BR", 29), (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24),
+    (b"DE", 22), (b"DJ", 27), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29), (b"ES", 24), (b"FI", 18),
+    (b"FK", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27),
+    (b"GT", 28), (b"HN", 28), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26),
+    (b"IT", 27), (b"JO", 30), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20),
+    (b"LU", 20), (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MN", 20),
+    (b"MR", 27), (b"MT", 31), (b"MU", 30), (b"NI", 28), (b"NL", 18), (b"NO", 15), (b"OM", 23), (b"PK", 24),
+    (b"PL", 28), (b"PS", 29), (b"PT", 25), (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"RU", 33), (b"SA", 24),
+    (b"SC", 31), (b"SD", 18), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"SO", 23), (b"ST", 25),
+    (b"SV", 28), (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20),
+    (b"YE", 30),
+];
+
+/// The number whose check digits begin at `digits`, as start and end.
+pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
+    let start = digits.checked_sub(2)?;
+    let country = text.get(start..digits)?.to_ascii_uppercase();
+    if !country.is_ascii() || !country.iter().all(u8::is_ascii_uppercase) || is_word(byte_before(text, start)) {
+        return None;
+    }
+    let length = LENGTHS.iter().find(|(code, _)| code[..] == country)?.1;
+    let (characters, end) = read(text, start, length)?;
+    (characters[2..4].iter().all(u8::is_ascii_digit) && mod97(&characters[..length])).then_some((start, end))
+}
+
+/// `length` letters and digits, with single spaces or dashes between, and where they end.
+fn read(text: &[u8], start: usize, length: usize) -> Option<([u8; 34], usize)> {
+    let (mut characters, mut count, mut at) = ([0; 34], 0, start);
+    while count < length {
+        let byte = *text.get(at)?;
+        if byte.is_ascii_alphanumeric() {
+            characters[count] = byte;
+            count += 1;
+        } else if !matches!(byte, b' ' | b'-') || !text[at - 1].is_ascii_alphanumeric() {
+            return None;
+        }
+        at += 1;
+    }
+    (!is_word(text.get(at).copied())).then_some((characters, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Rule::Iban;
+    use crate::support::{assert_finds, assert_passes};
+
+    #[test]
+    fn examples_of_the_registry_are_found() {
+        for number in [
+            "GB29NWBK60161331926819",
+            "GB29 NWBK 6016 1331 9268 19",
+            "gb29 nwbk 6016 1331 9268 19",
+            "DE89370400440532013000",
+            "DE89 3704 0044 0532 0130 00",
+            "FR1420041010050500013M02606",
+            "NL91ABNA0417164300",
+            "CH9300762011623852957",
+            "NO9386011117947",
+            "BE68539007547034",
+            "ES9121000418450200051332",
+            "IT60X0542811101000000123456",
+            "AT611904300234573201",
+            "MT84MALT011000012345MTLCAST001S",
+            "SA0380000000608010167519",
+            "TR330006100519786457841326",
+            "PL61109010140000071219812874",
+            "SE4550000000058398257466",
+            "LC55HEMM000100010012001200023015",
+        ] {
+            assert_finds(Iban, number);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_one_passes() {
+        assert_passes(
+            Iban,
+            &[
+                "GB29NWBK60161331926818",
+                "GB29NWBK6016133192681",
+                "XGB29NWBK60161331926819",
+                "ZZ29NWBK60161331926819",
+                "DE893704004405320130001",
+                "it is in DE20 that we read about the 30 towns",
+            ],
+        );
+    }
+}

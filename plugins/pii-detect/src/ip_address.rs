@@ -1,0 +1,136 @@
+//! IP addresses of actual hosts. Loopback, unspecified and broadcast addresses and netmasks name nobody.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::bytes::{byte, byte_before, follows, is_word};
+
+/// Words before four numbers with points that are no address.
+const NUMBERINGS: &[&str] =
+    &["version", "ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v"];
+
+/// Longest textual IPv6 address, with an embedded IPv4 address.
+const LONGEST_V6: usize = 45;
+
+/// The end of an IPv4 address that begins at `start`, where a digit stands.
+pub(crate) fn v4(text: &[u8], start: usize) -> Option<usize> {
+    let length = text[start..].iter().take(16).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let number = core::str::from_utf8(&text[start..start + length]).ok()?.trim_end_matches('.');
+    let end = start + number.len();
+    let address: Ipv4Addr = number.parse().ok()?;
+    let [first, ..] = address.octets();
+    let is_host = first != 0 && first != 255 && !address.is_loopback();
+    (is_host && is_apart(text, start, end) && !is_product_version(text, start) && !follows(text, start, NUMBERINGS))
+        .then_some(end)
+}
+
+fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
+    let joined_before =
+        matches!(byte_before(text, start), Some(b'.' | b'-')) && start >= 2 && is_word(byte_before(text, start - 1));
+    let joined_after = matches!(byte(text, end), Some(b'-')) && is_word(byte(text, end + 1));
+    !is_word(byte_before(text, start)) && !is_word(byte(text, end)) && !joined_before && !joined_after
+}
+
+/// `Chrome/120.0.0.0`.
+fn is_product_version(text: &[u8], start: usize) -> bool {
+    byte_before(text, start) == Some(b'/') && is_word(byte_before(text, start - 1))
+}
+
+/// The IPv6 address around the first colon of a run of hexadecimal digits and colons: `Ok(start, end)`, or `Err(end)`
+/// of the run if it is none. It does not begin before `from`.
+pub(crate) fn v6(text: &[u8], colon: usize, from: usize) -> Result<(usize, usize), usize> {
+    let belongs = |byte: &&u8| byte.is_ascii_hexdigit() || **byte == b':' || **byte == b'.';
+    let before = text[from..colon].iter().rev().take(LONGEST_V6).take_while(belongs).count();
+    let after = text[colon..].iter().take_while(belongs).count();
+    let (mut start, run_end) = (colon - before, colon + after);
+    let mut end = run_end;
+    while end > colon && matches!(text[end - 1], b'.') {
+        end -= 1;
+    }
+    // A single colon at either end belongs to the sentence.
+    if text[start] == b':' && byte(text, start + 1) != Some(b':') {
+        start += 1;
+    }
+    if end > start + 1 && text[end - 1] == b':' && text[end - 2] != b':' {
+        end -= 1;
+    }
+    let address = text
+        .get(start..end)
+        .filter(|run| run.len() <= LONGEST_V6 && !is_word(byte_before(text, start)) && !is_word(byte(text, end)))
+        .and_then(|run| core::str::from_utf8(run).ok()?.parse::<Ipv6Addr>().ok());
+    if address.is_some_and(|address| is_host(&address)) { Ok((start, end)) } else { Err(run_end) }
+}
+
+/// In a range from which hosts get addresses. `a::b` and `Face::add` are valid addresses, too, and program text.
+fn is_host(address: &Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    address.to_ipv4_mapped().is_some()
+        || matches!(first, 0x2000..=0x3fff | 0xfc00..=0xfdff | 0xfe80..=0xfebf)
+        || (first == 0x64 && second == 0xff9b)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Rule::IpAddress;
+    use crate::support::{assert_finds, assert_passes, found};
+
+    #[test]
+    fn addresses_of_hosts_are_found() {
+        for address in [
+            "192.168.1.10",
+            "8.8.8.8",
+            "203.0.113.254",
+            "2001:db8::1",
+            "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+            "fe80::1ff:fe23:4567:890a",
+            "fd12:3456:789a:1::1",
+            "::ffff:192.168.1.10",
+            "64:ff9b::192.0.2.33",
+        ] {
+            assert_finds(IpAddress, address);
+        }
+    }
+
+    #[test]
+    fn what_stands_around_an_address_stays() {
+        for (text, address) in [
+            ("http://10.1.2.3:8080/x", "10.1.2.3"),
+            ("10.1.2.3/24", "10.1.2.3"),
+            ("It is 10.1.2.3.", "10.1.2.3"),
+            ("http://[2001:db8::1]:80/", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("2001:db8::1: unreachable", "2001:db8::1"),
+            ("It is 2001:db8::1.", "2001:db8::1"),
+        ] {
+            assert_eq!(found(IpAddress, text), [address], "{text}");
+        }
+    }
+
+    #[test]
+    fn versions_times_and_program_text_pass() {
+        assert_passes(
+            IpAddress,
+            &[
+                "1.2.3",
+                "v1.2.3.4",
+                "version 1.2.3.4",
+                "10.0.19041.1",
+                "Chrome/120.0.0.0",
+                "1.2.3.4.5",
+                "256.1.1.1",
+                "127.0.0.1",
+                "0.0.0.0",
+                "255.255.255.0",
+                "1.2.3.4-beta",
+                "section 4.3.2.1",
+                "12:34:56",
+                "::1",
+                "std::vec",
+                "Face::add",
+                "a::b",
+                "00:1a:2b:3c:4d:5e",
+                "00:11:22:33:44:55:66:77",
+                "::::::::",
+            ],
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! Payment cards: issuer's prefix, length, Luhn.
+
+use crate::bytes::{byte, byte_before, is_digit, is_in_uuid};
+use crate::checksum::luhn;
+use crate::digits::{Digits, Group};
+
+/// Where the card number that begins with the first group ends.
+pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
+    let start = groups.first()?.start;
+    // The longest first: a number of 19 digits may begin with one of 16.
+    (1..=groups.len().min(5)).rev().find_map(|count| {
+        let groups = &groups[..count];
+        let end = groups[count - 1].end;
+        let digits = is_grouped_like_a_card(groups).then(|| Digits::of(text, groups)).flatten()?;
+        let digits = digits.as_slice();
+        (has_issuer(digits) && luhn(digits) && stands_alone(text, start, end) && !is_in_uuid(text, start, end))
+            .then_some(end)
+    })
+}
+
+/// All together, in fours (or eights, twelves) with a rest, or as printed on American Express, Diners Club and old
+/// Visa cards. Other groups are rows of unrelated numbers more often than cards.
+fn is_grouped_like_a_card(groups: &[Group]) -> bool {
+    let mut lengths = [0; 5];
+    for (length, group) in lengths.iter_mut().zip(groups) {
+        *length = group.len();
+    }
+    match lengths {
+        [_, 0, ..] | [4, 6, 5 | 4, 0, 0] | [6, 13, 0, ..] | [4, 3, 3, 3, 0] => true,
+        _ => groups[..groups.len() - 1].iter().all(|group| group.len() % 4 == 0),
+    }
+}
+
+/// Whether an issuer gives out numbers with this beginning and length. Ranges as published by the networks.
+fn has_issuer(digits: &[u8]) -> bool {
+    let length = digits.len();
+    if !(12..=19).contains(&length) {
+        return false;
+    }
+    let prefix = digits[..6].iter().fold(0u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+    match prefix {
+        // Visa
+        400_000..=499_999 => matches!(length, 13 | 16 | 19),
+        // Mastercard
+        510_000..=559_999 | 222_100..=272_099 => length == 16,
+        // American Express
+        340_000..=349_999 | 370_000..=379_999 => length == 15,
+        // Diners Club
+        300_000..=305_999 | 309_500..=309_599 | 360_000..=369_999 | 380_000..=399_999 => (14..=19).contains(&length),
+        // JCB
+        352_800..=358_999 => (16..=19).contains(&length),
+        // Maestro
+        501_800..=501_899
+        | 502_000..=502_099
+        | 503_800..=503_899
+        | 589_300..=589_399
+        | 630_400..=630_499
+        | 675_900..=675_999
+        | 676_100..=676_399 => true,
+        // Verve, RuPay
+        506_099..=506_198 | 508_000..=508_999 => (16..=19).contains(&length),
+        // Discover, RuPay
+        601_100..=601_199 | 644_000..=659_999 | 600_000..=600_999 | 606_900..=608_999 => (16..=19).contains(&length),
+        // UnionPay, RuPay
+        620_000..=629_999 | 810_000..=829_999 => (16..=19).contains(&length),
+        // Mir
+        220_000..=220_499 => (16..=19).contains(&length),
+        // Troy
+        979_200..=979_299 => length == 16,
+        _ => false,
+    }
+}
+
+/// Not part of a decimal, and not inside a mixture of letters and digits such as a hash. A plain word may touch it:
+/// `card4111...` is a card.
+fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
+    let decimal_before = byte_before(text, start) == Some(b'.') && start >= 2 && is_digit(byte_before(text, start - 1));
+    let decimal_after = byte(text, end) == Some(b'.') && is_digit(byte(text, end + 1));
+    let letters_before = text[..start].iter().rev().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let letters_after = text[end..].iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let mixed_before = letters_before > 0 && is_digit(byte_before(text, start - letters_before));
+    let mixed_after = letters_after > 0 && is_digit(byte(text, end + letters_after));
+    !(decimal_before || decimal_after || mixed_before || mixed_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Rule::PaymentCard;
+    use crate::support::{assert_finds, assert_passes};
+
+    #[test]
+    fn cards_of_every_network_are_found() {
+        for card in [
+            "4111111111111111",
+            "4222222222222",
+            "4111 1111 1111 1111",
+            "4111-1111-1111-1111",
+            "4111\u{a0}1111\u{a0}1111\u{a0}1111",
+            "4111 - 1111 - 1111 - 1111",
+            "41111111 11111111",
+            "4111\u{200b}1111\u{200b}1111\u{200b}1111",
+            "5555 5555 5555 4444",
+            "2223003122003222",
+            "378282246310005",
+            "3782 822463 10005",
+            "3056 930902 5904",
+            "36227206271667",
+            "6011 1111 1111 1117",
+            "3530111333300000",
+            "6200000000000005",
+            "6759649826438453",
+            "6304000000000000",
+            "2200000000000004",
+        ] {
+            assert_finds(PaymentCard, card);
+        }
+    }
+
+    #[test]
+    fn other_long_numbers_pass() {
+        assert_passes(
+            PaymentCard,
+            &[
+                "4111 1111 1111 1112",    // Luhn
+                "1234567812345670",       // no issuer
+                "41111111111111111",      // no such length
+                "0.4111111111111111",     // a decimal
+                "3f4111111111111111ab09", // a hash
+                "Unix time 1700000000000 or 1700000000000000",
+                "IMEI 490154203237518",
+                "01234567-4111-1111-1111-111111111111",
+                "the years 2020 2021 2022 2023",
+                "ISBN 978-3-16-148410-0",
+                "00000000000000000000",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_card_is_found_among_other_numbers() {
+        assert_finds(PaymentCard, "4111 1111 1111 1111");
+        let text = "12 4111 1111 1111 1111 12/27 123";
+        assert_eq!(crate::support::found(PaymentCard, text), ["4111 1111 1111 1111"]);
+        assert_eq!(crate::support::found(PaymentCard, "cc4111111111111111."), ["4111111111111111"]);
+    }
+}

@@ -1,0 +1,65 @@
+//! US social security numbers.
+
+use crate::bytes::{follows, is_outside_row, is_whole_number};
+use crate::digits::shape;
+
+/// Where the number that begins at `start` ends. Nine digits without their dashes or spaces count only when the words
+/// before them say what they are.
+pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
+    let (end, digits) = if let Some(end) = shape(text, start, "ddd-dd-dddd") {
+        (end, [start, start + 4, start + 7])
+    } else if let Some(end) = shape(text, start, "ddd dd dddd").filter(|end| is_outside_row(text, start, *end)) {
+        (end, [start, start + 4, start + 7])
+    } else {
+        let end = shape(text, start, "ddddddddd").filter(|_| follows(text, start, &["ssn", "security"]))?;
+        (end, [start, start + 3, start + 5])
+    };
+    let [area, group, serial] = digits;
+    (is_given_out(&text[area..area + 3], &text[group..group + 2], &text[serial..serial + 4])
+        && is_whole_number(text, start, end))
+    .then_some(end)
+}
+
+/// No area 000, 666 or from 900 on, no group 00, no serial 0000.
+fn is_given_out(area: &[u8], group: &[u8], serial: &[u8]) -> bool {
+    area != b"000" && area != b"666" && area[0] != b'9' && group != b"00" && serial != b"0000"
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Rule::UsSsn;
+    use crate::support::{assert_finds, assert_passes, found};
+
+    #[test]
+    fn written_numbers_are_found() {
+        for number in ["123-45-6789", "078-05-1120", "899 45 6789", "001-01-0001"] {
+            assert_finds(UsSsn, number);
+        }
+        assert_eq!(found(UsSsn, "My SSN is 123456789."), ["123456789"]);
+        assert_eq!(found(UsSsn, "social security number: 123456789"), ["123456789"]);
+    }
+
+    #[test]
+    fn numbers_that_were_never_given_out_pass() {
+        assert_passes(
+            UsSsn,
+            &["000-12-3456", "666-12-3456", "900-12-3456", "987-65-4321", "123-00-4567", "123-45-0000"],
+        );
+    }
+
+    #[test]
+    fn nine_digits_in_another_form_pass() {
+        assert_passes(
+            UsSsn,
+            &[
+                "123456789",
+                "1-123-45-6789",
+                "123-45-6789-1",
+                "123-45-67890",
+                "10 123 45 6789",
+                "a123-45-6789",
+                "12-345-6789",
+            ],
+        );
+    }
+}

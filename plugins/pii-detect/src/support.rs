@@ -1,0 +1,25 @@
+//! What the detectors' tests share.
+
+use crate::{Rule, Rules, find};
+
+/// What `rule` finds in `text`.
+pub(crate) fn found(rule: Rule, text: &str) -> Vec<&str> {
+    find(text, Rules::NONE.with(rule)).into_iter().map(|found| &text[found.range]).collect()
+}
+
+/// `rule` finds `data`, alone, inside a sentence, in brackets and directly behind other alphabets.
+pub(crate) fn assert_finds(rule: Rule, data: &str) {
+    for (before, after) in [("", ""), ("Grüße 😀, it is ", ", please."), ("(", ")"), ("号码：", "。"), ("x=\"", "\"\n")]
+    {
+        let text = format!("{before}{data}{after}");
+        assert_eq!(found(rule, &text), [data], "{text}");
+    }
+}
+
+/// `rule` finds nothing in any of the texts, alone or inside a sentence.
+pub(crate) fn assert_passes(rule: Rule, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(found(rule, text), [""; 0], "{text}");
+        assert_eq!(found(rule, &format!("see {text}, thanks")), [""; 0], "{text}");
+    }
+}

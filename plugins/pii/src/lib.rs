@@ -1,0 +1,152 @@
+//! Finds personal data in requests and, rule by rule, refuses, masks or reports it.
+//!
+//! Looked at is every text of every role: prompts, earlier answers, tool arguments, tool results. The rules are those
+//! of `pii-detect`; what happens about each stands in the [`Settings`].
+
+mod settings;
+
+use octroi_policy::prelude::*;
+use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
+
+use settings::Treatment;
+pub use settings::{RuleSettings, Settings};
+
+/// The policy.
+#[derive(Debug)]
+pub struct Pii {
+    enabled: Rules,
+    treatments: [Treatment; Rule::ALL.len()],
+}
+
+impl Policy for Pii {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<Self, String> {
+        Ok(Self { enabled: settings.enabled(), treatments: settings.treatments() })
+    }
+
+    fn describe(&self) -> Description {
+        let description = Description::new("pii", env!("CARGO_PKG_VERSION"), "Personal data in requests");
+        let in_force = Rule::ALL.into_iter().filter(|rule| self.enabled.has(*rule));
+        in_force.fold(description, |description, rule| description.rule(rule.id(), CATEGORY, rule.summary()))
+    }
+}
+
+impl PreCheck for Pii {
+    fn pre_check(&self, _: &Context, messages: &[Message]) -> Verdict {
+        let mut verdict = Verdict::allow();
+        let mut refused = Rules::NONE;
+        for text in texts(messages) {
+            for Match { rule, range } in pii_detect::find(&text, self.enabled) {
+                let Treatment { action, mask } = &self.treatments[rule as usize];
+                verdict.raise(*action);
+                verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity(rule)).at(text.place(range.clone())));
+                match action {
+                    Action::Redact => verdict.edits.push(text.edit(range, mask)),
+                    Action::RequireApproval | Action::Deny => refused = refused.with(rule),
+                    Action::Allow | Action::Log | Action::Warn => {}
+                }
+            }
+        }
+        if refused != Rules::NONE {
+            verdict.reason = Some(reason(refused));
+        }
+        verdict
+    }
+}
+
+fn severity(rule: Rule) -> Severity {
+    match rule.grade() {
+        Grade::Medium => Severity::Medium,
+        Grade::Critical => Severity::Critical,
+    }
+}
+
+/// Names the kinds, never the text.
+fn reason(refused: Rules) -> String {
+    let kinds: Vec<&str> = Rule::ALL.into_iter().filter(|rule| refused.has(*rule)).map(Rule::summary).collect();
+    format!("Personal data detected: {}", kinds.join(", "))
+}
+
+octroi_policy::export!(Pii: PreCheck);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(settings: &str, messages: &[Message]) -> Verdict {
+        configure::<Pii>(settings).unwrap().pre_check(&Context::example(), messages)
+    }
+
+    fn rules(verdict: &Verdict) -> Vec<&str> {
+        verdict.findings.iter().map(|finding| finding.rule.as_str()).collect()
+    }
+
+    #[test]
+    fn a_card_is_refused_with_a_reason_that_does_not_repeat_it() {
+        let verdict = check("{}", &[Message::user("Charge 4111 1111 1111 1111, please")]);
+        assert_eq!(verdict.action, Action::Deny);
+        assert_eq!(verdict.reason.as_deref(), Some("Personal data detected: payment card number"));
+        assert_eq!(verdict.findings[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn a_mail_address_is_masked_where_it_stands() {
+        let verdict = check("{}", &[Message::system("Be kind."), Message::user("Grüße an 😀 jane@example.org!")]);
+        assert_eq!((verdict.action, verdict.reason), (Action::Redact, None));
+        let edit = &verdict.edits[0];
+        assert_eq!((edit.place.message, edit.place.start, edit.place.end), (1, 16, 32));
+        assert_eq!((edit.original.as_str(), edit.replacement.as_str()), ("jane@example.org", "[EMAIL]"));
+    }
+
+    #[test]
+    fn a_refusal_still_reports_everything() {
+        let verdict = check("{}", &[Message::user("jane@example.org 123-45-6789"), Message::user("10.1.2.3")]);
+        assert_eq!(verdict.action, Action::Deny);
+        assert_eq!(rules(&verdict), ["email", "us-ssn", "ip-address"]);
+        assert_eq!(verdict.edits.len(), 2);
+    }
+
+    #[test]
+    fn every_role_and_kind_is_looked_at() {
+        let messages = [
+            Message::system("a@example.org"),
+            Message::assistant("b@example.org"),
+            Message::tool_call("mail", r#"{"to":"c@example.org"}"#),
+            Message::tool("mail", "d@example.org"),
+        ];
+        assert_eq!(check("{}", &messages).edits.len(), 4);
+    }
+
+    #[test]
+    fn every_rule_has_its_own_switch_action_and_mask() {
+        let settings = r#"{"rules":{"email":{"mask":"***"},"phone":{"enabled":false},"us-ssn":{"action":"warn"}}}"#;
+        let verdict = check(settings, &[Message::user("jane@example.org, +49 30 123456, 123-45-6789")]);
+        assert_eq!(verdict.action, Action::Redact);
+        assert_eq!(rules(&verdict), ["email", "us-ssn"]);
+        assert_eq!(verdict.edits.len(), 1);
+        assert_eq!(verdict.edits[0].replacement, "***");
+        let allowed = check(r#"{"rules":{"email":{"action":"allow"}}}"#, &[Message::user("jane@example.org")]);
+        assert_eq!((allowed.action, rules(&allowed)), (Action::Allow, vec!["email"]));
+    }
+
+    #[test]
+    fn the_description_names_the_rules_in_force() {
+        let policy: Pii = configure(r#"{"rules":{"phone":{"enabled":false}}}"#).unwrap();
+        let rules: Vec<String> = policy.describe().rules.into_iter().map(|rule| rule.id).collect();
+        assert_eq!(rules, ["payment-card", "us-ssn", "iban", "pan", "aadhaar", "email", "ip-address"]);
+    }
+
+    #[test]
+    fn unknown_settings_are_refused_by_name() {
+        for (settings, part) in [
+            (r#"{"rule":{}}"#, "settings.rule: unknown field `rule`"),
+            (r#"{"rules":{"emial":{}}}"#, "unknown rule `emial`, expected one of `payment-card`"),
+            (r#"{"rules":{"email":{"actoin":"deny"}}}"#, "settings.rules.email.actoin: unknown field `actoin`"),
+            (r#"{"rules":{"email":{"action":"mask"}}}"#, "settings.rules.email.action: unknown variant `mask`"),
+        ] {
+            let error = configure::<Pii>(settings).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The texts of a request, with their places.
+
+use std::ops::{Deref, Range};
+
+use crate::{Edit, Message, Part, PartKind, Place, Role};
+
+/// The text of one part, and where it stands. Use it as a `str`.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// Who spoke it.
+    pub role: Role,
+    /// What it is. A tool call's text is JSON.
+    pub kind: PartKind,
+    /// Index of the message.
+    pub message: u32,
+    /// Index of the part in that message.
+    pub part: u32,
+    text: &'a str,
+    released: usize,
+}
+
+/// Every text of every message, in the order in which they were spoken. Parts without text are left out.
+pub fn texts(messages: &[Message]) -> impl Iterator<Item = Text<'_>> {
+    (0..).zip(messages).flat_map(|(message, Message { role, parts })| {
+        (0..).zip(parts).filter(|(_, part)| !part.text.is_empty()).map(move |(index, part)| Text {
+            role: *role,
+            kind: part.kind,
+            message,
+            part: index,
+            text: &part.text,
+            released: released(part),
+        })
+    })
+}
+
+/// Bytes at the start that the client already has.
+fn released(part: &Part) -> usize {
+    part.window.as_ref().map_or(0, |window| window.released as usize)
+}
+
+impl<'a> Text<'a> {
+    /// The text, for as long as the messages live.
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The place of a byte range of this text.
+    #[must_use]
+    pub fn place(&self, range: Range<usize>) -> Place {
+        Place { message: self.message, part: self.part, start: offset(range.start), end: offset(range.end) }
+    }
+
+    /// A replacement for a byte range of this text, with `original` filled in. A range outside the text or inside a
+    /// character makes an edit that the gateway refuses (`bad_edit`).
+    #[must_use]
+    pub fn edit(&self, range: Range<usize>, replacement: impl Into<String>) -> Edit {
+        Edit {
+            original: self.text.get(range.clone()).unwrap_or_default().to_owned(),
+            place: self.place(range),
+            replacement: replacement.into(),
+        }
+    }
+
+    /// Whether the gateway would take an edit of this range: not if the client already has some of it. Always true
+    /// outside streamed answers.
+    #[must_use]
+    pub fn may_edit(&self, range: &Range<usize>) -> bool {
+        range.start >= self.released
+    }
+
+    /// Where a word or phrase stands, in any ASCII case; also inside longer words.
+    pub fn keyword(&self, phrase: &str) -> impl Iterator<Item = Range<usize>> {
+        let (text, phrase) = (self.text.as_bytes(), phrase.as_bytes());
+        let last = if phrase.is_empty() { 0 } else { (text.len() + 1).saturating_sub(phrase.len()) };
+        (0..last)
+            .map(move |start| start..start + phrase.len())
+            .filter(move |range| text[range.clone()].eq_ignore_ascii_case(phrase))
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.text
+    }
+}
+
+impl Edit {
+    /// A replacement of a byte range of one part, with `original` filled in. `None` if the place is outside the
+    /// messages or inside a character.
+    #[must_use]
+    pub fn new(messages: &[Message], place: Place, replacement: impl Into<String>) -> Option<Self> {
+        let text = &messages.get(place.message as usize)?.parts.get(place.part as usize)?.text;
+        let original = text.get(place.start as usize..place.end as usize)?.to_owned();
+        Some(Self { place, original, replacement: replacement.into() })
+    }
+}
+
+/// Offsets are 32 bits wide, as memory is in a policy. On a wider host a longer text cannot be handed over.
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_behind_other_alphabets_names_the_bytes() {
+        let messages = [Message::system(""), Message::user("Grüße 😀 Projekt X")];
+        let text = texts(&messages).next().unwrap();
+        let found = text.keyword("projekt x").next().unwrap();
+        let edit = text.edit(found, "[PROJECT]");
+        assert_eq!((edit.place.message, edit.place.start, edit.place.end), (1, 13, 22));
+        assert_eq!(edit.original, "Projekt X");
+        assert_eq!(Edit::new(&messages, edit.place, "[PROJECT]"), Some(edit));
+    }
+
+    #[test]
+    fn a_place_inside_a_character_makes_no_edit() {
+        let messages = [Message::user("é")];
+        assert_eq!(Edit::new(&messages, Place { message: 0, part: 0, start: 1, end: 2 }, ""), None);
+        assert_eq!(Edit::new(&messages, Place { message: 0, part: 1, start: 0, end: 0 }, ""), None);
+    }
+
+    #[test]
+    fn a_keyword_is_found_in_every_case_and_place() {
+        let messages = [Message::user("abcABC ab")];
+        let text = texts(&messages).next().unwrap();
+        assert_eq!(text.keyword("aBc").collect::<Vec<_>>(), [0..3, 3..6]);
+        assert_eq!(text.keyword("").count(), 0);
+        assert_eq!(text.keyword("much longer than the text").count(), 0);
+    }
+
+    #[test]
+    fn what_the_client_has_may_not_be_edited() {
+        let mut message = Message::assistant("abcdef");
+        message.parts[0].window = Some(crate::Window { offset: 10, released: 3 });
+        let messages = [message];
+        let text = texts(&messages).next().unwrap();
+        assert!(!text.may_edit(&(2..4)));
+        assert!(text.may_edit(&(3..4)));
+    }
+}

@@ -1,0 +1,85 @@
+//! Conditions that are always true, or always false.
+
+use crate::grammar::{before, literal, name, skip_brackets};
+use crate::token::{Kind, Token};
+
+/// Functions with which a condition reads one character of an answer, or makes an error carry it.
+const PROBES: &[&str] =
+    &["ascii", "substring", "substr", "mid", "ord", "length", "exists", "extractvalue", "updatexml", "convert", "cast"];
+
+/// Where the condition that is joined on with the token at `at` ends.
+pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let joint = &tokens[at];
+    let is_or = joint.kind == Kind::Or || joint.is_any(&["or", "xor", "having"]);
+    if !is_or && joint.kind != Kind::And && !joint.is("and") {
+        return None;
+    }
+    let negated = usize::from(tokens.get(at + 1)?.is("not"));
+    let left = skip_brackets(tokens, at + 1 + negated);
+    constant(tokens, left)
+        .filter(|_| is_joined_to_sql(tokens, at, is_or))
+        .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
+        .or_else(|| cut_off(tokens, at, left))
+        .or_else(|| probe(tokens, at, left))
+}
+
+/// Two values compared with each other.
+fn constant(tokens: &[Token<'_>], left: usize) -> Option<usize> {
+    let (_, operator) = literal(tokens, left)?;
+    let compare = tokens.get(operator)?;
+    if compare.kind != Kind::Compare && !compare.is_any(&["like", "rlike", "regexp"]) {
+        return None;
+    }
+    literal(tokens, operator + 1).map(|(_, end)| end)
+}
+
+/// A name compared with itself.
+fn same_name(tokens: &[Token<'_>], left: usize) -> Option<usize> {
+    // Looked at first because it is cheap: a comparison stands close behind even a qualified name.
+    tokens[left.min(tokens.len())..].iter().take(8).find(|token| token.kind == Kind::Compare)?;
+    let operator = name(tokens, left)?;
+    let end = name(tokens, operator + 1)?;
+    let words = |from: usize, to: usize| tokens[from..to].iter().map(|token| token.text);
+    (tokens[operator].kind == Kind::Compare && words(left, operator).eq(words(operator + 1, end))).then_some(end)
+}
+
+/// `' OR 1 --`: a value alone, with the rest cut off.
+fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
+    let (_, end) = literal(tokens, left)?;
+    (is_after_quote(tokens, at) && tokens.get(end)?.kind == Kind::Comment).then_some(end)
+}
+
+/// `' AND ASCII(SUBSTRING(...`: behind a mark that opens no string.
+fn probe(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
+    let is_function = tokens.get(left)?.is_any(PROBES) && tokens.get(left + 1)?.is_symbol(b'(');
+    let is_subquery = tokens.get(left)?.is("select") && tokens[left - 1].is_symbol(b'(');
+    let breaks_out = is_after_quote(tokens, at) && {
+        let quote = tokens[at - 1].text;
+        before(tokens, at).filter(|token| token.kind == Kind::Quote && token.text == quote).count() % 2 == 1
+    };
+    ((is_function || is_subquery) && breaks_out).then_some(left + 1)
+}
+
+fn is_after_quote(tokens: &[Token<'_>], at: usize) -> bool {
+    at > 0 && tokens[at - 1].kind == Kind::Quote
+}
+
+fn is_in_condition(tokens: &[Token<'_>], at: usize) -> bool {
+    before(tokens, at).any(|token| token.is_any(&["where", "having"]))
+}
+
+/// Whether a value, and not a sentence about numbers, stands before the joint. "1=1 and 2=2" is arithmetic.
+fn is_joined_to_sql(tokens: &[Token<'_>], at: usize, is_or: bool) -> bool {
+    if is_in_condition(tokens, at) || is_after_quote(tokens, at) {
+        return true;
+    }
+    let Some(before) = at.checked_sub(1).map(|before| &tokens[before]) else { return true };
+    match before.kind {
+        Kind::Number => {
+            let is_arithmetic = at >= 3 && tokens[at - 2].kind == Kind::Compare && tokens[at - 3].kind == Kind::Number;
+            !is_arithmetic
+        }
+        Kind::Symbol(b')') | Kind::Word | Kind::Comment => is_or,
+        _ => false,
+    }
+}

@@ -1,0 +1,51 @@
+//! Comment marks as tools: cutting the rest of a query off, and breaking up keywords.
+
+use crate::token::{Kind, Token};
+
+const KEYWORDS: &[&str] =
+    &["union", "select", "insert", "update", "delete", "drop", "truncate", "where", "sleep", "exec"];
+
+/// `admin'--`, `x') #`: a quotation mark that ends a value, and a comment mark. Where it ends.
+pub(crate) fn find_cut(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let quote = &tokens[at];
+    let ends_value = at > 0
+        && quote.is_glued
+        && (matches!(tokens[at - 1].kind, Kind::Word | Kind::Number) || tokens[at - 1].is_symbol(b')'));
+    if quote.kind != Kind::Quote || !ends_value {
+        return None;
+    }
+    let mut mark = at + 1;
+    while tokens.get(mark).is_some_and(|token| token.is_symbol(b')') || token.is_symbol(b';')) {
+        mark += 1;
+    }
+    let comment = tokens.get(mark).filter(|token| token.kind == Kind::Comment)?;
+    // In prose a closing quotation mark may be followed by a dash: "the 'old' -- and slow -- way".
+    let is_closing = (0..at)
+        .rev()
+        .take(64)
+        .take_while(|before| !tokens[before + 1].is_first_on_line)
+        .any(|before| tokens[before].is_same(quote) && !is_apostrophe(tokens, before));
+    let is_last = tokens.get(mark + 1).is_none_or(|next| next.is_first_on_line || next.kind == Kind::Quote);
+    (is_last || (comment.is_glued && !is_closing)).then_some(mark)
+}
+
+/// The mark in "don't".
+fn is_apostrophe(tokens: &[Token<'_>], at: usize) -> bool {
+    let next = tokens.get(at + 1);
+    tokens[at].is_glued && tokens[at].text == "'" && next.is_some_and(|next| next.is_glued && next.kind == Kind::Word)
+}
+
+/// `UN/**/ION`, `/*!50000UNION*/`: seen when comments are skipped. Where it ends.
+pub(crate) fn find_broken_keyword(text: &str, tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let token = &tokens[at];
+    if !token.is_after_comment || token.kind != Kind::Word {
+        return None;
+    }
+    let gap = &text[at.checked_sub(1).map_or(0, |before| tokens[before].end())..token.start];
+    let is_executed = gap.contains("/*!") && token.is_any(KEYWORDS);
+    let is_broken = at > 0 && gap.starts_with("/*") && gap.ends_with("*/") && tokens[at - 1].kind == Kind::Word && {
+        let halves = [tokens[at - 1].text, token.text].concat();
+        KEYWORDS.iter().any(|keyword| halves.eq_ignore_ascii_case(keyword))
+    };
+    (is_executed || is_broken).then_some(at)
+}

@@ -1,0 +1,235 @@
+use octroi_policy::prelude::*;
+
+use crate::{Class, SqlInjection, scan};
+
+fn classes(text: &str) -> Vec<&'static str> {
+    Class::ALL.into_iter().zip(scan::find(text)).filter_map(|(class, place)| place.map(|_| class.id())).collect()
+}
+
+#[test]
+fn injections_of_every_class_are_found() {
+    for (class, texts) in [
+        (
+            Class::UnionBased,
+            &[
+                "' UNION SELECT username, password FROM users --",
+                "1 UNION ALL SELECT NULL,NULL,NULL",
+                "-1 union select 1,2,3",
+                "1 UNION/**/SELECT 1",
+                "1 UnIoN\n\tSeLeCt @@version",
+                "1 /*!50000UNION*/ /*!50000SELECT*/ 1,2",
+                "1 UNION\u{a0}SELECT 1,2",
+                "1UNION SELECT 1,2",
+                "1 UNION -- x\nSELECT password FROM users",
+                "1) UNION (SELECT table_name FROM information_schema.tables)",
+                "'/*' UNION SELECT secret FROM vault '*/'",
+                "SELECT name FROM products WHERE id = 1 UNION SELECT password FROM users",
+                "Grüße 😀 ' UNION SELECT card_number FROM payments",
+            ][..],
+        ),
+        (
+            Class::StackedQuery,
+            &[
+                "1; DROP TABLE users",
+                "'; DROP TABLE users; --",
+                "Robert'); DROP TABLE Students;--",
+                "x'; INSERT INTO admins VALUES ('me', 'x')",
+                "5; UPDATE users SET role = 'admin'",
+                "1; EXEC xp_cmdshell('dir')",
+                "SELECT * FROM users; DROP TABLE users",
+                "1;/**/delete/**/from/**/users",
+                "1; DECLARE @x varchar(10)",
+            ],
+        ),
+        (
+            Class::BooleanBased,
+            &[
+                "' OR '1'='1",
+                "' or 1=1 --",
+                "admin' OR 1=1#",
+                "\" or \"\"=\"",
+                "1 OR 1=1",
+                "x' OR 'a'='a",
+                "') OR ('1'='1",
+                "1 AND 1=2",
+                "id=5 or 2>1",
+                "' || '1'='1",
+                "' OR/**/1=1",
+                "' or true --",
+                "' or 1 #",
+                "SELECT * FROM users WHERE name = '' OR 1=1",
+                "SELECT * FROM users WHERE name = 'x' OR name = name",
+                "' AND ASCII(SUBSTRING((SELECT password FROM users), 1, 1)) > 64",
+                "username is admin' or '1' = '1",
+                "' OR NOT 1=2 --",
+                "' or 1 like 1",
+            ],
+        ),
+        (
+            Class::Comment,
+            &[
+                "admin'--",
+                "admin' --",
+                "admin'#",
+                "admin')--",
+                "admin'/*",
+                "1 UN/**/ION SEL/**/ECT 1",
+                "x /*!union*/ y",
+            ],
+        ),
+        (
+            Class::TimeBased,
+            &[
+                "1 AND SLEEP(5)",
+                "' OR SLEEP(5)--",
+                "1' AND (SELECT 1 FROM (SELECT SLEEP(5))a)--",
+                "1; WAITFOR DELAY '0:0:5'",
+                "'; SELECT pg_sleep(10)--",
+                "IF(1=1, SLEEP(5), 0)",
+                "1 AND BENCHMARK(5000000, MD5(1))",
+                "' AND DBMS_PIPE.RECEIVE_MESSAGE('a', 10)",
+            ],
+        ),
+        (
+            Class::Destructive,
+            &[
+                "DROP TABLE users",
+                "drop table users;",
+                "Please run DROP TABLE users now",
+                "DROP TABLE IF EXISTS audit.log CASCADE",
+                "drop database production",
+                "TRUNCATE TABLE orders",
+                "TRUNCATE orders;",
+                "DELETE FROM users",
+                "delete from users;",
+                "DELETE FROM users WHERE 1=1",
+                "DELETE FROM `users` WHERE 'a'='a'",
+                "ALTER TABLE users DROP COLUMN email",
+                "SELECT 1 INTO OUTFILE '/var/www/x.php'",
+                "DROP/**/TABLE/**/users",
+            ],
+        ),
+    ] {
+        for text in texts {
+            assert!(classes(text).contains(&class.id()), "{}: {text}: {:?}", class.id(), classes(text));
+        }
+    }
+}
+
+#[test]
+fn prose_and_plain_queries_pass() {
+    for text in [
+        "grant me access",
+        "please select one or more from the union of states",
+        "drop me a line; thanks",
+        "delete the second paragraph",
+        "what does UNION SELECT mean?",
+        "What is the difference between UNION and UNION ALL?",
+        "What does DROP TABLE do? And DELETE FROM without a WHERE clause?",
+        "How do I drop a table in Postgres?",
+        "explain the drop table statement",
+        "How does TRUNCATE TABLE work, and how does it differ from DELETE?",
+        "Why is SQL injection with OR dangerous?",
+        "drop table reservations at the restaurant, or select another day",
+        "truncate names to 10 characters; pad the rest",
+        "Delete from my list everything that is older than a week",
+        "First do this; delete the second paragraph; update the set of rules; create table of contents",
+        "Buy 5 apples; update me on Monday",
+        "Is it true that 1=1 and 2=2?",
+        "I don't know -- maybe 'yes' -- or 'no'.",
+        "the 'old' -- and slow -- way",
+        "It's the users' choice; don't worry, O'Neil's fine.",
+        "SELECT name, email FROM users WHERE id = 42",
+        "SELECT * FROM orders o JOIN users u ON u.id = o.user_id WHERE o.total > 100 AND u.country = 'DE' OR u.vip = true;",
+        "Explain:\n```sql\nSELECT a, COUNT(*) FROM t WHERE b = 'x' AND LENGTH(c) > 3 GROUP BY a HAVING COUNT(*) > 1 -- totals\nORDER BY 2;\n```",
+        "SELECT id, name FROM customers UNION ALL SELECT id, name FROM suppliers",
+        "INSERT INTO t (a, b) VALUES (1, 'x'); INSERT INTO t (a, b) VALUES (2, 'y'); SELECT * FROM t;",
+        "CREATE TABLE t (id int); INSERT INTO t VALUES (1); UPDATE t SET id = 2 WHERE id = 1;",
+        "DELETE FROM sessions WHERE expires_at < now()",
+        "UPDATE users SET name = 'x' WHERE id = 3",
+        "WITH x AS (SELECT 1) SELECT * FROM x WHERE 1=1 AND status = 'open'",
+        "import time; time.sleep(5)",
+        "while (true) { sleep(5); }",
+        "poll the server and sleep(5) between attempts",
+        "use sleep (8 hours) or rest",
+        "if (a == \"x\" || b == \"y\") { return 1; } // done",
+        "x = 'a' or 'b'",
+        "color: '#fff'; background: \"#000\"",
+        "git commit -m 'fix' --amend",
+        "ls src/*.rs; rm -rf target/*",
+        "# Heading\n\n- item 'one' -- first\n- item two",
+        "for i in range(10): print('a'); print('b')",
+        "/*! jQuery v3.7.1 | (c) OpenJS Foundation */ !function(e,t){}",
+        "Shut down; SHUTTERS are closed",
+        "He said: \"drop the table in the kitchen\"; we laughed.",
+        "union workers select their representatives from all departments",
+        "Sort by price or rating = 5",
+        "The key' is missing",
+    ] {
+        assert_eq!(classes(text), [""; 0], "{text}");
+    }
+}
+
+fn check(settings: &str, message: Message) -> Verdict {
+    configure::<SqlInjection>(settings).unwrap().pre_check(&Context::example(), &[message])
+}
+
+#[test]
+fn a_refusal_names_the_class_and_not_the_text() {
+    let verdict = check("{}", Message::user("Grüße 😀 1 UNION SELECT secret FROM vault"));
+    assert_eq!(verdict.action, Action::Deny);
+    assert_eq!(
+        verdict.reason.as_deref(),
+        Some("SQL injection attempt detected: UNION SELECT with foreign columns (pattern: union-based)")
+    );
+    let place = verdict.findings[0].place.unwrap();
+    assert_eq!((place.start, place.end), (15, 34));
+}
+
+#[test]
+fn what_comes_from_outside_is_looked_at_unless_set_otherwise() {
+    let text = "' OR 1=1 --";
+    for (message, action) in [
+        (Message::user(text), Action::Deny),
+        (Message::tool("search", text), Action::Deny),
+        (Message::system(text), Action::Allow),
+        (Message::assistant(text), Action::Allow),
+        (Message::tool_call("search", text), Action::Allow),
+    ] {
+        assert_eq!(check("{}", message.clone()).action, action, "{message:?}");
+    }
+    assert_eq!(check(r#"{"scan":["tool-call"]}"#, Message::tool_call("search", text)).action, Action::Deny);
+    assert_eq!(check(r#"{"scan":["tool-call"]}"#, Message::user(text)).action, Action::Allow);
+}
+
+#[test]
+fn every_class_has_its_own_switch_and_action() {
+    let text = "DROP TABLE users";
+    let with = |set: &str| check(&format!(r#"{{"rules":{{"destructive":{set}}}}}"#), Message::user(text)).action;
+    assert_eq!(with(r#"{"action":"warn"}"#), Action::Warn);
+    assert_eq!(with(r#"{"enabled":false}"#), Action::Allow);
+    assert_eq!(with("{}"), Action::Deny);
+}
+
+#[test]
+fn settings_that_cannot_be_meant_are_refused_by_name() {
+    for (settings, part) in [
+        (r#"{"rules":{"destructive":{"action":"redact"}}}"#, "settings.rules.destructive.action: an injection cannot"),
+        (r#"{"rules":{"destruction":{}}}"#, "unknown rule `destruction`, expected one of `union-based`"),
+        (r#"{"scan":["model"]}"#, "settings.scan[0]: unknown variant `model`"),
+        (r#"{"roles":[]}"#, "settings.roles: unknown field `roles`"),
+    ] {
+        let error = configure::<SqlInjection>(settings).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// Not a measurement, only a guard against quadratic time.
+#[test]
+fn hostile_texts_end_soon() {
+    for piece in
+        ["'", "/*", "--", "#", ";", "(", "or ", "union ", "or 1=", "a.", "delete from x ", "'--", "/*!", "*/", "a'a"]
+    {
+        let _found = scan::find(&piece.repeat(300_000 / piece.len()));
+    }
+}
