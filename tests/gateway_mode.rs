@@ -1,0 +1,112 @@
+//! Gateway mode: the application asks first, calls the model itself, and reports the call.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Gateway, Setup};
+
+async fn report(gateway: &Gateway, client: &str, context_id: &Value) -> support::Answer {
+    gateway
+        .post("/api/audit/llm-call", json!({
+            "context_id": context_id,
+            "client_id": client,
+            "provider": "mistral",
+            "model": "mistral-small-latest",
+            "response_summary": "The answer for jane.doe@example.org",
+            "token_usage": { "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30 },
+            "latency_ms": 812,
+            "metadata": { "ticket": 4711 },
+        }))
+        .await
+}
+
+#[tokio::test]
+async fn a_clean_prompt_gets_a_context_and_its_call_is_recorded_at_once() {
+    let gateway = Setup::without_provider().start();
+    let checked = gateway
+        .post("/api/policy/pre-check", json!({
+            "query": "Summarise ticket 4711", "client_id": "helpdesk", "user_token": "anonymous",
+            "data_sources": [], "context": {},
+        }))
+        .await;
+    assert_eq!(checked.status, 200, "{checked:?}");
+    assert_eq!((&checked.body["approved"], &checked.body["policies"]), (&json!(true), &json!([])));
+    assert_eq!(checked.body["decision_id"], checked.body["context_id"]);
+    assert!(checked.body["expires_at"].as_str().unwrap().ends_with('Z'));
+    for absent in ["approved_data", "block_reason", "rate_limit", "budget_info"] {
+        assert!(checked.body.get(absent).is_none(), "{absent}: {checked:?}");
+    }
+    // More than once, and at once.
+    for _ in 0..3 {
+        let reported = report(&gateway, "helpdesk", &checked.body["context_id"]).await;
+        assert_eq!((reported.status, &reported.body["success"]), (200, &json!(true)), "{reported:?}");
+        let search = json!({ "limit": 10, "decision_id": reported.body["audit_id"] });
+        let found = gateway
+            .client
+            .post(gateway.url("/api/v1/audit/search"))
+            .header("x-client-id", "helpdesk")
+            .json(&search)
+            .send()
+            .await
+            .unwrap();
+        let found = support::answer(found).await;
+        assert_eq!(found.body["total"], 1, "{found:?}");
+        let entry = &found.body["entries"][0];
+        assert_eq!((&entry["tokens_used"], &entry["response_time_ms"]), (&json!(30), &json!(812)));
+        assert!(!entry.to_string().contains("jane.doe"), "{entry}");
+        assert!(entry["cost"].is_null(), "no provider, no price: {entry}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_redactions_are_200() {
+    let gateway = Setup::without_provider().start();
+    for (query, policy) in [("x' UNION SELECT password FROM users --", "sql-injection"), ("4111 1111 1111 1111", "pii")] {
+        let answer = gateway.pre_check(query).await;
+        assert_eq!((answer.status, &answer.body["approved"]), (200, &json!(false)), "{answer:?}");
+        assert_eq!(answer.body["block_reason"], format!("Request blocked by policy: {policy}"));
+        assert_eq!(answer.body["policies"][0], policy);
+    }
+    let answer = gateway.pre_check("Write to jane.doe@example.org").await;
+    assert_eq!((&answer.body["approved"], &answer.body["requires_redaction"]), (&json!(true), &json!(true)), "{answer:?}");
+    assert_eq!(answer.body["policies"], json!(["pii"]));
+}
+
+#[tokio::test]
+async fn a_context_that_is_unknown_or_anothers_is_one_and_the_same_error() {
+    let gateway = Setup::without_provider().start();
+    let checked = gateway.post("/api/policy/pre-check", json!({ "query": "Hello", "client_id": "one" })).await;
+    let unknown = report(&gateway, "one", &json!("5b0c0f0e-7c43-4f5e-9a71-3f0c9b6c2d11")).await;
+    let anothers = report(&gateway, "two", &checked.body["context_id"]).await;
+    assert_eq!((unknown.status, &unknown.body["error"]), (400, &json!("Invalid or expired context")));
+    assert_eq!(unknown, anothers);
+    assert_eq!(report(&gateway, "one", &checked.body["context_id"]).await.status, 200);
+}
+
+#[tokio::test]
+async fn contexts_survive_a_kill() {
+    let mut gateway = Setup::without_provider().start();
+    let checked = gateway.pre_check("Hello").await;
+    gateway.kill();
+    let gateway = gateway.restart();
+    let reported = report(&gateway, "community", &checked.body["context_id"]).await;
+    assert_eq!(reported.status, 200, "{reported:?}");
+}
+
+#[tokio::test]
+async fn missing_fields_are_named() {
+    let gateway = Setup::without_provider().start();
+    for (path, body, error) in [
+        ("/api/policy/pre-check", json!({ "client_id": "a" }), "query field is required"),
+        ("/api/policy/pre-check", json!({ "query": "", "client_id": "a" }), "query field is required"),
+        ("/api/policy/pre-check", json!({ "query": "x" }), "client_id field is required"),
+        ("/api/audit/llm-call", json!({ "client_id": "a", "provider": "p", "model": "m" }), "context_id field is required"),
+        ("/api/audit/llm-call", json!({ "context_id": "c", "provider": "p", "model": "m" }), "client_id field is required"),
+        ("/api/audit/llm-call", json!({ "context_id": "c", "client_id": "a", "model": "m" }), "provider field is required"),
+        ("/api/audit/llm-call", json!({ "context_id": "c", "client_id": "a", "provider": "p" }), "model field is required"),
+    ] {
+        let answer = gateway.post(path, body.clone()).await;
+        assert_eq!((answer.status, &answer.body["error"]), (400, &json!(error)), "{path} {body}");
+        assert_eq!(answer.body["success"], false);
+    }
+}

@@ -1,0 +1,129 @@
+//! Who may call, and who sees what.
+
+mod support;
+
+use octroi::policy::digest::Digest;
+use serde_json::{Value, json};
+use support::{Answer, Gateway, Setup};
+
+const ONE: &str = "secret-of-one-0123456789abcdef0123456789abcdef";
+const TWO: &str = "secret-of-two-0123456789abcdef0123456789abcdef";
+const OFF: &str = "secret-of-off-0123456789abcdef0123456789abcdef";
+
+fn clients() -> Gateway {
+    let digest = |secret: &str| Digest::of(secret.as_bytes()).to_string();
+    Setup::without_provider()
+        .yaml(&format!(
+            "auth:\n  mode: clients\n  clients:\n    - {{ id: one, tenant: north, secret_sha256: {} }}\n    - {{ id: two, \
+             tenant: south, secret_sha256: {} }}\n    - {{ id: off, secret_sha256: {}, enabled: false }}\n",
+            digest(ONE),
+            digest(TWO),
+            digest(OFF)
+        ))
+        .start()
+}
+
+async fn send(gateway: &Gateway, path: &str, headers: &[(&str, String)], body: Value) -> Answer {
+    let mut request = gateway.client.post(gateway.url(path)).json(&body);
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    support::answer(request.send().await.unwrap()).await
+}
+
+fn basic(id: &str, secret: &str) -> (&'static str, String) {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
+    ("authorization", format!("Basic {text}"))
+}
+
+fn bearer(secret: &str) -> (&'static str, String) {
+    ("authorization", format!("Bearer {secret}"))
+}
+
+#[tokio::test]
+async fn with_clients_configured_every_route_but_health_wants_a_secret() {
+    let gateway = clients();
+    assert_eq!(gateway.get("/health").await.status, 200);
+    let body = json!({ "query": "Hello", "client_id": "one" });
+    for path in ["/api/request", "/api/policy/pre-check", "/api/audit/llm-call", "/api/v1/audit/search"] {
+        for headers in [vec![], vec![basic("one", TWO)], vec![basic("nobody", ONE)], vec![bearer("wrong")]] {
+            let answer = send(&gateway, path, &headers, body.clone()).await;
+            assert_eq!(answer.status, 401, "{path} {headers:?}: {answer:?}");
+            assert_eq!(answer.body["success"], false);
+        }
+    }
+    for path in ["/metrics", "/prometheus", "/api/v1/llm-providers", "/api/v1/audit/tenant/north"] {
+        assert_eq!(gateway.get(path).await.status, 401, "{path}");
+    }
+    for header in [basic("one", ONE), bearer(ONE)] {
+        let answer = send(&gateway, "/api/policy/pre-check", &[header], body.clone()).await;
+        assert_eq!((answer.status, &answer.body["approved"]), (200, &json!(true)), "{answer:?}");
+    }
+    let answer = send(&gateway, "/api/policy/pre-check", &[basic("off", OFF)], json!({ "query": "x", "client_id": "off" }));
+    let answer = answer.await;
+    assert_eq!((answer.status, &answer.body["error"]), (403, &json!("Client disabled")));
+    assert!(!gateway.log.text().contains(ONE));
+}
+
+#[tokio::test]
+async fn another_client_or_tenant_is_a_mismatch() {
+    let gateway = clients();
+    let me = basic("one", ONE);
+    let mismatch = (403, json!("Tenant mismatch"));
+    let answer = send(&gateway, "/api/policy/pre-check", &[me.clone()], json!({ "query": "x", "client_id": "two" })).await;
+    assert_eq!((answer.status, answer.body["error"].clone()), mismatch);
+    for header in [("x-client-id", "two".to_owned()), ("x-tenant-id", "south".to_owned())] {
+        let body = json!({ "query": "x", "client_id": "one" });
+        let answer = send(&gateway, "/api/policy/pre-check", &[me.clone(), header], body).await;
+        assert_eq!((answer.status, answer.body["error"].clone()), mismatch);
+    }
+    let request = gateway.client.get(gateway.url("/api/v1/audit/tenant/south")).header(me.0, &me.1);
+    let answer = support::answer(request.send().await.unwrap()).await;
+    assert_eq!((answer.status, answer.body["error"].clone()), mismatch);
+}
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_records_only() {
+    let gateway = clients();
+    for (id, secret, query) in [("one", ONE, "of the north"), ("two", TWO, "of the south")] {
+        let body = json!({ "query": query, "client_id": id });
+        assert_eq!(send(&gateway, "/api/policy/pre-check", &[basic(id, secret)], body).await.status, 200);
+    }
+    for (id, secret, tenant) in [("one", ONE, "north"), ("two", TWO, "south")] {
+        let found = send(&gateway, "/api/v1/audit/search", &[basic(id, secret)], json!({ "limit": 100 })).await;
+        let entries = found.body["entries"].as_array().unwrap();
+        assert_eq!(entries.len(), 1, "{found:?}");
+        assert_eq!(entries[0]["tenant_id"], tenant);
+        let (name, value) = basic(id, secret);
+        let request = gateway.client.get(gateway.url(&format!("/api/v1/audit/tenant/{tenant}"))).header(name, value);
+        assert_eq!(support::answer(request.send().await.unwrap()).await.body["total"], 1);
+    }
+}
+
+#[tokio::test]
+async fn in_open_mode_the_caller_says_who_it_is() {
+    let gateway = Setup::without_provider().start();
+    let cases: [(&str, Vec<(&str, String)>, Value, &str); 4] = [
+        ("body", vec![("x-client-id", "header".into()), basic("basic", "")], json!("body"), "body"),
+        ("header", vec![("x-client-id", "header".into()), basic("basic", "")], Value::Null, "header"),
+        ("basic", vec![basic("basic", "")], Value::Null, "basic"),
+        ("nobody", vec![bearer("ignored")], Value::Null, "community"),
+    ];
+    for (query, headers, client_id, expected) in cases {
+        let body = json!({ "query": query, "client_id": client_id, "skip_llm": true });
+        let answer = send(&gateway, "/api/request", &headers, body).await;
+        assert_eq!(answer.body["policy_info"]["tenant_id"], expected, "{answer:?}");
+    }
+    assert!(!gateway.log.text().contains("ignored"));
+}
+
+#[tokio::test]
+async fn an_id_that_could_do_harm_is_refused() {
+    let gateway = Setup::without_provider().start();
+    for id in ["x".repeat(200), "a\u{0}b".to_owned(), "a\nb".to_owned()] {
+        let answer = gateway.post("/api/request", json!({ "query": "x", "client_id": id })).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.body["error"].as_str().unwrap().contains("client_id"), "{answer:?}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Proxy mode: `POST /api/request`, through sockets, in front of the double.
+
+mod support;
+
+use std::time::Duration;
+
+use mistral_double::{Behaviour, Failure, MistralDouble, RateLimit, Rule};
+use serde_json::{Value, json};
+use support::Setup;
+
+#[tokio::test]
+async fn a_prompt_is_answered_in_the_shape_of_the_contract() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::text("Risk-based rules for AI. They apply in steps."));
+    let answer = gateway
+        .post("/api/request", json!({
+            "query": "Explain the EU AI Act in two sentences.",
+            "client_id": "helpdesk",
+            "user_token": "anonymous",
+            "request_type": "chat",
+            "context": { "provider": "mistral", "model": "mistral-small-latest", "max_tokens": 200, "temperature": 0.2,
+                         "system_prompt": "Be brief." },
+            "media": null,
+            "skip_llm": null,
+        }))
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let body = &answer.body;
+    assert_eq!(body["success"], true);
+    assert_eq!(body["blocked"], false);
+    assert_eq!(body["data"]["data"], "Risk-based rules for AI. They apply in steps.");
+    assert_eq!(body["data"]["result"], body["data"]["data"]);
+    assert_eq!(body["data"]["metadata"]["request_id"], body["request_id"]);
+    assert_eq!(body["metadata"]["provider"], "mistral");
+    assert_eq!(body["metadata"]["model"], "mistral-small-latest");
+    assert!(body["metadata"]["tokens_used"].as_u64().unwrap() > 0);
+    assert!(body["metadata"]["cost_usd"].as_f64().unwrap() > 0.0);
+    assert_eq!(body["policy_info"]["policies_evaluated"], json!([]));
+    assert_eq!(body["policy_info"]["tenant_id"], "helpdesk");
+    assert!(body["policy_info"]["static_checks"].as_array().unwrap().contains(&json!("pii")));
+    assert!(body["policy_info"]["processing_time"].as_str().unwrap().ends_with("ms"));
+    for absent in ["error", "block_reason", "budget_info"] {
+        assert!(body.get(absent).is_none(), "{absent} must be left out: {body}");
+    }
+
+    let sent = double.last_request().unwrap().json().clone();
+    assert_eq!(
+        sent,
+        json!({
+            "model": "mistral-small-latest",
+            "messages": [
+                { "role": "system", "content": "Be brief." },
+                { "role": "user", "content": "Explain the EU AI Act in two sentences." },
+            ],
+            "max_tokens": 200,
+            "temperature": 0.2,
+        }),
+        "nothing is sent that the caller did not ask for"
+    );
+}
+
+#[tokio::test]
+async fn a_query_alone_is_enough() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    // As the documentation's curl sends it: no content type.
+    let response = gateway.client.post(gateway.url("/api/request")).body(r#"{"query":"Hello"}"#).send().await.unwrap();
+    let answer = support::answer(response).await;
+    assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+    assert_eq!(answer.body["policy_info"]["tenant_id"], "community");
+    assert!(double.last_request().unwrap().json().get("temperature").is_none());
+}
+
+#[tokio::test]
+async fn what_a_policy_denies_never_reaches_the_model() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let cases = [
+        ("Show me users'; DROP TABLE users; --", "sql-injection"),
+        ("name' UNION SELECT username, password FROM accounts --", "sql-injection"),
+        ("Charge 4111 1111 1111 1111 for the printer", "pii"),
+        ("Ihre Nummer ist 536-22-1234, größer als gedacht 😀", "pii"),
+    ];
+    for (query, policy) in cases {
+        let answer = gateway.ask(query).await;
+        assert_eq!(answer.status, 403, "{query}: {answer:?}");
+        let body = &answer.body;
+        assert_eq!((&body["success"], &body["blocked"]), (&json!(false), &json!(true)));
+        assert_eq!(body["block_reason"], format!("Request blocked by policy: {policy}"));
+        assert_eq!(body["policy_info"]["policies_evaluated"][0], policy);
+        assert!(body.get("error").is_none(), "{body}");
+    }
+    assert!(double.requests().iter().all(|request| request.path() == "/v1/models"), "the model was asked");
+}
+
+#[tokio::test]
+async fn an_e_mail_address_goes_on_masked() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let answer = gateway.ask("Grüße 😀! Write to jane.doe@example.org about the toner.").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let sent = double.last_request().unwrap().text().to_owned();
+    assert!(!sent.contains("jane.doe"), "the upstream saw the address: {sent}");
+    assert!(sent.contains("Grüße 😀! Write to [EMAIL] about the toner."), "{sent}");
+    let entries = gateway.search(json!({ "limit": 10, "decision_id": answer.body["request_id"] })).await;
+    assert_eq!(entries[0]["policy_decision"], "redacted");
+    assert!(!entries[0].to_string().contains("jane.doe"), "the record holds the address: {}", entries[0]);
+}
+
+#[tokio::test]
+async fn skip_llm_asks_no_model() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let answer = gateway.post("/api/request", json!({ "query": "Hello", "skip_llm": true })).await;
+    assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)));
+    assert!(double.requests().iter().all(|request| request.path() == "/v1/models"));
+}
+
+#[tokio::test]
+async fn without_a_provider_the_text_says_what_to_set() {
+    let gateway = Setup::without_provider().start();
+    let answer = gateway.ask("Hello").await;
+    assert_eq!((answer.status, &answer.body["success"]), (200, &json!(false)), "{answer:?}");
+    assert!(answer.body["error"].as_str().unwrap().contains("MISTRAL_API_KEY"), "{answer:?}");
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_200_with_the_reason_and_leaves_a_record() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let failures: [(Failure, &str); 4] = [
+        (Failure::internal(), "500"),
+        (Failure::Empty(504), "504"),
+        (Failure::from(RateLimit::requests().retry_after("7")), "429"),
+        (Failure::Close, ""),
+    ];
+    for (failure, _) in failures {
+        double.script(failure);
+        let answer = gateway.ask("Hello").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!((&answer.body["success"], &answer.body["blocked"]), (&json!(false), &json!(false)));
+        let error = answer.body["error"].as_str().unwrap();
+        assert!(!error.is_empty() && !error.contains(double.key()), "{error}");
+        let entries = gateway.search(json!({ "limit": 1 })).await;
+        assert_eq!(entries[0]["policy_decision"], "error");
+        assert_eq!(entries[0]["error_message"], error);
+    }
+}
+
+#[tokio::test]
+async fn honest_status_tells_failures_by_their_status() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n").start();
+    double.script(Failure::internal());
+    let answer = gateway.ask("Hello").await;
+    assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_provider_is_an_error_and_not_another_provider() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": { "provider": "mistrel" } })).await;
+    assert_eq!(answer.body["success"], false);
+    assert!(answer.body["error"].as_str().unwrap().contains("mistrel"), "{answer:?}");
+    assert!(double.requests().iter().all(|request| request.path() == "/v1/models"));
+}
+
+#[tokio::test]
+async fn a_key_follows_no_redirect_and_is_never_shown() {
+    let thief = MistralDouble::builder().start().await.unwrap();
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Failure::Redirect(format!("{}/v1/chat/completions", thief.origin())));
+    let answer = gateway.ask("Hello").await;
+    assert_eq!(answer.body["success"], false, "{answer:?}");
+    assert!(thief.requests().is_empty(), "the key went to another host");
+    assert!(!gateway.log.text().contains(double.key()));
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_cancels_the_call_and_not_the_record() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Rule::always(Behaviour::text("late").before_first_byte(Duration::from_secs(600))));
+    let asking = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "Hello" })).send();
+    let asking = tokio::spawn(asking);
+    double.wait_until(|stats| stats.in_flight >= 1).await.unwrap();
+    asking.abort();
+    double.wait_until(|stats| stats.cancelled_requests >= 1).await.unwrap();
+    let entries = loop {
+        let entries = gateway.search(json!({ "limit": 1 })).await;
+        if entries.first().is_some_and(|entry| entry["error_message"].is_string()) {
+            break entries;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(entries[0]["error_message"].as_str().unwrap().contains("client went away"), "{}", entries[0]);
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_leaves_nothing_behind() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).yaml("server: { listen: \"127.0.0.1:0\", body_limit: 64KiB }\n").start();
+    let post = |body: String| gateway.client.post(gateway.url("/api/request")).body(body).send();
+    for (body, status, named) in [
+        ("{\"query\": ".to_owned(), 400, "line 1"),
+        (json!({ "query": 7 }).to_string(), 400, "query"),
+        (json!({}).to_string(), 400, "query"),
+        (json!({ "query": "x", "context": { "max_tokens": "many" } }).to_string(), 400, "max_tokens"),
+        (json!({ "query": "x".repeat(70_000) }).to_string(), 413, "65536"),
+    ] {
+        let answer = support::answer(post(body.clone()).await.unwrap()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let error = answer.body["error"].as_str().unwrap_or_else(|| panic!("{answer:?}"));
+        assert!(error.contains(named), "{error} should name {named}");
+    }
+    assert_eq!(gateway.get("/nowhere").await.status, 404);
+    assert_eq!(gateway.get("/api/request").await.status, 405);
+    assert!(gateway.search(json!({ "limit": 10 })).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_spend_the_operators_key() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("host", "evil.example")] {
+        let request = gateway.client.post(gateway.url("/api/request")).header(name, value).body(r#"{"query":"x"}"#);
+        let answer = support::answer(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, 403, "{name}: {value}: {answer:?}");
+    }
+    assert!(double.requests().iter().all(|request| request.path() == "/v1/models"));
+}
+
+#[tokio::test]
+async fn the_providers_and_their_health_are_listed() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let body = gateway
+        .until("/api/v1/llm-providers", |body| body["providers"][0]["health"]["status"] == "healthy")
+        .await;
+    let provider = &body["providers"][0];
+    assert_eq!((&provider["name"], &provider["type"]), (&json!("mistral"), &json!("mistral")));
+    assert_eq!((&provider["weight"], &provider["priority"]), (&json!(100), &json!(5)));
+    assert_eq!(provider["has_api_key"], true);
+    assert_eq!(body["pagination"], json!({ "page": 1, "page_size": 20, "total_items": 1, "total_pages": 1 }));
+    let health = gateway.get("/health").await;
+    assert_eq!((health.status, &health.body["status"]), (200, &json!("healthy")));
+    assert!(!health.body.to_string().contains(double.key()));
+}
+
+#[tokio::test]
+async fn metrics_come_as_json_and_as_prometheus_text() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    gateway.ask("Hello").await;
+    gateway.ask("x'; DROP TABLE users; --").await;
+    let metrics = gateway.get("/metrics").await.body;
+    assert_eq!(metrics["agent_metrics"]["total_requests"], 2, "{metrics}");
+    assert_eq!(metrics["agent_metrics"]["blocked_requests"], 1);
+    let Value::String(text) = gateway.get("/prometheus").await.body else { panic!("text expected") };
+    assert!(text.contains("octroi_policy_evaluations_total"), "{text}");
+    assert!(text.contains("axonflow_agent_blocked_requests_total 1"), "{text}");
+    let response = gateway.client.get(gateway.url("/metrics")).header("accept", "text/plain").send().await.unwrap();
+    assert!(response.text().await.unwrap().contains("axonflow_agent_requests_total"));
+}

@@ -1,0 +1,192 @@
+//! Policies change while requests run.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use mistral_double::{MistralDouble, Recording};
+use serde_json::{Value, json};
+use support::{Gateway, Setup, copy_policy, repository_policies};
+
+/// Replaces a file as editors and deployments do: write beside it, rename over it.
+fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, bytes).unwrap();
+    fs::rename(beside, path).unwrap();
+}
+
+/// The shipped manifest of `pii` with the e-mail rule's action set.
+fn pii_with_email(action: &str) -> String {
+    let manifest = fs::read_to_string(repository_policies().join("pii.yaml")).unwrap();
+    let mut value: serde_json::Value = octroi::config::yaml::parse_value(&manifest, "pii.yaml").unwrap();
+    value["settings"]["rules"]["email"]["action"] = json!(action);
+    // The shipped cases expect the shipped settings.
+    value["tests"] = json!([{ "name": "an e-mail", "query": "a@example.org", "expect": { "action": action } }]);
+    value.to_string()
+}
+
+async fn generation(gateway: &Gateway) -> u64 {
+    gateway.get("/health").await.body["policies"]["generation"].as_u64().unwrap()
+}
+
+async fn until_generation(gateway: &Gateway, least: u64) -> Value {
+    gateway.until("/health", |body| body["policies"]["generation"].as_u64().unwrap() >= least).await
+}
+
+const EMAIL: &str = "Write to jane.doe@example.org";
+
+#[tokio::test]
+async fn edited_settings_are_in_force_within_two_seconds() {
+    let gateway = Setup::without_provider().start();
+    let before = generation(&gateway).await;
+    assert_eq!(gateway.pre_check(EMAIL).await.body["approved"], true);
+    let edited = Instant::now();
+    replace(&gateway.policies().join("pii.yaml"), pii_with_email("deny"));
+    until_generation(&gateway, before + 1).await;
+    eprintln!("new settings of pii were live {:?} after the write", edited.elapsed());
+    assert_eq!(gateway.pre_check(EMAIL).await.body["approved"], false);
+    assert!(gateway.log.wait(|line| line["fields"]["generation"] == before + 1).is_some());
+}
+
+#[tokio::test]
+async fn a_broken_policy_leaves_the_last_good_one_live() {
+    let gateway = Setup::without_provider().start();
+    let module = gateway.policies().join("pii.wasm");
+    let before = generation(&gateway).await;
+    for (garbage, code) in [
+        (b"garbage, not WebAssembly".to_vec(), "not_wasm"),
+        (Vec::new(), "not_wasm"),
+        (fs::read(&module).unwrap()[..2_000].to_vec(), "invalid"),
+        (b"\0asm\x01\0\0\0".to_vec(), "bad_exports"),
+    ] {
+        // In place, as `cp` does it.
+        fs::write(&module, garbage).unwrap();
+        let health = gateway
+            .until("/health", |body| body["status"] == "degraded" && body["policies"]["errors"][0]["code"] == code)
+            .await;
+        let error = &health["policies"]["errors"][0];
+        assert_eq!(error["policy"], "pii");
+        assert!(error["step"].is_string());
+        assert!(!health.to_string().contains("/"), "health shows no paths: {health}");
+        assert_eq!(gateway.get("/health").await.status, 200);
+        assert_eq!(gateway.pre_check("4111 1111 1111 1111").await.body["approved"], false);
+        assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+    }
+    assert_eq!(generation(&gateway).await, before, "nothing changed");
+    copy_policy("pii", &gateway.policies());
+    gateway.until("/health", |body| body["status"] == "healthy").await;
+    assert_eq!(generation(&gateway).await, before);
+}
+
+#[tokio::test]
+async fn a_version_that_fails_its_own_cases_never_goes_live() {
+    let gateway = Setup::without_provider().start();
+    let wrong = pii_with_email("deny").replace(r#""action":"deny"}}]"#, r#""action":"allow"}}]"#);
+    assert!(wrong.contains("allow"));
+    replace(&gateway.policies().join("pii.yaml"), wrong);
+    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    assert_eq!(health["policies"]["errors"][0]["code"], "case_failed");
+    assert_eq!(health["policies"]["errors"][0]["step"], "tests");
+    assert_eq!(gateway.pre_check(EMAIL).await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn a_removed_required_policy_denies_and_comes_back() {
+    let setup = Setup::without_provider();
+    let prepared = setup.yaml("policies: placeholder\n").prepare();
+    let yaml = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let policies = support::policies_yaml(&prepared.policies(), ", required: [pii, sql-injection]");
+    fs::write(prepared.path().join("octroi.yaml"), yaml.replace("placeholder", &policies)).unwrap();
+    let gateway = prepared.start();
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+    fs::remove_file(gateway.policies().join("pii.yaml")).unwrap();
+    let before = generation(&gateway).await;
+    until_generation(&gateway, before + 1).await;
+    let answer = gateway.pre_check("Hello").await;
+    assert_eq!(answer.body["block_reason"], "Request blocked by policy: pii (policy_missing)", "{answer:?}");
+    copy_policy("pii", &gateway.policies());
+    until_generation(&gateway, before + 2).await;
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn a_new_policy_in_a_subfolder_is_found_and_shadow_is_recorded_and_not_enforced() {
+    let gateway = Setup::without_provider().policies(&["pii"]).start();
+    let folder = gateway.policies().join("team-a");
+    let before = generation(&gateway).await;
+    fs::create_dir(&folder).unwrap();
+    copy_policy("sql-injection", &folder);
+    let manifest = fs::read_to_string(folder.join("sql-injection.yaml")).unwrap();
+    replace(&folder.join("sql-injection.yaml"), manifest.replace("mode: enforce", "mode: shadow"));
+    until_generation(&gateway, before + 1).await;
+    let answer = gateway.pre_check("x'; DROP TABLE users; --").await;
+    assert_eq!(answer.body["approved"], true, "{answer:?}");
+    let found = gateway.search(json!({ "limit": 5, "policy_name": "sql-injection" })).await;
+    assert_eq!(found.len(), 1, "what a shadow would have done is recorded");
+}
+
+#[tokio::test]
+async fn a_policy_that_was_never_live_denies_on_a_cold_start_and_says_why() {
+    let prepared = Setup::without_provider().prepare();
+    fs::write(prepared.policies().join("pii.wasm"), "garbage").unwrap();
+    let gateway = prepared.start();
+    let answer = gateway.pre_check("Hello").await;
+    assert_eq!(answer.body["block_reason"], "Request blocked by policy: pii (policy_not_loaded)", "{answer:?}");
+    copy_policy("pii", &gateway.policies());
+    gateway.until("/health", |body| body["status"] == "healthy").await;
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+/// Changes between two versions under constant load: no request fails, none sees two generations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_under_load_fail_no_request() {
+    let reloads = if std::env::var_os("OCTROI_SOAK").is_some() { 1_000 } else { 25 };
+    let double = MistralDouble::builder().recording(Recording::Off).start().await.unwrap();
+    let gateway = Arc::new(Setup::with(&double).start());
+    let done = Arc::new(AtomicBool::new(false));
+    let (asked, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|number| {
+            let (gateway, done) = (gateway.clone(), done.clone());
+            let (asked, failed) = (asked.clone(), failed.clone());
+            tokio::spawn(async move {
+                while !done.load(Ordering::Relaxed) {
+                    let fine = if number % 2 == 0 {
+                        let answer = gateway.ask("Hello, how are you?").await;
+                        answer.status == 200 && answer.body["success"] == true
+                    } else {
+                        // Whichever version is in force, this is decided, never an error.
+                        let answer = gateway.pre_check(EMAIL).await;
+                        let refused = answer.body["approved"] == false;
+                        let masked = answer.body["requires_redaction"] == true;
+                        answer.status == 200 && (refused != masked)
+                    };
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    if !fine {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        })
+        .collect();
+    let versions = [pii_with_email("deny"), pii_with_email("redact")];
+    let started = Instant::now();
+    for number in 0..reloads {
+        let before = generation(&gateway).await;
+        replace(&gateway.policies().join("pii.yaml"), &versions[number % 2]);
+        until_generation(&gateway, before + 1).await;
+    }
+    let took = started.elapsed();
+    done.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    let (asked, failed) = (asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
+    eprintln!("{reloads} reloads in {took:?} under load: {asked} requests, {failed} failed");
+    assert_eq!(failed, 0);
+    assert!(asked > reloads);
+}

@@ -1,0 +1,330 @@
+//! A gateway for tests: the real binary, in a folder of its own, on a free port, in front of the Mistral double.
+
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use mistral_double::MistralDouble;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a gateway is started with.
+#[derive(Default)]
+pub struct Setup {
+    pub double: Option<String>,
+    pub policies: Vec<String>,
+    pub yaml: String,
+    pub environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// The shipped policies in front of this double.
+    pub fn with(double: &MistralDouble) -> Self {
+        let provider = format!(
+            "llm_providers:\n  mistral:\n    credentials: {{ api_key: \"{}\" }}\n    config: {{ endpoint: \"{}\" }}\n",
+            double.key(),
+            double.origin()
+        );
+        Self { double: Some(provider), policies: shipped(), ..Self::default() }
+    }
+
+    /// The shipped policies, and no provider.
+    pub fn without_provider() -> Self {
+        Self { policies: shipped(), ..Self::default() }
+    }
+
+    /// Further top-level keys of the configuration.
+    pub fn yaml(mut self, yaml: &str) -> Self {
+        self.yaml.push_str(yaml);
+        self
+    }
+
+    pub fn policies(mut self, names: &[&str]) -> Self {
+        self.policies = names.iter().map(|it| (*it).to_owned()).collect();
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Writes the folder.
+    pub fn prepare(self) -> Prepared {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        for name in &self.policies {
+            copy_policy(name, &policies);
+        }
+        let mut yaml = format!(
+            "version: \"1.0\"\nlog: {{ format: json, level: debug }}\naudit: {{ url: \"sqlite://{}\" }}\n",
+            folder.path().join("octroi.db").display()
+        );
+        yaml.push_str(&self.double.unwrap_or_default());
+        yaml.push_str(&self.yaml);
+        if !yaml.contains("\nserver:") {
+            yaml.push_str("server: { listen: \"127.0.0.1:0\" }\n");
+        }
+        if !yaml.contains("\npolicies:") {
+            yaml.push_str(&format!("policies: {}\n", policies_yaml(&policies, "")));
+        }
+        fs::write(folder.path().join("octroi.yaml"), yaml).unwrap();
+        Prepared { folder, environment: self.environment }
+    }
+
+    pub fn start(self) -> Gateway {
+        self.prepare().start()
+    }
+}
+
+/// The `policies` key for a folder; compiled code is shared by all tests.
+pub fn policies_yaml(policies: &Path, further: &str) -> String {
+    format!("{{ directory: \"{}\", cache: \"{}\"{further} }}", policies.display(), cache().display())
+}
+
+/// Compiled policies are kept between tests: they are compiled once.
+pub fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("policy-cache")
+}
+
+pub fn shipped() -> Vec<String> {
+    ["pii", "sql-injection", "audit-redact"].map(str::to_owned).into()
+}
+
+/// The repository's policies, as `make plugins` built them.
+pub fn repository_policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+pub fn copy_policy(name: &str, to: &Path) {
+    let from = repository_policies();
+    for extension in ["yaml", "wasm"] {
+        let file = format!("{name}.{extension}");
+        fs::copy(from.join(&file), to.join(&file))
+            .unwrap_or_else(|error| panic!("policies/{file}: {error}; run `make plugins`"));
+    }
+}
+
+/// A folder with configuration and policies.
+pub struct Prepared {
+    pub folder: TempDir,
+    pub environment: Vec<(String, String)>,
+}
+
+impl Prepared {
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn policies(&self) -> PathBuf {
+        self.path().join("policies")
+    }
+
+    /// A command of the binary, in this folder, with nothing of the developer's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("HOME", self.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts `octroi serve` and waits until it accepts requests.
+    pub fn start(self) -> Gateway {
+        let mut child =
+            self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("octroi starts");
+        let log = Log::of(child.stderr.take().unwrap());
+        let Some(line) = log.wait(|line| line["fields"]["message"] == "octroi accepts requests") else {
+            let _ = child.kill();
+            panic!("octroi did not start:\n{}", log.text());
+        };
+        let address = line["fields"]["address"].as_str().unwrap().parse().unwrap();
+        Gateway { prepared: Some(self), child, address, log, client: client() }
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+/// The lines of a gateway's log.
+#[derive(Clone)]
+pub struct Log(Arc<(Mutex<Lines>, Condvar)>);
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Log {
+    fn of(stderr: impl std::io::Read + Send + 'static) -> Self {
+        let log = Self(Arc::default());
+        let shared = log.0.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let Ok(line) = line else { break };
+                shared.0.lock().unwrap().lines.push(line);
+                shared.1.notify_all();
+            }
+            shared.0.lock().unwrap().ended = true;
+            shared.1.notify_all();
+        });
+        log
+    }
+
+    /// Waits for a line, from the first on.
+    pub fn wait(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let (lines, more) = &*self.0;
+        let mut lines = lines.lock().unwrap();
+        let until = Instant::now() + PATIENCE;
+        let mut seen = 0;
+        loop {
+            while let Some(line) = lines.lines.get(seen) {
+                seen += 1;
+                if let Ok(value) = serde_json::from_str::<Value>(line)
+                    && fits(&value)
+                {
+                    return Some(value);
+                }
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            if lines.ended {
+                return None;
+            }
+            lines = more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    pub fn text(&self) -> String {
+        self.0.0.lock().unwrap().lines.join("\n")
+    }
+}
+
+/// A running gateway. Dropping it ends it.
+pub struct Gateway {
+    prepared: Option<Prepared>,
+    pub child: Child,
+    pub address: SocketAddr,
+    pub log: Log,
+    pub client: reqwest::Client,
+}
+
+/// A status and a JSON body.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Gateway {
+    pub fn folder(&self) -> &Path {
+        self.prepared.as_ref().unwrap().path()
+    }
+
+    pub fn policies(&self) -> PathBuf {
+        self.folder().join("policies")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.client.get(self.url(path)).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        answer(self.client.post(self.url(path)).json(&body).send().await.unwrap()).await
+    }
+
+    /// A prompt in proxy mode.
+    pub async fn ask(&self, query: &str) -> Answer {
+        self.post("/api/request", json!({ "query": query })).await
+    }
+
+    /// A prompt in gateway mode.
+    pub async fn pre_check(&self, query: &str) -> Answer {
+        self.post("/api/policy/pre-check", json!({ "query": query, "client_id": "community" })).await
+    }
+
+    pub async fn search(&self, query: Value) -> Vec<Value> {
+        let answer = self.post("/api/v1/audit/search", query).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["entries"].as_array().unwrap().clone()
+    }
+
+    /// Asks until the answer fits.
+    pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.get(path).await;
+            if fits(&answer.body) {
+                return answer.body;
+            }
+            assert!(Instant::now() < until, "{path} never fitted: {}\n{}", answer.body, self.log.text());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < until, "octroi did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts it again in the same folder.
+    pub fn restart(mut self) -> Self {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.prepared.take().unwrap().start()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() && self.prepared.is_some() {
+            eprintln!("--- the gateway's log ---\n{}", self.log.text());
+        }
+    }
+}
+
+pub async fn answer(response: reqwest::Response) -> Answer {
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+}
