@@ -12,7 +12,6 @@ use crate::audit::{self, AuditLog};
 use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
-use crate::policy::manifest::Name;
 use crate::policy::{Pace, PolicyHost, Reload, Settings, Watcher};
 use crate::provider::{self, ApiKey, Provider};
 use crate::router::{self, Router};
@@ -33,10 +32,9 @@ pub(super) fn policy_host(
     config: &Config,
 ) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
     let policies = &config.policies;
-    let required = policies.required.iter().cloned().map(Name::try_from).collect::<Result<_, _>>();
     let settings = Settings {
         directory: policies.directory.clone(),
-        required: required.map_err(anyhow::Error::msg).context("policies.required")?,
+        required: policies.required.iter().cloned().collect(),
         cache: Some(policies.cache.clone()),
         worker: policies.worker.clone(),
         max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),

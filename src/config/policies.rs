@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::assembly::Assembly;
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::scalar::{FromText, Line, Parsed, Span, Whole};
+use super::policy_name::PolicyName;
+use super::scalar::{Line, Parsed, Span, Whole};
 use super::yaml::KeyPath;
 
 /// Policies and their host. Relative paths start at the working directory.
@@ -18,7 +19,7 @@ pub struct Policies {
     /// The folder that is watched.
     pub directory: PathBuf,
     /// Policies without which the requests that they would see are denied.
-    pub required: BTreeSet<String>,
+    pub required: BTreeSet<PolicyName>,
     /// Where compiled code is kept; never inside `directory`.
     pub cache: PathBuf,
     /// The loader's executable; the running one when absent.
@@ -31,22 +32,6 @@ pub struct Policies {
     pub poll_interval: Duration,
     /// How long the folder must be quiet before it is scanned.
     pub reload_debounce: Duration,
-}
-
-/// A policy's name, as its manifest writes it.
-#[derive(Debug)]
-struct PolicyName(String);
-
-impl FromText for PolicyName {
-    fn allowed() -> String {
-        "a policy's name: lower-case letters, digits and `-`, at most 63".into()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let fits = !text.is_empty() && text.len() <= 63 && !text.starts_with('-') && text.bytes().all(inside);
-        fits.then(|| Self(text.into()))
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -84,7 +69,7 @@ impl RawPolicies {
         }
         Ok(Policies {
             directory,
-            required: self.required.unwrap_or_default().into_iter().map(|Parsed(PolicyName(name))| name).collect(),
+            required: self.required.unwrap_or_default().into_iter().map(|Parsed(name)| name).collect(),
             cache,
             worker: self.worker.map(path),
             allow_none: self.allow_none.unwrap_or(false),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::verdict::Action;
 use crate::chat::{Message, Part, Role};
+pub use crate::config::PolicyName as Name;
 use crate::config::yaml;
 
 /// The largest manifest that is read, in bytes.
@@ -120,45 +121,6 @@ impl Manifest {
     /// Digest of the settings as the component gets them.
     pub fn settings_hash(&self) -> Digest {
         Digest::of(self.settings.to_string().as_bytes())
-    }
-}
-
-/// A policy's name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Name(String);
-
-impl Name {
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for Name {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
-
-impl TryFrom<String> for Name {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) || text.starts_with('-') {
-            return Err(format!(
-                "`{}` is not a policy name: lower-case letters, digits and `-`, at most 63",
-                text.chars().take(80).collect::<String>().escape_debug()
-            ));
-        }
-        Ok(Self(text))
     }
 }
 
