@@ -60,8 +60,8 @@ async fn with_clients_configured_every_route_but_health_wants_a_secret() {
         let answer = send(&gateway, "/api/policy/pre-check", &[header], body.clone()).await;
         assert_eq!((answer.status, &answer.body["approved"]), (200, &json!(true)), "{answer:?}");
     }
-    let answer = send(&gateway, "/api/policy/pre-check", &[basic("off", OFF)], json!({ "query": "x", "client_id": "off" }));
-    let answer = answer.await;
+    let body = json!({ "query": "x", "client_id": "off" });
+    let answer = send(&gateway, "/api/policy/pre-check", &[basic("off", OFF)], body).await;
     assert_eq!((answer.status, &answer.body["error"]), (403, &json!("Client disabled")));
     assert!(!gateway.log.text().contains(ONE));
 }

@@ -1,0 +1,52 @@
+//! JSON answers: one way to make them, so that all carry the same headers.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+/// Under this id the request is found in the audit.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-octroi-request-id");
+
+/// The body of an error that cannot be told in detail.
+const INTERNAL: &str = r#"{"success":false,"error":"internal error; the gateway's log has more","code":"internal"}"#;
+
+/// An answer of this body.
+pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
+    let mut bytes = Vec::with_capacity(1_024);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => with_headers(status, "application/json", Body::from(bytes)),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be encoded");
+            internal()
+        }
+    }
+}
+
+/// An answer that is not JSON.
+pub(super) fn text(content_type: &'static str, body: String) -> Response {
+    with_headers(StatusCode::OK, content_type, Body::from(body))
+}
+
+/// The answer when a handler panicked. Never fails itself.
+pub(super) fn internal() -> Response {
+    with_headers(StatusCode::INTERNAL_SERVER_ERROR, "application/json", Body::from(INTERNAL))
+}
+
+fn with_headers(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Adds the request's id.
+pub(super) fn with_request_id(mut response: Response, id: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}

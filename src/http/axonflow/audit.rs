@@ -1,0 +1,102 @@
+//! `POST /api/v1/audit/search` and `GET /api/v1/audit/tenant/{id}`: one tenant's entries, newest first.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query as UrlQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::{name, time};
+use crate::audit::{Page, Query};
+use crate::http::answer::json;
+use crate::http::identity::{checked, user};
+use crate::http::{ApiError, App, body};
+
+/// The page of the tenant route when the caller names no size.
+const TENANT_LIMIT: u32 = 50;
+
+#[derive(Deserialize)]
+struct Body {
+    client_id: Option<String>,
+    user_email: Option<String>,
+    start_time: Option<String>,
+    end_time: Option<String>,
+    action: Option<String>,
+    request_type: Option<String>,
+    decision_id: Option<String>,
+    request_id: Option<String>,
+    policy_name: Option<String>,
+    override_id: Option<String>,
+    limit: Option<u32>,
+    offset: Option<u64>,
+}
+
+/// `POST /api/v1/audit/search`. `client_id` is a filter; whose entries are searched, the headers say.
+pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    let (head, content) = request.into_parts();
+    let presented = app.identity.presented(&head.headers)?;
+    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let query = Query {
+        tenant: presented.searched_tenant(body.client_id.as_deref())?,
+        client_id: name("client_id", body.client_id)?,
+        // As records show it, should somebody search by a token.
+        user_email: body.user_email.and_then(user),
+        start: time::read("start_time", body.start_time)?,
+        end: time::read("end_time", body.end_time)?,
+        action: not_empty(body.action),
+        request_type: not_empty(body.request_type),
+        decision_id: not_empty(body.decision_id),
+        request_id: not_empty(body.request_id),
+        policy_name: not_empty(body.policy_name),
+        limit: body.limit.unwrap_or(Query::DEFAULT_LIMIT),
+        offset: body.offset.unwrap_or(0),
+    };
+    if not_empty(body.override_id).is_some() {
+        // There are no overrides here, so that no entry has one.
+        let none = Page { entries: Vec::new(), total: 0, limit: query.limit, offset: query.offset };
+        return Ok(json(StatusCode::OK, &none));
+    }
+    found(&app, query).await
+}
+
+#[derive(Deserialize)]
+struct Paging {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// `GET /api/v1/audit/tenant/{id}`.
+pub(super) async fn tenant(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let presented = app.identity.presented(&headers)?;
+    let Path(path) = path.map_err(|_| ApiError::field("tenant", "expected UTF-8, percent-encoded"))?;
+    let tenant = presented.tenant_of_path(checked("tenant", &path)?.unwrap_or_default())?;
+    let UrlQuery(paging) = UrlQuery::<Paging>::try_from_uri(&uri)
+        .map_err(|_| ApiError::field("query", "expected `limit` and `offset`, each at most once"))?;
+    let query = Query {
+        limit: number("limit", paging.limit.as_deref())?.unwrap_or(TENANT_LIMIT),
+        offset: number("offset", paging.offset.as_deref())?.unwrap_or(0),
+        ..Query::new(tenant)
+    };
+    found(&app, query).await
+}
+
+async fn found(app: &App, query: Query) -> Result<Response, ApiError> {
+    let page = app.gateway.audit().search(query).await?;
+    Ok(json(StatusCode::OK, &page))
+}
+
+fn number<T: std::str::FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+    let text = text.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(|_| ApiError::field(field, "expected a whole number"))).transpose()
+}
+
+fn not_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}

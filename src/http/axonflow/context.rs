@@ -1,0 +1,226 @@
+//! `context`: the few keys that mean something to the gateway, and what policies are told of the rest.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::name;
+use crate::http::ApiError;
+use crate::router::Preference;
+
+/// Facts beyond these bounds are not passed on to policies; nothing else reads them.
+const FACTS: usize = 64;
+const FACT_NAME: usize = 128;
+const FACT_VALUE: usize = 1_024;
+
+/// A request's context.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Context {
+    pub(super) provider: Option<String>,
+    pub(super) strict_provider: bool,
+    pub(super) model: Option<String>,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) temperature: Option<f64>,
+    pub(super) system_prompt: Option<String>,
+    /// Texts, numbers and truth values under other keys.
+    pub(super) facts: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// The provider that is wanted. `fallback` is what older clients write beside the context.
+    pub(super) fn preference(&mut self, fallback: Option<String>) -> Result<Preference, ApiError> {
+        let provider = match name("context.provider", self.provider.take())? {
+            Some(provider) => Some(provider),
+            None => name("llm_provider", fallback)?,
+        };
+        Ok(match (provider, self.strict_provider) {
+            (None, _) => Preference::Any,
+            (Some(provider), false) => Preference::Prefer(provider),
+            (Some(provider), true) => Preference::Pin(provider),
+        })
+    }
+
+    /// The model that is wanted.
+    pub(super) fn model(&mut self, fallback: Option<String>) -> Result<Option<String>, ApiError> {
+        match name("context.model", self.model.take())? {
+            Some(model) => Ok(Some(model)),
+            None => name("model", fallback),
+        }
+    }
+
+    /// What policies are told, sorted by name.
+    pub(super) fn attributes(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.facts).into_iter().collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Context {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ContextVisitor)
+    }
+}
+
+struct ContextVisitor;
+
+impl<'de> Visitor<'de> for ContextVisitor {
+    type Value = Context;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Context, A::Error> {
+        let mut context = Context::default();
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                "provider" => context.provider = map.next_value()?,
+                "strict_provider" => context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false),
+                "model" => context.model = map.next_value()?,
+                "max_tokens" => context.max_tokens = map.next_value()?,
+                "temperature" => context.temperature = map.next_value()?,
+                "system_prompt" => context.system_prompt = map.next_value()?,
+                _ => {
+                    if let Fact(Some(value)) = map.next_value()?
+                        && context.facts.len() < FACTS
+                        && key.len() <= FACT_NAME
+                        && value.len() <= FACT_VALUE
+                    {
+                        context.facts.insert(key.into_owned(), value);
+                    }
+                }
+            }
+        }
+        Ok(context)
+    }
+}
+
+/// A key, borrowed from the body unless it holds escapes.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// A value as text; `None` for what is none: null, lists and objects.
+struct Fact(Option<String>);
+
+impl<'de> Deserialize<'de> for Fact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FactVisitor)
+    }
+}
+
+struct FactVisitor;
+
+impl<'de> Visitor<'de> for FactVisitor {
+    type Value = Fact;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Fact, E> {
+        Ok(Fact((text.len() <= FACT_VALUE).then(|| text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Fact, E> {
+        Ok(Fact(Some(truth.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Fact, E> {
+        Ok(Fact(Some(number.to_string())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Fact, E> {
+        Ok(Fact(Some(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Fact, E> {
+        Ok(Fact(Some(number.to_string())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Fact, E> {
+        Ok(Fact(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Fact, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Fact(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Fact, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Fact(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_keys_are_read_and_the_rest_is_told_to_policies() {
+        let json = r#"{"provider":"mistral","strict_provider":true,"model":null,"max_tokens":200,"temperature":1,
+            "system_prompt":"Be brief.","department":"it","urgent":true,"level":-3,"share":0.5,"rows":[1,{"a":2}],
+            "nested":{"b":[null]},"nothing":null,"q\"uote":"x"}"#;
+        let mut context: Context = serde_json::from_str(json).unwrap();
+        assert_eq!(context.max_tokens, Some(200));
+        assert_eq!(context.temperature, Some(1.0));
+        assert_eq!(context.preference(Some("other".into())).unwrap(), Preference::Pin("mistral".into()));
+        assert_eq!(context.model(Some("large".into())).unwrap().as_deref(), Some("large"));
+        let attributes = context.attributes();
+        let shown: Vec<_> = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            shown,
+            [("department", "it"), ("level", "-3"), ("q\"uote", "x"), ("share", "0.5"), ("urgent", "true")]
+        );
+    }
+
+    #[test]
+    fn facts_are_bounded() {
+        let entries: Vec<_> = (0..200).map(|index| format!("\"key{index}\":{index}")).collect();
+        let json = format!("{{\"long\":\"{}\",{}}}", "x".repeat(2_000), entries.join(","));
+        let context: Context = serde_json::from_str(&json).unwrap();
+        assert_eq!(context.facts.len(), FACTS);
+        assert!(!context.facts.contains_key("long"));
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_an_error() {
+        for json in [
+            r#"{"provider":7}"#,
+            r#"{"strict_provider":"yes"}"#,
+            r#"{"max_tokens":"many"}"#,
+            r#"{"max_tokens":-1}"#,
+            r#"{"max_tokens":1.5}"#,
+            r#"{"temperature":"hot"}"#,
+            r#"{"system_prompt":{}}"#,
+            r#""text""#,
+            r#"[]"#,
+        ] {
+            assert!(serde_json::from_str::<Context>(json).is_err(), "{json}");
+        }
+        let mut context: Context = serde_json::from_str(r#"{"provider":"a\nb"}"#).unwrap();
+        assert!(context.preference(None).unwrap_err().to_string().starts_with("context.provider: "));
+    }
+}

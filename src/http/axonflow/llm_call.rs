@@ -1,0 +1,122 @@
+//! `POST /api/audit/llm-call`: the application reports a call that it made. The answer comes when it is recorded.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Handled, counted, name};
+use crate::chat::Usage;
+use crate::gateway::LlmCallReport;
+use crate::http::answer::json;
+use crate::http::stats::Ending;
+use crate::http::{ApiError, App, body, meter};
+
+#[derive(Deserialize)]
+struct Body {
+    context_id: Option<String>,
+    client_id: Option<String>,
+    user_token: Option<String>,
+    provider: Option<String>,
+    model: Option<String>,
+    token_usage: Option<TokenUsage>,
+    latency_ms: Option<Milliseconds>,
+    response_summary: Option<String>,
+    metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+struct TokenUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+}
+
+/// JavaScript's clocks count fractions, and clocks that were set back count less than nothing.
+#[derive(Clone, Copy)]
+struct Milliseconds(u64);
+
+impl<'de> Deserialize<'de> for Milliseconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The conversion saturates; what is below zero is zero.
+        f64::deserialize(deserializer).map(|number| Self(number.round() as u64))
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    success: bool,
+    audit_id: &'a str,
+}
+
+/// `POST /api/audit/llm-call`.
+pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let started = Instant::now();
+    let mut provider = None;
+    let handled = answer(&app, request, &mut provider).await;
+    let (response, ending, elapsed) = counted(&app, "llm-call", started, handled);
+    meter::reported(&app, provider.as_deref(), ending, elapsed);
+    response
+}
+
+async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) -> Result<Handled, ApiError> {
+    let (head, content) = request.into_parts();
+    let presented = app.identity.presented(&head.headers)?;
+    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let needed = |field, value| name(field, value)?.ok_or(ApiError::Required(field));
+    let context_id = needed("context_id", body.context_id)?;
+    let caller =
+        presented.named_caller(body.client_id.as_deref(), body.user_token)?.ok_or(ApiError::Required("client_id"))?;
+    let provider = needed("provider", body.provider)?;
+    let model = needed("model", body.model)?;
+    let tokens = body.token_usage.unwrap_or_default();
+    let usage = Usage {
+        prompt_tokens: tokens.prompt_tokens.unwrap_or(0),
+        completion_tokens: tokens.completion_tokens.unwrap_or(0),
+        cached_tokens: 0,
+    };
+    let (for_meter, model_for_meter) = (provider.clone(), model.clone());
+    let report = LlmCallReport {
+        context_id,
+        provider,
+        model,
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+        total_tokens: tokens.total_tokens.unwrap_or(usage.total_tokens()),
+        latency_ms: body.latency_ms.map_or(0, |Milliseconds(number)| number),
+        response_summary: body.response_summary.filter(|summary| !summary.is_empty()),
+        metadata: body.metadata,
+    };
+    let for_meter = reported_for.insert(for_meter);
+    let audit_id = app.gateway.report_llm_call(&caller, report).await?;
+    let cost = app.gateway.router().provider(for_meter).and_then(|it| it.price(&model_for_meter, &usage));
+    meter::tokens(app, meter::Used::Reported, for_meter, &model_for_meter, &usage, cost);
+    let response = json(StatusCode::OK, &Answer { success: true, audit_id: &audit_id });
+    Ok(Handled { ending: Ending::Success, response })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_send_is_read() {
+        for (json, tokens, latency) in [
+            (r#"{}"#, None, None),
+            (r#"{"token_usage":null,"latency_ms":null,"metadata":null,"response_summary":null}"#, None, None),
+            (r#"{"token_usage":{"prompt_tokens":1,"total_tokens":null},"latency_ms":812.6}"#, Some(1), Some(813)),
+            (r#"{"token_usage":{"prompt_tokens":0},"latency_ms":-3}"#, Some(0), Some(0)),
+        ] {
+            let body: Body = serde_json::from_str(json).unwrap();
+            assert_eq!(body.token_usage.and_then(|it| it.prompt_tokens), tokens, "{json}");
+            assert_eq!(body.latency_ms.map(|it| it.0), latency, "{json}");
+        }
+        for json in [r#"{"token_usage":{"prompt_tokens":-1}}"#, r#"{"latency_ms":"fast"}"#, r#"{"metadata":[]}"#] {
+            assert!(serde_json::from_str::<Body>(json).is_err(), "{json}");
+        }
+    }
+}

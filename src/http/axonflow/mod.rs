@@ -1,0 +1,70 @@
+//! AxonFlow's surface: proxy mode, gateway mode, the audit's reads and the list of providers, as its SDKs speak them.
+//!
+//! Reading is tolerant where AxonFlow is (nulls, missing ids, unknown request types); a value of a wrong type is an error
+//! that names its field. In answers keys are left out rather than null: several SDKs stumble over null.
+
+mod audit;
+mod context;
+mod llm_call;
+mod media;
+mod policy_info;
+mod pre_check;
+mod providers;
+mod request;
+mod request_type;
+mod time;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::stats::Ending;
+use super::{ApiError, App, meter};
+
+/// The routes of this surface.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/request", post(request::handle))
+        .route("/api/policy/pre-check", post(pre_check::handle))
+        .route("/api/audit/llm-call", post(llm_call::handle))
+        .route("/api/v1/audit/search", post(audit::search))
+        .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
+        .route("/api/v1/llm-providers", get(providers::list))
+}
+
+/// How a request of an application is answered, and how it is counted.
+struct Handled {
+    ending: Ending,
+    response: Response,
+}
+
+/// The answer of a handler, counted under `kind`.
+fn counted(
+    app: &App,
+    kind: &'static str,
+    started: Instant,
+    handled: Result<Handled, ApiError>,
+) -> (Response, Ending, Duration) {
+    let Handled { ending, response } =
+        handled.unwrap_or_else(|error| Handled { ending: Ending::Error, response: error.into_response() });
+    let elapsed = started.elapsed();
+    app.stats.record(kind, ending, elapsed);
+    meter::request(kind, ending, elapsed);
+    (response, ending, elapsed)
+}
+
+/// A text that must be there and not be empty.
+fn required(field: &'static str, value: Option<String>) -> Result<String, ApiError> {
+    value.filter(|text| !text.trim().is_empty()).ok_or(ApiError::Required(field))
+}
+
+/// A name that stands in records and labels: bounded, without control characters; `None` when empty.
+fn name(field: &'static str, value: Option<String>) -> Result<Option<String>, ApiError> {
+    match value {
+        None => Ok(None),
+        Some(text) => Ok(super::identity::checked(field, &text)?.map(str::to_owned)),
+    }
+}

@@ -1,0 +1,159 @@
+//! `GET /api/v1/llm-providers`: the providers that were started, page by page.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::http::answer::json;
+use crate::http::{ApiError, App};
+use crate::router::ProviderStatus;
+
+/// Providers on a page when the caller names no number, and at most.
+const PAGE: usize = 20;
+const MOST: usize = 100;
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    enabled: Option<String>,
+    page: Option<String>,
+    page_size: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    providers: Vec<Provider<'a>>,
+    pagination: Pagination,
+}
+
+#[derive(Serialize)]
+struct Provider<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: &'a str,
+    enabled: bool,
+    priority: i32,
+    /// Percent: SDKs read whole numbers, and one half would become nothing.
+    weight: u64,
+    has_api_key: bool,
+    health: Health,
+    endpoint: &'a str,
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    timeout_seconds: u64,
+    settings: Settings,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checked: Option<Timestamp>,
+}
+
+/// Providers have no further settings.
+#[derive(Serialize)]
+struct Settings {}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Pagination {
+    page: usize,
+    page_size: usize,
+    total_items: usize,
+    total_pages: usize,
+}
+
+/// `GET /api/v1/llm-providers`.
+pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    app.identity.presented(&headers)?;
+    let Query(asked) = Query::<Asked>::try_from_uri(&uri).map_err(|_| {
+        let problem = "expected `type`, `enabled`, `page` and `page_size`, each at most once";
+        ApiError::Parameter { field: "query", problem }
+    })?;
+    let page = number("page", asked.page.as_deref())?.unwrap_or(1);
+    let page_size = number("page_size", asked.page_size.as_deref())?.unwrap_or(PAGE).min(MOST);
+    let enabled = match asked.enabled.as_deref() {
+        None | Some("") => None,
+        Some("true" | "1") => Some(true),
+        Some("false" | "0") => Some(false),
+        Some(_) => return Err(ApiError::Parameter { field: "enabled", problem: "expected true or false" }),
+    };
+    let kind = asked.kind.filter(|kind| !kind.is_empty());
+    // What is not enabled was not started.
+    let fits = |status: &ProviderStatus<'_>| {
+        enabled != Some(false) && kind.as_deref().is_none_or(|kind| kind == status.info.kind.as_str())
+    };
+    let fitting: Vec<_> = app.gateway.router().providers().filter(fits).collect();
+    let pagination =
+        Pagination { page, page_size, total_items: fitting.len(), total_pages: fitting.len().div_ceil(page_size) };
+    let providers = fitting.into_iter().skip((page - 1).saturating_mul(page_size)).take(page_size).map(shown).collect();
+    Ok(json(StatusCode::OK, &Answer { providers, pagination }))
+}
+
+/// A whole number from 1 on.
+fn number(field: &'static str, text: Option<&str>) -> Result<Option<usize>, ApiError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(Some(number)),
+        _ => Err(ApiError::Parameter { field, problem: "expected a whole number from 1 on" }),
+    }
+}
+
+fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
+    let info = status.info;
+    Provider {
+        name: &info.name,
+        kind: info.kind.as_str(),
+        display_name: &info.display_name,
+        enabled: true,
+        priority: info.priority,
+        weight: percent(status.weight),
+        // None is started without.
+        has_api_key: true,
+        health: Health {
+            status: status.health.state.as_str(),
+            message: status.health.message,
+            last_checked: status.health.last_checked,
+        },
+        endpoint: &info.endpoint,
+        model: &info.model,
+        region: info.region.as_deref(),
+        timeout_seconds: info.timeout.as_secs(),
+        settings: Settings {},
+    }
+}
+
+/// A share as whole percent; one that takes traffic is never shown as 0.
+fn percent(weight: f64) -> u64 {
+    let percent = (weight * 100.0).round() as u64;
+    if weight > 0.0 { percent.max(1) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_whole_percent() {
+        for (weight, expected) in [(1.0, 100), (0.7, 70), (0.333, 33), (0.0, 0), (0.001, 1)] {
+            assert_eq!(percent(weight), expected);
+        }
+    }
+
+    #[test]
+    fn pages_are_counted_from_one() {
+        assert_eq!(number("page", None).unwrap(), None);
+        assert_eq!(number("page", Some("3")).unwrap(), Some(3));
+        for text in ["0", "-1", "1.5", "one"] {
+            assert_eq!(number("page", Some(text)).unwrap_err().to_string(), "page: expected a whole number from 1 on");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `POST /api/request`: the gateway asks the model.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::media::{self, Media};
+use super::policy_info::PolicyInfo;
+use super::request_type::RequestType;
+use super::{Handled, counted, required, time};
+use crate::chat::{ChatRequest, Message, Part, Role};
+use crate::gateway::{self, Outcome, Refusal, Reply, Surface};
+use crate::http::answer::{json, with_request_id};
+use crate::http::errors::retry_after;
+use crate::http::stats::Ending;
+use crate::http::{ApiError, App, body, meter};
+use crate::router::{RouteError, Routed};
+
+#[derive(Deserialize)]
+struct Body {
+    query: Option<String>,
+    user_token: Option<String>,
+    client_id: Option<String>,
+    request_type: Option<String>,
+    context: Option<Context>,
+    media: Option<Vec<Media>>,
+    skip_llm: Option<bool>,
+    /// Beside the context in older Java clients.
+    llm_provider: Option<String>,
+    model: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    success: bool,
+    request_id: &'a str,
+    blocked: bool,
+    data: Data<'a>,
+    metadata: Metadata<'a>,
+    policy_info: PolicyInfo<'a>,
+}
+
+/// The text under both names that SDKs look for.
+#[derive(Serialize)]
+struct Data<'a> {
+    data: &'a str,
+    result: &'a str,
+    metadata: DataMetadata<'a>,
+}
+
+#[derive(Serialize)]
+struct DataMetadata<'a> {
+    processed_at: Timestamp,
+    request_id: &'a str,
+}
+
+#[derive(Default, Serialize)]
+struct Metadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<usize>,
+    /// The stable name of the failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<&'static str>,
+    /// Policies only: no model was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    llm_skipped: Option<bool>,
+}
+
+/// No `error`: Java's SDK would show it instead of the reason.
+#[derive(Serialize)]
+struct Blocked<'a> {
+    success: bool,
+    blocked: bool,
+    block_reason: &'a str,
+    policy_info: PolicyInfo<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    success: bool,
+    error: &'a str,
+    blocked: bool,
+    request_id: &'a str,
+    metadata: Metadata<'a>,
+    policy_info: PolicyInfo<'a>,
+    /// Python's SDK reads this of a 402 and a 403.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// `POST /api/request`.
+pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let started = Instant::now();
+    let mut kind = "invalid";
+    let handled = answer(&app, request, &mut kind).await;
+    counted(&app, kind, started, handled).0
+}
+
+async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<Handled, ApiError> {
+    let (head, content) = request.into_parts();
+    let presented = app.identity.presented(&head.headers)?;
+    let mut body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let caller = presented.caller(body.client_id.as_deref(), body.user_token.take())?;
+    let request_type = RequestType::of(body.request_type.as_deref());
+    *kind = request_type.as_str();
+    let asked = asked(body, caller, request_type)?;
+    let tenant = asked.caller.tenant.clone();
+    let reply = app.gateway.process(asked).await?;
+    meter::policies_asked(reply.policies.asked.len());
+    Ok(answered(app, &reply, &tenant))
+}
+
+/// The request in the gateway's terms.
+fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Result<gateway::Request, ApiError> {
+    let skip_llm = body.skip_llm.unwrap_or(false);
+    if !skip_llm && !request_type.is_for_a_model() {
+        return Err(ApiError::field("request_type", "this gateway has no planner and no connectors"));
+    }
+    let query = required("query", body.query)?;
+    let mut context = body.context.unwrap_or_default();
+    let preference = context.preference(body.llm_provider)?;
+    let model = context.model(body.model)?;
+    let mut messages = Vec::with_capacity(2);
+    if let Some(prompt) = context.system_prompt.take().filter(|prompt| !prompt.is_empty()) {
+        messages.push(Message::text(Role::System, prompt));
+    }
+    let mut parts = vec![Part::Text { text: query }];
+    parts.append(&mut media::parts(body.media.unwrap_or_default())?);
+    messages.push(Message { role: Role::User, parts });
+    Ok(gateway::Request {
+        surface: Surface::Proxy,
+        caller,
+        request_type: request_type.as_str().to_owned(),
+        chat: ChatRequest { model, messages, max_tokens: context.max_tokens, temperature: context.temperature },
+        preference,
+        attributes: context.attributes(),
+        skip_llm,
+    })
+}
+
+fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
+    let policy_info = PolicyInfo::new(&reply.policies, tenant);
+    let id = reply.request_id.as_str();
+    let (ending, response) = match &reply.outcome {
+        Outcome::Answered(routed) => (Ending::Success, from_model(app, routed, id, policy_info)),
+        Outcome::Checked => {
+            let metadata = Metadata { llm_skipped: Some(true), ..Metadata::default() };
+            (Ending::Success, success("", metadata, id, policy_info))
+        }
+        Outcome::Refused(refusal) => (Ending::Blocked, blocked(refusal, id, policy_info)),
+        Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
+    };
+    Handled { ending, response: with_request_id(response, id) }
+}
+
+fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> Response {
+    let choice = routed.answer.choices.first();
+    for attempt in &routed.attempts {
+        meter::llm_call(&attempt.provider, attempt.code);
+    }
+    let usage = routed.answer.usage;
+    if let Some(usage) = &usage {
+        meter::tokens(app, meter::Used::Proxied, &routed.provider, &routed.model, usage, routed.answer.cost_usd);
+    }
+    let metadata = Metadata {
+        provider: Some(&routed.provider),
+        model: Some(&routed.model),
+        tokens_used: usage.map(|usage| usage.total_tokens()),
+        prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+        completion_tokens: usage.map(|usage| usage.completion_tokens),
+        cost_usd: routed.answer.cost_usd,
+        finish_reason: choice.map(|choice| choice.finish_reason.as_str()),
+        attempts: Some(routed.attempts.len()),
+        ..Metadata::default()
+    };
+    let text = choice.map(|choice| choice.message.plain_text()).unwrap_or_default();
+    success(&text, metadata, id, policy_info)
+}
+
+fn success(text: &str, metadata: Metadata<'_>, id: &str, policy_info: PolicyInfo<'_>) -> Response {
+    let data = Data { data: text, result: text, metadata: DataMetadata { processed_at: time::now(), request_id: id } };
+    json(StatusCode::OK, &Answer { success: true, request_id: id, blocked: false, data, metadata, policy_info })
+}
+
+fn blocked(refusal: &Refusal, id: &str, policy_info: PolicyInfo<'_>) -> Response {
+    let block_reason = &refusal.reason;
+    json(StatusCode::FORBIDDEN, &Blocked { success: false, blocked: true, block_reason, policy_info, request_id: id })
+}
+
+/// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.
+fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) -> Response {
+    for attempt in error.attempts() {
+        meter::llm_call(&attempt.provider, attempt.code);
+    }
+    let is_callers = matches!(error, RouteError::UnknownProvider { .. } | RouteError::NoTraffic { .. });
+    let honest = app.honest_status || is_callers;
+    let status = if honest { error.surface_as().status } else { 200 };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let text = error.to_string();
+    let needs_message = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN);
+    let attempts = error.attempts().len();
+    let metadata = Metadata { attempts: Some(attempts), error_code: Some(error.code()), ..Metadata::default() };
+    let body = Failed {
+        success: false,
+        error: &text,
+        blocked: false,
+        request_id: id,
+        metadata,
+        policy_info,
+        message: needs_message.then_some(&text),
+    };
+    let mut response = json(status, &body);
+    if let Some(wait) = error.retry_after().filter(|_| honest) {
+        retry_after(&mut response, wait);
+    }
+    response
+}

@@ -1,0 +1,53 @@
+//! Times as clients write them.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+
+use crate::http::ApiError;
+
+/// Reads an ISO 8601 time; one without a zone is UTC, a date alone its first instant. Empty is none.
+pub(super) fn read(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let in_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
+    match text.parse().ok().or_else(in_utc) {
+        Some(time) => Ok(Some(time)),
+        None => Err(ApiError::field(field, "expected an ISO 8601 time, such as 2026-11-20T09:15:00Z")),
+    }
+}
+
+/// Now, to the millisecond.
+pub(super) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc)).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_and_without_a_zone_are_read() {
+        for (text, expected) in [
+            ("2026-11-20T09:15:02Z", "2026-11-20T09:15:02Z"),
+            ("2026-11-20T09:15:02.123456+00:00", "2026-11-20T09:15:02.123456Z"),
+            ("2026-11-20T10:15:02+01:00", "2026-11-20T09:15:02Z"),
+            ("2026-11-20T09:15:02.5", "2026-11-20T09:15:02.5Z"),
+            ("2026-11-20T09:15:02", "2026-11-20T09:15:02Z"),
+            ("2026-11-20 09:15:02", "2026-11-20T09:15:02Z"),
+            ("2026-11-20", "2026-11-20T00:00:00Z"),
+        ] {
+            assert_eq!(read("start_time", Some(text.into())).unwrap().unwrap().to_string(), expected, "{text}");
+        }
+        assert_eq!(read("start_time", Some(String::new())).unwrap(), None);
+        for text in ["yesterday", "2026-13-01T00:00:00Z", "1700000000"] {
+            let error = read("start_time", Some(text.into())).unwrap_err().to_string();
+            assert!(error.starts_with("start_time: "), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn now_has_milliseconds() {
+        assert!(now().to_string().len() <= "2026-11-20T09:15:02.123Z".len());
+    }
+}

@@ -1,0 +1,190 @@
+//! Request bodies: bounded in bytes and time, read as JSON whatever the content type says.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::errors::ApiError;
+
+/// How long a body may pause, and take as a whole. The header time-out covers the head alone.
+const PAUSE: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_secs(300);
+
+/// How much of a body that is too long is read and thrown away, and for how long: a client that is still sending would
+/// otherwise see its connection reset instead of the answer.
+const DISCARD: (usize, Duration) = (32 << 20, Duration::from_secs(3));
+
+/// The longest text of a key path in an error.
+const PATH: usize = 120;
+
+/// Reads a request's body, at most `limit` bytes of it.
+pub(super) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let announced = content_length(headers);
+    if announced.is_some_and(|length| length > limit as u64) {
+        // Who asks first whether to send has sent nothing yet, and is told by the answer.
+        if !headers.contains_key(EXPECT) {
+            discard(body).await;
+        }
+        return Err(ApiError::TooLarge { limit });
+    }
+    match tokio::time::timeout(WHOLE, collect(&mut body, limit)).await {
+        Ok(Err(error @ ApiError::TooLarge { .. })) => {
+            discard(body).await;
+            Err(error)
+        }
+        Ok(read) => read,
+        Err(_) => Err(ApiError::Slow),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, ApiError> {
+    // Most bodies are one frame, which is taken as it is.
+    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    if first.len() > limit {
+        return Err(ApiError::TooLarge { limit });
+    }
+    let Some(second) = next(body).await? else { return Ok(first) };
+    let mut whole = BytesMut::from(first);
+    let mut frame = second;
+    loop {
+        if whole.len() + frame.len() > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        whole.extend_from_slice(&frame);
+        match next(body).await? {
+            Some(more) => frame = more,
+            None => return Ok(whole.freeze()),
+        }
+    }
+}
+
+async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        match tokio::time::timeout(PAUSE, body.frame()).await {
+            Err(_) => return Err(ApiError::Slow),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => return Err(ApiError::Broken),
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+async fn discard(mut body: Body) {
+    let (most, patience) = DISCARD;
+    let drain = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > most {
+                break;
+            }
+        }
+    };
+    // Whether it came to an end makes no difference to the answer.
+    let _ = tokio::time::timeout(patience, drain).await;
+}
+
+/// Reads a JSON object. An error names the key and the place, and repeats nothing of the content.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => serde_json::from_slice(bytes).map_err(|error| ApiError::Body(explain::<T>(bytes, &error))),
+        Some(_) => Err(ApiError::Body("expected a JSON object".to_owned())),
+        None => Err(ApiError::Body("it is empty, expected a JSON object".to_owned())),
+    }
+}
+
+#[cold]
+fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> String {
+    if error.classify() != Category::Data {
+        // Errors of the syntax are fixed texts with a place.
+        return error.to_string();
+    }
+    // Errors of the types repeat the value that they found; what was expected stands behind it.
+    let text = error.to_string();
+    let problem = match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None if text.starts_with("missing field") || text.starts_with("duplicate field") => text,
+        None => format!("a value that cannot be at line {} column {}", error.line(), error.column()),
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) if error.path().iter().next().is_some() => {
+            let path: String = error.path().to_string().chars().filter(|it| !it.is_control()).take(PATH).collect();
+            format!("{path}: {problem}")
+        }
+        _ => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    struct Outer {
+        name: Option<String>,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    struct Inner {
+        tokens: Option<u32>,
+    }
+
+    #[test]
+    fn an_error_names_key_and_place_and_repeats_nothing() {
+        for (json, expected) in [
+            ("", "it is empty, expected a JSON object"),
+            (" [\"hidden\"]", "expected a JSON object"),
+            ("{\"name\":hidden}", "expected value at line 1 column 9"),
+            ("{\"name\":\"hidden\"", "EOF while parsing an object at line 1 column 16"),
+            ("{\"name\":{\"hidden\":1}}", "name: expected a string at line 1 column 8"),
+            ("{\"inner\":{\"tokens\":\"hidden\"}}", "inner.tokens: expected u32 at line 1 column 27"),
+            ("{\"inner\":{\"tokens\":-1}}", "inner.tokens: expected u32 at line 1 column 21"),
+            ("{\"inner\":\"hidden, expected nothing\"}", "inner: expected struct Inner at line 1 column 35"),
+            ("{\"name\":\"a\",\"name\":\"b\"}", "duplicate field `name` at line 1 column 18"),
+        ] {
+            let error = parse::<Outer>(json.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error.strip_prefix("Invalid request body: ").unwrap(), expected, "{json}");
+            assert!(!error.contains("hidden"), "{error}");
+        }
+        assert!(parse::<Outer>(b" {\"name\":null,\"other\":[1,2]} ").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_at_its_limit() {
+        for (sent, limit, read_to_end) in [(0, 8, true), (8, 8, true), (9, 8, false), (70_000, 65_536, false)] {
+            let frames = futures_util::stream::iter(
+                vec![b'x'; sent].chunks(7).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>(),
+            );
+            let read = read(&HeaderMap::new(), Body::from_stream(frames), limit).await;
+            assert_eq!(read.map(|it| it.len()).ok(), read_to_end.then_some(sent), "{sent} of {limit}");
+            let whole = super::read(&HeaderMap::new(), Body::from(vec![b'x'; sent]), limit).await;
+            assert_eq!(whole.is_ok(), read_to_end);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_announced_length_over_the_limit_is_refused_unread() {
+        let headers = [(CONTENT_LENGTH, "9".parse().unwrap())].into_iter().collect();
+        assert!(matches!(read(&headers, Body::from("short"), 8).await, Err(ApiError::TooLarge { limit: 8 })));
+    }
+}

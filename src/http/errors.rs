@@ -1,0 +1,220 @@
+//! The one place where errors become bodies.
+//!
+//! There are two families, as AxonFlow's clients know them: `{"success":false,"error":TEXT,"code":CODE}` on the core
+//! routes, and `{"error":{"code","message","details"}}` on those that list resources. A refusal by a policy is no error
+//! and is not here. Texts never repeat what the caller sent, nor paths of the machine.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::answer::json;
+use crate::audit::AuditError;
+use crate::gateway::GatewayError;
+
+/// Why a request is not answered as it was meant to be.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The body is not the JSON that the route takes; with the reason and the place.
+    #[error("Invalid request body: {0}")]
+    Body(String),
+    /// A field that must be there is not.
+    #[error("{0} field is required")]
+    Required(&'static str),
+    /// A field, header or parameter has a value that it cannot have.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Which.
+        field: Cow<'static, str>,
+        /// What is allowed.
+        problem: Cow<'static, str>,
+    },
+    /// The same, on routes that list resources.
+    #[error("{field}: {problem}")]
+    Parameter {
+        /// Which.
+        field: &'static str,
+        /// What is allowed.
+        problem: &'static str,
+    },
+    /// No credentials where some are needed.
+    #[error("Authentication required: send `Authorization: Basic base64(client_id:secret)` or `Bearer secret`")]
+    NoCredentials,
+    /// Credentials of nobody.
+    #[error("Authentication failed: unknown client or wrong secret")]
+    WrongCredentials,
+    /// The client's entry says `enabled: false`.
+    #[error("Client disabled")]
+    ClientDisabled,
+    /// A header, the body or the path names another client or tenant than the credentials.
+    #[error("Tenant mismatch")]
+    TenantMismatch,
+    /// A web page of another origin asks.
+    #[error("requests from web pages of another origin are not answered")]
+    ForeignOrigin,
+    /// The `Host` header is not a name of this gateway.
+    #[error(
+        "this gateway is open and answers on this machine only: use an IP address or localhost as the host (a proxy in \
+         front can set the Host header), or set auth.mode: clients"
+    )]
+    ForeignHost,
+    /// There is no such route.
+    #[error("no such route")]
+    NotFound,
+    /// The route does not know the method.
+    #[error("the route exists, but not for this method; see the Allow header")]
+    MethodNotAllowed,
+    /// The body is longer than allowed.
+    #[error("the request body is longer than the {limit} bytes that server.body_limit allows")]
+    TooLarge {
+        /// What is allowed.
+        limit: usize,
+    },
+    /// The body did not come in time.
+    #[error("the request body did not arrive in time")]
+    Slow,
+    /// The body's transfer broke.
+    #[error("Invalid request body: its transfer broke off")]
+    Broken,
+    /// The gateway gives no answer.
+    #[error("{}", told(.0))]
+    Gateway(#[from] GatewayError),
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Query { field, reason } => Self::Field { field: field.into(), problem: reason.into() },
+            error => Self::Gateway(error.into()),
+        }
+    }
+}
+
+/// An error of the gateway in words for callers: an audit error's own text may name files.
+fn told(error: &GatewayError) -> String {
+    match error {
+        GatewayError::Audit(error) => {
+            format!("the audit log cannot serve this request ({}); without it no request passes", error.code())
+        }
+        other => other.to_string(),
+    }
+}
+
+impl ApiError {
+    /// A field with a wrong value.
+    pub fn field(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+
+    /// Stable: the `code` in bodies and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Body(_) => "invalid_body",
+            Self::Required(_) => "field_required",
+            Self::Field { .. } | Self::Parameter { .. } => "invalid_field",
+            Self::NoCredentials => "authentication_required",
+            Self::WrongCredentials => "authentication_failed",
+            Self::ClientDisabled => "client_disabled",
+            Self::TenantMismatch => "tenant_mismatch",
+            Self::ForeignOrigin => "foreign_origin",
+            Self::ForeignHost => "foreign_host",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TooLarge { .. } => "body_too_large",
+            Self::Slow => "body_timeout",
+            Self::Broken => "body_broken",
+            Self::Gateway(error) => error.code(),
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(_) | Self::Required(_) | Self::Field { .. } | Self::Parameter { .. } | Self::Broken => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
+            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost => {
+                StatusCode::FORBIDDEN
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Gateway(error) => match error {
+                GatewayError::Overloaded | GatewayError::Audit(_) | GatewayError::ShuttingDown => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                GatewayError::InvalidContext => StatusCode::BAD_REQUEST,
+                GatewayError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+}
+
+/// The body on core routes.
+#[derive(Serialize)]
+struct Core<'a> {
+    success: bool,
+    error: &'a str,
+    code: &'static str,
+    /// Python's SDK shows this of a 403, and says "blocked by policy" where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// The body on routes that list resources.
+#[derive(Serialize)]
+struct Listing<'a> {
+    error: ListingError<'a>,
+}
+
+#[derive(Serialize)]
+struct ListingError<'a> {
+    code: &'static str,
+    message: &'a str,
+    details: [Detail; 1],
+}
+
+#[derive(Serialize)]
+struct Detail {
+    field: &'static str,
+    message: &'static str,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        metrics::counter!("octroi_http_errors_total", "code" => self.code()).increment(1);
+        let text = self.to_string();
+        let mut response = match self {
+            Self::Parameter { field, problem } => {
+                let details = [Detail { field, message: problem }];
+                let error = ListingError { code: "VALIDATION_ERROR", message: &text, details };
+                json(status, &Listing { error })
+            }
+            _ => {
+                let message = (status == StatusCode::FORBIDDEN).then_some(text.as_str());
+                json(status, &Core { success: false, error: &text, code: self.code(), message })
+            }
+        };
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => retry_after(&mut response, Duration::from_secs(1)),
+            StatusCode::UNAUTHORIZED => {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"octroi\""));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Says when to come again, in whole seconds, rounded up.
+pub(super) fn retry_after(response: &mut Response, wait: Duration) {
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+}

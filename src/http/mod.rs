@@ -1,0 +1,113 @@
+//! HTTP: the surfaces, and the server that carries them.
+//!
+//! This module owns the wire: who a caller is ([`identity`]), what web pages may not do, how bodies are read, how
+//! answers and errors look, and the routes of each surface. It translates requests to [`crate::gateway`]'s types and
+//! replies back, and decides nothing about them: policies do that, behind the gateway. It never calls a provider, never
+//! writes a record, and keeps no state between requests but counters.
+//!
+//! ```text
+//! socket -> serve -> guard -> route -> identity -> body -> gateway -> answer
+//! ```
+
+mod answer;
+pub mod axonflow;
+mod body;
+mod errors;
+mod guard;
+mod health;
+pub mod identity;
+mod meter;
+mod metrics;
+pub mod serve;
+mod stats;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::{Auth, Config, Server};
+use crate::gateway::Gateway;
+use guard::Guard;
+use identity::Resolver;
+use stats::Stats;
+
+pub use errors::ApiError;
+pub use serve::{Limits, Peer};
+
+/// What the handlers of all surfaces share.
+pub struct App {
+    gateway: Arc<Gateway>,
+    identity: Resolver,
+    guard: Guard,
+    body_limit: usize,
+    honest_status: bool,
+    stats: Stats,
+    prometheus: PrometheusHandle,
+    started: Instant,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// In front of `gateway`, as the configuration says. `prometheus` shows what is counted.
+    pub fn new(gateway: Arc<Gateway>, server: &Server, auth: &Auth, prometheus: PrometheusHandle) -> Arc<Self> {
+        Arc::new(Self {
+            gateway,
+            identity: Resolver::new(auth.clone()),
+            guard: Guard::new(server, auth),
+            body_limit: server.body_limit,
+            honest_status: server.honest_status,
+            stats: Stats::default(),
+            prometheus,
+            started: Instant::now(),
+        })
+    }
+}
+
+/// Serves the gateway until `shutdown` is cancelled, and then until requests in flight are done.
+pub async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    gateway: Arc<Gateway>,
+    prometheus: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let app = App::new(gateway, &config.server, &config.auth, prometheus);
+    serve::serve(listener, router(app), Limits::from(&config.server), shutdown).await;
+    Ok(())
+}
+
+/// All routes.
+pub fn router(app: Arc<App>) -> axum::Router {
+    meter::describe();
+    axum::Router::new()
+        .route("/health", get(health::handle))
+        .route("/metrics", get(metrics::handle))
+        .route("/prometheus", get(metrics::prometheus))
+        .merge(axonflow::routes())
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guarded))
+        .layer(CatchPanicLayer::custom(|_| answer::internal()))
+        .with_state(app)
+}
+
+async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match app.guard.check(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) => error.into_response(),
+    }
+}

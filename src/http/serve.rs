@@ -1,0 +1,149 @@
+//! The accept loop: sockets in, requests to the router, an orderly end.
+//!
+//! At the cap on connections nothing is accepted: newcomers wait in the system's backlog, which is bounded, and an idle
+//! connection is closed after the header time-out, so that the wait is bounded too.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::config::Server;
+
+/// Bytes that a connection buffers at most, and so the longest head. Hyper's own 400 kB, times the cap on connections,
+/// would be more memory than the whole gateway needs.
+const BUFFER: usize = 64 << 10;
+
+/// The pauses after an error of the listener itself, such as no more file descriptors: from the first, doubled, to the
+/// last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What the server allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at one time.
+    pub max_connections: usize,
+    /// How long a client may take to send a head. Counted from the end of the answer before it, so that it is also how
+    /// long a connection may be idle.
+    pub header_timeout: Duration,
+    /// How long requests in flight may take after the signal to stop.
+    pub shutdown_timeout: Duration,
+}
+
+impl From<&Server> for Limits {
+    fn from(server: &Server) -> Self {
+        Self {
+            max_connections: server.max_connections,
+            header_timeout: server.header_timeout,
+            shutdown_timeout: server.shutdown_timeout,
+        }
+    }
+}
+
+/// The other end of a request's connection, in the request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.0.ip().to_canonical().is_loopback()
+    }
+}
+
+/// Serves until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed, requests in flight
+/// are finished, and what is not done after `shutdown_timeout` is dropped.
+///
+/// No error of a connection, nor of accepting one, ends it early.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut pause = PAUSES.0;
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok(accepted) => {
+                pause = PAUSES.0;
+                connections.spawn(connection(accepted, &router, &limits, &graceful));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted; trying again");
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(PAUSES.1);
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
+        while connections.try_join_next().is_some() {}
+        tracing::warn!(connections = connections.len(), "connections were still in use when the time to stop was over");
+    }
+    connections.shutdown().await;
+}
+
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
+}
+
+/// One connection, until it ends. It is watched from the moment of this call, not from its first poll.
+fn connection(
+    (stream, peer, slot): Accepted,
+    router: &Router,
+    limits: &Limits,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + use<> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    let router = router.clone();
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let watched = graceful.watch(connection);
+    async move {
+        let _slot = slot;
+        if let Err(error) = watched.await {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+/// Whether the error belongs to one connection that went away before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests;
