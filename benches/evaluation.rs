@@ -4,6 +4,7 @@
 //! `make bench`. The rounds are interleaved, so that a noisy machine disturbs both alike; medians count.
 
 #![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
+#![expect(clippy::expect_used, reason = "a bench that cannot run says why and ends")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +38,14 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let context = Arc::new(CaseContext::default().context());
     let messages = Arc::new(vec![Message::text(Role::User, PROMPT)]);
-    println!("one evaluation of a prompt of {} characters, microseconds, {rounds} interleaved rounds of {CALLS}", PROMPT.len());
-    println!("{:<16} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10}", "policy", "fresh p50", "p99", "reused p50", "p99", "difference", "2 threads");
+    println!(
+        "one evaluation of a prompt of {} characters, microseconds, {rounds} interleaved rounds of {CALLS}",
+        PROMPT.len()
+    );
+    println!(
+        "{:<16} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10}",
+        "policy", "fresh p50", "p99", "reused p50", "p99", "difference", "2 threads"
+    );
     for name in ["pii", "sql-injection", "audit-redact"] {
         let text = std::fs::read_to_string(folder.join(name).with_extension("yaml")).expect("the manifest");
         let manifest = Manifest::parse(&text, name).expect("a right manifest");

@@ -1,5 +1,7 @@
 //! The binary, as an operator meets it.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
 mod support;
 
 use std::fs;

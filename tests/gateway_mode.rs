@@ -7,16 +7,19 @@ use support::{Gateway, Setup};
 
 async fn report(gateway: &Gateway, client: &str, context_id: &Value) -> support::Answer {
     gateway
-        .post("/api/audit/llm-call", json!({
-            "context_id": context_id,
-            "client_id": client,
-            "provider": "mistral",
-            "model": "mistral-small-latest",
-            "response_summary": "The answer for jane.doe@example.org",
-            "token_usage": { "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30 },
-            "latency_ms": 812,
-            "metadata": { "ticket": 4711 },
-        }))
+        .post(
+            "/api/audit/llm-call",
+            json!({
+                "context_id": context_id,
+                "client_id": client,
+                "provider": "mistral",
+                "model": "mistral-small-latest",
+                "response_summary": "The answer for jane.doe@example.org",
+                "token_usage": { "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30 },
+                "latency_ms": 812,
+                "metadata": { "ticket": 4711 },
+            }),
+        )
         .await
 }
 
@@ -24,10 +27,13 @@ async fn report(gateway: &Gateway, client: &str, context_id: &Value) -> support:
 async fn a_clean_prompt_gets_a_context_and_its_call_is_recorded_at_once() {
     let gateway = Setup::without_provider().start();
     let checked = gateway
-        .post("/api/policy/pre-check", json!({
-            "query": "Summarise ticket 4711", "client_id": "helpdesk", "user_token": "anonymous",
-            "data_sources": [], "context": {},
-        }))
+        .post(
+            "/api/policy/pre-check",
+            json!({
+                "query": "Summarise ticket 4711", "client_id": "helpdesk", "user_token": "anonymous",
+                "data_sources": [], "context": {},
+            }),
+        )
         .await;
     assert_eq!(checked.status, 200, "{checked:?}");
     assert_eq!((&checked.body["approved"], &checked.body["policies"]), (&json!(true), &json!([])));
@@ -61,14 +67,19 @@ async fn a_clean_prompt_gets_a_context_and_its_call_is_recorded_at_once() {
 #[tokio::test]
 async fn refusals_and_redactions_are_200() {
     let gateway = Setup::without_provider().start();
-    for (query, policy) in [("x' UNION SELECT password FROM users --", "sql-injection"), ("4111 1111 1111 1111", "pii")] {
+    for (query, policy) in [("x' UNION SELECT password FROM users --", "sql-injection"), ("4111 1111 1111 1111", "pii")]
+    {
         let answer = gateway.pre_check(query).await;
         assert_eq!((answer.status, &answer.body["approved"]), (200, &json!(false)), "{answer:?}");
         assert_eq!(answer.body["block_reason"], format!("Request blocked by policy: {policy}"));
         assert_eq!(answer.body["policies"][0], policy);
     }
     let answer = gateway.pre_check("Write to jane.doe@example.org").await;
-    assert_eq!((&answer.body["approved"], &answer.body["requires_redaction"]), (&json!(true), &json!(true)), "{answer:?}");
+    assert_eq!(
+        (&answer.body["approved"], &answer.body["requires_redaction"]),
+        (&json!(true), &json!(true)),
+        "{answer:?}"
+    );
     assert_eq!(answer.body["policies"], json!(["pii"]));
 }
 
@@ -100,10 +111,26 @@ async fn missing_fields_are_named() {
         ("/api/policy/pre-check", json!({ "client_id": "a" }), "query field is required"),
         ("/api/policy/pre-check", json!({ "query": "", "client_id": "a" }), "query field is required"),
         ("/api/policy/pre-check", json!({ "query": "x" }), "client_id field is required"),
-        ("/api/audit/llm-call", json!({ "client_id": "a", "provider": "p", "model": "m" }), "context_id field is required"),
-        ("/api/audit/llm-call", json!({ "context_id": "c", "provider": "p", "model": "m" }), "client_id field is required"),
-        ("/api/audit/llm-call", json!({ "context_id": "c", "client_id": "a", "model": "m" }), "provider field is required"),
-        ("/api/audit/llm-call", json!({ "context_id": "c", "client_id": "a", "provider": "p" }), "model field is required"),
+        (
+            "/api/audit/llm-call",
+            json!({ "client_id": "a", "provider": "p", "model": "m" }),
+            "context_id field is required",
+        ),
+        (
+            "/api/audit/llm-call",
+            json!({ "context_id": "c", "provider": "p", "model": "m" }),
+            "client_id field is required",
+        ),
+        (
+            "/api/audit/llm-call",
+            json!({ "context_id": "c", "client_id": "a", "model": "m" }),
+            "provider field is required",
+        ),
+        (
+            "/api/audit/llm-call",
+            json!({ "context_id": "c", "client_id": "a", "provider": "p" }),
+            "model field is required",
+        ),
     ] {
         let answer = gateway.post(path, body.clone()).await;
         assert_eq!((answer.status, &answer.body["error"]), (400, &json!(error)), "{path} {body}");

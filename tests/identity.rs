@@ -1,5 +1,7 @@
 //! Who may call, and who sees what.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
 mod support;
 
 use octroi::policy::digest::Digest;
@@ -71,7 +73,9 @@ async fn another_client_or_tenant_is_a_mismatch() {
     let gateway = clients();
     let me = basic("one", ONE);
     let mismatch = (403, json!("Tenant mismatch"));
-    let answer = send(&gateway, "/api/policy/pre-check", &[me.clone()], json!({ "query": "x", "client_id": "two" })).await;
+    let answer =
+        send(&gateway, "/api/policy/pre-check", std::slice::from_ref(&me), json!({ "query": "x", "client_id": "two" }))
+            .await;
     assert_eq!((answer.status, answer.body["error"].clone()), mismatch);
     for header in [("x-client-id", "two".to_owned()), ("x-tenant-id", "south".to_owned())] {
         let body = json!({ "query": "x", "client_id": "one" });
@@ -104,7 +108,8 @@ async fn a_tenant_sees_its_own_records_only() {
 #[tokio::test]
 async fn in_open_mode_the_caller_says_who_it_is() {
     let gateway = Setup::without_provider().start();
-    let cases: [(&str, Vec<(&str, String)>, Value, &str); 4] = [
+    type Case = (&'static str, Vec<(&'static str, String)>, Value, &'static str);
+    let cases: [Case; 4] = [
         ("body", vec![("x-client-id", "header".into()), basic("basic", "")], json!("body"), "body"),
         ("header", vec![("x-client-id", "header".into()), basic("basic", "")], Value::Null, "header"),
         ("basic", vec![basic("basic", "")], Value::Null, "basic"),

@@ -226,7 +226,9 @@ async fn bad_input_is_named_and_leaves_nothing_behind() {
 async fn a_web_page_cannot_spend_the_operators_key() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
-    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("host", "evil.example")] {
+    for (name, value) in
+        [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("host", "evil.example")]
+    {
         let request = gateway.client.post(gateway.url("/api/request")).header(name, value).body(r#"{"query":"x"}"#);
         let answer = support::answer(request.send().await.unwrap()).await;
         assert_eq!(answer.status, 403, "{name}: {value}: {answer:?}");
@@ -238,9 +240,8 @@ async fn a_web_page_cannot_spend_the_operators_key() {
 async fn the_providers_and_their_health_are_listed() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
-    let body = gateway
-        .until("/api/v1/llm-providers", |body| body["providers"][0]["health"]["status"] == "healthy")
-        .await;
+    let body =
+        gateway.until("/api/v1/llm-providers", |body| body["providers"][0]["health"]["status"] == "healthy").await;
     let provider = &body["providers"][0];
     assert_eq!((&provider["name"], &provider["type"]), (&json!("mistral"), &json!("mistral")));
     assert_eq!((&provider["weight"], &provider["priority"]), (&json!(100), &json!(5)));

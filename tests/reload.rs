@@ -1,5 +1,7 @@
 //! Policies change while requests run.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panics, and tell what they measured")]
+
 mod support;
 
 use std::fs;
@@ -26,7 +28,7 @@ fn pii_with_email(action: &str) -> String {
 
 fn pii_with_email_expecting(action: &str, expected: &str) -> String {
     let manifest = fs::read_to_string(repository_policies().join("pii.yaml")).unwrap();
-    let mut value: serde_json::Value = octroi::config::yaml::parse_value(&manifest, "pii.yaml").unwrap();
+    let mut value: Value = octroi::config::yaml::parse_value(&manifest, "pii.yaml").unwrap();
     value["settings"]["rules"]["email"]["action"] = json!(action);
     // The shipped cases expect the shipped settings.
     value["tests"] = json!([{ "name": "an e-mail", "query": "a@example.org", "expect": { "action": expected } }]);

@@ -28,8 +28,7 @@ const CLEAN_AT_MOST: usize = 500;
 
 /// Writes until it is told to stop.
 pub(crate) fn run(store: &dyn Store, receiver: Receiver<Message>, contexts: Arc<RecentContexts>) {
-    let mut writer =
-        Writer { receiver, contexts, stop: Stop::NotAsked, marks: Vec::new(), next_clean: Instant::now() };
+    let mut writer = Writer { receiver, contexts, stop: Stop::NotAsked, marks: Vec::new(), next_clean: Instant::now() };
     loop {
         let opened = store.write(&mut |session| writer.serve(session));
         if let Err(error) = opened {

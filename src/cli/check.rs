@@ -13,7 +13,7 @@ use crate::telemetry;
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
     let config = loaded.config;
-    let mut log = config.log.clone();
+    let mut log = config.log;
     // Failures stand in the table; the log would say them twice.
     log.level = crate::config::LogLevel::Error;
     if std::env::var_os("RUST_LOG").is_some() {

@@ -28,9 +28,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The policy host, as the configuration wants it.
-pub(super) fn policy_host(
-    config: &Config,
-) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
+pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
     let policies = &config.policies;
     let settings = Settings {
         directory: policies.directory.clone(),
@@ -114,11 +112,8 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)
     for name in reload.set.missing() {
         tracing::error!(policy = %name, "policies.required names a policy that is not live in `enforce`: requests are denied");
     }
-    let pace = Pace {
-        quiet: config.policies.reload_debounce,
-        at_most: SETTLE_AT_MOST,
-        poll: config.policies.poll_interval,
-    };
+    let pace =
+        Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
     let watcher = Watcher::start(policies, reload.directories, pace);
     router.watch_health();
 

@@ -126,7 +126,8 @@ impl Gateway {
     async fn record_llm_call(&self, caller: &Caller, report: LlmCallReport) -> Result<String, GatewayError> {
         let at = Timestamp::now();
         let held = self.audit.context(&report.context_id).await?;
-        let valid = held.is_some_and(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
+        let valid =
+            held.is_some_and(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
         if !valid {
             return Err(GatewayError::InvalidContext);
         }
@@ -144,9 +145,8 @@ impl Gateway {
         let mut policies = Vec::new();
         let (response_summary, metadata) = match told_text(&report) {
             Some(messages) => {
-                let kept = self
-                    .keep(&set, AuditPhase::Outcome, &told, Arc::new(messages), &audit_id, &mut policies)
-                    .await;
+                let kept =
+                    self.keep(&set, AuditPhase::Outcome, &told, Arc::new(messages), &audit_id, &mut policies).await;
                 kept_text(kept, &report)
             }
             None => (None, None),
@@ -195,11 +195,8 @@ fn told_text(report: &LlmCallReport) -> Option<Vec<Message>> {
 
 /// What the audit policies left of it. Metadata that their edits made unreadable are withheld.
 fn kept_text(kept: Option<Vec<Message>>, report: &LlmCallReport) -> (Option<String>, Option<Map<String, Value>>) {
-    let mut texts = kept
-        .into_iter()
-        .flatten()
-        .flat_map(|message| message.parts)
-        .filter_map(|part| part.text().map(str::to_owned));
+    let mut texts =
+        kept.into_iter().flatten().flat_map(|message| message.parts).filter_map(|part| part.text().map(str::to_owned));
     let summary = if report.response_summary.is_some() { texts.next() } else { None };
     let metadata = texts.next().and_then(|text| serde_json::from_str(&text).ok());
     (summary, metadata)

@@ -73,7 +73,8 @@ impl Pipeline {
         let constraints = Constraints::new(request.preference.clone());
         let asked = request.chat.model.as_deref();
         // With `skip_llm` no provider is needed.
-        let reachable = gateway.router.names(asked, &constraints).map(|names| names.into_iter().map(str::to_owned).collect());
+        let reachable =
+            gateway.router.names(asked, &constraints).map(|names| names.into_iter().map(str::to_owned).collect());
         let (providers, unroutable) = match reachable {
             Ok(providers) => (providers, None),
             Err(error) => (Vec::new(), Some(Box::new(error))),
@@ -111,8 +112,10 @@ impl Pipeline {
     ) {
         let mut messages = self.original.clone();
         let gateway = self.gateway.clone();
-        let decided =
-            gateway.policies.decide(&self.set, Question::PreCheck, &self.context, &mut messages, self.id.as_str()).await;
+        let decided = gateway
+            .policies
+            .decide(&self.set, Question::PreCheck, &self.context, &mut messages, self.id.as_str())
+            .await;
         let decision = match decided {
             Ok(decision) => decision,
             Err(overloaded) => return self.give_up(permit, GatewayError::from(overloaded), answer).await,
@@ -191,13 +194,7 @@ impl Pipeline {
     }
 
     /// Judges the answer, then what is kept of it.
-    async fn answered(
-        &mut self,
-        mut routed: Routed,
-        so_far: audit::Decision,
-        permit: OutcomePermit,
-        answer: Answer,
-    ) {
+    async fn answered(&mut self, mut routed: Routed, so_far: audit::Decision, permit: OutcomePermit, answer: Answer) {
         let told = Arc::new(Context {
             providers: vec![routed.provider.clone()],
             model: Some(routed.model.clone()),
@@ -207,8 +204,7 @@ impl Pipeline {
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         let mut shown = original.clone();
         let gateway = self.gateway.clone();
-        let judged =
-            gateway.policies.decide(&self.set, Question::Response, &told, &mut shown, self.id.as_str()).await;
+        let judged = gateway.policies.decide(&self.set, Question::Response, &told, &mut shown, self.id.as_str()).await;
         let mut outcome = self.outcome(so_far);
         routed_into(&mut outcome, &routed);
         let decision = match judged {
@@ -269,10 +265,7 @@ impl Pipeline {
 
     /// A request that could not be judged: recorded as an error, answered with one.
     async fn give_up(self, permit: RequestPermit, error: GatewayError, answer: Answer) {
-        let intent = audit::Intent {
-            error: Some(error.to_string()),
-            ..self.bare_intent(audit::Decision::Error)
-        };
+        let intent = audit::Intent { error: Some(error.to_string()), ..self.bare_intent(audit::Decision::Error) };
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error = Some(error.to_string());
         let receipt = permit.intent_and_outcome(intent, outcome);
@@ -356,7 +349,11 @@ impl Pipeline {
         messages: Arc<Vec<Message>>,
         policies: &mut Vec<audit::PolicyEvaluation>,
     ) -> Option<serde_json::Value> {
-        self.gateway.keep(&self.set, phase, context, messages, self.id.as_str(), policies).await.as_deref().and_then(record::content)
+        self.gateway
+            .keep(&self.set, phase, context, messages, self.id.as_str(), policies)
+            .await
+            .as_deref()
+            .and_then(record::content)
     }
 
     fn outcome(&self, decision: audit::Decision) -> audit::Outcome {

@@ -1,7 +1,6 @@
 //! The host's side of `wit/`, generated. Arguments are borrowed, so that text goes into the guest's memory without a
 //! copy of ours.
 
-
 wasmtime::component::bindgen!({
     path: "wit",
     world: "policy",

@@ -240,8 +240,11 @@ impl Ready {
         };
         let parts: Vec<Vec<wit::Part<'_>>> =
             messages.iter().map(|message| message.parts.iter().map(part).collect()).collect();
-        let spoken: Vec<wit::Message<'_>> =
-            messages.iter().zip(&parts).map(|(message, parts)| wit::Message { role: role(message.role), parts }).collect();
+        let spoken: Vec<wit::Message<'_>> = messages
+            .iter()
+            .zip(&parts)
+            .map(|(message, parts)| wit::Message { role: role(message.role), parts })
+            .collect();
         let missing = || EvaluationError::Trap("the interface is not exported".into());
         let answered: wasmtime::Result<wit::Verdict> = match question {
             Question::PreCheck => {

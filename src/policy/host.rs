@@ -202,7 +202,8 @@ impl PolicyHost {
     pub async fn reload(&self) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
         let directory = self.settings.directory.clone();
-        let scan = tokio::task::spawn_blocking(move || scan::scan(&directory)).await.map_err(std::io::Error::other)??;
+        let scan =
+            tokio::task::spawn_blocking(move || scan::scan(&directory)).await.map_err(std::io::Error::other)??;
         let Scan { found, orphans, directories } = scan;
         for orphan in &orphans {
             tracing::debug!(module = %orphan.display(), "no manifest names this module; it is not loaded");
@@ -215,12 +216,8 @@ impl PolicyHost {
         let again = known.forget_absent(&mut round);
         known.live = round.live.clone();
         known.warm = true;
-        let members = round
-            .live
-            .into_values()
-            .map(Member::Live)
-            .chain(round.broken.into_iter().map(Member::Broken))
-            .collect();
+        let members =
+            round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
         let (from, set, changed) = self.publish(members, cold);
         let degraded =
             round.statuses.iter().filter(|it| matches!(it.state, PolicyState::Degraded | PolicyState::Broken)).count();

@@ -103,7 +103,9 @@ impl Manifest {
                 let known = if GRANTABLE.is_empty() { "none in this version".into() } else { GRANTABLE.join(", ") };
                 return wrong(
                     &format!("capabilities[{index}]"),
-                    format!("found `{capability}`; host interfaces that can be granted: {known} (`log` needs no grant)"),
+                    format!(
+                        "found `{capability}`; host interfaces that can be granted: {known} (`log` needs no grant)"
+                    ),
                 );
             }
         }

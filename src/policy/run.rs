@@ -185,11 +185,9 @@ impl Runner {
                     Outcome::Verdict(evaluated.verdict)
                 }
                 Err(EvaluationError::Overloaded) => return Err(Overloaded),
-                Err(error) => Outcome::Error {
-                    code: error.code(),
-                    message: error.to_string(),
-                    on_error: manifest.on_error,
-                },
+                Err(error) => {
+                    Outcome::Error { code: error.code(), message: error.to_string(), on_error: manifest.on_error }
+                }
             }
         };
         let elapsed = started.elapsed();

@@ -238,7 +238,8 @@ fn at_most(what: &'static str, found: usize, allowed: usize) -> Result<(), Verdi
 pub(super) fn one_line(text: &str, max_bytes: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_bytes));
     for character in text.chars() {
-        let harmless = !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let harmless = !character.is_control()
+            && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let before = line.len();
         if harmless {
             line.push(character);
@@ -308,7 +309,6 @@ pub fn apply(edits: &[Edit], messages: &mut [Message]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::chat::Role;
@@ -322,14 +322,7 @@ mod tests {
     }
 
     fn verdict(edits: Vec<wit::Edit>) -> wit::Verdict {
-        wit::Verdict {
-            action: wit::Action::Redact,
-            reason: None,
-            findings: vec![],
-            edits,
-            routing: None,
-            tags: vec![],
-        }
+        wit::Verdict { action: wit::Action::Redact, reason: None, findings: vec![], edits, routing: None, tags: vec![] }
     }
 
     #[test]
@@ -338,10 +331,8 @@ mod tests {
         let text = messages[0].plain_text();
         let at = |needle: &str| text.find(needle).unwrap() as u32;
         let (jane, bob) = (at("jane"), at("bob"));
-        let edits = vec![
-            edit(bob, bob + 15, "bob@example.org", "[2]"),
-            edit(jane, jane + 16, "jane@example.org", "[1]"),
-        ];
+        let edits =
+            vec![edit(bob, bob + 15, "bob@example.org", "[2]"), edit(jane, jane + 16, "jane@example.org", "[1]")];
         let verdict = Verdict::accept(verdict(edits), &messages).unwrap();
         apply(&verdict.edits, &mut messages);
         assert_eq!(messages[0].plain_text(), "Grüße 😀 an [1] und [2]!");

@@ -110,7 +110,9 @@ impl Eyes {
             }
         });
         let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "no notifications of changed files; the policies directory is polled"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "no notifications of changed files; the policies directory is polled"),
+            )
             .ok();
         Self { watcher, watched: HashSet::new(), root: root.to_owned() }
     }

@@ -46,7 +46,6 @@ pub(crate) fn parse(text: &str) -> Result<Endpoint, EndpointError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

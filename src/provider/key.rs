@@ -74,7 +74,6 @@ impl fmt::Display for ApiKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

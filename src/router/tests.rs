@@ -1,7 +1,5 @@
 //! Who is asked, in which order, and what is made of failures.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;

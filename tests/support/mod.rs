@@ -1,7 +1,14 @@
 //! A gateway for tests: the real binary, in a folder of its own, on a free port, in front of the Mistral double.
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panics"
+)]
+#![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

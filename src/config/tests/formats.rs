@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::yaml;
-use crate::config::{AuditStore, Auth, Config, Durability, LogFormat, LogLevel, ProviderKind, Role, Strategy, Weights};
+use crate::config::{
+    AuditStore, Auth, Config, Durability, LogFormat, LogLevel, PolicyName, ProviderKind, Role, Strategy, Weights,
+};
 
 use super::{body, environment, parse};
 
@@ -126,7 +128,10 @@ fn the_shipped_file_loads_without_a_warning() {
     let loaded = parse(text, &environment([("MISTRAL_API_KEY", "k")])).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     assert_eq!(loaded.config.providers.len(), 1);
-    assert_eq!(loaded.config.policies.required.iter().collect::<Vec<_>>(), ["pii", "sql-injection"]);
+    assert_eq!(
+        loaded.config.policies.required.iter().map(PolicyName::as_str).collect::<Vec<_>>(),
+        ["pii", "sql-injection"]
+    );
     assert!(parse(text, &environment([])).unwrap().config.providers.is_empty());
 }
 

@@ -1,10 +1,4 @@
 //! What configuration promises, claim by claim.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that unwraps nothing has failed, which is what it is for"
-)]
-
 mod expansion;
 mod files;
 mod formats;

@@ -35,7 +35,9 @@ pub enum CacheError {
         error: io::Error,
     },
     /// Somebody else may write it.
-    #[error("{path}: {problem}; whoever writes there runs code in the gateway: `chmod 700` it, or set `policies.cache`")]
+    #[error(
+        "{path}: {problem}; whoever writes there runs code in the gateway: `chmod 700` it, or set `policies.cache`"
+    )]
     Foreign {
         /// Which directory.
         path: PathBuf,

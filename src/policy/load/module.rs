@@ -59,7 +59,8 @@ pub fn validate(component: &[u8], capabilities: &[String]) -> Result<(), LoadErr
     for payload in Parser::new(0).parse_all(component) {
         let payload = payload.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
         match payload {
-            Payload::Version { encoding: Encoding::Component, .. } | Payload::Version { encoding: Encoding::Module, .. } => {
+            Payload::Version { encoding: Encoding::Component, .. }
+            | Payload::Version { encoding: Encoding::Module, .. } => {
                 depth += 1;
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
@@ -88,9 +89,8 @@ pub fn validate(component: &[u8], capabilities: &[String]) -> Result<(), LoadErr
 
 fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), LoadError> {
     const FREE: [&str; 2] = ["octroi:policy/types@0.1.0", "octroi:policy/log@0.1.0"];
-    let granted = |name: &str| {
-        FREE.contains(&name) || capabilities.iter().any(|it| name == format!("octroi:policy/{it}@0.1.0"))
-    };
+    let granted =
+        |name: &str| FREE.contains(&name) || capabilities.iter().any(|it| name == format!("octroi:policy/{it}@0.1.0"));
     let refused: Vec<_> = imports.iter().filter(|name| !granted(name)).map(|name| format!("`{name}`")).collect();
     if refused.is_empty() {
         return Ok(());
@@ -148,7 +148,6 @@ fn features() -> WasmFeatures {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -180,8 +180,7 @@ async fn freeze(
     configured.map_err(|error| guest(Step::Configure, &error))?.map_err(|problem| {
         LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
     })?;
-    let description =
-        ready.describe(&mut store, &instance).await.map_err(|error| guest(Step::Configure, &error))?;
+    let description = ready.describe(&mut store, &instance).await.map_err(|error| guest(Step::Configure, &error))?;
 
     reporter.step(Step::WarmUp);
     for case in &job.cases {
@@ -219,7 +218,11 @@ async fn freeze(
             .rules
             .iter()
             .take(1_024)
-            .map(|rule| RuleAbout { id: short(&rule.id), category: short(&rule.category), summary: short(&rule.summary) })
+            .map(|rule| RuleAbout {
+                id: short(&rule.id),
+                category: short(&rule.category),
+                summary: short(&rule.summary),
+            })
             .collect(),
         phases: ready.phases(),
         component: digest,
@@ -236,8 +239,7 @@ fn compile_instrumented(
     digest: Digest,
     instrumented: &[u8],
 ) -> Result<wasmtime::component::Component, LoadError> {
-    let fail =
-        |error: wasmtime::Error| LoadError::new(Step::Instrument, LoadCode::NotCompilable, format!("{error:#}"));
+    let fail = |error: wasmtime::Error| LoadError::new(Step::Instrument, LoadCode::NotCompilable, format!("{error:#}"));
     let key = Key::new(engine, "instrumented", &[digest.as_bytes()]);
     // A cache that cannot be used costs a compile, nothing else.
     let cache = job.cache.as_deref().and_then(|directory| Cache::open(directory).ok());
@@ -289,10 +291,10 @@ async fn check_case(engine: &Engine, ready: &Ready, limits: &JobLimits, case: &C
     };
     let mut verdicts = Vec::with_capacity(2);
     for _ in 0..2 {
-        let evaluated =
-            ready.evaluate(engine, allowance, question, &context, &messages).await.map_err(|error| {
-                LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {error}"))
-            })?;
+        let evaluated = ready
+            .evaluate(engine, allowance, question, &context, &messages)
+            .await
+            .map_err(|error| LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {error}")))?;
         verdicts.push(evaluated.verdict);
     }
     let [first, second] = verdicts.as_slice() else { return Ok(()) };

@@ -69,12 +69,7 @@ impl Worker {
         self.ready(id, component, about)
     }
 
-    fn ready(
-        &self,
-        id: Digest,
-        component: wasmtime::component::Component,
-        about: About,
-    ) -> Result<Version, LoadError> {
+    fn ready(&self, id: Digest, component: wasmtime::component::Component, about: About) -> Result<Version, LoadError> {
         let ready = Ready::new(&self.engine, &component)
             .map_err(|error| LoadError::new(Step::Link, LoadCode::BadExports, error.to_string()))?;
         Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about) })

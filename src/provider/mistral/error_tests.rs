@@ -1,7 +1,5 @@
 //! Each shape of a refusal, and each row of the table of classes.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::*;

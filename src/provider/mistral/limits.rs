@@ -120,7 +120,6 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use reqwest::header::{HeaderName, HeaderValue};
 

@@ -1,7 +1,5 @@
 //! The shipped prices, and what follows from them.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::provider::{PriceError, Tier};
 

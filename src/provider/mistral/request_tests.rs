@@ -1,7 +1,5 @@
 //! What a canonical request looks like on the wire.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,7 +1,5 @@
 //! Answers as they were recorded, and as they might come.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use serde_json::json;
 
 use super::*;
