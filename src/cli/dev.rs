@@ -1,5 +1,6 @@
 //! `octroi dev`: the gateway to be tried, with or without a key.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -36,19 +37,19 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "the banner is for the person at the terminal")]
+/// Tells the person at the terminal what runs where. Nobody may be listening; the gateway runs all the same.
 fn banner(address: std::net::SocketAddr, offline: bool) {
     let line = "-".repeat(78);
-    println!("{line}");
-    println!("  Octroi runs on http://{address}");
-    if offline {
-        println!("  MISTRAL_API_KEY is not set: answers come from the OFFLINE DOUBLE of Mistral,");
-        println!("  which enforces what Mistral enforces and echoes what it is asked.");
-    }
-    println!();
-    println!("  Try it:  curl -X POST http://{address}/api/request \\");
-    println!("             -H 'Content-Type: application/json' \\");
-    println!("             -d '{{\"query\":\"Explain the EU AI Act in two sentences.\"}}'");
-    println!("  Then edit policies/pii.yaml while it runs.");
-    println!("{line}");
+    let double = if offline {
+        "  MISTRAL_API_KEY is not set: answers come from the OFFLINE DOUBLE of Mistral,\n  which enforces what Mistral \
+         enforces and echoes what it is asked.\n"
+    } else {
+        ""
+    };
+    let text = format!(
+        "{line}\n  Octroi runs on http://{address}\n{double}\n  Try it:  curl -X POST http://{address}/api/request \\\n             \
+         -H 'Content-Type: application/json' \\\n             -d '{{\"query\":\"Explain the EU AI Act in two \
+         sentences.\"}}'\n  Then edit policies/pii.yaml while it runs.\n{line}\n"
+    );
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
