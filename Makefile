@@ -7,7 +7,7 @@ VENV      := target/venv
 PYTHON    ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins test soak lint fmt bench deny clean-cache target
+.PHONY: help dev build plugins test soak lint fmt bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"

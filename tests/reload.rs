@@ -21,18 +21,13 @@ fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::rename(beside, path).unwrap();
 }
 
-/// The shipped manifest of `pii` with the e-mail rule's action set, and a case that expects it.
+/// The shipped manifest of `pii` with one word changed, as an operator would.
 fn pii_with_email(action: &str) -> String {
-    pii_with_email_expecting(action, action)
-}
-
-fn pii_with_email_expecting(action: &str, expected: &str) -> String {
     let manifest = fs::read_to_string(repository_policies().join("pii.yaml")).unwrap();
-    let mut value: Value = octroi::config::yaml::parse_value(&manifest, "pii.yaml").unwrap();
-    value["settings"]["rules"]["email"]["action"] = json!(action);
-    // The shipped cases expect the shipped settings.
-    value["tests"] = json!([{ "name": "an e-mail", "query": "a@example.org", "expect": { "action": expected } }]);
-    value.to_string()
+    let edited = manifest
+        .replace("email: { enabled: true, action: redact", &format!("email: {{ enabled: true, action: {action}"));
+    assert!(edited.contains(&format!("email: {{ enabled: true, action: {action}")));
+    edited
 }
 
 async fn generation(gateway: &Gateway) -> u64 {
@@ -91,7 +86,8 @@ async fn a_broken_policy_leaves_the_last_good_one_live() {
 #[tokio::test]
 async fn a_version_that_fails_its_own_cases_never_goes_live() {
     let gateway = Setup::without_provider().start();
-    replace(&gateway.policies().join("pii.yaml"), pii_with_email_expecting("deny", "allow"));
+    let wrong = pii_with_email("deny") + "  - { name: wrong, query: a@example.org, expect: { action: allow } }\n";
+    replace(&gateway.policies().join("pii.yaml"), wrong);
     let health = gateway.until("/health", |body| body["status"] == "degraded").await;
     assert_eq!(health["policies"]["errors"][0]["code"], "case_failed");
     assert_eq!(health["policies"]["errors"][0]["step"], "tests");
@@ -143,6 +139,45 @@ async fn a_policy_that_was_never_live_denies_on_a_cold_start_and_says_why() {
     copy_policy("pii", &gateway.policies());
     gateway.until("/health", |body| body["status"] == "healthy").await;
     assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn a_policy_that_was_never_live_can_be_relaxed_while_it_is_broken() {
+    let prepared = Setup::without_provider().prepare();
+    fs::write(prepared.policies().join("pii.wasm"), "garbage").unwrap();
+    let gateway = prepared.start();
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], false);
+    let manifest = fs::read_to_string(gateway.policies().join("pii.yaml")).unwrap();
+    let before = generation(&gateway).await;
+    replace(&gateway.policies().join("pii.yaml"), manifest.replace("on_error: deny", "on_error: allow"));
+    until_generation(&gateway, before + 1).await;
+    assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn a_required_policy_in_shadow_denies_what_it_would_see_and_nothing_else() {
+    let prepared = Setup::without_provider().yaml("policies: placeholder\n").prepare();
+    let yaml = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let policies = support::policies_yaml(&prepared.policies(), ", required: [pii]");
+    fs::write(prepared.path().join("octroi.yaml"), yaml.replace("placeholder", &policies)).unwrap();
+    let manifest = fs::read_to_string(prepared.policies().join("pii.yaml")).unwrap();
+    let shadow = manifest.replace("mode: enforce", "mode: shadow\nmatch: { clients: [\"bank-*\"] }");
+    fs::write(prepared.policies().join("pii.yaml"), shadow).unwrap();
+    let gateway = prepared.start();
+    let ask = async |client: &str| {
+        let body = json!({ "query": "Hello", "client_id": client });
+        gateway.post("/api/policy/pre-check", body).await.body["approved"].clone()
+    };
+    assert_eq!(ask("bank-north").await, false);
+    assert_eq!(ask("library").await, true);
+}
+
+#[tokio::test]
+async fn text_that_no_audit_policy_has_seen_is_not_kept() {
+    let gateway = Setup::without_provider().policies(&["pii"]).start();
+    let checked = gateway.pre_check("Hello there").await;
+    let entries = gateway.search(json!({ "limit": 1, "decision_id": checked.body["decision_id"] })).await;
+    assert!(!entries[0].to_string().contains("Hello there"), "{}", entries[0]);
 }
 
 /// Changes between two versions under constant load: no request fails, none sees two generations.

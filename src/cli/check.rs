@@ -35,7 +35,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         let drain = tokio::spawn(async move { while changes.recv().await.is_some() {} });
         let reload = host.reload().await?;
         drain.abort();
-        let missing: Vec<_> = reload.set.missing().iter().map(ToString::to_string).collect();
+        let missing: Vec<_> = reload.set.missing().map(ToString::to_string).collect();
         anyhow::Ok((host.statuses(), missing, reload.set.live().count()))
     })?;
     println!("policies: {}", config.policies.directory.display());

@@ -26,7 +26,8 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
             let environment =
                 environment.with("MISTRAL_API_KEY", double.key()).with("MISTRAL_ENDPOINT", double.origin());
             loaded = Config::load(configured.config.as_deref(), &environment)?;
-            Some(double)
+            // The file may have said `enabled: false`.
+            (!loaded.config.providers.is_empty()).then_some(double)
         } else {
             None
         };

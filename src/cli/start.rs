@@ -19,6 +19,8 @@ use crate::telemetry;
 
 /// How long one policy may take to load: Python's take about 20 s on two cores.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(150);
+/// How long records of requests whose clients are gone may take, once connections are closed.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// A reload begins this long after the first of many changes, at the latest.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 
@@ -109,9 +111,6 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)
             config.policies.directory.display()
         );
     }
-    for name in reload.set.missing() {
-        tracing::error!(policy = %name, "policies.required names a policy that is not live in `enforce`: requests are denied");
-    }
     let pace =
         Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
     let watcher = Watcher::start(policies, reload.directories, pace);
@@ -123,11 +122,13 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)
     let address = listener.local_addr()?;
     tracing::info!(%address, generation = reload.set.generation().0, "octroi accepts requests");
     ready(address);
-    let patience = config.server.shutdown_timeout;
     let served = http::serve(listener, &config, gateway.clone(), metrics, stop).await;
     drop(watcher);
     tracing::info!("shutting down: requests in flight are finished, records are written");
-    gateway.shutdown(patience).await.context("the audit could not be closed")?;
+    gateway
+        .shutdown(LAST_RECORDS.min(config.server.shutdown_timeout))
+        .await
+        .context("the audit could not be closed")?;
     Ok(served?)
 }
 

@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::record;
-use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply, Surface};
-use super::{CONTEXT_LIFETIME, Gateway, GatewayError, context};
+use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply};
+use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
 use crate::policy::{AuditPhase, Question};

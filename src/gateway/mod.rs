@@ -23,10 +23,11 @@ use crate::audit::{AuditError, AuditLog};
 use crate::policy::{Context, PolicyHost, Reload};
 use crate::router::Router;
 
+pub use crate::policy::Surface;
+
 pub use check::PreCheckRequest;
 pub use request::{
     Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request, RequestId,
-    Surface,
 };
 
 /// How long a call may be reported after its pre-check.
@@ -171,7 +172,7 @@ fn context(
     attributes: Vec<(String, String)>,
 ) -> Arc<Context> {
     Arc::new(Context {
-        surface: surface.as_str(),
+        surface,
         request_type: request_type.to_owned(),
         client: caller.client.clone(),
         tenant: caller.tenant.clone(),

@@ -22,7 +22,7 @@ use super::{Gateway, GatewayError, context};
 use crate::audit::record as audit;
 use crate::audit::{OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatRequest, Message};
-use crate::policy::{AuditPhase, Context, Decision, PolicySet, Question};
+use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::router::{Constraints, Preference, RouteError, Routed};
 
 impl Gateway {
@@ -131,6 +131,14 @@ impl Pipeline {
             if !routing.regions.is_empty() {
                 constraints.restrict_to_regions(routing.regions.iter().cloned());
             }
+        }
+        if let Some(policy) = &decision.routed_by
+            && unroutable.is_none()
+            && gateway.router.names(self.request.chat.model.as_deref(), &constraints).is_err()
+        {
+            let reason = format!("Request blocked by policy: {policy} (no_provider_left)");
+            let refusal = Refusal { policy: policy.clone(), reason, explanation: None };
+            return self.refuse(permit, &decision, refusal, answer).await;
         }
         if self.request.skip_llm {
             return self.end(permit, &decision, Outcome::Checked, answer).await;
@@ -409,7 +417,12 @@ impl Gateway {
         match self.policies.decide(set, Question::Audit(phase), context, &mut messages, request_id).await {
             Ok(decision) => {
                 policies.extend(record::evaluations(&decision));
-                (!decision.refused()).then(|| Arc::unwrap_or_clone(messages))
+                // Text that no audit policy in force has seen is not kept.
+                let seen = decision
+                    .evaluations
+                    .iter()
+                    .any(|it| it.enforced && matches!(it.outcome, policy::Outcome::Verdict(_)));
+                (seen && !decision.refused()).then(|| Arc::unwrap_or_clone(messages))
             }
             Err(overloaded) => {
                 tracing::warn!(request = request_id, "{overloaded}: the text of a record was withheld");

@@ -37,6 +37,7 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
         mode: mode(evaluation.mode),
         enforced: evaluation.enforced,
         action: audit::Action::Allow,
+        reason: None,
         findings: Vec::new(),
         edits: 0,
         tags: Vec::new(),
@@ -47,6 +48,7 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
     match &evaluation.outcome {
         Outcome::Verdict(verdict) => {
             record.action = action(verdict.action);
+            record.reason = verdict.reason.clone();
             record.findings = verdict.findings.iter().map(finding).collect();
             record.edits = u32::try_from(verdict.edits.len()).unwrap_or(u32::MAX);
             record.tags = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();

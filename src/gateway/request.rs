@@ -7,30 +7,8 @@ use uuid::Uuid;
 
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
-use crate::policy::{Decision, Overloaded};
+use crate::policy::{Decision, Overloaded, Surface};
 use crate::router::{Preference, RouteError, Routed};
-
-/// A way into the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Surface {
-    /// `/api/request`.
-    Proxy,
-    /// `/api/policy/pre-check` and `/api/audit/llm-call`: the application calls the model itself.
-    Gateway,
-    /// `/v1/...`.
-    OpenAi,
-}
-
-impl Surface {
-    /// As policies, records and metrics name it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Proxy => "proxy",
-            Self::Gateway => "gateway",
-            Self::OpenAi => "openai",
-        }
-    }
-}
 
 /// Who asks, as the surface's identity found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +88,9 @@ impl PolicyInfo {
             self.matched.insert(0, name.clone());
         }
         for evaluation in &decision.evaluations {
+            if matches!(evaluation.outcome, crate::policy::Outcome::Skipped) {
+                continue;
+            }
             if !self.asked.contains(&evaluation.policy) {
                 self.asked.push(evaluation.policy.clone());
             }

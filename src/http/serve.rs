@@ -21,7 +21,8 @@ use tower::Service as _;
 
 use crate::config::Server;
 
-/// Bytes that a connection buffers at most, and so the longest head. Hyper's own 400 kB, times the cap on connections,
+/// Bytes that a connection's buffer may reach before hyper stops reading; a longer head is 431 (hyper looks only after
+/// a read, which may double it). Hyper's own 400 kB, times the cap on connections,
 /// would be more memory than the whole gateway needs.
 const BUFFER: usize = 64 << 10;
 

@@ -147,6 +147,21 @@ pub struct Evaluated {
     pub memory: usize,
 }
 
+/// An evaluation without a verdict.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: EvaluationError,
+    /// What the policy logged up to then: where it panicked, for one.
+    pub log: GuestLog,
+}
+
+impl From<EvaluationError> for Failed {
+    fn from(error: EvaluationError) -> Self {
+        Self { error, log: GuestLog::default() }
+    }
+}
+
 impl Ready {
     /// Resolves imports and finds exports.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, Unusable> {
@@ -203,11 +218,12 @@ impl Ready {
         question: Question,
         context: &Context,
         messages: &[Message],
-    ) -> Result<Evaluated, EvaluationError> {
+    ) -> Result<Evaluated, Failed> {
         let mut store = sandbox::store(engine, allowance);
-        let instance =
-            self.pre.instantiate_async(&mut store).await.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        self.evaluate_in(&mut store, &instance, question, context, messages).await
+        let instance = self.instantiate(&mut store).await?;
+        self.evaluate_in(&mut store, &instance, question, context, messages)
+            .await
+            .map_err(|error| Failed { error, log: store.data_mut().take_log() })
     }
 
     /// An instance that lives for several calls: for the loader and for benches, never for requests.
@@ -231,7 +247,7 @@ impl Ready {
             context.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let providers: Vec<_> = context.providers.iter().map(String::as_str).collect();
         let shown = wit::Context {
-            surface: context.surface,
+            surface: context.surface.as_str(),
             request_type: &context.request_type,
             caller: wit::Caller { client: &context.client, tenant: &context.tenant, user: context.user.as_deref() },
             providers: &providers,

@@ -16,7 +16,7 @@ use super::load::cache::Cache;
 use super::load::protocol::About;
 use super::load::worker::{Version, Worker, version_id};
 use super::load::{LoadCode, LoadError, Step};
-use super::manifest::{Manifest, Mode, Name};
+use super::manifest::{Manifest, Mode, Name, Phase};
 use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
@@ -206,7 +206,7 @@ impl PolicyHost {
             tokio::task::spawn_blocking(move || scan::scan(&directory)).await.map_err(std::io::Error::other)??;
         let Scan { found, orphans, directories } = scan;
         for orphan in &orphans {
-            tracing::debug!(module = %orphan.display(), "no manifest names this module; it is not loaded");
+            tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }
         let cold = !known.warm;
         let mut round = Round::default();
@@ -220,7 +220,8 @@ impl PolicyHost {
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
         let (from, set, changed) = self.publish(members, cold);
         let degraded =
-            round.statuses.iter().filter(|it| matches!(it.state, PolicyState::Degraded | PolicyState::Broken)).count();
+            round.statuses.iter().filter(|it| matches!(it.state, PolicyState::Degraded | PolicyState::Broken)).count()
+                + set.missing().count();
         meter::in_force(set.generation().0, set.live().count(), degraded);
         self.statuses.store(Arc::new(round.statuses));
         let reload = Reload { from, set, changed, again, directories };
@@ -240,8 +241,20 @@ impl PolicyHost {
         }
         let next = Arc::new(next);
         self.set.store(next.clone());
-        let names: Vec<_> = next.members().iter().map(Member::name).collect();
+        let names: Vec<_> = next.live().map(|policy| policy.manifest.name.as_str()).collect();
         tracing::info!(generation = next.generation().0, policies = names.join(", "), "policies in force");
+        for name in next.missing() {
+            tracing::error!(
+                policy = %name,
+                "a required policy is not live in `enforce`: the requests that it would see are denied"
+            );
+        }
+        let keeps_text = |policy: &Arc<LivePolicy>| {
+            policy.manifest.mode == Mode::Enforce && policy.version.ready.answers(Phase::Audit)
+        };
+        if !next.live().any(keeps_text) {
+            tracing::warn!("no audit policy is in force: records are kept without their texts");
+        }
         (from, next, true)
     }
 
@@ -255,7 +268,7 @@ impl PolicyHost {
             if let Some(first) = round.seen.get(name) {
                 let message = format!("{} has this name already; names are unique", first.display());
                 let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
-                report(&path.display().to_string(), &error);
+                report(&path.display().to_string(), &error, None);
                 round.statuses.push(PolicyStatus::failed(path, manifest, error));
                 return;
             }
@@ -263,7 +276,10 @@ impl PolicyHost {
             known.names.insert(path.clone(), name.clone());
         }
         let loaded = match (module, manifest.as_ref()) {
-            (Err(error), _) => Err(error),
+            (Err(error), _) => {
+                meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
+                Err(error)
+            }
             (Ok(Some(module)), Some(manifest)) => self.load(known, &path, manifest, module, fingerprint).await,
             (Ok(_), _) => {
                 if let Some(name) = &name {
@@ -276,6 +292,10 @@ impl PolicyHost {
         match (loaded, manifest, name) {
             (Ok(version), Some(manifest), Some(name)) => {
                 let manifest = Arc::new(manifest);
+                let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
+                if self.statuses.load().iter().any(failed_before) {
+                    tracing::info!(policy = %name, "policy is in order again");
+                }
                 let changed = known.live.get(&name).is_none_or(|it| it.version.id != version.id);
                 if changed {
                     known.since.insert(name.clone(), Timestamp::now());
@@ -287,8 +307,8 @@ impl PolicyHost {
                 round.live.insert(name, policy);
             }
             (Err(error), manifest, name) => {
-                report(name.as_ref().map_or("unknown", Name::as_str), &error);
                 let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
+                report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
                 match (last_good, name) {
                     (Some(policy), Some(name)) => {
                         let since = known.since.get(&name).copied();
@@ -299,12 +319,10 @@ impl PolicyHost {
                         let status = PolicyStatus::failed(path, manifest, error.clone());
                         // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows
                         // what it would have stopped.
-                        if cold {
-                            let name = status.name.clone();
+                        if cold || self.was_broken(&status.path) {
+                            let (path, name) = (status.path.clone(), status.name.clone());
                             let manifest = status.manifest.clone();
-                            round.broken.push(Arc::new(BrokenPolicy { name, manifest, error }));
-                        } else if let Some(before) = self.broken_before(&status.name) {
-                            round.broken.push(before);
+                            round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
                         }
                         round.statuses.push(status);
                     }
@@ -314,10 +332,10 @@ impl PolicyHost {
         }
     }
 
-    fn broken_before(&self, name: &str) -> Option<Arc<BrokenPolicy>> {
-        self.set.load().members().iter().find_map(|member| match member {
-            Member::Broken(policy) if policy.name == name => Some(policy.clone()),
-            _ => None,
+    fn was_broken(&self, path: &std::path::Path) -> bool {
+        self.set.load().members().iter().any(|member| match member {
+            Member::Broken(policy) => policy.path == path,
+            Member::Live(_) => false,
         })
     }
 
@@ -440,12 +458,14 @@ impl PolicyStatus {
     }
 }
 
-fn report(policy: &str, error: &LoadError) {
-    tracing::error!(
-        policy,
-        step = error.step.as_str(),
-        code = error.code.as_str(),
-        "policy not loaded, its last good version stays: {}",
-        super::verdict::one_line(&error.message, 4_096)
-    );
+fn report(policy: &str, error: &LoadError, last_good: Option<&LivePolicy>) {
+    let message = super::verdict::one_line(&error.message, 4_096);
+    let (step, code) = (error.step.as_str(), error.code.as_str());
+    match last_good {
+        Some(last) => {
+            let version = last.version.id;
+            tracing::error!(policy, step, code, %version, "policy not loaded, its last good version stays: {message}");
+        }
+        None => tracing::error!(policy, step, code, "policy not loaded, and no version of it is in force: {message}"),
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use super::Surface;
 use super::digest::Digest;
 use super::verdict::Action;
 use crate::chat::{Message, Part, Role};
@@ -97,6 +98,14 @@ impl Manifest {
         }
         if !self.settings.is_object() {
             return wrong("settings", "expected a mapping of names to values".into());
+        }
+        for (key, value, least, most) in [
+            ("limits.memory", self.limits.memory, ByteSize::kib(64), ByteSize::gib(1)),
+            ("limits.output", self.limits.output, ByteSize::kib(1), ByteSize::mib(64)),
+        ] {
+            if value < least || value > most {
+                return wrong(key, format!("found {value}, expected {least} to {most}"));
+            }
         }
         for (index, capability) in self.capabilities.iter().enumerate() {
             if !GRANTABLE.contains(&capability.as_str()) {
@@ -195,8 +204,8 @@ pub struct Scope {
     pub providers: Vec<String>,
     /// Models, as the caller names them.
     pub models: Vec<String>,
-    /// `proxy`, `gateway`, `openai`.
-    pub surfaces: Vec<String>,
+    /// Ways in.
+    pub surfaces: Vec<Surface>,
     /// Such as `chat`.
     pub request_types: Vec<String>,
 }
@@ -206,7 +215,7 @@ impl Scope {
     /// provider or model known, every list matches.
     pub fn covers(&self, context: &super::Context) -> bool {
         covers(&self.clients, [context.client.as_str()])
-            && covers(&self.surfaces, [context.surface])
+            && (self.surfaces.is_empty() || self.surfaces.contains(&context.surface))
             && covers(&self.request_types, [context.request_type.as_str()])
             && (context.providers.is_empty() || covers(&self.providers, context.providers.iter().map(String::as_str)))
             && context.model.as_deref().is_none_or(|model| covers(&self.models, [model]))
@@ -383,8 +392,8 @@ pub struct CaseContext {
     pub tenant: String,
     /// The person.
     pub user: Option<String>,
-    /// `proxy`, `gateway` or `openai`.
-    pub surface: String,
+    /// The way in.
+    pub surface: Surface,
     /// Kind of request.
     pub request_type: String,
     /// Providers it could go to.
@@ -401,7 +410,7 @@ impl Default for CaseContext {
             client: "case".into(),
             tenant: "case".into(),
             user: None,
-            surface: "proxy".into(),
+            surface: Surface::Proxy,
             request_type: "chat".into(),
             providers: Vec::new(),
             model: None,
@@ -414,11 +423,7 @@ impl CaseContext {
     /// As evaluations get it.
     pub fn context(&self) -> super::Context {
         super::Context {
-            surface: match self.surface.as_str() {
-                "gateway" => "gateway",
-                "openai" => "openai",
-                _ => "proxy",
-            },
+            surface: self.surface,
             request_type: self.request_type.clone(),
             client: self.client.clone(),
             tenant: self.tenant.clone(),
@@ -434,8 +439,9 @@ impl CaseContext {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// The action.
-    pub action: Action,
+    /// The action; any when absent.
+    #[serde(default)]
+    pub action: Option<Action>,
     /// Rules that must be among the findings.
     #[serde(default)]
     pub rules: Vec<String>,

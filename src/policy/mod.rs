@@ -21,17 +21,43 @@ pub mod set;
 pub mod verdict;
 mod watch;
 
+use serde::{Deserialize, Serialize};
+
 pub use component::Question;
 pub use host::{HostError, PolicyHost, PolicyState, PolicyStatus, Reload, Settings};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
 pub use set::{Generation, PolicySet};
 pub use watch::{Pace, Watcher};
 
+/// A way into the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Surface {
+    /// `/api/request`.
+    #[default]
+    Proxy,
+    /// `/api/policy/pre-check` and `/api/audit/llm-call`: the application calls the model itself.
+    Gateway,
+    /// `/v1/...`.
+    OpenAi,
+}
+
+impl Surface {
+    /// As policies, manifests, records and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Gateway => "gateway",
+            Self::OpenAi => "openai",
+        }
+    }
+}
+
 /// What is known about a request beside its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// `proxy`, `gateway` or `openai`.
-    pub surface: &'static str,
+    /// The way in.
+    pub surface: Surface,
     /// The kind of request, as the caller named it.
     pub request_type: String,
     /// The client's id.

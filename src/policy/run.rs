@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::component::{Evaluated, EvaluationError, Question};
+use super::component::{Evaluated, EvaluationError, Failed, Question};
 use super::digest::Digest;
 use super::engine::{Engine, TICK};
 use super::lane::{LaneError, SlowLane};
 use super::manifest::{Manifest, Mode, OnError, Phase};
-use super::sandbox::Allowance;
+use super::sandbox::{Allowance, GuestLog};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Finding, Routing, Verdict};
 use super::{Context, meter};
@@ -87,6 +87,8 @@ pub struct Decision {
     pub edited: bool,
     /// Where the request may go; `None`: anywhere.
     pub routing: Option<Routing>,
+    /// The first policy that limited where the request may go.
+    pub routed_by: Option<String>,
     /// Time spent.
     pub elapsed: Duration,
 }
@@ -141,10 +143,11 @@ impl Runner {
             evaluations: Vec::with_capacity(set.members().len()),
             edited: false,
             routing: None,
+            routed_by: None,
             elapsed: Duration::ZERO,
         };
         if question == Question::PreCheck
-            && let Some(name) = set.missing().first()
+            && let Some(name) = set.missing_for(context)
         {
             decision.refuse(name.as_str(), "policy_missing");
         }
@@ -181,11 +184,18 @@ impl Runner {
         } else {
             match self.evaluate(policy, question, context, messages).await {
                 Ok(evaluated) => {
-                    report_log(policy, &evaluated);
+                    report_log(policy, &evaluated.log);
                     Outcome::Verdict(evaluated.verdict)
                 }
-                Err(EvaluationError::Overloaded) => return Err(Overloaded),
-                Err(error) => {
+                Err(Failed { error: EvaluationError::Overloaded, .. }) => return Err(Overloaded),
+                Err(Failed { error, log }) => {
+                    report_log(policy, &log);
+                    tracing::warn!(
+                        policy = manifest.name.as_str(),
+                        code = error.code(),
+                        request = request_id,
+                        "policy gave no verdict: {error}"
+                    );
                     Outcome::Error { code: error.code(), message: error.to_string(), on_error: manifest.on_error }
                 }
             }
@@ -219,7 +229,7 @@ impl Runner {
         question: Question,
         context: &Arc<Context>,
         messages: &Arc<Vec<Message>>,
-    ) -> Result<Evaluated, EvaluationError> {
+    ) -> Result<Evaluated, Failed> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| EvaluationError::Overloaded)?;
         let limits = &policy.manifest.limits;
         let text: usize =
@@ -241,9 +251,9 @@ impl Runner {
         });
         match self.lane.run(evaluation, wall).await {
             Ok(evaluated) => evaluated,
-            Err(LaneError::Full) => Err(EvaluationError::Overloaded),
-            Err(LaneError::Wall) => Err(EvaluationError::Wall { cap: wall }),
-            Err(LaneError::Panicked) => Err(EvaluationError::Host),
+            Err(LaneError::Full) => Err(EvaluationError::Overloaded.into()),
+            Err(LaneError::Wall) => Err(EvaluationError::Wall { cap: wall }.into()),
+            Err(LaneError::Panicked) => Err(EvaluationError::Host.into()),
         }
     }
 }
@@ -258,6 +268,7 @@ impl Decision {
         }
         if let Some(routing) = &verdict.routing {
             self.constrain(routing);
+            self.routed_by.get_or_insert_with(|| name.to_owned());
         }
         if verdict.action == Action::Allow {
             return;
@@ -301,7 +312,7 @@ fn intersect(held: &mut Vec<String>, further: &[String]) {
         held.extend_from_slice(further);
         return;
     }
-    held.retain(|name| further.contains(name));
+    held.retain(|name| further.iter().any(|it| it.eq_ignore_ascii_case(name)));
     if held.is_empty() {
         held.push(String::new());
     }
@@ -335,9 +346,9 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
     });
 }
 
-fn report_log(policy: &LivePolicy, evaluated: &Evaluated) {
+fn report_log(policy: &LivePolicy, log: &GuestLog) {
     let name = policy.manifest.name.as_str();
-    for line in &evaluated.log.lines {
+    for line in &log.lines {
         match line.level {
             tracing::Level::ERROR => tracing::error!(policy = name, "{}", line.text),
             tracing::Level::WARN => tracing::warn!(policy = name, "{}", line.text),
@@ -345,7 +356,7 @@ fn report_log(policy: &LivePolicy, evaluated: &Evaluated) {
             _ => tracing::debug!(policy = name, "{}", line.text),
         }
     }
-    if evaluated.log.dropped > 0 {
-        tracing::warn!(policy = name, dropped = evaluated.log.dropped, "lines of the policy's log were dropped");
+    if log.dropped > 0 {
+        tracing::warn!(policy = name, dropped = log.dropped, "lines of the policy's log were dropped");
     }
 }

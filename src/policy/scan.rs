@@ -54,7 +54,14 @@ pub(super) fn scan(directory: &Path) -> std::io::Result<Scan> {
     files.sort();
     let mut named = HashSet::new();
     let mut scan = Scan { directories, ..Scan::default() };
-    for path in files.iter().filter(|path| is_manifest(path)).take(MAX_MANIFESTS) {
+    let manifests: Vec<_> = files.iter().filter(|path| is_manifest(path)).collect();
+    if let Some(ignored) = manifests.len().checked_sub(MAX_MANIFESTS).filter(|ignored| *ignored > 0) {
+        tracing::error!(
+            ignored,
+            "more than {MAX_MANIFESTS} manifests in the policies directory; the last are not read"
+        );
+    }
+    for path in manifests.into_iter().take(MAX_MANIFESTS) {
         let found = read(path, &root);
         if let Some(manifest) = &found.manifest
             && let Some(folder) = path.parent()

@@ -1,9 +1,11 @@
 //! The policies in force: immutable, numbered, held by a request for its whole life.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Context;
 use super::digest::Digest;
 use super::load::LoadError;
 use super::load::worker::Version;
@@ -34,6 +36,8 @@ pub struct LivePolicy {
 /// A policy that has never been live since the gateway started.
 #[derive(Clone, Debug)]
 pub struct BrokenPolicy {
+    /// The manifest's path.
+    pub path: PathBuf,
     /// The manifest's name, or the file's where the manifest cannot be read.
     pub name: String,
     /// The manifest, where it can be read: it says what the policy applies to and what happens without it.
@@ -89,20 +93,33 @@ impl Member {
 pub struct PolicySet {
     generation: Generation,
     members: Vec<Member>,
-    missing: Vec<Name>,
+    missing: Vec<Missing>,
+}
+
+/// A required policy that is not live and in `enforce`.
+#[derive(Clone, Debug)]
+struct Missing {
+    name: Name,
+    /// What it would apply to, where that is known; else everything.
+    manifest: Option<Arc<Manifest>>,
 }
 
 impl PolicySet {
     /// A set in the order in which policies run. `required` are those without which requests are refused.
     pub fn new(generation: Generation, mut members: Vec<Member>, required: &[Name]) -> Self {
         members.sort_by(|one, two| one.order().cmp(&two.order()).then_with(|| one.name().cmp(two.name())));
-        let in_force = |name: &Name| {
-            members.iter().any(|member| match member {
-                Member::Live(policy) => policy.manifest.name == *name && policy.manifest.mode == Mode::Enforce,
-                Member::Broken(_) => false,
+        let missing = required
+            .iter()
+            .filter_map(|name| {
+                let manifest = match members.iter().find(|member| member.name() == name.as_str()) {
+                    Some(Member::Live(policy)) if policy.manifest.mode == Mode::Enforce => return None,
+                    Some(Member::Live(policy)) => Some(policy.manifest.clone()),
+                    Some(Member::Broken(policy)) => policy.manifest.clone(),
+                    None => None,
+                };
+                Some(Missing { name: name.clone(), manifest })
             })
-        };
-        let missing = required.iter().filter(|name| !in_force(name)).cloned().collect();
+            .collect();
         Self { generation, members, missing }
     }
 
@@ -117,8 +134,16 @@ impl PolicySet {
     }
 
     /// Required policies that are not live and in `enforce`.
-    pub fn missing(&self) -> &[Name] {
-        &self.missing
+    pub fn missing(&self) -> impl Iterator<Item = &Name> {
+        self.missing.iter().map(|it| &it.name)
+    }
+
+    /// The first required policy that is not in force and would have seen this request.
+    pub fn missing_for(&self, context: &Context) -> Option<&Name> {
+        self.missing
+            .iter()
+            .find(|it| it.manifest.as_ref().is_none_or(|manifest| manifest.scope.covers(context)))
+            .map(|it| &it.name)
     }
 
     /// Those that are live.
@@ -133,6 +158,6 @@ impl PolicySet {
     pub fn same_as(&self, other: &Self) -> bool {
         self.members.len() == other.members.len()
             && self.members.iter().zip(&other.members).all(|(one, two)| one.same_as(two))
-            && self.missing == other.missing
+            && self.missing().eq(other.missing())
     }
 }

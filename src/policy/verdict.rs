@@ -286,7 +286,7 @@ fn check_edits(edits: Vec<wit::Edit>, messages: &[Message]) -> Result<Vec<Edit>,
     for pair in checked.windows(2) {
         let [(_, first), (index, second)] = pair else { continue };
         let same_part = (first.place.message, first.place.part) == (second.place.message, second.place.part);
-        if same_part && second.place.start < first.place.end {
+        if same_part && (second.place.start < first.place.end || second.place == first.place) {
             return Err(VerdictError::BadEdit { index: *index, problem: "overlaps another edit".into() });
         }
     }

@@ -15,7 +15,7 @@ pub struct PreCheck {
     pub at: Timestamp,
     /// Who asked.
     pub caller: Caller,
-    /// What the caller says it is; `pre-check` where the caller says nothing.
+    /// What the caller says it is; `chat` where the caller says nothing.
     pub request_type: String,
     /// The decision.
     pub decision: Decision,

@@ -98,6 +98,9 @@ pub struct PolicyEvaluation {
     pub enforced: bool,
     /// What the policy wanted.
     pub action: Action,
+    /// The policy's own sentence about a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What it found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

@@ -26,7 +26,7 @@ pub struct Intent {
     pub request_id: String,
     /// When the request came in.
     pub at: Timestamp,
-    /// The way in: `axonflow`, `openai`.
+    /// The way in: `proxy`, `openai`.
     pub surface: String,
     /// What the caller says it is: `chat`, `sql`.
     pub request_type: String,
@@ -95,7 +95,7 @@ pub struct Outcome {
     /// Why the model stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// Why it was refused, if a response policy refused it or the intent's reason changed.
+    /// Why it was refused, by a policy before the model or after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_reason: Option<String>,
     /// Response policies' parts, and audit policies' on the answer, in the order in which they ran.

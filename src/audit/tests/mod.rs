@@ -152,6 +152,7 @@ fn evaluation(policy: &str, action: Action) -> PolicyEvaluation {
         mode: Mode::Enforce,
         enforced: true,
         action,
+        reason: None,
         findings: if action == Action::Allow { Vec::new() } else { vec![finding] },
         edits: 0,
         tags: Vec::new(),

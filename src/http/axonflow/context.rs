@@ -50,6 +50,13 @@ impl Context {
         }
     }
 
+    /// Adds a fact, within the bounds.
+    pub(super) fn add_fact(&mut self, name: &str, value: String) {
+        if self.facts.len() < FACTS && name.len() <= FACT_NAME && value.len() <= FACT_VALUE {
+            self.facts.insert(name.to_owned(), value);
+        }
+    }
+
     /// What policies are told, sorted by name.
     pub(super) fn attributes(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.facts).into_iter().collect()
@@ -82,12 +89,8 @@ impl<'de> Visitor<'de> for ContextVisitor {
                 "temperature" => context.temperature = map.next_value()?,
                 "system_prompt" => context.system_prompt = map.next_value()?,
                 _ => {
-                    if let Fact(Some(value)) = map.next_value()?
-                        && context.facts.len() < FACTS
-                        && key.len() <= FACT_NAME
-                        && value.len() <= FACT_VALUE
-                    {
-                        context.facts.insert(key.into_owned(), value);
+                    if let Fact(Some(value)) = map.next_value()? {
+                        context.add_fact(&key, value);
                     }
                 }
             }

@@ -45,6 +45,9 @@ struct Answer<'a> {
     processing_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_reason: Option<&'a str>,
+    /// The policy's own sentence about the refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a str>,
 }
 
 /// `POST /api/policy/pre-check`.
@@ -75,7 +78,7 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     messages.push(Message::text(Role::User, query));
     let model = context.model(None)?;
     if let Some(sources) = body.data_sources.filter(|sources| !sources.is_empty()) {
-        context.facts.insert("data_sources".to_owned(), sources.join(","));
+        context.add_fact("data_sources", sources.join(","));
     }
     let asked = PreCheckRequest {
         caller,
@@ -108,6 +111,7 @@ fn answered(reply: &PreCheckReply) -> Handled {
         verdict,
         processing_time: processing_time(reply.policies.elapsed),
         block_reason: reason,
+        explanation: reply.refusal.as_ref().and_then(|refusal| refusal.explanation.as_deref()),
     };
     let ending = if reason.is_some() { Ending::Blocked } else { Ending::Success };
     Handled { ending, response: json(StatusCode::OK, &answer) }

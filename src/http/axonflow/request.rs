@@ -92,6 +92,9 @@ struct Blocked<'a> {
     success: bool,
     blocked: bool,
     block_reason: &'a str,
+    /// The policy's own sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a str>,
     policy_info: PolicyInfo<'a>,
     request_id: &'a str,
 }
@@ -204,8 +207,9 @@ fn success(text: &str, metadata: Metadata<'_>, id: &str, policy_info: PolicyInfo
 }
 
 fn blocked(refusal: &Refusal, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    let block_reason = &refusal.reason;
-    json(StatusCode::FORBIDDEN, &Blocked { success: false, blocked: true, block_reason, policy_info, request_id: id })
+    let (block_reason, explanation) = (&refusal.reason, refusal.explanation.as_deref());
+    let body = Blocked { success: false, blocked: true, block_reason, explanation, policy_info, request_id: id };
+    json(StatusCode::FORBIDDEN, &body)
 }
 
 /// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.

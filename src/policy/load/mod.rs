@@ -21,10 +21,10 @@ pub const MAX_MODULE_BYTES: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// The files are read.
-    Read,
-    /// The manifest is parsed.
+    /// The manifest is read and parsed.
     Manifest,
+    /// The module is read.
+    Read,
     /// The module's digest is compared with the pin.
     Digest,
     /// The loader process is started.

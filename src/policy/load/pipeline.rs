@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit};
-use wasmtime::Store;
 use wasmtime_wizer::Wizer;
 
 use super::cache::{self, Cache, Key};
@@ -18,7 +17,7 @@ use crate::policy::component::{EvaluationError, Question, Ready};
 use crate::policy::digest::Digest;
 use crate::policy::engine::{Allocation, Engine, TICK};
 use crate::policy::manifest::{Case, Phase};
-use crate::policy::sandbox::{self, Allowance, State};
+use crate::policy::sandbox::{self, Allowance, GuestLog};
 use crate::policy::verdict::{self, Verdict};
 
 /// Memory that the loader may use, in bytes. Python's 18 MB need about 500 MB.
@@ -102,8 +101,8 @@ impl Reporter {
         let _ = say(&mut io::stdout().lock(), &Event::Step(step));
     }
 
-    fn logged(&self, store: &mut Store<State>) {
-        for line in store.data_mut().take_log().lines {
+    fn logged(&self, log: GuestLog) {
+        for line in log.lines {
             let _ = say(&mut io::stdout().lock(), &Event::Log(format!("{}: {}", line.level, line.text)));
         }
     }
@@ -133,7 +132,7 @@ async fn load(job: &Job, bytes: Vec<u8>, reporter: &Reporter) -> Result<(About, 
     let ready = Ready::new(&engine, &component)
         .map_err(|error| LoadError::new(Step::Tests, LoadCode::BadExports, error.to_string()))?;
     for case in &job.cases {
-        check_case(&engine, &ready, &job.limits, case).await?;
+        check_case(&engine, &ready, &job.limits, case, reporter).await?;
     }
     about.cases = job.cases.len();
     Ok((about, artifact))
@@ -176,7 +175,7 @@ async fn freeze(
 
     reporter.step(Step::Configure);
     let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
-    reporter.logged(&mut store);
+    reporter.logged(store.data_mut().take_log());
     configured.map_err(|error| guest(Step::Configure, &error))?.map_err(|problem| {
         LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
     })?;
@@ -188,6 +187,7 @@ async fn freeze(
         store.data_mut().renew(ticks(&job.limits, &messages).max(WARM_UP_TICKS));
         let question = question(&ready, case)?;
         let shown = ready.evaluate_in(&mut store, &instance, question, &case.context.context(), &messages).await;
+        reporter.logged(store.data_mut().take_log());
         match shown {
             // What warm-up answers does not count: the cases are checked against the frozen component.
             Ok(_) | Err(EvaluationError::Verdict(_)) => {}
@@ -200,7 +200,6 @@ async fn freeze(
             }
         }
     }
-    reporter.logged(&mut store);
 
     reporter.step(Step::Snapshot);
     store.data_mut().renew(CONFIGURE_TICKS);
@@ -273,12 +272,18 @@ fn question(ready: &Ready, case: &Case) -> Result<Question, LoadError> {
 fn ticks(limits: &JobLimits, messages: &[Message]) -> u64 {
     let bytes: usize =
         messages.iter().flat_map(|message| &message.parts).filter_map(|part| part.text()).map(str::len).sum();
-    let added = limits.time_per_mib_ms.saturating_mul(bytes as u64) >> 20;
-    (limits.time_ms + added) / TICK.as_millis().max(1) as u64
+    let added = limits.time_per_mib_us.saturating_mul(bytes as u64) >> 20;
+    (limits.time_us + added).div_ceil(TICK.as_micros() as u64)
 }
 
 /// Evaluates a case twice, in fresh instances, exactly as a request will meet it.
-async fn check_case(engine: &Engine, ready: &Ready, limits: &JobLimits, case: &Case) -> Result<(), LoadError> {
+async fn check_case(
+    engine: &Engine,
+    ready: &Ready,
+    limits: &JobLimits,
+    case: &Case,
+    reporter: &Reporter,
+) -> Result<(), LoadError> {
     let name = verdict::one_line(&case.name, 128);
     let messages = case.conversation();
     let question = question(ready, case)?;
@@ -291,10 +296,14 @@ async fn check_case(engine: &Engine, ready: &Ready, limits: &JobLimits, case: &C
     };
     let mut verdicts = Vec::with_capacity(2);
     for _ in 0..2 {
-        let evaluated = ready
-            .evaluate(engine, allowance, question, &context, &messages)
-            .await
-            .map_err(|error| LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {error}")))?;
+        let evaluated = match ready.evaluate(engine, allowance, question, &context, &messages).await {
+            Ok(evaluated) => evaluated,
+            Err(failed) => {
+                reporter.logged(failed.log);
+                let message = format!("case `{name}`: {}", failed.error);
+                return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, message));
+            }
+        };
         verdicts.push(evaluated.verdict);
     }
     let [first, second] = verdicts.as_slice() else { return Ok(()) };
@@ -314,11 +323,13 @@ async fn check_case(engine: &Engine, ready: &Ready, limits: &JobLimits, case: &C
 /// How a verdict differs from what the case expects.
 pub fn unexpected(case: &Case, verdict: &Verdict, mut messages: Vec<Message>) -> Option<String> {
     let expected = &case.expect;
-    if verdict.action != expected.action {
+    if let Some(action) = expected.action
+        && verdict.action != action
+    {
         let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule.as_str()).collect();
         return Some(format!(
             "expected `{}`, got `{}` (findings: {})",
-            expected.action.as_str(),
+            action.as_str(),
             verdict.action.as_str(),
             if rules.is_empty() { "none".to_owned() } else { rules.join(", ") }
         ));

@@ -35,10 +35,10 @@ pub struct Job {
 /// The limits under which cases run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct JobLimits {
-    /// Milliseconds, beside what the text adds.
-    pub time_ms: u64,
-    /// Milliseconds for each mebibyte of text.
-    pub time_per_mib_ms: u64,
+    /// Microseconds, beside what the text adds.
+    pub time_us: u64,
+    /// Microseconds for each mebibyte of text.
+    pub time_per_mib_us: u64,
     /// Bytes.
     pub memory: usize,
     /// Calls.

@@ -103,8 +103,8 @@ impl Worker {
             cases: manifest.tests.clone(),
             capabilities: manifest.capabilities.clone(),
             limits: JobLimits {
-                time_ms: u64::try_from(manifest.limits.time.as_millis()).unwrap_or(u64::MAX),
-                time_per_mib_ms: u64::try_from(manifest.limits.time_per_mib.as_millis()).unwrap_or(u64::MAX),
+                time_us: u64::try_from(manifest.limits.time.as_micros()).unwrap_or(u64::MAX),
+                time_per_mib_us: u64::try_from(manifest.limits.time_per_mib.as_micros()).unwrap_or(u64::MAX),
                 memory: usize::try_from(manifest.limits.memory.as_u64()).unwrap_or(usize::MAX),
                 host_calls: manifest.limits.host_calls,
                 output: usize::try_from(manifest.limits.output.as_u64()).unwrap_or(usize::MAX),

@@ -1,0 +1,28 @@
+// What the SDK brings for Rust: every text with its place, and positions that count bytes.
+
+const utf8 = new TextEncoder();
+
+/** Every text of the messages, as `{ text, message, part }`. Parts without text are left out. */
+export function* texts(messages) {
+  for (const [message, { parts }] of messages.entries()) {
+    for (const [part, { text }] of parts.entries()) {
+      if (text !== '') yield { text, message, part };
+    }
+  }
+}
+
+/**
+ * The gateway counts bytes of UTF-8, JavaScript counts UTF-16 units: in `Grüße 😀 x` the `x` is unit 9 and byte 13.
+ * Gives the byte for each of these units, as a map. However many there are, the text is encoded once.
+ */
+export function byteOffsets(text, units) {
+  const bytes = new Map();
+  let unit = 0;
+  let byte = 0;
+  for (const next of [...units].sort((a, b) => a - b)) {
+    byte += utf8.encode(text.slice(unit, next)).length;
+    unit = next;
+    bytes.set(unit, byte);
+  }
+  return bytes;
+}

@@ -1,0 +1,38 @@
+"""What the SDK brings for Rust: every text with its place, and positions that count bytes."""
+
+from collections.abc import Iterable, Iterator
+
+from wit_world.imports.types import Edit, Message, Place
+
+
+class Text:
+    """The text of one part, and where it stands."""
+
+    def __init__(self, message: int, part: int, text: str) -> None:
+        self.message = message
+        self.part = part
+        self.text = text
+
+    def places(self, spans: Iterable[tuple[int, int]]) -> Iterator[Place]:
+        """The places of spans of characters, in ascending order and apart from each other.
+
+        The gateway counts bytes of UTF-8, Python counts characters: in `Grüße 😀 x` the `x` is character 8 and
+        byte 13. However many spans there are, the text is encoded once.
+        """
+        character = byte = 0
+        for start, end in spans:
+            first = byte + len(self.text[character:start].encode())
+            character, byte = end, first + len(self.text[start:end].encode())
+            yield Place(self.message, self.part, first, byte)
+
+    def edit(self, place: Place, span: tuple[int, int], replacement: str) -> Edit:
+        """The edit that puts `replacement` there."""
+        return Edit(place, self.text[slice(*span)], replacement)
+
+
+def texts(messages: list[Message]) -> Iterator[Text]:
+    """Every text of the messages; parts without text are left out."""
+    for m, message in enumerate(messages):
+        for p, part in enumerate(message.parts):
+            if part.text:
+                yield Text(m, p, part.text)
