@@ -14,7 +14,8 @@ use octroi::chat::{Message, Role};
 use octroi::policy::engine::{Allocation, Engine};
 use octroi::policy::load::worker::{Version, Worker};
 use octroi::policy::manifest::{CaseContext, Manifest};
-use octroi::policy::sandbox::{self, Allowance};
+use octroi::policy::measure::{Figures, measure};
+use octroi::policy::sandbox::Allowance;
 use octroi::policy::{Context, Question};
 
 const ROUNDS: usize = 400;
@@ -57,47 +58,18 @@ fn main() {
         let version = runtime.block_on(worker.load(&manifest, Arc::new(module))).expect("a version");
         let phase = *version.about.phases.first().expect("a phase");
         let question = Question::of_case(phase);
-        let (fresh, reused) = runtime.block_on(measure(&engine, &version, question, &context, &messages, rounds));
+        let measured = measure(&engine, &version, ALLOWANCE, question, &context, &messages, rounds);
+        let Figures { fresh, reused } = runtime.block_on(measured).expect("a verdict");
         let parallel = in_parallel(&engine, &version, question, &context, &messages, rounds);
         println!(
             "{name:<16} {:>10.2} {:>10.2} {:>10.2} {:>10.2} {:>12.2} {parallel:>10.2}",
-            at(&fresh, 0.5),
-            at(&fresh, 0.99),
-            at(&reused, 0.5),
-            at(&reused, 0.99),
-            at(&fresh, 0.5) - at(&reused, 0.5),
+            fresh.at(0.5),
+            fresh.at(0.99),
+            reused.at(0.5),
+            reused.at(0.99),
+            fresh.at(0.5) - reused.at(0.5),
         );
     }
-}
-
-async fn measure(
-    engine: &Arc<Engine>,
-    version: &Version,
-    question: Question,
-    context: &Arc<Context>,
-    messages: &Arc<Vec<Message>>,
-    rounds: usize,
-) -> (Vec<f64>, Vec<f64>) {
-    let ready = &version.ready;
-    let (mut fresh, mut reused) = (Vec::new(), Vec::new());
-    let mut store = sandbox::store(engine, ALLOWANCE);
-    let instance = ready.instantiate(&mut store).await.expect("an instance");
-    for _ in 0..rounds {
-        for _ in 0..CALLS {
-            let started = Instant::now();
-            ready.evaluate(engine, ALLOWANCE, question, context, messages).await.expect("a verdict");
-            fresh.push(started.elapsed().as_secs_f64() * 1e6);
-        }
-        for _ in 0..CALLS {
-            store.data_mut().renew(ALLOWANCE.ticks);
-            let started = Instant::now();
-            ready.evaluate_in(&mut store, &instance, question, context, messages).await.expect("a verdict");
-            reused.push(started.elapsed().as_secs_f64() * 1e6);
-        }
-    }
-    fresh.sort_by(f64::total_cmp);
-    reused.sort_by(f64::total_cmp);
-    (fresh, reused)
 }
 
 /// Microseconds for each fresh evaluation when two threads evaluate at once.
@@ -127,8 +99,4 @@ fn in_parallel(
         }
     });
     started.elapsed().as_secs_f64() * 1e6 / (2 * rounds * CALLS) as f64
-}
-
-fn at(sorted: &[f64], quantile: f64) -> f64 {
-    sorted[((sorted.len() - 1) as f64 * quantile) as usize]
 }

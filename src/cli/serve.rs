@@ -3,16 +3,13 @@
 use std::process::ExitCode;
 
 use super::{Configured, start};
-use crate::config::{Config, Environment, Loaded, NO_PROVIDER_ADVICE};
+use crate::config::{Config, Environment, Loaded};
 use crate::telemetry;
 
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
     telemetry::start_log(&loaded.config.log);
     announce(&loaded);
-    if loaded.config.providers.is_empty() {
-        tracing::warn!("{NO_PROVIDER_ADVICE}; pre-check and audit work, /api/request will fail");
-    }
     start::runtime()?.block_on(start::run(loaded.config, |_| ()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -90,6 +90,9 @@ fn audit_log(config: &Config) -> anyhow::Result<AuditLog> {
 
 /// Runs the gateway until a signal ends it. `ready` is called with the address once requests are accepted.
 pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)) -> anyhow::Result<()> {
+    if config.providers.is_empty() {
+        tracing::warn!("{}; pre-check and audit work, /api/request will fail", config::NO_PROVIDER_ADVICE);
+    }
     // The signals first: one that comes while policies compile must not be lost.
     let stop = stop_signal()?;
     let metrics = telemetry::start_metrics().context("metrics")?;

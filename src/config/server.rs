@@ -18,7 +18,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The longest request body, in bytes.
     pub body_limit: usize,
-    /// Whether a provider that fails is 502, 503 or 504 rather than 200 with `success: false`.
+    /// Whether a provider's failure answers with the status of its class rather than 200 with `success: false`.
     pub honest_status: bool,
     /// Connections at one time.
     pub max_connections: usize,

@@ -138,6 +138,7 @@ impl Pipeline {
         {
             let reason = format!("Request blocked by policy: {policy} (no_provider_left)");
             let refusal = Refusal { policy: policy.clone(), reason, explanation: None };
+            self.policies.refused_by(policy);
             return self.refuse(permit, &decision, refusal, answer).await;
         }
         if self.request.skip_llm {

@@ -52,6 +52,11 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
             record.findings = verdict.findings.iter().map(finding).collect();
             record.edits = u32::try_from(verdict.edits.len()).unwrap_or(u32::MAX);
             record.tags = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            if let Some(routing) = &verdict.routing {
+                let limits = [("only-providers", &routing.providers), ("only-regions", &routing.regions)];
+                let limits = limits.iter().filter(|(_, names)| !names.is_empty());
+                record.tags.extend(limits.map(|(name, names)| format!("{name}={}", names.join(","))));
+            }
         }
         Outcome::Error { code, message, on_error } => {
             record.action = match on_error {

@@ -74,6 +74,12 @@ pub struct PolicyInfo {
 }
 
 impl PolicyInfo {
+    /// Puts the policy that refused the request first.
+    pub(super) fn refused_by(&mut self, policy: &str) {
+        self.matched.retain(|it| it != policy);
+        self.matched.insert(0, policy.to_owned());
+    }
+
     /// Adds what was decided at another moment.
     pub(super) fn add(&mut self, decision: &Decision) {
         for name in &decision.matched {
@@ -84,8 +90,7 @@ impl PolicyInfo {
         if decision.refused()
             && let Some(name) = &decision.decided_by
         {
-            self.matched.retain(|it| it != name);
-            self.matched.insert(0, name.clone());
+            self.refused_by(name);
         }
         for evaluation in &decision.evaluations {
             if matches!(evaluation.outcome, crate::policy::Outcome::Skipped) {

@@ -219,9 +219,9 @@ impl PolicyHost {
         let members =
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
         let (from, set, changed) = self.publish(members, cold);
-        let degraded =
-            round.statuses.iter().filter(|it| matches!(it.state, PolicyState::Degraded | PolicyState::Broken)).count()
-                + set.missing().count();
+        let failed: HashSet<_> =
+            round.statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
+        let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
         meter::in_force(set.generation().0, set.live().count(), degraded);
         self.statuses.store(Arc::new(round.statuses));
         let reload = Reload { from, set, changed, again, directories };
@@ -319,9 +319,12 @@ impl PolicyHost {
                         let status = PolicyStatus::failed(path, manifest, error.clone());
                         // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows
                         // what it would have stopped.
-                        if cold || self.was_broken(&status.path) {
+                        let before = self.broken_before(&status);
+                        if cold || before.is_some() {
                             let (path, name) = (status.path.clone(), status.name.clone());
-                            let manifest = status.manifest.clone();
+                            // A manifest that is being written says nothing; the last word counts.
+                            let last = before.and_then(|before| before.manifest.clone());
+                            let manifest = status.manifest.clone().or(last);
                             round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
                         }
                         round.statuses.push(status);
@@ -332,10 +335,10 @@ impl PolicyHost {
         }
     }
 
-    fn was_broken(&self, path: &std::path::Path) -> bool {
-        self.set.load().members().iter().any(|member| match member {
-            Member::Broken(policy) => policy.path == path,
-            Member::Live(_) => false,
+    fn broken_before(&self, status: &PolicyStatus) -> Option<Arc<BrokenPolicy>> {
+        self.set.load().members().iter().find_map(|member| match member {
+            Member::Broken(policy) if policy.path == status.path || policy.name == status.name => Some(policy.clone()),
+            _ => None,
         })
     }
 

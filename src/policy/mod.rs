@@ -13,6 +13,7 @@ mod host;
 pub mod lane;
 pub mod load;
 pub mod manifest;
+pub mod measure;
 mod meter;
 pub mod run;
 pub mod sandbox;

@@ -82,7 +82,9 @@ impl Member {
     fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Live(one), Self::Live(two)) => one.version.id == two.version.id && one.manifest == two.manifest,
-            (Self::Broken(one), Self::Broken(two)) => one.name == two.name && one.manifest == two.manifest,
+            (Self::Broken(one), Self::Broken(two)) => {
+                one.name == two.name && one.manifest == two.manifest && one.error == two.error
+            }
             _ => false,
         }
     }

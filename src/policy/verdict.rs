@@ -216,7 +216,7 @@ impl Verdict {
         }
         Ok(Self {
             action: verdict.action.into(),
-            reason: verdict.reason.map(|reason| one_line(&reason, bounds::REASON)),
+            reason: verdict.reason.map(|reason| one_line(&reason, bounds::REASON)).filter(|reason| !reason.is_empty()),
             findings,
             edits: check_edits(verdict.edits, messages)?,
             routing: verdict.routing.map(|it| Routing { providers: it.providers, regions: it.regions }),

@@ -98,7 +98,7 @@ pub struct PolicyEvaluation {
     pub enforced: bool,
     /// What the policy wanted.
     pub action: Action,
-    /// The policy's own sentence about a refusal.
+    /// The policy's own sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What it found.

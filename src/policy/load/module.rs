@@ -46,45 +46,62 @@ pub fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
         })
 }
 
+/// What a component is made of, as far as can be seen without compiling it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// The names of its imports.
+    pub imports: Vec<String>,
+    /// The names of its exports.
+    pub exports: Vec<String>,
+    /// Functions in all its modules.
+    pub functions: u64,
+    /// Core modules in it.
+    pub modules: u64,
+}
+
 /// Checks form, imports and exports, before anything is compiled.
 pub fn validate(component: &[u8], capabilities: &[String]) -> Result<(), LoadError> {
-    let fail = |code, message: String| LoadError::new(Step::Validate, code, message);
-    Validator::new_with_features(features())
-        .validate_all(component)
-        .map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+    let survey = survey(component)?;
+    if survey.functions > MAX_FUNCTIONS {
+        return Err(LoadError::new(
+            Step::Validate,
+            LoadCode::TooLarge,
+            format!("{} functions, at most {MAX_FUNCTIONS} are compiled", survey.functions),
+        ));
+    }
+    check_imports(&survey.imports, capabilities)?;
+    check_exports(&survey.exports)
+}
+
+/// Checks the form of a component and looks at what it is made of.
+pub fn survey(component: &[u8]) -> Result<Survey, LoadError> {
+    let fail =
+        |error: wasmparser::BinaryReaderError| LoadError::new(Step::Validate, LoadCode::Invalid, error.to_string());
+    Validator::new_with_features(features()).validate_all(component).map_err(fail)?;
+    let mut survey = Survey::default();
     let mut depth = 0_u32;
-    let mut functions = 0_u64;
-    let mut imports = Vec::new();
-    let mut exports = Vec::new();
     for payload in Parser::new(0).parse_all(component) {
-        let payload = payload.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
-        match payload {
-            Payload::Version { encoding: Encoding::Component, .. }
-            | Payload::Version { encoding: Encoding::Module, .. } => {
+        match payload.map_err(fail)? {
+            Payload::Version { encoding, .. } => {
                 depth += 1;
+                survey.modules += u64::from(encoding == Encoding::Module);
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::FunctionSection(section) => functions += u64::from(section.count()),
+            Payload::FunctionSection(section) => survey.functions += u64::from(section.count()),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    let import = import.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
-                    imports.push(import.name.name.to_owned());
+                    survey.imports.push(import.map_err(fail)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    let export = export.map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
-                    exports.push(export.name.name.to_owned());
+                    survey.exports.push(export.map_err(fail)?.name.name.to_owned());
                 }
             }
             _ => {}
         }
     }
-    if functions > MAX_FUNCTIONS {
-        return Err(fail(LoadCode::TooLarge, format!("{functions} functions, at most {MAX_FUNCTIONS} are compiled")));
-    }
-    check_imports(&imports, capabilities)?;
-    check_exports(&exports)
+    Ok(survey)
 }
 
 fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), LoadError> {

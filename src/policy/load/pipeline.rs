@@ -3,14 +3,14 @@
 use std::io::{self, BufRead, Read, Write};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit};
 use wasmtime_wizer::Wizer;
 
 use super::cache::{self, Cache, Key};
-use super::protocol::{About, Event, Job, JobLimits, MAX_LINE_BYTES, RuleAbout};
+use super::protocol::{About, CaseReport, Event, Job, JobLimits, MAX_LINE_BYTES, RuleAbout};
 use super::{LoadCode, LoadError, MAX_MODULE_BYTES, Step, module, snapshot};
 use crate::chat::Message;
 use crate::policy::component::{EvaluationError, Question, Ready};
@@ -25,7 +25,7 @@ const DATA_LIMIT: u64 = 2 << 30;
 /// Processor time that the loader may use, in seconds.
 const CPU_LIMIT: u64 = 120;
 /// Ticks that `configure` may run: it compiles expressions and starts interpreters.
-const CONFIGURE_TICKS: u64 = 20_000;
+const CONFIGURE_TICKS: u64 = 10_000;
 /// Ticks that one warm-up may run, at least: an interpreter's first call is slow.
 const WARM_UP_TICKS: u64 = 5_000;
 
@@ -131,8 +131,26 @@ async fn load(job: &Job, bytes: Vec<u8>, reporter: &Reporter) -> Result<(About, 
         .map_err(|error| LoadError::new(Step::Tests, LoadCode::NotCompilable, format!("{error:#}")))?;
     let ready = Ready::new(&engine, &component)
         .map_err(|error| LoadError::new(Step::Tests, LoadCode::BadExports, error.to_string()))?;
+    // All of them, so that an author sees every failure at once; the first one is the error.
+    let mut refused = None;
     for case in &job.cases {
-        check_case(&engine, &ready, &job.limits, case, reporter).await?;
+        let started = Instant::now();
+        let checked = check_case(&engine, &ready, &job.limits, case, reporter).await;
+        let elapsed = checked.as_ref().map_or_else(|_| started.elapsed(), |quicker| *quicker);
+        let _ = say(
+            &mut io::stdout().lock(),
+            &Event::Case(CaseReport {
+                name: verdict::one_line(&case.name, 128),
+                elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                problem: checked.as_ref().err().map(|error| error.message.clone()),
+            }),
+        );
+        if let Err(error) = checked {
+            refused.get_or_insert(error);
+        }
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     about.cases = job.cases.len();
     Ok((about, artifact))
@@ -283,7 +301,7 @@ async fn check_case(
     limits: &JobLimits,
     case: &Case,
     reporter: &Reporter,
-) -> Result<(), LoadError> {
+) -> Result<Duration, LoadError> {
     let name = verdict::one_line(&case.name, 128);
     let messages = case.conversation();
     let question = question(ready, case)?;
@@ -295,7 +313,9 @@ async fn check_case(
         output: limits.output,
     };
     let mut verdicts = Vec::with_capacity(2);
+    let mut quicker = Duration::MAX;
     for _ in 0..2 {
+        let started = Instant::now();
         let evaluated = match ready.evaluate(engine, allowance, question, &context, &messages).await {
             Ok(evaluated) => evaluated,
             Err(failed) => {
@@ -304,9 +324,10 @@ async fn check_case(
                 return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, message));
             }
         };
+        quicker = quicker.min(started.elapsed());
         verdicts.push(evaluated.verdict);
     }
-    let [first, second] = verdicts.as_slice() else { return Ok(()) };
+    let [first, second] = verdicts.as_slice() else { return Ok(quicker) };
     if first != second {
         return Err(LoadError::new(
             Step::Tests,
@@ -317,7 +338,7 @@ async fn check_case(
     if let Some(problem) = unexpected(case, first, messages) {
         return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {problem}")));
     }
-    Ok(())
+    Ok(quicker)
 }
 
 /// How a verdict differs from what the case expects.

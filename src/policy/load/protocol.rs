@@ -55,6 +55,8 @@ pub enum Event {
     Step(Step),
     /// The policy logged this while it was configured.
     Log(String),
+    /// A case was checked.
+    Case(CaseReport),
     /// It does not go live.
     Failed(LoadError),
     /// It is ready.
@@ -64,6 +66,17 @@ pub enum Event {
         /// The compiled code's length.
         artifact_bytes: u64,
     },
+}
+
+/// How a case of the manifest came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// Microseconds of the quicker of its two evaluations, sandbox included.
+    pub elapsed_us: u64,
+    /// Why it failed; `None` when it passed.
+    pub problem: Option<String>,
 }
 
 /// What is known about a version once it is frozen.

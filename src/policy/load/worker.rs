@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::cache::{self, Cache, Key};
-use super::protocol::{About, Event, Job, JobLimits, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
+use super::protocol::{About, CaseReport, Event, Job, JobLimits, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
 use super::{LoadCode, LoadError, Step};
 use crate::policy::component::Ready;
 use crate::policy::digest::Digest;
@@ -53,6 +53,16 @@ impl Worker {
 
     /// Makes `module` under `manifest` ready.
     pub async fn load(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<Version, LoadError> {
+        self.load_reporting(manifest, module, &mut |_| ()).await
+    }
+
+    /// The same, and tells of each case as it is checked: of none when the version comes from the cache.
+    pub async fn load_reporting(
+        &self,
+        manifest: &Manifest,
+        module: Arc<Vec<u8>>,
+        report: &mut (dyn FnMut(CaseReport) + Send),
+    ) -> Result<Version, LoadError> {
         let id = version_id(manifest, &module);
         // The limits under which the cases passed and the grants are part of what the cached answer means.
         let conditions = format!("{:?} {:?}", manifest.limits, manifest.capabilities);
@@ -60,7 +70,7 @@ impl Worker {
         if let Some((component, about)) = self.map(key).await {
             return self.ready(id, component, about);
         }
-        let (about, artifact) = self.run_loader(manifest, module).await?;
+        let (about, artifact) = self.run_loader(manifest, module, report).await?;
         let component = match self.keep(key, artifact, &about).await? {
             Kept::Mapped(component) => component,
             Kept::InMemory(artifact) => cache::load_from_memory(&self.engine, &artifact)
@@ -97,7 +107,12 @@ impl Worker {
         kept.await.map_err(|error| LoadError::new(Step::Link, LoadCode::LoaderFailed, error.to_string()))
     }
 
-    async fn run_loader(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<(About, Vec<u8>), LoadError> {
+    async fn run_loader(
+        &self,
+        manifest: &Manifest,
+        module: Arc<Vec<u8>>,
+        report: &mut (dyn FnMut(CaseReport) + Send),
+    ) -> Result<(About, Vec<u8>), LoadError> {
         let job = Job {
             settings: manifest.settings.clone(),
             cases: manifest.tests.clone(),
@@ -128,7 +143,7 @@ impl Worker {
             }
         });
         let mut step = Step::Start;
-        let listening = tokio::time::timeout(self.patience, listen(&mut child, manifest, &mut step)).await;
+        let listening = tokio::time::timeout(self.patience, listen(&mut child, manifest, &mut step, report)).await;
         feeding.abort();
         match listening {
             Err(_) => {
@@ -161,7 +176,12 @@ fn start(executable: &Path) -> std::io::Result<Child> {
         .spawn()
 }
 
-async fn listen(child: &mut Child, manifest: &Manifest, step: &mut Step) -> Result<(About, Vec<u8>), LoadError> {
+async fn listen(
+    child: &mut Child,
+    manifest: &Manifest,
+    step: &mut Step,
+    report: &mut (dyn FnMut(CaseReport) + Send),
+) -> Result<(About, Vec<u8>), LoadError> {
     let failed = |step: Step, message: String| LoadError::new(step, LoadCode::LoaderFailed, message);
     let stderr = child.stderr.take();
     let complaints = tokio::spawn(async move {
@@ -189,6 +209,7 @@ async fn listen(child: &mut Child, manifest: &Manifest, step: &mut Step) -> Resu
         match event {
             Event::Step(begun) => *step = begun,
             Event::Log(text) => tracing::info!(policy = %manifest.name, "{}", one_line(&text, 2_048)),
+            Event::Case(case) => report(case),
             Event::Failed(error) => return Err(error),
             Event::Done { about, artifact_bytes } if artifact_bytes <= MAX_ARTIFACT_BYTES => {
                 let mut artifact = Vec::with_capacity(usize::try_from(artifact_bytes).unwrap_or_default());

@@ -1,0 +1,84 @@
+//! A manifest and its module, as an author has them on disk: loaded as the server loads them, without its cache.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::policy::Question;
+use crate::policy::component::WIT_VERSION;
+use crate::policy::engine::{Allocation, Engine, TICK};
+use crate::policy::load::protocol::CaseReport;
+use crate::policy::load::worker::{Version, Worker};
+use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
+use crate::policy::manifest::{Manifest, Phase};
+use crate::policy::sandbox::Allowance;
+
+/// How long loading may take.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// Evaluations at once; an author makes one after the other.
+const SLOTS: u32 = 8;
+
+pub(super) struct Candidate {
+    pub(super) manifest: Manifest,
+    pub(super) module: Arc<Vec<u8>>,
+    pub(super) engine: Arc<Engine>,
+    worker: Worker,
+}
+
+impl Candidate {
+    /// Reads both files.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let what = path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(|| what.clone())?;
+        let manifest = Manifest::parse(&text, &what).with_context(|| what.clone())?;
+        let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
+        let bytes = read_module(&module)?;
+        let engine = Engine::start(Allocation::Pooled(SLOTS))?;
+        let worker = Worker::new(engine.clone(), None, std::env::current_exe()?, PATIENCE);
+        Ok(Self { manifest, module: Arc::new(bytes), engine, worker })
+    }
+
+    /// Loads it, and tells of each case.
+    pub(super) async fn load(&self, report: &mut (dyn FnMut(CaseReport) + Send)) -> Result<Version, LoadError> {
+        self.worker.load_reporting(&self.manifest, self.module.clone(), report).await
+    }
+
+    /// The question to ask: of the phase that is named, else of the first that the policy exports.
+    pub(super) fn question(version: &Version, phase: Option<&str>) -> anyhow::Result<Question> {
+        let answers = &version.about.phases;
+        let phase = match phase {
+            None => answers.first().copied(),
+            Some(name) => Phase::ALL.into_iter().find(|it| it.as_str() == name && answers.contains(it)),
+        };
+        match phase {
+            Some(phase) => Ok(Question::of_case(phase)),
+            None => {
+                let names: Vec<_> = answers.iter().map(|it| it.as_str()).collect();
+                bail!("--phase: the policy exports {} (of {WIT_VERSION})", names.join(", "))
+            }
+        }
+    }
+
+    /// What the manifest allows for a text of this length.
+    pub(super) fn allowance(&self, text_bytes: usize) -> Allowance {
+        let limits = &self.manifest.limits;
+        let ticks = limits.time_for(text_bytes).as_micros().div_ceil(TICK.as_micros());
+        Allowance {
+            ticks: u64::try_from(ticks).unwrap_or(u64::MAX),
+            memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
+            host_calls: limits.host_calls,
+            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// Reads a module, within the server's bounds.
+pub(super) fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    if bytes.len() as u64 > MAX_MODULE_BYTES {
+        bail!("{}: larger than the {MAX_MODULE_BYTES} bytes that are read", path.display());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,118 @@
+//! `octroi policy run`.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::candidate::Candidate;
+use crate::chat::{Message, Role};
+use crate::cli::start;
+use crate::policy::manifest::CaseContext;
+use crate::policy::verdict::{self, Action, Verdict};
+
+#[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
+pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str>) -> anyhow::Result<ExitCode> {
+    let candidate = Candidate::read(manifest)?;
+    let colour = std::io::stdout().is_terminal();
+    start::runtime()?.block_on(async {
+        let version = candidate.load(&mut |_| ()).await?;
+        let question = Candidate::question(&version, phase)?;
+        let mut context = CaseContext::default().context();
+        client.clone_into(&mut context.client);
+        client.clone_into(&mut context.tenant);
+        let messages = Arc::new(vec![Message::text(Role::User, query)]);
+        let allowance = candidate.allowance(query.len());
+        let started = Instant::now();
+        let evaluated = version.ready.evaluate(&candidate.engine, allowance, question, &context, &messages).await;
+        let elapsed = started.elapsed();
+        match evaluated {
+            Ok(evaluated) => {
+                print!("{}", shown(&evaluated.verdict, query, colour));
+                for line in &evaluated.log.lines {
+                    println!("log     {}: {}", line.level, line.text);
+                }
+                println!("time    {:.1} microseconds, sandbox included", elapsed.as_secs_f64() * 1e6);
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(failed) => {
+                for line in &failed.log.lines {
+                    println!("log     {}: {}", line.level, line.text);
+                }
+                println!("no verdict: {} ({})", failed.error, failed.error.code());
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    })
+}
+
+/// A verdict for people: the action, the findings, the text with what was found marked, and what becomes of it.
+fn shown(verdict: &Verdict, query: &str, colour: bool) -> String {
+    let mut text = String::new();
+    let action = paint(verdict.action.as_str(), colour_of(verdict.action), colour);
+    let _ = writeln!(text, "action  {action}");
+    if let Some(reason) = &verdict.reason {
+        let _ = writeln!(text, "reason  {reason}");
+    }
+    for finding in &verdict.findings {
+        let severity = format!("{:?}", finding.severity).to_lowercase();
+        let place = finding.place.map_or(String::new(), |it| format!(", bytes {}..{}", it.start, it.end));
+        let _ = writeln!(text, "found   {} ({}, {severity}{place})", finding.rule, finding.category);
+    }
+    if verdict.findings.iter().any(|finding| finding.place.is_some()) {
+        let _ = writeln!(text, "text    {}", marked(verdict, query, colour));
+    }
+    if verdict.edits_apply() {
+        let mut messages = [Message::text(Role::User, query)];
+        verdict::apply(&verdict.edits, &mut messages);
+        let [message] = messages;
+        let _ = writeln!(text, "after   {}", message.plain_text());
+    }
+    if let Some(routing) = &verdict.routing {
+        let list = |names: &[String]| if names.is_empty() { "any".to_owned() } else { names.join(", ") };
+        let _ = writeln!(text, "routing providers: {}; regions: {}", list(&routing.providers), list(&routing.regions));
+    }
+    for (name, value) in &verdict.tags {
+        let _ = writeln!(text, "tag     {name}={value}");
+    }
+    text
+}
+
+/// The text with what was found in red, or between brackets where there is no colour.
+fn marked(verdict: &Verdict, query: &str, colour: bool) -> String {
+    let mut places: Vec<_> = verdict
+        .findings
+        .iter()
+        .filter_map(|finding| finding.place)
+        .map(|place| (place.start as usize, place.end as usize))
+        .collect();
+    places.sort_unstable();
+    let mut text = String::new();
+    let mut done = 0;
+    for (start, end) in places {
+        let start = start.max(done);
+        let (Some(before), Some(found)) = (query.get(done..start), query.get(start..end)) else { continue };
+        if found.is_empty() {
+            continue;
+        }
+        text.push_str(before);
+        text.push_str(&if colour { paint(found, "41", true) } else { format!("[{found}]") });
+        done = end;
+    }
+    text.push_str(query.get(done..).unwrap_or_default());
+    text
+}
+
+fn colour_of(action: Action) -> &'static str {
+    match action {
+        Action::Allow | Action::Log => "32",
+        Action::Warn | Action::Redact => "33",
+        Action::RequireApproval | Action::Deny => "31",
+    }
+}
+
+fn paint(text: &str, code: &str, colour: bool) -> String {
+    if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}

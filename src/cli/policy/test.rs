@@ -1,0 +1,48 @@
+//! `octroi policy test`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+
+use super::candidate::Candidate;
+use crate::cli::start;
+use crate::policy::load::Step;
+
+#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
+pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
+    let candidate = Candidate::read(manifest)?;
+    let mut cases = Vec::new();
+    let loaded = start::runtime()?.block_on(candidate.load(&mut |case| cases.push(case)));
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["case", "result", "microseconds"]);
+    for case in &cases {
+        let result = if case.problem.is_some() { "FAILED" } else { "ok" };
+        table.add_row([case.name.clone(), result.to_owned(), case.elapsed_us.to_string()]);
+    }
+    println!("{table}");
+    for problem in cases.iter().filter_map(|case| case.problem.as_deref()) {
+        println!("{problem}");
+    }
+    let failed = cases.iter().filter(|case| case.problem.is_some()).count();
+    match loaded {
+        Ok(version) => {
+            println!(
+                "{}: {} cases passed, compiled in {} ms, {} of memory",
+                candidate.manifest.name,
+                cases.len(),
+                version.about.compile_ms,
+                bytesize::ByteSize(version.about.memory_bytes as u64)
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            match error.step {
+                Step::Tests => println!("{}: {failed} of {} cases failed", candidate.manifest.name, cases.len()),
+                _ => println!("{}: {error}", candidate.manifest.name),
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

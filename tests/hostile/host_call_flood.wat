@@ -1,0 +1,5 @@
+;; evaluate host_call_limit
+;; prelude
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32)
+  (loop $again (call $log (i32.const 1) (i32.const 4096) (i32.const 1)) (br $again))
+  (i32.const 1024))

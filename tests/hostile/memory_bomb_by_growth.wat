@@ -1,0 +1,5 @@
+;; evaluate memory_limit
+;; prelude
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32)
+  (loop $again (drop (memory.grow (i32.const 64))) (br $again))
+  (i32.const 1024))

@@ -1,0 +1,6 @@
+;; load configure settings_refused
+;; prelude without configure
+(data (i32.const 2048) "\01\00\00\00\00\09\00\00\04\00\00\00")
+(data (i32.const 2304) "no\1b[")
+(func (export "octroi:policy/lifecycle@0.1.0#configure") (param i32 i32) (result i32) (i32.const 2048))
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))

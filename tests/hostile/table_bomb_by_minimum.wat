@@ -1,0 +1,4 @@
+;; load instantiate guest_failed
+;; prelude
+(table 100000000 funcref)
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))

@@ -1,0 +1,4 @@
+;; load configure guest_failed
+;; prelude without configure
+(func (export "octroi:policy/lifecycle@0.1.0#configure") (param i32 i32) (result i32) unreachable)
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))
