@@ -5,9 +5,11 @@ POLICIES  := pii sql-injection audit-redact
 GUESTS    := target/$(WASM)/guest
 VENV      := target/venv
 PYTHON    ?= python3
+JS_EXAMPLE := plugins/examples/javascript-secrets
+PY_EXAMPLE := plugins/examples/python-internal-hosts
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins test soak lint fmt bench deny target
+.PHONY: help dev build plugins examples test soak lint fmt bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -23,6 +25,17 @@ plugins: target ## build the policies into policies/
 			|| { cp "$$built" "policies/.$$policy.wasm.new" && mv "policies/.$$policy.wasm.new" "policies/$$policy.wasm"; } \
 			|| exit 1; \
 	done
+
+examples: target $(JS_EXAMPLE)/build/secrets.wasm ## build the example policies (needs Node 20 and Python 3.10)
+	cargo build --locked --profile guest --target $(WASM) -p no-project-x
+	$(MAKE) -C $(PY_EXAMPLE) PYTHON=$(PYTHON)
+
+$(JS_EXAMPLE)/build/secrets.wasm: $(JS_EXAMPLE)/node_modules/.package-lock.json $(wildcard $(JS_EXAMPLE)/src/*.js wit/*.wit)
+	cd $(JS_EXAMPLE) && npm run --silent build
+
+$(JS_EXAMPLE)/node_modules/.package-lock.json: $(JS_EXAMPLE)/package.json $(JS_EXAMPLE)/package-lock.json
+	cd $(JS_EXAMPLE) && npm ci --no-audit --no-fund
+	@touch $@
 
 build: plugins ## build everything for development
 	cargo build --locked

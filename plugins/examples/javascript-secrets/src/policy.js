@@ -40,7 +40,7 @@ function look({ text, message, part }, verdict) {
   const found = [];
   for (const [rule, { pattern, action, mask, severity }] of Object.entries(rules)) {
     for (const match of text.matchAll(pattern)) {
-      const [start, end] = match.indices.groups?.secret ?? match.indices[0];
+      const [start, end] = match.indices?.groups.secret ?? [match.index, match.index + match[0].length];
       found.push({ rule, severity, start, end, mask, masked: action === 'redact' });
       verdict.action = stronger(verdict.action, action);
     }
@@ -76,9 +76,10 @@ function stronger(a, b) {
 /** The rules that the settings ask for. Throws a text for the operator: the key, and what is allowed. */
 function inForce({ actions = {}, prefixes = [], ...unknown }) {
   for (const key of Object.keys(unknown)) throw `settings.${key}: unknown, expected \`actions\` or \`prefixes\``;
-  if (!Array.isArray(prefixes) || prefixes.some((prefix) => typeof prefix !== 'string' || prefix.length < 3)) {
-    throw 'settings.prefixes: expected a list of texts of at least 3 characters';
+  if (!Array.isArray(prefixes) || !prefixes.every((prefix) => /^[\w-]{3,32}$/.test(prefix))) {
+    throw 'settings.prefixes: expected a list of texts of 3 to 32 letters, digits, `_` and `-`';
   }
+  if (actions === null || typeof actions !== 'object') throw 'settings.actions: expected a mapping';
   const all = prefixes.length > 0 ? { ...RULES, 'own-token': ownToken(prefixes) } : RULES;
   for (const [id, action] of Object.entries(actions)) {
     if (!Object.hasOwn(all, id)) throw `settings.actions.${id}: unknown, expected one of ${Object.keys(all).join(', ')}`;

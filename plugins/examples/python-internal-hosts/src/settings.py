@@ -30,11 +30,15 @@ class Settings:
         for key in given:
             if key not in allowed:
                 raise SettingsError(f"settings.{key}: unknown, expected one of {', '.join(allowed)}")
+        refused = _domains(given, "refused")
+        for name in refused:
+            if "." not in name:
+                raise SettingsError(f"settings.refused: `{name}` has no dot, expected one like vault.corp.example.com")
         return cls(
             domains=_domains(given, "domains"),
             networks=tuple(_network(item) for item in _texts(given, "networks")),
             public=_domains(given, "public"),
-            refused=_domains(given, "refused"),
+            refused=refused,
         )
 
 
