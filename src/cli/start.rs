@@ -17,8 +17,8 @@ use crate::provider::{self, ApiKey, Provider};
 use crate::router::{self, Router};
 use crate::telemetry;
 
-/// How long one policy may take to load: Python's take about 20 s on two cores.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(150);
+/// How long one policy may take to load: longer than the processor time that its loader allows itself.
+pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(240);
 /// How long records of requests whose clients are gone may take, once connections are closed.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// A reload begins this long after the first of many changes, at the latest.

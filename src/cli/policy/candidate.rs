@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::cli::start::LOAD_TIMEOUT;
 use crate::policy::Question;
 use crate::policy::component::WIT_VERSION;
 use crate::policy::engine::{Allocation, Engine, TICK};
@@ -15,8 +15,6 @@ use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
 use crate::policy::manifest::{Manifest, Phase};
 use crate::policy::sandbox::Allowance;
 
-/// How long loading may take.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// Evaluations at once; an author makes one after the other.
 const SLOTS: u32 = 8;
 
@@ -36,7 +34,7 @@ impl Candidate {
         let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
         let bytes = read_module(&module)?;
         let engine = Engine::start(Allocation::Pooled(SLOTS))?;
-        let worker = Worker::new(engine.clone(), None, std::env::current_exe()?, PATIENCE);
+        let worker = Worker::new(engine.clone(), None, std::env::current_exe()?, LOAD_TIMEOUT);
         Ok(Self { manifest, module: Arc::new(bytes), engine, worker })
     }
 
