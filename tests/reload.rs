@@ -180,7 +180,7 @@ async fn text_that_no_audit_policy_has_seen_is_not_kept() {
     assert!(!entries[0].to_string().contains("Hello there"), "{}", entries[0]);
 }
 
-/// Changes between two versions under constant load: no request fails, none sees two generations.
+/// Changes between two versions under constant load: every request is decided by one of them, none fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_fail_no_request() {
     let reloads = if std::env::var_os("OCTROI_SOAK").is_some() { 1_000 } else { 25 };
