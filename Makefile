@@ -27,7 +27,7 @@ plugins: target ## build the policies into policies/
 	done
 
 examples: target $(JS_EXAMPLE)/build/secrets.wasm ## build the example policies (needs Node 20 and Python 3.10)
-	cargo build --locked --profile guest --target $(WASM) -p no-project-x
+	cargo build --locked --profile guest --target $(WASM) -p no-project-x -p request-limit
 	$(MAKE) -C $(PY_EXAMPLE) PYTHON=$(PYTHON)
 
 $(JS_EXAMPLE)/build/secrets.wasm: $(JS_EXAMPLE)/node_modules/.package-lock.json $(wildcard $(JS_EXAMPLE)/src/*.js wit/*.wit)

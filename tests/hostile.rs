@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use octroi::chat::{Message, Role};
 use octroi::policy::Question;
+use octroi::policy::counters::InProcess;
 use octroi::policy::engine::{Allocation, Engine};
 use octroi::policy::load::worker::Worker;
 use octroi::policy::load::{LoadCode, LoadError, Step};
 use octroi::policy::manifest::{CaseContext, Manifest};
+use octroi::policy::readings::Source;
 use octroi::policy::run::Runner;
 use octroi::policy::set::LivePolicy;
 use serde_json::json;
@@ -108,7 +110,7 @@ impl Bench {
         let octroi = PathBuf::from(env!("CARGO_BIN_EXE_octroi"));
         Self {
             worker: Worker::new(engine.clone(), None, octroi, Duration::from_secs(120)),
-            runner: Runner::new(engine, 16).unwrap(),
+            runner: Runner::new(engine, 16, Arc::new(InProcess::default())).unwrap(),
         }
     }
 
@@ -129,7 +131,7 @@ impl Bench {
         let mut last = Outcome::Passes;
         // Again and again: nothing of one evaluation may reach the next.
         for _ in 0..5 {
-            last = match self.runner.evaluate(&policy, Question::PreCheck, &context, &messages).await {
+            last = match self.runner.evaluate(&policy, source(&policy), Question::PreCheck, &context, &messages).await {
                 Ok(evaluated) if evaluated.verdict.action.refuses() => Outcome::Error("verdict changed".into()),
                 Ok(_) => Outcome::Passes,
                 Err(failed) => Outcome::Error(failed.error.code().into()),
@@ -137,6 +139,10 @@ impl Bench {
         }
         last
     }
+}
+
+fn source(policy: &LivePolicy) -> Source {
+    Source::World { counters: Arc::new(InProcess::default()), policy: policy.manifest.clone(), shadow: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
 use super::component::Question;
+use super::counters::{CounterStore, InProcess};
 use super::digest::Digest;
 use super::engine::{Allocation, Engine, EngineError};
 use super::load::cache::Cache;
@@ -56,6 +57,7 @@ pub enum HostError {
 pub struct PolicyHost {
     settings: Settings,
     runner: Runner,
+    counters: Arc<dyn CounterStore>,
     worker: Worker,
     set: ArcSwap<PolicySet>,
     statuses: ArcSwap<Vec<PolicyStatus>>,
@@ -158,8 +160,10 @@ impl PolicyHost {
         };
         let worker = Worker::new(engine.clone(), cache, executable, settings.load_timeout);
         let (changes, received) = mpsc::channel(16);
+        let counters: Arc<dyn CounterStore> = Arc::new(InProcess::default());
         let host = Self {
-            runner: Runner::new(engine, settings.max_concurrent as usize)?,
+            runner: Runner::new(engine, settings.max_concurrent as usize, counters.clone())?,
+            counters,
             worker,
             set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
             statuses: ArcSwap::default(),
@@ -242,6 +246,7 @@ impl PolicyHost {
         let next = Arc::new(next);
         self.set.store(next.clone());
         let names: Vec<_> = next.live().map(|policy| policy.manifest.name.as_str()).collect();
+        self.counters.keep_only(&|policy| names.contains(&policy));
         tracing::info!(generation = next.generation().0, policies = names.join(", "), "policies in force");
         for name in next.missing() {
             tracing::error!(

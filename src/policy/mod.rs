@@ -7,14 +7,17 @@
 
 mod bindings;
 pub mod component;
+pub mod counters;
 pub mod digest;
 pub mod engine;
 mod host;
 pub mod lane;
+pub mod limits;
 pub mod load;
 pub mod manifest;
 pub mod measure;
 mod meter;
+pub mod readings;
 pub mod run;
 pub mod sandbox;
 mod scan;

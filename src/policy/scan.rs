@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::digest::Digest;
-use super::load::{LoadCode, LoadError, MAX_MODULE_BYTES, Step};
+use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
@@ -167,7 +167,7 @@ fn read(path: &Path, root: &Path) -> Found {
         return Found { path: path.to_owned(), manifest: Some(manifest), module: Ok(None), fingerprint };
     }
     let folder = path.parent().unwrap_or(root);
-    let module = match read_file(&folder.join(&manifest.module), root, MAX_MODULE_BYTES, Step::Read) {
+    let module = match read_file(&folder.join(&manifest.module), root, manifest.limits.module.as_u64(), Step::Read) {
         Ok(module) => module,
         Err(error) => return failed(Some(manifest), error, &bytes),
     };
@@ -205,7 +205,8 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>
     if !about.is_file() {
         return Err(fail(LoadCode::Unreadable, "it is not a regular file".into()));
     }
-    let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read"));
+    let hint = if step == Step::Read { " (`limits.module`)" } else { "" };
+    let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read{hint}"));
     if about.size() > limit {
         return Err(too_large());
     }

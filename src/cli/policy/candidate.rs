@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::cli::start::LOAD_TIMEOUT;
 use crate::policy::Question;
 use crate::policy::component::WIT_VERSION;
-use crate::policy::engine::{Allocation, Engine, TICK};
+use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
 use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
@@ -61,14 +61,7 @@ impl Candidate {
 
     /// What the manifest allows for a text of this length.
     pub(super) fn allowance(&self, text_bytes: usize) -> Allowance {
-        let limits = &self.manifest.limits;
-        let ticks = limits.time_for(text_bytes).as_micros().div_ceil(TICK.as_micros());
-        Allowance {
-            ticks: u64::try_from(ticks).unwrap_or(u64::MAX),
-            memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
-            host_calls: limits.host_calls,
-            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
-        }
+        self.manifest.limits.budget().allowance(text_bytes)
     }
 }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::policy::load::pipeline;
+use crate::policy::load::pipeline::{self, ProcessLimits};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -49,7 +49,14 @@ pub(super) enum Command {
     },
     /// The loader process; started by the gateway, not by people.
     #[command(hide = true)]
-    Load,
+    Load {
+        /// Memory that it may use, in bytes.
+        #[arg(long)]
+        compile_memory: u64,
+        /// Processor time that it may use, in seconds.
+        #[arg(long)]
+        compile_seconds: u64,
+    },
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
@@ -58,6 +65,9 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Run { manifest, query, client, phase } => run::run(manifest, query, client, phase.as_deref()),
         Command::Bench { manifest, query } => bench::run(manifest, query.as_deref()),
         Command::Inspect { file } => inspect::run(file),
-        Command::Load => Ok(if pipeline::serve()? { ExitCode::SUCCESS } else { ExitCode::from(2) }),
+        Command::Load { compile_memory, compile_seconds } => {
+            let limits = ProcessLimits { memory: *compile_memory, seconds: *compile_seconds };
+            Ok(if pipeline::serve(limits)? { ExitCode::SUCCESS } else { ExitCode::from(2) })
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::candidate::Candidate;
 use crate::chat::{Message, Role};
 use crate::cli::start;
 use crate::policy::manifest::CaseContext;
+use crate::policy::readings::{Source, Stated};
 use crate::policy::verdict::{self, Action, Verdict};
 
 #[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
@@ -25,8 +26,12 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
         client.clone_into(&mut context.tenant);
         let messages = Arc::new(vec![Message::text(Role::User, query)]);
         let allowance = candidate.allowance(query.len());
+        // The clock is the machine's; counters begin at 0.
+        let stated = Stated { clock: Some(jiff::Timestamp::now()), ..Stated::default() };
+        let source = Source::Stated(Arc::new(stated));
         let started = Instant::now();
-        let evaluated = version.ready.evaluate(&candidate.engine, allowance, question, &context, &messages).await;
+        let evaluated =
+            version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;
         let elapsed = started.elapsed();
         match evaluated {
             Ok(evaluated) => {

@@ -128,6 +128,8 @@ pub enum LoadCode {
     CaseFailed,
     /// The same case got two verdicts.
     NotDeterministic,
+    /// Compiling it takes more time or memory than the manifest allows.
+    CompileLimit,
     /// The loader process could not be started or ended without an answer.
     LoaderFailed,
     /// The loader process took too long.
@@ -154,6 +156,7 @@ impl LoadCode {
             Self::NotCompilable => "not_compilable",
             Self::CaseFailed => "case_failed",
             Self::NotDeterministic => "not_deterministic",
+            Self::CompileLimit => "compile_limit",
             Self::LoaderFailed => "loader_failed",
             Self::LoaderTimeout => "loader_timeout",
         }

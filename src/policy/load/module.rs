@@ -4,6 +4,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use super::{LoadCode, LoadError, Step};
 use crate::policy::component::{AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE};
+use crate::policy::manifest::GRANTABLE;
 
 /// The most functions in one component. Compile time grows with them.
 const MAX_FUNCTIONS: u64 = 100_000;
@@ -112,11 +113,15 @@ fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), Load
     if refused.is_empty() {
         return Ok(());
     }
-    let hint = if refused.iter().any(|name| name.starts_with("`wasi:")) {
-        "; no WASI is linked, build without it (docs/policies.md says how for each language)"
-    } else {
-        "; grant them under `capabilities` if the gateway has them"
-    };
+    let grantable: Vec<_> =
+        GRANTABLE.iter().filter(|it| refused.contains(&format!("`octroi:policy/{it}@0.1.0`"))).copied().collect();
+    let mut hint = String::new();
+    if !grantable.is_empty() {
+        hint = format!("; the manifest's `capabilities` would have to list {}", grantable.join(", "));
+    }
+    if refused.iter().any(|name| name.starts_with("`wasi:")) {
+        hint.push_str("; no WASI is linked, build without it (docs/policies.md says how for each language)");
+    }
     Err(LoadError::new(
         Step::Validate,
         LoadCode::ImportRefused,
