@@ -186,3 +186,52 @@ fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duratio
         serde::de::Error::custom(format!("found `{}`, expected a duration such as `10ms`", text.escape_debug()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::manifest::Manifest;
+
+    fn parsed(limits: &str) -> Result<Manifest, String> {
+        let text = format!("name: limited\nmodule: limited.wasm\n{limits}");
+        Manifest::parse(&text, "limited.yaml").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_limit_has_a_range_that_its_error_names() {
+        for (limits, expected) in [
+            ("time: 0ms", "limits.time: found 0s, expected 1ms to 1m"),
+            ("time: 61s", "limits.time: found 1m 1s, expected 1ms to 1m"),
+            ("time: fast", "limits.time"),
+            ("time_per_mib: 0s", "limits.time_per_mib: found"),
+            ("memory: 2GiB", "limits.memory: found 2.0 GiB, expected 64.0 KiB to 1.0 GiB"),
+            ("output: 10B", "limits.output: found"),
+            ("log: 2MiB", "limits.log: found"),
+            ("settings: 9MiB", "limits.settings: found"),
+            ("module: 1GiB", "limits.module: found"),
+            ("compile_time: 10ms", "limits.compile_time: found"),
+            ("compile_memory: 1MiB", "limits.compile_memory: found"),
+            ("instances: 0", "limits.instances: found 0, expected 1 to 64"),
+            ("memories: 3", "limits.memories: found 3, expected 1 to 2"),
+            ("tables: 65", "limits.tables: found 65, expected 1 to 64"),
+            ("stack: 1MiB", "unknown key"),
+        ] {
+            let error = parsed(&format!("limits: {{ {limits} }}\n")).unwrap_err();
+            assert!(error.contains(expected), "{limits}: {error}");
+        }
+        assert!(parsed("limits: { log: 0, memory: 65536, compile_time: 20m }\n").is_ok());
+    }
+
+    #[test]
+    fn settings_above_their_limit_are_refused_by_name() {
+        let error = parsed("limits: { settings: 8B }\nsettings: { key: value }\n").unwrap_err();
+        assert!(error.contains("settings: 15 bytes as JSON, more than `limits.settings` (8 B) allows"), "{error}");
+    }
+
+    #[test]
+    fn text_adds_time_in_proportion() {
+        let budget = parsed("limits: { time: 10ms, time_per_mib: 32ms }\n").unwrap().limits.budget();
+        for (bytes, ticks) in [(0, 10), (1, 10), (32_768, 11), (1 << 20, 42), (5 << 19, 90)] {
+            assert_eq!(budget.allowance(bytes).ticks, ticks, "{bytes} bytes");
+        }
+    }
+}
