@@ -64,8 +64,9 @@ lint: target ## rustfmt and clippy, warnings are errors
 fmt: ## format
 	cargo fmt --all
 
-bench: plugins ## the numbers of the README's table
+bench: plugins ## the numbers of the README: evaluations, reloads, memory
 	cargo bench --locked --bench evaluation
+	cargo bench --locked --bench gateway
 
 deny: ## licences, vulnerabilities and sources of dependencies (needs cargo-deny)
 	cargo deny check
