@@ -292,7 +292,7 @@ impl Ready {
             }
         };
         let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        let verdict = Verdict::accept(verdict, messages)?;
+        let verdict = Verdict::accept(verdict.into(), messages)?;
         Ok(Evaluated { verdict, log: store.data_mut().take_log(), memory: store.data().memory_used() })
     }
 
