@@ -9,7 +9,7 @@ JS_EXAMPLE := plugins/examples/javascript-secrets
 PY_EXAMPLE := plugins/examples/python-internal-hosts
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples test soak lint fmt bench deny target
+.PHONY: help dev build plugins examples test soak lint fmt docs bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -63,6 +63,9 @@ lint: target ## rustfmt and clippy, warnings are errors
 
 fmt: ## format
 	cargo fmt --all
+
+docs: ## write docs/wit.md from wit/
+	OCTROI_WRITE_DOCS=1 cargo test --locked --test wit_reference
 
 bench: plugins ## the numbers of the README: evaluations, reloads, memory
 	cargo bench --locked --bench evaluation

@@ -316,7 +316,7 @@ impl Ready {
             }
         };
         let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        let verdict = Verdict::accept(verdict, messages)?;
+        let verdict = Verdict::accept(verdict.into(), messages)?;
         let state = store.data_mut();
         let (log, readings) = (state.take_log(), state.take_readings());
         Ok(Evaluated { verdict, log, readings, memory: state.memory_used() })
