@@ -179,12 +179,14 @@ impl Runner {
         }
         let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
         let started = Instant::now();
+        let mut memory = None;
         let outcome = if decision.action == Action::Deny && phase != Phase::Audit {
             Outcome::Skipped
         } else {
             match self.evaluate(policy, question, context, messages).await {
                 Ok(evaluated) => {
                     report_log(policy, &evaluated.log);
+                    memory = Some(evaluated.memory);
                     Outcome::Verdict(evaluated.verdict)
                 }
                 Err(Failed { error: EvaluationError::Overloaded, .. }) => return Err(Overloaded),
@@ -202,6 +204,7 @@ impl Runner {
         };
         let elapsed = started.elapsed();
         meter::evaluated(manifest.name.as_str(), phase, enforced, &outcome, elapsed);
+        policy.tally.count(enforced, &outcome, elapsed, memory);
         if enforced {
             match &outcome {
                 Outcome::Verdict(verdict) => decision.take(manifest, verdict, messages),
