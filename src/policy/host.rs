@@ -20,7 +20,7 @@ use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::status::{self, PolicyStatus};
-use super::{Context, meter};
+use super::{Context, meter, writers};
 use crate::chat::Message;
 
 /// What the host needs to know.
@@ -175,10 +175,14 @@ impl PolicyHost {
     pub async fn reload(&self) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
         let directory = self.settings.directory.clone();
-        let scan =
-            tokio::task::spawn_blocking(move || scan::scan(&directory)).await.map_err(std::io::Error::other)??;
-        let Scan { found, orphans, directories, warnings } = scan;
+        let scanning = tokio::task::spawn_blocking(move || {
+            let scan = scan::scan(&directory)?;
+            let warnings = writers::warnings(&directory, &scan);
+            std::io::Result::Ok((scan, warnings))
+        });
+        let (scan, warnings) = scanning.await.map_err(std::io::Error::other)??;
         self.warn(warnings);
+        let Scan { found, orphans, directories } = scan;
         for orphan in &orphans {
             tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }

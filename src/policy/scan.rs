@@ -13,7 +13,6 @@ use std::sync::Arc;
 use super::digest::Digest;
 use super::load::{LoadCode, LoadError, MAX_MODULE_BYTES, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
-use super::writers;
 
 /// The most manifests that are read.
 const MAX_MANIFESTS: usize = 2_000;
@@ -27,8 +26,6 @@ pub(super) struct Scan {
     pub orphans: Vec<PathBuf>,
     /// The directories that were read: what is to be watched.
     pub directories: Vec<PathBuf>,
-    /// Who else may write here, in words.
-    pub warnings: Vec<String>,
 }
 
 /// One manifest.
@@ -73,8 +70,6 @@ pub(super) fn scan(directory: &Path) -> std::io::Result<Scan> {
         }
         scan.found.push(found);
     }
-    let read = scan.found.iter().map(|found| &found.path).chain(&named).map(PathBuf::as_path);
-    scan.warnings = writers::warnings(&root, &scan.directories, read);
     scan.orphans = files
         .into_iter()
         .filter(|path| path.extension().is_some_and(|it| it == "wasm"))

@@ -4,35 +4,42 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::StatVfsMountFlags;
 
+use super::scan::Scan;
 use super::verdict::one_line;
 
 /// The most paths that are named; more are counted.
 const MAX_NAMED: usize = 16;
 
-/// One sentence for each directory or file that others may write, named from `root` on: no path of the machine.
-/// `files` are those that are read, wherever links lead within `root`.
-pub(super) fn warnings<'a>(
-    root: &Path,
-    directories: &[PathBuf],
-    files: impl IntoIterator<Item = &'a Path>,
-) -> Vec<String> {
-    let mut paths: BTreeSet<PathBuf> = directories.iter().cloned().collect();
-    for file in files {
-        // Who may write a directory on the way may put another file there.
-        let Ok(resolved) = fs::canonicalize(file) else { continue };
-        paths.extend(resolved.ancestors().take_while(|it| it.starts_with(root)).map(Path::to_owned));
-    }
+/// One sentence for each directory and file that was scanned and that others may write. Named from the directory on: no
+/// path of the machine.
+pub(super) fn warnings(directory: &Path, scan: &Scan) -> Vec<String> {
+    let Ok(root) = fs::canonicalize(directory) else { return Vec::new() };
+    let manifests = scan.found.iter().map(|found| found.path.clone());
+    let modules =
+        scan.found.iter().filter_map(|found| Some(found.path.parent()?.join(&found.manifest.as_ref()?.module)));
+    // Wherever links lead within the directory. Who may write a folder on the way may put another file there.
+    let paths: BTreeSet<_> = scan
+        .directories
+        .iter()
+        .cloned()
+        .chain(manifests)
+        .chain(modules)
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .flat_map(|path| {
+            path.ancestors().take_while(|it| it.starts_with(&root)).map(Path::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
     let me = rustix::process::geteuid().as_raw();
     let mut warnings: Vec<_> = paths
         .iter()
         .filter_map(|path| {
             let about = fs::metadata(path).ok()?;
             let problem = Access::of(&about).problem(me)?;
-            (!is_read_only(path)).then(|| format!("{}: {problem}", named(path, root)))
+            (!is_read_only(path)).then(|| format!("{}: {problem}", named(path, &root)))
         })
         .collect();
     if let Some(more) = warnings.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
@@ -43,11 +50,8 @@ pub(super) fn warnings<'a>(
 }
 
 fn named(path: &Path, root: &Path) -> String {
-    match path.strip_prefix(root) {
-        Ok(inside) if inside.as_os_str().is_empty() => "the policies directory".to_owned(),
-        Ok(inside) => one_line(&inside.to_string_lossy(), 256),
-        Err(_) => "a directory that a link leads to".to_owned(),
-    }
+    let inside = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+    if inside.is_empty() { "the policies directory".to_owned() } else { one_line(&inside, 256) }
 }
 
 /// Kubernetes mounts ConfigMaps read-only, with modes that would let everybody write.
