@@ -58,6 +58,50 @@ fn serve_in_open_mode_listens_on_loopback_only() {
     assert!(!fine && text.contains("auth.allow_open_network"), "{text}");
 }
 
+#[tokio::test]
+async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it() {
+    let prepared = Setup::without_provider().prepare();
+    let folder = prepared.policies();
+    let set = |name: &str, mode: u32| fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir(folder.join("team-a")).unwrap();
+    fs::rename(folder.join("pii.yaml"), folder.join("team-a/pii.yaml")).unwrap();
+    fs::rename(folder.join("pii.wasm"), folder.join("team-a/pii.wasm")).unwrap();
+    let files = ["team-a/pii.yaml", "team-a/pii.wasm", "audit-redact.yaml", "audit-redact.wasm", "sql-injection.yaml"];
+    for file in files.into_iter().chain(["sql-injection.wasm"]) {
+        set(file, 0o644);
+    }
+    set("", 0o1777);
+    set("team-a", 0o757);
+    set("team-a/pii.yaml", 0o666);
+    set("audit-redact.wasm", 0o646);
+    let expected = [
+        "the policies directory: everybody may write it (mode 1777)",
+        "audit-redact.wasm: everybody may write it (mode 0646)",
+        "team-a: everybody may write it (mode 0757)",
+        "team-a/pii.yaml: everybody may write it (mode 0666)",
+    ];
+
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(fine, "{text}");
+    for warning in expected {
+        assert!(text.contains(&format!("warning: others may change what policies decide: {warning}")), "{text}");
+    }
+    let gateway = prepared.start();
+    let health = gateway.get("/health").await.body;
+    assert_eq!((&health["status"], &health["policies"]["warnings"]), (&json!("healthy"), &json!(expected)));
+    assert!(!health.to_string().contains(folder.to_str().unwrap()), "health shows no path of the machine: {health}");
+    let told = |line: &serde_json::Value| {
+        line["level"] == "WARN" && line["fields"]["message"].as_str().unwrap_or_default().ends_with(expected[3])
+    };
+    assert!(gateway.log.wait(told).is_some());
+
+    for (name, mode) in [("", 0o755), ("team-a", 0o755), ("team-a/pii.yaml", 0o644), ("audit-redact.wasm", 0o644)] {
+        set(name, mode);
+    }
+    assert_eq!(gateway.reload().await["warnings"], json!([]));
+    assert_eq!(gateway.get("/health").await.body["policies"]["warnings"], json!([]));
+}
+
 #[test]
 fn an_authors_commands_say_what_the_server_would() {
     let prepared = Setup::without_provider().prepare();
@@ -128,11 +172,11 @@ async fn dev_starts_the_offline_double_when_there_is_no_key() {
     let stdout = child.stdout.take().unwrap();
     let banner = std::thread::spawn(move || {
         use std::io::BufRead;
-        std::io::BufReader::new(stdout).lines().map_while(Result::ok).take(5).collect::<Vec<_>>().join("\n")
+        std::io::BufReader::new(stdout).lines().map_while(Result::ok).take(6).collect::<Vec<_>>().join("\n")
     })
     .join()
     .unwrap();
-    assert!(banner.contains("OFFLINE DOUBLE"), "{banner}");
+    assert!(banner.contains("OFFLINE DOUBLE") && banner.contains("/admin/policies"), "{banner}");
     let address = banner.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let body = reqwest::Client::builder()
         .no_proxy()

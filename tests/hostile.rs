@@ -118,7 +118,7 @@ impl Bench {
         let manifest = Manifest::parse(&manifest(name, with_case), name).unwrap();
         let version = self.worker.load(&manifest, Arc::new(module)).await?;
         let settings_hash = manifest.settings_hash();
-        Ok(Arc::new(LivePolicy { manifest: Arc::new(manifest), version, settings_hash }))
+        Ok(Arc::new(LivePolicy { manifest: Arc::new(manifest), version, settings_hash, tally: Arc::default() }))
     }
 
     async fn outcome(&self, name: &str, module: Vec<u8>, with_case: bool) -> Outcome {

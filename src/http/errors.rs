@@ -58,10 +58,13 @@ pub enum ApiError {
     ForeignOrigin,
     /// The `Host` header is not a name of this gateway.
     #[error(
-        "this gateway is open and answers on this machine only: use an IP address or localhost as the host (a proxy in \
-         front can set the Host header), or set auth.mode: clients"
+        "the Host header is no name of this gateway: use an IP address or localhost as the host (a proxy in front can \
+         set the header), or {remedy}"
     )]
-    ForeignHost,
+    ForeignHost {
+        /// What else helps.
+        remedy: &'static str,
+    },
     /// There is no such route.
     #[error("no such route")]
     NotFound,
@@ -121,7 +124,7 @@ impl ApiError {
             Self::ClientDisabled => "client_disabled",
             Self::TenantMismatch => "tenant_mismatch",
             Self::ForeignOrigin => "foreign_origin",
-            Self::ForeignHost => "foreign_host",
+            Self::ForeignHost { .. } => "foreign_host",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "body_too_large",
@@ -138,7 +141,7 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
-            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost => {
+            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost { .. } => {
                 StatusCode::FORBIDDEN
             }
             Self::NotFound => StatusCode::NOT_FOUND,

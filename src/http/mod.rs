@@ -9,6 +9,7 @@
 //! socket -> serve -> guard -> route -> identity -> body -> gateway -> answer
 //! ```
 
+pub mod admin;
 mod answer;
 pub mod axonflow;
 mod body;

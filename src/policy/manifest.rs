@@ -184,6 +184,11 @@ impl TryFrom<u64> for Rollout {
 }
 
 impl Rollout {
+    /// As it is written.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+
     /// Whether this request is on the enforced side. By a hash of the policy's name and the request's id, which the
     /// server makes, so that a caller cannot choose its side.
     pub fn enforced(self, policy: &Name, request_id: &str) -> bool {
@@ -325,7 +330,8 @@ pub enum CasePart {
 }
 
 impl CaseMessage {
-    fn message(&self) -> Message {
+    /// As evaluations get it.
+    pub fn message(&self) -> Message {
         let text = self.text.clone();
         let kind = self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text });
         let part = match kind {

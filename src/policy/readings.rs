@@ -22,16 +22,18 @@ const MAX_NAME: usize = 128;
 const MAX_WINDOW_SECONDS: u64 = 366 * 24 * 60 * 60;
 
 /// What one evaluation was told. Kept in its record, so that the decision can be recomputed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Readings {
     /// The clock's, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<Timestamp>,
     /// The counters', in the order in which they were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<CounterReading>,
 }
 
 /// What a counter answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CounterReading {
     /// Its name.
     pub name: String,
@@ -123,7 +125,7 @@ pub enum HostCallError {
     )]
     Closed(&'static str),
     /// The case or trial says nothing about it.
-    #[error("it asked `{0}`, which the case does not state: add `readings: {{ {0}: ... }}`")]
+    #[error("it asked `{0}`, and no answer is stated: add `readings: {{ {0}: ... }}`")]
     NotStated(&'static str),
     /// An argument is outside its bounds.
     #[error("it called `counters` with {0}")]

@@ -186,6 +186,7 @@ impl Runner {
         let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
         let started = Instant::now();
         let mut readings = Readings::default();
+        let mut memory = None;
         let outcome = if decision.action == Action::Deny && phase != Phase::Audit {
             Outcome::Skipped
         } else {
@@ -194,6 +195,7 @@ impl Runner {
                 Ok(evaluated) => {
                     report_log(policy, &evaluated.log);
                     readings = evaluated.readings;
+                    memory = Some(evaluated.memory);
                     Outcome::Verdict(evaluated.verdict)
                 }
                 Err(Failed { error: EvaluationError::Overloaded, .. }) => return Err(Overloaded),
@@ -212,6 +214,7 @@ impl Runner {
         };
         let elapsed = started.elapsed();
         meter::evaluated(manifest.name.as_str(), phase, enforced, &outcome, elapsed);
+        policy.tally.count(enforced, &outcome, elapsed, memory);
         if enforced {
             match &outcome {
                 Outcome::Verdict(verdict) => decision.take(manifest, verdict, messages),

@@ -121,7 +121,7 @@ pub struct Finding {
 }
 
 /// One replacement, compared with the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Edit {
     /// Where.
     pub place: Place,
