@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use regex_automata::Input;
-use regex_automata::meta::{BuildError, Cache, Config, Regex};
+use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::iter::Searcher;
 use regex_automata::util::syntax;
@@ -56,36 +56,22 @@ impl Expression {
         }
     }
 
-    /// Every match inside `range`, first to last and without overlap; matches of no characters are left out.
+    /// Every match inside one of `ranges`, first to last and without overlap; matches of no characters are left out.
     pub(crate) fn search(
         &self,
-        scratch: &mut Scratch,
         text: &str,
-        range: Range<usize>,
+        ranges: impl IntoIterator<Item = Range<usize>>,
         mut each: impl FnMut(Range<usize>),
     ) {
-        let cache = scratch.cache_for(&self.regex);
-        let mut searcher = Searcher::new(Input::new(text).range(range));
-        while let Some(found) = searcher.advance(|input| Ok(self.regex.search_with(cache, input))) {
-            if !found.is_empty() {
-                each(found.range());
+        // Given back before the next expression takes as much: what is written once is cheap to write again.
+        let mut cache = self.regex.create_cache();
+        for range in ranges {
+            let mut searcher = Searcher::new(Input::new(text).range(range));
+            while let Some(found) = searcher.advance(|input| Ok(self.regex.search_with(&mut cache, input))) {
+                if !found.is_empty() {
+                    each(found.range());
+                }
             }
-        }
-    }
-}
-
-/// The working memory of searches: one for all expressions of an evaluation, since each page that is written costs.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(Option<Cache>);
-
-impl Scratch {
-    fn cache_for(&mut self, regex: &Regex) -> &mut Cache {
-        match &mut self.0 {
-            Some(cache) => {
-                cache.reset(regex);
-                cache
-            }
-            empty => empty.insert(regex.create_cache()),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use octroi_policy::Text;
 
-use crate::expression::Scratch;
 use crate::factor::factor;
 use crate::keyword::Keyword;
 use crate::rule::{Checked, LookFor, Rule};
@@ -66,16 +65,16 @@ impl Rules {
         let (mut rules, mut groups) = (Self::default(), Groups::default());
         let (mut names, mut size) = (BTreeMap::new(), 0);
         for (index, settings) in patterns.into_iter().enumerate() {
-            let key = |problem: String| format!("settings.patterns[{index}].{problem}");
+            let key = |problem: String| format!("settings.patterns[{index}]{problem}");
             let Checked { rule, look_for, tenants, enabled } = Rule::check(settings).map_err(key)?;
             if let Some(first) = names.insert(rule.name.clone(), index) {
-                return Err(key(format!("name: it is also the name of settings.patterns[{first}]")));
+                return Err(key(format!(".name: it is also the name of settings.patterns[{first}]")));
             }
             if enabled {
                 size += rule.expression.as_ref().map_or(0, |expression| expression.size());
                 if size > LARGEST_IN_ALL {
                     return Err(key(format!(
-                        "pattern: all expressions up to this one take more than {} MiB; make them simpler or fewer",
+                        ".pattern: all expressions up to this one take more than {} MiB; make them simpler or fewer",
                         LARGEST_IN_ALL >> 20
                     )));
                 }
@@ -130,7 +129,7 @@ impl Rules {
     }
 
     /// Every match in a text that belongs to a tenant, by place.
-    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
+    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked) -> Vec<Match> {
         let mut found = Found::default();
         for group in [Some(&self.for_all), self.for_tenant.get(tenant)].into_iter().flatten() {
             for rule in &group.always {
@@ -156,18 +155,16 @@ impl Rules {
                 }
             });
         }
-        self.confirm(text, found, scratch)
+        self.confirm(text, found)
     }
 
     /// Tries the expressions where they may match, and the validators.
-    fn confirm(&self, text: &str, found: Found, scratch: &mut Scratch) -> Vec<Match> {
+    fn confirm(&self, text: &str, found: Found) -> Vec<Match> {
         let Found { mut matches, places } = found;
         drop_overlapping(&mut matches);
         for (rule, ranges) in places {
             let Some(expression) = &self.rules[rule as usize].expression else { continue };
-            for range in joined(ranges) {
-                expression.search(scratch, text, range, |range| matches.push(Match { rule: rule as usize, range }));
-            }
+            expression.search(text, joined(ranges), |range| matches.push(Match { rule: rule as usize, range }));
         }
         matches.retain(|found| {
             let validator = self.rule(found.rule).validator;
