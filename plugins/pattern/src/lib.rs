@@ -9,6 +9,7 @@ mod expression;
 mod factor;
 mod keyword;
 mod probe;
+mod reach;
 mod report;
 mod rule;
 mod rules;

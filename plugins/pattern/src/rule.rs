@@ -3,7 +3,8 @@
 use octroi_policy::{Action, Role, Severity};
 use pii_detect::Validator;
 
-use crate::expression::{self, Expression};
+use crate::expression::Expression;
+use crate::factor::Chain;
 use crate::keyword::Keyword;
 use crate::settings::{Asked, PatternSettings, Speaker};
 
@@ -45,8 +46,8 @@ pub(crate) struct Checked {
 
 /// What a rule looks for.
 pub(crate) enum LookFor {
-    /// Matches of the rule's expression, read as this.
-    Expression(regex_syntax::hir::Hir),
+    /// Rows of characters of which each match of its expression contains one; `None` if there are none to name.
+    Rows(Option<Vec<Chain>>),
     /// These.
     Keywords(Vec<Keyword>),
 }
@@ -71,17 +72,14 @@ impl Rule {
         }
         tenants.sort_unstable();
         tenants.dedup();
-        let look_for = match (&settings.pattern, &settings.keywords) {
+        let (expression, look_for) = match (&settings.pattern, &settings.keywords) {
             (Some(pattern), None) => {
-                LookFor::Expression(expression::parse(pattern).map_err(|problem| format!(".pattern: {problem}"))?)
+                let (expression, rows) = Expression::new(pattern).map_err(|problem| format!(".pattern: {problem}"))?;
+                (Some(expression), LookFor::Rows(rows))
             }
-            (None, Some(keywords)) => LookFor::Keywords(check_keywords(keywords)?),
+            (None, Some(keywords)) => (None, LookFor::Keywords(check_keywords(keywords)?)),
             (Some(_), Some(_)) => return Err(": give either `pattern` or `keywords`, not both".into()),
             (None, None) => return Err(": give either `pattern` or `keywords`".into()),
-        };
-        let expression = match &look_for {
-            LookFor::Expression(hir) => Some(Expression::new(hir).map_err(|problem| format!(".pattern: {problem}"))?),
-            LookFor::Keywords(_) => None,
         };
         let rule = Self {
             name: settings.name,

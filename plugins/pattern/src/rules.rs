@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use octroi_policy::Text;
 
-use crate::factor::factor;
+use crate::class::Class;
 use crate::keyword::Keyword;
 use crate::rule::{Checked, LookFor, Rule};
 use crate::settings::{Asked, PatternSettings};
@@ -94,17 +94,12 @@ impl Rules {
         let number = self.rules.len() as u32;
         self.rules.push(rule);
         match look_for {
-            LookFor::Expression(hir) => {
-                let chains = factor(&hir);
-                groups.each(tenants, |group| match &chains {
-                    None => group.always.push(number),
-                    Some(chains) => {
-                        for chain in chains {
-                            group.add(chain, |_| Clue::Expression(number));
-                        }
-                    }
-                });
-            }
+            LookFor::Rows(None) => groups.each(tenants, |group| group.always.push(number)),
+            LookFor::Rows(Some(rows)) => groups.each(tenants, |group| {
+                for row in &rows {
+                    group.add(row, |_| Clue::Expression(number));
+                }
+            }),
             LookFor::Keywords(keywords) => {
                 for keyword in keywords {
                     let index = self.keywords.len() as u32;
@@ -140,9 +135,12 @@ impl Rules {
             let Some(sieve) = &group.sieve else { continue };
             sieve.search(text, |number, end| match group.clues[number as usize] {
                 Clue::Expression(rule) => {
-                    let Some(expression) = &self.rules[rule as usize].expression else { return };
-                    if self.rules[rule as usize].looks_at(text.role, asked) {
-                        found.may_match(rule, expression.around(text, end));
+                    let of_clue = &self.rules[rule as usize];
+                    if let Some(expression) = &of_clue.expression
+                        && of_clue.looks_at(text.role, asked)
+                        && !(expression.reach.is_shared() && found.covers(rule, end))
+                    {
+                        found.may_match(rule, expression.reach.around(text, end));
                     }
                 }
                 Clue::Keyword { keyword, place } => {
@@ -164,7 +162,7 @@ impl Rules {
         drop_overlapping(&mut matches);
         for (rule, ranges) in places {
             let Some(expression) = &self.rules[rule as usize].expression else { continue };
-            expression.search(text, joined(ranges), |range| matches.push(Match { rule: rule as usize, range }));
+            expression.search(text, &joined(ranges), |range| matches.push(Match { rule: rule as usize, range }));
         }
         matches.retain(|found| {
             let validator = self.rule(found.rule).validator;
@@ -204,6 +202,12 @@ struct Found {
 }
 
 impl Found {
+    /// Whether the last place of a rule is around this one.
+    fn covers(&self, rule: u32, at: usize) -> bool {
+        let last = self.places.get(&rule).and_then(|ranges| ranges.last());
+        last.is_some_and(|last| last.start < at && at <= last.end)
+    }
+
     fn may_match(&mut self, rule: u32, range: Range<usize>) {
         let ranges = self.places.entry(rule).or_default();
         match ranges.last_mut() {
@@ -240,7 +244,7 @@ impl Groups {
 }
 
 impl Filling {
-    fn add(&mut self, chain: &[crate::class::Class], clue: impl FnOnce(usize) -> Clue) {
+    fn add(&mut self, chain: &[Class], clue: impl FnOnce(usize) -> Clue) {
         let end = self.sieve.add(chain, self.clues.len() as u32);
         self.clues.push(clue(end));
     }

@@ -83,12 +83,9 @@ fn redactions_that_overlap_become_one_and_leave_nothing_readable() {
         {"name":"d","pattern":"g","action":"redact","replacement":"[D]"},
         {"name":"e","pattern":"abcdefgh","action":"log"},
         {"name":"f","pattern":"i","action":"redact","replacement":"[F]"}"#;
-    for (text, expected) in [
-        ("xabcdefghix", "x[A]h[F]x"),
-        ("bcdefg", "[B]"),
-        ("efg g", "[C] [D]"),
-        ("abcabc", "[A][A]"),
-    ] {
+    for (text, expected) in
+        [("xabcdefghix", "x[A]h[F]x"), ("bcdefg", "[B]"), ("efg g", "[C] [D]"), ("abcabc", "[A][A]")]
+    {
         assert_eq!(edited(&check(rules, text), text), expected, "{text}");
     }
 }
@@ -170,7 +167,11 @@ fn roles_and_phases_say_whose_texts_are_looked_at() {
         (Message::tool("mine", "gold"), "both every spoken"),
         (Message::tool_call("mine", "gold"), "both every"),
     ] {
-        assert_eq!(rules(policy.pre_check(&Context::example(), std::slice::from_ref(&message))), expected, "{message:?}");
+        assert_eq!(
+            rules(policy.pre_check(&Context::example(), std::slice::from_ref(&message))),
+            expected,
+            "{message:?}"
+        );
         let answer = Answer { choices: vec![message], more: false };
         assert_eq!(rules(policy.response(&Context::example(), &answer)), "answered both");
     }
@@ -214,6 +215,64 @@ fn what_only_a_part_of_the_text_decides_is_seen_there() {
     }
 }
 
+/// Rows of characters, ranges and joining them may not change what is found.
+#[test]
+fn what_is_found_is_what_a_search_of_the_whole_text_finds() {
+    const PATTERNS: &[&str] = &[
+        "ab",
+        "(?i)abk",
+        r"\bab\b",
+        r"\d{2,4}",
+        r"\b\d+-\d+\b",
+        r"a\s+b",
+        r"a{2,4}b?",
+        r"(?:ab|b1|k-)+",
+        r"[ab]{3}|é{2}",
+        r"\w+-\w+",
+        r"\Sk",
+        r"(?i)é\s?k",
+        r"^a|k$",
+        r"(?m)^[ab]+$",
+        r"a.*?b",
+        r"a.{0,5}b",
+        r"(?s)1.+2",
+        r"[^a]b",
+        r"\Bb\B",
+        r"x?a1",
+        r"\p{L}\d",
+        r"(?:\s|-)(?:1|2|é)",
+        r"(a|b)(b|k)(1|2)?",
+        r"😀+|a😀",
+        ".",
+    ];
+    const PIECES: &[&str] = &["a", "b", "k", "K", "1", "2", "-", " ", "\n", "é", "É", "\u{212a}", "😀", "ab", "aab "];
+    let mut seed = 7_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let rules: Vec<String> = PATTERNS
+        .iter()
+        .enumerate()
+        .map(|(number, pattern)| format!(r#"{{"name":"r{number}","pattern":{pattern:?},"action":"log"}}"#))
+        .collect();
+    let policy = policy(&format!(r#"{{"patterns":[{}]}}"#, rules.join(",")));
+    let expressions: Vec<regex_automata::meta::Regex> =
+        PATTERNS.iter().map(|it| regex_automata::meta::Regex::new(it).unwrap()).collect();
+    for _ in 0..3_000 {
+        let length = random(60);
+        let text: String = (0..length).map(|_| PIECES[random(PIECES.len())]).collect();
+        let verdict = policy.pre_check(&Context::example(), &[Message::user(&text)]);
+        for (number, expression) in expressions.iter().enumerate() {
+            let rule = format!("r{number}");
+            let places = verdict.findings.iter().filter(|finding| finding.rule == rule).filter_map(|it| it.place);
+            let places: Vec<_> = places.map(|place| place.start as usize..place.end as usize).collect();
+            let whole: Vec<_> = expression.find_iter(&text).map(|found| found.range()).collect();
+            assert_eq!(places, whole, "{} in {text:?}", PATTERNS[number]);
+        }
+    }
+}
+
 #[test]
 fn a_wrong_setting_is_refused_by_its_key() {
     let rule = |keys: &str| format!(r#"{{"patterns":[{{"name":"fine","pattern":"x"}},{{{keys}}}]}}"#);
@@ -222,30 +281,47 @@ fn a_wrong_setting_is_refused_by_its_key() {
         (rule(r#""name":"a","patern":"x""#), "settings.patterns[1].patern: unknown field `patern`"),
         (rule(r#""pattern":"x""#), "settings.patterns[1]: missing field `name`"),
         (rule(r#""name":"a b","pattern":"x""#), "settings.patterns[1].name: expected 1 to 128 letters"),
-        (rule(r#""name":"fine","pattern":"x""#), "settings.patterns[1].name: it is also the name of settings.patterns[0]"),
+        (
+            rule(r#""name":"fine","pattern":"x""#),
+            "settings.patterns[1].name: it is also the name of settings.patterns[0]",
+        ),
         (rule(r#""name":"a""#), "settings.patterns[1]: give either `pattern` or `keywords`"),
         (rule(r#""name":"a","pattern":"x","keywords":["y"]"#), "settings.patterns[1]: give either"),
         (rule(r#""name":"a","pattern":"(oops""#), "settings.patterns[1].pattern: unclosed group, at character 1"),
         (rule(r#""name":"a","pattern":"(?<=a)b""#), "settings.patterns[1].pattern: look-around"),
         (rule(r#""name":"a","pattern":"a*""#), "settings.patterns[1].pattern: it matches the empty text"),
-        (rule(r#""name":"a","pattern":"(\\w{1000}){1000}""#), "settings.patterns[1].pattern: it would take more than 512 KiB"),
+        (
+            rule(r#""name":"a","pattern":"(\\w{1000}){1000}""#),
+            "settings.patterns[1].pattern: it would take more than 4 MiB",
+        ),
         (rule(r#""name":"a","keywords":[]"#), "settings.patterns[1].keywords: found 0, expected 1 to 1000"),
         (rule(r#""name":"a","keywords":["x"," "]"#), "settings.patterns[1].keywords[1]: must not be empty"),
-        (rule(r#""name":"a","pattern":"x","validator":"crc""#), "settings.patterns[1].validator: unknown variant `crc`"),
+        (
+            rule(r#""name":"a","pattern":"x","validator":"crc""#),
+            "settings.patterns[1].validator: unknown variant `crc`",
+        ),
         (rule(r#""name":"a","pattern":"x","action":"mask""#), "settings.patterns[1].action: unknown variant `mask`"),
-        (rule(r#""name":"a","pattern":"x","roles":["robot"]"#), "settings.patterns[1].roles[0]: unknown variant `robot`"),
-        (rule(r#""name":"a","pattern":"x","phases":["audit"]"#), "settings.patterns[1].phases[0]: unknown variant `audit`"),
+        (
+            rule(r#""name":"a","pattern":"x","roles":["robot"]"#),
+            "settings.patterns[1].roles[0]: unknown variant `robot`",
+        ),
+        (
+            rule(r#""name":"a","pattern":"x","phases":["audit"]"#),
+            "settings.patterns[1].phases[0]: unknown variant `audit`",
+        ),
         (rule(r#""name":"a","pattern":"x","category":"ü""#), "settings.patterns[1].category: expected"),
         (r#"{"probe":true,"patterns":[{"name":"a","pattern":"x"}]}"#.into(), "settings.patterns: must be empty"),
         (rule(r#""name":"a","pattern":"(","enabled":false"#), "settings.patterns[1].pattern: unclosed group"),
-        (rule(&format!(r#""name":"a","pattern":"{}""#, "x".repeat(1_001))), "settings.patterns[1].pattern: longer than 1000"),
+        (
+            rule(&format!(r#""name":"a","pattern":"{}""#, "x".repeat(1_001))),
+            "settings.patterns[1].pattern: longer than 1000",
+        ),
         (rule(&format!(r#""name":"a","pattern":"{}""#, "(".repeat(900))), "settings.patterns[1].pattern: "),
     ] {
         let error = refused(&settings);
         assert!(error.starts_with(expected) && error.len() < 400, "{error} should be {expected}");
     }
-    let thousand: Vec<String> =
-        (0..1_001).map(|number| format!(r#"{{"name":"r{number}","pattern":"x"}}"#)).collect();
+    let thousand: Vec<String> = (0..1_001).map(|number| format!(r#"{{"name":"r{number}","pattern":"x"}}"#)).collect();
     assert!(configure::<Pattern>(&format!(r#"{{"patterns":[{}]}}"#, thousand[..1_000].join(","))).is_ok());
     let error = refused(&format!(r#"{{"patterns":[{}]}}"#, thousand.join(",")));
     assert_eq!(error, "settings.patterns: found 1001, expected at most 1000");
@@ -339,13 +415,9 @@ mod probing {
             .iter()
             .map(|finding| (finding.rule.as_str(), finding.place.map(|place| (place.message, place.start, place.end))))
             .collect();
-        assert_eq!(
-            places,
-            [("match", Some((0, 8, 10))), ("match", Some((0, 11, 13))), ("match", Some((2, 0, 3)))]
-        );
+        assert_eq!(places, [("match", Some((0, 8, 10))), ("match", Some((0, 11, 13))), ("match", Some((2, 0, 3)))]);
         let tags: Vec<_> = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let expected =
-            ["group.0.0=1a", "group.0.1=1", "group.0.2=a", "group.2.0=7 b", "group.2.1=7", "group.2.2=b"];
+        let expected = ["group.0.0=1a", "group.0.1=1", "group.0.2=a", "group.2.0=7 b", "group.2.1=7", "group.2.2=b"];
         assert_eq!(tags, expected);
     }
 
