@@ -1,7 +1,7 @@
 # What people do daily. `make` alone lists it.
 
 WASM      := wasm32-unknown-unknown
-POLICIES  := pii sql-injection audit-redact
+POLICIES  := pii sql-injection audit-redact pattern
 GUESTS    := target/$(WASM)/guest
 VENV      := target/venv
 PYTHON    ?= python3
