@@ -12,7 +12,10 @@ pub(super) fn build(workshop: &Workshop, module: &str) -> anyhow::Result<()> {
     let has = |path: &str| workshop.folder().join(path).exists();
     for needed in ["src/policy.py", "wit"] {
         if !has(needed) {
-            bail!("{}: no {needed}; `octroi policy new --lang python` makes a folder that has it", workshop.folder().display());
+            bail!(
+                "{}: no {needed}; `octroi policy new --lang python` makes a folder that has it",
+                workshop.folder().display()
+            );
         }
     }
     if !has(".venv/bin/pip") {

@@ -47,8 +47,7 @@ mod tests {
     fn every_interface_and_every_file_of_the_sdk_is_carried() {
         for (folder, carried) in [("wit", WIT), ("plugins/sdk/src", SDK)] {
             let there = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
-            let there: BTreeSet<_> =
-                there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            let there: BTreeSet<_> = there.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             let listed = carried.iter().map(|(path, _)| path.trim_start_matches("src/").to_owned());
             let listed: BTreeSet<_> = listed.filter(|name| name != "Cargo.toml").collect();
             assert_eq!(there, listed, "{folder}: the list in src/cli/policy/new/carried.rs is another one");
