@@ -88,7 +88,7 @@ fn examples() -> Vec<(&'static str, PathBuf, PathBuf)> {
     [("secrets", "javascript-secrets"), ("internal-hosts", "python-internal-hosts")]
         .into_iter()
         .map(|(name, folder)| (name, examples.join(folder)))
-        .map(|(name, folder)| (name, folder.clone(), folder.join(format!("build/{name}.wasm"))))
+        .map(|(name, folder)| (name, folder.clone(), folder.join(format!("{name}.wasm"))))
         .filter(|(_, _, module)| module.exists())
         .collect()
 }

@@ -102,32 +102,6 @@ async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it()
     assert_eq!(gateway.get("/health").await.body["policies"]["warnings"], json!([]));
 }
 
-#[test]
-fn an_authors_commands_say_what_the_server_would() {
-    let prepared = Setup::without_provider().prepare();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(fine && text.contains("15 cases passed"), "{text}");
-    let (fine, text) = run(&prepared, &["policy", "inspect", "policies/pii.wasm"]);
-    assert!(fine && text.contains("octroi:policy/pre-check@0.1.0"), "{text}");
-    let query = "Grüße 😀 an jane.doe@example.org!";
-    let (fine, text) = run(&prepared, &["policy", "run", "policies/pii.yaml", "--query", query]);
-    assert!(fine && text.contains("action  redact") && text.contains("[jane.doe@example.org]!"), "{text}");
-    assert!(text.contains("after   Grüße 😀 an [EMAIL]!"), "{text}");
-    let (fine, text) = run(&prepared, &["policy", "bench", "policies/audit-redact.yaml"]);
-    assert!(fine && text.contains("fresh sandbox each"), "{text}");
-
-    let manifest = prepared.policies().join("pii.yaml");
-    let wrong = fs::read_to_string(&manifest).unwrap()
-        + "  - { name: wrong, query: a@example.org, expect: { action: allow } }\n  - { name: wrong too, query: hello, \
-           expect: { rules: [email] } }\n";
-    fs::write(&manifest, wrong).unwrap();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(!fine && text.contains("2 of 17 cases failed"), "{text}");
-    fs::write(prepared.policies().join("pii.wasm"), "garbage").unwrap();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(!fine && text.contains("encode"), "{text}");
-}
-
 #[tokio::test]
 async fn a_signal_ends_it_after_the_requests_in_flight() {
     let double = MistralDouble::builder().start().await.unwrap();

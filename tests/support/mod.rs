@@ -10,6 +10,8 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
+pub mod author;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@
 /// The interfaces that every policy sees: the types and the log.
 pub mod shared {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package octroi:sdk-shared; world shared { import octroi:policy/types@0.1.0; import octroi:policy/log@0.1.0; }",
         world: "octroi:sdk-shared/shared",
         generate_all,
@@ -33,7 +33,7 @@ macro_rules! interface_world {
         #[doc = concat!("`", stringify!($module), "`, as a world of its own.")]
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../../wit",
+                path: "wit",
                 inline: $wit,
                 world: $world,
                 generate_all,
