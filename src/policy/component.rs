@@ -151,6 +151,10 @@ impl fmt::Debug for Ready {
     }
 }
 
+fn mismatch(interface: &str, error: wasmtime::Error) -> Unusable {
+    Unusable(format!("`{interface}` is exported with another signature than this gateway's: {error:#}"))
+}
+
 /// What one evaluation gave.
 #[derive(Debug)]
 pub struct Evaluated {
@@ -187,9 +191,6 @@ impl Ready {
         let has = |name: &str| component.get_export_index(None, name).is_some();
         let linker = sandbox::linker(engine).map_err(|error| Unusable(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|error| Unusable(format!("{error:#}")))?;
-        let mismatch = |interface: &str, error: wasmtime::Error| {
-            Unusable(format!("`{interface}` is exported with another signature than this gateway's: {error:#}"))
-        };
         if !has(LIFECYCLE) {
             return Err(Unusable(format!("it does not export `{LIFECYCLE}`, which every policy must")));
         }
@@ -213,6 +214,22 @@ impl Ready {
             return Err(Unusable(format!("it exports none of `{PRE_CHECK}`, `{RESPONSE}` and `{AUDIT}`")));
         }
         Ok(ready)
+    }
+
+    /// Compares what is exported with this gateway's signatures. [`Self::new`] finds functions by their names; without
+    /// this, the first request would meet one of another type.
+    pub fn check_signatures(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+    ) -> Result<(), Unusable> {
+        let check = |interface: &str, loaded: Option<wasmtime::Result<()>>| {
+            loaded.unwrap_or(Ok(())).map_err(|error| mismatch(interface, error))
+        };
+        check(LIFECYCLE, Some(self.lifecycle.load(&mut *store, instance).map(drop)))?;
+        check(PRE_CHECK, self.pre_check.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))?;
+        check(RESPONSE, self.response.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))?;
+        check(AUDIT, self.audit.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))
     }
 
     /// The interfaces that it answers.

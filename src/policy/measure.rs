@@ -4,13 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::Context;
 use super::component::{EvaluationError, Question};
 use super::engine::Engine;
 use super::load::worker::Version;
-use super::readings::{Source, Stated};
+use super::readings::Source;
 use super::sandbox::{self, Allowance};
 use crate::chat::Message;
 
@@ -54,23 +52,21 @@ pub async fn measure(
     rounds: usize,
 ) -> Result<Figures, EvaluationError> {
     let ready = &version.ready;
-    let stated = Arc::new(Stated { clock: Some(Timestamp::now()), ..Stated::default() });
     let (mut fresh, mut reused) = (Vec::with_capacity(rounds * CALLS), Vec::with_capacity(rounds * CALLS));
-    // What is measured is the policy, not a store of counters: they stand at 0.
-    let source = || Source::Stated(stated.clone());
-    let mut store = sandbox::store(engine, allowance, source());
+    let source = Source::of_trial();
+    let mut store = sandbox::store(engine, allowance, source.clone());
     let instance = ready.instantiate(&mut store).await?;
     for _ in 0..rounds {
         for _ in 0..CALLS {
             let started = Instant::now();
             ready
-                .evaluate(engine, allowance, source(), question, context, messages)
+                .evaluate(engine, allowance, source.clone(), question, context, messages)
                 .await
                 .map_err(|failed| failed.error)?;
             fresh.push(started.elapsed().as_secs_f64() * 1e6);
         }
         for _ in 0..CALLS {
-            store.data_mut().renew(allowance.ticks, source());
+            store.data_mut().renew(allowance.ticks, source.clone());
             let started = Instant::now();
             ready.evaluate_in(&mut store, &instance, question, context, messages).await?;
             reused.push(started.elapsed().as_secs_f64() * 1e6);

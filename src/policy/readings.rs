@@ -116,6 +116,13 @@ pub enum Source {
     Stated(Arc<Stated>),
 }
 
+impl Source {
+    /// For whoever tries or measures a policy by itself: the clock is the machine's, counters begin at 0.
+    pub fn of_trial() -> Self {
+        Self::Stated(Arc::new(Stated { clock: Some(Timestamp::now()), ..Stated::default() }))
+    }
+}
+
 /// Why a host interface gives no answer. The evaluation ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostCallError {

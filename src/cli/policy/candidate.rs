@@ -14,7 +14,7 @@ use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
 use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
-use crate::policy::manifest::{Manifest, ManifestError, Phase};
+use crate::policy::manifest::{GRANTABLE, Manifest, ManifestError, Phase};
 use crate::policy::sandbox::Allowance;
 
 /// Evaluations at once; an author makes one after the other.
@@ -40,10 +40,12 @@ impl Candidate {
         Self::new(manifest, bytes)
     }
 
-    /// A module for which there is no manifest: without settings, without cases, and with time enough to be measured.
+    /// A module for which there is no manifest: without settings, without cases, with time enough to be measured, and
+    /// with every grant.
     pub(super) fn without_manifest(bytes: Vec<u8>) -> anyhow::Result<Self> {
-        let manifest = "name: module\nmodule: module.wasm\nlimits: { time: 1s }\n";
-        Self::new(Manifest::parse(manifest, "built in")?, bytes)
+        let grants = GRANTABLE.join(", ");
+        let manifest = format!("name: module\nmodule: module.wasm\nlimits: {{ time: 1s }}\ncapabilities: [{grants}]\n");
+        Self::new(Manifest::parse(&manifest, "built in")?, bytes)
     }
 
     fn new(manifest: Manifest, bytes: Vec<u8>) -> anyhow::Result<Self> {

@@ -18,6 +18,7 @@ use crate::policy::load::worker::Version;
 use crate::policy::load::{LoadError, Step};
 use crate::policy::manifest::CaseContext;
 use crate::policy::measure::measure;
+use crate::policy::readings::Source;
 
 /// 500 calls of each kind: a second or two in an interpreter.
 const ROUNDS: usize = 10;
@@ -78,8 +79,9 @@ async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()>
     let context = Arc::new(CaseContext::default().context());
     let messages = Arc::new(conversation(question, PROMPT));
     let allowance = candidate.allowance(PROMPT.len());
+    let source = Source::of_trial();
     let started = Instant::now();
-    let first = version.ready.evaluate(&candidate.engine, allowance, question, &context, &messages).await;
+    let first = version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;
     let elapsed = started.elapsed().as_secs_f64() * 1e6;
     first.map_err(|failed| failed.error)?;
     let asked = question.phase().as_str();

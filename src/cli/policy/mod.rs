@@ -105,7 +105,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    if !matches!(command, Command::Load) {
+    if !matches!(command, Command::Load { .. }) {
         // What a policy logs while it is loaded: where it panicked, for one.
         telemetry::start_log(&Log::default());
     }

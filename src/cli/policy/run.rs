@@ -10,7 +10,7 @@ use super::candidate::{Candidate, conversation};
 use crate::chat::{Message, Role};
 use crate::cli::start;
 use crate::policy::manifest::CaseContext;
-use crate::policy::readings::{Source, Stated};
+use crate::policy::readings::Source;
 use crate::policy::verdict::{self, Action, Verdict};
 
 #[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
@@ -25,9 +25,7 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
         client.clone_into(&mut context.tenant);
         let messages = conversation(question, query);
         let allowance = candidate.allowance(query.len());
-        // The clock is the machine's; counters begin at 0.
-        let stated = Stated { clock: Some(jiff::Timestamp::now()), ..Stated::default() };
-        let source = Source::Stated(Arc::new(stated));
+        let source = Source::of_trial();
         let started = Instant::now();
         let evaluated =
             version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;

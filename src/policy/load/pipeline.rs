@@ -200,6 +200,9 @@ async fn freeze(
         Source::Closed,
     );
     let instance = ready.instantiate(&mut store).await.map_err(|error| guest(Step::Instantiate, &error))?;
+    ready
+        .check_signatures(&mut store, &instance)
+        .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
 
     reporter.step(Step::Configure);
     let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
