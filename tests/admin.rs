@@ -186,8 +186,9 @@ async fn a_policy_can_be_tried_and_nothing_is_kept() {
     let gateway = prepared.start();
     gateway.pre_check("Hello").await;
     let kept = async || {
-        let counted: Vec<_> =
-            gateway.get("/prometheus").await.body.as_str().unwrap().lines().map(str::to_owned).collect();
+        let text = gateway.get("/prometheus").await.body;
+        let mut counted: Vec<_> = text.as_str().unwrap().lines().map(str::to_owned).collect();
+        counted.sort();
         let policies = gateway.admin_get("/admin/policies").await.body;
         (gateway.search(json!({ "limit": 1000 })).await.len(), policies, counted)
     };
@@ -251,7 +252,7 @@ fn endless_loop() -> Vec<u8> {
 async fn a_trial_says_what_the_policy_ran_into_and_too_many_at_once_are_refused() {
     let prepared = Setup::without_provider().prepare();
     fs::write(prepared.policies().join("loop.wasm"), endless_loop()).unwrap();
-    let manifest = "name: loop\nmodule: loop.wasm\nmode: shadow\nmatch: { clients: [nobody] }\nlimits: { time: 1s }\n";
+    let manifest = "name: loop\nmodule: loop.wasm\nmode: shadow\nmatch: { clients: [nobody] }\nlimits: { time: 400ms }\n";
     fs::write(prepared.policies().join("loop.yaml"), manifest).unwrap();
     let gateway = std::sync::Arc::new(prepared.start());
     let mut trying = tokio::task::JoinSet::new();
@@ -270,7 +271,7 @@ async fn a_trial_says_what_the_policy_ran_into_and_too_many_at_once_are_refused(
         assert_eq!(answer.status, 200, "{answer:?}");
         let error = &answer.body["error"];
         assert_eq!((&error["code"], &error["on_error"]), (&json!("time_limit"), &json!("deny")), "{answer:?}");
-        assert!(answer.body.get("verdict").is_none() && answer.body["elapsed_us"].as_u64().unwrap() > 500_000);
+        assert!(answer.body.get("verdict").is_none() && answer.body["elapsed_us"].as_u64().unwrap() > 200_000);
     }
     assert!((1..12).contains(&refused), "{refused} of 12 were refused");
 }

@@ -94,7 +94,8 @@ async fn a_roll_out_enforces_its_share_by_ids_that_the_server_makes() {
                 for number in 0..REQUESTS / 4 {
                     // The same ids every time: were they heard, every request would be on one side.
                     let (path, body, id) = if number % 2 == 0 {
-                        let body = json!({ "query": CARD, "client_id": "a", "context_id": "b", "request_id": "c" });
+                        let body =
+                            json!({ "query": CARD, "client_id": "community", "context_id": "b", "request_id": "c" });
                         ("/api/policy/pre-check", body, "context_id")
                     } else {
                         ("/api/request", json!({ "query": CARD, "request_id": "c", "skip_llm": true }), "request_id")
