@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -134,7 +135,8 @@ fn a_new_policy_in_rust_builds_and_passes_its_cases_and_its_author_goes_on_from_
     assert!(said.contains("the policy exports response, audit"), "{said}");
     let said = run(&policy, &["policy", "run", "no-words.yaml", "--query", "do not panic"]).failed(1);
     assert!(said.contains("panicked at src/lib.rs:") && said.contains("(trap)"), "{said}");
-    fs::write(policy.join("no-words.yaml"), manifest.replace("query: none", "query: panic")).unwrap();
+    let panics = manifest.replace("query: none", "messages: [{ role: assistant, text: panic }]");
+    fs::write(policy.join("no-words.yaml"), panics).unwrap();
     let said = run(&policy, &["policy", "test", "no-words.yaml"]).failed(1);
     assert!(said.contains("panicked at src/lib.rs:") && said.contains("case `one`"), "{said}");
 
@@ -217,19 +219,29 @@ fn every_name_that_a_policy_may_have_makes_a_folder_for_it() {
             let readme = fs::read_to_string(policy.join("README.md")).unwrap();
             assert!(readme.starts_with(&format!("# {name}: a policy in ")), "{readme}");
         }
-        // Cargo takes the package's name, and the lock is the one that it would write itself.
-        let output = std::process::Command::new("cargo")
-            .args(["metadata", "--locked", "--format-version", "1"])
-            .current_dir(folder.path().join("rust").join(name))
-            .output()
-            .unwrap();
-        Said::from(output).fine();
+        // Cargo takes the package's name and the versions that are locked, and needs no registry for that.
+        let policy = folder.path().join("rust").join(name);
+        let mut cargo = std::process::Command::new("cargo");
+        cargo.args(["metadata", "--offline", "--format-version", "1"]).current_dir(&policy);
+        Said::from(cargo.output().unwrap()).fine();
+        let ours = locked(&fs::read_to_string("Cargo.lock").unwrap());
+        let theirs = locked(&fs::read_to_string(policy.join("Cargo.lock")).unwrap());
+        assert!(theirs.len() < 60 && theirs.iter().any(|(name, _)| name == "serde"), "{theirs:?}");
+        let other = theirs.difference(&ours).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        assert!(other.len() <= 1 && other.iter().all(|other| other.ends_with(name)), "{other:?}");
     }
     // In the folder where one is, too.
     let here = folder.path().join("here");
     fs::create_dir(&here).unwrap();
     let said = run(&here, &["policy", "new", "fine", "--path", "."]).fine();
     assert!(here.join("fine.yaml").is_file() && !said.contains("cd "), "{said}");
+}
+
+/// Names and versions in a lock.
+fn locked(lock: &str) -> BTreeSet<(String, String)> {
+    let value = |block: &str, key: &str| block.split_once(key).unwrap().1.split('"').next().unwrap().to_owned();
+    let blocks = lock.split("[[package]]").skip(1);
+    blocks.map(|block| (value(block, "name = \""), value(block, "version = \""))).collect()
 }
 
 /// A program's name, and what it does, in a shell's words.
