@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn every_character_of_a_class_is_in_its_column() {
-        for pattern in [r"\d", r"\w", r"\s", r"[^a]", ".", "(?i)s", "(?i)ü", r"[а-яё]", r"\p{Han}", r"(?-u:\w)", "[€£]"] {
+        for pattern in [r"\d", r"\w", r"\s", r"[^a]", ".", "(?i)s", "(?i)ü", r"[а-яё]", r"\p{Han}", r"(?-u:\w)", "[€£]"]
+        {
             let HirKind::Class(set) = regex_syntax::parse(pattern).unwrap().into_kind() else { panic!("{pattern}") };
             let hir::Class::Unicode(set) = &set else { continue };
             let class = class(pattern);

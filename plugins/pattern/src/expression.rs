@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use regex_automata::Input;
 use regex_automata::meta::{BuildError, Cache, Config, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::captures::Captures;
 use regex_automata::util::iter::Searcher;
 use regex_automata::util::syntax;
-use regex_automata::nfa::thompson::WhichCaptures;
 use regex_syntax::hir::Hir;
 use regex_syntax::{Error, ParserBuilder};
 
@@ -126,7 +126,11 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
 
 fn told(what: &dyn std::fmt::Display, span: &regex_syntax::ast::Span) -> String {
     let (line, column) = (span.start.line, span.start.column);
-    if line > 1 { format!("{what}, at line {line}, character {column}") } else { format!("{what}, at character {column}") }
+    if line > 1 {
+        format!("{what}, at line {line}, character {column}")
+    } else {
+        format!("{what}, at character {column}")
+    }
 }
 
 fn limits() -> Config {

@@ -118,7 +118,11 @@ fn one_of(branches: &[Hir]) -> Known {
             return Known::default();
         }
     }
-    if is_whole { Known { whole: Some(all), ..Known::default() } } else { Known { part: Some(all), ..Known::default() } }
+    if is_whole {
+        Known { whole: Some(all), ..Known::default() }
+    } else {
+        Known { part: Some(all), ..Known::default() }
+    }
 }
 
 /// Each of `first` followed by each of `then`; `None` if that would be too many, or too long.
@@ -194,7 +198,10 @@ mod tests {
     fn large_expressions_stay_small() {
         for pattern in ["(a|b|c|d){50}x", "(?i)[a-z]{1000}", &vec!["word"; 500].join("|"), "((a{10}){10}){10}"] {
             let chains = factor(&regex_syntax::parse(pattern).unwrap()).unwrap();
-            assert!(chains.len() <= MOST_IN_ALL && chains.iter().all(|chain| chain.len() < 2 * LONG_ENOUGH), "{pattern}");
+            assert!(
+                chains.len() <= MOST_IN_ALL && chains.iter().all(|chain| chain.len() < 2 * LONG_ENOUGH),
+                "{pattern}"
+            );
         }
     }
 }

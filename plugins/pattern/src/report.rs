@@ -104,7 +104,8 @@ impl<'a> Report<'a> {
 
     fn mask(&mut self, text: &Text<'_>, range: Range<usize>, rule: &Rule) {
         // What the client of a stream already has cannot be taken back; the rest can.
-        let Some(start) = range.clone().find(|start| text.is_char_boundary(*start) && text.may_edit(&(*start..range.end)))
+        let Some(start) =
+            range.clone().find(|start| text.is_char_boundary(*start) && text.may_edit(&(*start..range.end)))
         else {
             return;
         };
