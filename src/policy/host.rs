@@ -1,5 +1,7 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
+mod candidate;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::{Context, meter};
 use crate::chat::Message;
+pub use candidate::{Candidate, CandidateError};
 
 /// What the host needs to know.
 #[derive(Clone, Debug)]

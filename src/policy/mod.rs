@@ -15,6 +15,7 @@ pub mod load;
 pub mod manifest;
 pub mod measure;
 mod meter;
+pub mod rules;
 pub mod run;
 pub mod sandbox;
 mod scan;
@@ -25,7 +26,7 @@ mod watch;
 use serde::{Deserialize, Serialize};
 
 pub use component::Question;
-pub use host::{HostError, PolicyHost, PolicyState, PolicyStatus, Reload, Settings};
+pub use host::{Candidate, CandidateError, HostError, PolicyHost, PolicyState, PolicyStatus, Reload, Settings};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
 pub use set::{Generation, PolicySet};
 pub use watch::{Pace, Watcher};
