@@ -174,19 +174,38 @@ struct Core<'a> {
 #[derive(Serialize)]
 struct Listing<'a> {
     error: ListingError<'a>,
+    /// As in [`Core`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct ListingError<'a> {
     code: &'static str,
     message: &'a str,
-    details: [Detail; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<[Detail<'a>; 1]>,
 }
 
+/// The field at fault.
 #[derive(Serialize)]
-struct Detail {
-    field: &'static str,
-    message: &'static str,
+pub(super) struct Detail<'a> {
+    pub(super) field: &'a str,
+    pub(super) message: &'a str,
+}
+
+/// An error on a route that lists resources.
+pub(super) fn listing(status: StatusCode, message: &str, detail: Option<Detail<'_>>) -> Response {
+    let code = match status {
+        StatusCode::BAD_REQUEST => "VALIDATION_ERROR",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::CONFLICT => "CONFLICT",
+        StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
+        _ => "INTERNAL_ERROR",
+    };
+    let error = ListingError { code, message, details: detail.map(|detail| [detail]) };
+    json(status, &Listing { error, message: (status == StatusCode::FORBIDDEN).then_some(message) })
 }
 
 impl IntoResponse for ApiError {
@@ -195,11 +214,7 @@ impl IntoResponse for ApiError {
         metrics::counter!("octroi_http_errors_total", "code" => self.code()).increment(1);
         let text = self.to_string();
         let mut response = match self {
-            Self::Parameter { field, problem } => {
-                let details = [Detail { field, message: problem }];
-                let error = ListingError { code: "VALIDATION_ERROR", message: &text, details };
-                json(status, &Listing { error })
-            }
+            Self::Parameter { field, problem } => listing(status, &text, Some(Detail { field, message: problem })),
             _ => {
                 let message = (status == StatusCode::FORBIDDEN).then_some(text.as_str());
                 json(status, &Core { success: false, error: &text, code: self.code(), message })

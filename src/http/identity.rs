@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::errors::ApiError;
-use crate::config::{Auth, Client};
+use crate::config::{Auth, Client, Role};
 use crate::gateway::Caller;
 
 pub use user::user;
@@ -93,6 +93,14 @@ impl Presented<'_> {
         user_token: Option<String>,
     ) -> Result<Option<Caller>, ApiError> {
         Ok(self.ids(client_id)?.map(|(client, tenant)| made(client, tenant, user_token)))
+    }
+
+    /// What it may do; in open mode, where nobody has proved anything, `open`.
+    pub fn role(&self, open: Role) -> Role {
+        match self {
+            Self::Claimed(_) => open,
+            Self::Known { client, .. } => client.role,
+        }
     }
 
     /// Client and tenant, if anybody is named.

@@ -1,5 +1,7 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
+mod candidate;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::status::{self, PolicyStatus};
 use super::{Context, meter, writers};
 use crate::chat::Message;
+pub use candidate::{Candidate, CandidateError};
 
 /// What the host needs to know.
 #[derive(Clone, Debug)]

@@ -14,7 +14,10 @@ pub use crate::config::PolicyName as Name;
 use crate::config::yaml;
 
 /// The largest manifest that is read, in bytes.
-pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
+pub const MAX_MANIFEST_BYTES: usize = 8 << 20;
+
+/// How much of a manifest is read: a thousand patterns of a thousand characters, and what is known about them.
+pub(super) const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: MAX_MANIFEST_BYTES, nodes: 200_000 };
 
 /// A manifest, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -86,7 +89,7 @@ pub enum ManifestError {
 impl Manifest {
     /// Parses a manifest; `what` names it in errors.
     pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = yaml::parse(text, what)?;
+        let manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
         manifest.check()?;
         Ok(manifest)
     }

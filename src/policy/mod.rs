@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod measure;
 mod meter;
 pub mod readings;
+pub mod rules;
 pub mod run;
 pub mod sandbox;
 mod scan;
@@ -31,7 +32,7 @@ mod writers;
 use serde::{Deserialize, Serialize};
 
 pub use component::Question;
-pub use host::{HostError, PolicyHost, Reload, Settings};
+pub use host::{Candidate, CandidateError, HostError, PolicyHost, Reload, Settings};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
 pub use set::{Generation, LivePolicy, PolicySet};
 pub use status::{PolicyState, PolicyStatus};

@@ -142,37 +142,41 @@ fn read_directory(
 }
 
 fn read(path: &Path, root: &Path) -> Found {
+    match read_file(path, root, MAX_MANIFEST_BYTES as u64, Step::Manifest) {
+        Ok(bytes) => read_as(path, root, &bytes),
+        Err(error) => Found { path: path.to_owned(), manifest: None, module: Err(error), fingerprint: Digest::of(b"") },
+    }
+}
+
+/// What a scan would find if the manifest at `path` had these bytes.
+pub(super) fn read_as(path: &Path, root: &Path, bytes: &[u8]) -> Found {
     let failed = |manifest, error, seen: &[u8]| Found {
         path: path.to_owned(),
         manifest,
         module: Err(error),
         fingerprint: Digest::of(seen),
     };
-    let bytes = match read_file(path, root, MAX_MANIFEST_BYTES as u64, Step::Manifest) {
-        Ok(bytes) => bytes,
-        Err(error) => return failed(None, error, b""),
-    };
     let what = path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let parsed = std::str::from_utf8(&bytes)
+    let parsed = std::str::from_utf8(bytes)
         .map_err(|error| format!("{what}: not UTF-8: {error}"))
         .and_then(|text| Manifest::parse(text, &what).map_err(|error| error.to_string()));
     let manifest = match parsed {
         Ok(manifest) => manifest,
         Err(problem) => {
-            return failed(None, LoadError::new(Step::Manifest, LoadCode::BadManifest, problem), &bytes);
+            return failed(None, LoadError::new(Step::Manifest, LoadCode::BadManifest, problem), bytes);
         }
     };
     if manifest.mode == Mode::Off {
-        let fingerprint = Digest::of(&bytes);
+        let fingerprint = Digest::of(bytes);
         return Found { path: path.to_owned(), manifest: Some(manifest), module: Ok(None), fingerprint };
     }
     let folder = path.parent().unwrap_or(root);
     let module = match read_file(&folder.join(&manifest.module), root, manifest.limits.module.as_u64(), Step::Read) {
         Ok(module) => module,
-        Err(error) => return failed(Some(manifest), error, &bytes),
+        Err(error) => return failed(Some(manifest), error, bytes),
     };
     let digest = Digest::of(&module);
-    let fingerprint = Digest::of_pieces([bytes.as_slice(), digest.as_bytes()]);
+    let fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
     let module = match manifest.sha256 {
         Some(pin) if pin != digest => Err(LoadError::new(
             Step::Digest,

@@ -11,8 +11,9 @@ use crate::policy::digest::Digest;
 use crate::policy::limits::Budget;
 use crate::policy::manifest::{Case, Phase};
 
-/// The longest line that either side reads, in bytes: the largest manifest's settings and cases, written as JSON.
-pub const MAX_LINE_BYTES: u64 = 16 << 20;
+/// The longest line that either side reads, in bytes: the largest manifest's settings and cases, written as JSON, where
+/// a character may take six times what it takes in YAML.
+pub const MAX_LINE_BYTES: u64 = 64 << 20;
 /// The largest artifact that the gateway reads, in bytes.
 pub const MAX_ARTIFACT_BYTES: u64 = 512 << 20;
 
