@@ -11,6 +11,7 @@ use crate::policy::component::{EvaluationError, Question};
 use crate::policy::load::worker::{Version, version_id};
 use crate::policy::load::{LoadCode, LoadError, Step};
 use crate::policy::manifest::Manifest;
+use crate::policy::readings::Source;
 use crate::policy::scan;
 use crate::policy::set::LivePolicy;
 use crate::policy::verdict::Verdict;
@@ -91,7 +92,8 @@ impl PolicyHost {
             }
         };
         let settings_hash = manifest.settings_hash();
-        Ok(Candidate(Arc::new(LivePolicy { manifest: Arc::new(manifest), version, settings_hash })))
+        let (manifest, tally) = (Arc::new(manifest), Arc::default());
+        Ok(Candidate(Arc::new(LivePolicy { manifest, version, settings_hash, tally })))
     }
 
     /// Asks a candidate about messages, in a sandbox of its own and within its limits. Nothing is recorded.
@@ -102,7 +104,8 @@ impl PolicyHost {
         context: Context,
         messages: Vec<Message>,
     ) -> Result<Verdict, EvaluationError> {
-        let evaluated = self.runner.evaluate(&candidate.0, question, &Arc::new(context), &Arc::new(messages)).await;
+        let (source, context, messages) = (Source::of_trial(), Arc::new(context), Arc::new(messages));
+        let evaluated = self.runner.evaluate(&candidate.0, source, question, &context, &messages).await;
         evaluated.map(|evaluated| evaluated.verdict).map_err(|failed| failed.error)
     }
 
