@@ -252,7 +252,8 @@ fn endless_loop() -> Vec<u8> {
 async fn a_trial_says_what_the_policy_ran_into_and_too_many_at_once_are_refused() {
     let prepared = Setup::without_provider().prepare();
     fs::write(prepared.policies().join("loop.wasm"), endless_loop()).unwrap();
-    let manifest = "name: loop\nmodule: loop.wasm\nmode: shadow\nmatch: { clients: [nobody] }\nlimits: { time: 400ms }\n";
+    let manifest =
+        "name: loop\nmodule: loop.wasm\nmode: shadow\nmatch: { clients: [nobody] }\nlimits: { time: 400ms }\n";
     fs::write(prepared.policies().join("loop.yaml"), manifest).unwrap();
     let gateway = std::sync::Arc::new(prepared.start());
     let mut trying = tokio::task::JoinSet::new();
