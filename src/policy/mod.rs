@@ -15,6 +15,7 @@ pub mod load;
 pub mod manifest;
 pub mod measure;
 mod meter;
+mod refused;
 pub mod run;
 pub mod sandbox;
 mod scan;
