@@ -37,6 +37,7 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         directory: policies.directory.clone(),
         required: policies.required.iter().cloned().collect(),
         cache: Some(policies.cache.clone()),
+        cache_size: policies.cache_size,
         worker: policies.worker.clone(),
         max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),
         load_timeout: LOAD_TIMEOUT,
@@ -126,7 +127,7 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     }
     let pace =
         Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
-    let watcher = Watcher::start(policies.clone(), reload.directories, pace);
+    let watcher = Watcher::start(policies.clone(), &reload, pace);
     router.watch_health();
 
     let listener = TcpListener::bind(config.server.listen)

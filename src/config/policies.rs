@@ -10,7 +10,7 @@ use super::assembly::Assembly;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::policy_name::PolicyName;
-use super::scalar::{Line, Parsed, Span, Whole};
+use super::scalar::{Line, Parsed, Size, Span, Whole};
 use super::yaml::KeyPath;
 
 /// Policies and their host. Relative paths start at the working directory.
@@ -22,6 +22,8 @@ pub struct Policies {
     pub required: BTreeSet<PolicyName>,
     /// Where compiled code is kept; never inside `directory`.
     pub cache: PathBuf,
+    /// Bytes that the compiled code of versions that are not in force may take there.
+    pub cache_size: u64,
     /// The loader's executable; the running one when absent.
     pub worker: Option<PathBuf>,
     /// Whether the gateway serves without any live policy.
@@ -40,6 +42,7 @@ pub(super) struct RawPolicies {
     directory: Option<Parsed<Line>>,
     required: Option<Vec<Parsed<PolicyName>>>,
     cache: Option<Parsed<Line>>,
+    cache_size: Option<Size<{ 1 << 20 }, { 1 << 40 }>>,
     worker: Option<Parsed<Line>>,
     allow_none: Option<bool>,
     max_concurrent: Option<Whole<1, 10_000>>,
@@ -71,6 +74,7 @@ impl RawPolicies {
             directory,
             required: self.required.unwrap_or_default().into_iter().map(|Parsed(name)| name).collect(),
             cache,
+            cache_size: self.cache_size.map_or(1 << 30, |size| size.bytes() as u64),
             worker: self.worker.map(path),
             allow_none: self.allow_none.unwrap_or(false),
             max_concurrent: self.max_concurrent.map_or(256, Whole::get),

@@ -5,7 +5,7 @@ mod candidate;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -20,6 +20,7 @@ use super::load::worker::{Version, Worker, version_id};
 use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{Manifest, Mode, Name, Phase};
 use super::readings::{Source, Stated};
+use super::refused::Refused;
 use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub required: Vec<Name>,
     /// Where compiled code is kept; `None`: nowhere.
     pub cache: Option<PathBuf>,
+    /// Bytes that the compiled code of versions that are not in force may take there.
+    pub cache_size: u64,
     /// The executable that is started as the loader; `None`: the running one.
     pub worker: Option<PathBuf>,
     /// Evaluations at once.
@@ -44,6 +47,9 @@ pub struct Settings {
     /// How long one load may take.
     pub load_timeout: Duration,
 }
+
+/// A file that vanished goes when a scan so much later agrees.
+const GONE_AFTER: Duration = Duration::from_millis(100);
 
 /// The host could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +83,13 @@ struct Known {
     live: BTreeMap<Name, Arc<LivePolicy>>,
     /// When each went live.
     since: HashMap<Name, Timestamp>,
-    /// Names that were absent at the last scan, but not yet at the one before.
-    absent: HashSet<Name>,
+    /// Names whose manifests are gone, since when that was seen.
+    absent: HashMap<Name, Instant>,
     /// The names that paths had when they could be read.
     names: HashMap<PathBuf, Name>,
-    /// Errors that the same bytes would give again.
-    refused: HashMap<PathBuf, (Digest, LoadError)>,
+    refused: Refused,
+    /// Modules without a manifest, that were told of.
+    orphans: Vec<PathBuf>,
     /// Whether a set was ever published.
     warm: bool,
 }
@@ -96,9 +103,10 @@ pub struct Reload {
     pub set: Arc<PolicySet>,
     /// Whether it is another one.
     pub changed: bool,
-    /// Whether a file vanished and the scan must be repeated to be sure.
-    pub again: bool,
-    /// The directories to be watched.
+    /// When another reload is due, even if nothing changes until then: a file vanished or did not stand still, or a
+    /// loader that failed is to be tried again.
+    pub again: Option<Instant>,
+    /// The directories to be watched; the policies directory first.
     pub directories: Vec<PathBuf>,
 }
 
@@ -182,25 +190,37 @@ impl PolicyHost {
     /// Scans the directory, loads what is new, and swaps the set if it is another one. Never fails as a whole: what
     /// cannot be loaded is in [`Self::statuses`], and its last good version stays.
     pub async fn reload(&self) -> Result<Reload, std::io::Error> {
+        self.reload_what_stands_still(Duration::ZERO).await
+    }
+
+    /// The same, but a policy whose files changed less than `still_for` ago stays as it is for this time.
+    pub async fn reload_what_stands_still(&self, still_for: Duration) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
         let directory = self.settings.directory.clone();
         let scanning = tokio::task::spawn_blocking(move || {
-            let scan = scan::scan(&directory)?;
+            let scan = scan::scan(&directory, still_for)?;
             let warnings = writers::warnings(&directory, &scan);
             std::io::Result::Ok((scan, warnings))
         });
         let (scan, warnings) = scanning.await.map_err(std::io::Error::other)??;
         self.warn(warnings);
-        let Scan { found, orphans, directories } = scan;
-        for orphan in &orphans {
+        let Scan { found, orphans, directories, ignored, closed, moving, .. } = scan;
+        tracing::debug!(manifests = found.len(), moving, "policies directory read");
+        if ignored > 0 {
+            let most = scan::MAX_MANIFESTS;
+            tracing::error!(ignored, "more than {most} manifests in the policies directory; the last are not read");
+        }
+        for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
             tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }
+        known.orphans = orphans;
         let cold = !known.warm;
-        let mut round = Round::default();
+        let mut round = Round { closed, ..Round::default() };
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }
-        let again = known.forget_absent(&mut round);
+        let gone = known.forget_absent(&mut round);
+        let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();
         known.warm = true;
         let members =
@@ -212,6 +232,8 @@ impl PolicyHost {
         meter::in_force(set.generation().0, set.live().count(), degraded);
         status::complete(&mut round.statuses, &self.statuses.load(), directories.first());
         self.statuses.store(Arc::new(round.statuses));
+        let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
+        self.worker.tidy(self.settings.cache_size, needed).await;
         let reload = Reload { from, set, changed, again, directories };
         if changed {
             // The receiver writes it to the audit; when it is gone the gateway is going down.
@@ -259,16 +281,19 @@ impl PolicyHost {
     }
 
     async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
-        let Found { path, manifest, module, fingerprint } = found;
+        let Found { path, manifest, module, fingerprint, .. } = found;
         let name = match &manifest {
             Some(manifest) => Some(manifest.name.clone()),
-            None => known.names.get(&path).cloned(),
+            // Unless another manifest has taken the name over.
+            None => known.names.get(&path).filter(|name| !round.seen.contains_key(*name)).cloned(),
         };
         if let (Some(name), Some(_)) = (&name, &manifest) {
             if let Some(first) = round.seen.get(name) {
                 let message = format!("{} has this name already; names are unique", first.display());
                 let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
-                report(&path.display().to_string(), &error, None);
+                if self.is_news(&path, &error) {
+                    report(&path.display().to_string(), &error, None);
+                }
                 round.statuses.push(PolicyStatus::failed(path, manifest, error));
                 return;
             }
@@ -277,7 +302,9 @@ impl PolicyHost {
         }
         let loaded = match (module, manifest.as_ref()) {
             (Err(error), _) => {
-                meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
+                if self.is_news(&path, &error) {
+                    meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
+                }
                 Err(error)
             }
             (Ok(Some(module)), Some(manifest)) => self.load(known, &path, manifest, module, fingerprint).await,
@@ -310,7 +337,9 @@ impl PolicyHost {
             }
             (Err(error), manifest, name) => {
                 let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
-                report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
+                if self.is_news(&path, &error) {
+                    report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
+                }
                 match (last_good, name) {
                     (Some(policy), Some(name)) => {
                         let since = known.since.get(&name).copied();
@@ -337,6 +366,11 @@ impl PolicyHost {
         }
     }
 
+    /// Whether this error was not standing before: scans that find nothing new say nothing.
+    fn is_news(&self, path: &Path, error: &LoadError) -> bool {
+        !self.statuses.load().iter().any(|it| it.path == path && it.error.as_ref() == Some(error))
+    }
+
     fn broken_before(&self, status: &PolicyStatus) -> Option<Arc<BrokenPolicy>> {
         self.set.load().members().iter().find_map(|member| match member {
             Member::Broken(policy) if policy.path == status.path || policy.name == status.name => Some(policy.clone()),
@@ -359,17 +393,15 @@ impl PolicyHost {
                 return Ok(live.version.clone());
             }
         }
-        if let Some((seen, error)) = known.refused.get(path)
-            && *seen == fingerprint
-        {
+        if let Some(error) = known.refused.standing(path, fingerprint) {
             return Err(error.clone());
         }
-        let started = std::time::Instant::now();
-        let loaded = self.worker.load(manifest, module).await;
+        let started = Instant::now();
+        let mut loaded = self.worker.load(manifest, module).await;
         meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
-        match &loaded {
+        match &mut loaded {
             Ok(version) => {
-                known.refused.remove(path);
+                known.refused.forget(path);
                 tracing::info!(
                     policy = %manifest.name,
                     version = %version.id,
@@ -377,11 +409,7 @@ impl PolicyHost {
                     "policy loaded"
                 );
             }
-            // Those may go another way the next time.
-            Err(error) if matches!(error.code, LoadCode::LoaderFailed | LoadCode::LoaderTimeout) => {}
-            Err(error) => {
-                known.refused.insert(path.to_owned(), (fingerprint, error.clone()));
-            }
+            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
         }
         loaded
     }
@@ -394,29 +422,39 @@ struct Round {
     broken: Vec<Arc<BrokenPolicy>>,
     off: HashSet<Name>,
     seen: HashMap<Name, PathBuf>,
+    /// Subfolders that cannot be read.
+    closed: Vec<PathBuf>,
     statuses: Vec<PolicyStatus>,
 }
 
 impl Known {
-    /// A file that vanished goes only when a second scan agrees: editors and deployments take files away for a moment.
-    fn forget_absent(&mut self, round: &mut Round) -> bool {
-        let mut absent = HashSet::new();
+    /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
+    /// Returns when that scan is due.
+    fn forget_absent(&mut self, round: &mut Round) -> Option<Instant> {
+        let now = Instant::now();
+        let mut absent = HashMap::new();
         for (name, policy) in &self.live {
             if round.live.contains_key(name) || round.off.contains(name) {
                 continue;
             }
-            if self.absent.contains(name) {
-                tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
-                self.since.remove(name);
-                continue;
-            }
-            absent.insert(name.clone());
             let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
+            if !round.closed.iter().any(|folder| path.starts_with(folder)) {
+                let seen = self.absent.get(name).copied().unwrap_or(now);
+                if now.duration_since(seen) >= GONE_AFTER {
+                    tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
+                    self.since.remove(name);
+                    continue;
+                }
+                absent.insert(name.clone(), seen);
+            }
             round.statuses.push(PolicyStatus::live(path, policy, None, self.since.get(name).copied()));
             round.live.insert(name.clone(), policy.clone());
         }
         self.absent = absent;
-        !self.absent.is_empty()
+        let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
+        self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
+        self.refused.keep_only(|path| there.contains(path));
+        self.absent.values().map(|seen| *seen + GONE_AFTER).min()
     }
 }
 

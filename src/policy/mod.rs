@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod measure;
 mod meter;
 pub mod readings;
+mod refused;
 pub mod rules;
 pub mod run;
 pub mod sandbox;

@@ -1,37 +1,49 @@
 //! Reading the policies directory: the directory and its direct subfolders, manifests beside modules.
 //!
 //! Whoever may write there decides what passes; what is read is still bounded, and nothing outside the directory is
-//! opened through a link.
+//! opened through a link. What is taken stood there at one moment: what changes while it is read is read again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::digest::Digest;
 use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
-const MAX_MANIFESTS: usize = 2_000;
+pub(super) const MAX_MANIFESTS: usize = 2_000;
+/// How often everything is read before what still changes is given up for this time.
+const ATTEMPTS: usize = 4;
 
 /// What stands in the directory.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// In order of path.
     pub found: Vec<Found>,
+    /// The manifests' paths before they were read.
+    manifests: Vec<PathBuf>,
     /// Modules that no manifest names.
     pub orphans: Vec<PathBuf>,
-    /// The directories that were read: what is to be watched.
+    /// The directories that were read and those in which links ended: what is to be watched. First the policies
+    /// directory, by its name.
     pub directories: Vec<PathBuf>,
+    /// Manifests beyond [`MAX_MANIFESTS`].
+    pub ignored: usize,
+    /// Subfolders that are there and cannot be read: what stands in them is not known.
+    pub closed: Vec<PathBuf>,
+    /// Whether something changed all the time: the directory must be read again.
+    pub moving: bool,
 }
 
 /// One manifest.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Its path.
+    /// Its path, from the directory's name on: the same wherever a link leads.
     pub path: PathBuf,
     /// The manifest, where it can be read.
     pub manifest: Option<Manifest>,
@@ -39,30 +51,64 @@ pub(super) struct Found {
     pub module: Result<Option<Arc<Vec<u8>>>, LoadError>,
     /// Digest of all bytes read, to see whether something changed.
     pub fingerprint: Digest,
+    /// The files that were read, as they were then.
+    files: Vec<(PathBuf, Stamp)>,
 }
 
-/// Reads everything.
-pub(super) fn scan(directory: &Path) -> std::io::Result<Scan> {
+/// What tells one state of a file from another without reading it. Compared, never ordered: clocks go backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(about: &fs::Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            size: about.size(),
+            modified: (about.mtime(), about.mtime_nsec()),
+            changed: (about.ctime(), about.ctime_nsec()),
+        }
+    }
+}
+
+/// Reads everything that stands still, and has done so for this long when it is taken.
+pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
+    let mut attempts = 0;
+    loop {
+        let mut scan = read_once(directory)?;
+        std::thread::sleep(still_for);
+        scan.moving |= !Listing::of(directory)?.manifests().eq(&scan.manifests);
+        attempts += 1;
+        if attempts < ATTEMPTS && (scan.moving || !scan.found.iter().all(Found::stands_still)) {
+            continue;
+        }
+        for found in scan.found.iter_mut().filter(|found| !found.stands_still()) {
+            scan.moving = true;
+            // Half a manifest may name something else, or cover less.
+            found.manifest = None;
+            found.module = Err(LoadError::new(
+                Step::Read,
+                LoadCode::Unreadable,
+                "the manifest or its module is being changed; it is read again when it stands still",
+            ));
+        }
+        return Ok(scan);
+    }
+}
+
+fn read_once(directory: &Path) -> io::Result<Scan> {
     let root = fs::canonicalize(directory)?;
-    let mut directories = vec![root.clone()];
-    let mut files = Vec::new();
-    read_directory(&root, &mut files, Some(&mut directories))?;
-    for directory in directories.iter().skip(1) {
-        // A subfolder may vanish between the two readings; the next scan sees it.
-        let _ = read_directory(directory, &mut files, None);
-    }
-    files.sort();
+    let listing = Listing::of(directory)?;
+    let mut scan = Scan { ignored: listing.ignored(), ..Scan::default() };
     let mut named = HashSet::new();
-    let mut scan = Scan { directories, ..Scan::default() };
-    let manifests: Vec<_> = files.iter().filter(|path| is_manifest(path)).collect();
-    if let Some(ignored) = manifests.len().checked_sub(MAX_MANIFESTS).filter(|ignored| *ignored > 0) {
-        tracing::error!(
-            ignored,
-            "more than {MAX_MANIFESTS} manifests in the policies directory; the last are not read"
-        );
-    }
-    for path in manifests.into_iter().take(MAX_MANIFESTS) {
-        let found = read(path, &root);
+    for path in listing.manifests() {
+        let found = Found::read(path, directory, &root);
         if let Some(manifest) = &found.manifest
             && let Some(folder) = path.parent()
         {
@@ -70,43 +116,80 @@ pub(super) fn scan(directory: &Path) -> std::io::Result<Scan> {
         }
         scan.found.push(found);
     }
-    scan.orphans = files
-        .into_iter()
+    scan.orphans = listing
+        .files
+        .iter()
         .filter(|path| path.extension().is_some_and(|it| it == "wasm"))
         .filter(|path| fs::canonicalize(path).is_ok_and(|path| !named.contains(&path)))
+        .cloned()
         .collect();
+    scan.moving = fs::canonicalize(directory)? != root;
+    scan.manifests = listing.manifests().cloned().collect();
+    let known: HashSet<_> = listing.directories.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let read = scan.found.iter().flat_map(|found| &found.files);
+    let ends: BTreeSet<_> = read
+        .filter_map(|(path, _)| fs::canonicalize(path).ok()?.parent().map(Path::to_owned))
+        .filter(|end| !known.contains(end))
+        .collect();
+    scan.directories = listing.directories.into_iter().chain(ends).collect();
+    scan.found.extend(listing.closed.iter().map(|(path, problem)| Found::closed(path, problem)));
+    scan.closed = listing.closed.into_iter().map(|(path, _)| path).collect();
     Ok(scan)
 }
 
 /// What a look at the directory without reading files gives: changes when a file does, save for a change within the
-/// file system's clock tick.
-pub(super) fn glance(directory: &Path) -> Option<Digest> {
-    let root = fs::canonicalize(directory).ok()?;
-    let mut directories = vec![root.clone()];
-    let mut files = Vec::new();
-    read_directory(&root, &mut files, Some(&mut directories)).ok()?;
-    for directory in directories.iter().skip(1) {
-        let _ = read_directory(directory, &mut files, None);
+/// file system's clock tick. `further` are directories outside of it that were found to matter.
+pub(super) fn glance(directory: &Path, further: &[PathBuf]) -> Option<Digest> {
+    let Listing { directories, mut files, .. } = Listing::of(directory).ok()?;
+    for further in further.iter().filter(|it| !directories.contains(it)) {
+        // One that is gone shows by what is missing.
+        let _ = read_directory(further, &mut files, None);
     }
-    files.sort();
     let mut seen = String::new();
     for path in &files {
         use std::fmt::Write;
         if let Ok(about) = fs::metadata(path) {
-            let _ = writeln!(
-                seen,
-                "{} {} {} {} {} {} {}",
-                path.display(),
-                about.ino(),
-                about.size(),
-                about.mtime(),
-                about.mtime_nsec(),
-                about.ctime(),
-                about.ctime_nsec()
-            );
+            let _ = writeln!(seen, "{} {:?}", path.display(), Stamp::of(&about));
         }
     }
     Some(Digest::of(seen.as_bytes()))
+}
+
+/// The names in the directory and its direct subfolders.
+struct Listing {
+    /// The directory itself, then its subfolders.
+    directories: Vec<PathBuf>,
+    /// All files, in order of path.
+    files: Vec<PathBuf>,
+    /// Subfolders that cannot be read.
+    closed: Vec<(PathBuf, io::Error)>,
+}
+
+impl Listing {
+    fn of(directory: &Path) -> io::Result<Self> {
+        let (mut files, mut subfolders) = (Vec::new(), Vec::new());
+        read_directory(directory, &mut files, Some(&mut subfolders))?;
+        subfolders.sort();
+        let mut closed = Vec::new();
+        for folder in &subfolders {
+            match read_directory(folder, &mut files, None) {
+                // One that vanished between the two readings is no longer there.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => closed.push((folder.clone(), error)),
+                _ => {}
+            }
+        }
+        files.sort();
+        let directories = [directory.to_owned()].into_iter().chain(subfolders).collect();
+        Ok(Self { directories, files, closed })
+    }
+
+    fn manifests(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().filter(|path| is_manifest(path)).take(MAX_MANIFESTS)
+    }
+
+    fn ignored(&self) -> usize {
+        self.files.iter().filter(|path| is_manifest(path)).count().saturating_sub(MAX_MANIFESTS)
+    }
 }
 
 fn is_manifest(path: &Path) -> bool {
@@ -119,7 +202,7 @@ fn read_directory(
     directory: &Path,
     files: &mut Vec<PathBuf>,
     mut subfolders: Option<&mut Vec<PathBuf>>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
@@ -135,63 +218,88 @@ fn read_directory(
             _ => files.push(path),
         }
     }
-    if let Some(subfolders) = subfolders {
-        subfolders.sort();
-    }
     Ok(())
 }
 
-fn read(path: &Path, root: &Path) -> Found {
-    match read_file(path, root, MAX_MANIFEST_BYTES as u64, Step::Manifest) {
-        Ok(bytes) => read_as(path, root, &bytes),
-        Err(error) => Found { path: path.to_owned(), manifest: None, module: Err(error), fingerprint: Digest::of(b"") },
+impl Found {
+    /// A subfolder whose manifests cannot be seen.
+    fn closed(path: &Path, problem: &io::Error) -> Self {
+        let error = LoadError::new(Step::Manifest, LoadCode::Unreadable, format!("{}: {problem}", path.display()));
+        Self { module: Err(error), ..Self::unread(path) }
+    }
+
+    fn unread(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            manifest: None,
+            module: Ok(None),
+            fingerprint: Digest::of(b""),
+            files: Vec::new(),
+        }
+    }
+
+    fn read(path: &Path, directory: &Path, root: &Path) -> Self {
+        let mut found = Self::unread(path);
+        found.module = found.fill(directory, root);
+        found
+    }
+
+    /// Fills in everything but the module, which it gives.
+    fn fill(&mut self, directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+        let bytes = self.take(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
+        self.fill_from(&bytes, directory, root)
+    }
+
+    /// The same, with these bytes as the manifest's.
+    fn fill_from(&mut self, bytes: &[u8], directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+        let what = self.path.strip_prefix(directory).unwrap_or(&self.path).display().to_string();
+        let bad = |problem| LoadError::new(Step::Manifest, LoadCode::BadManifest, problem);
+        self.fingerprint = Digest::of(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| bad(format!("{what}: not UTF-8: {error}")))?;
+        let manifest = Manifest::parse(text, &what).map_err(|error| bad(error.to_string()))?;
+        let Manifest { module: name, sha256: pin, mode, limits, .. } = self.manifest.insert(manifest);
+        if *mode == Mode::Off {
+            return Ok(None);
+        }
+        let (name, pin, limit) = (name.clone(), *pin, limits.module.as_u64());
+        let module = self.path.parent().unwrap_or(directory).join(&name);
+        let module = self.take(module, root, limit, Step::Read)?;
+        let digest = Digest::of(&module);
+        self.fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
+        match pin {
+            Some(pin) if pin != digest => Err(LoadError::new(
+                Step::Digest,
+                LoadCode::DigestMismatch,
+                format!("{name} has the digest {digest}, but the manifest pins {pin}"),
+            )),
+            _ => Ok(Some(Arc::new(module))),
+        }
+    }
+
+    fn take(&mut self, path: PathBuf, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>, LoadError> {
+        let (bytes, stamp) = read_file(&path, root, limit, step)?;
+        self.files.push((path, stamp));
+        Ok(bytes)
+    }
+
+    /// Whether the paths still lead to the files that were read, and those are as they were.
+    fn stands_still(&self) -> bool {
+        self.files.iter().all(|(path, read)| fs::metadata(path).is_ok_and(|about| Stamp::of(&about) == *read))
     }
 }
 
 /// What a scan would find if the manifest at `path` had these bytes.
 pub(super) fn read_as(path: &Path, root: &Path, bytes: &[u8]) -> Found {
-    let failed = |manifest, error, seen: &[u8]| Found {
-        path: path.to_owned(),
-        manifest,
-        module: Err(error),
-        fingerprint: Digest::of(seen),
-    };
-    let what = path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let parsed = std::str::from_utf8(bytes)
-        .map_err(|error| format!("{what}: not UTF-8: {error}"))
-        .and_then(|text| Manifest::parse(text, &what).map_err(|error| error.to_string()));
-    let manifest = match parsed {
-        Ok(manifest) => manifest,
-        Err(problem) => {
-            return failed(None, LoadError::new(Step::Manifest, LoadCode::BadManifest, problem), bytes);
-        }
-    };
-    if manifest.mode == Mode::Off {
-        let fingerprint = Digest::of(bytes);
-        return Found { path: path.to_owned(), manifest: Some(manifest), module: Ok(None), fingerprint };
-    }
-    let folder = path.parent().unwrap_or(root);
-    let module = match read_file(&folder.join(&manifest.module), root, manifest.limits.module.as_u64(), Step::Read) {
-        Ok(module) => module,
-        Err(error) => return failed(Some(manifest), error, bytes),
-    };
-    let digest = Digest::of(&module);
-    let fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
-    let module = match manifest.sha256 {
-        Some(pin) if pin != digest => Err(LoadError::new(
-            Step::Digest,
-            LoadCode::DigestMismatch,
-            format!("{} has the digest {digest}, but the manifest pins {pin}", manifest.module),
-        )),
-        _ => Ok(Some(Arc::new(module))),
-    };
-    Found { path: path.to_owned(), manifest: Some(manifest), module, fingerprint }
+    let mut found = Found::unread(path);
+    found.module = found.fill_from(bytes, root, root);
+    found
 }
 
 /// Reads a regular file that lies inside `root` once links are resolved.
-fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>, LoadError> {
+fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<(Vec<u8>, Stamp), LoadError> {
     let fail = |code, problem: String| LoadError::new(step, code, format!("{}: {problem}", path.display()));
-    let unreadable = |error: std::io::Error| fail(LoadCode::Unreadable, error.to_string());
+    let unreadable = |error: io::Error| fail(LoadCode::Unreadable, error.to_string());
+    let irregular = || fail(LoadCode::Unreadable, "it is not a regular file".into());
     let resolved = fs::canonicalize(path).map_err(unreadable)?;
     if !resolved.starts_with(root) {
         return Err(fail(
@@ -199,7 +307,11 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>
             format!("it is a link to {}, outside the policies directory", resolved.display()),
         ));
     }
-    // A FIFO would keep an ordinary `open` waiting for a writer.
+    // Opening a device may do something, and a socket cannot be opened at all.
+    if !fs::metadata(&resolved).map_err(unreadable)?.is_file() {
+        return Err(irregular());
+    }
+    // A FIFO that took its place meanwhile would keep an ordinary `open` waiting for a writer.
     let mut file = File::options()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
@@ -207,7 +319,7 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>
         .map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if !about.is_file() {
-        return Err(fail(LoadCode::Unreadable, "it is not a regular file".into()));
+        return Err(irregular());
     }
     let hint = if step == Step::Read { " (`limits.module`)" } else { "" };
     let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read{hint}"));
@@ -219,5 +331,5 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>
     if bytes.len() as u64 > limit {
         return Err(too_large());
     }
-    Ok(bytes)
+    Ok((bytes, Stamp::of(&about)))
 }

@@ -4,7 +4,8 @@
 //! with its inode. Events are never filtered by name: on a ConfigMap's swap no event names the policy's file. Where
 //! there are no events (network file systems, a full table of watches) the directory is looked at every few seconds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,11 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
-use super::host::PolicyHost;
+use super::digest::Digest;
+use super::host::{PolicyHost, Reload};
 use super::scan;
 
 /// How changes are gathered.
@@ -40,65 +42,188 @@ impl Drop for Watcher {
 }
 
 impl Watcher {
-    /// Watches the host's directory and reloads on changes. `directories` are those of the last reload.
-    pub fn start(host: Arc<PolicyHost>, directories: Vec<PathBuf>, pace: Pace) -> Self {
+    /// Watches the host's directory and reloads on changes. `first` is the reload that was made before.
+    pub fn start(host: Arc<PolicyHost>, first: &Reload, pace: Pace) -> Self {
+        let (directories, due) = (first.directories.clone(), first.again.map(Instant::from_std));
         Self(tokio::spawn(async move {
             let changed = Arc::new(Notify::new());
-            let mut eyes = Eyes::open(host.directory(), &changed);
-            eyes.look_at(&directories);
-            let mut last = scan::glance(host.directory());
+            let eyes = Eyes::new(changed.clone());
             // What changed between the first load and this moment has no event.
             changed.notify_one();
-            loop {
-                if tokio::time::timeout(pace.poll, changed.notified()).await.is_err() {
-                    let directory = host.directory().to_owned();
-                    let now = tokio::task::spawn_blocking(move || scan::glance(&directory)).await.ok().flatten();
-                    if now == last {
-                        continue;
-                    }
-                }
-                settle(&changed, pace).await;
-                let directory = host.directory().to_owned();
-                last = tokio::task::spawn_blocking(move || scan::glance(&directory)).await.ok().flatten();
-                match host.reload().await {
-                    Ok(reload) => {
-                        eyes.look_at(&reload.directories);
-                        if reload.again {
-                            changed.notify_one();
-                        }
-                    }
-                    Err(error) => tracing::error!(
-                        directory = %host.directory().display(),
-                        %error,
-                        "the policies directory cannot be read; the policies in force stay"
-                    ),
-                }
-            }
+            Watch { host, pace, changed, eyes: Some(eyes), directories, due, last: None, sure: false }.run().await;
         }))
     }
 }
 
-/// Waits until nothing has happened for a while.
-async fn settle(changed: &Notify, pace: Pace) {
+struct Watch {
+    host: Arc<PolicyHost>,
+    pace: Pace,
+    changed: Arc<Notify>,
+    /// `None` while they are on a thread that may block.
+    eyes: Option<Eyes>,
+    /// Those of the last reload.
+    directories: Vec<PathBuf>,
+    /// When a reload is due though nothing changes.
+    due: Option<Instant>,
+    /// How the directory looked before the last reload.
+    last: Option<Digest>,
+    /// Whether it still looked so a while later. A change within the file system's clock tick leaves no mark, so that
+    /// every reload is followed by one that makes sure.
+    sure: bool,
+}
+
+/// What a reload was begun by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Event,
+    Clock,
+}
+
+impl Watch {
+    async fn run(mut self) {
+        self.look().await;
+        loop {
+            let told = self.wait().await == Reason::Event;
+            let quiet = settle(&self.changed, self.pace).await;
+            // Quiet means something only where events come.
+            let still_for = if told && quiet { Duration::ZERO } else { self.pace.quiet };
+            self.last = self.glance().await;
+            match self.host.reload_what_stands_still(still_for).await {
+                Ok(reload) => {
+                    self.due = reload.again.map(Instant::from_std);
+                    self.directories = reload.directories;
+                    self.look().await;
+                }
+                Err(error) => {
+                    self.due = None;
+                    tracing::error!(
+                        directory = %self.host.directory().display(),
+                        %error,
+                        "the policies directory cannot be read; the policies in force stay"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Waits for a reason to reload.
+    async fn wait(&mut self) -> Reason {
+        loop {
+            let poll = Instant::now() + self.pace.poll;
+            if timeout_at(self.due.map_or(poll, |due| due.min(poll)), self.changed.notified()).await.is_ok() {
+                self.sure = false;
+                return Reason::Event;
+            }
+            if self.due.is_some_and(|due| due <= Instant::now()) {
+                return Reason::Clock;
+            }
+            let same = self.glance().await == self.last;
+            if !(same && self.sure) {
+                self.sure = same;
+                return Reason::Clock;
+            }
+        }
+    }
+
+    async fn glance(&self) -> Option<Digest> {
+        let (directory, further) = (self.host.directory().to_owned(), self.directories.clone());
+        spawn_blocking(move || scan::glance(&directory, &further)).await.ok().flatten()
+    }
+
+    /// Watches the directories of the last reload.
+    async fn look(&mut self) {
+        let Some(mut eyes) = self.eyes.take() else { return };
+        let (root, directories) = (self.host.directory().to_owned(), self.directories.clone());
+        let looked = spawn_blocking(move || {
+            let newly = eyes.look_at(&root, &directories);
+            (eyes, newly)
+        });
+        // Only a panic is an error here; then the directory is polled.
+        let Ok((eyes, newly)) = looked.await else { return };
+        self.eyes = Some(eyes);
+        if newly {
+            // What changed there between the reading and the watching has no event.
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Waits until nothing has happened for a while, but not for ever. Returns whether it is quiet.
+async fn settle(changed: &Notify, pace: Pace) -> bool {
     let latest = Instant::now() + pace.at_most;
     loop {
         let quiet = Instant::now() + pace.quiet;
-        if timeout_at(quiet.min(latest), changed.notified()).await.is_err() || Instant::now() >= latest {
-            return;
+        if timeout_at(quiet.min(latest), changed.notified()).await.is_err() {
+            return quiet <= latest;
+        }
+        if Instant::now() >= latest {
+            return false;
         }
     }
 }
 
 /// The operating system's notifications, if there are any.
 struct Eyes {
+    changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    watched: HashSet<PathBuf>,
-    root: PathBuf,
+    /// By device and inode: a path may come to lead elsewhere, and two may lead to one directory.
+    watched: HashMap<(u64, u64), PathBuf>,
+    /// What is polled instead, and was told of.
+    polled: HashSet<PathBuf>,
 }
 
 impl Eyes {
-    fn open(root: &Path, changed: &Arc<Notify>) -> Self {
-        let changed = changed.clone();
+    fn new(changed: Arc<Notify>) -> Self {
+        Self { changed, watcher: None, watched: HashMap::new(), polled: HashSet::new() }
+    }
+
+    /// Watches these directories and no others. Returns whether one of them was not watched before.
+    fn look_at(&mut self, root: &Path, directories: &[PathBuf]) -> bool {
+        self.open(root);
+        let Some(watcher) = &mut self.watcher else { return false };
+        // A link's own place as well as where it leads: either may be swapped.
+        let parent = root.parent().filter(|_| root.is_symlink());
+        let parent = parent.map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it }.to_owned());
+        let mut wanted = HashMap::new();
+        for directory in directories.iter().cloned().chain(parent) {
+            if let Ok(about) = directory.metadata() {
+                wanted.entry((about.dev(), about.ino())).or_insert(directory);
+            }
+        }
+        // Those first that are no longer wanted: one path may lead to another directory now.
+        for (inode, path) in &self.watched {
+            if wanted.get(inode) != Some(path) {
+                let _ = watcher.unwatch(path);
+            }
+        }
+        let mut newly = false;
+        let mut watched = HashMap::new();
+        for (inode, directory) in wanted {
+            // Known ones too: a directory that was away for a moment is watched no longer.
+            match watcher.watch(&directory, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    newly |= !self.watched.contains_key(&inode);
+                    self.polled.remove(&directory);
+                    watched.insert(inode, directory);
+                }
+                Err(error) if self.polled.insert(directory.clone()) => tracing::warn!(
+                    directory = %directory.display(),
+                    %error,
+                    "this directory cannot be watched; it is polled"
+                ),
+                Err(_) => {}
+            }
+        }
+        self.watched = watched;
+        newly
+    }
+
+    /// Asks the system for notifications, until it gives them.
+    fn open(&mut self, root: &Path) {
+        if self.watcher.is_some() {
+            return;
+        }
+        let changed = self.changed.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Our own reading must not wake us.
             let reading = matches!(
@@ -109,36 +234,15 @@ impl Eyes {
                 changed.notify_one();
             }
         });
-        let watcher = watcher
-            .inspect_err(
-                |error| tracing::warn!(%error, "no notifications of changed files; the policies directory is polled"),
-            )
-            .ok();
-        Self { watcher, watched: HashSet::new(), root: root.to_owned() }
-    }
-
-    fn look_at(&mut self, directories: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else { return };
-        // The directory as it was named as well as what it resolves to: either may be swapped by a link.
-        let parent = self.root.parent().filter(|_| self.root.is_symlink()).map(Path::to_owned);
-        let wanted: HashSet<_> = directories.iter().cloned().chain(parent).collect();
-        for gone in self.watched.difference(&wanted) {
-            let _ = watcher.unwatch(gone);
-        }
-        let mut watched = HashSet::new();
-        for directory in wanted {
-            let known = self.watched.contains(&directory);
-            match if known { Ok(()) } else { watcher.watch(&directory, RecursiveMode::NonRecursive) } {
-                Ok(()) => {
-                    watched.insert(directory);
-                }
-                Err(error) => tracing::warn!(
-                    directory = %directory.display(),
-                    %error,
-                    "this directory cannot be watched; it is polled"
-                ),
+        match watcher {
+            Ok(watcher) => {
+                self.polled.clear();
+                self.watcher = Some(watcher);
             }
+            Err(error) if self.polled.insert(root.to_owned()) => {
+                tracing::warn!(%error, "no notifications of changed files; the policies directory is polled");
+            }
+            Err(_) => {}
         }
-        self.watched = watched;
     }
 }

@@ -11,7 +11,10 @@
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
 pub mod author;
+pub mod gate;
+pub mod guest;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -100,7 +103,7 @@ impl Setup {
             yaml.push_str(&format!("policies: {}\n", policies_yaml(&policies, &self.policies_further)));
         }
         fs::write(folder.path().join("octroi.yaml"), yaml).unwrap();
-        Prepared { folder, environment: self.environment }
+        Prepared { folder, environment: self.environment, wrapper: Vec::new() }
     }
 
     pub fn start(self) -> Gateway {
@@ -140,6 +143,8 @@ pub fn copy_policy(name: &str, to: &Path) {
 pub struct Prepared {
     pub folder: TempDir,
     pub environment: Vec<(String, String)>,
+    /// A command that runs what follows it.
+    pub wrapper: Vec<String>,
 }
 
 impl Prepared {
@@ -153,8 +158,11 @@ impl Prepared {
 
     /// A command of the binary, in this folder, with nothing of the developer's environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        let octroi = env!("CARGO_BIN_EXE_octroi");
+        let mut line = self.wrapper.iter().map(String::as_str).chain([octroi]);
+        let mut command = Command::new(line.next().unwrap());
         command
+            .args(line)
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
@@ -231,6 +239,17 @@ impl Log {
         }
     }
 
+    /// How many lines hold this text.
+    pub fn count(&self, text: &str) -> usize {
+        self.0.0.lock().unwrap().lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// The lines so far that fit.
+    pub fn all(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let lines = self.0.0.lock().unwrap();
+        lines.lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(|line| fits(line)).collect()
+    }
+
     pub fn text(&self) -> String {
         self.0.0.lock().unwrap().lines.join("\n")
     }
@@ -238,7 +257,7 @@ impl Log {
 
 /// A running gateway. Dropping it ends it.
 pub struct Gateway {
-    prepared: Option<Prepared>,
+    pub prepared: Option<Prepared>,
     pub child: Child,
     pub address: SocketAddr,
     /// Where the admin API listens, if it does.
@@ -337,6 +356,27 @@ impl Gateway {
             assert!(Instant::now() < until, "{path} never fitted: {}\n{}", answer.body, self.log.text());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// A number of `GET /prometheus`; 0 where nothing was counted. `series` is written as there.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/prometheus").await.body;
+        let line = text.as_str().unwrap().lines().find_map(|line| line.strip_prefix(series).map(str::to_owned));
+        line.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// The files of compiled code that it has mapped.
+    pub fn mapped(&self) -> BTreeSet<String> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
+        let paths = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, path)| path.to_owned());
+        paths.filter(|path| path.contains(".cwasm")).collect()
     }
 
     pub fn kill(&mut self) {

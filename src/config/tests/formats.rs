@@ -77,7 +77,7 @@ fn defaults_are_those_documented() {
     assert_eq!((routing.strategy, routing.weights, routing.default), (Strategy::Weighted, Weights::OfProviders, None));
     assert_eq!((policies.directory.as_path(), policies.required.len()), (Path::new("policies"), 0));
     assert_eq!((policies.cache.as_path(), policies.worker), (Path::new("/home/someone/.cache/octroi"), None));
-    assert_eq!((policies.allow_none, policies.max_concurrent), (false, 256));
+    assert_eq!((policies.cache_size, policies.allow_none, policies.max_concurrent), (1 << 30, false, 256));
     assert_eq!((policies.poll_interval.as_millis(), policies.reload_debounce.as_millis()), (2_000, 200));
     assert_eq!(audit.store, AuditStore::Sqlite("octroi.db".into()));
     assert_eq!((audit.durability, audit.queue), (Durability::Process, 10_000));
@@ -100,7 +100,7 @@ llm_providers:
   eu: {type: mistral, region: eu, weight: 1, credentials: {api_key: k}}
   us: {type: mistral, weight: 0.005, credentials: {api_key: k}}
 routing: {strategy: cost_optimized, weights: {eu: 3, us: 1}, default: us}
-policies: {directory: p, required: [pii, pii], cache: c, worker: w, allow_none: true, max_concurrent: 2, \
+policies: {directory: p, required: [pii, pii], cache: c, cache_size: 64MiB, worker: w, allow_none: true, max_concurrent: 2, \
                 poll_interval: 1s, reload_debounce: 50ms}
 audit: {url: \"sqlite:///var/lib/octroi.db\", durability: disk, queue: 7}
 log: {format: json, level: debug}
@@ -125,6 +125,7 @@ log: {format: json, level: debug}
     assert_eq!(routing.default.unwrap().as_str(), "us");
     assert_eq!((policies.required.len(), policies.worker.as_deref()), (1, Some(Path::new("w"))));
     assert_eq!((policies.cache.as_path(), policies.allow_none), (Path::new("c"), true));
+    assert_eq!(policies.cache_size, 64 << 20);
     assert_eq!(audit.store, AuditStore::Sqlite("/var/lib/octroi.db".into()));
     assert_eq!((audit.durability, audit.queue), (Durability::Disk, 7));
     assert_eq!((log.format, log.level), (LogFormat::Json, LogLevel::Debug));

@@ -199,6 +199,11 @@ const CASES: &[(&str, &str)] = &[
         "2:12: policies.cache: found a folder inside the watched one (policies), allowed: any other",
     ),
     (
+        "policies: {cache_size: 1KiB}",
+        "2:12: policies.cache_size: found the text \"1KiB\", allowed: a size such as \"10MiB\", or a number of bytes, \
+         from 1MiB to 1TiB",
+    ),
+    (
         "policies: {max_concurrent: 0}",
         "2:12: policies.max_concurrent: found the number 0, allowed: an integer from 1 to 10000",
     ),

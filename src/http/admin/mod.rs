@@ -135,7 +135,7 @@ async fn reload(State(admin): State<Arc<Admin>>) -> Result<Response, AdminError>
     let answer = Reloaded {
         from_generation: reload.from.0,
         changed: reload.changed,
-        again: reload.again,
+        again: reload.again.is_some(),
         policies: Policies::of(&admin.policies, &reload.set),
     };
     Ok(json(StatusCode::OK, &answer))

@@ -142,6 +142,11 @@ pub enum LoadCode {
 }
 
 impl LoadCode {
+    /// Whether the same bytes may go another way the next time: the loader lacked time or memory.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::LoaderFailed | Self::LoaderTimeout)
+    }
+
     /// As it stands in logs, metrics and answers.
     pub fn as_str(self) -> &'static str {
         match self {

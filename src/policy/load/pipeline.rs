@@ -271,7 +271,7 @@ fn compile_instrumented(
     instrumented: &[u8],
 ) -> Result<wasmtime::component::Component, LoadError> {
     let fail = |error: wasmtime::Error| LoadError::new(Step::Instrument, LoadCode::NotCompilable, format!("{error:#}"));
-    let key = Key::new(engine, "instrumented", &[digest.as_bytes()]);
+    let key = Key::instrumented(engine, &digest);
     // A cache that cannot be used costs a compile, nothing else.
     let cache = job.cache.as_deref().and_then(|directory| Cache::open(directory).ok());
     if let Some((component, ())) = cache.as_ref().and_then(|cache| cache.map(engine, key)) {

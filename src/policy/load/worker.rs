@@ -65,9 +65,7 @@ impl Worker {
         report: &mut (dyn FnMut(CaseReport) + Send),
     ) -> Result<Version, LoadError> {
         let id = version_id(manifest, &module);
-        // The limits under which the cases passed and the grants are part of what the cached answer means.
-        let conditions = format!("{:?} {:?}", manifest.limits, manifest.capabilities);
-        let key = Key::new(&self.engine, "frozen", &[id.as_bytes(), conditions.as_bytes()]);
+        let key = self.key(manifest, &id);
         if let Some((component, about)) = self.map(key).await {
             return self.ready(id, component, about);
         }
@@ -84,6 +82,26 @@ impl Worker {
         let ready = Ready::new(&self.engine, &component)
             .map_err(|error| LoadError::new(Step::Link, LoadCode::BadExports, error.to_string()))?;
         Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about) })
+    }
+
+    /// The limits under which the cases passed and the grants are part of what the cached answer means.
+    fn key(&self, manifest: &Manifest, id: &Digest) -> Key {
+        Key::frozen(&self.engine, id, &format!("{:?} {:?}", manifest.limits, manifest.capabilities))
+    }
+
+    /// Keeps the cache at this size: what was used longest ago goes, and never what these policies need.
+    pub async fn tidy(&self, size: u64, live: impl Iterator<Item = (&Manifest, &Version)>) {
+        let Some(cache) = self.cache.clone() else { return };
+        let needed = live
+            .flat_map(|(manifest, version)| {
+                let instrumented = Key::instrumented(&self.engine, &version.about.component);
+                [self.key(manifest, &version.id), instrumented]
+            })
+            .collect();
+        let tidied = tokio::task::spawn_blocking(move || cache.tidy(size, &needed)).await;
+        if let Ok(Err(error)) = tidied {
+            tracing::warn!(%error, "the policies' cache could not be tidied");
+        }
     }
 
     async fn map(&self, key: Key) -> Option<(wasmtime::component::Component, About)> {

@@ -1,44 +1,12 @@
-//! Policies change while requests run.
-
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panics, and tell what they measured")]
-
-mod support;
+//! What goes live and what does not, when the shipped policies are edited.
 
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use mistral_double::{MistralDouble, Recording};
-use serde_json::{Value, json};
-use support::{Gateway, Setup, copy_policy, repository_policies};
+use serde_json::json;
 
-/// Replaces a file as editors and deployments do: write beside it, rename over it.
-fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
-    let beside = path.with_extension("new");
-    fs::write(&beside, bytes).unwrap();
-    fs::rename(beside, path).unwrap();
-}
-
-/// The shipped manifest of `pii` with one word changed, as an operator would.
-fn pii_with_email(action: &str) -> String {
-    let manifest = fs::read_to_string(repository_policies().join("pii.yaml")).unwrap();
-    let edited = manifest
-        .replace("email: { enabled: true, action: redact", &format!("email: {{ enabled: true, action: {action}"));
-    assert!(edited.contains(&format!("email: {{ enabled: true, action: {action}")));
-    edited
-}
-
-async fn generation(gateway: &Gateway) -> u64 {
-    gateway.get("/health").await.body["policies"]["generation"].as_u64().unwrap()
-}
-
-async fn until_generation(gateway: &Gateway, least: u64) -> Value {
-    gateway.until("/health", |body| body["policies"]["generation"].as_u64().unwrap() >= least).await
-}
-
-const EMAIL: &str = "Write to jane.doe@example.org";
+use super::support::{self, Setup, copy_policy};
+use super::{EMAIL, generation, pii_with_email, replace, until_generation};
 
 #[tokio::test]
 async fn edited_settings_are_in_force_within_two_seconds() {
@@ -178,54 +146,4 @@ async fn text_that_no_audit_policy_has_seen_is_not_kept() {
     let checked = gateway.pre_check("Hello there").await;
     let entries = gateway.search(json!({ "limit": 1, "decision_id": checked.body["decision_id"] })).await;
     assert!(!entries[0].to_string().contains("Hello there"), "{}", entries[0]);
-}
-
-/// Changes between two versions under constant load: every request is decided by one of them, none fails.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reloads_under_load_fail_no_request() {
-    let reloads = if std::env::var_os("OCTROI_SOAK").is_some() { 1_000 } else { 25 };
-    let double = MistralDouble::builder().recording(Recording::Off).start().await.unwrap();
-    let gateway = Arc::new(Setup::with(&double).start());
-    let done = Arc::new(AtomicBool::new(false));
-    let (asked, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let clients: Vec<_> = (0..4)
-        .map(|number| {
-            let (gateway, done) = (gateway.clone(), done.clone());
-            let (asked, failed) = (asked.clone(), failed.clone());
-            tokio::spawn(async move {
-                while !done.load(Ordering::Relaxed) {
-                    let fine = if number % 2 == 0 {
-                        let answer = gateway.ask("Hello, how are you?").await;
-                        answer.status == 200 && answer.body["success"] == true
-                    } else {
-                        // Whichever version is in force, this is decided, never an error.
-                        let answer = gateway.pre_check(EMAIL).await;
-                        let refused = answer.body["approved"] == false;
-                        let masked = answer.body["requires_redaction"] == true;
-                        answer.status == 200 && (refused != masked)
-                    };
-                    asked.fetch_add(1, Ordering::Relaxed);
-                    if !fine {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            })
-        })
-        .collect();
-    let versions = [pii_with_email("deny"), pii_with_email("redact")];
-    let started = Instant::now();
-    for number in 0..reloads {
-        let before = generation(&gateway).await;
-        replace(&gateway.policies().join("pii.yaml"), &versions[number % 2]);
-        until_generation(&gateway, before + 1).await;
-    }
-    let took = started.elapsed();
-    done.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.unwrap();
-    }
-    let (asked, failed) = (asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
-    eprintln!("{reloads} reloads in {took:?} under load: {asked} requests, {failed} failed");
-    assert_eq!(failed, 0);
-    assert!(asked > reloads);
 }

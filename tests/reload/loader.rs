@@ -1,0 +1,49 @@
+//! A loader that has a bad moment.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::support::Gateway;
+use super::{NEVER, bare, refusing, replace, said, scans, until_said};
+
+/// The loader, but it dies while there is a file `pressure`, as one that the system kills for want of memory; it says
+/// each time that it was started.
+const LOADER: &str =
+    "#!/bin/sh\necho started >> FOLDER/starts\n[ -e FOLDER/pressure ] && kill -9 $$\nexec OCTROI \"$@\"\n";
+
+fn starts(gateway: &Gateway) -> usize {
+    fs::read_to_string(gateway.folder().join("starts")).unwrap().lines().count()
+}
+
+#[tokio::test]
+async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
+    let prepared = bare(&format!("{NEVER}, worker: ./loader")).prepare();
+    let loader = LOADER.replace("FOLDER", &prepared.path().display().to_string());
+    let loader = loader.replace("OCTROI", env!("CARGO_BIN_EXE_octroi"));
+    fs::write(prepared.path().join("loader"), loader).unwrap();
+    fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
+    refusing("old").put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    assert_eq!(starts(&gateway), 1);
+    fs::write(gateway.folder().join("pressure"), "").unwrap();
+    replace(&gateway.policies().join("house.wasm"), refusing("new").module());
+    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    assert_eq!(health["policies"]["errors"][0]["code"], "loader_failed");
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "loader_failed").unwrap();
+    assert!(
+        told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
+    );
+    // Changes of others start nothing.
+    let failed = starts(&gateway);
+    for number in 0..3 {
+        let reads = scans(&gateway);
+        fs::write(gateway.policies().join(format!("other-{number}.wasm")), "").unwrap();
+        while scans(&gateway) == reads {
+            assert_eq!(said(&gateway).await, "old");
+        }
+    }
+    assert_eq!(starts(&gateway), failed);
+    fs::remove_file(gateway.folder().join("pressure")).unwrap();
+    until_said(&gateway, "old", "new").await;
+    assert_eq!(starts(&gateway), failed + 1);
+}

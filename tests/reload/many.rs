@@ -1,0 +1,66 @@
+//! A folder with very many policies.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::support::guest::Guest;
+use super::{NEVER, bare, generation, replace, until_generation};
+
+/// Each is another module of about 25 kB, so that each is compiled, kept and mapped by itself.
+#[tokio::test]
+async fn hundreds_of_policies_are_all_asked_and_a_second_start_is_quick() {
+    let many = if std::env::var_os("OCTROI_SOAK").is_some() { 500 } else { 60 };
+    let prepared = bare(NEVER).prepare();
+    let mut size = 0;
+    for number in 0..many {
+        let guest = Guest::pre_check("log").reason(&format!("number {number}")).bytes(25_000);
+        let name = format!("policy-{number}");
+        guest.put(&prepared.policies(), &name, "");
+        size = fs::metadata(prepared.policies().join(format!("{name}.wasm"))).unwrap().len();
+    }
+    assert!((24_000..27_000).contains(&size), "{size} bytes");
+    let start = Instant::now();
+    let gateway = prepared.start();
+    let (first, fresh) = (start.elapsed(), gateway.memory());
+    assert_eq!(gateway.get("/health").await.body["policies"]["live"], many);
+    assert_eq!(gateway.mapped().len(), many);
+    let start = Instant::now();
+    let gateway = gateway.restart();
+    let second = start.elapsed();
+    let mapped = gateway.memory();
+    let mut quickest = std::time::Duration::MAX;
+    for _ in 0..20 {
+        let start = Instant::now();
+        let answer = gateway.pre_check("Hello").await;
+        quickest = quickest.min(start.elapsed());
+        assert_eq!(answer.body["approved"], true);
+        assert_eq!(answer.body["policies"].as_array().unwrap().len(), many, "every one of them was asked");
+    }
+    let entries = gateway.search(json!({ "limit": 1 })).await;
+    let evaluations = entries[0]["policy_details"]["evaluations"].as_array().unwrap();
+    assert!(evaluations.iter().all(|it| it["error"].is_null()));
+    let versions: std::collections::BTreeSet<_> =
+        evaluations.iter().map(|it| it["version"].as_str().unwrap()).collect();
+    assert_eq!(versions.len(), many);
+    let used = gateway.memory();
+    let before = generation(&gateway).await;
+    let changed = Instant::now();
+    replace(
+        &gateway.policies().join("policy-7.wasm"),
+        Guest::pre_check("log").reason("changed").bytes(25_000).module(),
+    );
+    until_generation(&gateway, before + 1).await;
+    eprintln!(
+        "{many} policies of {size} bytes: first start {first:?} ({} MB resident), second {second:?} ({} MB), after \
+         requests {} MB, a request that asks all of them {quickest:?}, a change of one in force after {:?}",
+        fresh >> 20,
+        mapped >> 20,
+        used >> 20,
+        changed.elapsed()
+    );
+    assert!(second < first / 3, "the cache makes the second start quick: {first:?}, then {second:?}");
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", gateway.child.id())).unwrap().count();
+    eprintln!("{descriptors} file descriptors");
+}

@@ -1,0 +1,128 @@
+//! Policies of a few hundred bytes, for tests that need many of them, or odd ones. They look at nothing: each gives one
+//! verdict, always.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use wit_component::StringEncoding;
+
+const ACTIONS: [&str; 6] = ["allow", "log", "warn", "redact", "require-approval", "deny"];
+
+/// A policy, before it is assembled.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    interface: &'static str,
+    action: usize,
+    reason: String,
+    settings: Option<bool>,
+    spins: bool,
+    bytes: usize,
+}
+
+impl Guest {
+    fn new(interface: &'static str, action: &str) -> Self {
+        let action = ACTIONS.iter().position(|it| *it == action).unwrap();
+        Self { interface, action, reason: String::new(), settings: None, spins: false, bytes: 0 }
+    }
+
+    /// Judges requests.
+    pub fn pre_check(action: &str) -> Self {
+        Self::new("pre-check", action)
+    }
+
+    /// Judges answers.
+    pub fn response(action: &str) -> Self {
+        Self::new("response", action)
+    }
+
+    /// Its sentence: what tells its verdicts, and its bytes, from another's.
+    pub fn reason(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.reason);
+        self
+    }
+
+    /// Takes settings only, or no settings only.
+    pub fn wants_settings(mut self, wants: bool) -> Self {
+        self.settings = Some(wants);
+        self
+    }
+
+    /// Never ends.
+    pub fn spinning(mut self) -> Self {
+        self.spins = true;
+        self
+    }
+
+    /// Has code of about so many bytes.
+    pub fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// The core module, with what `wit-bindgen` leaves in one so that the loader can make a component of it.
+    pub fn module(&self) -> Vec<u8> {
+        let mut module = wat::parse_str(self.text()).unwrap();
+        let mut resolve = wit_parser::Resolve::default();
+        let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit")).unwrap();
+        let world = resolve.select_world(&[package], Some(&format!("{}-policy", self.interface))).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        module
+    }
+
+    fn text(&self) -> String {
+        let Self { interface, action, reason, .. } = self;
+        let length = reason.len();
+        // 1024 holds zeroes: success, and an empty description. The verdict is at 2048, an error at 3072.
+        let refuse = match self.settings {
+            None => String::new(),
+            Some(wants) => {
+                let comparison = if wants { "eq" } else { "ne" };
+                format!("(if (i32.{comparison} (local.get 1) (i32.const 2)) (then (return (i32.const 3072))))")
+            }
+        };
+        let spin = if self.spins { "(loop $again (br $again))" } else { "" };
+        let mut filling = String::new();
+        let mut salt = reason.bytes().fold(7_u32, |salt, byte| salt.wrapping_mul(31).wrapping_add(byte.into()));
+        for _ in 0..self.bytes / 50 {
+            filling.push_str("(func (param i32) (result i32) (local.get 0)");
+            for operation in ["add", "xor", "mul", "sub", "or", "shr_u"] {
+                salt = salt.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                write!(filling, "(i32.const {}) i32.{operation}", salt | 1 << 30).unwrap();
+            }
+            filling.push(')');
+        }
+        format!(
+            r#"(module
+            (memory (export "memory") 2)
+            (global $next (mut i32) (i32.const 65536))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+              (local $at i32)
+              (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+              (global.set $next (i32.add (local.get $at) (local.get 3)))
+              (local.get $at))
+            (func (export "octroi:policy/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
+              {refuse} (i32.const 1024))
+            (func (export "octroi:policy/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
+            (func (export "octroi:policy/{interface}@0.1.0#evaluate") (param i32) (result i32)
+              {spin} (i32.const 2048))
+            {filling}
+            (data (i32.const 2048) "\{action:02x}\00\00\00\01\00\00\00\00\10\00\00{length}")
+            (data (i32.const 3072) "\01\00\00\00\00\11\00\00\0e\00\00\00")
+            (data (i32.const 4096) "{reason}")
+            (data (i32.const 4352) "other settings"))"#,
+            length = length.to_le_bytes()[..4].iter().fold(String::new(), |text, byte| format!("{text}\\{byte:02x}")),
+        )
+    }
+
+    /// Writes module and manifest; `further` are lines of the manifest.
+    pub fn put(&self, folder: &Path, name: &str, further: &str) {
+        fs::write(folder.join(format!("{name}.wasm")), self.module()).unwrap();
+        fs::write(folder.join(format!("{name}.yaml")), manifest(name, further)).unwrap();
+    }
+}
+
+/// A manifest for the module beside it.
+pub fn manifest(name: &str, further: &str) -> String {
+    format!("name: {name}\nmodule: {name}.wasm\n{further}")
+}
