@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use regex_automata::Input;
-use regex_automata::meta::{BuildError, Cache, Config, Regex};
+use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::captures::Captures;
 use regex_automata::util::iter::Searcher;
 use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 use regex_syntax::{Error, ParserBuilder};
+
+use crate::factor::{Chain, factor};
+use crate::reach::Reach;
 
 /// The longest expression, in characters.
 pub(crate) const LONGEST_PATTERN: usize = 1_000;
@@ -18,74 +21,56 @@ pub(crate) const LONGEST_PATTERN: usize = 1_000;
 const DEEPEST: u32 = 50;
 
 /// The largest automaton of one expression, in bytes.
-const LARGEST: usize = 512 << 10;
+const LARGEST: usize = 4 << 20;
 
 /// What the lazily built automaton of one expression may hold at once, in bytes.
-const CACHE: usize = 512 << 10;
+const CACHE: usize = 1 << 20;
 
-/// Matches of more bytes than this are looked for in the whole text, and not only around what the sieve found.
-const NEAR: usize = 256;
+/// From this many bytes on it pays to build a faster automaton first.
+const LONG: usize = 16 << 10;
 
 /// An expression that is ready to search.
 #[derive(Debug)]
 pub(crate) struct Expression {
-    regex: Regex,
-    longest: Option<usize>,
+    /// For short searches: what it writes while it searches is little.
+    near: Regex,
+    /// Where matches may stand around a place inside them.
+    pub(crate) reach: Reach,
+    /// For long ones its automaton is built when it is needed, which is seldom, and would be large to keep.
+    pattern: Box<str>,
 }
 
 impl Expression {
-    pub(crate) fn new(hir: &Hir) -> Result<Self, String> {
-        let longest = hir.properties().maximum_len().filter(|longest| *longest <= NEAR);
-        // The lazy automaton pays off in long searches, and near a place they are short.
-        let config = limits().which_captures(WhichCaptures::Implicit).hybrid(longest.is_none());
-        Ok(Self { regex: build(hir, config)?, longest })
+    /// The expression, and the rows of characters of which each match contains one. The error says what is wrong with
+    /// it, and repeats nothing of it.
+    pub(crate) fn new(pattern: &str) -> Result<(Self, Option<Vec<Chain>>), String> {
+        let hir = parse(pattern)?;
+        let near = build(&hir, limits().which_captures(WhichCaptures::Implicit).hybrid(false))?;
+        Ok((Self { near, reach: Reach::of(&hir), pattern: pattern.into() }, factor(&hir)))
     }
 
     /// Bytes that it takes.
     pub(crate) fn size(&self) -> usize {
-        self.regex.memory_usage()
+        self.near.memory_usage() + self.pattern.len()
     }
 
-    /// Where a match may stand that contains what ends at `end`.
-    pub(crate) fn around(&self, text: &str, end: usize) -> Range<usize> {
-        match self.longest {
-            None => 0..text.len(),
-            Some(longest) => {
-                text.floor_char_boundary(end.saturating_sub(longest))..text.ceil_char_boundary(end + longest)
+    /// Every match inside one of `ranges`, first to last and without overlap; matches of no characters are left out.
+    pub(crate) fn search(&self, text: &str, ranges: &[Range<usize>], mut each: impl FnMut(Range<usize>)) {
+        let far = match ranges.iter().any(|range| range.len() >= LONG) {
+            true => {
+                parse(&self.pattern).and_then(|hir| build(&hir, limits().which_captures(WhichCaptures::Implicit))).ok()
             }
-        }
-    }
-
-    /// Every match inside `range`, first to last and without overlap; matches of no characters are left out.
-    pub(crate) fn search(
-        &self,
-        scratch: &mut Scratch,
-        text: &str,
-        range: Range<usize>,
-        mut each: impl FnMut(Range<usize>),
-    ) {
-        let cache = scratch.cache_for(&self.regex);
-        let mut searcher = Searcher::new(Input::new(text).range(range));
-        while let Some(found) = searcher.advance(|input| Ok(self.regex.search_with(cache, input))) {
-            if !found.is_empty() {
-                each(found.range());
+            false => None,
+        };
+        let regex = far.as_ref().unwrap_or(&self.near);
+        let mut cache = regex.create_cache();
+        for range in ranges {
+            let mut searcher = Searcher::new(Input::new(text).range(range.clone()));
+            while let Some(found) = searcher.advance(|input| Ok(regex.search_with(&mut cache, input))) {
+                if !found.is_empty() {
+                    each(found.range());
+                }
             }
-        }
-    }
-}
-
-/// The working memory of searches: one for all expressions of an evaluation, since each page that is written costs.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch(Option<Cache>);
-
-impl Scratch {
-    fn cache_for(&mut self, regex: &Regex) -> &mut Cache {
-        match &mut self.0 {
-            Some(cache) => {
-                cache.reset(regex);
-                cache
-            }
-            empty => empty.insert(regex.create_cache()),
         }
     }
 }
@@ -108,8 +93,8 @@ impl Grouped {
     }
 }
 
-/// Reads an expression. The error says what is wrong with it, and repeats nothing of it.
-pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
+/// Reads an expression.
+fn parse(pattern: &str) -> Result<Hir, String> {
     if pattern.chars().nth(LONGEST_PATTERN).is_some() {
         return Err(format!("longer than {LONGEST_PATTERN} characters"));
     }
@@ -141,9 +126,9 @@ fn build(hir: &Hir, config: Config) -> Result<Regex, String> {
     Regex::builder().syntax(syntax::Config::new()).configure(config).build_from_hir(hir).map_err(|error: BuildError| {
         match error.size_limit() {
             Some(_) => format!(
-                "it would take more than {} KiB; repeat less often, or take smaller classes, such as [0-9] or \
+                "it would take more than {} MiB; repeat less often, or take smaller classes, such as [0-9] or \
                  (?-u:\\w) for \\d or \\w",
-                LARGEST >> 10
+                LARGEST >> 20
             ),
             None => error.to_string(),
         }

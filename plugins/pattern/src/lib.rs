@@ -9,6 +9,7 @@ mod expression;
 mod factor;
 mod keyword;
 mod probe;
+mod reach;
 mod report;
 mod rule;
 mod rules;
@@ -19,7 +20,6 @@ mod tests;
 
 use octroi_policy::prelude::*;
 
-use expression::Scratch;
 use report::Report;
 use rules::Rules;
 pub use settings::{Asked, PatternSettings, Settings, Speaker};
@@ -79,9 +79,8 @@ impl Response for Pattern {
 impl Judge {
     fn judge(&self, asked: Asked, context: &Context, messages: &[Message]) -> Verdict {
         let mut report = Report::new(&self.0);
-        let mut scratch = Scratch::default();
         for text in texts(messages) {
-            report.add(&text, &self.0.search(&text, &context.caller.tenant, asked, &mut scratch));
+            report.add(&text, &self.0.search(&text, &context.caller.tenant, asked));
         }
         report.verdict()
     }

@@ -3,7 +3,8 @@
 use octroi_policy::{Action, Role, Severity};
 use pii_detect::Validator;
 
-use crate::expression::{self, Expression};
+use crate::expression::Expression;
+use crate::factor::Chain;
 use crate::keyword::Keyword;
 use crate::settings::{Asked, PatternSettings, Speaker};
 
@@ -45,43 +46,40 @@ pub(crate) struct Checked {
 
 /// What a rule looks for.
 pub(crate) enum LookFor {
-    /// Matches of the rule's expression, read as this.
-    Expression(regex_syntax::hir::Hir),
+    /// Rows of characters of which each match of its expression contains one; `None` if there are none to name.
+    Rows(Option<Vec<Chain>>),
     /// These.
     Keywords(Vec<Keyword>),
 }
 
 impl Rule {
-    /// The error names the key below that of the rule.
+    /// The error begins with what follows the rule's own key.
     pub(crate) fn check(settings: PatternSettings) -> Result<Checked, String> {
-        is_id(&settings.name).map_err(|problem| format!("name: {problem}"))?;
+        is_id(&settings.name).map_err(|problem| format!(".name: {problem}"))?;
         let category = settings.category.unwrap_or_else(|| "pattern".into());
-        is_id(&category).map_err(|problem| format!("category: {problem}"))?;
+        is_id(&category).map_err(|problem| format!(".category: {problem}"))?;
         let replacement = settings.replacement.unwrap_or_else(|| "[REDACTED]".into());
-        at_most("replacement", &replacement, LONGEST_REPLACEMENT)?;
+        at_most(".replacement", &replacement, LONGEST_REPLACEMENT)?;
         if let Some(reason) = &settings.reason {
-            at_most("reason", reason, LONGEST_REASON)?;
+            at_most(".reason", reason, LONGEST_REASON)?;
         }
         let mut tenants = settings.tenants;
         if tenants.len() > MOST_TENANTS {
-            return Err(format!("tenants: more than {MOST_TENANTS}"));
+            return Err(format!(".tenants: more than {MOST_TENANTS}"));
         }
         for (index, tenant) in tenants.iter().enumerate() {
-            at_most(&format!("tenants[{index}]"), tenant, LONGEST_TENANT)?;
+            at_most(&format!(".tenants[{index}]"), tenant, LONGEST_TENANT)?;
         }
         tenants.sort_unstable();
         tenants.dedup();
-        let look_for = match (&settings.pattern, &settings.keywords) {
+        let (expression, look_for) = match (&settings.pattern, &settings.keywords) {
             (Some(pattern), None) => {
-                LookFor::Expression(expression::parse(pattern).map_err(|problem| format!("pattern: {problem}"))?)
+                let (expression, rows) = Expression::new(pattern).map_err(|problem| format!(".pattern: {problem}"))?;
+                (Some(expression), LookFor::Rows(rows))
             }
-            (None, Some(keywords)) => LookFor::Keywords(check_keywords(keywords)?),
-            (Some(_), Some(_)) => return Err("give either `pattern` or `keywords`, not both".into()),
-            (None, None) => return Err("give either `pattern` or `keywords`".into()),
-        };
-        let expression = match &look_for {
-            LookFor::Expression(hir) => Some(Expression::new(hir).map_err(|problem| format!("pattern: {problem}"))?),
-            LookFor::Keywords(_) => None,
+            (None, Some(keywords)) => (None, LookFor::Keywords(check_keywords(keywords)?)),
+            (Some(_), Some(_)) => return Err(": give either `pattern` or `keywords`, not both".into()),
+            (None, None) => return Err(": give either `pattern` or `keywords`".into()),
         };
         let rule = Self {
             name: settings.name,
@@ -111,10 +109,10 @@ impl Rule {
 
 fn check_keywords(keywords: &[String]) -> Result<Vec<Keyword>, String> {
     if keywords.is_empty() || keywords.len() > MOST_KEYWORDS {
-        return Err(format!("keywords: found {}, expected 1 to {MOST_KEYWORDS}", keywords.len()));
+        return Err(format!(".keywords: found {}, expected 1 to {MOST_KEYWORDS}", keywords.len()));
     }
     let checked = |(index, keyword): (usize, &String)| {
-        Keyword::new(keyword).map_err(|problem| format!("keywords[{index}]: {problem}"))
+        Keyword::new(keyword).map_err(|problem| format!(".keywords[{index}]: {problem}"))
     };
     keywords.iter().enumerate().map(checked).collect()
 }

@@ -6,8 +6,7 @@ use std::ops::Range;
 
 use octroi_policy::Text;
 
-use crate::expression::Scratch;
-use crate::factor::factor;
+use crate::class::Class;
 use crate::keyword::Keyword;
 use crate::rule::{Checked, LookFor, Rule};
 use crate::settings::{Asked, PatternSettings};
@@ -66,16 +65,16 @@ impl Rules {
         let (mut rules, mut groups) = (Self::default(), Groups::default());
         let (mut names, mut size) = (BTreeMap::new(), 0);
         for (index, settings) in patterns.into_iter().enumerate() {
-            let key = |problem: String| format!("settings.patterns[{index}].{problem}");
+            let key = |problem: String| format!("settings.patterns[{index}]{problem}");
             let Checked { rule, look_for, tenants, enabled } = Rule::check(settings).map_err(key)?;
             if let Some(first) = names.insert(rule.name.clone(), index) {
-                return Err(key(format!("name: it is also the name of settings.patterns[{first}]")));
+                return Err(key(format!(".name: it is also the name of settings.patterns[{first}]")));
             }
             if enabled {
                 size += rule.expression.as_ref().map_or(0, |expression| expression.size());
                 if size > LARGEST_IN_ALL {
                     return Err(key(format!(
-                        "pattern: all expressions up to this one take more than {} MiB; make them simpler or fewer",
+                        ".pattern: all expressions up to this one take more than {} MiB; make them simpler or fewer",
                         LARGEST_IN_ALL >> 20
                     )));
                 }
@@ -95,17 +94,12 @@ impl Rules {
         let number = self.rules.len() as u32;
         self.rules.push(rule);
         match look_for {
-            LookFor::Expression(hir) => {
-                let chains = factor(&hir);
-                groups.each(tenants, |group| match &chains {
-                    None => group.always.push(number),
-                    Some(chains) => {
-                        for chain in chains {
-                            group.add(chain, |_| Clue::Expression(number));
-                        }
-                    }
-                });
-            }
+            LookFor::Rows(None) => groups.each(tenants, |group| group.always.push(number)),
+            LookFor::Rows(Some(rows)) => groups.each(tenants, |group| {
+                for row in &rows {
+                    group.add(row, |_| Clue::Expression(number));
+                }
+            }),
             LookFor::Keywords(keywords) => {
                 for keyword in keywords {
                     let index = self.keywords.len() as u32;
@@ -130,7 +124,7 @@ impl Rules {
     }
 
     /// Every match in a text that belongs to a tenant, by place.
-    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
+    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked) -> Vec<Match> {
         let mut found = Found::default();
         for group in [Some(&self.for_all), self.for_tenant.get(tenant)].into_iter().flatten() {
             for rule in &group.always {
@@ -141,9 +135,12 @@ impl Rules {
             let Some(sieve) = &group.sieve else { continue };
             sieve.search(text, |number, end| match group.clues[number as usize] {
                 Clue::Expression(rule) => {
-                    let Some(expression) = &self.rules[rule as usize].expression else { return };
-                    if self.rules[rule as usize].looks_at(text.role, asked) {
-                        found.may_match(rule, expression.around(text, end));
+                    let of_clue = &self.rules[rule as usize];
+                    if let Some(expression) = &of_clue.expression
+                        && of_clue.looks_at(text.role, asked)
+                        && !(expression.reach.is_shared() && found.covers(rule, end))
+                    {
+                        found.may_match(rule, expression.reach.around(text, end));
                     }
                 }
                 Clue::Keyword { keyword, place } => {
@@ -156,18 +153,16 @@ impl Rules {
                 }
             });
         }
-        self.confirm(text, found, scratch)
+        self.confirm(text, found)
     }
 
     /// Tries the expressions where they may match, and the validators.
-    fn confirm(&self, text: &str, found: Found, scratch: &mut Scratch) -> Vec<Match> {
+    fn confirm(&self, text: &str, found: Found) -> Vec<Match> {
         let Found { mut matches, places } = found;
         drop_overlapping(&mut matches);
         for (rule, ranges) in places {
             let Some(expression) = &self.rules[rule as usize].expression else { continue };
-            for range in joined(ranges) {
-                expression.search(scratch, text, range, |range| matches.push(Match { rule: rule as usize, range }));
-            }
+            expression.search(text, &joined(ranges), |range| matches.push(Match { rule: rule as usize, range }));
         }
         matches.retain(|found| {
             let validator = self.rule(found.rule).validator;
@@ -207,6 +202,12 @@ struct Found {
 }
 
 impl Found {
+    /// Whether the last place of a rule is around this one.
+    fn covers(&self, rule: u32, at: usize) -> bool {
+        let last = self.places.get(&rule).and_then(|ranges| ranges.last());
+        last.is_some_and(|last| last.start < at && at <= last.end)
+    }
+
     fn may_match(&mut self, rule: u32, range: Range<usize>) {
         let ranges = self.places.entry(rule).or_default();
         match ranges.last_mut() {
@@ -243,7 +244,7 @@ impl Groups {
 }
 
 impl Filling {
-    fn add(&mut self, chain: &[crate::class::Class], clue: impl FnOnce(usize) -> Clue) {
+    fn add(&mut self, chain: &[Class], clue: impl FnOnce(usize) -> Clue) {
         let end = self.sieve.add(chain, self.clues.len() as u32);
         self.clues.push(clue(end));
     }
