@@ -31,8 +31,8 @@ use crate::policy::{Candidate, CandidateError, Context, PolicyHost, PolicyState,
 
 pub use trial::{Match, Trial};
 
-/// How long a change waits for the one before it.
-const TURN: Duration = Duration::from_secs(10);
+/// How long a change waits for those before it.
+const TURN: Duration = Duration::from_secs(20);
 /// How long one version may take to load. Clients wait 30 s (TypeScript) and 60 s (others) for an answer.
 const LOAD: Duration = Duration::from_secs(40);
 
