@@ -13,7 +13,7 @@
 pub mod gate;
 pub mod guest;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -322,11 +322,15 @@ impl Gateway {
         resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// The files of compiled code that it has mapped.
-    pub fn mapped(&self) -> BTreeSet<String> {
+    /// The mappings of compiled code that it has, by their files.
+    pub fn mapped(&self) -> BTreeMap<String, usize> {
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
-        let paths = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, path)| path.to_owned());
-        paths.filter(|path| path.contains(".cwasm")).collect()
+        let paths = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+        let mut mapped = BTreeMap::new();
+        for path in paths.filter(|path| path.contains(".cwasm")) {
+            *mapped.entry(path).or_default() += 1;
+        }
+        mapped
     }
 
     pub fn kill(&mut self) {
