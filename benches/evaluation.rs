@@ -15,6 +15,7 @@ use octroi::policy::engine::{Allocation, Engine};
 use octroi::policy::load::worker::{Version, Worker};
 use octroi::policy::manifest::{CaseContext, Manifest};
 use octroi::policy::measure::{Figures, measure};
+use octroi::policy::readings::Source;
 use octroi::policy::sandbox::Allowance;
 use octroi::policy::{Context, Question};
 
@@ -26,8 +27,6 @@ const PROMPT: &str = "Please summarise the minutes of our meeting on the new pri
     3 devices for each floor, delivery within 14 days, and a technician within 4 hours on working days. The board asked \
     whether toner is included, what happens after the first 36 months, and who pays for repairs that the users caused. \
     Keep it short, use plain words, list what is still open, and end with a proposal for a vote next week.";
-
-const ALLOWANCE: Allowance = Allowance { ticks: 1_000, memory: 64 << 20, host_calls: 1_000, output: 1 << 20 };
 
 fn main() {
     // `cargo test --benches` only asks whether it runs.
@@ -58,9 +57,10 @@ fn main() {
         let version = runtime.block_on(worker.load(&manifest, Arc::new(module))).expect("a version");
         let phase = *version.about.phases.first().expect("a phase");
         let question = Question::of_case(phase);
-        let measured = measure(&engine, &version, ALLOWANCE, question, &context, &messages, rounds);
+        let allowance = manifest.limits.budget().allowance(PROMPT.len());
+        let measured = measure(&engine, &version, allowance, question, &context, &messages, rounds);
         let Figures { fresh, reused } = runtime.block_on(measured).expect("a verdict");
-        let parallel = in_parallel(&engine, &version, question, &context, &messages, rounds);
+        let parallel = in_parallel(&engine, &version, allowance, question, &context, &messages, rounds);
         println!(
             "{name:<16} {:>10.2} {:>10.2} {:>10.2} {:>10.2} {:>12.2} {parallel:>10.2}",
             fresh.at(0.5),
@@ -76,6 +76,7 @@ fn main() {
 fn in_parallel(
     engine: &Arc<Engine>,
     version: &Version,
+    allowance: Allowance,
     question: Question,
     context: &Arc<Context>,
     messages: &Arc<Vec<Message>>,
@@ -90,7 +91,7 @@ fn in_parallel(
                     for _ in 0..rounds * CALLS {
                         version
                             .ready
-                            .evaluate(engine, ALLOWANCE, question, context, messages)
+                            .evaluate(engine, allowance, Source::Closed, question, context, messages)
                             .await
                             .expect("a verdict");
                     }

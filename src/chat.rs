@@ -131,6 +131,11 @@ impl Message {
     }
 }
 
+/// Bytes of all text that policies inspect.
+pub fn text_bytes(messages: &[Message]) -> usize {
+    messages.iter().flat_map(|message| &message.parts).filter_map(Part::text).map(str::len).sum()
+}
+
 /// What a caller asks of a model. What is `None` was not asked for and is not sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRequest {

@@ -58,30 +58,48 @@ fn serve_in_open_mode_listens_on_loopback_only() {
     assert!(!fine && text.contains("auth.allow_open_network"), "{text}");
 }
 
-#[test]
-fn an_authors_commands_say_what_the_server_would() {
+#[tokio::test]
+async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it() {
     let prepared = Setup::without_provider().prepare();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(fine && text.contains("15 cases passed"), "{text}");
-    let (fine, text) = run(&prepared, &["policy", "inspect", "policies/pii.wasm"]);
-    assert!(fine && text.contains("octroi:policy/pre-check@0.1.0"), "{text}");
-    let query = "Grüße 😀 an jane.doe@example.org!";
-    let (fine, text) = run(&prepared, &["policy", "run", "policies/pii.yaml", "--query", query]);
-    assert!(fine && text.contains("action  redact") && text.contains("[jane.doe@example.org]!"), "{text}");
-    assert!(text.contains("after   Grüße 😀 an [EMAIL]!"), "{text}");
-    let (fine, text) = run(&prepared, &["policy", "bench", "policies/audit-redact.yaml"]);
-    assert!(fine && text.contains("fresh sandbox each"), "{text}");
+    let folder = prepared.policies();
+    let set = |name: &str, mode: u32| fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    fs::create_dir(folder.join("team-a")).unwrap();
+    fs::rename(folder.join("pii.yaml"), folder.join("team-a/pii.yaml")).unwrap();
+    fs::rename(folder.join("pii.wasm"), folder.join("team-a/pii.wasm")).unwrap();
+    let files = ["team-a/pii.yaml", "team-a/pii.wasm", "audit-redact.yaml", "audit-redact.wasm", "sql-injection.yaml"];
+    for file in files.into_iter().chain(["sql-injection.wasm"]) {
+        set(file, 0o644);
+    }
+    set("", 0o1777);
+    set("team-a", 0o757);
+    set("team-a/pii.yaml", 0o666);
+    set("audit-redact.wasm", 0o646);
+    let expected = [
+        "the policies directory: everybody may write it (mode 1777)",
+        "audit-redact.wasm: everybody may write it (mode 0646)",
+        "team-a: everybody may write it (mode 0757)",
+        "team-a/pii.yaml: everybody may write it (mode 0666)",
+    ];
 
-    let manifest = prepared.policies().join("pii.yaml");
-    let wrong = fs::read_to_string(&manifest).unwrap()
-        + "  - { name: wrong, query: a@example.org, expect: { action: allow } }\n  - { name: wrong too, query: hello, \
-           expect: { rules: [email] } }\n";
-    fs::write(&manifest, wrong).unwrap();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(!fine && text.contains("2 of 17 cases failed"), "{text}");
-    fs::write(prepared.policies().join("pii.wasm"), "garbage").unwrap();
-    let (fine, text) = run(&prepared, &["policy", "test", "policies/pii.yaml"]);
-    assert!(!fine && text.contains("encode"), "{text}");
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(fine, "{text}");
+    for warning in expected {
+        assert!(text.contains(&format!("warning: others may change what policies decide: {warning}")), "{text}");
+    }
+    let gateway = prepared.start();
+    let health = gateway.get("/health").await.body;
+    assert_eq!((&health["status"], &health["policies"]["warnings"]), (&json!("healthy"), &json!(expected)));
+    assert!(!health.to_string().contains(folder.to_str().unwrap()), "health shows no path of the machine: {health}");
+    let told = |line: &serde_json::Value| {
+        line["level"] == "WARN" && line["fields"]["message"].as_str().unwrap_or_default().ends_with(expected[3])
+    };
+    assert!(gateway.log.wait(told).is_some());
+
+    for (name, mode) in [("", 0o755), ("team-a", 0o755), ("team-a/pii.yaml", 0o644), ("audit-redact.wasm", 0o644)] {
+        set(name, mode);
+    }
+    assert_eq!(gateway.reload().await["warnings"], json!([]));
+    assert_eq!(gateway.get("/health").await.body["policies"]["warnings"], json!([]));
 }
 
 #[tokio::test]
@@ -128,11 +146,11 @@ async fn dev_starts_the_offline_double_when_there_is_no_key() {
     let stdout = child.stdout.take().unwrap();
     let banner = std::thread::spawn(move || {
         use std::io::BufRead;
-        std::io::BufReader::new(stdout).lines().map_while(Result::ok).take(5).collect::<Vec<_>>().join("\n")
+        std::io::BufReader::new(stdout).lines().map_while(Result::ok).take(6).collect::<Vec<_>>().join("\n")
     })
     .join()
     .unwrap();
-    assert!(banner.contains("OFFLINE DOUBLE"), "{banner}");
+    assert!(banner.contains("OFFLINE DOUBLE") && banner.contains("/admin/policies"), "{banner}");
     let address = banner.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let body = reqwest::Client::builder()
         .no_proxy()

@@ -30,16 +30,20 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         [] => println!("providers: none ({NO_PROVIDER_ADVICE})"),
         names => println!("providers: {}", names.join(", ")),
     }
-    let (statuses, missing, live) = start::runtime()?.block_on(async {
+    let (host, missing, live) = start::runtime()?.block_on(async {
         let (host, mut changes) = start::policy_host(&config)?;
         let drain = tokio::spawn(async move { while changes.recv().await.is_some() {} });
         let reload = host.reload().await?;
         drain.abort();
         let missing: Vec<_> = reload.set.missing().map(ToString::to_string).collect();
-        anyhow::Ok((host.statuses(), missing, reload.set.live().count()))
+        anyhow::Ok((host, missing, reload.set.live().count()))
     })?;
+    let statuses = host.statuses();
     println!("policies: {}", config.policies.directory.display());
     println!("{}", table(&statuses));
+    for warning in host.warnings().iter() {
+        println!("warning: others may change what policies decide: {warning}");
+    }
     for status in statuses.iter() {
         if let Some(error) = &status.error {
             println!("{}: {error}", status.path.display());

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use mistral_double::{MistralDouble, Recording};
 
+use super::start::Addresses;
 use super::{Configured, serve, start};
 use crate::config::{Config, Environment};
 use crate::telemetry;
@@ -33,13 +34,13 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         };
         serve::announce(&loaded);
         let offline = double.is_some();
-        start::run(loaded.config, |address| banner(address, offline)).await
+        start::run(loaded.config, |addresses| banner(addresses, offline)).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tells the person at the terminal what runs where. Nobody may be listening; the gateway runs all the same.
-fn banner(address: std::net::SocketAddr, offline: bool) {
+fn banner(Addresses { gateway: address, admin }: Addresses, offline: bool) {
     let line = "-".repeat(78);
     let double = if offline {
         "  MISTRAL_API_KEY is not set: answers come from the OFFLINE DOUBLE of Mistral,\n  which enforces what Mistral \
@@ -47,8 +48,9 @@ fn banner(address: std::net::SocketAddr, offline: bool) {
     } else {
         ""
     };
+    let admin = admin.map_or(String::new(), |admin| format!("  Its policies: http://{admin}/admin/policies\n"));
     let text = format!(
-        "{line}\n  Octroi runs on http://{address}\n{double}\n  Try it:  curl -X POST http://{address}/api/request \\\n             \
+        "{line}\n  Octroi runs on http://{address}\n{admin}{double}\n  Try it:  curl -X POST http://{address}/api/request \\\n             \
          -H 'Content-Type: application/json' \\\n             -d '{{\"query\":\"Explain the EU AI Act in two \
          sentences.\"}}'\n  Then edit policies/pii.yaml while it runs.\n{line}\n"
     );

@@ -28,7 +28,8 @@ enum Command {
     Dev(Configured),
     /// Checks the configuration, loads every policy, prints a table; exits with 1 when anything fails.
     Check(Configured),
-    /// For policies' authors.
+    /// Makes, builds, tries and measures a policy: for its author.
+    #[command(after_help = policy::FIRST)]
     Policy {
         #[command(subcommand)]
         command: policy::Command,

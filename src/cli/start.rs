@@ -1,5 +1,6 @@
 //! From a configuration to a running gateway, for `serve` and `dev` alike.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,8 +90,17 @@ fn audit_log(config: &Config) -> anyhow::Result<AuditLog> {
     Ok(AuditLog::open(&settings)?)
 }
 
-/// Runs the gateway until a signal ends it. `ready` is called with the address once requests are accepted.
-pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)) -> anyhow::Result<()> {
+/// Where the gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    /// For applications.
+    pub(super) gateway: SocketAddr,
+    /// For the operator; none when the admin API is off.
+    pub(super) admin: Option<SocketAddr>,
+}
+
+/// Runs the gateway until a signal ends it. `ready` is called once requests are accepted.
+pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow::Result<()> {
     if config.providers.is_empty() {
         tracing::warn!("{}; pre-check and audit work, /api/request will fail", config::NO_PROVIDER_ADVICE);
     }
@@ -117,16 +127,34 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)
     }
     let pace =
         Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
-    let watcher = Watcher::start(policies, &reload, pace);
+    let watcher = Watcher::start(policies.clone(), &reload, pace);
     router.watch_health();
 
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("cannot listen on {} (server.listen, PORT)", config.server.listen))?;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, generation = reload.set.generation().0, "octroi accepts requests");
-    ready(address);
-    let served = http::serve(listener, &config, gateway.clone(), metrics, stop).await;
+    let admin = match &config.admin {
+        Some(admin) => Some((admin, listen_for_admin(admin).await?)),
+        None => None,
+    };
+    let addresses = Addresses {
+        gateway: listener.local_addr()?,
+        admin: admin.as_ref().map(|(_, listener)| listener.local_addr()).transpose()?,
+    };
+    tracing::info!(
+        address = %addresses.gateway,
+        admin = addresses.admin.map_or_else(|| "off".to_owned(), |it| it.to_string()),
+        generation = reload.set.generation().0,
+        "octroi accepts requests"
+    );
+    ready(addresses);
+    let administered = async {
+        if let Some((admin, listener)) = admin {
+            http::admin::serve(listener, admin, &config.server, policies, stop.clone()).await;
+        }
+    };
+    let (served, ()) =
+        tokio::join!(http::serve(listener, &config, gateway.clone(), metrics, stop.clone()), administered);
     drop(watcher);
     tracing::info!("shutting down: requests in flight are finished, records are written");
     gateway
@@ -134,6 +162,15 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(std::net::SocketAddr)
         .await
         .context("the audit could not be closed")?;
     Ok(served?)
+}
+
+async fn listen_for_admin(admin: &config::Admin) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(admin.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {} for the admin API (admin.listen; admin.enabled: false switches it off)",
+            admin.listen
+        )
+    })
 }
 
 fn stop_signal() -> anyhow::Result<CancellationToken> {

@@ -47,7 +47,7 @@ pub enum Role {
     Admin,
 }
 
-/// SHA-256 of a client's secret. Not shown: a weak secret could be guessed from it.
+/// SHA-256 of a secret. Not shown: a weak secret could be guessed from it.
 #[derive(Clone, Copy)]
 pub struct SecretDigest([u8; 32]);
 

@@ -6,6 +6,7 @@
 //!
 //! This module opens no file but the configuration, and changes nothing.
 
+mod admin;
 mod assembly;
 mod audit;
 mod auth;
@@ -36,6 +37,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use admin::Admin;
 pub use audit::{Audit, AuditStore, Durability};
 pub use auth::{Auth, Client, Role, SecretDigest};
 pub use endpoint::Endpoint;
@@ -63,6 +65,8 @@ pub struct Config {
     pub server: Server,
     /// Who may call.
     pub auth: Auth,
+    /// The operator's own address; none when it is switched off.
+    pub admin: Option<Admin>,
     /// The providers that are started, by name. May be empty: see [`NO_PROVIDER_ADVICE`].
     pub providers: Vec<Provider>,
     /// Which provider a request goes to.
@@ -136,12 +140,14 @@ fn assemble(
     let mut assembly = Assembly { document, environment, warnings };
     let server = raw.server.unwrap_or_default().assemble(&assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
+    let admin = raw.admin.unwrap_or_default().assemble(&assembly)?;
     let providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;
     let routing = raw.routing.unwrap_or_default().assemble(&providers, &mut assembly)?;
     let policies = raw.policies.unwrap_or_default().assemble(&mut assembly)?;
     let config = Config {
         server,
         auth,
+        admin,
         providers: providers.started,
         routing,
         policies,
@@ -158,6 +164,7 @@ struct Raw {
     version: Option<Version>,
     server: Option<server::RawServer>,
     auth: Option<auth::RawAuth>,
+    admin: Option<admin::RawAdmin>,
     llm_providers: Option<BTreeMap<String, Option<providers::RawProvider>>>,
     routing: Option<routing::RawRouting>,
     policies: Option<policies::RawPolicies>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::yaml;
+use super::yaml::Bounds;
 
 /// Files looked for when none is named, in this order.
 const FALLBACKS: [&str; 3] = ["octroi.yaml", "axonflow.yaml", "config/axonflow.yaml"];
@@ -44,8 +44,9 @@ fn read(path: &Path) -> Result<Option<String>, ConfigError> {
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = Vec::new();
-    file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > yaml::MAX_BYTES {
+    let most = Bounds::CONFIGURATION.bytes;
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > most {
         // The cut may be inside a character.
         return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
     }

@@ -31,13 +31,18 @@ pub struct Server {
 impl Server {
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
-        self.listen.ip().to_canonical().is_loopback()
+        is_loopback(self.listen)
     }
+}
+
+/// Whether only this machine can reach what listens there.
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// `ADDRESS:PORT`.
 #[derive(Clone, Copy, Debug)]
-struct ListenAddress(SocketAddr);
+pub(super) struct ListenAddress(pub(super) SocketAddr);
 
 impl FromText for ListenAddress {
     fn allowed() -> String {

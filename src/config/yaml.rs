@@ -6,29 +6,32 @@
 //!
 //! This is the only file that knows which YAML library is used. Nothing here expands variables.
 
+mod bounds;
+mod brackets;
 mod error;
 mod locate;
 mod nearest;
 mod node;
 mod path;
 mod typed;
+mod write;
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
+pub use bounds::Bounds;
 pub use error::{Error, Problem};
 pub(super) use node::{Node, Text, quoted};
 pub(super) use path::KeyPath;
-
-/// The longest text that is read, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
-
-/// Brackets that open a list or mapping in one text, those inside quotes and comments included. The library's time grows
-/// with the square of their nesting: 10,000 take a second, 100,000 minutes. Nesting by indentation costs nothing like it.
-const MAX_BRACKETS: usize = 10_000;
+pub use write::write;
 
 /// Parses `text` into `T`; `what` names the text in errors, usually the file's path.
 pub fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Error> {
-    Document::read(text, what)?.typed()
+    parse_within(text, what, Bounds::CONFIGURATION)
+}
+
+/// The same, of a text that may be larger or must be smaller than a configuration.
+pub fn parse_within<T: DeserializeOwned>(text: &str, what: &str, bounds: Bounds) -> Result<T, Error> {
+    Document::read_within(text, what, bounds)?.typed()
 }
 
 /// Parses `text` into JSON. A text without content is `null`.
@@ -47,16 +50,13 @@ pub(super) struct Document<'a> {
 impl<'a> Document<'a> {
     /// Reads `text` into a tree.
     pub(super) fn read(text: &'a str, what: &'a str) -> Result<Self, Error> {
+        Self::read_within(text, what, Bounds::CONFIGURATION)
+    }
+
+    fn read_within(text: &'a str, what: &'a str, bounds: Bounds) -> Result<Self, Error> {
         let mut document = Self { text, what, root: Node::Null };
-        if text.len() > MAX_BYTES {
-            let problem = Problem::TooLarge { found: text.len(), allowed: MAX_BYTES };
-            return Err(Error::new(what, KeyPath::root(), problem));
-        }
-        if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_BRACKETS {
-            let problem = Problem::TooComplex(format!("at most {MAX_BRACKETS} opening brackets"));
-            return Err(Error::new(what, KeyPath::root(), problem));
-        }
-        let mut reader = node::Reader::default();
+        bounds.admit(text).map_err(|problem| Error::new(what, KeyPath::root(), problem))?;
+        let mut reader = node::Reader::new(bounds.nodes);
         match reader.seed().deserialize(serde_yaml::Deserializer::from_str(text)) {
             Ok(root) => document.root = root,
             Err(error) => {

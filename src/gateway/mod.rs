@@ -9,6 +9,7 @@ mod check;
 mod pipeline;
 mod record;
 mod request;
+pub mod static_policies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChang
 use crate::audit::{AuditError, AuditLog};
 use crate::policy::{Context, PolicyHost, Reload};
 use crate::router::Router;
+use static_policies::StaticPolicies;
 
 pub use crate::policy::Surface;
 
@@ -38,6 +40,7 @@ pub struct Gateway {
     policies: Arc<PolicyHost>,
     router: Arc<Router>,
     audit: AuditLog,
+    static_policies: Arc<StaticPolicies>,
     tasks: TaskTracker,
     run: Run,
 }
@@ -65,7 +68,9 @@ impl Gateway {
         config_digest: String,
     ) -> Result<Arc<Self>, AuditError> {
         let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
-        let gateway = Arc::new(Self { policies, router, audit, tasks: TaskTracker::new(), run });
+        let tasks = TaskTracker::new();
+        let static_policies = StaticPolicies::new(policies.clone(), tasks.clone());
+        let gateway = Arc::new(Self { policies, router, audit, static_policies, tasks, run });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
         tokio::spawn(record_changes(gateway.audit.clone(), changes));
         Ok(gateway)
@@ -74,6 +79,11 @@ impl Gateway {
     /// The policies.
     pub fn policies(&self) -> &Arc<PolicyHost> {
         &self.policies
+    }
+
+    /// The static policies.
+    pub fn static_policies(&self) -> &Arc<StaticPolicies> {
+        &self.static_policies
     }
 
     /// The providers.

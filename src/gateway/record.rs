@@ -5,9 +5,10 @@ use serde_json::Value;
 use super::request::{Caller, Refusal};
 use crate::audit::record as audit;
 use crate::chat::Message;
+use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase};
-use crate::policy::verdict::{Action, Finding};
-use crate::policy::{Decision, Evaluation, Outcome};
+use crate::policy::verdict::{Action, Finding, Severity};
+use crate::policy::{self, Decision, Evaluation, Outcome};
 
 /// Who asked.
 pub(super) fn caller(caller: &Caller) -> audit::Caller {
@@ -24,7 +25,7 @@ pub(super) fn evaluations(decision: &Decision) -> Vec<audit::PolicyEvaluation> {
 }
 
 fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
-    let digest = |digest: Option<crate::policy::digest::Digest>| digest.map(|it| it.to_string()).unwrap_or_default();
+    let digest = |digest: Option<Digest>| digest.map(|it| it.to_string()).unwrap_or_default();
     let mut record = audit::PolicyEvaluation {
         policy: evaluation.policy.clone(),
         phase: match evaluation.phase {
@@ -42,6 +43,7 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
         edits: 0,
         tags: Vec::new(),
         error: None,
+        readings: readings(&evaluation.readings),
         elapsed_us: u64::try_from(evaluation.elapsed.as_micros()).unwrap_or(u64::MAX),
         skipped: false,
     };
@@ -70,6 +72,22 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
     record
 }
 
+fn readings(readings: &policy::readings::Readings) -> audit::Readings {
+    audit::Readings {
+        clock: readings.clock,
+        counters: readings
+            .counters
+            .iter()
+            .map(|it| audit::CounterReading {
+                name: it.name.clone(),
+                window_seconds: it.window_seconds,
+                added: it.added,
+                value: it.value,
+            })
+            .collect(),
+    }
+}
+
 /// A manifest's mode.
 pub(super) fn mode(mode: Mode) -> audit::Mode {
     match mode {
@@ -95,11 +113,11 @@ fn finding(finding: &Finding) -> audit::Finding {
         rule: finding.rule.clone(),
         category: finding.category.clone(),
         severity: match finding.severity {
-            crate::policy::verdict::Severity::Info => "info",
-            crate::policy::verdict::Severity::Low => "low",
-            crate::policy::verdict::Severity::Medium => "medium",
-            crate::policy::verdict::Severity::High => "high",
-            crate::policy::verdict::Severity::Critical => "critical",
+            Severity::Info => "info",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
         }
         .to_owned(),
         place: finding.place.map(|place| audit::Place {

@@ -58,10 +58,13 @@ pub enum ApiError {
     ForeignOrigin,
     /// The `Host` header is not a name of this gateway.
     #[error(
-        "this gateway is open and answers on this machine only: use an IP address or localhost as the host (a proxy in \
-         front can set the Host header), or set auth.mode: clients"
+        "the Host header is no name of this gateway: use an IP address or localhost as the host (a proxy in front can \
+         set the header), or {remedy}"
     )]
-    ForeignHost,
+    ForeignHost {
+        /// What else helps.
+        remedy: &'static str,
+    },
     /// There is no such route.
     #[error("no such route")]
     NotFound,
@@ -121,7 +124,7 @@ impl ApiError {
             Self::ClientDisabled => "client_disabled",
             Self::TenantMismatch => "tenant_mismatch",
             Self::ForeignOrigin => "foreign_origin",
-            Self::ForeignHost => "foreign_host",
+            Self::ForeignHost { .. } => "foreign_host",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "body_too_large",
@@ -138,7 +141,7 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
-            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost => {
+            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost { .. } => {
                 StatusCode::FORBIDDEN
             }
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -171,19 +174,38 @@ struct Core<'a> {
 #[derive(Serialize)]
 struct Listing<'a> {
     error: ListingError<'a>,
+    /// As in [`Core`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct ListingError<'a> {
     code: &'static str,
     message: &'a str,
-    details: [Detail; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<[Detail<'a>; 1]>,
 }
 
+/// The field at fault.
 #[derive(Serialize)]
-struct Detail {
-    field: &'static str,
-    message: &'static str,
+pub(super) struct Detail<'a> {
+    pub(super) field: &'a str,
+    pub(super) message: &'a str,
+}
+
+/// An error on a route that lists resources.
+pub(super) fn listing(status: StatusCode, message: &str, detail: Option<Detail<'_>>) -> Response {
+    let code = match status {
+        StatusCode::BAD_REQUEST => "VALIDATION_ERROR",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::CONFLICT => "CONFLICT",
+        StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
+        _ => "INTERNAL_ERROR",
+    };
+    let error = ListingError { code, message, details: detail.map(|detail| [detail]) };
+    json(status, &Listing { error, message: (status == StatusCode::FORBIDDEN).then_some(message) })
 }
 
 impl IntoResponse for ApiError {
@@ -192,11 +214,7 @@ impl IntoResponse for ApiError {
         metrics::counter!("octroi_http_errors_total", "code" => self.code()).increment(1);
         let text = self.to_string();
         let mut response = match self {
-            Self::Parameter { field, problem } => {
-                let details = [Detail { field, message: problem }];
-                let error = ListingError { code: "VALIDATION_ERROR", message: &text, details };
-                json(status, &Listing { error })
-            }
+            Self::Parameter { field, problem } => listing(status, &text, Some(Detail { field, message: problem })),
             _ => {
                 let message = (status == StatusCode::FORBIDDEN).then_some(text.as_str());
                 json(status, &Core { success: false, error: &text, code: self.code(), message })

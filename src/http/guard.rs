@@ -6,7 +6,8 @@
 //!   An open gateway on loopback therefore answers only to names that nobody can point elsewhere: IP addresses,
 //!   `localhost` and what ends in it, and `host.docker.internal`, by which containers reach their host. With
 //!   `auth.mode: clients` a page has no secret; on an open network (`auth.allow_open_network`) the names of the machine
-//!   are not known and everybody may call in any case: both do without this check.
+//!   are not known and everybody may call in any case: both do without this check. The admin API has it always, with a
+//!   token too: whoever calls it by another name lists that name (`admin.hosts`).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,26 +16,51 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 
 use super::errors::ApiError;
-use crate::config::{Auth, Server};
+use crate::config::{Admin, Auth, Server};
 
 /// Names that resolve to this machine and that nobody else can own.
 const LOCAL_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
 
 /// The checks of every request, before anything else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
-    local_names_only: bool,
+    hosts: Hosts,
+}
+
+/// The names by which a surface may be called.
+#[derive(Clone, Debug)]
+enum Hosts {
+    Any,
+    /// Those that nobody can point elsewhere, and these. Who uses another is told the remedy.
+    Local {
+        further: Vec<String>,
+        remedy: &'static str,
+    },
 }
 
 impl Guard {
+    /// Of the gateway.
     pub(super) fn new(server: &Server, auth: &Auth) -> Self {
-        Self { local_names_only: matches!(auth, Auth::Open) && server.is_loopback() }
+        let hosts = if matches!(auth, Auth::Open) && server.is_loopback() {
+            Hosts::Local { further: Vec::new(), remedy: "set auth.mode: clients" }
+        } else {
+            Hosts::Any
+        };
+        Self { hosts }
+    }
+
+    /// Of the admin API.
+    pub(super) fn of_admin(admin: &Admin) -> Self {
+        Self { hosts: Hosts::Local { further: admin.hosts.clone(), remedy: "list the name in admin.hosts" } }
     }
 
     pub(super) fn check(&self, parts: &Parts) -> Result<(), ApiError> {
         let host = host(&parts.uri, &parts.headers)?;
-        if self.local_names_only && host.is_some_and(|host| !is_local(host)) {
-            return Err(ApiError::ForeignHost);
+        if let (Hosts::Local { further, remedy }, Some(host)) = (&self.hosts, host)
+            && !is_local(host)
+            && !further.iter().any(|name| name.eq_ignore_ascii_case(without_port(host)))
+        {
+            return Err(ApiError::ForeignHost { remedy });
         }
         let mut origins = parts.headers.get_all(ORIGIN).iter();
         if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_own(origin, host))) {
@@ -70,11 +96,16 @@ fn is_local(host: &str) -> bool {
         let address = bracketed.split_once(']').map(|(address, _)| address);
         return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = without_port(host);
     name.parse::<IpAddr>().is_ok()
         || LOCAL_NAMES.iter().any(|local| name.eq_ignore_ascii_case(local))
         || name.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
+}
+
+/// A name without port, and without the dot that may end it.
+fn without_port(host: &str) -> &str {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -83,13 +114,17 @@ mod tests {
 
     use super::*;
 
-    fn check(local_names_only: bool, headers: &[(&str, &str)]) -> Option<&'static str> {
+    fn local(further: &[&str]) -> Hosts {
+        Hosts::Local { further: further.iter().map(|it| (*it).to_owned()).collect(), remedy: "" }
+    }
+
+    fn check(hosts: Hosts, headers: &[(&str, &str)]) -> Option<&'static str> {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        Guard { local_names_only }.check(&parts).err().map(|error| error.code())
+        Guard { hosts }.check(&parts).err().map(|error| error.code())
     }
 
     #[test]
@@ -111,7 +146,7 @@ mod tests {
             (vec![host, ("sec-fetch-site", "none")], None),
             (vec![host, ("host", "localhost:8081")], Some("invalid_field")),
         ] {
-            assert_eq!(check(true, &headers), expected, "{headers:?}");
+            assert_eq!(check(local(&[]), &headers), expected, "{headers:?}");
         }
     }
 
@@ -129,13 +164,26 @@ mod tests {
             "192.168.1.7:8080",
             "host.docker.internal:8080",
         ] {
-            assert_eq!(check(true, &[("host", host)]), None, "{host}");
+            assert_eq!(check(local(&[]), &[("host", host)]), None, "{host}");
         }
         for host in
             ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "[evil]", ""]
         {
-            assert_eq!(check(true, &[("host", host)]), Some("foreign_host"), "{host}");
-            assert_eq!(check(false, &[("host", host)]), None, "{host}");
+            assert_eq!(check(local(&[]), &[("host", host)]), Some("foreign_host"), "{host}");
+            assert_eq!(check(Hosts::Any, &[("host", host)]), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn further_names_are_listed() {
+        for (host, expected) in [
+            ("octroi.example:8090", None),
+            ("Octroi.Example.", None),
+            ("localhost:8090", None),
+            ("evil.example:8090", Some("foreign_host")),
+            ("www.octroi.example", Some("foreign_host")),
+        ] {
+            assert_eq!(check(local(&["octroi.example"]), &[("host", host)]), expected, "{host}");
         }
     }
 }

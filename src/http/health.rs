@@ -38,6 +38,8 @@ struct Policies {
     generation: u64,
     live: usize,
     errors: Vec<PolicyError>,
+    /// Who else may write the policies directory. Nothing is wrong with the policies for it.
+    warnings: Vec<String>,
 }
 
 /// Why a policy is not as its files say. The message stays in the log: it may hold paths, and the guest's text.
@@ -123,7 +125,12 @@ pub(super) async fn handle(State(app): State<Arc<App>>) -> Response {
         tier: "Community",
         edition: "community",
         deployment_mode: "community",
-        policies: Policies { generation: set.generation().0, live: set.live().count(), errors },
+        policies: Policies {
+            generation: set.generation().0,
+            live: set.live().count(),
+            errors,
+            warnings: app.gateway.policies().warnings().to_vec(),
+        },
         providers,
         components: BTreeMap::from([("policies", status), ("providers", providers_status)]),
         capabilities: CAPABILITIES,

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::errors::ApiError;
-use crate::config::{Auth, Client};
+use crate::config::{Auth, Client, Role};
 use crate::gateway::Caller;
 
 pub use user::user;
@@ -93,6 +93,14 @@ impl Presented<'_> {
         user_token: Option<String>,
     ) -> Result<Option<Caller>, ApiError> {
         Ok(self.ids(client_id)?.map(|(client, tenant)| made(client, tenant, user_token)))
+    }
+
+    /// What it may do; in open mode, where nobody has proved anything, `open`.
+    pub fn role(&self, open: Role) -> Role {
+        match self {
+            Self::Claimed(_) => open,
+            Self::Known { client, .. } => client.role,
+        }
     }
 
     /// Client and tenant, if anybody is named.
@@ -171,17 +179,19 @@ enum Credentials<'h> {
     Bearer(Cow<'h, [u8]>),
 }
 
-fn credentials(headers: &HeaderMap) -> Option<Credentials<'_>> {
+/// What an `Authorization` header of this scheme holds.
+pub(super) fn authorization<'h>(headers: &'h HeaderMap, scheme: &str) -> Option<&'h [u8]> {
     let value = headers.get(AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|byte| *byte == b' ')?;
-    let (scheme, rest) = value.split_at(space);
-    let rest = rest.trim_ascii();
-    if scheme.eq_ignore_ascii_case(b"bearer") {
-        return Some(Credentials::Bearer(Cow::Borrowed(rest)));
+    let (name, rest) = value.split_at(space);
+    name.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii())
+}
+
+fn credentials(headers: &HeaderMap) -> Option<Credentials<'_>> {
+    if let Some(secret) = authorization(headers, "bearer") {
+        return Some(Credentials::Bearer(Cow::Borrowed(secret)));
     }
-    if !scheme.eq_ignore_ascii_case(b"basic") {
-        return None;
-    }
+    let rest = authorization(headers, "basic")?;
     let mut decoded = STANDARD.decode(rest).ok()?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let secret = decoded.split_off(colon + 1);

@@ -34,6 +34,7 @@ pub(super) fn describe() {
     describe_counter!("octroi_llm_tokens_total", "Tokens of proxied calls");
     describe_gauge!("octroi_llm_cost_usd_total", "US dollars of proxied calls; only grows");
     describe_counter!("octroi_http_errors_total", "Requests that were answered with an error, by code");
+    describe_counter!("octroi_admin_errors_total", "The same of the admin API");
 }
 
 /// One request of an application is over.

@@ -9,6 +9,7 @@
 //! socket -> serve -> guard -> route -> identity -> body -> gateway -> answer
 //! ```
 
+pub mod admin;
 mod answer;
 pub mod axonflow;
 mod body;
@@ -33,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::config::{Auth, Config, Server};
+use crate::config::{Auth, Config, Role, Server};
 use crate::gateway::Gateway;
 use guard::Guard;
 use identity::Resolver;
@@ -46,6 +47,8 @@ pub use serve::{Limits, Peer};
 pub struct App {
     gateway: Arc<Gateway>,
     identity: Resolver,
+    /// What callers may do in open mode.
+    open_role: Role,
     guard: Guard,
     body_limit: usize,
     honest_status: bool,
@@ -66,6 +69,9 @@ impl App {
         Arc::new(Self {
             gateway,
             identity: Resolver::new(auth.clone()),
+            // Nobody has proved anything. On this machine the caller is taken for its owner, as AxonFlow's community
+            // user is; on a network it is anybody.
+            open_role: if server.is_loopback() { Role::Admin } else { Role::Client },
             guard: Guard::new(server, auth),
             body_limit: server.body_limit,
             honest_status: server.honest_status,

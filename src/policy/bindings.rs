@@ -6,5 +6,5 @@ wasmtime::component::bindgen!({
     world: "policy",
     ownership: Borrowing { duplicate_if_necessary: false },
     exports: { default: async },
-    imports: { default: trappable },
+    imports: { "octroi:policy/counters": async | trappable, default: trappable },
 });

@@ -9,6 +9,7 @@ use super::bindings::exports::octroi::policy as exports;
 use super::bindings::octroi::policy::types as wit;
 use super::engine::Engine;
 use super::manifest::Phase;
+use super::readings::{HostCallError, Readings, Source};
 use super::sandbox::{self, Allowance, GuestLog, LimitHit, State};
 use super::verdict::{Verdict, VerdictError};
 use super::{AuditPhase, Context};
@@ -63,6 +64,12 @@ pub enum EvaluationError {
     /// What it returned, or handed to a host call, is larger than `limits.output`.
     #[error("what it handed out is larger than `limits.output`")]
     Output,
+    /// More core instances, memories or tables than the manifest allows.
+    #[error("it has more core instances, memories or tables than `limits` allow: {0}")]
+    Count(String),
+    /// A host interface gave no answer.
+    #[error(transparent)]
+    HostCall(#[from] HostCallError),
     /// It trapped.
     #[error("it trapped: {0}")]
     Trap(String),
@@ -87,6 +94,8 @@ impl EvaluationError {
             Self::Wall { .. } => "wall_limit",
             Self::Stack => "stack_limit",
             Self::Output => "output_limit",
+            Self::Count(_) => "count_limit",
+            Self::HostCall(error) => error.code(),
             Self::Trap(_) => "trap",
             Self::Verdict(VerdictError::BadEdit { .. }) => "bad_edit",
             Self::Verdict(VerdictError::TooMuch { .. }) => "bad_verdict",
@@ -100,6 +109,9 @@ impl EvaluationError {
         if let Some(hit) = error.downcast_ref::<LimitHit>() {
             return Self::Limit(*hit);
         }
+        if let Some(error) = error.downcast_ref::<HostCallError>() {
+            return Self::HostCall(error.clone());
+        }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             return match trap {
                 Trap::StackOverflow => Self::Stack,
@@ -108,9 +120,12 @@ impl EvaluationError {
             };
         }
         let text = format!("{error:#}");
-        // The error's type is private to wasmtime; `limits_are_named` in the tests holds this text in place.
+        // The types of these errors are private to wasmtime; `tests/hostile` holds the texts in place.
         if text.contains("fuel allocated for hostcalls has been exhausted") {
             return Self::Output;
+        }
+        if text.contains("count too high at") {
+            return Self::Count(super::verdict::one_line(&text, 512));
         }
         Self::Trap(super::verdict::one_line(&text, 512))
     }
@@ -136,6 +151,10 @@ impl fmt::Debug for Ready {
     }
 }
 
+fn mismatch(interface: &str, error: wasmtime::Error) -> Unusable {
+    Unusable(format!("`{interface}` is exported with another signature than this gateway's: {error:#}"))
+}
+
 /// What one evaluation gave.
 #[derive(Debug)]
 pub struct Evaluated {
@@ -143,6 +162,8 @@ pub struct Evaluated {
     pub verdict: Verdict,
     /// What the policy logged.
     pub log: GuestLog,
+    /// What host interfaces told it.
+    pub readings: Readings,
     /// Bytes of memories and tables at the end.
     pub memory: usize,
 }
@@ -154,11 +175,13 @@ pub struct Failed {
     pub error: EvaluationError,
     /// What the policy logged up to then: where it panicked, for one.
     pub log: GuestLog,
+    /// What host interfaces told it up to then.
+    pub readings: Readings,
 }
 
 impl From<EvaluationError> for Failed {
     fn from(error: EvaluationError) -> Self {
-        Self { error, log: GuestLog::default() }
+        Self { error, log: GuestLog::default(), readings: Readings::default() }
     }
 }
 
@@ -168,9 +191,6 @@ impl Ready {
         let has = |name: &str| component.get_export_index(None, name).is_some();
         let linker = sandbox::linker(engine).map_err(|error| Unusable(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|error| Unusable(format!("{error:#}")))?;
-        let mismatch = |interface: &str, error: wasmtime::Error| {
-            Unusable(format!("`{interface}` is exported with another signature than this gateway's: {error:#}"))
-        };
         if !has(LIFECYCLE) {
             return Err(Unusable(format!("it does not export `{LIFECYCLE}`, which every policy must")));
         }
@@ -196,6 +216,22 @@ impl Ready {
         Ok(ready)
     }
 
+    /// Compares what is exported with this gateway's signatures. [`Self::new`] finds functions by their names; without
+    /// this, the first request would meet one of another type.
+    pub fn check_signatures(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+    ) -> Result<(), Unusable> {
+        let check = |interface: &str, loaded: Option<wasmtime::Result<()>>| {
+            loaded.unwrap_or(Ok(())).map_err(|error| mismatch(interface, error))
+        };
+        check(LIFECYCLE, Some(self.lifecycle.load(&mut *store, instance).map(drop)))?;
+        check(PRE_CHECK, self.pre_check.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))?;
+        check(RESPONSE, self.response.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))?;
+        check(AUDIT, self.audit.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))
+    }
+
     /// The interfaces that it answers.
     pub fn phases(&self) -> Vec<Phase> {
         Phase::ALL.into_iter().filter(|phase| self.answers(*phase)).collect()
@@ -215,15 +251,20 @@ impl Ready {
         &self,
         engine: &Engine,
         allowance: Allowance,
+        source: Source,
         question: Question,
         context: &Context,
         messages: &[Message],
     ) -> Result<Evaluated, Failed> {
-        let mut store = sandbox::store(engine, allowance);
-        let instance = self.instantiate(&mut store).await?;
-        self.evaluate_in(&mut store, &instance, question, context, messages)
-            .await
-            .map_err(|error| Failed { error, log: store.data_mut().take_log() })
+        let mut store = sandbox::store(engine, allowance, source);
+        let evaluated = match self.instantiate(&mut store).await {
+            Ok(instance) => self.evaluate_in(&mut store, &instance, question, context, messages).await,
+            Err(error) => Err(error),
+        };
+        evaluated.map_err(|error| {
+            let state = store.data_mut();
+            Failed { error, log: state.take_log(), readings: state.take_readings() }
+        })
     }
 
     /// An instance that lives for several calls: for the loader and for benches, never for requests.
@@ -292,8 +333,10 @@ impl Ready {
             }
         };
         let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        let verdict = Verdict::accept(verdict, messages)?;
-        Ok(Evaluated { verdict, log: store.data_mut().take_log(), memory: store.data().memory_used() })
+        let verdict = Verdict::accept(verdict.into(), messages)?;
+        let state = store.data_mut();
+        let (log, readings) = (state.take_log(), state.take_readings());
+        Ok(Evaluated { verdict, log, readings, memory: state.memory_used() })
     }
 
     /// Hands over the settings. The inner error is the policy's own.

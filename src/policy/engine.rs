@@ -107,7 +107,9 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.max_core_instances_per_component(MAX_CORE_INSTANCES);
     pool.max_memories_per_component(MAX_MEMORIES);
     pool.max_tables_per_component(MAX_TABLES);
-    pool.max_tables_per_module(8);
+    // As the loader's allocator, which knows no other limit: what passes there must fit here.
+    pool.max_memories_per_module(MAX_MEMORIES);
+    pool.max_tables_per_module(MAX_TABLES);
     // Metadata of JavaScript's and Python's components is larger than the default of 1 MiB.
     pool.max_component_instance_size(16 << 20);
     pool.max_core_instance_size(16 << 20);

@@ -1,5 +1,7 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
+mod candidate;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,20 +11,23 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
-use super::component::Question;
+use super::component::{Evaluated, Failed, Question};
+use super::counters::{CounterStore, InProcess};
 use super::digest::Digest;
 use super::engine::{Allocation, Engine, EngineError};
 use super::load::cache::Cache;
-use super::load::protocol::About;
 use super::load::worker::{Version, Worker, version_id};
 use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{Manifest, Mode, Name, Phase};
+use super::readings::{Source, Stated};
 use super::refused::Refused;
 use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
-use super::{Context, meter};
+use super::status::{self, PolicyStatus};
+use super::{Context, meter, writers};
 use crate::chat::Message;
+pub use candidate::{Candidate, CandidateError};
 
 /// What the host needs to know.
 #[derive(Clone, Debug)]
@@ -62,9 +67,11 @@ pub enum HostError {
 pub struct PolicyHost {
     settings: Settings,
     runner: Runner,
+    counters: Arc<dyn CounterStore>,
     worker: Worker,
     set: ArcSwap<PolicySet>,
     statuses: ArcSwap<Vec<PolicyStatus>>,
+    warnings: ArcSwap<Vec<String>>,
     /// Held for a whole reload: loads are serial.
     known: Mutex<Known>,
     changes: mpsc::Sender<Reload>,
@@ -103,52 +110,6 @@ pub struct Reload {
     pub directories: Vec<PathBuf>,
 }
 
-/// How a policy fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PolicyState {
-    /// Its newest version is in force.
-    Live,
-    /// An earlier version is in force; the newest was refused.
-    Degraded,
-    /// No version is in force.
-    Broken,
-    /// Its manifest says `mode: off`.
-    Off,
-}
-
-impl PolicyState {
-    /// As it stands in answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Degraded => "degraded",
-            Self::Broken => "broken",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// How a policy fares, with the reason.
-#[derive(Clone, Debug)]
-pub struct PolicyStatus {
-    /// Its name; the file's where the manifest cannot be read.
-    pub name: String,
-    /// The manifest's path.
-    pub path: PathBuf,
-    /// How it fares.
-    pub state: PolicyState,
-    /// The manifest in force, or the newest one where none is.
-    pub manifest: Option<Arc<Manifest>>,
-    /// The version in force.
-    pub version: Option<Digest>,
-    /// What is known about that version.
-    pub about: Option<Arc<About>>,
-    /// Why the newest was refused.
-    pub error: Option<LoadError>,
-    /// Since when the version is in force.
-    pub since: Option<Timestamp>,
-}
-
 impl PolicyHost {
     /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
     pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Reload>), HostError> {
@@ -166,11 +127,14 @@ impl PolicyHost {
         };
         let worker = Worker::new(engine.clone(), cache, executable, settings.load_timeout);
         let (changes, received) = mpsc::channel(16);
+        let counters: Arc<dyn CounterStore> = Arc::new(InProcess::default());
         let host = Self {
-            runner: Runner::new(engine, settings.max_concurrent as usize)?,
+            runner: Runner::new(engine, settings.max_concurrent as usize, counters.clone())?,
+            counters,
             worker,
             set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
             statuses: ArcSwap::default(),
+            warnings: ArcSwap::default(),
             known: Mutex::default(),
             changes,
             settings,
@@ -200,6 +164,24 @@ impl PolicyHost {
         self.runner.decide(set, question, context, messages, request_id).await
     }
 
+    /// Who else may write the directory, as the last reload found it. In words, without paths of the machine.
+    pub fn warnings(&self) -> Arc<Vec<String>> {
+        self.warnings.load_full()
+    }
+
+    /// Tries one policy on a request. Whether its `match` covers the request makes no difference, host interfaces answer
+    /// what is stated, and nothing is kept: no record, no count, no line in the log.
+    pub async fn evaluate(
+        &self,
+        policy: &Arc<LivePolicy>,
+        stated: Stated,
+        question: Question,
+        context: &Arc<Context>,
+        messages: &Arc<Vec<Message>>,
+    ) -> Result<Evaluated, Failed> {
+        self.runner.evaluate(policy, Source::Stated(Arc::new(stated)), question, context, messages).await
+    }
+
     /// The directory that is watched.
     pub fn directory(&self) -> &Path {
         &self.settings.directory
@@ -215,9 +197,14 @@ impl PolicyHost {
     pub async fn reload_what_stands_still(&self, still_for: Duration) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
         let directory = self.settings.directory.clone();
-        let scanned = tokio::task::spawn_blocking(move || scan::scan(&directory, still_for)).await;
-        let Scan { found, orphans, directories, ignored, closed, moving, .. } =
-            scanned.map_err(std::io::Error::other)??;
+        let scanning = tokio::task::spawn_blocking(move || {
+            let scan = scan::scan(&directory, still_for)?;
+            let warnings = writers::warnings(&directory, &scan);
+            std::io::Result::Ok((scan, warnings))
+        });
+        let (scan, warnings) = scanning.await.map_err(std::io::Error::other)??;
+        self.warn(warnings);
+        let Scan { found, orphans, directories, ignored, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
         if ignored > 0 {
             let most = scan::MAX_MANIFESTS;
@@ -243,6 +230,7 @@ impl PolicyHost {
             round.statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
         let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
         meter::in_force(set.generation().0, set.live().count(), degraded);
+        status::complete(&mut round.statuses, &self.statuses.load(), directories.first());
         self.statuses.store(Arc::new(round.statuses));
         let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
         self.worker.tidy(self.settings.cache_size, needed).await;
@@ -252,6 +240,17 @@ impl PolicyHost {
             let _ = self.changes.send(reload.clone()).await;
         }
         Ok(reload)
+    }
+
+    /// Says who else may write the directory, once.
+    fn warn(&self, warnings: Vec<String>) {
+        if **self.warnings.load() == warnings {
+            return;
+        }
+        for warning in &warnings {
+            tracing::warn!("others may change what policies decide: {warning}");
+        }
+        self.warnings.store(Arc::new(warnings));
     }
 
     fn publish(&self, members: Vec<Member>, cold: bool) -> (Generation, Arc<PolicySet>, bool) {
@@ -264,6 +263,7 @@ impl PolicyHost {
         let next = Arc::new(next);
         self.set.store(next.clone());
         let names: Vec<_> = next.live().map(|policy| policy.manifest.name.as_str()).collect();
+        self.counters.keep_only(&|policy| names.contains(&policy));
         tracing::info!(generation = next.generation().0, policies = names.join(", "), "policies in force");
         for name in next.missing() {
             tracing::error!(
@@ -323,12 +323,14 @@ impl PolicyHost {
                 if self.statuses.load().iter().any(failed_before) {
                     tracing::info!(policy = %name, "policy is in order again");
                 }
-                let changed = known.live.get(&name).is_none_or(|it| it.version.id != version.id);
-                if changed {
+                let same = known.live.get(&name).filter(|it| it.version.id == version.id);
+                let tally = same.map(|it| it.tally.clone());
+                if tally.is_none() {
                     known.since.insert(name.clone(), Timestamp::now());
                 }
                 let settings_hash = manifest.settings_hash();
-                let policy = Arc::new(LivePolicy { manifest, version, settings_hash });
+                let policy =
+                    Arc::new(LivePolicy { manifest, version, settings_hash, tally: tally.unwrap_or_default() });
                 let since = known.since.get(&name).copied();
                 round.statuses.push(PolicyStatus::live(path, &policy, None, since));
                 round.live.insert(name, policy);
@@ -453,49 +455,6 @@ impl Known {
         self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
         self.refused.keep_only(|path| there.contains(path));
         self.absent.values().map(|seen| *seen + GONE_AFTER).min()
-    }
-}
-
-impl PolicyStatus {
-    fn live(path: PathBuf, policy: &LivePolicy, error: Option<LoadError>, since: Option<Timestamp>) -> Self {
-        Self {
-            name: policy.manifest.name.to_string(),
-            path,
-            state: if error.is_some() { PolicyState::Degraded } else { PolicyState::Live },
-            manifest: Some(policy.manifest.clone()),
-            version: Some(policy.version.id),
-            about: Some(policy.version.about.clone()),
-            error,
-            since,
-        }
-    }
-
-    fn failed(path: PathBuf, manifest: Option<Manifest>, error: LoadError) -> Self {
-        let stem = path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-        Self {
-            name: manifest.as_ref().map_or(stem, |it| it.name.to_string()),
-            path,
-            state: PolicyState::Broken,
-            manifest: manifest.map(Arc::new),
-            version: None,
-            about: None,
-            error: Some(error),
-            since: None,
-        }
-    }
-
-    fn off(path: PathBuf, manifest: Option<Manifest>) -> Self {
-        debug_assert!(manifest.as_ref().is_some_and(|it| it.mode == Mode::Off));
-        Self {
-            name: manifest.as_ref().map_or_else(String::new, |it| it.name.to_string()),
-            path,
-            state: PolicyState::Off,
-            manifest: manifest.map(Arc::new),
-            version: None,
-            about: None,
-            error: None,
-            since: None,
-        }
     }
 }
 

@@ -1,20 +1,23 @@
 //! `NAME.yaml`: what the gateway must know before it trusts a component.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::Surface;
 use super::digest::Digest;
+pub use super::limits::Limits;
+use super::readings::Stated;
 use super::verdict::Action;
 use crate::chat::{Message, Part, Role};
 pub use crate::config::PolicyName as Name;
 use crate::config::yaml;
 
 /// The largest manifest that is read, in bytes.
-pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
+pub const MAX_MANIFEST_BYTES: usize = 8 << 20;
+
+/// How much of a manifest is read: a thousand patterns of a thousand characters, and what is known about them.
+pub(super) const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: MAX_MANIFEST_BYTES, nodes: 200_000 };
 
 /// A manifest, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -42,7 +45,7 @@ pub struct Manifest {
     /// What happens to a request that it could not judge.
     #[serde(default)]
     pub on_error: OnError,
-    /// What one evaluation may use.
+    /// What it may use.
     #[serde(default)]
     pub limits: Limits,
     /// Host interfaces that it may import beside `log`.
@@ -64,8 +67,8 @@ fn empty_object() -> serde_json::Value {
     serde_json::Value::Object(serde_json::Map::new())
 }
 
-/// Host interfaces that a manifest can grant. None yet beside `log`, which needs no grant.
-pub const GRANTABLE: &[&str] = &[];
+/// Host interfaces that a manifest can grant. `log` needs no grant.
+pub const GRANTABLE: &[&str] = &["clock", "counters"];
 
 /// Why a manifest is refused.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +89,7 @@ pub enum ManifestError {
 impl Manifest {
     /// Parses a manifest; `what` names it in errors.
     pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = yaml::parse(text, what)?;
+        let manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -99,21 +102,23 @@ impl Manifest {
         if !self.settings.is_object() {
             return wrong("settings", "expected a mapping of names to values".into());
         }
-        for (key, value, least, most) in [
-            ("limits.memory", self.limits.memory, ByteSize::kib(64), ByteSize::gib(1)),
-            ("limits.output", self.limits.output, ByteSize::kib(1), ByteSize::mib(64)),
-        ] {
-            if value < least || value > most {
-                return wrong(key, format!("found {value}, expected {least} to {most}"));
-            }
+        self.limits
+            .check()
+            .map_err(|error| ManifestError::Value { key: error.key.into(), problem: error.to_string() })?;
+        let settings = self.settings.to_string().len() as u64;
+        if settings > self.limits.settings.as_u64() {
+            return wrong(
+                "settings",
+                format!("{settings} bytes as JSON, more than `limits.settings` ({}) allows", self.limits.settings),
+            );
         }
         for (index, capability) in self.capabilities.iter().enumerate() {
             if !GRANTABLE.contains(&capability.as_str()) {
-                let known = if GRANTABLE.is_empty() { "none in this version".into() } else { GRANTABLE.join(", ") };
                 return wrong(
                     &format!("capabilities[{index}]"),
                     format!(
-                        "found `{capability}`; host interfaces that can be granted: {known} (`log` needs no grant)"
+                        "found `{capability}`; host interfaces that can be granted: {} (`log` needs no grant)",
+                        GRANTABLE.join(", ")
                     ),
                 );
             }
@@ -182,6 +187,11 @@ impl TryFrom<u64> for Rollout {
 }
 
 impl Rollout {
+    /// As it is written.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+
     /// Whether this request is on the enforced side. By a hash of the policy's name and the request's id, which the
     /// server makes, so that a caller cannot choose its side.
     pub fn enforced(self, policy: &Name, request_id: &str) -> bool {
@@ -232,55 +242,6 @@ fn covers<'a>(patterns: &[String], values: impl IntoIterator<Item = &'a str>) ->
         })
 }
 
-/// What one evaluation may use.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Time that it may run, beside what the text adds. Counted in ticks of a millisecond during which it ran; time
-    /// spent waiting for a processor is not charged.
-    #[serde(deserialize_with = "duration")]
-    pub time: Duration,
-    /// Time added for each mebibyte of text.
-    #[serde(deserialize_with = "duration")]
-    pub time_per_mib: Duration,
-    /// All memories and tables together.
-    pub memory: ByteSize,
-    /// Calls of host interfaces, `log` included.
-    pub host_calls: u32,
-    /// Size of a verdict, and of what the component hands to one host call.
-    pub output: ByteSize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            time: Duration::from_millis(10),
-            time_per_mib: Duration::from_millis(30),
-            memory: ByteSize::mib(64),
-            host_calls: 1_000,
-            output: ByteSize::mib(1),
-        }
-    }
-}
-
-impl Limits {
-    /// The time that an evaluation of `text_bytes` of text may run.
-    pub fn time_for(&self, text_bytes: usize) -> Duration {
-        self.time + self.time_per_mib.mul_f64(text_bytes as f64 / f64::from(1 << 20))
-    }
-}
-
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let duration = humantime::parse_duration(&text).map_err(|_| {
-        serde::de::Error::custom(format!("found `{}`, expected a duration such as `10ms`", text.escape_debug()))
-    })?;
-    if duration.is_zero() || duration > Duration::from_secs(60) {
-        return Err(serde::de::Error::custom(format!("found `{text}`, expected more than nothing and at most `60s`")));
-    }
-    Ok(duration)
-}
-
 /// The moments at which policies are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -326,6 +287,9 @@ pub struct Case {
     /// What is known beside the text.
     #[serde(default)]
     pub context: CaseContext,
+    /// What the host interfaces answer.
+    #[serde(default)]
+    pub readings: Stated,
     /// What the verdict must be.
     pub expect: Expectation,
 }
@@ -369,7 +333,8 @@ pub enum CasePart {
 }
 
 impl CaseMessage {
-    fn message(&self) -> Message {
+    /// As evaluations get it.
+    pub fn message(&self) -> Message {
         let text = self.text.clone();
         let kind = self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text });
         let part = match kind {

@@ -8,6 +8,7 @@ use super::Context;
 use super::component::{EvaluationError, Question};
 use super::engine::Engine;
 use super::load::worker::Version;
+use super::readings::Source;
 use super::sandbox::{self, Allowance};
 use crate::chat::Message;
 
@@ -52,16 +53,20 @@ pub async fn measure(
 ) -> Result<Figures, EvaluationError> {
     let ready = &version.ready;
     let (mut fresh, mut reused) = (Vec::with_capacity(rounds * CALLS), Vec::with_capacity(rounds * CALLS));
-    let mut store = sandbox::store(engine, allowance);
+    let source = Source::of_trial();
+    let mut store = sandbox::store(engine, allowance, source.clone());
     let instance = ready.instantiate(&mut store).await?;
     for _ in 0..rounds {
         for _ in 0..CALLS {
             let started = Instant::now();
-            ready.evaluate(engine, allowance, question, context, messages).await.map_err(|failed| failed.error)?;
+            ready
+                .evaluate(engine, allowance, source.clone(), question, context, messages)
+                .await
+                .map_err(|failed| failed.error)?;
             fresh.push(started.elapsed().as_secs_f64() * 1e6);
         }
         for _ in 0..CALLS {
-            store.data_mut().renew(allowance.ticks);
+            store.data_mut().renew(allowance.ticks, source.clone());
             let started = Instant::now();
             ready.evaluate_in(&mut store, &instance, question, context, messages).await?;
             reused.push(started.elapsed().as_secs_f64() * 1e6);

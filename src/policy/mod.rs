@@ -7,28 +7,36 @@
 
 mod bindings;
 pub mod component;
+pub mod counters;
 pub mod digest;
 pub mod engine;
 mod host;
 pub mod lane;
+pub mod limits;
 pub mod load;
 pub mod manifest;
 pub mod measure;
 mod meter;
+pub mod readings;
 mod refused;
+pub mod rules;
 pub mod run;
 pub mod sandbox;
 mod scan;
 pub mod set;
+mod status;
+pub mod tally;
 pub mod verdict;
 mod watch;
+mod writers;
 
 use serde::{Deserialize, Serialize};
 
 pub use component::Question;
-pub use host::{HostError, PolicyHost, PolicyState, PolicyStatus, Reload, Settings};
+pub use host::{Candidate, CandidateError, HostError, PolicyHost, Reload, Settings};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
-pub use set::{Generation, PolicySet};
+pub use set::{Generation, LivePolicy, PolicySet};
+pub use status::{PolicyState, PolicyStatus};
 pub use watch::{Pace, Watcher};
 
 /// A way into the gateway.

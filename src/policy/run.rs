@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::component::{Evaluated, EvaluationError, Failed, Question};
+use super::counters::CounterStore;
 use super::digest::Digest;
-use super::engine::{Engine, TICK};
+use super::engine::Engine;
 use super::lane::{LaneError, SlowLane};
 use super::manifest::{Manifest, Mode, OnError, Phase};
-use super::sandbox::{Allowance, GuestLog};
+use super::readings::{Readings, Source};
+use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Finding, Routing, Verdict};
 use super::{Context, meter};
-use crate::chat::Message;
+use crate::chat::{Message, text_bytes};
 
 /// The wall cap behind a policy's own limit, which counts only the time that it runs.
 const WALL_FACTOR: u32 = 20;
@@ -25,6 +27,7 @@ pub struct Runner {
     engine: Arc<Engine>,
     lane: Arc<SlowLane>,
     slots: Arc<Semaphore>,
+    counters: Arc<dyn CounterStore>,
 }
 
 /// What one policy said about one request.
@@ -44,6 +47,8 @@ pub struct Evaluation {
     pub enforced: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// What host interfaces told the policy.
+    pub readings: Readings,
     /// How long it took, waiting included.
     pub elapsed: Duration,
 }
@@ -115,11 +120,12 @@ pub struct Overloaded;
 
 impl Runner {
     /// `slots` evaluations at once, of which a part in the slow lane.
-    pub fn new(engine: Arc<Engine>, slots: usize) -> std::io::Result<Self> {
+    pub fn new(engine: Arc<Engine>, slots: usize, counters: Arc<dyn CounterStore>) -> std::io::Result<Self> {
         Ok(Self {
             engine,
             lane: Arc::new(SlowLane::start((slots / 2).max(1))?),
             slots: Arc::new(Semaphore::new(slots)),
+            counters,
         })
     }
 
@@ -179,17 +185,23 @@ impl Runner {
         }
         let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
         let started = Instant::now();
+        let mut readings = Readings::default();
+        let mut memory = None;
         let outcome = if decision.action == Action::Deny && phase != Phase::Audit {
             Outcome::Skipped
         } else {
-            match self.evaluate(policy, question, context, messages).await {
+            let source = Source::World { counters: self.counters.clone(), policy: manifest.clone(), shadow: !enforced };
+            match self.evaluate(policy, source, question, context, messages).await {
                 Ok(evaluated) => {
                     report_log(policy, &evaluated.log);
+                    readings = evaluated.readings;
+                    memory = Some(evaluated.memory);
                     Outcome::Verdict(evaluated.verdict)
                 }
                 Err(Failed { error: EvaluationError::Overloaded, .. }) => return Err(Overloaded),
-                Err(Failed { error, log }) => {
+                Err(Failed { error, log, readings: told }) => {
                     report_log(policy, &log);
+                    readings = told;
                     tracing::warn!(
                         policy = manifest.name.as_str(),
                         code = error.code(),
@@ -202,6 +214,7 @@ impl Runner {
         };
         let elapsed = started.elapsed();
         meter::evaluated(manifest.name.as_str(), phase, enforced, &outcome, elapsed);
+        policy.tally.count(enforced, &outcome, elapsed, memory);
         if enforced {
             match &outcome {
                 Outcome::Verdict(verdict) => decision.take(manifest, verdict, messages),
@@ -217,6 +230,7 @@ impl Runner {
             mode: manifest.mode,
             enforced,
             outcome,
+            readings,
             elapsed,
         });
         Ok(())
@@ -226,26 +240,19 @@ impl Runner {
     pub async fn evaluate(
         &self,
         policy: &Arc<LivePolicy>,
+        source: Source,
         question: Question,
         context: &Arc<Context>,
         messages: &Arc<Vec<Message>>,
     ) -> Result<Evaluated, Failed> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| EvaluationError::Overloaded)?;
-        let limits = &policy.manifest.limits;
-        let text: usize =
-            messages.iter().flat_map(|message| &message.parts).filter_map(|part| part.text()).map(str::len).sum();
-        let time = limits.time_for(text);
-        let allowance = Allowance {
-            ticks: u64::try_from(time.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX),
-            memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
-            host_calls: limits.host_calls,
-            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
-        };
-        let wall = time.saturating_mul(WALL_FACTOR);
+        let (budget, text) = (policy.manifest.limits.budget(), text_bytes(messages));
+        let allowance = budget.allowance(text);
+        let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
         let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
         let (context, messages) = (context.clone(), messages.clone());
         let evaluation = Box::pin(async move {
-            let evaluated = ready.evaluate(&engine, allowance, question, &context, &messages).await;
+            let evaluated = ready.evaluate(&engine, allowance, source, question, &context, &messages).await;
             drop(slot);
             evaluated
         });
@@ -342,6 +349,7 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
             message: format!("not loaded: step {}, {}", policy.error.step.as_str(), policy.error.code.as_str()),
             on_error: if refuses { OnError::Deny } else { OnError::Allow },
         },
+        readings: Readings::default(),
         elapsed: Duration::ZERO,
     });
 }
@@ -357,6 +365,10 @@ fn report_log(policy: &LivePolicy, log: &GuestLog) {
         }
     }
     if log.dropped > 0 {
-        tracing::warn!(policy = name, dropped = log.dropped, "lines of the policy's log were dropped");
+        tracing::warn!(
+            policy = name,
+            dropped = log.dropped,
+            "lines of the policy's log were dropped: more than `limits.log`"
+        );
     }
 }

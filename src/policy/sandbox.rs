@@ -5,14 +5,13 @@ use std::fmt;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use super::bindings::octroi::policy::log;
+use super::bindings::octroi::policy::{clock, counters, log};
 use super::engine::Engine;
+use super::readings::{Readings, Source, Teller};
 use super::verdict::one_line;
 
 /// The longest line that a policy can log, in bytes; longer ones are cut.
 pub const MAX_LOG_LINE: usize = 1_024;
-/// The most lines that are kept of one evaluation; more are counted.
-pub const MAX_LOG_LINES: usize = 32;
 
 /// What one instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +24,14 @@ pub struct Allowance {
     pub host_calls: u32,
     /// Bytes that may be lifted out of the guest at once.
     pub output: usize,
+    /// Bytes of its log that are kept.
+    pub log: usize,
+    /// Core instances.
+    pub instances: u32,
+    /// Memories.
+    pub memories: u32,
+    /// Tables.
+    pub tables: u32,
 }
 
 /// A limit that an instance ran into.
@@ -65,6 +72,8 @@ pub struct GuestLog {
     pub lines: Vec<LogLine>,
     /// How many were dropped.
     pub dropped: u32,
+    /// Bytes of the lines kept, of each one more than its text: empty ones count too.
+    bytes: usize,
 }
 
 /// A store's data.
@@ -73,6 +82,7 @@ pub struct State {
     memory_used: usize,
     host_calls: u32,
     log: GuestLog,
+    teller: Teller,
 }
 
 impl State {
@@ -86,10 +96,17 @@ impl State {
         std::mem::take(&mut self.log)
     }
 
-    /// Gives a store that lives for several calls (in the loader) a new budget of time and calls.
-    pub fn renew(&mut self, ticks: u64) {
+    /// Takes what host interfaces told.
+    pub fn take_readings(&mut self) -> Readings {
+        self.teller.take()
+    }
+
+    /// Gives a store that lives for several calls (in the loader) a new budget of time and calls, and another source for
+    /// its host interfaces.
+    pub fn renew(&mut self, ticks: u64, source: Source) {
         self.allowance.ticks = ticks;
         self.host_calls = 0;
+        self.teller.renew(source);
     }
 
     fn host_call(&mut self) -> wasmtime::Result<()> {
@@ -108,8 +125,9 @@ impl fmt::Debug for State {
 }
 
 /// Makes a store. There is no other way to make one, and none without a deadline.
-pub fn store(engine: &Engine, allowance: Allowance) -> Store<State> {
-    let state = State { allowance, memory_used: 0, host_calls: 0, log: GuestLog::default() };
+pub fn store(engine: &Engine, allowance: Allowance, source: Source) -> Store<State> {
+    let state =
+        State { allowance, memory_used: 0, host_calls: 0, log: GuestLog::default(), teller: Teller::new(source) };
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(allowance.output);
@@ -136,24 +154,54 @@ pub fn store(engine: &Engine, allowance: Allowance) -> Store<State> {
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine.wasmtime());
     log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    // Who may import these was checked when the policy was loaded.
+    clock::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    counters::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.host_call()?;
-        if self.log.lines.len() == MAX_LOG_LINES {
+        let text = one_line(&message, MAX_LOG_LINE);
+        if self.log.bytes + text.len() >= self.allowance.log {
             self.log.dropped = self.log.dropped.saturating_add(1);
             return Ok(());
         }
+        self.log.bytes += text.len() + 1;
         let level = match level {
             log::Level::Debug => tracing::Level::DEBUG,
             log::Level::Info => tracing::Level::INFO,
             log::Level::Warn => tracing::Level::WARN,
             log::Level::Error => tracing::Level::ERROR,
         };
-        self.log.lines.push(LogLine { level, text: one_line(&message, MAX_LOG_LINE) });
+        self.log.lines.push(LogLine { level, text });
         Ok(())
+    }
+}
+
+impl clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.host_call()?;
+        let now = self.teller.now().map_err(wasmtime::Error::new)?;
+        Ok(u64::try_from(now.as_millisecond()).unwrap_or_default())
+    }
+}
+
+impl counters::Host for State {
+    async fn add(&mut self, name: String, amount: u64, window_seconds: u64) -> wasmtime::Result<u64> {
+        self.count(name, amount, window_seconds).await
+    }
+
+    async fn read(&mut self, name: String, window_seconds: u64) -> wasmtime::Result<u64> {
+        self.count(name, 0, window_seconds).await
+    }
+}
+
+impl State {
+    async fn count(&mut self, name: String, amount: u64, window_seconds: u64) -> wasmtime::Result<u64> {
+        self.host_call()?;
+        self.teller.count(name, amount, window_seconds).await.map_err(wasmtime::Error::new)
     }
 }
 
@@ -169,15 +217,15 @@ impl ResourceLimiter for State {
     }
 
     fn instances(&self) -> usize {
-        super::engine::MAX_CORE_INSTANCES as usize
+        self.allowance.instances as usize
     }
 
     fn tables(&self) -> usize {
-        super::engine::MAX_TABLES as usize
+        self.allowance.tables as usize
     }
 
     fn memories(&self) -> usize {
-        super::engine::MAX_MEMORIES as usize
+        self.allowance.memories as usize
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Digest;
-use super::load::{LoadCode, LoadError, MAX_MODULE_BYTES, Step};
+use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
@@ -246,21 +246,26 @@ impl Found {
 
     /// Fills in everything but the module, which it gives.
     fn fill(&mut self, directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+        let bytes = self.take(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
+        self.fill_from(&bytes, directory, root)
+    }
+
+    /// The same, with these bytes as the manifest's.
+    fn fill_from(&mut self, bytes: &[u8], directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
         let what = self.path.strip_prefix(directory).unwrap_or(&self.path).display().to_string();
         let bad = |problem| LoadError::new(Step::Manifest, LoadCode::BadManifest, problem);
-        let bytes = self.take(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
-        self.fingerprint = Digest::of(&bytes);
-        let text = std::str::from_utf8(&bytes).map_err(|error| bad(format!("{what}: not UTF-8: {error}")))?;
+        self.fingerprint = Digest::of(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| bad(format!("{what}: not UTF-8: {error}")))?;
         let manifest = Manifest::parse(text, &what).map_err(|error| bad(error.to_string()))?;
-        let Manifest { module: name, sha256: pin, mode, .. } = self.manifest.insert(manifest);
+        let Manifest { module: name, sha256: pin, mode, limits, .. } = self.manifest.insert(manifest);
         if *mode == Mode::Off {
             return Ok(None);
         }
-        let (name, pin) = (name.clone(), *pin);
+        let (name, pin, limit) = (name.clone(), *pin, limits.module.as_u64());
         let module = self.path.parent().unwrap_or(directory).join(&name);
-        let module = self.take(module, root, MAX_MODULE_BYTES, Step::Read)?;
+        let module = self.take(module, root, limit, Step::Read)?;
         let digest = Digest::of(&module);
-        self.fingerprint = Digest::of_pieces([bytes.as_slice(), digest.as_bytes()]);
+        self.fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
         match pin {
             Some(pin) if pin != digest => Err(LoadError::new(
                 Step::Digest,
@@ -281,6 +286,13 @@ impl Found {
     fn stands_still(&self) -> bool {
         self.files.iter().all(|(path, read)| fs::metadata(path).is_ok_and(|about| Stamp::of(&about) == *read))
     }
+}
+
+/// What a scan would find if the manifest at `path` had these bytes.
+pub(super) fn read_as(path: &Path, root: &Path, bytes: &[u8]) -> Found {
+    let mut found = Found::unread(path);
+    found.module = found.fill_from(bytes, root, root);
+    found
 }
 
 /// Reads a regular file that lies inside `root` once links are resolved.
@@ -309,7 +321,8 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<(Vec<u8
     if !about.is_file() {
         return Err(irregular());
     }
-    let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read"));
+    let hint = if step == Step::Read { " (`limits.module`)" } else { "" };
+    let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read{hint}"));
     if about.size() > limit {
         return Err(too_large());
     }

@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::load::LoadError;
 use super::load::worker::Version;
 use super::manifest::{Manifest, Mode, Name, OnError};
+use super::tally::Tally;
 
 /// The number of a set. A swap makes the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub struct LivePolicy {
     pub version: Version,
     /// Digest of its settings.
     pub settings_hash: Digest,
+    /// What this version said since it went live.
+    pub tally: Arc<Tally>,
 }
 
 /// A policy that has never been live since the gateway started.

@@ -1,4 +1,7 @@
 //! What a policy answered, made safe: every size bounded, every edit compared with the text it claims to replace.
+//!
+//! A [`Proposal`] is what the component said, in our own words; [`Verdict::accept`] is the one way from there to a
+//! [`Verdict`].
 
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +121,7 @@ pub struct Finding {
 }
 
 /// One replacement, compared with the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Edit {
     /// Where.
     pub place: Place,
@@ -150,6 +153,64 @@ pub struct Verdict {
     pub routing: Option<Routing>,
     /// Names and values for the record.
     pub tags: Vec<(String, String)>,
+}
+
+/// A component's answer, before anything in it is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proposal {
+    /// What it wants to happen.
+    pub action: Action,
+    /// For the caller, when it refuses.
+    pub reason: Option<String>,
+    /// What it noticed.
+    pub findings: Vec<Finding>,
+    /// What it wants replaced, in any order.
+    pub edits: Vec<ProposedEdit>,
+    /// Limits on where the request may go.
+    pub routing: Option<Routing>,
+    /// Names and values for the record.
+    pub tags: Vec<(String, String)>,
+}
+
+/// One replacement, with the text that the component believes to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposedEdit {
+    /// Where.
+    pub place: Place,
+    /// What must stand there now.
+    pub original: String,
+    /// What stands there afterwards.
+    pub replacement: String,
+}
+
+impl From<wit::Verdict> for Proposal {
+    fn from(verdict: wit::Verdict) -> Self {
+        Self {
+            action: verdict.action.into(),
+            reason: verdict.reason,
+            findings: verdict
+                .findings
+                .into_iter()
+                .map(|finding| Finding {
+                    rule: finding.rule,
+                    category: finding.category,
+                    severity: finding.severity.into(),
+                    place: finding.place.map(Place::from),
+                })
+                .collect(),
+            edits: verdict
+                .edits
+                .into_iter()
+                .map(|edit| ProposedEdit {
+                    place: edit.place.into(),
+                    original: edit.original,
+                    replacement: edit.replacement,
+                })
+                .collect(),
+            routing: verdict.routing.map(|it| Routing { providers: it.providers, regions: it.regions }),
+            tags: verdict.tags,
+        }
+    }
 }
 
 /// The most findings, edits and tags that are accepted, and the longest texts in bytes.
@@ -187,40 +248,40 @@ pub enum VerdictError {
 }
 
 impl Verdict {
-    /// Checks what a component answered about `messages`.
-    pub(super) fn accept(verdict: wit::Verdict, messages: &[Message]) -> Result<Self, VerdictError> {
-        at_most("findings", verdict.findings.len(), bounds::FINDINGS)?;
-        at_most("edits", verdict.edits.len(), bounds::EDITS)?;
-        at_most("tags", verdict.tags.len(), bounds::TAGS)?;
-        let findings = verdict
-            .findings
-            .into_iter()
-            .map(|finding| {
-                at_most("bytes in finding.rule", finding.rule.len(), bounds::ID)?;
-                at_most("bytes in finding.category", finding.category.len(), bounds::ID)?;
-                Ok(Finding {
-                    rule: finding.rule,
-                    category: finding.category,
-                    severity: finding.severity.into(),
-                    place: finding.place.map(Place::from),
-                })
-            })
-            .collect::<Result<_, VerdictError>>()?;
-        for (name, value) in &verdict.tags {
-            at_most("bytes in a tag's name", name.len(), bounds::ID)?;
-            at_most("bytes in a tag's value", value.len(), bounds::TAG_VALUE)?;
+    /// Checks what a component answered about `messages`. Names and sentences become lines without control characters:
+    /// they end in records, logs and on terminals.
+    pub fn accept(proposal: Proposal, messages: &[Message]) -> Result<Self, VerdictError> {
+        let Proposal { action, reason, mut findings, edits, routing, mut tags } = proposal;
+        at_most("findings", findings.len(), bounds::FINDINGS)?;
+        at_most("edits", edits.len(), bounds::EDITS)?;
+        at_most("tags", tags.len(), bounds::TAGS)?;
+        for finding in &mut findings {
+            harmless("bytes in finding.rule", &mut finding.rule, bounds::ID)?;
+            harmless("bytes in finding.category", &mut finding.category, bounds::ID)?;
         }
-        if let Some(routing) = &verdict.routing {
+        for (name, value) in &mut tags {
+            harmless("bytes in a tag's name", name, bounds::ID)?;
+            harmless("bytes in a tag's value", value, bounds::TAG_VALUE)?;
+        }
+        if let Some(routing) = &routing {
             at_most("routing.providers", routing.providers.len(), bounds::PROVIDERS)?;
             at_most("routing.regions", routing.regions.len(), bounds::PROVIDERS)?;
         }
+        let routing = routing
+            .map(|mut routing| {
+                for name in routing.providers.iter_mut().chain(&mut routing.regions) {
+                    harmless("bytes in a name in routing", name, bounds::ID)?;
+                }
+                Ok(routing)
+            })
+            .transpose()?;
         Ok(Self {
-            action: verdict.action.into(),
-            reason: verdict.reason.map(|reason| one_line(&reason, bounds::REASON)).filter(|reason| !reason.is_empty()),
+            action,
+            reason: reason.map(|reason| one_line(&reason, bounds::REASON)).filter(|reason| !reason.is_empty()),
             findings,
-            edits: check_edits(verdict.edits, messages)?,
-            routing: verdict.routing.map(|it| Routing { providers: it.providers, regions: it.regions }),
-            tags: verdict.tags,
+            edits: check_edits(edits, messages)?,
+            routing,
+            tags,
         })
     }
 
@@ -234,17 +295,30 @@ fn at_most(what: &'static str, found: usize, allowed: usize) -> Result<(), Verdi
     if found > allowed { Err(VerdictError::TooMuch { what, found, allowed }) } else { Ok(()) }
 }
 
+/// Refuses a text that is too long, and escapes what could do harm where it is shown.
+fn harmless(what: &'static str, text: &mut String, allowed: usize) -> Result<(), VerdictError> {
+    at_most(what, text.len(), allowed)?;
+    if text.chars().any(does_harm) {
+        *text = one_line(text, usize::MAX);
+    }
+    Ok(())
+}
+
+/// Control characters, and those that break or turn a line.
+fn does_harm(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text of a guest as one bounded line without control characters.
 pub(super) fn one_line(text: &str, max_bytes: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_bytes));
     for character in text.chars() {
-        let harmless = !character.is_control()
-            && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let before = line.len();
-        if harmless {
-            line.push(character);
-        } else {
+        if does_harm(character) {
             line.extend(character.escape_default());
+        } else {
+            line.push(character);
         }
         if line.len() > max_bytes {
             line.truncate(before);
@@ -259,10 +333,10 @@ fn text_at(messages: &[Message], place: Place) -> Option<&str> {
     messages.get(place.message as usize)?.parts.get(place.part as usize)?.text()
 }
 
-fn check_edits(edits: Vec<wit::Edit>, messages: &[Message]) -> Result<Vec<Edit>, VerdictError> {
+fn check_edits(edits: Vec<ProposedEdit>, messages: &[Message]) -> Result<Vec<Edit>, VerdictError> {
     let mut checked = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
-        let place = Place::from(edit.place);
+        let place = edit.place;
         let bad = |problem: String| VerdictError::BadEdit { index, problem };
         let text = text_at(messages, place)
             .ok_or_else(|| bad(format!("message {} has no text part {}", place.message, place.part)))?;
@@ -294,17 +368,25 @@ fn check_edits(edits: Vec<wit::Edit>, messages: &[Message]) -> Result<Vec<Edit>,
 }
 
 /// Applies checked edits. They must have been checked against these very messages.
+///
+/// Each text is written anew, once: ten thousand edits that each moved the rest of a long text would take seconds.
 pub fn apply(edits: &[Edit], messages: &mut [Message]) {
-    // From the last to the first, so that earlier offsets stay true.
-    for edit in edits.iter().rev() {
-        let place = edit.place;
-        let text = messages
-            .get_mut(place.message as usize)
-            .and_then(|message| message.parts.get_mut(place.part as usize))
-            .and_then(|part| part.text_mut());
-        if let Some(text) = text {
-            text.replace_range(place.start as usize..place.end as usize, &edit.replacement);
+    let of_one_text =
+        |one: &Edit, two: &Edit| (one.place.message, one.place.part) == (two.place.message, two.place.part);
+    for edits in edits.chunk_by(of_one_text) {
+        let text = edits.first().and_then(|edit| {
+            messages.get_mut(edit.place.message as usize)?.parts.get_mut(edit.place.part as usize)?.text_mut()
+        });
+        let Some(text) = text else { continue };
+        let mut edited = String::with_capacity(text.len());
+        let mut rest = 0;
+        for edit in edits {
+            edited.push_str(text.get(rest..edit.place.start as usize).unwrap_or_default());
+            edited.push_str(&edit.replacement);
+            rest = edit.place.end as usize;
         }
+        edited.push_str(text.get(rest..).unwrap_or_default());
+        *text = edited;
     }
 }
 
@@ -313,16 +395,16 @@ mod tests {
     use super::*;
     use crate::chat::Role;
 
-    fn edit(start: u32, end: u32, original: &str, replacement: &str) -> wit::Edit {
-        wit::Edit {
-            place: wit::Place { message: 0, part: 0, start, end },
+    fn edit(start: u32, end: u32, original: &str, replacement: &str) -> ProposedEdit {
+        ProposedEdit {
+            place: Place { message: 0, part: 0, start, end },
             original: original.into(),
             replacement: replacement.into(),
         }
     }
 
-    fn verdict(edits: Vec<wit::Edit>) -> wit::Verdict {
-        wit::Verdict { action: wit::Action::Redact, reason: None, findings: vec![], edits, routing: None, tags: vec![] }
+    fn verdict(edits: Vec<ProposedEdit>) -> Proposal {
+        Proposal { action: Action::Redact, edits, ..Proposal::default() }
     }
 
     #[test]
@@ -347,11 +429,11 @@ mod tests {
             (edit(4, 2, "", ""), "outside the text"),
             (edit(0, 2, "gr", ""), "`original`"),
             (
-                wit::Edit { place: wit::Place { message: 7, part: 0, start: 0, end: 0 }, ..edit(0, 0, "", "") },
+                ProposedEdit { place: Place { message: 7, part: 0, start: 0, end: 0 }, ..edit(0, 0, "", "") },
                 "message 7 has no text part 0",
             ),
             (
-                wit::Edit { place: wit::Place { message: 0, part: 3, start: 0, end: 0 }, ..edit(0, 0, "", "") },
+                ProposedEdit { place: Place { message: 0, part: 3, start: 0, end: 0 }, ..edit(0, 0, "", "") },
                 "message 0 has no text part 3",
             ),
         ];
@@ -361,6 +443,25 @@ mod tests {
         }
         let overlapping = verdict(vec![edit(0, 2, "Gr", ""), edit(1, 2, "r", "")]);
         assert!(Verdict::accept(overlapping, &messages).unwrap_err().to_string().contains("overlaps"));
+    }
+
+    #[test]
+    fn names_in_a_verdict_are_shown_without_control_characters() {
+        let finding =
+            |rule: &str| Finding { rule: rule.into(), category: "a\nb".into(), severity: Severity::Info, place: None };
+        let proposal = Proposal {
+            findings: vec![finding("\u{1b}]0;owned\u{7}"), finding("plain")],
+            tags: vec![("t\r".into(), "\u{202e}v".into())],
+            routing: Some(Routing { providers: vec!["mis\ttral".into()], regions: vec![] }),
+            ..Proposal::default()
+        };
+        let verdict = Verdict::accept(proposal, &[]).unwrap();
+        assert_eq!(verdict.findings[0].rule, "\\u{1b}]0;owned\\u{7}");
+        assert_eq!((verdict.findings[1].rule.as_str(), verdict.findings[1].category.as_str()), ("plain", "a\\nb"));
+        assert_eq!(verdict.tags, [("t\\r".to_owned(), "\\u{202e}v".to_owned())]);
+        assert_eq!(verdict.routing.unwrap().providers, ["mis\\ttral"]);
+        let long = Proposal { findings: vec![finding(&"x".repeat(129))], ..Proposal::default() };
+        assert!(Verdict::accept(long, &[]).unwrap_err().to_string().contains("finding.rule"));
     }
 
     #[test]

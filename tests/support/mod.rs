@@ -10,6 +10,7 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
+pub mod author;
 pub mod gate;
 pub mod guest;
 
@@ -35,6 +36,8 @@ pub struct Setup {
     pub double: Option<String>,
     pub policies: Vec<String>,
     pub yaml: String,
+    /// Further keys below `policies`, each behind a comma.
+    pub policies_further: String,
     pub environment: Vec<(String, String)>,
 }
 
@@ -65,6 +68,12 @@ impl Setup {
         self
     }
 
+    /// Further keys below `policies`, each behind a comma.
+    pub fn policies_further(mut self, keys: &str) -> Self {
+        self.policies_further = keys.to_owned();
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -87,8 +96,11 @@ impl Setup {
         if !yaml.contains("\nserver:") {
             yaml.push_str("server: { listen: \"127.0.0.1:0\" }\n");
         }
+        if !yaml.contains("\nadmin:") {
+            yaml.push_str("admin: { listen: \"127.0.0.1:0\" }\n");
+        }
         if !yaml.contains("\npolicies:") {
-            yaml.push_str(&format!("policies: {}\n", policies_yaml(&policies, "")));
+            yaml.push_str(&format!("policies: {}\n", policies_yaml(&policies, &self.policies_further)));
         }
         fs::write(folder.path().join("octroi.yaml"), yaml).unwrap();
         Prepared { folder, environment: self.environment, wrapper: Vec::new() }
@@ -169,7 +181,8 @@ impl Prepared {
             panic!("octroi did not start:\n{}", log.text());
         };
         let address = line["fields"]["address"].as_str().unwrap().parse().unwrap();
-        Gateway { prepared: Some(self), child, address, log, client: client() }
+        let admin = line["fields"]["admin"].as_str().unwrap().parse().ok();
+        Gateway { prepared: Some(self), child, address, admin, log, client: client() }
     }
 }
 
@@ -247,6 +260,8 @@ pub struct Gateway {
     pub prepared: Option<Prepared>,
     pub child: Child,
     pub address: SocketAddr,
+    /// Where the admin API listens, if it does.
+    pub admin: Option<SocketAddr>,
     pub log: Log,
     pub client: reqwest::Client,
 }
@@ -271,6 +286,10 @@ impl Gateway {
         format!("http://{}{path}", self.address)
     }
 
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin.unwrap())
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.client.get(self.url(path)).send().await.unwrap()).await
     }
@@ -284,6 +303,29 @@ impl Gateway {
         self.post("/api/request", json!({ "query": query })).await
     }
 
+    pub async fn admin_get(&self, path: &str) -> Answer {
+        answer(self.client.get(self.admin_url(path)).send().await.unwrap()).await
+    }
+
+    pub async fn admin_post(&self, path: &str, body: Value) -> Answer {
+        answer(self.client.post(self.admin_url(path)).json(&body).send().await.unwrap()).await
+    }
+
+    /// What the admin API says about one policy.
+    pub async fn policy(&self, name: &str) -> Value {
+        let answer = self.admin_get("/admin/policies").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let policies = answer.body["policies"].as_array().unwrap();
+        policies.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("no {name} in {}", answer.body)).clone()
+    }
+
+    /// Loads what is in the folder, now.
+    pub async fn reload(&self) -> Value {
+        let answer = self.admin_post("/admin/policies/reload", json!({})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
     /// A prompt in gateway mode.
     pub async fn pre_check(&self, query: &str) -> Answer {
         self.post("/api/policy/pre-check", json!({ "query": query, "client_id": "community" })).await
@@ -291,6 +333,14 @@ impl Gateway {
 
     pub async fn search(&self, query: Value) -> Vec<Value> {
         let answer = self.post("/api/v1/audit/search", query).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["entries"].as_array().unwrap().clone()
+    }
+
+    /// A search in the name of this client.
+    pub async fn search_as(&self, client: &str, query: Value) -> Vec<Value> {
+        let request = self.client.post(self.url("/api/v1/audit/search")).header("x-client-id", client).json(&query);
+        let answer = answer(request.send().await.unwrap()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body["entries"].as_array().unwrap().clone()
     }

@@ -24,6 +24,18 @@ pub(crate) fn mod97(characters: &[u8]) -> bool {
     rest == 1
 }
 
+/// The check digit of US bank routing numbers, and a prefix in use: Federal Reserve districts, thrift institutions,
+/// electronic payments, traveller's cheques. Over ASCII digits.
+pub(crate) fn aba(digits: &[u8]) -> bool {
+    const WEIGHTS: [u32; 9] = [3, 7, 1, 3, 7, 1, 3, 7, 1];
+    if digits.len() != WEIGHTS.len() {
+        return false;
+    }
+    let prefix = (digits[0] - b'0') * 10 + (digits[1] - b'0');
+    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    matches!(prefix, 0..=12 | 21..=32 | 61..=72 | 80) && sum > 0 && sum.is_multiple_of(10)
+}
+
 /// Verhoeff, over ASCII digits: the tables of the dihedral group of order ten.
 pub(crate) fn verhoeff(digits: &[u8]) -> bool {
     const MULTIPLY: [[u8; 10]; 10] = [
@@ -61,9 +73,10 @@ mod tests {
     #[test]
     fn known_vectors_hold_and_every_changed_digit_is_noticed() {
         type Check = fn(&[u8]) -> bool;
-        let vectors: [(Check, &[&str]); 3] = [
+        let vectors: [(Check, &[&str]); 4] = [
             (luhn, &["4111111111111111", "378282246310005", "6011111111111117", "79927398713"]),
             (mod97, &["GB82WEST12345698765432", "DE89370400440532013000", "FR1420041010050500013M02606"]),
+            (aba, &["021000021", "011401533", "121000358", "091000019"]),
             (verhoeff, &["2363", "123451", "234123412346", "999941057058"]),
         ];
         for (check, numbers) in vectors {

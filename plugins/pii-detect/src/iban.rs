@@ -27,9 +27,22 @@ pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
     if !country.is_ascii() || !country.iter().all(u8::is_ascii_uppercase) || is_word(byte_before(text, start)) {
         return None;
     }
-    let length = LENGTHS.iter().find(|(code, _)| code[..] == country)?.1;
+    let length = length(&country)?;
     let (characters, end) = read(text, start, length)?;
-    (characters[2..4].iter().all(u8::is_ascii_digit) && mod97(&characters[..length])).then_some((start, end))
+    is_iban(&characters[..length]).then_some((start, end))
+}
+
+/// Whether ASCII letters and digits, and nothing else, are such a number.
+pub(crate) fn is_iban(characters: &[u8]) -> bool {
+    characters.split_at_checked(2).is_some_and(|(country, rest)| {
+        length(&country.to_ascii_uppercase()) == Some(characters.len())
+            && rest[..2].iter().all(u8::is_ascii_digit)
+            && mod97(characters)
+    })
+}
+
+fn length(country: &[u8]) -> Option<usize> {
+    LENGTHS.iter().find(|(code, _)| code[..] == *country).map(|(_, length)| *length)
 }
 
 /// `length` letters and digits, with single spaces or dashes between, and where they end.

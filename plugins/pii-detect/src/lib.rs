@@ -22,6 +22,8 @@ mod scan;
 mod ssn;
 #[cfg(test)]
 mod support;
+mod validator;
 
 pub use rule::{CATEGORY, Grade, Rule, Rules};
 pub use scan::{Match, find};
+pub use validator::Validator;

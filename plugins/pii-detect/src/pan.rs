@@ -10,14 +10,18 @@ const ENTITIES: &[u8] = b"ABCFGHJLPT";
 /// The number whose four digits begin at `digits`, as start and end.
 pub(crate) fn pan(text: &[u8], digits: usize) -> Option<(usize, usize)> {
     let (start, end) = (digits.checked_sub(5)?, digits + 5);
-    let (letters, rest) = text.get(start..end)?.split_at(5);
-    let (serial, check) = rest.split_at(4);
-    (letters.iter().chain(check).all(u8::is_ascii_alphabetic)
+    (is_pan(text.get(start..end)?) && is_whole_word(text, start, end)).then_some((start, end))
+}
+
+/// Whether ten characters are such a number.
+pub(crate) fn is_pan(characters: &[u8]) -> bool {
+    let [letters @ .., a, b, c, d, check] = characters else { return false };
+    let serial = [*a, *b, *c, *d];
+    letters.len() == 5
+        && letters.iter().chain([check]).all(u8::is_ascii_alphabetic)
         && ENTITIES.contains(&letters[3].to_ascii_uppercase())
         && serial.iter().all(u8::is_ascii_digit)
-        && serial != b"0000"
-        && is_whole_word(text, start, end))
-    .then_some((start, end))
+        && serial != *b"0000"
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     .then_some(end)
 }
 
+/// Whether nine digits, and nothing else, are such a number.
+pub(crate) fn is_ssn(digits: &[u8]) -> bool {
+    digits.len() == 9 && is_given_out(&digits[..3], &digits[3..5], &digits[5..])
+}
+
 /// No area 000, 666 or from 900 on, no group 00, no serial 0000.
 fn is_given_out(area: &[u8], group: &[u8], serial: &[u8]) -> bool {
     area != b"000" && area != b"666" && area[0] != b'9' && group != b"00" && serial != b"0000"

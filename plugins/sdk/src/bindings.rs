@@ -9,11 +9,21 @@
 /// The interfaces that every policy sees: the types and the log.
 pub mod shared {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package octroi:sdk-shared; world shared { import octroi:policy/types@0.1.0; import octroi:policy/log@0.1.0; }",
         world: "octroi:sdk-shared/shared",
         generate_all,
         additional_derives: [PartialEq, Eq],
+    });
+}
+
+/// The host interfaces that a manifest must grant. A module that calls neither imports neither.
+pub mod granted {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package octroi:sdk-granted; world granted { import octroi:policy/clock@0.1.0; import octroi:policy/counters@0.1.0; }",
+        world: "octroi:sdk-granted/granted",
+        generate_all,
     });
 }
 
@@ -23,7 +33,7 @@ macro_rules! interface_world {
         #[doc = concat!("`", stringify!($module), "`, as a world of its own.")]
         pub mod $module {
             wit_bindgen::generate!({
-                path: "../../wit",
+                path: "wit",
                 inline: $wit,
                 world: $world,
                 generate_all,

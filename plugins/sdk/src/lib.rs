@@ -55,8 +55,9 @@
 //!   evaluation. Compile expressions and build tables there.
 //! - **A fresh sandbox each time.** What an evaluation stores is gone after it. Reading what `configure` built is free;
 //!   the first write to each 4 KiB of memory costs about half a microsecond, so prefer matchers without caches.
-//! - **No world outside.** No clock, files, network, environment or random numbers. A policy's answer is a function of
-//!   its settings and of what it is shown.
+//! - **No world outside.** No files, network, environment or random numbers. A policy's answer is a function of its
+//!   settings and of what it is shown. [`clock`] and [`counters`] are there for policies whose manifest grants them; what
+//!   they answered is recorded.
 //! - **Byte offsets.** Places count bytes of UTF-8, as `str` does. [`byte_range`] converts from other counts.
 //! - **Strongest wins.** Actions are ordered: `allow < log < warn < redact < require-approval < deny`.
 //! - **Text stays inside.** Neither a reason nor a log line should repeat what was matched.
@@ -66,6 +67,8 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod byte_range;
+pub mod clock;
+pub mod counters;
 mod export;
 pub mod log;
 mod messages;
@@ -91,6 +94,7 @@ pub use bindings::shared::octroi::policy::types::{
 pub mod prelude {
     pub use crate::{
         Action, Answer, Audit, Context, Description, Edit, Entry, Finding, Message, NoSettings, Part, PartKind, Phase,
-        Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, byte_range, configure, log, texts,
+        Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, byte_range, clock, configure, counters, log,
+        texts,
     };
 }

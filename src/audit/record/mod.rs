@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use gateway_mode::{LlmCall, PreCheck};
 pub use history::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
 pub(crate) use policy::matched_names;
-pub use policy::{Action, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation};
+pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
 pub use request::{Intent, NotInspected, Outcome};
 
 /// Who asked.

@@ -1,5 +1,6 @@
 //! One policy's part in a decision, as it is recorded.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The interface of the policy that was called.
@@ -81,6 +82,36 @@ pub struct EvaluationError {
     pub message: String,
 }
 
+/// What host interfaces told a policy: with it the decision can be recomputed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readings {
+    /// What time it was, if the policy asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
+    /// What counters answered, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<CounterReading>,
+}
+
+impl Readings {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What a counter answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterReading {
+    /// Its name.
+    pub name: String,
+    /// Its window.
+    pub window_seconds: u64,
+    /// What the policy added; 0 when it only read.
+    pub added: u64,
+    /// The answer.
+    pub value: u64,
+}
+
 /// What one policy did with one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvaluation {
@@ -113,6 +144,9 @@ pub struct PolicyEvaluation {
     /// Why it gave no verdict; `action` is then what `on_error` made of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<EvaluationError>,
+    /// What host interfaces told it.
+    #[serde(default, skip_serializing_if = "Readings::is_empty")]
+    pub readings: Readings,
     /// Microseconds that the evaluation took.
     #[serde(default)]
     pub elapsed_us: u64,

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use super::record::{
-    Action, Caller, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck,
+    Action, Caller, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck, Readings,
 };
 use super::{AuditError, AuditLog, Durability, Query, Record, Seq, Settings};
 
@@ -157,6 +157,7 @@ fn evaluation(policy: &str, action: Action) -> PolicyEvaluation {
         edits: 0,
         tags: Vec::new(),
         error: None,
+        readings: Readings::default(),
         elapsed_us: 9,
         skipped: false,
     }

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::candidate::Candidate;
-use crate::chat::{Message, Role};
+use super::candidate::{Candidate, conversation};
 use crate::cli::start;
 use crate::policy::manifest::CaseContext;
 use crate::policy::measure::{Sample, measure};
 
 /// 400 characters of the kind that people send.
-const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers 3 \
+pub(super) const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers 3 \
                       devices for each floor, delivery within 14 days, and a technician within 4 hours on working \
                       days. The board asked whether toner is included, what happens after the first 36 months, and \
                       who pays for repairs that the users caused. Keep it short, use plain words, list what is still \
@@ -26,7 +25,7 @@ pub(super) fn run(manifest: &Path, query: Option<&str>) -> anyhow::Result<ExitCo
         let version = candidate.load(&mut |_| ()).await?;
         let question = Candidate::question(&version, None)?;
         let context = Arc::new(CaseContext::default().context());
-        let messages = Arc::new(vec![Message::text(Role::User, query)]);
+        let messages = Arc::new(conversation(question, query));
         let allowance = candidate.allowance(query.len());
         let figures = measure(&candidate.engine, &version, allowance, question, &context, &messages, ROUNDS).await?;
         println!("{}: microseconds for a prompt of {} bytes", candidate.manifest.name, query.len());

@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
+use crate::chat::{Message, Role};
 use crate::cli::start::LOAD_TIMEOUT;
 use crate::policy::Question;
 use crate::policy::component::WIT_VERSION;
-use crate::policy::engine::{Allocation, Engine, TICK};
+use crate::policy::digest::Digest;
+use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
 use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
-use crate::policy::manifest::{Manifest, Phase};
+use crate::policy::manifest::{GRANTABLE, Manifest, ManifestError, Phase};
 use crate::policy::sandbox::Allowance;
 
 /// Evaluations at once; an author makes one after the other.
@@ -28,11 +30,25 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Reads both files.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let what = path.display().to_string();
-        let text = std::fs::read_to_string(path).with_context(|| what.clone())?;
-        let manifest = Manifest::parse(&text, &what).with_context(|| what.clone())?;
+        let manifest = read_manifest(path)?;
         let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
         let bytes = read_module(&module)?;
+        let digest = Digest::of(&bytes);
+        if let Some(pin) = manifest.sha256.filter(|pin| *pin != digest) {
+            bail!("{} has the digest {digest}, but {} pins {pin}", module.display(), path.display());
+        }
+        Self::new(manifest, bytes)
+    }
+
+    /// A module for which there is no manifest: without settings, without cases, with time enough to be measured, and
+    /// with every grant.
+    pub(super) fn without_manifest(bytes: Vec<u8>) -> anyhow::Result<Self> {
+        let grants = GRANTABLE.join(", ");
+        let manifest = format!("name: module\nmodule: module.wasm\nlimits: {{ time: 1s }}\ncapabilities: [{grants}]\n");
+        Self::new(Manifest::parse(&manifest, "built in")?, bytes)
+    }
+
+    fn new(manifest: Manifest, bytes: Vec<u8>) -> anyhow::Result<Self> {
         let engine = Engine::start(Allocation::Pooled(SLOTS))?;
         let worker = Worker::new(engine.clone(), None, std::env::current_exe()?, LOAD_TIMEOUT);
         Ok(Self { manifest, module: Arc::new(bytes), engine, worker })
@@ -61,15 +77,30 @@ impl Candidate {
 
     /// What the manifest allows for a text of this length.
     pub(super) fn allowance(&self, text_bytes: usize) -> Allowance {
-        let limits = &self.manifest.limits;
-        let ticks = limits.time_for(text_bytes).as_micros().div_ceil(TICK.as_micros());
-        Allowance {
-            ticks: u64::try_from(ticks).unwrap_or(u64::MAX),
-            memory: usize::try_from(limits.memory.as_u64()).unwrap_or(usize::MAX),
-            host_calls: limits.host_calls,
-            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
-        }
+        self.manifest.limits.budget().allowance(text_bytes)
     }
+}
+
+/// What a policy is shown: a prompt, or an answer where it judges answers.
+pub(super) fn conversation(question: Question, text: &str) -> Vec<Message> {
+    let role = if question == Question::Response { Role::Assistant } else { Role::User };
+    vec![Message::text(role, text)]
+}
+
+/// Whether a path is a manifest's, by its ending.
+pub(super) fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
+}
+
+/// Reads a manifest.
+pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
+    let what = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| what.clone())?;
+    Manifest::parse(&text, &what).map_err(|error| match error {
+        // It names file and line by itself.
+        ManifestError::Yaml(error) => anyhow!("{error}"),
+        error @ ManifestError::Value { .. } => anyhow!("{what}: {error}"),
+    })
 }
 
 /// Reads a module, within the server's bounds.

@@ -1,36 +1,105 @@
-//! `octroi policy inspect`.
+//! `octroi policy inspect`: all that can be said of a module, by the code that would serve it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::candidate::read_module;
+use bytesize::ByteSize;
+
+use super::bench::PROMPT;
+use super::candidate::{Candidate, conversation, is_manifest, read_module};
+use crate::cli::start;
 use crate::policy::component::WIT_VERSION;
 use crate::policy::digest::Digest;
-use crate::policy::load::module;
+use crate::policy::load::module::{self, Survey};
+use crate::policy::load::worker::Version;
+use crate::policy::load::{LoadError, Step};
+use crate::policy::manifest::CaseContext;
+use crate::policy::measure::measure;
+use crate::policy::readings::Source;
+
+/// 500 calls of each kind: a second or two in an interpreter.
+const ROUNDS: usize = 10;
 
 #[expect(clippy::print_stdout, reason = "what it tells is what the command is for")]
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
-    let bytes = read_module(file)?;
+    let with_manifest = is_manifest(file);
+    let candidate =
+        if with_manifest { Candidate::read(file)? } else { Candidate::without_manifest(read_module(file)?)? };
     println!("file       {}", file.display());
-    println!("sha256     {}", Digest::of(&bytes));
-    println!("size       {}", bytesize::ByteSize(bytes.len() as u64));
-    let core = wasmparser::Parser::is_core_wasm(&bytes);
-    let component = module::encode(bytes)?;
+    match tell(&candidate) {
+        Ok(()) => {
+            println!("verdict    a policy of {WIT_VERSION}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            println!("verdict    no policy as it stands: {error:#}");
+            if !with_manifest && error.downcast_ref::<LoadError>().is_some_and(|error| error.step == Step::Configure) {
+                println!("           (with `{{}}` as its settings; inspect its manifest, and its own are used)");
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Prints what is known, up to the first thing that is wrong.
+#[expect(clippy::print_stdout, reason = "see above")]
+fn tell(candidate: &Candidate) -> anyhow::Result<()> {
+    let module = &candidate.module;
+    println!("sha256     {}", Digest::of(module));
+    println!("size       {}", ByteSize(module.len() as u64));
+    let core = wasmparser::Parser::is_core_wasm(module);
+    let component = module::encode(module.to_vec())?;
     println!("form       {}", if core { "core module, encoded as a component when it is loaded" } else { "component" });
     let survey = module::survey(&component)?;
     println!("modules    {}, with {} functions", survey.modules, survey.functions);
     println!("imports    {}", list(&survey.imports));
     println!("exports    {}", list(&survey.exports));
-    match module::validate(&component, &[]) {
-        Ok(()) => {
-            println!("verdict    a policy of {WIT_VERSION}; `octroi policy test MANIFEST` loads it");
-            Ok(ExitCode::SUCCESS)
+    println!("WIT        {}", list(&packages(&survey)));
+    start::runtime()?.block_on(async {
+        let version = candidate.load(&mut |_| ()).await?;
+        let about = &version.about;
+        println!("policy     {} {}: {}", about.name, about.version, about.summary);
+        for rule in &about.rules {
+            println!("rule       {} ({}): {}", rule.id, rule.category, rule.summary);
         }
-        Err(error) => {
-            println!("verdict    no policy as it stands: {error}");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+        println!("compile    {} ms: once to be configured, once with its frozen memory", about.compile_ms);
+        let warm = if about.cases > 0 { format!(" and {} cases", about.cases) } else { String::new() };
+        println!("memory     {} after configure{warm}", ByteSize(about.memory_bytes as u64));
+        latency(candidate, &version).await
+    })
+}
+
+/// The first call, as the first request after a load pays it, and what later ones pay.
+#[expect(clippy::print_stdout, reason = "see above")]
+async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()> {
+    let question = Candidate::question(version, None)?;
+    let context = Arc::new(CaseContext::default().context());
+    let messages = Arc::new(conversation(question, PROMPT));
+    let allowance = candidate.allowance(PROMPT.len());
+    let source = Source::of_trial();
+    let started = Instant::now();
+    let first = version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;
+    let elapsed = started.elapsed().as_secs_f64() * 1e6;
+    first.map_err(|failed| failed.error)?;
+    let asked = question.phase().as_str();
+    println!("first call {elapsed:.1} microseconds ({asked}, a text of {} bytes)", PROMPT.len());
+    let figures = measure(&candidate.engine, version, allowance, question, &context, &messages, ROUNDS).await?;
+    let [p50, p99] = [0.5, 0.99].map(|share| figures.fresh.at(share));
+    println!("steady     {p50:.1} microseconds (p50), {p99:.1} (p99), in a fresh sandbox each");
+    println!("           {:.1} microseconds (p50) on one instance that is kept", figures.reused.at(0.5));
+    Ok(())
+}
+
+/// The packages that it was built against, as its imports and exports name them.
+fn packages(survey: &Survey) -> Vec<String> {
+    let package = |name: &String| {
+        let (path, version) = name.split_once('@')?;
+        Some(format!("{}@{version}", path.split_once('/')?.0))
+    };
+    survey.imports.iter().chain(&survey.exports).filter_map(package).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn list(names: &[String]) -> String {

@@ -4,29 +4,31 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, conversation};
 use crate::chat::{Message, Role};
 use crate::cli::start;
 use crate::policy::manifest::CaseContext;
+use crate::policy::readings::Source;
 use crate::policy::verdict::{self, Action, Verdict};
 
 #[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
 pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str>) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
-    let colour = std::io::stdout().is_terminal();
+    let colour = wants_colour();
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
         let question = Candidate::question(&version, phase)?;
         let mut context = CaseContext::default().context();
         client.clone_into(&mut context.client);
         client.clone_into(&mut context.tenant);
-        let messages = Arc::new(vec![Message::text(Role::User, query)]);
+        let messages = conversation(question, query);
         let allowance = candidate.allowance(query.len());
+        let source = Source::of_trial();
         let started = Instant::now();
-        let evaluated = version.ready.evaluate(&candidate.engine, allowance, question, &context, &messages).await;
+        let evaluated =
+            version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;
         let elapsed = started.elapsed();
         match evaluated {
             Ok(evaluated) => {
@@ -46,6 +48,11 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
             }
         }
     })
+}
+
+/// On a terminal, unless `NO_COLOR` says no (https://no-color.org).
+fn wants_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A verdict for people: the action, the findings, the text with what was found marked, and what becomes of it.

@@ -21,17 +21,23 @@ pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
         let result = if case.problem.is_some() { "FAILED" } else { "ok" };
         table.add_row([case.name.clone(), result.to_owned(), case.elapsed_us.to_string()]);
     }
-    println!("{table}");
+    if !cases.is_empty() {
+        println!("{table}");
+    }
     for problem in cases.iter().filter_map(|case| case.problem.as_deref()) {
         println!("{problem}");
     }
     let failed = cases.iter().filter(|case| case.problem.is_some()).count();
     match loaded {
         Ok(version) => {
+            let passed = match cases.len() {
+                0 => "it has no cases".to_owned(),
+                1 => "1 case passed".to_owned(),
+                several => format!("{several} cases passed"),
+            };
             println!(
-                "{}: {} cases passed, compiled in {} ms, {} of memory",
+                "{}: {passed}, compiled in {} ms, {} of memory",
                 candidate.manifest.name,
-                cases.len(),
                 version.about.compile_ms,
                 bytesize::ByteSize(version.about.memory_bytes as u64)
             );

@@ -65,12 +65,15 @@ fn the_version_may_be_a_number() {
 
 #[test]
 fn defaults_are_those_documented() {
-    let Config { server, auth, providers, routing, policies, audit, log } =
+    let Config { server, auth, admin, providers, routing, policies, audit, log } =
         parse("version: \"1.0\"", &environment([])).unwrap().config;
     assert_eq!(server.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!((server.body_limit, server.max_connections, server.honest_status), (10 << 20, 4_096, false));
     assert_eq!((server.header_timeout.as_secs(), server.shutdown_timeout.as_secs()), (10, 30));
     assert!(matches!(auth, Auth::Open) && providers.is_empty());
+    let admin = admin.unwrap();
+    assert_eq!((admin.listen, admin.token.is_none()), ("127.0.0.1:8090".parse().unwrap(), true));
+    assert!(admin.hosts.is_empty());
     assert_eq!((routing.strategy, routing.weights, routing.default), (Strategy::Weighted, Weights::OfProviders, None));
     assert_eq!((policies.directory.as_path(), policies.required.len()), (Path::new("policies"), 0));
     assert_eq!((policies.cache.as_path(), policies.worker), (Path::new("/home/someone/.cache/octroi"), None));
@@ -91,6 +94,8 @@ auth:
     - {id: app, tenant: acme, secret_sha256: \
                 AB00000000000000000000000000000000000000000000000000000000000001, enabled: false, role: admin}
     - {id: web, secret_sha256: ab00000000000000000000000000000000000000000000000000000000000002}
+admin: {enabled: true, listen: \"0.0.0.0:2\", hosts: [Octroi.example.org.], token_sha256: \
+                AC00000000000000000000000000000000000000000000000000000000000001}
 llm_providers:
   eu: {type: mistral, region: eu, weight: 1, credentials: {api_key: k}}
   us: {type: mistral, weight: 0.005, credentials: {api_key: k}}
@@ -102,13 +107,16 @@ log: {format: json, level: debug}
 ";
     let loaded = body(text).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
-    let Config { server, auth, providers, routing, policies, audit, log } = loaded.config;
+    let Config { server, auth, admin, providers, routing, policies, audit, log } = loaded.config;
     assert!(!server.is_loopback() && server.honest_status);
     assert_eq!((server.body_limit, server.max_connections), (1 << 20, 5));
     let Auth::Clients(clients) = auth else { panic!("open") };
     assert_eq!((clients[0].tenant.as_str(), clients[0].enabled, clients[0].role), ("acme", false, Role::Admin));
     assert_eq!((clients[1].tenant.as_str(), clients[1].enabled, clients[1].role), ("web", true, Role::Client));
     assert_eq!(clients[0].secret.as_bytes()[0], 0xab);
+    let admin = admin.unwrap();
+    assert_eq!((admin.listen.port(), admin.hosts.as_slice()), (2, ["octroi.example.org".to_owned()].as_slice()));
+    assert_eq!(admin.token.unwrap().as_bytes()[0], 0xac);
     assert_eq!(providers.len(), 2);
     assert_eq!((providers[0].region.as_deref(), providers[0].weight.percent()), (Some("eu"), 100));
     assert_eq!(providers[1].weight.percent(), 1);
@@ -121,6 +129,11 @@ log: {format: json, level: debug}
     assert_eq!(audit.store, AuditStore::Sqlite("/var/lib/octroi.db".into()));
     assert_eq!((audit.durability, audit.queue), (Durability::Disk, 7));
     assert_eq!((log.format, log.level), (LogFormat::Json, LogLevel::Debug));
+}
+
+#[test]
+fn the_admin_api_can_be_switched_off() {
+    assert!(body("admin: {enabled: false, listen: \"0.0.0.0:8090\"}").unwrap().config.admin.is_none());
 }
 
 #[test]

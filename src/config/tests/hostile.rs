@@ -34,11 +34,34 @@ fn an_alias_of_itself_is_refused() {
 
 #[test]
 fn depth_is_bounded() {
-    for text in ["[".repeat(100_000), "{a: ".repeat(100_000)] {
-        assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 10000 opening brackets");
+    for text in ["[".repeat(100_000), "{a: ".repeat(100_000), "{a: ".repeat(10_000) + &"b,".repeat(480_000)] {
+        let error = refused(&text);
+        let allowed = format!("at most {} brackets that are open", (1 << 27) / text.len());
+        assert!(error.contains(&allowed), "{error}");
     }
-    for text in ["[".repeat(10_000), "[a: ".repeat(10_000), "- ".repeat(500_000)] {
+    for text in ["[".repeat(10_000), "[a: ".repeat(5_000), "- ".repeat(500_000)] {
         assert_eq!(refused(&text), "octroi.yaml: the document is too complex, allowed: at most 64 levels");
+    }
+}
+
+/// The library compares each directive with all others.
+#[test]
+fn directives_are_bounded() {
+    for end in ["\n", "\r", "\u{85}", "\u{2028}"] {
+        let text: String = (0..40_000).map(|number| format!("%TAG !a{number}! b{end}")).collect();
+        let error = refused(&(text + "---\na: b\n"));
+        assert!(error.ends_with("at most 16 lines that begin with `%`"), "{error}");
+    }
+}
+
+/// What takes longest of all that is read: as deep as the length allows, and no end of tokens.
+#[test]
+fn the_worst_that_is_read_is_read_in_time() {
+    let room = 1 << 20;
+    for (open, more) in [("{a: ", "b,"), ("[", "b,"), ("{a: ", "[],"), ("[a: ", "[]: ,")] {
+        let depth = (1 << 27) / room;
+        let text = open.repeat(depth) + &more.repeat((room - open.len() * depth) / more.len());
+        refused(&text);
     }
 }
 

@@ -19,7 +19,7 @@ fn a_secret_prints_as_a_mark() {
 #[test]
 fn a_configuration_does_not_show_its_secrets() {
     let text = format!(
-        "auth: {{mode: clients, clients: [{{id: a, secret_sha256: {DIGEST}}}]}}\n\
+        "auth: {{mode: clients, clients: [{{id: a, secret_sha256: {DIGEST}}}]}}\nadmin: {{token_sha256: {DIGEST}}}\n\
          llm_providers: {{mistral: {{credentials: {{api_key: {SECRET}}}}}}}"
     );
     let loaded = body(&text).unwrap();
@@ -51,6 +51,8 @@ fn an_error_does_not_show_a_secret_wherever_it_was_put() {
         "auth: {mode: clients, clients: [{id: a, secret_sha256: hunter2-hunter2}]}",
         "auth: {mode: clients, clients: [{id: a, secret: hunter2-hunter2}]}",
         "auth: {mode: clients, clients: hunter2-hunter2}",
+        "admin: {token_sha256: hunter2-hunter2}",
+        "admin: {token: hunter2-hunter2}",
         "audit: {url: \"postgres://me:hunter2-hunter2@host/db\"}",
         "routing: {default: \"${KEY}\"}",
         "log: {level: \"${KEY}\"}",
@@ -69,4 +71,7 @@ fn the_digest_tells_configurations_apart_but_not_their_secrets() {
     assert_eq!(first.len(), 64);
     assert_eq!(first, digest("llm_providers: {mistral: {credentials: {api_key: two}}}"));
     assert_ne!(first, digest("llm_providers: {mistral: {weight: 0.5}}"));
+    let with_token = |token: &str| digest(&format!("admin: {{token_sha256: {token}}}"));
+    assert_eq!(with_token(DIGEST), with_token(&DIGEST.replace('f', "a")));
+    assert_ne!(with_token(DIGEST), digest("admin: {}"));
 }

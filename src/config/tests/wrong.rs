@@ -11,7 +11,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "colour: red",
-        "2:1: colour: unknown key, allowed: version, server, auth, llm_providers, routing, policies, audit, log",
+        "2:1: colour: unknown key, allowed: version, server, auth, admin, llm_providers, routing, policies, audit, log",
     ),
     ("server: here", "2:1: server: found a text, allowed: a mapping"),
     ("server: [1]", "2:1: server: found a list, allowed: a mapping"),
@@ -95,6 +95,26 @@ const CASES: &[(&str, &str)] = &[
          a000000000000000000000000000000000000000000000000000000000000001}",
         "5:8: auth.clients[0].id: found the text \"a:b\", allowed: letters, digits, `.`, `_` and `-`, beginning with a \
          letter or digit, at most 63",
+    ),
+    (
+        "admin:\n  listen: 8090",
+        "3:3: admin.listen: found the number 8090, allowed: `ADDRESS:PORT`, such as \"127.0.0.1:8080\", \
+         \"[::1]:8080\" or \"localhost:8080\"",
+    ),
+    (
+        "admin:\n  listen: \"[::]:8090\"",
+        "3:3: admin.listen: found [::]:8090, which other machines can reach, without a token: set admin.token_sha256 \
+         (the SHA-256 of a random token), or listen on 127.0.0.1, or set admin.enabled: false",
+    ),
+    (
+        "admin: {token_sha256: hunter2}",
+        "2:9: admin.token_sha256: found a text (not shown), allowed: the SHA-256 of a secret that is not empty, as 64 \
+         hexadecimal digits",
+    ),
+    (
+        "admin: {hosts: [\"octroi.example.org:8090\"]}",
+        "2:17: admin.hosts[0]: found the text \"octroi.example.org:8090\", allowed: a host's name without port, such \
+         as \"octroi.example.org\"",
     ),
     (
         "llm_providers:\n  mistral:\n    priority: ten",

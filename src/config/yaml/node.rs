@@ -8,10 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
 use super::error::Problem;
 use super::path::{KeyPath, Segment};
 
-/// Values in one document once aliases are followed; the biggest configurations have a few hundred.
-const MAX_NODES: usize = 50_000;
-
-/// Bytes of text in one document once aliases are followed; eight times the longest document.
+/// Bytes of text in one document once aliases are followed; as much as the longest document has.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
 /// Mappings and lists inside each other.
@@ -73,15 +70,19 @@ pub(in crate::config) fn quoted(text: &str) -> String {
 }
 
 /// Builds a tree within the limits.
-#[derive(Default)]
 pub(super) struct Reader {
     path: KeyPath,
     nodes: usize,
+    max_nodes: usize,
     text_bytes: usize,
     problem: Option<(KeyPath, Problem)>,
 }
 
 impl Reader {
+    pub(super) fn new(max_nodes: usize) -> Self {
+        Self { path: KeyPath::root(), nodes: 0, max_nodes, text_bytes: 0, problem: None }
+    }
+
     pub(super) fn seed(&mut self) -> NodeSeed<'_> {
         NodeSeed(self)
     }
@@ -107,8 +108,8 @@ impl Reader {
 
     fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(self.refuse(Problem::TooComplex(format!("at most {MAX_NODES} values"))));
+        if self.nodes > self.max_nodes {
+            return Err(self.refuse(Problem::TooComplex(format!("at most {} values", self.max_nodes))));
         }
         if self.path.segments().len() > MAX_DEPTH {
             return Err(self.refuse(Problem::TooComplex(format!("at most {MAX_DEPTH} levels"))));

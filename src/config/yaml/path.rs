@@ -63,7 +63,9 @@ impl KeyPath {
     pub(in crate::config) fn is_secret(&self) -> bool {
         self.0.iter().any(|segment| match segment {
             Segment::Key(key) => {
-                matches!(key.as_str(), "credentials" | "api_key" | "password" | "token") || key.starts_with("secret")
+                matches!(key.as_str(), "credentials" | "api_key" | "password")
+                    || key.starts_with("secret")
+                    || key.starts_with("token")
             }
             Segment::Index(_) => false,
         })

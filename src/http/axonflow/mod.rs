@@ -1,4 +1,5 @@
-//! AxonFlow's surface: proxy mode, gateway mode, the audit's reads and the list of providers, as its SDKs speak them.
+//! AxonFlow's surface: proxy mode, gateway mode, the audit's reads, the list of providers and static policies, as its SDKs
+//! speak them.
 //!
 //! Reading is tolerant where AxonFlow is (nulls, missing ids, unknown request types); a value of a wrong type is an error
 //! that names its field. In answers keys are left out rather than null: several SDKs stumble over null.
@@ -12,6 +13,7 @@ mod pre_check;
 mod providers;
 mod request;
 mod request_type;
+mod static_policies;
 mod time;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/audit/search", post(audit::search))
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
         .route("/api/v1/llm-providers", get(providers::list))
+        .merge(static_policies::routes())
 }
 
 /// How a request of an application is answered, and how it is counted.

@@ -85,10 +85,15 @@ pub struct LoadError {
     pub message: String,
 }
 
+/// The longest message that is kept, in bytes: it may list what a component has by the thousands.
+const MAX_MESSAGE: usize = 64 << 10;
+
 impl LoadError {
-    /// An error of this step.
+    /// An error of this step. What is beyond 64 KiB of the message is cut.
     pub fn new(step: Step, code: LoadCode, message: impl Into<String>) -> Self {
-        Self { step, code, message: message.into() }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        Self { step, code, message }
     }
 }
 
@@ -128,6 +133,8 @@ pub enum LoadCode {
     CaseFailed,
     /// The same case got two verdicts.
     NotDeterministic,
+    /// Compiling it takes more time or memory than the manifest allows.
+    CompileLimit,
     /// The loader process could not be started or ended without an answer.
     LoaderFailed,
     /// The loader process took too long.
@@ -159,6 +166,7 @@ impl LoadCode {
             Self::NotCompilable => "not_compilable",
             Self::CaseFailed => "case_failed",
             Self::NotDeterministic => "not_deterministic",
+            Self::CompileLimit => "compile_limit",
             Self::LoaderFailed => "loader_failed",
             Self::LoaderTimeout => "loader_timeout",
         }

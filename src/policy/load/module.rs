@@ -4,6 +4,8 @@ use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use super::{LoadCode, LoadError, Step};
 use crate::policy::component::{AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE};
+use crate::policy::manifest::GRANTABLE;
+use crate::policy::verdict::one_line;
 
 /// The most functions in one component. Compile time grows with them.
 const MAX_FUNCTIONS: u64 = 100_000;
@@ -108,26 +110,42 @@ fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), Load
     const FREE: [&str; 2] = ["octroi:policy/types@0.1.0", "octroi:policy/log@0.1.0"];
     let granted =
         |name: &str| FREE.contains(&name) || capabilities.iter().any(|it| name == format!("octroi:policy/{it}@0.1.0"));
-    let refused: Vec<_> = imports.iter().filter(|name| !granted(name)).map(|name| format!("`{name}`")).collect();
+    let refused: Vec<_> = imports.iter().filter(|name| !granted(name)).collect();
     if refused.is_empty() {
         return Ok(());
     }
-    let hint = if refused.iter().any(|name| name.starts_with("`wasi:")) {
-        "; no WASI is linked, build without it (docs/policies.md says how for each language)"
-    } else {
-        "; grant them under `capabilities` if the gateway has them"
-    };
+    let is_refused =
+        |capability: &str| refused.iter().any(|name| **name == format!("octroi:policy/{capability}@0.1.0"));
+    let grantable: Vec<_> = GRANTABLE.iter().copied().filter(|it| is_refused(it)).collect();
+    let mut hint = String::new();
+    if !grantable.is_empty() {
+        hint = format!("; the manifest's `capabilities` would have to list {}", grantable.join(", "));
+    }
+    if refused.iter().any(|name| name.starts_with("wasi:")) {
+        hint.push_str("; no WASI is linked, build without it (docs/policies.md says how for each language)");
+    }
     Err(LoadError::new(
         Step::Validate,
         LoadCode::ImportRefused,
-        format!("it imports what it was not granted: {}{hint}", refused.join(", ")),
+        format!("it imports what it was not granted: {}{hint}", listed(refused.into_iter())),
     ))
+}
+
+/// Names for a message: a component can have a million of them, of 100,000 bytes each.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 64;
+    let further = names.len().saturating_sub(SHOWN);
+    let mut listed = names.take(SHOWN).map(|name| format!("`{}`", one_line(name, 256))).collect::<Vec<_>>().join(", ");
+    if further > 0 {
+        listed.push_str(&format!(" and {further} more"));
+    }
+    listed
 }
 
 fn check_exports(exports: &[String]) -> Result<(), LoadError> {
     let has = |name: &str| exports.iter().any(|export| export == name);
     let found = || {
-        if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") }
+        if exports.is_empty() { "nothing".to_owned() } else { listed(exports.iter()) }
     };
     if !has(LIFECYCLE) {
         return Err(LoadError::new(

@@ -10,28 +10,36 @@ use rustix::process::{Resource, Rlimit};
 use wasmtime_wizer::Wizer;
 
 use super::cache::{self, Cache, Key};
-use super::protocol::{About, CaseReport, Event, Job, JobLimits, MAX_LINE_BYTES, RuleAbout};
+use super::protocol::{About, CaseReport, Event, Job, MAX_LINE_BYTES, RuleAbout};
 use super::{LoadCode, LoadError, MAX_MODULE_BYTES, Step, module, snapshot};
-use crate::chat::Message;
+use crate::chat::{Message, text_bytes};
 use crate::policy::component::{EvaluationError, Question, Ready};
 use crate::policy::digest::Digest;
-use crate::policy::engine::{Allocation, Engine, TICK};
+use crate::policy::engine::{Allocation, Engine};
+use crate::policy::limits::Budget;
 use crate::policy::manifest::{Case, Phase};
+use crate::policy::readings::Source;
 use crate::policy::sandbox::{self, Allowance, GuestLog};
 use crate::policy::verdict::{self, Verdict};
 
-/// Memory that the loader may use, in bytes. Python's 18 MB need about 500 MB.
-const DATA_LIMIT: u64 = 2 << 30;
-/// Processor time that the loader may use, in seconds. Python's 18 MB were seen to take 35 to 54 s.
-const CPU_LIMIT: u64 = 180;
 /// Ticks that `configure` may run: it compiles expressions and starts interpreters.
 const CONFIGURE_TICKS: u64 = 10_000;
 /// Ticks that one warm-up may run, at least: an interpreter's first call is slow.
 const WARM_UP_TICKS: u64 = 5_000;
 
-/// Runs the loader on this process' standard input and output. Returns whether the version goes live.
-pub fn serve() -> io::Result<bool> {
-    limit_this_process();
+/// What the loader process allows itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessLimits {
+    /// Bytes.
+    pub memory: u64,
+    /// Seconds of processor time.
+    pub seconds: u64,
+}
+
+/// Runs the loader on this process' standard input and output. Returns whether the version goes live. The limits are in
+/// force before anything is read.
+pub fn serve(limits: ProcessLimits) -> io::Result<bool> {
+    limit_this_process(limits);
     let mut input = io::stdin().lock();
     let mut line = String::new();
     (&mut input).take(MAX_LINE_BYTES).read_line(&mut line)?;
@@ -75,12 +83,14 @@ pub fn serve() -> io::Result<bool> {
 }
 
 /// Compiling is the unbounded step. Not by `RLIMIT_AS`: wasmtime reserves more than 4 GiB of addresses for a memory.
-fn limit_this_process() {
-    let limits = [(Resource::Data, DATA_LIMIT), (Resource::Cpu, CPU_LIMIT), (Resource::Core, 0)];
-    for (resource, limit) in limits {
-        let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+fn limit_this_process(limits: ProcessLimits) {
+    let ProcessLimits { memory, seconds } = limits;
+    // Of processor time the first limit ends the process by a signal that names it; the second only by `SIGKILL`.
+    for (resource, current, maximum) in
+        [(Resource::Data, memory, memory), (Resource::Cpu, seconds, seconds.saturating_add(2)), (Resource::Core, 0, 0)]
+    {
         // A stricter limit that is already in force may not be raised; then it stays.
-        let _ = rustix::process::setrlimit(resource, limit);
+        let _ = rustix::process::setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) });
     }
 }
 
@@ -135,7 +145,7 @@ async fn load(job: &Job, bytes: Vec<u8>, reporter: &Reporter) -> Result<(About, 
     let mut refused = None;
     for case in &job.cases {
         let started = Instant::now();
-        let checked = check_case(&engine, &ready, &job.limits, case, reporter).await;
+        let checked = check_case(&engine, &ready, &job.budget, case, reporter).await;
         let elapsed = checked.as_ref().map_or_else(|_| started.elapsed(), |quicker| *quicker);
         let _ = say(
             &mut io::stdout().lock(),
@@ -183,13 +193,16 @@ async fn freeze(
         engine,
         Allowance {
             ticks: CONFIGURE_TICKS,
-            memory: job.limits.memory,
-            host_calls: job.limits.host_calls,
             // wizer lifts the whole memory as one list.
-            output: job.limits.memory + (16 << 20),
+            output: job.budget.memory + (16 << 20),
+            ..job.budget.allowance(0)
         },
+        Source::Closed,
     );
     let instance = ready.instantiate(&mut store).await.map_err(|error| guest(Step::Instantiate, &error))?;
+    ready
+        .check_signatures(&mut store, &instance)
+        .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
 
     reporter.step(Step::Configure);
     let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
@@ -202,7 +215,8 @@ async fn freeze(
     reporter.step(Step::WarmUp);
     for case in &job.cases {
         let messages = case.conversation();
-        store.data_mut().renew(ticks(&job.limits, &messages).max(WARM_UP_TICKS));
+        let ticks = job.budget.allowance(text_bytes(&messages)).ticks.max(WARM_UP_TICKS);
+        store.data_mut().renew(ticks, stated(case));
         let question = question(&ready, case)?;
         let shown = ready.evaluate_in(&mut store, &instance, question, &case.context.context(), &messages).await;
         reporter.logged(store.data_mut().take_log());
@@ -220,7 +234,7 @@ async fn freeze(
     }
 
     reporter.step(Step::Snapshot);
-    store.data_mut().renew(CONFIGURE_TICKS);
+    store.data_mut().renew(CONFIGURE_TICKS, Source::Closed);
     let memory_bytes = store.data().memory_used();
     let frozen = wizer
         .snapshot_component(&context, &mut snapshot::Frozen { store: &mut store, instance })
@@ -287,18 +301,16 @@ fn question(ready: &Ready, case: &Case) -> Result<Question, LoadError> {
     Ok(Question::of_case(phase))
 }
 
-fn ticks(limits: &JobLimits, messages: &[Message]) -> u64 {
-    let bytes: usize =
-        messages.iter().flat_map(|message| &message.parts).filter_map(|part| part.text()).map(str::len).sum();
-    let added = limits.time_per_mib_us.saturating_mul(bytes as u64) >> 20;
-    (limits.time_us + added).div_ceil(TICK.as_micros() as u64)
+/// What the case says that host interfaces answer.
+fn stated(case: &Case) -> Source {
+    Source::Stated(Arc::new(case.readings.clone()))
 }
 
 /// Evaluates a case twice, in fresh instances, exactly as a request will meet it.
 async fn check_case(
     engine: &Engine,
     ready: &Ready,
-    limits: &JobLimits,
+    budget: &Budget,
     case: &Case,
     reporter: &Reporter,
 ) -> Result<Duration, LoadError> {
@@ -306,17 +318,12 @@ async fn check_case(
     let messages = case.conversation();
     let question = question(ready, case)?;
     let context = case.context.context();
-    let allowance = Allowance {
-        ticks: ticks(limits, &messages),
-        memory: limits.memory,
-        host_calls: limits.host_calls,
-        output: limits.output,
-    };
+    let allowance = budget.allowance(text_bytes(&messages));
     let mut verdicts = Vec::with_capacity(2);
     let mut quicker = Duration::MAX;
     for _ in 0..2 {
         let started = Instant::now();
-        let evaluated = match ready.evaluate(engine, allowance, question, &context, &messages).await {
+        let evaluated = match ready.evaluate(engine, allowance, stated(case), question, &context, &messages).await {
             Ok(evaluated) => evaluated,
             Err(failed) => {
                 reporter.logged(failed.log);

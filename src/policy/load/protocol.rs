@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use super::{LoadError, Step};
 use crate::policy::digest::Digest;
+use crate::policy::limits::Budget;
 use crate::policy::manifest::{Case, Phase};
 
-/// The longest line that either side reads, in bytes: the largest manifest's settings and cases, written as JSON.
-pub const MAX_LINE_BYTES: u64 = 16 << 20;
+/// The longest line that either side reads, in bytes: the largest manifest's settings and cases, written as JSON, where
+/// a character may take six times what it takes in YAML.
+pub const MAX_LINE_BYTES: u64 = 64 << 20;
 /// The largest artifact that the gateway reads, in bytes.
 pub const MAX_ARTIFACT_BYTES: u64 = 512 << 20;
 
@@ -25,26 +27,11 @@ pub struct Job {
     /// Host interfaces granted beside `log`.
     pub capabilities: Vec<String>,
     /// What one evaluation may use.
-    pub limits: JobLimits,
+    pub budget: Budget,
     /// Where the instrumented component's code is kept between loads of other settings.
     pub cache: Option<PathBuf>,
     /// The module's length.
     pub module_bytes: u64,
-}
-
-/// The limits under which cases run.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct JobLimits {
-    /// Microseconds, beside what the text adds.
-    pub time_us: u64,
-    /// Microseconds for each mebibyte of text.
-    pub time_per_mib_us: u64,
-    /// Bytes.
-    pub memory: usize,
-    /// Calls.
-    pub host_calls: u32,
-    /// Bytes.
-    pub output: usize,
 }
 
 /// One line of the loader's.

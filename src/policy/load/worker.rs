@@ -9,11 +9,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::cache::{self, Cache, Key};
-use super::protocol::{About, CaseReport, Event, Job, JobLimits, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
+use super::protocol::{About, CaseReport, Event, Job, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
 use super::{LoadCode, LoadError, Step};
 use crate::policy::component::Ready;
 use crate::policy::digest::Digest;
 use crate::policy::engine::Engine;
+use crate::policy::limits::Limits;
 use crate::policy::manifest::Manifest;
 use crate::policy::verdict::one_line;
 
@@ -135,20 +136,15 @@ impl Worker {
             settings: manifest.settings.clone(),
             cases: manifest.tests.clone(),
             capabilities: manifest.capabilities.clone(),
-            limits: JobLimits {
-                time_us: u64::try_from(manifest.limits.time.as_micros()).unwrap_or(u64::MAX),
-                time_per_mib_us: u64::try_from(manifest.limits.time_per_mib.as_micros()).unwrap_or(u64::MAX),
-                memory: usize::try_from(manifest.limits.memory.as_u64()).unwrap_or(usize::MAX),
-                host_calls: manifest.limits.host_calls,
-                output: usize::try_from(manifest.limits.output.as_u64()).unwrap_or(usize::MAX),
-            },
+            budget: manifest.limits.budget(),
             cache: self.cache.as_ref().map(|cache| cache.directory().to_owned()),
             module_bytes: module.len() as u64,
         };
         let failed = |message: String| LoadError::new(Step::Start, LoadCode::LoaderFailed, message);
         let mut line = serde_json::to_vec(&job).map_err(|error| failed(error.to_string()))?;
         line.push(b'\n');
-        let mut child = start(&self.executable).map_err(|error| {
+        let limits = &manifest.limits;
+        let mut child = start(&self.executable, limits).map_err(|error| {
             failed(format!("{} could not be started as the loader: {error}", self.executable.display()))
         })?;
         let mut input = child.stdin.take();
@@ -161,7 +157,9 @@ impl Worker {
             }
         });
         let mut step = Step::Start;
-        let listening = tokio::time::timeout(self.patience, listen(&mut child, manifest, &mut step, report)).await;
+        // Processor time and more: the loader must be able to run into its own limit, which says more.
+        let patience = self.patience.max(limits.compile_time.saturating_mul(2));
+        let listening = tokio::time::timeout(patience, listen(&mut child, manifest, &mut step, report)).await;
         feeding.abort();
         match listening {
             Err(_) => {
@@ -169,7 +167,7 @@ impl Worker {
                 Err(LoadError::new(
                     step,
                     LoadCode::LoaderTimeout,
-                    format!("the loader was not done after {} s and was ended", self.patience.as_secs()),
+                    format!("the loader was not done after {} s and was ended", patience.as_secs()),
                 ))
             }
             Ok(outcome) => outcome,
@@ -182,9 +180,11 @@ enum Kept {
     InMemory(Vec<u8>),
 }
 
-fn start(executable: &Path) -> std::io::Result<Child> {
+fn start(executable: &Path, limits: &Limits) -> std::io::Result<Child> {
     Command::new(executable)
         .args(["policy", "load"])
+        .arg(format!("--compile-memory={}", limits.compile_memory.as_u64()))
+        .arg(format!("--compile-seconds={}", limits.compile_time.as_secs()))
         // The keys of providers stand in the environment; the loader needs nothing of it.
         .env_clear()
         .stdin(Stdio::piped())
@@ -220,7 +220,7 @@ async fn listen(
         if read.map_err(|error| failed(*step, error.to_string()))? == 0 {
             let status = child.wait().await.map_err(|error| failed(*step, error.to_string()))?;
             let complaints = complaints.await.unwrap_or_default();
-            return Err(failed(*step, ended(status, &String::from_utf8_lossy(&complaints))));
+            return Err(ended(*step, status, &String::from_utf8_lossy(&complaints), &manifest.limits));
         }
         let event = serde_json::from_str(&line)
             .map_err(|error| failed(*step, format!("the loader said something unexpected: {error}")))?;
@@ -253,16 +253,22 @@ async fn listen(
 }
 
 /// Why a loader that gave no answer ended.
-fn ended(status: ExitStatus, complaints: &str) -> String {
+fn ended(step: Step, status: ExitStatus, complaints: &str, limits: &Limits) -> LoadError {
     use std::os::unix::process::ExitStatusExt;
-    let cause = match status.signal() {
-        Some(24) => "it used more processor time than allowed".to_owned(),
-        Some(6) => "it needed more memory than allowed".to_owned(),
-        Some(9) => "it was killed, by its limit of processor time or by the system for want of memory".to_owned(),
-        Some(signal) => format!("it was ended by signal {signal}"),
-        None => format!("it ended with {status}"),
+    let (code, cause) = match status.signal() {
+        Some(24) => {
+            let allowed = humantime::format_duration(limits.compile_time);
+            (LoadCode::CompileLimit, format!("it used more processor time than `limits.compile_time` ({allowed})"))
+        }
+        Some(6) => {
+            let allowed = limits.compile_memory;
+            (LoadCode::CompileLimit, format!("it needed more memory than `limits.compile_memory` ({allowed})"))
+        }
+        Some(9) => (LoadCode::LoaderFailed, "it was killed, perhaps by the system for want of memory".to_owned()),
+        Some(signal) => (LoadCode::LoaderFailed, format!("it was ended by signal {signal}")),
+        None => (LoadCode::LoaderFailed, format!("it ended with {status}")),
     };
     let complaints = one_line(complaints.trim(), 512);
     let said = if complaints.is_empty() { String::new() } else { format!("; it said: {complaints}") };
-    format!("the loader gave no answer: {cause}{said}")
+    LoadError::new(step, code, format!("the loader gave no answer: {cause}{said}"))
 }

@@ -33,7 +33,9 @@ def gateway(tmp_path_factory):
     """`octroi dev` without a key: the real binary in front of the offline double."""
     folder = tmp_path_factory.mktemp("gateway")
     shutil.copytree(ROOT / "policies", folder / "policies")
-    shutil.copy(ROOT / "octroi.yaml", folder / "octroi.yaml")
+    # The shipped configuration; a second gateway on this machine may hold the admin API's own port.
+    shipped = (ROOT / "octroi.yaml").read_text()
+    (folder / "octroi.yaml").write_text(shipped + '\nadmin: { listen: "127.0.0.1:0" }\n')
     port = free_port()
     environment = {
         "PORT": str(port),

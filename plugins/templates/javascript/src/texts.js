@@ -1,0 +1,1 @@
+../../../examples/javascript-secrets/src/texts.js

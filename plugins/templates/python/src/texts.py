@@ -1,0 +1,1 @@
+../../../examples/python-internal-hosts/src/texts.py

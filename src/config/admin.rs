@@ -1,0 +1,81 @@
+//! `admin`: the operator's own address.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::assembly::Assembly;
+use super::auth::SecretDigest;
+use super::error::ConfigError;
+use super::scalar::{FromText, Parsed};
+use super::server::{ListenAddress, is_loopback};
+use super::yaml::KeyPath;
+
+const DEFAULT_PORT: u16 = 8090;
+
+/// The admin API.
+#[derive(Clone, Debug, Serialize)]
+pub struct Admin {
+    /// Where it listens. Without a token a loopback address.
+    pub listen: SocketAddr,
+    /// SHA-256 of the token that every request must carry, if one must.
+    #[serde(rename = "wants_token", serialize_with = "whether_some")]
+    pub token: Option<SecretDigest>,
+    /// Names by which it may be called, beside IP addresses and those of this machine.
+    pub hosts: Vec<String>,
+}
+
+/// A configuration's digest shall not tell a token, only whether there is one.
+fn whether_some<S: Serializer>(token: &Option<SecretDigest>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(token.is_some())
+}
+
+/// A host's name, without a port.
+#[derive(Clone, Debug)]
+struct HostName(String);
+
+impl FromText for HostName {
+    fn allowed() -> String {
+        "a host's name without port, such as \"octroi.example.org\"".into()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let name = text.trim().trim_end_matches('.');
+        (!name.is_empty() && name.len() <= 253 && name.bytes().all(inside)).then(|| Self(name.to_ascii_lowercase()))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawAdmin {
+    enabled: Option<bool>,
+    listen: Option<Parsed<ListenAddress>>,
+    token_sha256: Option<Parsed<SecretDigest>>,
+    hosts: Option<Vec<Parsed<HostName>>>,
+}
+
+impl RawAdmin {
+    /// `None`: it is switched off.
+    pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Option<Admin>, ConfigError> {
+        if self.enabled == Some(false) {
+            return Ok(None);
+        }
+        let listen = match self.listen {
+            Some(Parsed(ListenAddress(address))) => address,
+            None => (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
+        };
+        let token = self.token_sha256.map(|Parsed(digest)| digest);
+        if token.is_none() && !is_loopback(listen) {
+            return Err(assembly.invalid(
+                KeyPath::of("admin.listen"),
+                format!(
+                    "found {listen}, which other machines can reach, without a token: set admin.token_sha256 (the \
+                     SHA-256 of a random token), or listen on 127.0.0.1, or set admin.enabled: false"
+                ),
+            ));
+        }
+        let hosts = self.hosts.unwrap_or_default().into_iter().map(|Parsed(HostName(name))| name).collect();
+        Ok(Some(Admin { listen, token, hosts }))
+    }
+}

@@ -1,0 +1,229 @@
+//! `/api/v1/static-policies`: rules that applications make, list, change and try while the gateway runs.
+//!
+//! A tenant sees and changes its own, and sees those of all (tier `organization`), which the role `admin` changes. The
+//! policies of the folder are listed as tier `system`.
+
+mod failure;
+mod list;
+mod policy;
+mod test;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::time;
+use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
+use crate::http::answer::json;
+use crate::http::{ApiError, App, body};
+use crate::policy::rules::{Fields, Tier};
+use failure::Failure;
+use policy::{ActionWord, ORGANIZATION, Policy, SeverityWord, TierWord};
+
+/// The routes. `effective` and `test` stand beside ids.
+pub(super) fn routes() -> Router<Arc<App>> {
+    let one = get(read).put(update).patch(update).delete(delete);
+    Router::new()
+        .route("/api/v1/static-policies", get(list::handle).post(create))
+        .route("/api/v1/static-policies/effective", get(effective))
+        .route("/api/v1/static-policies/test", post(test::handle))
+        .route("/api/v1/static-policies/{id}", one)
+        .route("/api/v1/static-policies/{id}/versions", get(versions))
+}
+
+type Answered = Result<Response, Failure>;
+
+/// What may be said about a policy. A partial one changes what it says.
+#[derive(Deserialize)]
+struct Said {
+    name: Option<String>,
+    description: Option<String>,
+    category: Option<String>,
+    tier: Option<TierWord>,
+    pattern: Option<String>,
+    severity: Option<SeverityWord>,
+    enabled: Option<bool>,
+    action: Option<ActionWord>,
+    priority: Option<i64>,
+    tags: Option<Vec<String>>,
+}
+
+impl Said {
+    fn fields(self) -> Fields {
+        Fields {
+            name: self.name,
+            description: self.description,
+            category: self.category,
+            pattern: self.pattern,
+            severity: self.severity.map(SeverityWord::severity),
+            action: self.action.map(ActionWord::action),
+            enabled: self.enabled,
+            priority: self.priority,
+            tags: self.tags,
+        }
+    }
+}
+
+/// Who asks.
+fn author(app: &App, headers: &HeaderMap) -> Result<Author, ApiError> {
+    let presented = app.identity.presented(headers)?;
+    let caller = presented.caller(None, None)?;
+    Ok(Author { client: caller.client, tenant: caller.tenant, role: presented.role(app.open_role) })
+}
+
+async fn said(app: &App, head: &Parts, content: Body) -> Result<Said, ApiError> {
+    body::parse(&body::read(&head.headers, content, app.body_limit).await?)
+}
+
+/// The id of the path.
+fn id(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    path.map(|Path(id)| id).map_err(|_| StaticPolicyError::NotFound.into())
+}
+
+/// `POST /api/v1/static-policies`.
+async fn create(State(app): State<Arc<App>>, request: Request) -> Answered {
+    let (head, content) = request.into_parts();
+    let author = author(&app, &head.headers)?;
+    let said = said(&app, &head, content).await?;
+    let tier = match said.tier {
+        None | Some(TierWord::Tenant) => Tier::Tenant,
+        Some(TierWord::Organization) => Tier::Organization,
+        Some(TierWord::System) => return Err(StaticPolicyError::System.into()),
+    };
+    let rule = app.gateway.static_policies().create(author, tier, said.fields()).await?;
+    let since = app.gateway.static_policies().since();
+    Ok(json(StatusCode::CREATED, &Policy::of_rule(&rule, since)))
+}
+
+/// `GET /api/v1/static-policies/{id}`.
+async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, headers: HeaderMap) -> Answered {
+    let author = author(&app, &headers)?;
+    let policies = app.gateway.static_policies();
+    let since = policies.since();
+    let policy = match policies.find(&author.tenant, &id(path)?)? {
+        Found::Rule(rule) => Policy::of_rule(&rule, since),
+        Found::System(status) => Policy::of_folder(&status, since),
+    };
+    Ok(json(StatusCode::OK, &policy))
+}
+
+/// `PUT` and `PATCH /api/v1/static-policies/{id}`: both change what the body says, and nothing else.
+async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, request: Request) -> Answered {
+    let (head, content) = request.into_parts();
+    let author = author(&app, &head.headers)?;
+    let id = id(path)?;
+    let fields = said(&app, &head, content).await?.fields();
+    let rule = app.gateway.static_policies().update(author, id, fields).await?;
+    Ok(json(StatusCode::OK, &Policy::of_rule(&rule, app.gateway.static_policies().since())))
+}
+
+/// `DELETE /api/v1/static-policies/{id}`.
+async fn delete(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Answered {
+    let author = author(&app, &headers)?;
+    app.gateway.static_policies().delete(author, id(path)?).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    category: Option<String>,
+    include_disabled: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Effective {
+    #[serde(rename = "static")]
+    rules: Vec<Policy>,
+    /// There are none in this version.
+    dynamic: [(); 0],
+    tenant_id: String,
+    organization_id: &'static str,
+    computed_at: Timestamp,
+}
+
+/// `GET /api/v1/static-policies/effective`: what applies to the caller's requests.
+async fn effective(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Answered {
+    let author = author(&app, &headers)?;
+    let Query(wanted) = Query::<Wanted>::try_from_uri(&uri).map_err(|_| {
+        let problem = "expected `category` and `include_disabled`, each at most once";
+        ApiError::Parameter { field: "query", problem }
+    })?;
+    let disabled = list::truth("include_disabled", wanted.include_disabled.as_deref())?.unwrap_or(false);
+    let category = wanted.category.filter(|category| !category.is_empty());
+    let mut rules = list::all(&app, &author)?;
+    rules.retain(|policy| {
+        (disabled || policy.enabled) && category.as_ref().is_none_or(|category| policy.category == *category)
+    });
+    let answer = Effective {
+        rules,
+        dynamic: [],
+        tenant_id: author.tenant,
+        organization_id: ORGANIZATION,
+        computed_at: time::now(),
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+#[derive(Serialize)]
+struct Versions {
+    policy_id: String,
+    versions: Vec<Version>,
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct Version {
+    id: String,
+    policy_id: String,
+    version: u64,
+    changed_at: Timestamp,
+    change_type: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    changed_by: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    change_summary: String,
+    /// The whole policy, as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<Policy>,
+}
+
+/// `GET /api/v1/static-policies/{id}/versions`: the last five, the newest first.
+async fn versions(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Answered {
+    let author = author(&app, &headers)?;
+    let policies = app.gateway.static_policies();
+    let (policy_id, versions) = policies.versions(&author.tenant, &id(path)?).await?;
+    let versions: Vec<_> = versions
+        .into_iter()
+        .map(|version| Version {
+            id: format!("{policy_id}.{}", version.version),
+            policy_id: policy_id.clone(),
+            version: version.version,
+            changed_at: version.at,
+            change_type: version.change.as_str(),
+            snapshot: version.rule().map(|rule| Policy::of_rule(&rule, policies.since())),
+            changed_by: version.by,
+            change_summary: version.summary,
+        })
+        .collect();
+    let count = versions.len();
+    Ok(json(StatusCode::OK, &Versions { policy_id, versions, count }))
+}

@@ -1,0 +1,191 @@
+//! A policy as AxonFlow's clients read it. Words that they do not know make them fail: there are none here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::manifest::{Mode, Phase};
+use crate::policy::rules::{Rule, Tier};
+use crate::policy::verdict::{Action, Severity};
+use crate::policy::{PolicyState, PolicyStatus};
+
+/// The organization. There is one.
+pub(super) const ORGANIZATION: &str = "community";
+
+/// A policy.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Policy {
+    pub(super) id: String,
+    pub(super) policy_id: String,
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    pub(super) category: String,
+    pub(super) tier: TierWord,
+    pattern: String,
+    pub(super) severity: SeverityWord,
+    pub(super) enabled: bool,
+    action: ActionWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) priority: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization_id: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+/// To whom a policy applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TierWord {
+    System,
+    Organization,
+    Tenant,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SeverityWord {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl SeverityWord {
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            Self::Low => Severity::Low,
+            Self::Medium => Severity::Medium,
+            Self::High => Severity::High,
+            Self::Critical => Severity::Critical,
+        }
+    }
+
+    fn of(severity: Severity) -> Self {
+        match severity {
+            // Clients have no word for it.
+            Severity::Info | Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+/// What happens to a text in which something is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ActionWord {
+    Block,
+    RequireApproval,
+    Redact,
+    Warn,
+    Log,
+    Allow,
+}
+
+impl ActionWord {
+    pub(super) fn action(self) -> Action {
+        match self {
+            Self::Block => Action::Deny,
+            Self::RequireApproval => Action::RequireApproval,
+            Self::Redact => Action::Redact,
+            Self::Warn => Action::Warn,
+            Self::Log => Action::Log,
+            Self::Allow => Action::Allow,
+        }
+    }
+
+    fn of(action: Action) -> Self {
+        match action {
+            Action::Deny => Self::Block,
+            Action::RequireApproval => Self::RequireApproval,
+            Action::Redact => Self::Redact,
+            Action::Warn => Self::Warn,
+            Action::Log => Self::Log,
+            Action::Allow => Self::Allow,
+        }
+    }
+}
+
+impl Policy {
+    /// A rule. `since` stands for times that it does not tell.
+    pub(super) fn of_rule(rule: &Rule, since: Timestamp) -> Self {
+        let (tier, organization_id, tenant_id) = match rule.tier() {
+            Tier::Tenant => (TierWord::Tenant, None, rule.tenants.first().cloned()),
+            Tier::Organization => (TierWord::Organization, Some(ORGANIZATION), None),
+        };
+        Self {
+            id: rule.id.clone(),
+            policy_id: rule.name.clone(),
+            name: rule.title.clone(),
+            description: rule.description.clone(),
+            category: rule.category.clone(),
+            tier,
+            pattern: rule.pattern.clone(),
+            severity: SeverityWord::of(rule.severity),
+            enabled: rule.enabled,
+            action: ActionWord::of(rule.action),
+            priority: rule.priority,
+            organization_id,
+            tenant_id,
+            tags: rule.tags.clone(),
+            created_at: rule.created_at.unwrap_or(since),
+            updated_at: rule.updated_at.or(rule.created_at).unwrap_or(since),
+            version: Some(rule.version),
+        }
+    }
+
+    /// A policy of the folder: code, of which the names of its rules are shown where clients look for an expression.
+    pub(super) fn of_folder(status: &PolicyStatus, since: Timestamp) -> Self {
+        let about = status.about.as_deref();
+        let rules = about.map(|about| about.rules.as_slice()).unwrap_or_default();
+        let names: Vec<_> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        let pattern = if names.is_empty() { "(a policy without named rules)".into() } else { names.join(", ") };
+        let manifest = status.manifest.as_deref();
+        let only_audit = about.is_some_and(|about| about.phases == [Phase::Audit]);
+        let action = match manifest.map(|manifest| manifest.mode) {
+            Some(Mode::Shadow) => ActionWord::Log,
+            _ if only_audit => ActionWord::Redact,
+            _ => ActionWord::Block,
+        };
+        let since = status.since.unwrap_or(since);
+        Self {
+            id: status.name.clone(),
+            policy_id: status.name.clone(),
+            name: status.name.clone(),
+            description: about.map(|about| about.summary.clone()).filter(|summary| !summary.is_empty()),
+            category: category(rules.first().map_or("", |rule| rule.category.as_str())),
+            tier: TierWord::System,
+            pattern,
+            severity: SeverityWord::High,
+            enabled: matches!(status.state, PolicyState::Live | PolicyState::Degraded),
+            action,
+            priority: manifest.map(|manifest| manifest.order.into()),
+            organization_id: None,
+            tenant_id: None,
+            tags: Vec::new(),
+            created_at: since,
+            updated_at: since,
+            version: None,
+        }
+    }
+}
+
+/// Older clients know these categories only; what a policy calls its own is shown to the others as it is.
+fn category(own: &str) -> String {
+    match own {
+        "pii" => "pii-global",
+        "sql-injection" => "security-sqli",
+        "" => "sensitive-data",
+        own => own,
+    }
+    .to_owned()
+}

@@ -1,0 +1,118 @@
+//! Versions that are tried before they stand in the folder, or that never will.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::PolicyHost;
+use crate::chat::Message;
+use crate::policy::Context;
+use crate::policy::component::{EvaluationError, Question};
+use crate::policy::load::worker::{Version, version_id};
+use crate::policy::load::{LoadCode, LoadError, Step};
+use crate::policy::manifest::Manifest;
+use crate::policy::readings::Source;
+use crate::policy::scan;
+use crate::policy::set::LivePolicy;
+use crate::policy::verdict::Verdict;
+
+/// A version that is ready and not in force. No request sees it.
+#[derive(Clone, Debug)]
+pub struct Candidate(Arc<LivePolicy>);
+
+impl Candidate {
+    /// Its manifest.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.0.manifest
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &Version {
+        &self.0.version
+    }
+}
+
+/// Why there is no candidate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CandidateError {
+    /// Other versions are being loaded; they are loaded one at a time.
+    #[error("other policies are being loaded")]
+    Busy,
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl PolicyHost {
+    /// Loads what a reload would load if a manifest with this text stood at `path`, which lies in the policies
+    /// directory and need not exist; its folder must. A reload that finds it there takes it from the cache. `held` is
+    /// given back if it is the same version. It waits for other loads, and then for its own, no longer than `patience`
+    /// each.
+    pub async fn candidate(
+        &self,
+        path: &Path,
+        text: String,
+        held: Option<Candidate>,
+        patience: Duration,
+    ) -> Result<Candidate, CandidateError> {
+        let failed = |error: String| LoadError::new(Step::Read, LoadCode::Unreadable, error);
+        let (directory, at) = (self.settings.directory.clone(), path.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let root = std::fs::canonicalize(&directory)?;
+            let found = scan::read_as(&at, &root, text.as_bytes());
+            let id = found.manifest.as_ref().zip(found.module.as_ref().ok().and_then(Option::as_ref));
+            let id = id.map(|(manifest, module)| version_id(manifest, module));
+            Ok::<_, std::io::Error>((found, id))
+        });
+        let (found, id) =
+            read.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        let (manifest, module) = match (found.manifest, found.module?) {
+            (Some(manifest), Some(module)) => (manifest, module),
+            _ => return Err(failed("its manifest says `mode: off`".into()).into()),
+        };
+        let is_it = |policy: &LivePolicy| {
+            Some(policy.version.id) == id
+                && policy.manifest.limits == manifest.limits
+                && policy.manifest.capabilities == manifest.capabilities
+        };
+        let held = held.map(|candidate| candidate.0).filter(|policy| is_it(policy));
+        let loaded = held.or_else(|| self.set.load().live().find(|policy| is_it(policy)).cloned());
+        let version = match loaded {
+            Some(policy) => policy.version.clone(),
+            None => {
+                // Loads are serial.
+                let serial = tokio::time::timeout(patience, self.known.lock()).await;
+                let serial = serial.map_err(|_| CandidateError::Busy)?;
+                let loaded = tokio::time::timeout(patience, self.worker.load(&manifest, module)).await;
+                drop(serial);
+                loaded.map_err(|_| {
+                    let message = format!("the loader was not done after {} s and was ended", patience.as_secs());
+                    LoadError::new(Step::Start, LoadCode::LoaderTimeout, message)
+                })??
+            }
+        };
+        let settings_hash = manifest.settings_hash();
+        let (manifest, tally) = (Arc::new(manifest), Arc::default());
+        Ok(Candidate(Arc::new(LivePolicy { manifest, version, settings_hash, tally })))
+    }
+
+    /// Asks a candidate about messages, in a sandbox of its own and within its limits. Nothing is recorded.
+    pub async fn try_candidate(
+        &self,
+        candidate: &Candidate,
+        question: Question,
+        context: Context,
+        messages: Vec<Message>,
+    ) -> Result<Verdict, EvaluationError> {
+        let (source, context, messages) = (Source::of_trial(), Arc::new(context), Arc::new(messages));
+        let evaluated = self.runner.evaluate(&candidate.0, source, question, &context, &messages).await;
+        evaluated.map(|evaluated| evaluated.verdict).map_err(|failed| failed.error)
+    }
+
+    /// Whether this candidate's version, with its manifest, is in force.
+    pub fn is_in_force(&self, candidate: &Candidate) -> bool {
+        let is_it =
+            |live: &Arc<LivePolicy>| live.version.id == candidate.0.version.id && live.manifest == candidate.0.manifest;
+        self.set.load().live().any(is_it)
+    }
+}

@@ -1,0 +1,351 @@
+//! The manifest that holds the rules.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::fields::{FieldError, Fields};
+use super::history::{Change, Version};
+use super::rule::{Rule, Tier};
+use super::{Entry, MAX_RULES, POLICY};
+use crate::config::yaml;
+use crate::policy::manifest::{BOUNDS, MAX_MANIFEST_BYTES, Manifest};
+use crate::policy::verdict::{Action, Severity};
+
+/// What stands above a file that was written here.
+const HEADING: &str = "\
+# Rules made over the gateway's API (/api/v1/static-policies). It writes this file anew with every change, and keeps
+# what it finds in it, but for comments and the form. Edits by hand count as those of every manifest do.
+";
+
+/// Keys that stand first in the file.
+const FIRST: &[&str] = &[
+    "name",
+    "module",
+    "sha256",
+    "order",
+    "mode",
+    "rollout",
+    "match",
+    "on_error",
+    "limits",
+    "capabilities",
+    "pattern",
+    "keywords",
+    "validator",
+    "category",
+    "severity",
+    "action",
+    "replacement",
+    "reason",
+    "tenants",
+    "roles",
+    "phases",
+    "enabled",
+    "id",
+    "title",
+    "description",
+    "tags",
+    "priority",
+    "version",
+];
+
+/// The manifest, and in it the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleFile {
+    /// Everything but `settings.patterns`.
+    document: Map<String, Value>,
+    rules: Vec<Rule>,
+}
+
+/// Why a file or a change of it is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// It is no manifest of this kind; the text names the place.
+    #[error("{0}")]
+    Unreadable(String),
+    /// There are as many rules as there may be.
+    #[error("there are {MAX_RULES} static policies already, of all tenants together; delete one first")]
+    Full,
+    /// With this change it would be larger than what is read.
+    #[error("all static policies together would take more than {MAX_MANIFEST_BYTES} bytes; make some shorter")]
+    TooLarge,
+    /// A value that a rule cannot have.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+impl RuleFile {
+    /// A file without rules.
+    pub fn new() -> Self {
+        let document = json!({
+            "name": POLICY,
+            "module": format!("../{}", super::MODULE),
+            // Before policies that mask: a rule sees what the caller wrote.
+            "order": 5,
+            "limits": { "time": "50ms", "time_per_mib": "500ms" },
+        });
+        let Value::Object(document) = document else { return Self { document: Map::new(), rules: Vec::new() } };
+        Self { document, rules: Vec::new() }
+    }
+
+    /// Reads a file.
+    pub fn parse(text: &str) -> Result<Self, FileError> {
+        // With every check that it will meet when it is loaded.
+        Manifest::parse(text, super::FILE).map_err(|error| FileError::Unreadable(error.to_string()))?;
+        let document = yaml::parse_within(text, super::FILE, BOUNDS);
+        Self::of(document.map_err(|error| FileError::Unreadable(error.to_string()))?)
+    }
+
+    /// The rules of settings that are in force.
+    pub fn rules_in(settings: &Value) -> Vec<Rule> {
+        let patterns = settings.get("patterns").and_then(Value::as_array).cloned().unwrap_or_default();
+        read(patterns).unwrap_or_default()
+    }
+
+    fn of(mut document: Map<String, Value>) -> Result<Self, FileError> {
+        let unreadable = |problem: &str| FileError::Unreadable(format!("{}: {problem}", super::FILE));
+        let patterns = match document.get_mut("settings") {
+            None => Value::Array(Vec::new()),
+            Some(Value::Object(settings)) => settings.remove("patterns").unwrap_or(Value::Array(Vec::new())),
+            Some(_) => return Err(unreadable("settings: expected a mapping")),
+        };
+        let Value::Array(patterns) = patterns else { return Err(unreadable("settings.patterns: expected a list")) };
+        let rules =
+            read(patterns).ok_or_else(|| unreadable("settings.patterns: expected mappings, each with a `name`"))?;
+        Ok(Self { document, rules })
+    }
+
+    /// Whether the manifest says `mode: off`.
+    pub fn is_off(&self) -> bool {
+        self.document.get("mode").is_some_and(|mode| mode == "off")
+    }
+
+    /// The rules, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rule with this id, or this name.
+    pub fn find(&self, id: &str) -> Option<&Rule> {
+        find(&self.rules, id)
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> Result<String, FileError> {
+        let mut document = self.document.clone();
+        let patterns = self.rules.iter().map(|rule| Value::Object(rule.entry.clone())).collect();
+        let settings = document.entry("settings").or_insert_with(|| json!({}));
+        if let Value::Object(settings) = settings {
+            settings.insert("patterns".into(), Value::Array(patterns));
+        }
+        let text = format!("{HEADING}{}", yaml::write(&Value::Object(document), FIRST));
+        if text.len() > MAX_MANIFEST_BYTES { Err(FileError::TooLarge) } else { Ok(text) }
+    }
+
+    /// Adds a rule for these tenants, or, if there are none, for all.
+    pub fn create(
+        &mut self,
+        fields: &Fields,
+        tenants: &[String],
+        by: &str,
+        at: Timestamp,
+    ) -> Result<Version, FileError> {
+        fields.check_new()?;
+        if self.rules.len() >= MAX_RULES {
+            return Err(FileError::Full);
+        }
+        let title = fields.name.as_deref().ok_or(FieldError::required("name"))?;
+        let (id, name) = self.new_id(title);
+        let mut entry = Entry::new();
+        set(&mut entry, "name", name);
+        set(&mut entry, "pattern", fields.pattern.as_deref().ok_or(FieldError::required("pattern"))?);
+        set(&mut entry, "category", fields.category.as_deref().ok_or(FieldError::required("category"))?);
+        set(&mut entry, "severity", Severity::Medium);
+        set(&mut entry, "action", Action::Deny);
+        set(&mut entry, "enabled", true);
+        if !tenants.is_empty() {
+            set(&mut entry, "tenants", tenants);
+        }
+        annotate(&mut entry, |annotations| {
+            set(annotations, "id", id);
+            set(annotations, "created_at", at);
+        });
+        apply(&mut entry, fields, 1, by, at);
+        let rule = Rule::read(entry).ok_or(FieldError::required("name"))?;
+        let version = Version::of(&rule, Change::Created, by, at, "created".to_owned());
+        self.rules.push(rule);
+        Ok(version)
+    }
+
+    /// Changes the rule with this id; `None` if there is none.
+    pub fn update(&mut self, id: &str, fields: &Fields, by: &str, at: Timestamp) -> Result<Option<Version>, FileError> {
+        fields.check()?;
+        let Some(rule) = find(&self.rules, id) else { return Ok(None) };
+        let (id, mut entry) = (rule.id.clone(), rule.entry.clone());
+        if fields.pattern.is_some() {
+            entry.remove("keywords");
+        }
+        // A rule that was written by hand keeps the name by which it is known.
+        annotate(&mut entry, |annotations| set(annotations, "id", &id));
+        apply(&mut entry, fields, rule.version + 1, by, at);
+        let changed = Rule::read(entry).ok_or(FieldError::required("name"))?;
+        let (change, summary) = differences(rule, &changed);
+        let version = Version::of(&changed, change, by, at, summary);
+        if let Some(place) = self.rules.iter_mut().find(|rule| rule.id == id) {
+            *place = changed;
+        }
+        Ok(Some(version))
+    }
+
+    /// Takes the rule with this id out.
+    pub fn delete(&mut self, id: &str) -> Option<Rule> {
+        let id = &find(&self.rules, id)?.id;
+        let index = self.rules.iter().position(|rule| rule.id == *id)?;
+        Some(self.rules.remove(index))
+    }
+
+    /// An id, and a name for findings that begins like the title. The name ends in a part of the id whether the title is
+    /// taken or not: what another tenant calls its rules is nobody's business.
+    fn new_id(&self, title: &str) -> (String, String) {
+        loop {
+            let id = Uuid::new_v4().to_string();
+            let word =
+                |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' };
+            let slug: String = title.chars().map(word).take(60).collect();
+            let slug = slug.trim_matches('_');
+            let (digits, _) = id.split_at(8);
+            let name = format!("{}-{digits}", if slug.is_empty() { "policy" } else { slug });
+            if find(&self.rules, &id).or_else(|| find(&self.rules, &name)).is_none() {
+                return (id, name);
+            }
+        }
+    }
+}
+
+impl Default for RuleFile {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The rule with this id, or this name.
+fn find<'r>(rules: &'r [Rule], id: &str) -> Option<&'r Rule> {
+    rules.iter().find(|rule| rule.id == id).or_else(|| rules.iter().find(|rule| rule.name == id))
+}
+
+/// `None` if one is no rule.
+fn read(patterns: Vec<Value>) -> Option<Vec<Rule>> {
+    let mut seen = HashSet::new();
+    let mut rules = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        let Value::Object(entry) = pattern else { return None };
+        let mut rule = Rule::read(entry)?;
+        // A rule that was copied by hand has its model's id; its name is its own.
+        if !seen.insert(rule.id.clone()) {
+            rule.id.clone_from(&rule.name);
+            seen.insert(rule.id.clone());
+        }
+        rules.push(rule);
+    }
+    Some(rules)
+}
+
+/// Puts what is said into an entry.
+fn apply(entry: &mut Entry, fields: &Fields, version: u64, by: &str, at: Timestamp) {
+    let reason_before = Rule::read(entry.clone()).map(|rule| reason(&rule));
+    if let Some(pattern) = &fields.pattern {
+        set(entry, "pattern", pattern);
+    }
+    if let Some(category) = &fields.category {
+        set(entry, "category", category);
+    }
+    if let Some(enabled) = fields.enabled {
+        set(entry, "enabled", enabled);
+    }
+    if let Some(severity) = fields.severity {
+        set(entry, "severity", severity);
+    }
+    if let Some(action) = fields.action {
+        set(entry, "action", action);
+    }
+    annotate(entry, |annotations| {
+        if let Some(name) = &fields.name {
+            set(annotations, "title", name);
+        }
+        match &fields.description {
+            Some(description) if description.is_empty() => {
+                annotations.remove("description");
+            }
+            Some(description) => set(annotations, "description", description),
+            None => {}
+        }
+        if let Some(priority) = fields.priority {
+            set(annotations, "priority", priority);
+        }
+        if let Some(tags) = &fields.tags {
+            set(annotations, "tags", tags);
+        }
+        set(annotations, "version", version);
+        set(annotations, "updated_at", at);
+        set(annotations, "updated_by", by);
+    });
+    // A sentence that somebody wrote by hand stays.
+    let own = entry.get("reason").and_then(Value::as_str).is_some_and(|own| Some(own) != reason_before.as_deref());
+    if !own && let Some(rule) = Rule::read(entry.clone()) {
+        set(entry, "reason", reason(&rule));
+    }
+}
+
+/// What a caller whom the rule refuses is told.
+fn reason(rule: &Rule) -> String {
+    let tier = match rule.tier() {
+        Tier::Tenant => "tenant",
+        Tier::Organization => "organization",
+    };
+    format!("Blocked by {tier} policy: {}", rule.title)
+}
+
+fn set(map: &mut Entry, key: &str, value: impl Serialize) {
+    // Texts, numbers and lists of them: that always works.
+    map.insert(key.into(), serde_json::to_value(value).unwrap_or_default());
+}
+
+/// Changes what stands in an entry's annotations.
+fn annotate(entry: &mut Entry, change: impl FnOnce(&mut Entry)) {
+    let mut annotations = match entry.remove("annotations") {
+        Some(Value::Object(annotations)) => annotations,
+        _ => Entry::new(),
+    };
+    change(&mut annotations);
+    entry.insert("annotations".into(), Value::Object(annotations));
+}
+
+/// What was changed, in words.
+fn differences(before: &Rule, after: &Rule) -> (Change, String) {
+    let mut names = Vec::new();
+    for (name, differs) in [
+        ("name", before.title != after.title),
+        ("description", before.description != after.description),
+        ("category", before.category != after.category),
+        ("pattern", before.pattern != after.pattern),
+        ("severity", before.severity != after.severity),
+        ("action", before.action != after.action),
+        ("enabled", before.enabled != after.enabled),
+        ("priority", before.priority != after.priority),
+        ("tags", before.tags != after.tags),
+    ] {
+        if differs {
+            names.push(name);
+        }
+    }
+    match (names.as_slice(), after.enabled) {
+        (["enabled"], true) => (Change::Enabled, "enabled".to_owned()),
+        (["enabled"], false) => (Change::Disabled, "disabled".to_owned()),
+        ([], _) => (Change::Updated, "nothing changed".to_owned()),
+        (names, _) => (Change::Updated, format!("changed: {}", names.join(", "))),
+    }
+}

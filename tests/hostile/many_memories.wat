@@ -1,0 +1,6 @@
+;; load instantiate guest_failed
+;; prelude
+;; repeat 50
+(memory 1)
+;; end
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))

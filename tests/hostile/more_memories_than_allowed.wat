@@ -1,0 +1,5 @@
+;; load instantiate guest_failed
+;; prelude
+;; manifest limits: { memories: 1 }
+(memory 1)
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))

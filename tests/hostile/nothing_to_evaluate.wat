@@ -1,0 +1,3 @@
+;; load validate bad_exports
+;; prelude
+;; wit export pre-check; => 

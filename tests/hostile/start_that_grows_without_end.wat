@@ -1,0 +1,5 @@
+;; load instantiate guest_failed
+;; prelude
+(func $start (loop $again (drop (memory.grow (i32.const 16))) (br $again)))
+(start $start)
+(func (export "octroi:policy/pre-check@0.1.0#evaluate") (param i32) (result i32) (i32.const 1024))

@@ -1,0 +1,611 @@
+//! Rules that applications make over HTTP while the gateway runs.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panics, and tell what they measured")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use mistral_double::MistralDouble;
+use octroi::policy::digest::Digest;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::{Answer, Gateway, Prepared, Setup, repository_policies};
+
+const PATH: &str = "/api/v1/static-policies";
+
+/// A gateway that has the module of which static policies are rules.
+fn prepared(setup: Setup) -> Prepared {
+    let prepared = setup.prepare();
+    let module = repository_policies().join("pattern.wasm");
+    fs::copy(&module, prepared.policies().join("pattern.wasm"))
+        .unwrap_or_else(|error| panic!("{}: {error}; run `make plugins`", module.display()));
+    prepared
+}
+
+fn open() -> Gateway {
+    prepared(Setup::without_provider().policies(&["pii"])).start()
+}
+
+fn file(gateway: &Gateway) -> PathBuf {
+    gateway.policies().join("api/static.yaml")
+}
+
+/// One request as a client, who is its own tenant in open mode.
+async fn send(gateway: &Gateway, client: &str, method: Method, path: &str, body: Value) -> Answer {
+    let mut request =
+        gateway.client.request(method, gateway.url(&format!("{PATH}{path}"))).header("x-client-id", client);
+    if !body.is_null() {
+        request = request.json(&body);
+    }
+    support::answer(request.send().await.unwrap()).await
+}
+
+async fn create(gateway: &Gateway, client: &str, body: Value) -> Answer {
+    send(gateway, client, Method::POST, "", body).await
+}
+
+async fn get(gateway: &Gateway, client: &str, path: &str) -> Answer {
+    send(gateway, client, Method::GET, path, Value::Null).await
+}
+
+fn project_x() -> Value {
+    json!({
+        "name": "No project X", "description": "Keeps it in the house", "category": "sensitive-data",
+        "pattern": r"(?i)project\s+x", "severity": "high", "priority": 50, "tags": ["secret", "r&d"],
+    })
+}
+
+async fn pre_check(gateway: &Gateway, client: &str, query: &str) -> Answer {
+    gateway.post("/api/policy/pre-check", json!({ "query": query, "client_id": client })).await
+}
+
+fn code(answer: &Answer) -> (u16, &str) {
+    (answer.status, answer.body["error"]["code"].as_str().unwrap_or_default())
+}
+
+async fn generation(gateway: &Gateway) -> u64 {
+    gateway.get("/health").await.body["policies"]["generation"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_new_policy_is_in_force_when_the_call_answers_in_both_modes_and_after_a_restart() {
+    let double = MistralDouble::start().await.unwrap();
+    let gateway = prepared(Setup::with(&double)).start();
+    let started = Instant::now();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    eprintln!("the first static policy was in force after {:?}", started.elapsed());
+    assert_eq!(made.status, 201, "{made:?}");
+    for (key, expected) in [
+        ("name", json!("No project X")),
+        ("description", json!("Keeps it in the house")),
+        ("category", json!("sensitive-data")),
+        ("tier", json!("tenant")),
+        ("tenant_id", json!("helpdesk")),
+        ("pattern", json!(r"(?i)project\s+x")),
+        ("severity", json!("high")),
+        ("enabled", json!(true)),
+        ("action", json!("block")),
+        ("priority", json!(50)),
+        ("tags", json!(["secret", "r&d"])),
+        ("version", json!(1)),
+    ] {
+        assert_eq!(made.body[key], expected, "{key}: {made:?}");
+    }
+    assert_eq!(made.body["created_at"], made.body["updated_at"]);
+    assert!(made.body["created_at"].as_str().unwrap().ends_with('Z'));
+    assert!(made.body["policy_id"].as_str().unwrap().starts_with("no_project_x-"), "{made:?}");
+
+    let refused = |answer: &Answer| {
+        assert_eq!(answer.body["block_reason"], "Request blocked by policy: static-policies", "{answer:?}");
+        assert_eq!(answer.body["explanation"], "Blocked by tenant policy: No project X", "{answer:?}");
+    };
+    let query = "When does PROJECT  X start?";
+    let asked = |client: &str| json!({ "query": query, "client_id": client });
+    let proxied = gateway.post("/api/request", asked("helpdesk")).await;
+    assert_eq!(proxied.status, 403, "{proxied:?}");
+    refused(&proxied);
+    refused(&pre_check(&gateway, "helpdesk", query).await);
+    assert_eq!(double.requests().len(), 0, "no model was asked");
+    // Another tenant's requests are its own business.
+    assert_eq!(pre_check(&gateway, "sales", query).await.body["approved"], true);
+    assert_eq!(gateway.post("/api/request", asked("sales")).await.status, 200);
+
+    let found =
+        send(&gateway, "helpdesk", Method::GET, &format!("/{}", made.body["id"].as_str().unwrap()), Value::Null);
+    assert_eq!(found.await.body, made.body);
+    let gateway = gateway.restart();
+    assert_eq!(get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"], json!([made.body]));
+    refused(&gateway.post("/api/request", asked("helpdesk")).await);
+    refused(&pre_check(&gateway, "helpdesk", query).await);
+}
+
+#[tokio::test]
+async fn a_policy_is_changed_switched_and_deleted_and_each_is_in_force_at_once() {
+    let gateway = open();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    let approved = async |query: &str| pre_check(&gateway, "helpdesk", query).await.body["approved"] == true;
+    assert!(!approved("project x").await);
+
+    let put =
+        json!({ "pattern": r"(?i)project\s+y", "name": "No project Y", "severity": "critical", "description": "" });
+    let changed = send(&gateway, "helpdesk", Method::PUT, &path, put).await;
+    assert_eq!((changed.status, &changed.body["version"]), (200, &json!(2)), "{changed:?}");
+    assert_eq!((&changed.body["id"], &changed.body["policy_id"]), (&made.body["id"], &made.body["policy_id"]));
+    assert_eq!((&changed.body["category"], &changed.body["action"]), (&json!("sensitive-data"), &json!("block")));
+    assert!(changed.body.get("description").is_none() && changed.body["tags"] == json!(["secret", "r&d"]));
+    assert!(approved("project x").await);
+    let refused = pre_check(&gateway, "helpdesk", "project y").await;
+    assert_eq!(refused.body["explanation"], "Blocked by tenant policy: No project Y");
+
+    let off = send(&gateway, "helpdesk", Method::PATCH, &path, json!({ "enabled": false })).await;
+    assert_eq!((off.status, &off.body["enabled"]), (200, &json!(false)));
+    assert!(approved("project y").await);
+    assert_eq!(get(&gateway, "helpdesk", "/effective").await.body["static"].as_array().unwrap().len(), 1, "pii only");
+    let all = get(&gateway, "helpdesk", "/effective?include_disabled=true").await;
+    assert_eq!(all.body["static"].as_array().unwrap().len(), 2);
+    assert_eq!((&all.body["dynamic"], &all.body["tenant_id"]), (&json!([]), &json!("helpdesk")));
+    let on = send(&gateway, "helpdesk", Method::PATCH, &path, json!({ "enabled": true, "action": "redact" })).await;
+    assert_eq!((&on.body["enabled"], &on.body["action"]), (&json!(true), &json!("redact")));
+    let masked = pre_check(&gateway, "helpdesk", "project y").await;
+    assert_eq!((&masked.body["approved"], &masked.body["requires_redaction"]), (&json!(true), &json!(true)));
+    for _ in 0..2 {
+        send(&gateway, "helpdesk", Method::PATCH, &path, json!({ "enabled": false })).await;
+    }
+
+    let versions = get(&gateway, "helpdesk", &format!("{path}/versions")).await;
+    assert_eq!((&versions.body["policy_id"], &versions.body["count"]), (&made.body["id"], &json!(5)), "{versions:?}");
+    let versions = versions.body["versions"].as_array().unwrap();
+    let kinds: Vec<_> = versions.iter().map(|it| (&it["version"], it["change_type"].as_str().unwrap())).collect();
+    let expected = [(6, "updated"), (5, "disabled"), (4, "updated"), (3, "disabled"), (2, "updated")];
+    assert_eq!(kinds, expected.map(|(number, kind)| (json!(number), kind)).each_ref().map(|(n, k)| (n, *k)));
+    assert_eq!(versions[4]["change_summary"], "changed: name, description, pattern, severity");
+    assert_eq!(versions[4]["snapshot"], changed.body);
+    assert_eq!(versions[0]["changed_by"], "helpdesk");
+
+    let gone = gateway.client.delete(gateway.url(&format!("{PATH}{path}"))).header("x-client-id", "helpdesk");
+    let gone = gone.send().await.unwrap();
+    assert_eq!((gone.status().as_u16(), gone.bytes().await.unwrap().len()), (204, 0));
+    assert!(approved("project y").await && approved("project x").await);
+    for (method, path) in
+        [(Method::GET, path.clone()), (Method::DELETE, path.clone()), (Method::GET, path + "/versions")]
+    {
+        let answer = send(&gateway, "helpdesk", method, &path, Value::Null).await;
+        assert_eq!(code(&answer), (404, "NOT_FOUND"), "{answer:?}");
+    }
+    assert_eq!(fs::read_dir(gateway.policies().join("api/.static-policies")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_and_changes_nothing() {
+    let gateway = open();
+    create(&gateway, "helpdesk", project_x()).await;
+    let (before, text) = (generation(&gateway).await, fs::read_to_string(file(&gateway)).unwrap());
+    let long = "x".repeat(1_001);
+    for (change, field, says) in [
+        (json!({ "pattern": "(?i)project(" }), "pattern", "unclosed group"),
+        (json!({ "pattern": "a*" }), "pattern", "empty text"),
+        (json!({ "pattern": r"\p{L}{1000}" }), "pattern", "KiB"),
+        (json!({ "pattern": long }), "pattern", "1000 characters"),
+        (json!({ "pattern": "a\u{7}" }), "pattern", "control characters"),
+        (json!({ "pattern": "" }), "pattern", "is required"),
+        (json!({ "name": "" }), "name", "is required"),
+        (json!({ "name": null }), "name", "is required"),
+        (json!({ "name": "a\nb" }), "name", "control characters"),
+        (json!({ "category": null }), "category", "is required"),
+        (json!({ "category": "with space" }), "category", "letters"),
+        (json!({ "tags": ["x"; 17] }), "tags", "at most 16"),
+        (json!({ "description": "x".repeat(1_001) }), "description", "1000 bytes"),
+    ] {
+        let mut body = project_x();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let answer = create(&gateway, "helpdesk", body).await;
+        assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{change}: {answer:?}");
+        let detail = &answer.body["error"]["details"][0];
+        assert_eq!(detail["field"], field, "{answer:?}");
+        assert!(detail["message"].as_str().unwrap().contains(says), "{answer:?}");
+        assert!(!answer.body.to_string().contains("settings"), "{answer:?}");
+    }
+    for body in [json!({ "severity": "grave" }), json!({ "action": "deny" }), json!({ "enabled": "yes" }), json!([])] {
+        let answer = create(&gateway, "helpdesk", body).await;
+        assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
+    }
+    let answer =
+        create(&gateway, "helpdesk", json!({ "tier": "system", "name": "x", "category": "y", "pattern": "z" })).await;
+    assert_eq!(code(&answer), (403, "FORBIDDEN"), "{answer:?}");
+    for query in ["?sort_by=colour", "?sort_order=up", "?limit=0", "?enabled=maybe", "?tier=galaxy", "?limit=1&limit=2"]
+    {
+        assert_eq!(code(&get(&gateway, "helpdesk", query).await), (400, "VALIDATION_ERROR"), "{query}");
+    }
+    let id = get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"][0]["id"].as_str().unwrap().to_owned();
+    let answer = send(&gateway, "helpdesk", Method::PUT, &format!("/{id}"), json!({ "pattern": "[" })).await;
+    assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
+    assert_eq!(generation(&gateway).await, before);
+    assert_eq!(fs::read_to_string(file(&gateway)).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_first_policy_that_is_refused_leaves_no_trace() {
+    let gateway = open();
+    let mut body = project_x();
+    body["pattern"] = json!("(");
+    assert_eq!(code(&create(&gateway, "helpdesk", body).await), (400, "VALIDATION_ERROR"));
+    assert!(!gateway.policies().join("api").exists());
+    assert_eq!(gateway.get("/health").await.body["status"], "healthy");
+}
+
+#[tokio::test]
+async fn a_tenant_sees_and_changes_its_own_policies_only() {
+    let digest = |secret: &str| Digest::of(secret.as_bytes()).to_string();
+    let auth = format!(
+        "auth:\n  mode: clients\n  clients:\n    - {{ id: one, tenant: north, secret_sha256: {} }}\n    - {{ id: also, \
+         tenant: north, secret_sha256: {} }}\n    - {{ id: two, tenant: south, secret_sha256: {} }}\n    - {{ id: boss, \
+         tenant: head, secret_sha256: {}, role: admin }}\n",
+        digest("one-secret"),
+        digest("also-secret"),
+        digest("two-secret"),
+        digest("boss-secret")
+    );
+    let gateway = prepared(Setup::without_provider().policies(&["pii"]).yaml(&auth)).start();
+    let call = async |client: &str, method: Method, path: &str, body: Value| {
+        let mut request = gateway.client.request(method, gateway.url(path)).bearer_auth(format!("{client}-secret"));
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        support::answer(request.send().await.unwrap()).await
+    };
+    let list = async |client: &str| {
+        let answer = call(client, Method::GET, &format!("{PATH}?sort_by=name"), Value::Null).await;
+        let names =
+            answer.body["policies"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let rule = |name: &str, pattern: &str, tier: &str| json!({ "name": name, "category": "sensitive-data", "pattern": pattern, "tier": tier });
+    assert_eq!(gateway.get(PATH).await.status, 401);
+    let own = call("one", Method::POST, PATH, rule("Of the north", "falcon", "tenant")).await;
+    assert_eq!((own.status, &own.body["tenant_id"]), (201, &json!("north")), "{own:?}");
+    // The same name twice is no business of the other tenant's.
+    let others = call("two", Method::POST, PATH, rule("Of the north", "eagle", "tenant")).await;
+    assert_eq!(others.status, 201);
+    let refused = call("one", Method::POST, PATH, rule("Of all", "owl", "organization")).await;
+    assert_eq!(code(&refused), (403, "FORBIDDEN"));
+    assert_eq!(refused.body["message"], refused.body["error"]["message"], "Python reads the message at the top");
+    let shared = call("boss", Method::POST, PATH, rule("Of all", "owl", "organization")).await;
+    assert_eq!((&shared.body["tier"], &shared.body["organization_id"]), (&json!("organization"), &json!("community")));
+    assert!(shared.body.get("tenant_id").is_none());
+
+    assert_eq!(list("one").await, ["Of all", "Of the north", "pii"]);
+    assert_eq!(list("also").await, ["Of all", "Of the north", "pii"]);
+    assert_eq!(list("boss").await, ["Of all", "pii"]);
+    let path = |policy: &Answer| format!("{PATH}/{}", policy.body["id"].as_str().unwrap());
+    let system = format!("{PATH}/pii");
+    for (client, path, status) in [
+        ("also", path(&own), 200),
+        ("two", path(&own), 404),
+        ("boss", path(&own), 404),
+        ("one", path(&shared), 403),
+        ("boss", path(&shared), 200),
+        ("boss", system.clone(), 403),
+    ] {
+        let answer = call(client, Method::PATCH, &path, json!({ "enabled": true })).await;
+        assert_eq!(answer.status, status, "{client} {path}: {answer:?}");
+        let seen = call(client, Method::GET, &path, Value::Null).await.status;
+        assert_eq!(seen, if status == 404 { 404 } else { 200 }, "{client} {path}");
+        if status != 200 {
+            let answer = call(client, Method::DELETE, &path, Value::Null).await;
+            assert_eq!(answer.status, status, "{client} {path}: {answer:?}");
+        }
+    }
+    for (client, query, approved) in [
+        ("one", "falcon", false),
+        ("one", "eagle", true),
+        ("two", "falcon", true),
+        ("two", "eagle", false),
+        ("boss", "falcon eagle", true),
+        ("one", "owl", false),
+        ("two", "owl", false),
+    ] {
+        let body = json!({ "query": query, "client_id": client });
+        let answer = call(client, Method::POST, "/api/policy/pre-check", body).await;
+        assert_eq!(answer.body["approved"], approved, "{client} {query}: {answer:?}");
+    }
+    assert_eq!(call("boss", Method::DELETE, &path(&shared), Value::Null).await.status, 204);
+    assert_eq!(list("two").await, ["Of the north", "pii"]);
+}
+
+#[tokio::test]
+async fn on_an_open_network_nobody_speaks_for_all() {
+    let yaml = "server: { listen: \"0.0.0.0:0\" }\nauth: { mode: open, allow_open_network: true }\n";
+    let mut gateway = prepared(Setup::without_provider().policies(&["pii"]).yaml(yaml)).start();
+    gateway.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    let mut body = project_x();
+    assert_eq!(create(&gateway, "helpdesk", body.clone()).await.status, 201);
+    body["tier"] = json!("organization");
+    assert_eq!(code(&create(&gateway, "helpdesk", body.clone()).await), (403, "FORBIDDEN"));
+    // On loopback the caller is taken for the owner of the machine.
+    let gateway = open();
+    assert_eq!(create(&gateway, "helpdesk", body).await.status, 201);
+    assert_eq!(pre_check(&gateway, "sales", "project x").await.body["approved"], false);
+}
+
+#[tokio::test]
+async fn policies_are_filtered_sorted_and_paged() {
+    let gateway = open();
+    for (name, category, severity, action) in [
+        ("Beta", "code-secrets", "low", "warn"),
+        ("alpha", "sensitive-data", "critical", "block"),
+        ("Gamma ray", "sensitive-data", "medium", "log"),
+    ] {
+        let body =
+            json!({ "name": name, "category": category, "pattern": "x{3}", "severity": severity, "action": action });
+        assert_eq!(create(&gateway, "helpdesk", body).await.status, 201);
+    }
+    for (query, expected) in [
+        ("", vec!["Beta", "alpha", "Gamma ray", "pii"]),
+        ("?tier=tenant&sort_by=name", vec!["Beta", "Gamma ray", "alpha"]),
+        ("?tier=tenant&sort_by=severity&sort_order=desc", vec!["alpha", "Gamma ray", "Beta"]),
+        ("?tier=tenant&sort_by=createdAt&sort_order=desc", vec!["Gamma ray", "alpha", "Beta"]),
+        ("?category=sensitive-data", vec!["alpha", "Gamma ray"]),
+        ("?search=gAMMA%20r", vec!["Gamma ray"]),
+        ("?tier=system", vec!["pii"]),
+        ("?tier=organization", vec![]),
+        ("?enabled=false", vec![]),
+        ("?limit=2&offset=1", vec!["alpha", "Gamma ray"]),
+        ("?page=2&page_size=3", vec!["pii"]),
+        ("?offset=100", vec![]),
+        ("?organization_id=community&unknown=1&limit=1", vec!["Beta"]),
+    ] {
+        let answer = get(&gateway, "helpdesk", query).await;
+        let names: Vec<_> = answer.body["policies"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+        assert_eq!(names, expected, "{query}: {answer:?}");
+    }
+    let page = get(&gateway, "helpdesk", "?page=2&page_size=3").await.body["pagination"].clone();
+    assert_eq!(page, json!({ "page": 2, "page_size": 3, "total_items": 4, "total_pages": 2 }));
+    let system = get(&gateway, "helpdesk", "/pii").await;
+    for key in
+        ["id", "policy_id", "name", "category", "tier", "pattern", "severity", "action", "created_at", "updated_at"]
+    {
+        assert!(system.body[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {system:?}");
+    }
+    assert_eq!((&system.body["tier"], &system.body["category"]), (&json!("system"), &json!("pii-global")));
+    assert!(system.body["pattern"].as_str().unwrap().contains("payment-card"));
+    assert_eq!(get(&gateway, "helpdesk", "/pii/versions").await.body["versions"], json!([]));
+}
+
+#[tokio::test]
+async fn an_expression_is_tried_in_the_sandbox() {
+    let gateway = open();
+    let test = async |body: Value| send(&gateway, "helpdesk", Method::POST, "/test", body).await;
+    let inputs = json!(["Grüße an 😀 SSN: 123-45-6789 und 987-65-4321", "nothing", ""]);
+    let answer = test(json!({ "pattern": r"\b(\d{3})-(\d{2})-(\d{4})\b", "inputs": inputs })).await;
+    assert_eq!((answer.status, &answer.body["valid"]), (200, &json!(true)), "{answer:?}");
+    assert_eq!((&answer.body["inputs"], answer.body.get("error")), (&inputs, None));
+    assert_eq!(
+        answer.body["matches"],
+        json!([
+            { "input": inputs[0], "matched": true, "matched_text": "123-45-6789", "position": 22,
+              "groups": ["123", "45", "6789"] },
+            { "input": "nothing", "matched": false },
+            { "input": "", "matched": false },
+        ])
+    );
+    let optional = test(json!({ "pattern": "(a)?(b)(c)?", "inputs": ["xb"] })).await;
+    assert_eq!(optional.body["matches"][0]["groups"], json!(["", "b"]));
+    let wrong = test(json!({ "pattern": "(unclosed", "inputs": ["x"] })).await;
+    assert_eq!((wrong.status, &wrong.body["valid"], &wrong.body["matches"]), (200, &json!(false), &json!([])));
+    assert!(wrong.body["error"].as_str().unwrap().contains("unclosed group"), "{wrong:?}");
+    assert_eq!(test(json!({ "pattern": "x" })).await.body["valid"], true);
+    for (body, field) in [
+        (json!({ "inputs": [] }), Value::Null),
+        (json!({ "pattern": "x".repeat(1_001) }), json!("pattern")),
+        (json!({ "pattern": "x", "inputs": ["x"; 101] }), json!("inputs")),
+        (json!({ "pattern": "x", "inputs": ["x".repeat(10_001)] }), json!("inputs")),
+    ] {
+        let answer = test(body).await;
+        assert_eq!((code(&answer), &answer.body["error"]["details"][0]["field"]), ((400, "VALIDATION_ERROR"), &field));
+    }
+    // As much as may be sent, and an expression that backtracking engines never finish.
+    let many = json!({ "pattern": "(a+)+$|.", "inputs": vec!["a".repeat(9_999) + "!"; 100] });
+    let started = Instant::now();
+    let answer = test(many).await;
+    eprintln!("100 texts of 10 kB were tried in {:?}", started.elapsed());
+    assert_eq!((&answer.body["valid"], &answer.body["matches"][99]["position"]), (&json!(true), &json!(0)));
+    assert!(!gateway.policies().join("api").exists(), "nothing is left of it");
+}
+
+#[tokio::test]
+async fn edits_by_hand_count_and_are_kept() {
+    let gateway = open();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    let edited = fs::read_to_string(file(&gateway)).unwrap()
+        + "    - name: by-hand\n      keywords: [codeword]\n      roles: [user]\n      tenants: [helpdesk, sales]\n"
+        + "rollout: 100\n";
+    let edited = edited.replace("order: 5", "order: 7 # earlier than pii");
+    fs::write(file(&gateway), edited).unwrap();
+    gateway.until(&format!("{PATH}/by-hand"), |body| body["error"].is_object()).await;
+    let path = format!("{PATH}/by-hand");
+    let seen = loop {
+        let answer = get(&gateway, "helpdesk", "/by-hand").await;
+        if answer.status == 200 {
+            break answer;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert_eq!(
+        (&seen.body["tier"], &seen.body["pattern"]),
+        (&json!("organization"), &json!("keywords: codeword")),
+        "{path}"
+    );
+    // A change made at once finds what stands in the file, in force or not.
+    let put = send(&gateway, "helpdesk", Method::PUT, "/by-hand", json!({ "severity": "low" })).await;
+    assert_eq!((put.status, &put.body["severity"], &put.body["version"]), (200, &json!("low"), &json!(2)), "{put:?}");
+    let text = fs::read_to_string(file(&gateway)).unwrap();
+    for kept in ["order: 7", "rollout: 100", "roles:", "- codeword", "- sales", made.body["id"].as_str().unwrap()] {
+        assert!(text.contains(kept), "{kept}: {text}");
+    }
+    assert_eq!(pre_check(&gateway, "sales", "the codeword").await.body["approved"], false);
+    assert_eq!(pre_check(&gateway, "elsewhere", "the codeword").await.body["approved"], true);
+    let versions = get(&gateway, "sales", "/by-hand/versions").await;
+    assert_eq!(versions.body["versions"][0]["change_summary"], "changed: severity", "{versions:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_broke_is_left_as_it_is() {
+    let gateway = open();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    let good = fs::read_to_string(file(&gateway)).unwrap();
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    for broken in [good.replace("order: 5", "order: five"), good.replace(r"project\s+x", "project(")] {
+        fs::write(file(&gateway), &broken).unwrap();
+        gateway.until("/health", |body| body["status"] == "degraded").await;
+        let answer = create(&gateway, "helpdesk", project_x()).await;
+        assert_eq!(code(&answer), (409, "CONFLICT"), "{answer:?}");
+        let message = answer.body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("api/static.yaml"), "{message}");
+        assert!(!message.contains(gateway.folder().to_str().unwrap()), "{message}");
+        assert_eq!(send(&gateway, "helpdesk", Method::DELETE, &path, Value::Null).await.status, 409);
+        assert_eq!(fs::read_to_string(file(&gateway)).unwrap(), broken);
+        // What is in force is shown, and goes on.
+        assert_eq!(get(&gateway, "helpdesk", &path).await.body, made.body);
+        assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
+        fs::write(file(&gateway), &good).unwrap();
+        gateway.until("/health", |body| body["status"] == "healthy").await;
+    }
+    fs::write(file(&gateway), good.replace("order: 5", "order: 5\nmode: off")).unwrap();
+    let answer = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&answer), (409, "CONFLICT"), "{answer:?}");
+    fs::remove_file(file(&gateway)).unwrap();
+    symlink(gateway.folder().join("octroi.yaml"), file(&gateway)).unwrap();
+    let answer = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&answer), (503, "SERVICE_UNAVAILABLE"), "{answer:?}");
+    assert!(fs::symlink_metadata(file(&gateway)).unwrap().is_symlink());
+}
+
+#[tokio::test]
+async fn without_the_patterns_module_the_error_says_so() {
+    let gateway = Setup::without_provider().policies(&["pii"]).start();
+    for answer in [
+        create(&gateway, "helpdesk", project_x()).await,
+        send(&gateway, "helpdesk", Method::POST, "/test", json!({ "pattern": "x", "inputs": ["x"] })).await,
+    ] {
+        assert_eq!(code(&answer), (503, "SERVICE_UNAVAILABLE"), "{answer:?}");
+        assert!(answer.body["error"]["message"].as_str().unwrap().contains("pattern.wasm"), "{answer:?}");
+    }
+    assert!(!gateway.policies().join("api").exists());
+    assert_eq!(get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"], json!([]));
+}
+
+#[tokio::test]
+async fn a_policy_that_does_not_come_into_force_is_taken_back() {
+    let prepared = prepared(Setup::without_provider().policies(&["pii"]));
+    // Another policy of this name, earlier in the order of paths: the new file is a duplicate.
+    let pii = fs::read_to_string(prepared.policies().join("pii.yaml")).unwrap();
+    let other = pii.replace("name: pii\n", "name: static-policies\n");
+    fs::create_dir(prepared.policies().join("a")).unwrap();
+    fs::write(prepared.policies().join("a/other.yaml"), other.replace("module: ", "module: ../")).unwrap();
+    let gateway = prepared.start();
+    let answer = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&answer), (503, "SERVICE_UNAVAILABLE"), "{answer:?}");
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains("duplicate_name"), "{answer:?}");
+    assert!(!file(&gateway).exists());
+    gateway.until("/health", |body| body["status"] == "healthy").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_an_error_and_changes_nothing() {
+    let gateway = open();
+    // A file where the folder would be: nobody can write into that, not even the superuser.
+    fs::write(gateway.policies().join("api"), "").unwrap();
+    let answer = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&answer), (503, "SERVICE_UNAVAILABLE"), "{answer:?}");
+    fs::remove_file(gateway.policies().join("api")).unwrap();
+    let outside = gateway.folder().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, gateway.policies().join("api")).unwrap();
+    let answer = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&answer), (503, "SERVICE_UNAVAILABLE"), "{answer:?}");
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
+    fs::remove_file(gateway.policies().join("api")).unwrap();
+    assert_eq!(create(&gateway, "helpdesk", project_x()).await.status, 201);
+    let mode = fs::metadata(file(&gateway)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o133, 0, "{mode:o}");
+}
+
+#[tokio::test]
+async fn changes_at_once_are_all_in_force() {
+    let gateway = open();
+    let rule = |number: usize| json!({ "name": format!("Rule {number}"), "category": "sensitive-data", "pattern": format!("word{number}word") });
+    let clients = ["one", "two", "three", "four"];
+    let made = futures_util::future::join_all(
+        clients.iter().enumerate().map(|(number, client)| create(&gateway, client, rule(number))),
+    );
+    for answer in made.await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    for (number, client) in clients.iter().enumerate() {
+        for other in 0..clients.len() {
+            let answer = pre_check(&gateway, client, &format!("a word{other}word")).await;
+            assert_eq!(answer.body["approved"], other != number, "{client} {other}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_leaves_no_half_of_a_change() {
+    let gateway = open();
+    let request = gateway.client.post(gateway.url(PATH)).header("x-client-id", "helpdesk").json(&project_x());
+    let gone = request.timeout(std::time::Duration::from_millis(100)).send().await;
+    assert!(gone.is_err_and(|error| error.is_timeout()), "the answer takes longer than a compile");
+    let listed = format!("{PATH}?tier=tenant");
+    let until = Instant::now() + support::PATIENCE;
+    loop {
+        let answer = get(&gateway, "helpdesk", "?tier=tenant").await;
+        if answer.body["pagination"]["total_items"] == 1 {
+            break;
+        }
+        assert!(Instant::now() < until, "{listed}: {answer:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
+}
+
+/// A thousand rules of a thousand characters, of four bytes each or all brackets: one file, one version.
+#[tokio::test]
+async fn a_thousand_rules_are_held_and_no_more() {
+    let gateway = open();
+    let pattern = |number: usize| match number % 3 {
+        0 => format!("{:04}", number) + &"😀".repeat(996),
+        1 => format!("{:04}", number) + &r"\[\{".repeat(249),
+        _ => format!("{:04}", number) + &"'\"".repeat(498),
+    };
+    let rules: Vec<_> = (0..999)
+        .map(|number| {
+            json!({ "name": format!("rule-{number}"), "pattern": pattern(number), "tenants": ["helpdesk"],
+                    "annotations": { "title": format!("Rule {number}"), "description": "😀".repeat(250) } })
+        })
+        .collect();
+    let manifest = json!({
+        "name": "static-policies", "module": "../pattern.wasm", "settings": { "patterns": rules },
+    });
+    fs::create_dir(gateway.policies().join("api")).unwrap();
+    let text = octroi::config::yaml::write(&manifest, &["name", "module"]);
+    assert!(text.len() > 3 << 20, "{}", text.len());
+    let beside = gateway.policies().join("api/.new");
+    fs::write(&beside, &text).unwrap();
+    fs::rename(beside, file(&gateway)).unwrap();
+    gateway.until("/health", |body| body["policies"]["live"] == 2).await;
+    let started = Instant::now();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    eprintln!("the thousandth policy, in a file of {} bytes, was in force after {:?}", text.len(), started.elapsed());
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
+    let answer = pre_check(&gateway, "helpdesk", &format!("so {} it is", pattern(997))).await;
+    assert_eq!(answer.body["approved"], false, "{answer:?}");
+    let full = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(code(&full), (403, "FORBIDDEN"), "{full:?}");
+    assert!(full.body["message"].as_str().unwrap().contains("1000"), "{full:?}");
+}
