@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::support::gate::Gate;
 use super::support::guest::Guest;
-use super::support::{Gateway, Setup};
+use super::support::{Gateway, Setup, eventually};
 use super::{NEVER, bare, generation, replace, until_generation};
 
 const OVERLOADED: &str = "the gateway is at its limit of concurrent policy evaluations; try again shortly";
@@ -42,9 +42,8 @@ async fn a_request_in_flight_ends_under_the_policies_that_it_began_with() {
         let gateway = gateway.clone();
         async move { gateway.ask("Hello").await }
     });
-    while !double.requests().iter().any(|request| request.path().contains("chat")) {
-        tokio::task::yield_now().await;
-    }
+    let arrived = || double.requests().iter().any(|request| request.path().contains("chat"));
+    eventually("the model is asked", async || arrived()).await;
     replace(&policies.join("answer.wasm"), Guest::response("deny").reason("new").module());
     replace(&policies.join("question.wasm"), Guest::pre_check("log").reason("new").module());
     // With one more that did not exist when the question was asked.
@@ -52,9 +51,7 @@ async fn a_request_in_flight_ends_under_the_policies_that_it_began_with() {
     gateway.until("/health", |body| body["policies"]["live"] == 3).await;
     until_generation(&gateway, before + 1).await;
     assert!(!asked.is_finished());
-    let mappings = || gateway.mapped().values().sum::<usize>();
-    let (mapped, files) = (mappings(), gateway.mapped().len());
-    assert_eq!(files, 5, "the old set lives as long as its last request");
+    assert_eq!(gateway.mapped().len(), 5, "the old set lives as long as its last request");
     gate.open();
     let answer = asked.await.unwrap();
     assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
@@ -71,10 +68,7 @@ async fn a_request_in_flight_ends_under_the_policies_that_it_began_with() {
     assert_eq!(names(&old), ["question pre-check", "answer response"]);
     assert_eq!(names(&new), ["question pre-check", "newcomer response", "answer response"]);
     assert!(old.iter().all(|it| !new.contains(it)), "not one version in common");
-    // Images of a few old versions stay in the pool's warm slots; their code goes.
-    while mappings() >= mapped {
-        tokio::task::yield_now().await;
-    }
+    eventually("the old set is gone", async || gateway.mapped().len() == 3).await;
 }
 
 /// A gateway with room for so many evaluations, with a policy that runs for long on a client's requests and then lets
@@ -95,9 +89,7 @@ fn asking(gateway: &Arc<Gateway>, client: &'static str) -> JoinHandle<Answered> 
 
 async fn until_quick_was_asked(gateway: &Gateway, times: f64) {
     let series = r#"octroi_policy_evaluations_total{policy="quick",phase="pre-check",enforced="true",result="allow"}"#;
-    while gateway.metric(series).await < times {
-        tokio::task::yield_now().await;
-    }
+    eventually("the quick policy is asked", async || gateway.metric(series).await >= times).await;
 }
 
 fn is_overloaded(answer: &Answered) -> bool {
