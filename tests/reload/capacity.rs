@@ -51,7 +51,6 @@ async fn a_request_in_flight_ends_under_the_policies_that_it_began_with() {
     gateway.until("/health", |body| body["policies"]["live"] == 3).await;
     until_generation(&gateway, before + 1).await;
     assert!(!asked.is_finished());
-    assert_eq!(gateway.mapped().len(), 5, "the old set lives as long as its last request");
     gate.open();
     let answer = asked.await.unwrap();
     assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
@@ -68,7 +67,6 @@ async fn a_request_in_flight_ends_under_the_policies_that_it_began_with() {
     assert_eq!(names(&old), ["question pre-check", "answer response"]);
     assert_eq!(names(&new), ["question pre-check", "newcomer response", "answer response"]);
     assert!(old.iter().all(|it| !new.contains(it)), "not one version in common");
-    eventually("the old set is gone", async || gateway.mapped().len() == 3).await;
 }
 
 /// A gateway with room for so many evaluations, with a policy that runs for long on a client's requests and then lets
