@@ -3,13 +3,20 @@
 //! Most evaluations end within a tick, on the thread that the request runs on, and pay no hop. One that does not would
 //! take that thread from every other request; it moves to a few threads of its own, behind a bounded queue.
 
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
+
+/// Turns of up to a tick that an evaluation gets where it was started while the lane is full. The clock ticks whenever it
+/// does: a quick evaluation may meet a tick, and must not be refused for it.
+const TURNS_WITHOUT_A_PLACE: usize = 3;
 
 /// The threads for long evaluations. Dropping it ends them.
 #[derive(Debug)]
@@ -47,15 +54,21 @@ impl SlowLane {
         mut evaluation: BoxFuture<'static, T>,
         wall: Duration,
     ) -> Result<T, LaneError> {
-        let first = std::panic::AssertUnwindSafe(std::future::poll_fn(|context| {
-            std::task::Poll::Ready(evaluation.as_mut().poll(context))
-        }));
-        match first.catch_unwind().await {
-            Ok(std::task::Poll::Ready(done)) => return Ok(done),
-            Ok(std::task::Poll::Pending) => {}
-            Err(_) => return Err(LaneError::Panicked),
+        if let Poll::Ready(done) = turn(&mut evaluation).await? {
+            return Ok(done);
         }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| LaneError::Full)?;
+        let mut place = self.places.clone().try_acquire_owned();
+        for _ in 0..TURNS_WITHOUT_A_PLACE {
+            if place.is_ok() {
+                break;
+            }
+            tokio::task::yield_now().await;
+            if let Poll::Ready(done) = turn(&mut evaluation).await? {
+                return Ok(done);
+            }
+            place = self.places.clone().try_acquire_owned();
+        }
+        let place = place.map_err(|_| LaneError::Full)?;
         let Some(runtime) = &self.runtime else { return Err(LaneError::Full) };
         let running = runtime.spawn(async move {
             let done = tokio::time::timeout(wall, evaluation).await;
@@ -78,6 +91,12 @@ impl Drop for SlowLane {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Lets it run until it ends or pauses.
+async fn turn<T>(evaluation: &mut BoxFuture<'static, T>) -> Result<Poll<T>, LaneError> {
+    let once = AssertUnwindSafe(poll_fn(|context| Poll::Ready(evaluation.as_mut().poll(context))));
+    once.catch_unwind().await.map_err(|_| LaneError::Panicked)
 }
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);

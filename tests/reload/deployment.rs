@@ -8,7 +8,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::support::guest::Guest;
 use super::support::{Gateway, Prepared, Setup};
-use super::{NEVER, generation, refusing, replace, said, until_said};
+use super::{NEVER, generation, refusing, replace, scans, until_said, until_scanned};
 
 /// Policies in `directory`, of which the system tells and which nobody polls.
 fn prepare(directory: &str) -> Prepared {
@@ -96,12 +96,10 @@ async fn a_policies_directory_that_is_a_link_is_followed_where_it_leads() {
     point(&link, "release-3");
     let health = gateway.until("/health", |body| body["status"] == "degraded").await;
     assert_eq!(health["policies"]["errors"][0]["code"], "bad_manifest");
-    let reads = super::scans(&gateway);
+    let reads = scans(&gateway);
     for number in 0..2 {
         fs::write(broken.join("no-policy"), number.to_string()).unwrap();
-        while super::scans(&gateway) <= reads + number {
-            assert_eq!(said(&gateway).await, "mended");
-        }
+        until_scanned(&gateway, reads + number + 1, "mended").await;
     }
 }
 

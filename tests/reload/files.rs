@@ -5,14 +5,15 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use super::support::Gateway;
 use super::support::guest::manifest;
+use super::support::{PATIENCE, eventually};
 use super::{
     NEVER, bare, generation, loads, refusing, replace, said, scans, start_through, until_generation, until_looked_at,
-    until_said, without_privileges,
+    until_said, until_scanned, without_privileges,
 };
 
 const CASE: &str = "tests: [{ name: any, query: Hello, expect: { action: deny } }]\n";
@@ -45,7 +46,11 @@ async fn a_module_that_is_copied_over_slowly_is_loaded_once_and_whole() {
     let before = generation(&gateway).await;
     let (reads, new) = (scans(&gateway), refusing("new").bytes(200_000).module());
     // Again, until it is certain that it was looked at in the middle.
-    while scans(&gateway) == reads {
+    for copies in 0.. {
+        assert!(copies < 100, "it was never looked at");
+        if scans(&gateway) > reads {
+            break;
+        }
         let mut file = File::create(gateway.policies().join("house.wasm")).unwrap();
         for chunk in new.chunks(new.len() / 2_000) {
             file.write_all(chunk).unwrap();
@@ -127,14 +132,10 @@ async fn a_file_that_comes_back_at_once_was_never_gone() {
     let before = generation(&gateway).await;
     let reads = scans(&gateway);
     fs::remove_file(&manifest).unwrap();
-    while scans(&gateway) == reads {
-        assert_eq!(said(&gateway).await, "old", "one look is not enough");
-    }
+    // One look is not enough.
+    until_scanned(&gateway, reads + 1, "old").await;
     fs::write(&manifest, text).unwrap();
-    let reads = scans(&gateway);
-    while scans(&gateway) == reads {
-        assert_eq!(said(&gateway).await, "old");
-    }
+    until_scanned(&gateway, scans(&gateway) + 1, "old").await;
     until_looked_at(&gateway).await;
     assert_eq!((generation(&gateway).await, said(&gateway).await.as_str()), (before + 1, "old"), "the one behind it");
 }
@@ -198,8 +199,9 @@ async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
     let module = gateway.policies().join("house.wasm");
     let reads = scans(&gateway);
     // Half of the time in place, in two halves.
-    let mut turn = 0;
+    let (mut turn, until) = (0, Instant::now() + PATIENCE);
     while scans(&gateway) < reads + 15 {
+        assert!(Instant::now() < until, "it was looked at too seldom");
         turn += 1;
         let bytes = &modules[turn % 3];
         if turn % 2 == 0 {
@@ -211,7 +213,12 @@ async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
         }
         assert!(sentences.contains(&said(&gateway).await), "a mix of two versions");
     }
-    until_said_any(&gateway, &sentences[turn % 3], &sentences).await;
+    eventually("the last version in force", async || {
+        let said = said(&gateway).await;
+        assert!(sentences.contains(&said), "a mix of two versions");
+        said == sentences[turn % 3]
+    })
+    .await;
     let mut meanings = std::collections::BTreeMap::<String, String>::new();
     for entry in gateway.search(serde_json::json!({ "limit": 1000 })).await {
         let evaluation = &entry["policy_details"]["evaluations"][0];
@@ -220,16 +227,6 @@ async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
         assert_eq!(first, text("reason"), "one version, two meanings");
     }
     assert!(meanings.len() <= 3, "{meanings:?}");
-}
-
-async fn until_said_any(gateway: &Gateway, last: &str, allowed: &[String]) {
-    loop {
-        let said = said(gateway).await;
-        assert!(allowed.contains(&said));
-        if said == last {
-            return;
-        }
-    }
 }
 
 #[tokio::test]
@@ -302,9 +299,7 @@ async fn what_may_not_be_read_keeps_its_last_good_version() {
         // Newcomers are looked for again and again; what is locked is never taken for gone.
         for number in 0..2 {
             fs::write(gateway.policies().join("no-policy"), number.to_string()).unwrap();
-            while scans(&gateway) <= reads + number {
-                assert_eq!(said(&gateway).await, "old", "{}", path.display());
-            }
+            until_scanned(&gateway, reads + number + 1, "old").await;
         }
         locked(path, mode);
         gateway.until("/health", |body| body["status"] == "healthy").await;

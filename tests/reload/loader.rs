@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::support::Gateway;
-use super::{NEVER, bare, refusing, replace, said, scans, until_said};
+use super::{NEVER, bare, refusing, replace, scans, until_said, until_scanned};
 
 /// The loader, but it dies while there is a file `pressure`, as one that the system kills for want of memory; it says
 /// each time that it was started.
@@ -38,9 +38,7 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     for number in 0..3 {
         let reads = scans(&gateway);
         fs::write(gateway.policies().join(format!("other-{number}.wasm")), "").unwrap();
-        while scans(&gateway) == reads {
-            assert_eq!(said(&gateway).await, "old");
-        }
+        until_scanned(&gateway, reads + 1, "old").await;
     }
     assert_eq!(starts(&gateway), failed);
     fs::remove_file(gateway.folder().join("pressure")).unwrap();

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::guest::Guest;
-use support::{Gateway, Prepared, Setup, repository_policies};
+use support::{Gateway, Prepared, Setup, eventually, repository_policies};
 
 /// Replaces a file as editors and deployments do: write beside it, rename over it.
 fn replace(path: &Path, bytes: impl AsRef<[u8]>) {
@@ -72,15 +72,21 @@ async fn said(gateway: &Gateway) -> String {
 
 /// Asks until the new version speaks. Until then the old one must, and nothing else ever.
 async fn until_said(gateway: &Gateway, old: &str, new: &str) {
-    let until = std::time::Instant::now() + support::PATIENCE;
-    loop {
+    eventually(&format!("`{new}` in force"), async || {
         let said = said(gateway).await;
-        if said == new {
-            return;
-        }
-        assert_eq!(said, old, "neither the old version nor the new one");
-        assert!(std::time::Instant::now() < until, "`{new}` never came to be in force\n{}", gateway.log.text());
-    }
+        assert!(said == new || said == old, "`{said}`, neither the old version nor the new one");
+        said == new
+    })
+    .await;
+}
+
+/// Waits until the directory has been read so often. Until then this version must be in force.
+async fn until_scanned(gateway: &Gateway, times: usize, in_force: &str) {
+    eventually("the directory is read", async || {
+        assert_eq!(said(gateway).await, in_force);
+        scans(gateway) >= times
+    })
+    .await;
 }
 
 /// How often a version of this policy was loaded.

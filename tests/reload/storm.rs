@@ -12,11 +12,14 @@ use mistral_double::{Behaviour, MistralDouble, Recording, Rule};
 use serde_json::Value;
 
 use super::support::guest::Guest;
-use super::support::{Gateway, Setup, copy_policy};
+use super::support::{Gateway, Setup, copy_policy, eventually};
 use super::{EMAIL, generation, pii_with_email, until_generation};
 
 /// How much more the gateway may hold at the end than after a tenth of the changes.
 const KEPT: u64 = 24 << 20;
+
+/// How many instances the pool lets go before it cleans their memory.
+const POOL_BATCH: usize = 32;
 
 /// Two states of four policies that belong together. In each, exactly one of `one` and `two` speaks about a question,
 /// and `answer` speaks in the second only: any mix of the two would show.
@@ -84,16 +87,17 @@ async fn reloads_under_load_fail_no_request_and_none_sees_two_generations() {
             })
         })
         .collect();
-    let (started, mut warm) = (Instant::now(), 0);
+    let mappings = || gateway.mapped().values().sum::<usize>();
+    let (started, mut warm) = (Instant::now(), (0, 0));
     for number in 0..reloads {
         let before = generation(&gateway).await;
         swap(&gateway.policies(), 2 - number % 2);
         until_generation(&gateway, before + 1).await;
         if number == reloads / 10 {
-            warm = gateway.memory();
+            warm = (gateway.memory(), mappings());
         }
     }
-    let (took, end) = (started.elapsed(), gateway.memory());
+    let (took, end) = (started.elapsed(), (gateway.memory(), mappings()));
     let changes = generation(&gateway).await - 1;
     done.store(true, Ordering::Relaxed);
     for client in clients {
@@ -101,18 +105,21 @@ async fn reloads_under_load_fail_no_request_and_none_sees_two_generations() {
     }
     let (asked, failed) = (asked.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
     eprintln!(
-        "{reloads} reloads in {took:?} under load: {asked} requests, {failed} failed; {} MB resident after a tenth, {} \
-         MB at the end",
-        warm >> 20,
-        end >> 20
+        "{reloads} reloads in {took:?} under load: {asked} requests, {failed} failed; after a tenth {} MB resident and \
+         {} mappings of code, at the end {} and {}",
+        warm.0 >> 20,
+        warm.1,
+        end.0 >> 20,
+        end.1
     );
     assert_eq!(failed, 0);
     assert_eq!(changes, reloads as u64, "each swap of four policies is one generation");
     assert!(asked > reloads);
-    assert!(end < warm + KEPT, "memory grows: {warm} bytes, then {end}");
-    while gateway.mapped().len() > 6 {
-        tokio::task::yield_now().await;
-    }
+    assert!(end.0 < warm.0 + KEPT, "memory grows: {warm:?} bytes, then {end:?}");
+    // Old sets die with their last request. What the pool has not yet cleaned, and what it keeps warm, holds the code of
+    // a few old versions on; every reload maps four more.
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    eventually("old sets are gone", async || mappings() <= 6 + POOL_BATCH + 2 * cores).await;
     one_generation_a_request(&gateway.folder().join("octroi.db"));
 }
 

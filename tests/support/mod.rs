@@ -14,7 +14,7 @@ pub mod author;
 pub mod gate;
 pub mod guest;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -372,11 +372,17 @@ impl Gateway {
         resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// The files of compiled code that it has mapped.
-    pub fn mapped(&self) -> BTreeSet<String> {
+    /// The files of compiled code that it can run, with how often each is mapped: once for each time it was loaded and
+    /// is still held. (Images of memory come from the same files; the pool keeps a few of them for a while.)
+    pub fn mapped(&self) -> BTreeMap<String, usize> {
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id())).unwrap();
-        let paths = maps.lines().filter_map(|line| line.split_once('/')).map(|(_, path)| path.to_owned());
-        paths.filter(|path| path.contains(".cwasm")).collect()
+        let code = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|modes| modes.contains('x')));
+        let paths = code.filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+        let mut mapped = BTreeMap::new();
+        for path in paths.filter(|path| path.contains(".cwasm")) {
+            *mapped.entry(path).or_default() += 1;
+        }
+        mapped
     }
 
     pub fn kill(&mut self) {
@@ -418,6 +424,15 @@ impl Drop for Gateway {
         if std::thread::panicking() && self.prepared.is_some() {
             eprintln!("--- the gateway's log ---\n{}", self.log.text());
         }
+    }
+}
+
+/// Waits for a condition, which is looked at again and again.
+pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < until, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
