@@ -46,10 +46,13 @@ pub struct StaticPolicies {
     /// What tries expressions.
     probe: Mutex<Option<Candidate>>,
     /// The rules of the manifest that was asked about last.
-    seen: StdMutex<Option<(Arc<Manifest>, Arc<Vec<Rule>>)>>,
+    seen: StdMutex<Option<Seen>>,
     /// Since when there is what does not say since when it is there.
     since: Timestamp,
 }
+
+/// A manifest, and the rules that stand in it.
+type Seen = (Arc<Manifest>, Arc<Vec<Rule>>);
 
 /// Who makes or asks for a static policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
