@@ -194,6 +194,7 @@ async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
     let prepared = bare(&format!("{NEVER}, reload_debounce: 10ms")).prepare();
     let sentences = ["a", "b", "c"].map(|letter| letter.repeat(200));
     let modules = sentences.each_ref().map(|it| refusing(it).bytes(300_000).module());
+    assert!(modules.iter().all(|it| it.len() == modules[0].len()));
     refusing(&sentences[0]).bytes(300_000).put(&prepared.policies(), "house", CASE);
     let gateway = prepared.start();
     let module = gateway.policies().join("house.wasm");
