@@ -85,8 +85,10 @@ async fn judge(gateway: &Gateway, attack: &Attack) -> Vec<String> {
         let (answer, evaluation) = ask(gateway, &policy).await;
         let fits = match &attack.expected {
             Outcome::Error(code) => {
-                let refused = answer["block_reason"] == format!("Request blocked by policy: {policy} ({code})");
-                evaluation["error"]["code"] == *code
+                let found = evaluation["error"]["code"].as_str().unwrap_or_default();
+                let refused = answer["block_reason"] == format!("Request blocked by policy: {policy} ({found})");
+                // On a machine that is busy enough an endless loop meets the wall before its own limit.
+                (found == code || (code == "time_limit" && found == "wall_limit"))
                     && evaluation["action"] == on_error
                     && answer["approved"] == (on_error == "allow")
                     && refused == (on_error == "deny")
