@@ -59,7 +59,7 @@ fn main() {
         let question = Question::of_case(phase);
         let allowance = manifest.limits.budget().allowance(PROMPT.len());
         let measured = measure(&engine, &version, allowance, question, &context, &messages, rounds);
-        let Figures { fresh, reused } = runtime.block_on(measured).expect("a verdict");
+        let Figures { fresh, reused, .. } = runtime.block_on(measured).expect("a verdict");
         let parallel = in_parallel(&engine, &version, allowance, question, &context, &messages, rounds);
         println!(
             "{name:<16} {:>10.2} {:>10.2} {:>10.2} {:>10.2} {:>12.2} {parallel:>10.2}",

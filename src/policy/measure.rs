@@ -35,6 +35,8 @@ impl Sample {
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Figures {
+    /// The first call of all, in a sandbox of its own, in microseconds: nothing is in memory yet.
+    pub first: f64,
     /// Each call in a sandbox of its own.
     pub fresh: Sample,
     /// All calls on one instance.
@@ -52,18 +54,20 @@ pub async fn measure(
     rounds: usize,
 ) -> Result<Figures, EvaluationError> {
     let ready = &version.ready;
-    let (mut fresh, mut reused) = (Vec::with_capacity(rounds * CALLS), Vec::with_capacity(rounds * CALLS));
     let source = Source::of_trial();
+    let (mut fresh, mut reused) = (Vec::with_capacity(rounds * CALLS), Vec::with_capacity(rounds * CALLS));
+    let call = async || {
+        let started = Instant::now();
+        let evaluated = ready.evaluate(engine, allowance, source.clone(), question, context, messages).await;
+        let elapsed = started.elapsed().as_secs_f64() * 1e6;
+        evaluated.map(|_| elapsed).map_err(|failed| failed.error)
+    };
+    let first = call().await?;
     let mut store = sandbox::store(engine, allowance, source.clone());
     let instance = ready.instantiate(&mut store).await?;
     for _ in 0..rounds {
         for _ in 0..CALLS {
-            let started = Instant::now();
-            ready
-                .evaluate(engine, allowance, source.clone(), question, context, messages)
-                .await
-                .map_err(|failed| failed.error)?;
-            fresh.push(started.elapsed().as_secs_f64() * 1e6);
+            fresh.push(call().await?);
         }
         for _ in 0..CALLS {
             store.data_mut().renew(allowance.ticks, source.clone());
@@ -72,5 +76,5 @@ pub async fn measure(
             reused.push(started.elapsed().as_secs_f64() * 1e6);
         }
     }
-    Ok(Figures { fresh: Sample::new(fresh), reused: Sample::new(reused) })
+    Ok(Figures { first, fresh: Sample::new(fresh), reused: Sample::new(reused) })
 }

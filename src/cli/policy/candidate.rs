@@ -40,11 +40,12 @@ impl Candidate {
         Self::new(manifest, bytes)
     }
 
-    /// A module for which there is no manifest: without settings, without cases, with time enough to be measured, and
-    /// with every grant.
+    /// A module for which there is no manifest: without settings and cases, with every interface granted, and with time
+    /// enough to be measured.
     pub(super) fn without_manifest(bytes: Vec<u8>) -> anyhow::Result<Self> {
-        let grants = GRANTABLE.join(", ");
-        let manifest = format!("name: module\nmodule: module.wasm\nlimits: {{ time: 1s }}\ncapabilities: [{grants}]\n");
+        let granted = GRANTABLE.join(", ");
+        let manifest =
+            format!("name: module\nmodule: module.wasm\nlimits: {{ time: 1s }}\ncapabilities: [{granted}]\n");
         Self::new(Manifest::parse(&manifest, "built in")?, bytes)
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytesize::ByteSize;
 
@@ -16,9 +15,8 @@ use crate::policy::digest::Digest;
 use crate::policy::load::module::{self, Survey};
 use crate::policy::load::worker::Version;
 use crate::policy::load::{LoadError, Step};
-use crate::policy::manifest::CaseContext;
+use crate::policy::manifest::{CaseContext, GRANTABLE};
 use crate::policy::measure::measure;
-use crate::policy::readings::Source;
 
 /// 500 calls of each kind: a second or two in an interpreter.
 const ROUNDS: usize = 10;
@@ -58,6 +56,11 @@ fn tell(candidate: &Candidate) -> anyhow::Result<()> {
     println!("imports    {}", list(&survey.imports));
     println!("exports    {}", list(&survey.exports));
     println!("WIT        {}", list(&packages(&survey)));
+    let imported = |name: &&&str| survey.imports.iter().any(|it| it.contains(&format!("/{name}@")));
+    let wanted: Vec<_> = GRANTABLE.iter().filter(imported).copied().collect();
+    if !wanted.is_empty() {
+        println!("grants     {} (`capabilities` of its manifest)", wanted.join(", "));
+    }
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
         let about = &version.about;
@@ -79,14 +82,9 @@ async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()>
     let context = Arc::new(CaseContext::default().context());
     let messages = Arc::new(conversation(question, PROMPT));
     let allowance = candidate.allowance(PROMPT.len());
-    let source = Source::of_trial();
-    let started = Instant::now();
-    let first = version.ready.evaluate(&candidate.engine, allowance, source, question, &context, &messages).await;
-    let elapsed = started.elapsed().as_secs_f64() * 1e6;
-    first.map_err(|failed| failed.error)?;
-    let asked = question.phase().as_str();
-    println!("first call {elapsed:.1} microseconds ({asked}, a text of {} bytes)", PROMPT.len());
     let figures = measure(&candidate.engine, version, allowance, question, &context, &messages, ROUNDS).await?;
+    let asked = question.phase().as_str();
+    println!("first call {:.1} microseconds ({asked}, a text of {} bytes)", figures.first, PROMPT.len());
     let [p50, p99] = [0.5, 0.99].map(|share| figures.fresh.at(share));
     println!("steady     {p50:.1} microseconds (p50), {p99:.1} (p99), in a fresh sandbox each");
     println!("           {:.1} microseconds (p50) on one instance that is kept", figures.reused.at(0.5));

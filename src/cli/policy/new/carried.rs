@@ -11,11 +11,11 @@ macro_rules! carry {
 
 /// The WIT package.
 pub(super) const WIT: &[Carried] = carry!("wit":
-    "audit.wit" "lifecycle.wit" "log.wit" "pre-check.wit" "response.wit" "types.wit" "worlds.wit");
+    "audit.wit" "clock.wit" "counters.wit" "lifecycle.wit" "log.wit" "pre-check.wit" "response.wit" "types.wit" "worlds.wit");
 
 /// The Rust SDK, without its `wit`, which is [`WIT`].
 pub(super) const SDK: &[Carried] = carry!("plugins/sdk":
-    "Cargo.toml" "src/bindings.rs" "src/byte_range.rs" "src/export.rs" "src/lib.rs" "src/log.rs" "src/messages.rs"
+    "Cargo.toml" "src/bindings.rs" "src/byte_range.rs" "src/clock.rs" "src/counters.rs" "src/export.rs" "src/lib.rs" "src/log.rs" "src/messages.rs"
     "src/policy.rs" "src/settings.rs" "src/text.rs" "src/verdict.rs");
 
 /// The policy in Rust.
