@@ -3,14 +3,14 @@
 use regex_syntax::hir;
 
 /// A set of characters: exact below 128, exact above it when they are few, else by kind and so perhaps too large.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Class {
     ascii: u128,
     others: Others,
 }
 
 /// The part of a class that is not ASCII.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Others {
     Few(Box<[char]>),
     /// A bit for each of [`Kind`].

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use regex_automata::Input;
-use regex_automata::meta::{BuildError, Config, Regex};
-use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::meta::{self, Config, Regex};
+use regex_automata::nfa::thompson::backtrack::{self, BoundedBacktracker};
+use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::captures::Captures;
 use regex_automata::util::iter::Searcher;
-use regex_automata::util::syntax;
+use regex_automata::{Input, Match, MatchError};
 use regex_syntax::hir::Hir;
 use regex_syntax::{Error, ParserBuilder};
 
@@ -26,52 +26,110 @@ const LARGEST: usize = 4 << 20;
 /// What the lazily built automaton of one expression may hold at once, in bytes.
 const CACHE: usize = 1 << 20;
 
-/// From this many bytes on it pays to build a faster automaton first.
-const LONG: usize = 16 << 10;
+/// What a short search may write, in bytes, and how many bytes of text it may cover. Each of its steps begins anew with
+/// all of that.
+const NEAR_MEMORY: usize = 128 << 10;
+const NEAR: usize = 1 << 10;
+
+/// The most matches of one expression in one text that are told one by one; a verdict holds fewer.
+pub(crate) const MOST_MATCHES: usize = 20_000;
 
 /// An expression that is ready to search.
 #[derive(Debug)]
 pub(crate) struct Expression {
-    /// For short searches: what it writes while it searches is little.
-    near: Regex,
+    /// For short searches. It needs no memory of its own in an evaluation, and writes none that others do not.
+    near: BoundedBacktracker,
     /// Where matches may stand around a place inside them.
     pub(crate) reach: Reach,
-    /// For long ones its automaton is built when it is needed, which is seldom, and would be large to keep.
+    /// For long searches an automaton is built when one is needed: that is seldom, and it would be large to keep.
     pattern: Box<str>,
 }
+
+/// What short searches write into: one for all expressions, since each page that is written costs.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Option<backtrack::Cache>);
 
 impl Expression {
     /// The expression, and the rows of characters of which each match contains one. The error says what is wrong with
     /// it, and repeats nothing of it.
     pub(crate) fn new(pattern: &str) -> Result<(Self, Option<Vec<Chain>>), String> {
         let hir = parse(pattern)?;
-        let near = build(&hir, limits().which_captures(WhichCaptures::Implicit).hybrid(false))?;
+        let config = thompson::Config::new().nfa_size_limit(Some(LARGEST)).which_captures(WhichCaptures::Implicit);
+        let near = NFA::compiler()
+            .configure(config)
+            .build_from_hir(&hir)
+            .and_then(|nfa| {
+                let config = BoundedBacktracker::config().visited_capacity(NEAR_MEMORY);
+                BoundedBacktracker::builder().configure(config).build_from_nfa(nfa)
+            })
+            .map_err(|error| too_large(error.size_limit(), &error))?;
         Ok((Self { near, reach: Reach::of(&hir), pattern: pattern.into() }, factor(&hir)))
     }
 
     /// Bytes that it takes.
     pub(crate) fn size(&self) -> usize {
-        self.near.memory_usage() + self.pattern.len()
+        self.near.get_nfa().memory_usage() + self.pattern.len()
     }
 
-    /// Every match inside one of `ranges`, first to last and without overlap; matches of no characters are left out.
-    pub(crate) fn search(&self, text: &str, ranges: &[Range<usize>], mut each: impl FnMut(Range<usize>)) {
-        let far = match ranges.iter().any(|range| range.len() >= LONG) {
-            true => {
-                parse(&self.pattern).and_then(|hir| build(&hir, limits().which_captures(WhichCaptures::Implicit))).ok()
-            }
-            false => None,
-        };
-        let regex = far.as_ref().unwrap_or(&self.near);
-        let mut cache = regex.create_cache();
+    /// Tells every match inside one of `ranges`, first to last and without overlap; matches of no characters are left
+    /// out. It goes on as long as it is told to.
+    pub(crate) fn search(
+        &self,
+        scratch: &mut Scratch,
+        text: &str,
+        ranges: &[Range<usize>],
+        mut each: impl FnMut(Range<usize>) -> bool,
+    ) -> Result<(), String> {
+        let cache = scratch.0.get_or_insert_with(|| self.near.create_cache());
+        cache.reset(&self.near);
+        let near = NEAR.min(self.near.max_haystack_len());
+        let mut far: Option<Far> = None;
         for range in ranges {
             let mut searcher = Searcher::new(Input::new(text).range(range.clone()));
-            while let Some(found) = searcher.advance(|input| Ok(regex.search_with(&mut cache, input))) {
-                if !found.is_empty() {
-                    each(found.range());
+            loop {
+                let found = if range.len() <= near {
+                    searcher.advance(|input| self.search_near(cache, input))
+                } else {
+                    let far = match &mut far {
+                        Some(far) => far,
+                        none => none.insert(Far::new(&self.pattern)?),
+                    };
+                    searcher.advance(|input| Ok(far.regex.search_with(&mut far.cache, input)))
+                };
+                match found {
+                    None => break,
+                    Some(found) if found.is_empty() => {}
+                    Some(found) if each(found.range()) => {}
+                    Some(_) => return Ok(()),
                 }
             }
         }
+        Ok(())
+    }
+
+    fn search_near(&self, cache: &mut backtrack::Cache, input: &Input<'_>) -> Result<Option<Match>, MatchError> {
+        let mut slots = [None; 2];
+        let pattern = self.near.try_search_slots(cache, input, &mut slots)?;
+        Ok(match (pattern, slots) {
+            (Some(pattern), [Some(start), Some(end)]) => Some(Match::new(pattern, start.get()..end.get())),
+            _ => None,
+        })
+    }
+}
+
+/// For long searches: an automaton that is built while it searches, where the expression allows it.
+struct Far {
+    regex: Regex,
+    cache: meta::Cache,
+}
+
+impl Far {
+    fn new(pattern: &str) -> Result<Self, String> {
+        let hir = parse(pattern)?;
+        let config = limits().which_captures(WhichCaptures::Implicit);
+        // Reading backwards, as that automaton does too, may take more than is allowed.
+        let regex = build(&hir, config.clone()).or_else(|_| build(&hir, config.hybrid(false)))?;
+        Ok(Self { cache: regex.create_cache(), regex })
     }
 }
 
@@ -123,14 +181,16 @@ fn limits() -> Config {
 }
 
 fn build(hir: &Hir, config: Config) -> Result<Regex, String> {
-    Regex::builder().syntax(syntax::Config::new()).configure(config).build_from_hir(hir).map_err(|error: BuildError| {
-        match error.size_limit() {
-            Some(_) => format!(
-                "it would take more than {} MiB; repeat less often, or take smaller classes, such as [0-9] or \
-                 (?-u:\\w) for \\d or \\w",
-                LARGEST >> 20
-            ),
-            None => error.to_string(),
-        }
-    })
+    Regex::builder().configure(config).build_from_hir(hir).map_err(|error| too_large(error.size_limit(), &error))
+}
+
+fn too_large(limit: Option<usize>, error: &dyn std::fmt::Display) -> String {
+    match limit {
+        Some(_) => format!(
+            "it would take more than {} MiB; repeat less often, or take smaller classes, such as [0-9] or (?-u:\\w) for \
+             \\d or \\w",
+            LARGEST >> 20
+        ),
+        None => error.to_string(),
+    }
 }

@@ -137,7 +137,7 @@ fn product(first: &[Chain], then: &[Chain]) -> Option<Vec<Chain>> {
 
 fn keep_better(best: &mut Option<Vec<Chain>>, candidate: Vec<Chain>) {
     let score = |chains: &[Chain]| {
-        let least = chains.iter().map(|chain| weight(chain)).min().unwrap_or(u32::MAX);
+        let least = chains.iter().map(weight).min().unwrap_or(u32::MAX);
         // Twice as many rows are twice as likely to stand somewhere.
         least.saturating_sub(chains.len().max(1).ilog2())
     };

@@ -53,9 +53,9 @@ impl Keyword {
         let rest = before_head(before, head)?;
         let left = behind_tail(after, tail)?;
         let (starts_word, ends_word) = self.is_word;
-        let is_whole = !(starts_word && rest.chars().next_back().is_some_and(is_part_of_word))
-            && !(ends_word && left.chars().next().is_some_and(is_part_of_word));
-        is_whole.then(|| rest.len()..text.len() - left.len())
+        let runs_on = starts_word && rest.chars().next_back().is_some_and(is_part_of_word)
+            || ends_word && left.chars().next().is_some_and(is_part_of_word);
+        (!runs_on).then(|| rest.len()..text.len() - left.len())
     }
 }
 

@@ -14,12 +14,14 @@ mod report;
 mod rule;
 mod rules;
 mod settings;
+mod settle;
 mod sieve;
 #[cfg(test)]
 mod tests;
 
 use octroi_policy::prelude::*;
 
+use expression::Scratch;
 use report::Report;
 use rules::Rules;
 pub use settings::{Asked, PatternSettings, Settings, Speaker};
@@ -44,7 +46,11 @@ impl Policy for Pattern {
         match settings {
             Settings { probe: true, patterns } if patterns.is_empty() => Ok(Self::Probing),
             Settings { probe: true, .. } => Err("settings.patterns: must be empty when `probe` is true".into()),
-            Settings { patterns, .. } => Ok(Self::Judging(Box::new(Judge(Rules::new(patterns)?)))),
+            Settings { patterns, .. } => {
+                let judge = Box::new(Judge(Rules::new(patterns)?));
+                settle::settle();
+                Ok(Self::Judging(judge))
+            }
         }
     }
 
@@ -78,9 +84,9 @@ impl Response for Pattern {
 
 impl Judge {
     fn judge(&self, asked: Asked, context: &Context, messages: &[Message]) -> Verdict {
-        let mut report = Report::new(&self.0);
+        let (mut report, mut scratch) = (Report::new(&self.0), Scratch::default());
         for text in texts(messages) {
-            report.add(&text, &self.0.search(&text, &context.caller.tenant, asked));
+            report.add(&text, &self.0.search(&text, &context.caller.tenant, asked, &mut scratch));
         }
         report.verdict()
     }

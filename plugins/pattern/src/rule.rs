@@ -29,9 +29,9 @@ pub(crate) struct Rule {
     pub(crate) action: Action,
     pub(crate) replacement: String,
     pub(crate) reason: Option<String>,
-    pub(crate) validator: Option<Validator>,
     /// `None` if it has keywords.
     pub(crate) expression: Option<Expression>,
+    validator: Option<Validator>,
     roles: Vec<Speaker>,
     phases: Vec<Asked>,
 }
@@ -99,6 +99,11 @@ impl Rule {
     /// Whether it is asked about texts of this role, now.
     pub(crate) fn looks_at(&self, role: Role, asked: Asked) -> bool {
         self.phases.contains(&asked) && (self.roles.is_empty() || self.roles.contains(&Speaker::of(role)))
+    }
+
+    /// Whether a match counts.
+    pub(crate) fn accepts(&self, found: &str) -> bool {
+        self.validator.is_none_or(|validator| validator.accepts(found))
     }
 
     /// The sentence for a caller whom it refuses; never with the text that was matched.

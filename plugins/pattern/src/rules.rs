@@ -7,6 +7,7 @@ use std::ops::Range;
 use octroi_policy::Text;
 
 use crate::class::Class;
+use crate::expression::{MOST_MATCHES, Scratch};
 use crate::keyword::Keyword;
 use crate::rule::{Checked, LookFor, Rule};
 use crate::settings::{Asked, PatternSettings};
@@ -124,7 +125,7 @@ impl Rules {
     }
 
     /// Every match in a text that belongs to a tenant, by place.
-    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked) -> Vec<Match> {
+    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
         let mut found = Found::default();
         for group in [Some(&self.for_all), self.for_tenant.get(tenant)].into_iter().flatten() {
             for rule in &group.always {
@@ -153,21 +154,33 @@ impl Rules {
                 }
             });
         }
-        self.confirm(text, found)
+        self.confirm(text, found, scratch)
     }
 
     /// Tries the expressions where they may match, and the validators.
-    fn confirm(&self, text: &str, found: Found) -> Vec<Match> {
+    fn confirm(&self, text: &str, found: Found, scratch: &mut Scratch) -> Vec<Match> {
         let Found { mut matches, places } = found;
         drop_overlapping(&mut matches);
+        matches.retain(|found| self.rules[found.rule].accepts(&text[found.range.clone()]));
         for (rule, ranges) in places {
-            let Some(expression) = &self.rules[rule as usize].expression else { continue };
-            expression.search(text, &joined(ranges), |range| matches.push(Match { rule: rule as usize, range }));
+            let number = rule as usize;
+            let rule = &self.rules[number];
+            let Some(expression) = &rule.expression else { continue };
+            let mut left = MOST_MATCHES;
+            let searched = expression.search(scratch, text, &joined(ranges), |range| {
+                if rule.accepts(&text[range.clone()]) {
+                    left -= 1;
+                    // Whatever follows counts as a part of the last one that is told.
+                    let end = if left == 0 { text.len() } else { range.end };
+                    matches.push(Match { rule: number, range: range.start..end });
+                }
+                left > 0
+            });
+            // Not for expressions that were taken; were it to happen, nothing may pass.
+            if searched.is_err() {
+                matches.push(Match { rule: number, range: 0..text.len() });
+            }
         }
-        matches.retain(|found| {
-            let validator = self.rule(found.rule).validator;
-            validator.is_none_or(|validator| validator.accepts(&text[found.range.clone()]))
-        });
         matches.sort_unstable_by_key(|found| (found.range.start, found.rule));
         matches
     }

@@ -1,7 +1,7 @@
 //! Which of many rows of characters stand in a text: a few passes over it, however many rows there are.
 //!
-//! Nothing is written while a text is searched in which none of them stands (but for one byte for each of its own, if
-//! there are windows): writing is what costs in a sandbox that is made for one evaluation.
+//! Next to nothing is written while a text is searched in which none of them stands: writing is what costs in a sandbox
+//! that is made for one evaluation.
 
 mod literal;
 mod window;
@@ -41,7 +41,7 @@ impl Builder {
     }
 
     pub(crate) fn build(self) -> Result<Sieve, String> {
-        Ok(Sieve { literals: Literals::new(self.literals)?, windows: Windows::new(self.windows) })
+        Ok(Sieve { literals: Literals::new(self.literals)?, windows: Windows::new(self.windows)? })
     }
 }
 
