@@ -34,7 +34,7 @@ pub use trial::{Match, Trial};
 /// How long a change waits for those before it.
 const TURN: Duration = Duration::from_secs(20);
 /// How long one version may take to load. Clients wait 30 s (TypeScript) and 60 s (others) for an answer.
-const LOAD: Duration = Duration::from_secs(40);
+const LOAD: Duration = Duration::from_secs(60);
 
 /// The static policies.
 #[derive(Debug)]
