@@ -1,6 +1,11 @@
 //! Rules that applications make over HTTP while the gateway runs.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panics, and tell what they measured")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panics, and tell what they measured"
+)]
 
 mod support;
 

@@ -46,9 +46,16 @@ pub struct StaticPolicies {
     /// What tries expressions.
     probe: Mutex<Option<Candidate>>,
     /// The rules of the manifest that was asked about last.
-    seen: StdMutex<Option<(Arc<Manifest>, Arc<Vec<Rule>>)>>,
+    seen: StdMutex<Option<Seen>>,
     /// Since when there is what does not say since when it is there.
     since: Timestamp,
+}
+
+/// A manifest, and the rules that it holds.
+#[derive(Debug)]
+struct Seen {
+    manifest: Arc<Manifest>,
+    rules: Arc<Vec<Rule>>,
 }
 
 /// Who makes or asks for a static policy.
@@ -300,14 +307,14 @@ impl StaticPolicies {
             )));
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*seen {
-            Some((of, rules)) if Arc::ptr_eq(of, &manifest) => Ok(rules.clone()),
-            _ => {
-                let rules = Arc::new(RuleFile::rules_in(&manifest.settings));
-                *seen = Some((manifest, rules.clone()));
-                Ok(rules)
-            }
+        if let Some(seen) = &*seen
+            && Arc::ptr_eq(&seen.manifest, &manifest)
+        {
+            return Ok(seen.rules.clone());
         }
+        let rules = Arc::new(RuleFile::rules_in(&manifest.settings));
+        *seen = Some(Seen { manifest, rules: rules.clone() });
+        Ok(rules)
     }
 
     /// One change, from the file to what is in force.
