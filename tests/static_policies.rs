@@ -194,7 +194,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     for (change, field, says) in [
         (json!({ "pattern": "(?i)project(" }), "pattern", "unclosed group"),
         (json!({ "pattern": "a*" }), "pattern", "empty text"),
-        (json!({ "pattern": r"\p{L}{1000}" }), "pattern", "KiB"),
+        (json!({ "pattern": r"\p{L}{1000}" }), "pattern", "repeat less often"),
         (json!({ "pattern": long }), "pattern", "1000 characters"),
         (json!({ "pattern": "a\u{7}" }), "pattern", "control characters"),
         (json!({ "pattern": "" }), "pattern", "is required"),
@@ -590,6 +590,21 @@ async fn a_caller_who_goes_away_leaves_no_half_of_a_change() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
+}
+
+/// It would end without a verdict on every longer request, and refuse it.
+#[tokio::test]
+async fn a_policy_that_is_too_slow_for_its_limits_is_not_taken() {
+    let gateway = open();
+    assert_eq!(create(&gateway, "helpdesk", project_x()).await.status, 201);
+    let text = fs::read_to_string(file(&gateway)).unwrap();
+    let text = text.replace("'50ms'", "1ms").replace("'500ms'", "1ms");
+    fs::write(file(&gateway), &text).unwrap();
+    let slow = json!({ "name": "Slow", "category": "x", "pattern": "(?s:.{150})[0-9a-z](?s:.{150})[0-9]" });
+    let answer = create(&gateway, "helpdesk", slow).await;
+    assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains("too expensive"), "{answer:?}");
+    assert_eq!(fs::read_to_string(file(&gateway)).unwrap(), text);
 }
 
 /// A thousand rules of a thousand characters, of four bytes each or all brackets: one file, one version.

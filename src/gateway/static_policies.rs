@@ -34,7 +34,7 @@ pub use trial::{Match, Trial};
 /// How long a change waits for those before it.
 const TURN: Duration = Duration::from_secs(20);
 /// How long one version may take to load. Clients wait 30 s (TypeScript) and 60 s (others) for an answer.
-const LOAD: Duration = Duration::from_secs(40);
+const LOAD: Duration = Duration::from_secs(60);
 
 /// The static policies.
 #[derive(Debug)]
@@ -51,8 +51,12 @@ pub struct StaticPolicies {
     since: Timestamp,
 }
 
-/// A manifest, and the rules that stand in it.
-type Seen = (Arc<Manifest>, Arc<Vec<Rule>>);
+/// A manifest, and the rules that it holds.
+#[derive(Debug)]
+struct Seen {
+    manifest: Arc<Manifest>,
+    rules: Arc<Vec<Rule>>,
+}
 
 /// Who makes or asks for a static policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -303,14 +307,14 @@ impl StaticPolicies {
             )));
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*seen {
-            Some((of, rules)) if Arc::ptr_eq(of, &manifest) => Ok(rules.clone()),
-            _ => {
-                let rules = Arc::new(RuleFile::rules_in(&manifest.settings));
-                *seen = Some((manifest, rules.clone()));
-                Ok(rules)
-            }
+        if let Some(seen) = &*seen
+            && Arc::ptr_eq(&seen.manifest, &manifest)
+        {
+            return Ok(seen.rules.clone());
         }
+        let rules = Arc::new(RuleFile::rules_in(&manifest.settings));
+        *seen = Some(Seen { manifest, rules: rules.clone() });
+        Ok(rules)
     }
 
     /// One change, from the file to what is in force.
