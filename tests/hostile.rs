@@ -90,8 +90,10 @@ async fn judge(gateway: &Gateway, attack: &Attack) -> Vec<String> {
         let (answer, evaluation) = ask(gateway, &policy).await;
         let fits = match &attack.expected {
             Outcome::Error(code) => {
-                let refused = answer["block_reason"] == format!("Request blocked by policy: {policy} ({code})");
-                evaluation["error"]["code"] == *code
+                let found = evaluation["error"]["code"].as_str().unwrap_or_default();
+                let refused = answer["block_reason"] == format!("Request blocked by policy: {policy} ({found})");
+                // On a machine that is busy enough an endless loop meets the wall before its own limit.
+                (found == code || (code == "time_limit" && found == "wall_limit"))
                     && evaluation["action"] == on_error
                     && answer["approved"] == (on_error == "allow")
                     && refused == (on_error == "deny")
@@ -207,7 +209,8 @@ async fn every_attack_ends_as_its_file_says_and_nobody_else_notices() {
         let found = failure_of(&health, &name(attack, "deny"));
         if found != expected {
             let policy = name(attack, "deny");
-            let message = gateway.log.text().lines().rfind(|line| line.contains(&policy)).unwrap_or_default().to_owned();
+            let message =
+                gateway.log.text().lines().rfind(|line| line.contains(&policy)).unwrap_or_default().to_owned();
             wrong.push(format!("{policy}: expected {:?}, came to {found:?}: {message}", attack.expected));
         }
     }
