@@ -51,10 +51,10 @@ $(VENV)/.ready: tests/sdk/python/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-soak: plugins ## what needs time: reload storms, the hostile suite ten times, latency beside spinning policies
+soak: plugins ## what takes long: reload storms, the hostile suite ten times, latency beside spinning policies
 	OCTROI_SOAK=1 cargo test --locked --test reload -- --nocapture --test-threads 1
 	for round in 1 2 3 4 5 6 7 8 9 10; do \
-		OCTROI_SOAK=1 cargo test --locked --test hostile -- --nocapture || exit 1; \
+		OCTROI_SOAK=1 cargo test --locked --test hostile -- --nocapture --test-threads 1 || exit 1; \
 	done
 	cargo bench --locked --bench spinning
 
