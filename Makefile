@@ -6,9 +6,11 @@ GUESTS    := target/$(WASM)/guest
 VENV      := target/venv
 PYTHON    ?= python3
 EXAMPLES  := plugins/examples/javascript-secrets/secrets.wasm plugins/examples/python-internal-hosts/internal-hosts.wasm
+FUZZ_TARGETS := manifest module verdict
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples test soak lint fmt docs bench deny target
+.PHONY: help dev build plugins examples test soak lint fmt fuzz docs bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -49,8 +51,12 @@ $(VENV)/.ready: tests/sdk/python/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-soak: plugins ## what needs numbers: reload storms
+soak: plugins ## what needs time: reload storms, the hostile suite ten times, latency beside spinning policies
 	OCTROI_SOAK=1 cargo test --locked --test reload -- --nocapture --test-threads 1
+	for round in 1 2 3 4 5 6 7 8 9 10; do \
+		OCTROI_SOAK=1 cargo test --locked --test hostile -- --nocapture || exit 1; \
+	done
+	cargo bench --locked --bench spinning
 
 lint: target ## rustfmt and clippy, warnings are errors
 	cargo fmt --all --check
@@ -59,6 +65,18 @@ lint: target ## rustfmt and clippy, warnings are errors
 
 fmt: ## format
 	cargo fmt --all
+
+fuzz: ## fuzz manifests, modules and verdicts, FUZZ_SECONDS each (needs nightly Rust and cargo-fuzz)
+	@cargo +nightly --version >/dev/null 2>&1 \
+		|| { echo "make fuzz: nightly Rust is missing; install it: rustup toolchain install nightly"; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 \
+		|| { echo "make fuzz: cargo-fuzz is missing; install it: cargo install cargo-fuzz --locked"; exit 1; }
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz-corpus/$$target; \
+		cargo +nightly fuzz run $$target target/fuzz-corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=20 -rss_limit_mb=4096 || exit 1; \
+	done
 
 docs: ## write docs/wit.md from wit/
 	OCTROI_WRITE_DOCS=1 cargo test --locked --test wit_reference

@@ -31,8 +31,8 @@ use crate::policy::{Candidate, CandidateError, Context, PolicyHost, PolicyState,
 
 pub use trial::{Match, Trial};
 
-/// How long a change waits for the one before it.
-const TURN: Duration = Duration::from_secs(10);
+/// How long a change waits for those before it.
+const TURN: Duration = Duration::from_secs(20);
 /// How long one version may take to load. Clients wait 30 s (TypeScript) and 60 s (others) for an answer.
 const LOAD: Duration = Duration::from_secs(40);
 
@@ -46,10 +46,13 @@ pub struct StaticPolicies {
     /// What tries expressions.
     probe: Mutex<Option<Candidate>>,
     /// The rules of the manifest that was asked about last.
-    seen: StdMutex<Option<(Arc<Manifest>, Arc<Vec<Rule>>)>>,
+    seen: StdMutex<Option<Seen>>,
     /// Since when there is what does not say since when it is there.
     since: Timestamp,
 }
+
+/// A manifest, and the rules that stand in it.
+type Seen = (Arc<Manifest>, Arc<Vec<Rule>>);
 
 /// Who makes or asks for a static policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use futures_util::future::BoxFuture;
 use lru::LruCache;
 
 /// Counters kept for one policy; a further one takes the place of the one that was not used for longest.
-pub const MAX_COUNTERS: NonZero<usize> = NonZero::new(10_000).unwrap();
+pub const MAX_COUNTERS: usize = 10_000;
 
 /// Parts of a window in which additions leave it.
 const STEPS: u64 = 16;
@@ -68,12 +67,17 @@ impl InProcess {
         let Counter { policy, shadow, name, window } = counter;
         let mut policies = self.lock();
         let counters = policies.entry(policy).or_default();
-        let counters = counters.entry(shadow).or_insert_with(|| LruCache::new(MAX_COUNTERS));
+        let counters = counters.entry(shadow).or_insert_with(LruCache::unbounded);
         let key = (name, window);
         if amount == 0 {
             return counters.get_mut(&key).map_or(0, |held| held.add(now, window, 0));
         }
-        counters.get_or_insert_mut(key, Window::default).add(now, window, amount)
+        let held = counters.get_or_insert_mut(key, Window::default).add(now, window, amount);
+        // A bounded cache would take its memory at once.
+        if counters.len() > MAX_COUNTERS {
+            counters.pop_lru();
+        }
+        held
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, OfPolicy>> {
@@ -169,7 +173,7 @@ mod tests {
     #[test]
     fn the_counter_that_was_not_used_for_longest_makes_room() {
         let store = InProcess::default();
-        let most = MAX_COUNTERS.get();
+        let most = MAX_COUNTERS;
         for number in 0..most {
             store.add_at(at(0), counter("limit", &number.to_string()), 1);
         }
