@@ -1,6 +1,6 @@
 //! Rules without code: the shipped `pattern` policy, through a real gateway.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panics")]
 
 mod support;
 
