@@ -629,7 +629,8 @@ async fn a_thousand_rules_are_held_and_no_more() {
         })
         .collect();
     let manifest = json!({
-        "name": "static-policies", "module": "../pattern.wasm", "settings": { "patterns": rules },
+        "name": "static-policies", "module": "../pattern.wasm", "limits": { "settings": "8MiB" },
+        "settings": { "patterns": rules },
     });
     fs::create_dir(gateway.policies().join("api")).unwrap();
     let text = octroi::config::yaml::write(&manifest, &["name", "module"]);

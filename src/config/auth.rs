@@ -40,10 +40,10 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Call models, and read its tenant's records.
+    /// Call models, read its tenant's records, and change its tenant's static policies.
     #[default]
     Client,
-    /// Change the gateway over HTTP as well.
+    /// Change the static policies of all tenants as well.
     Admin,
 }
 

@@ -424,6 +424,7 @@ impl StaticPolicies {
             | LoadCode::CaseFailed
             | LoadCode::NotDeterministic
             | LoadCode::NotFreezable
+            | LoadCode::CompileLimit
             | LoadCode::TooLarge
             | LoadCode::BadManifest => {}
             _ => {

@@ -86,7 +86,7 @@ impl RuleFile {
             "module": format!("../{}", super::MODULE),
             // Before policies that mask: a rule sees what the caller wrote.
             "order": 5,
-            "limits": { "time": "50ms", "time_per_mib": "500ms" },
+            "limits": { "time": "50ms", "time_per_mib": "500ms", "settings": "8MiB" },
         });
         let Value::Object(document) = document else { return Self { document: Map::new(), rules: Vec::new() } };
         Self { document, rules: Vec::new() }

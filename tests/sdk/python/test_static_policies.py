@@ -51,17 +51,16 @@ def running(folder):
         process.wait(timeout=PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("static-policies")
+def prepared(folder):
+    """The shipped policies and configuration; a second gateway on this machine may hold the admin API's own port."""
     shutil.copytree(ROOT / "policies", folder / "policies")
-    shutil.copy(ROOT / "octroi.yaml", folder / "octroi.yaml")
+    (folder / "octroi.yaml").write_text((ROOT / "octroi.yaml").read_text() + '\nadmin: { listen: "127.0.0.1:0" }\n')
     return folder
 
 
 @pytest.fixture(scope="module")
-def gateway(folder):
-    with running(folder) as url:
+def gateway(tmp_path_factory):
+    with running(prepared(tmp_path_factory.mktemp("static-policies"))) as url:
         yield url
 
 
@@ -152,10 +151,7 @@ def is_blocked(client):
 
 
 def test_a_policy_blocks_in_both_modes_after_a_restart_too(tmp_path):
-    own = tmp_path / "gateway"
-    own.mkdir()
-    shutil.copytree(ROOT / "policies", own / "policies")
-    shutil.copy(ROOT / "octroi.yaml", own / "octroi.yaml")
+    own = prepared(tmp_path)
     with running(own) as url, sdk(url) as client:
         made = client.create_static_policy(project("x"))
         is_blocked(client)
