@@ -11,6 +11,8 @@
 //! not come into force all the same, the file is put back. What is shown is what is in force, so that a file that
 //! somebody broke by hand hides nothing.
 
+mod change;
+mod error;
 mod trial;
 
 use std::path::PathBuf;
@@ -21,14 +23,13 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::chat::{Message, Role as Speaker};
 use crate::config::Role;
-use crate::policy::component::{EvaluationError, Question};
-use crate::policy::load::{LoadCode, LoadError};
 use crate::policy::manifest::Manifest;
-use crate::policy::rules::{self, DiskError, FieldError, Fields, FileError, Folder, Rule, RuleFile, Tier, Version};
-use crate::policy::{Candidate, CandidateError, Context, PolicyHost, PolicyState, PolicyStatus, Surface};
+use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
+use crate::policy::{Candidate, PolicyHost, PolicyStatus};
+use change::Edit;
 
+pub use error::StaticPolicyError;
 pub use trial::{Match, Trial};
 
 /// How long a change waits for those before it.
@@ -78,104 +79,7 @@ pub enum Found {
     System(Box<PolicyStatus>),
 }
 
-/// Why there is no answer about a static policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StaticPolicyError {
-    /// A value that a rule cannot have.
-    #[error(transparent)]
-    Field(#[from] FieldError),
-    /// The policy host does not take the rules with this change.
-    #[error("{0}")]
-    Refused(String),
-    /// There is none with this id, or it is another tenant's.
-    #[error("there is no static policy with this id")]
-    NotFound,
-    /// It is a policy of the folder.
-    #[error("system policies are changed in the policies directory, and not over this API")]
-    System,
-    /// It is one of all tenants.
-    #[error("only the role admin may make, change or delete policies of the tier organization")]
-    Organization,
-    /// There are as many as there may be.
-    #[error("{0}")]
-    Full(String),
-    /// The file is not in order: somebody edited it.
-    #[error("{0}")]
-    Conflict(String),
-    /// Other changes are under way.
-    #[error("other policies are being changed or loaded; try again shortly")]
-    Busy,
-    /// Too many evaluations.
-    #[error("the gateway is at its limit of concurrent policy evaluations; try again shortly")]
-    Overloaded,
-    /// Rules cannot be kept, or not be loaded, at the moment.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The gateway is going down.
-    #[error("the gateway is shutting down")]
-    ShuttingDown,
-    /// A fault of the gateway.
-    #[error("internal error; the gateway's log has more")]
-    Internal,
-}
-
-impl StaticPolicyError {
-    /// Stable, for metrics and answers.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Field(_) => "invalid_field",
-            Self::Refused(_) => "policy_refused",
-            Self::NotFound => "policy_not_found",
-            Self::System => "system_policy",
-            Self::Organization => "admin_required",
-            Self::Full(_) => "too_many_policies",
-            Self::Conflict(_) => "policy_file_conflict",
-            Self::Busy => "policies_busy",
-            Self::Overloaded => "overloaded",
-            Self::Unavailable(_) => "policies_unavailable",
-            Self::ShuttingDown => "shutting_down",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl From<FileError> for StaticPolicyError {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Unreadable(problem) => Self::Conflict(format!("{problem}; correct the file, or take it away")),
-            FileError::Full | FileError::TooLarge => Self::Full(error.to_string()),
-            FileError::Field(error) => Self::Field(error),
-        }
-    }
-}
-
-impl From<DiskError> for StaticPolicyError {
-    fn from(error: DiskError) -> Self {
-        tracing::error!(%error, "static policies cannot be read or written");
-        Self::Unavailable(format!("static policies cannot be read or written: {error}"))
-    }
-}
-
-impl From<EvaluationError> for StaticPolicyError {
-    fn from(error: EvaluationError) -> Self {
-        match error {
-            EvaluationError::Overloaded => Self::Overloaded,
-            EvaluationError::Host => Self::Internal,
-            error => Self::Refused(format!("the policies would be too expensive with this change: {error}")),
-        }
-    }
-}
-
 type Result<T> = std::result::Result<T, StaticPolicyError>;
-
-/// A change of the file, and what comes of it.
-struct Edit<T> {
-    answer: T,
-    /// What is to be kept of it, under the rule's id.
-    version: Option<(String, Version)>,
-    /// Whether the rules look for more than before.
-    adds: bool,
-}
 
 impl StaticPolicies {
     pub(super) fn new(host: Arc<PolicyHost>, tasks: TaskTracker) -> Arc<Self> {
@@ -316,174 +220,6 @@ impl StaticPolicies {
         *seen = Some(Seen { manifest, rules: rules.clone() });
         Ok(rules)
     }
-
-    /// One change, from the file to what is in force.
-    async fn change<T: Send + 'static>(
-        self: &Arc<Self>,
-        author: Author,
-        edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
-    ) -> Result<T> {
-        if self.tasks.is_closed() {
-            return Err(StaticPolicyError::ShuttingDown);
-        }
-        let this = self.clone();
-        let work = self.tasks.spawn(async move {
-            let _turn = tokio::time::timeout(TURN, this.turn.lock()).await.map_err(|_| StaticPolicyError::Busy)?;
-            this.changed(author, edit).await
-        });
-        work.await.unwrap_or(Err(StaticPolicyError::Internal))
-    }
-
-    async fn changed<T: Send + 'static>(
-        &self,
-        author: Author,
-        edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
-    ) -> Result<T> {
-        let folder = self.folder()?;
-        let at = folder.clone();
-        let (before, file, edit) = blocking(move || {
-            let before = at.read()?;
-            let mut file = before.as_deref().map_or_else(|| Ok(RuleFile::new()), RuleFile::parse)?;
-            if file.is_off() {
-                let problem = format!("{} says `mode: off`; no policy in it is in force", rules::FILE);
-                return Err(StaticPolicyError::Conflict(problem));
-            }
-            let edit = edit(&mut file)?;
-            Ok((before, file, edit))
-        })
-        .await?;
-        let text = file.text()?;
-        let made = folder.make()?;
-        let candidate = match self.tried(&author, &folder, &before, &text, edit.adds).await {
-            Ok(candidate) => candidate,
-            Err(error) => {
-                if made {
-                    folder.unmake();
-                }
-                return Err(error);
-            }
-        };
-        self.write(&folder, Some(text)).await?;
-        self.come_into_force(&folder, &candidate, before).await?;
-        if let Some((id, version)) = edit.version.clone() {
-            tracing::info!(id, change = version.change.as_str(), client = author.client, "static policy changed");
-        } else {
-            tracing::info!(client = author.client, "static policy deleted");
-        }
-        let kept = blocking(move || {
-            if let Some((id, version)) = edit.version
-                && let Err(error) = folder.remember(&id, version)
-            {
-                tracing::warn!(%error, "a version of a static policy is in force, but not in its history");
-            }
-            folder.forget_others(file.rules());
-            Ok(edit.answer)
-        });
-        kept.await
-    }
-
-    /// The version that the text makes, loaded, and tried on an ordinary text if it looks for more than before: rules
-    /// that are too slow would refuse every request.
-    async fn tried(
-        &self,
-        author: &Author,
-        folder: &Folder,
-        before: &Option<String>,
-        text: &str,
-        adds: bool,
-    ) -> Result<Candidate> {
-        let loaded = self.host.candidate(folder.file(), text.to_owned(), None, LOAD).await;
-        let candidate = loaded.map_err(|error| match error {
-            CandidateError::Busy => StaticPolicyError::Busy,
-            CandidateError::Load(error) => self.not_loaded(&error, before.as_deref()),
-        })?;
-        if adds {
-            let context = Context {
-                surface: Surface::Gateway,
-                request_type: "chat".into(),
-                client: author.client.clone(),
-                tenant: author.tenant.clone(),
-                user: None,
-                providers: Vec::new(),
-                model: None,
-                attributes: Vec::new(),
-            };
-            let messages = vec![Message::text(Speaker::User, trial::ordinary_text())];
-            self.host.try_candidate(&candidate, Question::PreCheck, context, messages).await?;
-        }
-        Ok(candidate)
-    }
-
-    /// Whose fault it is that a version cannot be loaded: the change's, if what stands in the file is in force.
-    fn not_loaded(&self, error: &LoadError, before: Option<&str>) -> StaticPolicyError {
-        tracing::info!(%error, "a change of the static policies was not taken");
-        let (step, code) = (error.step.as_str(), error.code.as_str());
-        match error.code {
-            LoadCode::SettingsRefused
-            | LoadCode::GuestFailed
-            | LoadCode::CaseFailed
-            | LoadCode::NotDeterministic
-            | LoadCode::NotFreezable
-            | LoadCode::CompileLimit
-            | LoadCode::TooLarge
-            | LoadCode::BadManifest => {}
-            _ => {
-                return StaticPolicyError::Unavailable(format!(
-                    "the policy that static policies are rules of ({}) cannot be loaded: {step}, {code}; the gateway's \
-                     log says more",
-                    rules::MODULE
-                ));
-            }
-        }
-        let in_force = before.is_none_or(|text| {
-            let manifest = Manifest::parse(text, rules::FILE).ok();
-            let status = self.status().ok().flatten();
-            manifest.zip(status).is_some_and(|(manifest, status)| {
-                status.state == PolicyState::Live && status.manifest.is_some_and(|live| *live == manifest)
-            })
-        });
-        let problem = error.message.as_str();
-        if !in_force {
-            return StaticPolicyError::Conflict(format!(
-                "{} was edited, and what stands there is not in force ({step}: {problem}); correct the file first",
-                rules::FILE
-            ));
-        }
-        if error.code != LoadCode::SettingsRefused {
-            return StaticPolicyError::Refused(format!(
-                "the policies cannot be loaded with this change: {step}, {code}; they are too large or too many"
-            ));
-        }
-        // `settings.patterns[7].pattern: unclosed group`: the number is nobody's business.
-        let of_rule = problem.strip_prefix("settings.patterns[").and_then(|rest| rest.split_once("]."));
-        StaticPolicyError::Refused(of_rule.map_or(problem, |(_, problem)| problem).to_owned())
-    }
-
-    async fn write(&self, folder: &Folder, text: Option<String>) -> Result<()> {
-        let folder = folder.clone();
-        blocking(move || Ok(folder.write(text.as_deref())?)).await
-    }
-
-    /// Reloads, and puts the file back if the candidate is not in force then.
-    async fn come_into_force(&self, folder: &Folder, candidate: &Candidate, before: Option<String>) -> Result<()> {
-        let reloaded = self.host.reload().await;
-        if reloaded.is_ok() && self.host.is_in_force(candidate) {
-            return Ok(());
-        }
-        let why = match reloaded {
-            Err(error) => error.to_string(),
-            Ok(_) => match self.status()?.and_then(|status| status.error) {
-                Some(error) => format!("{}, {}", error.step.as_str(), error.code.as_str()),
-                None => "the file was changed meanwhile".to_owned(),
-            },
-        };
-        tracing::error!(why, "a change of the static policies did not come into force; the file is put back");
-        self.write(folder, before).await?;
-        if let Err(error) = self.host.reload().await {
-            tracing::error!(%error, "the policies directory cannot be read; the policies in force stay");
-        }
-        Err(StaticPolicyError::Unavailable(format!("the change did not come into force ({why}) and was taken back")))
-    }
 }
 
 /// The id of a rule of the file that the author may change.
@@ -503,8 +239,4 @@ fn may_change(rule: &Rule, author: &Author) -> Result<()> {
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StaticPolicyError::Internal))
 }

@@ -3,7 +3,7 @@
 use super::brackets;
 use super::error::Problem;
 
-/// Length times depth of brackets: the library's time grows with it. This much takes it about a second.
+/// Length times depth of brackets: the library's time grows with it. This much takes it a second or two.
 const MAX_EFFORT: usize = 1 << 27;
 
 /// Lines that begin with `%`: directives. The library compares each with all others.

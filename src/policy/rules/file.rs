@@ -349,3 +349,86 @@ fn differences(before: &Rule, after: &Rule) -> (Change, String) {
         (names, _) => (Change::Updated, format!("changed: {}", names.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        "2026-11-20T09:00:00Z".parse().unwrap()
+    }
+
+    fn fields(name: &str) -> Fields {
+        let [name, category, pattern] = [name, "sensitive-data", "x{3}"].map(|text| Some(text.to_owned()));
+        Fields { name, category, pattern, ..Fields::default() }
+    }
+
+    fn created(file: &mut RuleFile, name: &str) -> Rule {
+        file.create(&fields(name), &["north".into()], "one", at()).unwrap().rule().unwrap()
+    }
+
+    #[test]
+    fn a_written_file_is_read_as_it_was() {
+        let mut file = RuleFile::new();
+        let rule = created(&mut file, "It's: [a] {new} 😀 one");
+        let text = file.text().unwrap();
+        assert!(text.starts_with('#'), "{text}");
+        let again = RuleFile::parse(&text).unwrap();
+        assert_eq!(again, RuleFile { document: again.document.clone(), ..file });
+        assert_eq!((again.find(&rule.id), again.find(&rule.name)), (Some(&rule), Some(&rule)));
+    }
+
+    #[test]
+    fn names_in_findings_begin_like_the_title_and_are_nobodys() {
+        let mut file = RuleFile::new();
+        for (title, begins) in
+            [("No project X!", "no_project_x-"), ("日本", "policy-"), ("No project X!", "no_project_x-")]
+        {
+            let rule = created(&mut file, title);
+            assert!(rule.name.starts_with(begins) && rule.id.starts_with(&rule.name[begins.len()..]), "{rule:?}");
+        }
+        let long = created(&mut file, &"x".repeat(128));
+        assert_eq!(long.name.len(), 60 + 9);
+    }
+
+    #[test]
+    fn a_reason_follows_the_title_unless_somebody_wrote_it() {
+        let mut file = RuleFile::new();
+        let rule = created(&mut file, "Old");
+        let rename = |name: &str| Fields { name: Some(name.to_owned()), ..Fields::default() };
+        let reason = |file: &RuleFile| file.rules()[0].entry["reason"].clone();
+        assert_eq!(reason(&file), "Blocked by tenant policy: Old");
+        file.update(&rule.id, &rename("New"), "one", at()).unwrap().unwrap();
+        assert_eq!(reason(&file), "Blocked by tenant policy: New");
+        let text = file.text().unwrap().replace("'Blocked by tenant policy: New'", "Ask legal first");
+        let mut file = RuleFile::parse(&text).unwrap();
+        file.update(&rule.id, &rename("Newer"), "one", at()).unwrap().unwrap();
+        assert_eq!(reason(&file), "Ask legal first");
+    }
+
+    #[test]
+    fn what_was_written_by_hand_is_read_with_defaults_and_kept() {
+        let text = "name: rules\nmodule: ../pattern.wasm\nsettings:\n  other: 1\n  patterns:\n    - name: plain\n      pattern: a\n    \
+                    - name: copied\n      pattern: b\n      annotations: { id: same }\n    - name: again\n      pattern: c\n      \
+                    annotations: { id: same, version: many, tags: 7 }\n    - name: odd\n      keywords: [d, e]\n      \
+                    annotations: { id: ../../etc }\n";
+        let mut file = RuleFile::parse(text).unwrap();
+        let ids: Vec<_> = file.rules().iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(ids, ["plain", "same", "again", "odd"]);
+        let odd = file.find("odd").unwrap();
+        assert_eq!((odd.tier(), odd.version, odd.pattern.as_str()), (Tier::Organization, 1, "keywords: d, e"));
+        let change = Fields { pattern: Some("f".into()), enabled: Some(false), ..Fields::default() };
+        file.update("odd", &change, "one", at()).unwrap().unwrap();
+        let text = file.text().unwrap();
+        assert!(text.contains("other: 1") && text.contains("version: many") && !text.contains("keywords"), "{text}");
+        let file = RuleFile::parse(&text).unwrap();
+        assert_eq!((file.find("odd").unwrap().version, file.find("odd").unwrap().enabled), (2, false));
+        for (text, says) in [
+            ("name: rules\nmodule: m\nsettings: { patterns: x }\n", "expected a list"),
+            ("name: rules\nmodule: m\nsettings: { patterns: [{ pattern: x }] }\n", "each with a `name`"),
+            ("name: rules\nmodule: m\nwrong: 1\n", "unknown key"),
+        ] {
+            assert!(RuleFile::parse(text).unwrap_err().to_string().contains(says), "{says}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One change, from the file to what is in force.
+
+use std::sync::Arc;
+
+use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, TURN, trial};
+use crate::chat::{Message, Role as Speaker};
+use crate::policy::component::Question;
+use crate::policy::load::{LoadCode, LoadError};
+use crate::policy::manifest::Manifest;
+use crate::policy::rules::{self, Folder, RuleFile, Version};
+use crate::policy::{Candidate, CandidateError, Context, PolicyState, Surface};
+
+/// A change of the file, and what comes of it.
+pub(super) struct Edit<T> {
+    /// For the caller.
+    pub(super) answer: T,
+    /// What is to be kept of it, under the rule's id.
+    pub(super) version: Option<(String, Version)>,
+    /// Whether the rules look for more than before.
+    pub(super) adds: bool,
+}
+
+impl StaticPolicies {
+    /// One change, from the file to what is in force.
+    pub(super) async fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        author: Author,
+        edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
+    ) -> Result<T> {
+        if self.tasks.is_closed() {
+            return Err(StaticPolicyError::ShuttingDown);
+        }
+        let this = self.clone();
+        let work = self.tasks.spawn(async move {
+            let _turn = tokio::time::timeout(TURN, this.turn.lock()).await.map_err(|_| StaticPolicyError::Busy)?;
+            this.changed(author, edit).await
+        });
+        work.await.unwrap_or(Err(StaticPolicyError::Internal))
+    }
+
+    async fn changed<T: Send + 'static>(
+        &self,
+        author: Author,
+        edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
+    ) -> Result<T> {
+        let folder = self.folder()?;
+        let at = folder.clone();
+        let (before, file, edit) = blocking(move || {
+            let before = at.read()?;
+            let mut file = before.as_deref().map_or_else(|| Ok(RuleFile::new()), RuleFile::parse)?;
+            if file.is_off() {
+                let problem = format!("{} says `mode: off`; no policy in it is in force", rules::FILE);
+                return Err(StaticPolicyError::Conflict(problem));
+            }
+            let edit = edit(&mut file)?;
+            Ok((before, file, edit))
+        })
+        .await?;
+        let text = file.text()?;
+        let made = folder.make()?;
+        let candidate = match self.tried(&author, &folder, &before, &text, edit.adds).await {
+            Ok(candidate) => candidate,
+            Err(error) => {
+                if made {
+                    folder.unmake();
+                }
+                return Err(error);
+            }
+        };
+        let after = Some(text);
+        if !replaced(&folder, &before, &after).await? {
+            let problem = format!("{} was edited while the change was made; make it again", rules::FILE);
+            return Err(StaticPolicyError::Conflict(problem));
+        }
+        self.come_into_force(&folder, &candidate, before, after).await?;
+        if let Some((id, version)) = edit.version.clone() {
+            tracing::info!(id, change = version.change.as_str(), client = author.client, "static policy changed");
+        } else {
+            tracing::info!(client = author.client, "static policy deleted");
+        }
+        let kept = blocking(move || {
+            if let Some((id, version)) = edit.version
+                && let Err(error) = folder.remember(&id, version)
+            {
+                tracing::warn!(%error, "a version of a static policy is in force, but not in its history");
+            }
+            folder.forget_others(file.rules());
+            Ok(edit.answer)
+        });
+        kept.await
+    }
+
+    /// The version that the text makes, loaded, and tried on an ordinary text if it looks for more than before: rules
+    /// that are too slow would refuse every request.
+    async fn tried(
+        &self,
+        author: &Author,
+        folder: &Folder,
+        before: &Option<String>,
+        text: &str,
+        adds: bool,
+    ) -> Result<Candidate> {
+        let loaded = self.host.candidate(folder.file(), text.to_owned(), None, LOAD).await;
+        let candidate = loaded.map_err(|error| match error {
+            CandidateError::Busy => StaticPolicyError::Busy,
+            CandidateError::Load(error) => self.not_loaded(&error, before.as_deref()),
+        })?;
+        if adds {
+            let context = Context {
+                surface: Surface::Gateway,
+                request_type: "chat".into(),
+                client: author.client.clone(),
+                tenant: author.tenant.clone(),
+                user: None,
+                providers: Vec::new(),
+                model: None,
+                attributes: Vec::new(),
+            };
+            let messages = vec![Message::text(Speaker::User, trial::ordinary_text())];
+            self.host.try_candidate(&candidate, Question::PreCheck, context, messages).await?;
+        }
+        Ok(candidate)
+    }
+
+    /// Whose fault it is that a version cannot be loaded: the change's, if what stands in the file is in force.
+    fn not_loaded(&self, error: &LoadError, before: Option<&str>) -> StaticPolicyError {
+        tracing::info!(%error, "a change of the static policies was not taken");
+        let (step, code) = (error.step.as_str(), error.code.as_str());
+        match error.code {
+            LoadCode::SettingsRefused
+            | LoadCode::GuestFailed
+            | LoadCode::CaseFailed
+            | LoadCode::NotDeterministic
+            | LoadCode::NotFreezable
+            | LoadCode::CompileLimit
+            | LoadCode::TooLarge
+            | LoadCode::BadManifest => {}
+            _ => {
+                return StaticPolicyError::Unavailable(format!(
+                    "the policy that static policies are rules of ({}) cannot be loaded: {step}, {code}; the gateway's \
+                     log says more",
+                    rules::MODULE
+                ));
+            }
+        }
+        let in_force = before.is_none_or(|text| {
+            let manifest = Manifest::parse(text, rules::FILE).ok();
+            let status = self.status().ok().flatten();
+            manifest.zip(status).is_some_and(|(manifest, status)| {
+                status.state == PolicyState::Live && status.manifest.is_some_and(|live| *live == manifest)
+            })
+        });
+        let problem = error.message.as_str();
+        if !in_force {
+            return StaticPolicyError::Conflict(format!(
+                "{} was edited, and what stands there is not in force ({step}: {problem}); correct the file first",
+                rules::FILE
+            ));
+        }
+        if error.code != LoadCode::SettingsRefused {
+            return StaticPolicyError::Refused(format!(
+                "the policies cannot be loaded with this change: {step}, {code}; they are too large or too many"
+            ));
+        }
+        // `settings.patterns[7].pattern: unclosed group`: the number is nobody's business.
+        let of_rule = problem.strip_prefix("settings.patterns[").and_then(|rest| rest.split_once("]."));
+        StaticPolicyError::Refused(of_rule.map_or(problem, |(_, problem)| problem).to_owned())
+    }
+
+    /// Reloads, and puts the file back if the candidate is not in force then.
+    async fn come_into_force(
+        &self,
+        folder: &Folder,
+        candidate: &Candidate,
+        before: Option<String>,
+        after: Option<String>,
+    ) -> Result<()> {
+        let reloaded = self.host.reload().await;
+        if reloaded.is_ok() && self.host.is_in_force(candidate) {
+            return Ok(());
+        }
+        let why = match reloaded {
+            Err(error) => error.to_string(),
+            Ok(_) => match self.status()?.and_then(|status| status.error) {
+                Some(error) => format!("{}, {}", error.step.as_str(), error.code.as_str()),
+                None => "the file was changed meanwhile".to_owned(),
+            },
+        };
+        tracing::error!(why, "a change of the static policies did not come into force; the file is put back");
+        replaced(folder, &after, &before).await?;
+        if let Err(error) = self.host.reload().await {
+            tracing::error!(%error, "the policies directory cannot be read; the policies in force stay");
+        }
+        Err(StaticPolicyError::Unavailable(format!("the change did not come into force ({why}) and was taken back")))
+    }
+}
+
+/// Writes `to`, if what stands in the file is `from`: an edit by hand is never written over.
+async fn replaced(folder: &Folder, from: &Option<String>, to: &Option<String>) -> Result<bool> {
+    let (folder, from, to) = (folder.clone(), from.clone(), to.clone());
+    blocking(move || {
+        let is_as_read = folder.read()? == from;
+        if is_as_read {
+            folder.write(to.as_deref())?;
+        }
+        Ok(is_as_read)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(StaticPolicyError::Internal))
+}
