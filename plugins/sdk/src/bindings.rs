@@ -20,7 +20,7 @@ pub mod shared {
 /// The host interfaces that a manifest must grant. A module that calls neither imports neither.
 pub mod granted {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "package octroi:sdk-granted; world granted { import octroi:policy/clock@0.1.0; import octroi:policy/counters@0.1.0; }",
         world: "octroi:sdk-granted/granted",
         generate_all,
