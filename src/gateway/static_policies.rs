@@ -105,7 +105,7 @@ impl StaticPolicies {
 
     /// The policies of the folder.
     pub fn system(&self) -> Result<Vec<PolicyStatus>> {
-        let file = self.file()?;
+        let file = self.file();
         Ok(self.host.statuses().iter().filter(|status| status.path != file).cloned().collect())
     }
 
@@ -190,13 +190,14 @@ impl StaticPolicies {
         Ok(Folder::of(self.host.directory())?)
     }
 
-    fn file(&self) -> Result<PathBuf> {
-        Ok(self.folder()?.file().to_owned())
+    /// The file, as the policy host names it.
+    fn file(&self) -> PathBuf {
+        self.host.directory().join(rules::FILE)
     }
 
     /// How the file's policy fares.
     fn status(&self) -> Result<Option<PolicyStatus>> {
-        let file = self.file()?;
+        let file = self.file();
         Ok(self.host.statuses().iter().find(|status| status.path == file).cloned())
     }
 

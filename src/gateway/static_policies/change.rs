@@ -123,7 +123,7 @@ impl StaticPolicies {
     }
 
     /// Whose fault it is that a version cannot be loaded: the change's, if what stands in the file is in force.
-    fn not_loaded(&self, error: &LoadError, before: Option<&str>) -> StaticPolicyError {
+    pub(super) fn not_loaded(&self, error: &LoadError, before: Option<&str>) -> StaticPolicyError {
         tracing::info!(%error, "a change of the static policies was not taken");
         let (step, code) = (error.step.as_str(), error.code.as_str());
         match error.code {

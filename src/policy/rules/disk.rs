@@ -45,12 +45,12 @@ impl Folder {
         Ok(Self { policies, folder, file })
     }
 
-    /// The policies directory, as the policy host knows it.
+    /// The policies directory, once links are resolved.
     pub fn policies(&self) -> &Path {
         &self.policies
     }
 
-    /// The manifest's path, as the policy host knows it.
+    /// The manifest's path, once the links in the policies directory's are resolved.
     pub fn file(&self) -> &Path {
         &self.file
     }

@@ -80,7 +80,6 @@ def project(letter, **fields):
     )
 
 
-@pytest.mark.skip(reason="failed on the merged tree; to be looked into before issue 3 is resolved")
 def test_a_policy_is_made_read_changed_switched_and_deleted(client):
     made = client.create_static_policy(
         project("a", description="Stays in the house", severity=PolicySeverity.HIGH, priority=50, tags=["secret"])
@@ -105,7 +104,6 @@ def test_a_policy_is_made_read_changed_switched_and_deleted(client):
         client.get_static_policy(made.id)
 
 
-@pytest.mark.skip(reason="failed on the merged tree; to be looked into before issue 3 is resolved")
 def test_policies_are_listed_by_tier_and_tenant(gateway, client):
     made = client.create_static_policy(project("b"))
     own = client.list_static_policies(ListStaticPoliciesOptions(tier=PolicyTier.TENANT, search="project b", limit=10))
@@ -152,7 +150,6 @@ def is_blocked(client):
     assert checked.block_reason == "Request blocked by policy: static-policies"
 
 
-@pytest.mark.skip(reason="failed on the merged tree; to be looked into before issue 3 is resolved")
 def test_a_policy_blocks_in_both_modes_after_a_restart_too(tmp_path):
     own = prepared(tmp_path)
     with running(own) as url, sdk(url) as client:
