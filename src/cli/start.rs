@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// The policy host, as the configuration wants it.
 pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
+    allow_open_files();
     let policies = &config.policies;
     let settings = Settings {
         directory: policies.directory.clone(),
@@ -43,6 +45,14 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         load_timeout: LOAD_TIMEOUT,
     };
     Ok(PolicyHost::start(settings)?)
+}
+
+/// Every connection and every policy in force holds a file open. Many systems allow 1,024 until a process asks for more.
+fn allow_open_files() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // What is allowed then is what was allowed before.
+    let _ = rustix::process::setrlimit(Resource::Nofile, most);
 }
 
 /// The providers and the order among them.

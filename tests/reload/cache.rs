@@ -31,15 +31,9 @@ fn write_note(path: &Path, note: &Value) {
     fs::write(path, note.to_string()).unwrap();
 }
 
-/// Stops the gateway, and gives its folder to be tampered with.
-fn stop(mut gateway: Gateway) -> Prepared {
-    gateway.kill();
-    gateway.prepared.take().unwrap()
-}
-
 /// Stops it; when it is started again, any loader that it starts ends at once.
 fn without_a_loader(gateway: Gateway) -> Prepared {
-    let prepared = stop(gateway);
+    let prepared = gateway.stop();
     let yaml = prepared.path().join("octroi.yaml");
     let text = fs::read_to_string(&yaml).unwrap();
     fs::write(&yaml, text.replace(NEVER, &format!("{NEVER}, worker: /bin/false"))).unwrap();
@@ -113,7 +107,7 @@ async fn an_entry_that_does_not_fit_is_told_of_and_made_anew() {
         }),
     ];
     for (what, complaint, tamper) in tampers {
-        let prepared = stop(gateway);
+        let prepared = gateway.stop();
         tamper();
         gateway = prepared.start();
         assert_eq!(said(&gateway).await, "house", "{what}");
@@ -126,7 +120,7 @@ async fn an_entry_that_does_not_fit_is_told_of_and_made_anew() {
         assert_eq!(entry(&gateway), (code.clone(), about.clone()), "{what}");
         assert!(fs::read(&code).unwrap() == good.0, "{what}: it is made anew, to the byte");
         assert_eq!(note(&about)["sha256"], good.1["sha256"], "{what}");
-        let prepared = stop(gateway);
+        let prepared = gateway.stop();
         gateway = prepared.start();
         assert_eq!(complaints(&gateway), [""; 0], "{what}: and then believed again");
     }
@@ -139,7 +133,7 @@ async fn without_a_note_there_is_no_entry_and_without_code_neither() {
     let mut gateway = prepared.start();
     let (code, about) = entry(&gateway);
     for gone in [&code, &about] {
-        let prepared = stop(gateway);
+        let prepared = gateway.stop();
         fs::remove_file(gone).unwrap();
         gateway = prepared.start();
         assert_eq!((said(&gateway).await.as_str(), complaints(&gateway)), ("house", Vec::new()));

@@ -173,10 +173,16 @@ impl Prepared {
 
     /// Starts `octroi serve` and waits until it accepts requests.
     pub fn start(self) -> Gateway {
+        self.start_within(PATIENCE)
+    }
+
+    /// The same, with patience for many policies.
+    pub fn start_within(self, patience: Duration) -> Gateway {
         let mut child =
             self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("octroi starts");
         let log = Log::of(child.stderr.take().unwrap());
-        let Some(line) = log.wait(|line| line["fields"]["message"] == "octroi accepts requests") else {
+        let accepts = |line: &Value| line["fields"]["message"] == "octroi accepts requests";
+        let Some(line) = log.wait_for(patience, accepts) else {
             let _ = child.kill();
             panic!("octroi did not start:\n{}", log.text());
         };
@@ -218,9 +224,13 @@ impl Log {
 
     /// Waits for a line, from the first on.
     pub fn wait(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        self.wait_for(PATIENCE, fits)
+    }
+
+    fn wait_for(&self, patience: Duration, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         let (lines, more) = &*self.0;
         let mut lines = lines.lock().unwrap();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience;
         let mut seen = 0;
         loop {
             while let Some(line) = lines.lines.get(seen) {
@@ -409,11 +419,15 @@ impl Gateway {
         }
     }
 
+    /// Ends it, and gives its folder.
+    pub fn stop(mut self) -> Prepared {
+        self.kill();
+        self.prepared.take().unwrap()
+    }
+
     /// Starts it again in the same folder.
-    pub fn restart(mut self) -> Self {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.prepared.take().unwrap().start()
+    pub fn restart(self) -> Self {
+        self.stop().start()
     }
 }
 
