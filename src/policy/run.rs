@@ -256,7 +256,7 @@ impl Runner {
             drop(slot);
             evaluated
         });
-        match self.lane.run(evaluation, wall).await {
+        match self.lane.run(evaluation, &policy.version.habit, wall).await {
             Ok(evaluated) => evaluated,
             Err(LaneError::Full) => Err(EvaluationError::Overloaded.into()),
             Err(LaneError::Wall) => Err(EvaluationError::Wall { cap: wall }.into()),

@@ -14,6 +14,7 @@ use super::{LoadCode, LoadError, Step};
 use crate::policy::component::Ready;
 use crate::policy::digest::Digest;
 use crate::policy::engine::Engine;
+use crate::policy::lane::Habit;
 use crate::policy::limits::Limits;
 use crate::policy::manifest::Manifest;
 use crate::policy::verdict::one_line;
@@ -36,6 +37,8 @@ pub struct Version {
     pub ready: Arc<Ready>,
     /// What is known about it.
     pub about: Arc<About>,
+    /// How long its evaluations were lately.
+    pub habit: Arc<Habit>,
 }
 
 /// Digest of what determines a policy's behaviour: component, settings and cases (what warm-up left in the guest stays
@@ -81,7 +84,7 @@ impl Worker {
     fn ready(&self, id: Digest, component: wasmtime::component::Component, about: About) -> Result<Version, LoadError> {
         let ready = Ready::new(&self.engine, &component)
             .map_err(|error| LoadError::new(Step::Link, LoadCode::BadExports, error.to_string()))?;
-        Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about) })
+        Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about), habit: Arc::default() })
     }
 
     /// The limits under which the cases passed and the grants are part of what the cached answer means.
