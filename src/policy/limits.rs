@@ -123,13 +123,15 @@ impl Limits {
         Budget {
             time_us: micros(self.time),
             time_per_mib_us: micros(self.time_per_mib),
-            memory: bytes(self.memory),
-            host_calls: self.host_calls,
-            output: bytes(self.output),
-            log: bytes(self.log),
-            instances: self.instances,
-            memories: self.memories,
-            tables: self.tables,
+            bounds: Bounds {
+                memory: bytes(self.memory),
+                host_calls: self.host_calls,
+                output: bytes(self.output),
+                log: bytes(self.log),
+                instances: self.instances,
+                memories: self.memories,
+                tables: self.tables,
+            },
         }
     }
 }
@@ -141,13 +143,20 @@ pub struct Budget {
     pub time_us: u64,
     /// Microseconds for each mebibyte of text.
     pub time_per_mib_us: u64,
-    /// Bytes.
+    /// What does not depend on the text.
+    pub bounds: Bounds,
+}
+
+/// What one instance may use, but for time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Bytes of all memories and tables together.
     pub memory: usize,
-    /// Calls.
+    /// Calls of host interfaces.
     pub host_calls: u32,
-    /// Bytes.
+    /// Bytes that may be lifted out of the guest at once.
     pub output: usize,
-    /// Bytes.
+    /// Bytes of its log that are kept.
     pub log: usize,
     /// Core instances.
     pub instances: u32,
@@ -167,16 +176,7 @@ impl Budget {
     /// What an evaluation of `text_bytes` of text may use.
     pub fn allowance(&self, text_bytes: usize) -> Allowance {
         let ticks = self.time_for(text_bytes).as_micros().div_ceil(TICK.as_micros());
-        Allowance {
-            ticks: u64::try_from(ticks).unwrap_or(u64::MAX),
-            memory: self.memory,
-            host_calls: self.host_calls,
-            output: self.output,
-            log: self.log,
-            instances: self.instances,
-            memories: self.memories,
-            tables: self.tables,
-        }
+        Allowance { ticks: u64::try_from(ticks).unwrap_or(u64::MAX), bounds: self.bounds }
     }
 }
 

@@ -7,6 +7,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::octroi::policy::{clock, counters, log};
 use super::engine::Engine;
+use super::limits::Bounds;
 use super::readings::{Readings, Source, Teller};
 use super::verdict::one_line;
 
@@ -18,20 +19,8 @@ pub const MAX_LOG_LINE: usize = 1_024;
 pub struct Allowance {
     /// Ticks during which it may run.
     pub ticks: u64,
-    /// Bytes of all memories and tables together.
-    pub memory: usize,
-    /// Calls of host interfaces.
-    pub host_calls: u32,
-    /// Bytes that may be lifted out of the guest at once.
-    pub output: usize,
-    /// Bytes of its log that are kept.
-    pub log: usize,
-    /// Core instances.
-    pub instances: u32,
-    /// Memories.
-    pub memories: u32,
-    /// Tables.
-    pub tables: u32,
+    /// The rest.
+    pub bounds: Bounds,
 }
 
 /// A limit that an instance ran into.
@@ -111,8 +100,8 @@ impl State {
 
     fn host_call(&mut self) -> wasmtime::Result<()> {
         self.host_calls += 1;
-        if self.host_calls > self.allowance.host_calls {
-            return Err(wasmtime::Error::new(LimitHit::HostCalls { allowed: self.allowance.host_calls }));
+        if self.host_calls > self.allowance.bounds.host_calls {
+            return Err(wasmtime::Error::new(LimitHit::HostCalls { allowed: self.allowance.bounds.host_calls }));
         }
         Ok(())
     }
@@ -130,7 +119,7 @@ pub fn store(engine: &Engine, allowance: Allowance, source: Source) -> Store<Sta
         State { allowance, memory_used: 0, host_calls: 0, log: GuestLog::default(), teller: Teller::new(source) };
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| state);
-    store.set_hostcall_fuel(allowance.output);
+    store.set_hostcall_fuel(allowance.bounds.output);
     store.set_max_component_handles(64);
     store.set_epoch_deadline(1);
     // Each tick during which the instance ran takes one from its budget. Then it steps aside once, so that whoever
@@ -164,7 +153,7 @@ impl log::Host for State {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.host_call()?;
         let text = one_line(&message, MAX_LOG_LINE);
-        if self.log.bytes + text.len() >= self.allowance.log {
+        if self.log.bytes + text.len() >= self.allowance.bounds.log {
             self.log.dropped = self.log.dropped.saturating_add(1);
             return Ok(());
         }
@@ -217,15 +206,15 @@ impl ResourceLimiter for State {
     }
 
     fn instances(&self) -> usize {
-        self.allowance.instances as usize
+        self.allowance.bounds.instances as usize
     }
 
     fn tables(&self) -> usize {
-        self.allowance.tables as usize
+        self.allowance.bounds.tables as usize
     }
 
     fn memories(&self) -> usize {
-        self.allowance.memories as usize
+        self.allowance.bounds.memories as usize
     }
 }
 
@@ -233,8 +222,8 @@ impl State {
     /// Beyond the limit the evaluation ends: a guest told "no" would only go on to abort with a text of its own.
     fn grow(&mut self, current: usize, desired: usize) -> wasmtime::Result<bool> {
         let wanted = self.memory_used.saturating_add(desired.saturating_sub(current));
-        if wanted > self.allowance.memory {
-            return Err(wasmtime::Error::new(LimitHit::Memory { wanted, allowed: self.allowance.memory }));
+        if wanted > self.allowance.bounds.memory {
+            return Err(wasmtime::Error::new(LimitHit::Memory { wanted, allowed: self.allowance.bounds.memory }));
         }
         self.memory_used = wanted;
         Ok(true)

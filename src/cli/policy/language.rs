@@ -24,12 +24,12 @@ impl Language {
             Ok(Self::Rust)
         } else if has("package.json") {
             Ok(Self::JavaScript)
-        } else if has("requirements.txt") || has("pyproject.toml") {
+        } else if has("requirements.txt") {
             Ok(Self::Python)
         } else {
             bail!(
-                "{}: no Cargo.toml (Rust), no package.json (JavaScript), no requirements.txt or pyproject.toml \
-                 (Python); `octroi policy new` makes a folder that builds",
+                "{}: no Cargo.toml (Rust), no package.json (JavaScript), no requirements.txt (Python); `octroi policy \
+                 new` makes a folder that builds",
                 folder.display()
             )
         }

@@ -46,8 +46,8 @@ pub(super) enum Command {
     /// Builds a policy's folder with its language's own tool.
     ///
     /// Prints the commands that it runs, as a person would type them. The language is known by the tool's own file:
-    /// Cargo.toml, package.json, requirements.txt or pyproject.toml. The module goes where the manifest's `module`
-    /// says. Exits as the tool does when it fails.
+    /// Cargo.toml, package.json or requirements.txt. The module goes where the manifest's `module` says. Exits as the
+    /// tool does when it fails.
     Build {
         /// The folder.
         #[arg(value_name = "DIR", default_value = ".")]

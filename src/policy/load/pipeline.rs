@@ -16,7 +16,7 @@ use crate::chat::{Message, text_bytes};
 use crate::policy::component::{EvaluationError, Question, Ready};
 use crate::policy::digest::Digest;
 use crate::policy::engine::{Allocation, Engine};
-use crate::policy::limits::Budget;
+use crate::policy::limits::{Bounds, Budget};
 use crate::policy::manifest::{Case, Phase};
 use crate::policy::readings::Source;
 use crate::policy::sandbox::{self, Allowance, GuestLog};
@@ -194,8 +194,7 @@ async fn freeze(
         Allowance {
             ticks: CONFIGURE_TICKS,
             // wizer lifts the whole memory as one list.
-            output: job.budget.memory + (16 << 20),
-            ..job.budget.allowance(0)
+            bounds: Bounds { output: job.budget.bounds.memory + (16 << 20), ..job.budget.bounds },
         },
         Source::Closed,
     );
