@@ -204,6 +204,24 @@ fn new_refuses_what_is_there_and_a_bad_name_and_leaves_nothing() {
     assert_eq!(fs::read_to_string(here.join("file")).unwrap(), "mine");
 }
 
+/// Half of its files fit, as on a full disk.
+#[test]
+fn new_takes_away_what_it_wrote_when_the_rest_cannot_be_written() {
+    let folder = folder();
+    let here = folder.path();
+    fs::create_dir(here.join("there")).unwrap();
+    for path in ["there", "made"] {
+        let limited = "trap '' XFSZ; ulimit -f 4; exec \"$0\" \"$@\"";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", limited, env!("CARGO_BIN_EXE_octroi"), "policy", "new", "half", "--path", path]);
+        let said = Said::from(command.current_dir(here).output().unwrap()).failed(1);
+        assert!(said.contains(&format!("{path}: nothing was made")) && said.contains("too large"), "{said}");
+    }
+    let left: Vec<_> = fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["there"]);
+    assert_eq!(fs::read_dir(here.join("there")).unwrap().count(), 0);
+}
+
 #[test]
 fn every_name_that_a_policy_may_have_makes_a_folder_for_it() {
     let folder = folder();
