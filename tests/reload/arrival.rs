@@ -77,7 +77,8 @@ async fn a_guarded_change_of_manifest_and_module_has_no_moment_between() {
             }
             until_said(&gateway, "old", "new").await;
             assert_eq!(generation(&gateway).await, before + 1, "{guard}");
-            assert_eq!(gateway.get("/health").await.body["status"], "healthy", "{guard}");
+            // It is told a moment after it is in force.
+            gateway.until("/health", |body| body["status"] == "healthy").await;
         }
     }
 }
