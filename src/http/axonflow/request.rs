@@ -155,7 +155,13 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
         surface: Surface::Proxy,
         caller,
         request_type: request_type.as_str().to_owned(),
-        chat: ChatRequest { model, messages, max_tokens: context.max_tokens, temperature: context.temperature },
+        chat: ChatRequest {
+            model,
+            messages,
+            max_tokens: context.max_tokens,
+            temperature: context.temperature,
+            ..ChatRequest::default()
+        },
         preference,
         attributes: context.attributes(),
         skip_llm,
