@@ -131,6 +131,11 @@ impl Schema {
     pub fn get(&self) -> &str {
         self.0.get()
     }
+
+    /// The same, to be written into JSON as it is.
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.0
+    }
 }
 
 impl PartialEq for Schema {
