@@ -3,7 +3,11 @@
 //! They are a superset of OpenAI's: a message is a list of typed parts, so that text, reasoning, tool calls and images
 //! stand side by side in the order in which they were spoken. Nothing here does I/O.
 
+mod request;
+
 use serde::{Deserialize, Serialize};
+
+pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 
 /// Who spoke a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -134,19 +138,6 @@ impl Message {
 /// Bytes of all text that policies inspect.
 pub fn text_bytes(messages: &[Message]) -> usize {
     messages.iter().flat_map(|message| &message.parts).filter_map(Part::text).map(str::len).sum()
-}
-
-/// What a caller asks of a model. What is `None` was not asked for and is not sent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChatRequest {
-    /// The model, as the caller named it; the provider's default where absent.
-    pub model: Option<String>,
-    /// The conversation. Never empty.
-    pub messages: Vec<Message>,
-    /// The most tokens that the answer may have.
-    pub max_tokens: Option<u32>,
-    /// Sampling temperature.
-    pub temperature: Option<f64>,
 }
 
 /// Why a model stopped.

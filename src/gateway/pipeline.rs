@@ -137,7 +137,7 @@ impl Pipeline {
             && gateway.router.names(self.request.chat.model.as_deref(), &constraints).is_err()
         {
             let reason = format!("Request blocked by policy: {policy} (no_provider_left)");
-            let refusal = Refusal { policy: policy.clone(), reason, explanation: None };
+            let refusal = Refusal { policy: policy.clone(), reason, explanation: None, rule: None };
             self.policies.refused_by(policy);
             return self.refuse(permit, &decision, refusal, answer).await;
         }
@@ -311,6 +311,7 @@ impl Pipeline {
             request_id: self.id.clone(),
             outcome,
             policies: std::mem::take(&mut self.policies),
+            generation: self.set.generation().0,
             elapsed: self.started.elapsed(),
         }
     }

@@ -163,7 +163,12 @@ pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
         (_, Some(code)) => format!("Request blocked by policy: {policy} ({code})"),
         (_, None) => format!("Request blocked by policy: {policy}"),
     };
-    Some(Refusal { policy, reason, explanation: decision.reason.clone() })
+    let verdict = decision.evaluations.iter().find_map(|evaluation| match &evaluation.outcome {
+        Outcome::Verdict(verdict) if evaluation.enforced && evaluation.policy == policy => Some(verdict),
+        _ => None,
+    });
+    let rule = verdict.and_then(|verdict| verdict.findings.first()).map(|finding| finding.rule.clone());
+    Some(Refusal { policy, reason, explanation: decision.reason.clone(), rule })
 }
 
 /// What became of a request that policies let pass or not.

@@ -113,6 +113,8 @@ pub struct Refusal {
     pub reason: String,
     /// The policy's own sentence.
     pub explanation: Option<String>,
+    /// The rule of its first finding.
+    pub rule: Option<String>,
 }
 
 /// What became of a request.
@@ -137,6 +139,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// What policies said.
     pub policies: PolicyInfo,
+    /// The set of policies that judged it.
+    pub generation: u64,
     /// From arrival to answer.
     pub elapsed: Duration,
 }

@@ -10,6 +10,7 @@ use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histog
 use super::App;
 use super::stats::Ending;
 use crate::chat::Usage;
+use crate::router::{Attempt, Routed};
 
 /// The label for what callers invent.
 const OTHER: &str = "other";
@@ -91,10 +92,20 @@ pub(super) fn tokens(app: &App, used: Used, provider: &str, model: &str, usage: 
     }
 }
 
-/// One attempt at a provider, which the router knows.
-pub(super) fn llm_call(provider: &str, status: &'static str) {
-    counter!("axonflow_orchestrator_llm_calls_total", "provider" => provider.to_owned(), "status" => status)
-        .increment(1);
+/// Each attempt at a provider, all of which the router knows.
+pub(super) fn attempts(attempts: &[Attempt]) {
+    for Attempt { provider, code, .. } in attempts {
+        counter!("axonflow_orchestrator_llm_calls_total", "provider" => provider.clone(), "status" => *code)
+            .increment(1);
+    }
+}
+
+/// A call that a provider answered: the attempts, and what the answer used.
+pub(super) fn routed(app: &App, routed: &Routed) {
+    attempts(&routed.attempts);
+    if let Some(usage) = &routed.answer.usage {
+        tokens(app, Used::Proxied, &routed.provider, &routed.model, usage, routed.answer.cost_usd);
+    }
 }
 
 fn provider_label(app: &App, name: &str) -> String {

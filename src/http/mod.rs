@@ -15,10 +15,12 @@ pub mod axonflow;
 mod body;
 mod errors;
 mod guard;
+mod handled;
 mod health;
 pub mod identity;
 mod meter;
 mod metrics;
+mod openai;
 pub mod serve;
 mod stats;
 
@@ -103,6 +105,7 @@ pub fn router(app: Arc<App>) -> axum::Router {
         .route("/metrics", get(metrics::handle))
         .route("/prometheus", get(metrics::prometheus))
         .merge(axonflow::routes())
+        .merge(openai::routes())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guarded))

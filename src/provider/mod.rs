@@ -12,6 +12,7 @@ mod http;
 mod key;
 pub mod mistral;
 mod price;
+mod schema;
 mod settings;
 mod stream;
 mod text;

@@ -112,7 +112,7 @@ fn failover(default: Option<&str>) -> Routing {
 }
 
 fn hello() -> ChatRequest {
-    ChatRequest { model: None, messages: vec![Message::text(Role::User, "Hi")], max_tokens: None, temperature: None }
+    ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }
 }
 
 fn order(router: &Router, constraints: &Constraints) -> Vec<String> {

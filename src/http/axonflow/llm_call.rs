@@ -9,10 +9,11 @@ use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Handled, counted, name};
+use super::name;
 use crate::chat::Usage;
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
+use crate::http::handled::{Handled, counted};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 
@@ -58,7 +59,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     let started = Instant::now();
     let mut provider = None;
     let handled = answer(&app, request, &mut provider).await;
-    let (response, ending, elapsed) = counted(&app, "llm-call", started, handled);
+    let (response, ending, elapsed) = counted(&app, "llm-call", started, handled.into());
     meter::reported(&app, provider.as_deref(), ending, elapsed);
     response
 }

@@ -17,14 +17,11 @@ mod static_policies;
 mod time;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::stats::Ending;
-use super::{ApiError, App, meter};
+use super::{ApiError, App};
 
 /// The routes of this surface.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -36,27 +33,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
         .route("/api/v1/llm-providers", get(providers::list))
         .merge(static_policies::routes())
-}
-
-/// How a request of an application is answered, and how it is counted.
-struct Handled {
-    ending: Ending,
-    response: Response,
-}
-
-/// The answer of a handler, counted under `kind`.
-fn counted(
-    app: &App,
-    kind: &'static str,
-    started: Instant,
-    handled: Result<Handled, ApiError>,
-) -> (Response, Ending, Duration) {
-    let Handled { ending, response } =
-        handled.unwrap_or_else(|error| Handled { ending: Ending::Error, response: error.into_response() });
-    let elapsed = started.elapsed();
-    app.stats.record(kind, ending, elapsed);
-    meter::request(kind, ending, elapsed);
-    (response, ending, elapsed)
 }
 
 /// A text that must be there and not be empty.

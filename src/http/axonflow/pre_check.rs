@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::context::Context;
 use super::policy_info::processing_time;
 use super::request_type::RequestType;
-use super::{Handled, counted, required};
+use super::required;
 use crate::chat::{Message, Role};
 use crate::gateway::{PreCheckReply, PreCheckRequest};
 use crate::http::answer::json;
+use crate::http::handled::{Handled, counted};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::Preference;
@@ -54,7 +55,7 @@ struct Answer<'a> {
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
     let handled = answer(&app, request).await;
-    let (response, ending, elapsed) = counted(&app, "pre-check", started, handled);
+    let (response, ending, elapsed) = counted(&app, "pre-check", started, handled.into());
     meter::pre_check(ending, elapsed);
     response
 }

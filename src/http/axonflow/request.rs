@@ -13,11 +13,12 @@ use super::context::Context;
 use super::media::{self, Media};
 use super::policy_info::PolicyInfo;
 use super::request_type::RequestType;
-use super::{Handled, counted, required, time};
+use super::{required, time};
 use crate::chat::{ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Outcome, Refusal, Reply, Surface};
 use crate::http::answer::{json, with_request_id};
 use crate::http::errors::retry_after;
+use crate::http::handled::{Handled, counted};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::{RouteError, Routed};
@@ -117,7 +118,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     let started = Instant::now();
     let mut kind = "invalid";
     let handled = answer(&app, request, &mut kind).await;
-    counted(&app, kind, started, handled).0
+    counted(&app, kind, started, handled.into()).0
 }
 
 async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<Handled, ApiError> {
@@ -155,7 +156,13 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
         surface: Surface::Proxy,
         caller,
         request_type: request_type.as_str().to_owned(),
-        chat: ChatRequest { model, messages, max_tokens: context.max_tokens, temperature: context.temperature },
+        chat: ChatRequest {
+            model,
+            messages,
+            max_tokens: context.max_tokens,
+            temperature: context.temperature,
+            ..ChatRequest::default()
+        },
         preference,
         attributes: context.attributes(),
         skip_llm,
@@ -179,13 +186,8 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
 
 fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> Response {
     let choice = routed.answer.choices.first();
-    for attempt in &routed.attempts {
-        meter::llm_call(&attempt.provider, attempt.code);
-    }
+    meter::routed(app, routed);
     let usage = routed.answer.usage;
-    if let Some(usage) = &usage {
-        meter::tokens(app, meter::Used::Proxied, &routed.provider, &routed.model, usage, routed.answer.cost_usd);
-    }
     let metadata = Metadata {
         provider: Some(&routed.provider),
         model: Some(&routed.model),
@@ -214,9 +216,7 @@ fn blocked(refusal: &Refusal, id: &str, policy_info: PolicyInfo<'_>) -> Response
 
 /// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.
 fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    for attempt in error.attempts() {
-        meter::llm_call(&attempt.provider, attempt.code);
-    }
+    meter::attempts(error.attempts());
     let is_callers = matches!(error, RouteError::UnknownProvider { .. } | RouteError::NoTraffic { .. });
     let honest = app.honest_status || is_callers;
     let status = if honest { error.surface_as().status } else { 200 };

@@ -119,7 +119,7 @@ fn settings(endpoint: &str) -> Settings {
 }
 
 fn hello() -> ChatRequest {
-    ChatRequest { model: None, messages: vec![Message::text(Role::User, "Hi")], max_tokens: None, temperature: None }
+    ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }
 }
 
 async fn chat(reaction: Reaction) -> (Server, Result<ChatAnswer, ProviderError>) {

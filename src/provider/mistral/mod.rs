@@ -1,13 +1,14 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `tool_id`), what an answer says (`response`,
-//! `content`), what a refusal means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only
+//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what an answer says
+//! (`response`, `content`), what a refusal means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only
 //! this file talks to the network, through the provider's HTTP client. It never retries, never chooses among providers
 //! and never looks at what was said.
 
 mod content;
 mod error;
 mod limits;
+mod parameters;
 mod request;
 mod response;
 mod tool_id;

@@ -7,8 +7,9 @@
 
 use serde::Serialize;
 
+use super::parameters::{self, Parameters};
 use super::tool_id::ToolIds;
-use crate::chat::{ChatRequest, Message, Part, Role};
+use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Role};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What the provider decides about a request.
@@ -31,10 +32,8 @@ pub(crate) struct Prepared {
 struct Body<'a> {
     model: &'a str,
     messages: Vec<Wire<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
+    #[serde(flatten)]
+    parameters: Parameters<'a>,
 }
 
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
@@ -50,6 +49,13 @@ struct Wire<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prefix: Option<bool>,
+}
+
+impl<'a> Wire<'a> {
+    fn text(role: &'static str, text: &'a str) -> Self {
+        let content = Content::Text(text);
+        Self { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None, prefix: None }
+    }
 }
 
 #[derive(Serialize)]
@@ -104,7 +110,8 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let model = options.model;
     let ids = ToolIds::of(&request.messages);
     let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
-    let thinking = if reasons(model) { Thinking::Replay } else { Thinking::Drop };
+    let reasons = reasons(model);
+    let thinking = if reasons { Thinking::Replay } else { Thinking::Drop };
 
     let mut messages = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
@@ -115,12 +122,15 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
     }
 
-    let max_tokens = request.max_tokens.or(options.max_tokens);
-    let body = Body { model, messages, max_tokens, temperature: request.temperature };
+    ask_for_json(request, &mut messages, &mut repairs);
+    let mut notes = repairs.notes();
+    let mut parameters = parameters::of(request, reasons, &mut notes)?;
+    parameters.max_tokens = parameters.max_tokens.or(options.max_tokens);
+    let body = Body { model, messages, parameters };
     let body = serde_json::to_vec(&body).map_err(|error| {
         ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
     })?;
-    Ok(Prepared { body, notes: repairs.notes() })
+    Ok(Prepared { body, notes })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,14 +166,7 @@ fn push<'a>(
             Part::ToolCall { .. } => repairs.misplaced_calls += 1,
             Part::ToolResult { id, name, text } => {
                 results += 1;
-                out.push(Wire {
-                    role: "tool",
-                    content: Content::Text(text),
-                    tool_calls: Vec::new(),
-                    tool_call_id: Some(ids.get(id)),
-                    name: name.as_deref(),
-                    prefix: None,
-                });
+                out.push(Wire { tool_call_id: Some(ids.get(id)), name: name.as_deref(), ..Wire::text("tool", text) });
             }
         }
     }
@@ -214,6 +217,21 @@ fn continue_trailing_answer(messages: &mut [Wire<'_>], repairs: &mut Repairs) {
     }
 }
 
+/// Without the word in its prompt, a model in JSON mode may write white space without end (Q16).
+fn ask_for_json(request: &ChatRequest, messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
+    if request.response_format != Some(ResponseFormat::JsonObject) {
+        return;
+    }
+    let says_json = |text: &str| text.as_bytes().windows(4).any(|window| window.eq_ignore_ascii_case(b"json"));
+    let texts = request.messages.iter().flat_map(|message| &message.parts).filter_map(Part::text);
+    if texts.into_iter().any(says_json) {
+        return;
+    }
+    let behind_system = messages.iter().take_while(|message| message.role == "system").count();
+    messages.insert(behind_system, Wire::text("system", "Answer with a JSON object."));
+    repairs.asked_for_json = true;
+}
+
 /// Whether a model takes reasoning back in its history; the others refuse it (Q12).
 fn reasons(model: &str) -> bool {
     const FAMILIES: [&str; 10] = [
@@ -239,6 +257,7 @@ struct Repairs {
     dropped_thinking: usize,
     misplaced_calls: usize,
     prefixed: bool,
+    asked_for_json: bool,
 }
 
 impl Repairs {
@@ -253,6 +272,9 @@ impl Repairs {
         notes.extend(counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
         if self.prefixed {
             notes.push("the last message is the assistant's: sent as a prefix to be continued".to_owned());
+        }
+        if self.asked_for_json {
+            notes.push("a system message added that asks for JSON, as JSON mode wants".to_owned());
         }
         notes
     }

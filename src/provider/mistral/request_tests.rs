@@ -7,7 +7,7 @@ use super::*;
 const OPTIONS: Options<'_> = Options { model: "ministral-8b-latest", max_tokens: None };
 
 fn request(messages: Vec<Message>) -> ChatRequest {
-    ChatRequest { model: None, messages, max_tokens: None, temperature: None }
+    ChatRequest { messages, ..ChatRequest::default() }
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {

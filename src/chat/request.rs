@@ -1,0 +1,383 @@
+//! What a caller asks of a model. The parts that have a form in OpenAI's API are read and written in that form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::Message;
+
+/// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatRequest {
+    /// The model, as the caller named it; the provider's default where absent.
+    pub model: Option<String>,
+    /// The conversation. Never empty.
+    pub messages: Vec<Message>,
+    /// The most tokens that the answer may have.
+    pub max_tokens: Option<u32>,
+    /// Sampling temperature.
+    pub temperature: Option<f64>,
+    /// Nucleus sampling.
+    pub top_p: Option<f64>,
+    /// How many answers are wanted.
+    pub n: Option<u32>,
+    /// Texts at which the answer ends.
+    pub stop: Vec<String>,
+    /// Makes sampling repeatable where the vendor can.
+    pub seed: Option<i64>,
+    /// Against words that were there at all.
+    pub presence_penalty: Option<f64>,
+    /// Against words by how often they were there.
+    pub frequency_penalty: Option<f64>,
+    /// What the model may ask to be run.
+    pub tools: Vec<Tool>,
+    /// Whether it must.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may ask for several at once.
+    pub parallel_tool_calls: Option<bool>,
+    /// The form of the answer.
+    pub response_format: Option<ResponseFormat>,
+    /// How long to think.
+    pub reasoning_effort: Option<ReasoningEffort>,
+    /// Fields of an OpenAI body that have no place above: passed on to providers of that dialect, left out with a note
+    /// for those that refuse what they do not know.
+    pub extra: Map<String, Value>,
+}
+
+/// A function that the model may ask to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: Option<String>,
+    /// Its arguments; none where absent.
+    pub parameters: Option<Schema>,
+    /// Whether arguments must follow the schema exactly.
+    pub strict: Option<bool>,
+}
+
+/// Whether the model must ask for tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As the model likes.
+    Auto,
+    /// No tool.
+    None,
+    /// At least one. Mistral's `any` is read as this.
+    Required,
+    /// This one.
+    Named(String),
+}
+
+/// The form of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ResponseFormat {
+    /// Text.
+    Text,
+    /// Some JSON object.
+    JsonObject,
+    /// JSON that a schema describes.
+    JsonSchema(JsonSchema),
+}
+
+/// The schema of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JsonSchema {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The schema.
+    pub schema: Schema,
+    /// Whether the answer must follow it exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+}
+
+/// How long a model that reasons is to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReasoningEffort {
+    /// Not at all.
+    None,
+    /// As little as possible.
+    Minimal,
+    /// Little.
+    Low,
+    /// As usual.
+    Medium,
+    /// Much.
+    High,
+    /// More.
+    Xhigh,
+    /// As much as possible.
+    Max,
+}
+
+/// A JSON schema: an object, kept as the text that the caller wrote, since models answer in the order of its keys.
+#[derive(Clone)]
+pub struct Schema(Arc<RawValue>);
+
+impl Schema {
+    /// As it was written.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The same, to be written into JSON as it is.
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.0
+    }
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.get())
+    }
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        if raw.get().starts_with('{') {
+            Ok(Self(Arc::from(raw)))
+        } else {
+            Err(D::Error::custom("a JSON schema is an object"))
+        }
+    }
+}
+
+/// The one type of tool that there is here.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ToolType {
+    #[default]
+    Function,
+}
+
+impl Serialize for Tool {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Function<'a> {
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            description: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            parameters: Option<&'a Schema>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            strict: Option<bool>,
+        }
+        let function = Function {
+            name: &self.name,
+            description: self.description.as_deref(),
+            parameters: self.parameters.as_ref(),
+            strict: self.strict,
+        };
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", &ToolType::Function)?;
+        map.serialize_entry("function", &function)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Function {
+            name: String,
+            description: Option<String>,
+            parameters: Option<Schema>,
+            strict: Option<bool>,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(default, rename = "type")]
+            _type: ToolType,
+            function: Function,
+        }
+        let Wire { function, .. } = Wire::deserialize(deserializer)?;
+        let Function { name, description, parameters, strict } = function;
+        Ok(Self { name, description, parameters, strict })
+    }
+}
+
+impl Serialize for ToolChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Function<'a> {
+            name: &'a str,
+        }
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::None => serializer.serialize_str("none"),
+            Self::Required => serializer.serialize_str("required"),
+            Self::Named(name) => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("type", &ToolType::Function)?;
+                map.serialize_entry("function", &Function { name })?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ToolChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ToolChoiceVisitor)
+    }
+}
+
+struct ToolChoiceVisitor;
+
+impl<'de> Visitor<'de> for ToolChoiceVisitor {
+    type Value = ToolChoice;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("`auto`, `none`, `required` or a function's name in an object")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ToolChoice, E> {
+        match text {
+            "auto" => Ok(ToolChoice::Auto),
+            "none" => Ok(ToolChoice::None),
+            "required" | "any" => Ok(ToolChoice::Required),
+            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
+        #[derive(Deserialize)]
+        struct Function {
+            name: String,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(default, rename = "type")]
+            _type: ToolType,
+            function: Function,
+        }
+        let Wire { function, .. } = Wire::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ToolChoice::Named(function.name))
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormatType {
+    Text,
+    JsonObject,
+    JsonSchema,
+}
+
+impl Serialize for ResponseFormat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (format, schema) = match self {
+            Self::Text => (FormatType::Text, None),
+            Self::JsonObject => (FormatType::JsonObject, None),
+            Self::JsonSchema(schema) => (FormatType::JsonSchema, Some(schema)),
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", &format)?;
+        if let Some(schema) = schema {
+            map.serialize_entry("json_schema", schema)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for ResponseFormat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            r#type: FormatType,
+            json_schema: Option<JsonSchema>,
+        }
+        let Wire { r#type, json_schema } = Wire::deserialize(deserializer)?;
+        match (r#type, json_schema) {
+            (FormatType::Text, _) => Ok(Self::Text),
+            (FormatType::JsonObject, _) => Ok(Self::JsonObject),
+            (FormatType::JsonSchema, Some(schema)) => Ok(Self::JsonSchema(schema)),
+            (FormatType::JsonSchema, None) => Err(D::Error::missing_field("json_schema")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_tool_is_read_and_written_as_openai_does() {
+        let full = r#"{"type":"function","function":{"name":"look","description":"Looks","parameters":{"z":1,"a":{}},"strict":true}}"#;
+        let tool: Tool = serde_json::from_str(full).unwrap();
+        assert_eq!(tool.parameters.as_ref().unwrap().get(), r#"{"z":1,"a":{}}"#);
+        assert_eq!(serde_json::to_string(&tool).unwrap(), full);
+        let bare: Tool = serde_json::from_value(json!({"function": {"name": "look"}})).unwrap();
+        assert_eq!(serde_json::to_value(bare).unwrap(), json!({"type": "function", "function": {"name": "look"}}));
+        for wrong in [
+            json!({"type": "web_search", "function": {"name": "x"}}),
+            json!({"type": "function"}),
+            json!({"type": "function", "function": {"name": "x", "parameters": []}}),
+        ] {
+            assert!(serde_json::from_value::<Tool>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_tool_choice_is_a_word_or_a_name() {
+        for (wire, choice) in [
+            (json!("auto"), ToolChoice::Auto),
+            (json!("none"), ToolChoice::None),
+            (json!("required"), ToolChoice::Required),
+            (json!({"type": "function", "function": {"name": "look"}}), ToolChoice::Named("look".into())),
+        ] {
+            assert_eq!(serde_json::from_value::<ToolChoice>(wire.clone()).unwrap(), choice);
+            assert_eq!(serde_json::to_value(&choice).unwrap(), wire);
+        }
+        assert_eq!(serde_json::from_value::<ToolChoice>(json!("any")).unwrap(), ToolChoice::Required);
+        for wrong in [json!("always"), json!(1), json!({"type": "custom", "custom": {"name": "x"}}), json!({})] {
+            assert!(serde_json::from_value::<ToolChoice>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_response_format_keeps_its_schema_as_written() {
+        for wire in [
+            r#"{"type":"text"}"#,
+            r#"{"type":"json_object"}"#,
+            r#"{"type":"json_schema","json_schema":{"name":"n","schema":{"b":1,"a":2},"strict":true}}"#,
+        ] {
+            let format: ResponseFormat = serde_json::from_str(wire).unwrap();
+            assert_eq!(serde_json::to_string(&format).unwrap(), wire);
+        }
+        for wrong in [
+            json!({"type": "xml"}),
+            json!({"type": "json_schema"}),
+            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": true}}),
+        ] {
+            assert!(serde_json::from_value::<ResponseFormat>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! An answer as `chat.completion`.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::chat::{self, Part};
+use crate::http::answer::json;
+use crate::router::Routed;
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: Vec<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: usize,
+    message: Message<'a>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    /// Null beside tool calls, as OpenAI has it.
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToolCall<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+    index: usize,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptTokens,
+}
+
+#[derive(Serialize)]
+struct PromptTokens {
+    cached_tokens: u64,
+}
+
+impl<'a> Choice<'a> {
+    fn new(index: usize, choice: &'a chat::Choice) -> Self {
+        let parts = &choice.message.parts;
+        let tool_calls: Vec<_> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::ToolCall { id, name, arguments } => Some((id, Function { name, arguments })),
+                _ => None,
+            })
+            .enumerate()
+            .map(|(index, (id, function))| ToolCall { id, kind: "function", function, index })
+            .collect();
+        let thoughts: String = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Thinking { text } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        let text = choice.message.plain_text();
+        let message = Message {
+            role: "assistant",
+            content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
+            reasoning_content: (!thoughts.is_empty()).then_some(thoughts),
+            tool_calls,
+        };
+        Self { index, message, finish_reason: choice.finish_reason.as_str() }
+    }
+}
+
+/// The answer, and in its headers how it was come by.
+pub(super) fn completion(routed: &Routed, generation: u64) -> Response {
+    let answer = &routed.answer;
+    let usage = answer.usage.map(|usage| Usage {
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+        total_tokens: usage.total_tokens(),
+        prompt_tokens_details: PromptTokens { cached_tokens: usage.cached_tokens },
+    });
+    let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice)).collect();
+    let mut response = json(
+        StatusCode::OK,
+        &Completion {
+            id: &answer.id,
+            object: "chat.completion",
+            created: Timestamp::now().as_second(),
+            model: &answer.model,
+            choices,
+            usage,
+        },
+    );
+    let cost = answer.cost_usd.map(|dollars| format!("{dollars:.9}"));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-octroi-provider", Some(routed.provider.clone())),
+        ("x-octroi-model", Some(routed.model.clone())),
+        ("x-octroi-attempts", Some(routed.attempts.len().to_string())),
+        ("x-octroi-cost-usd", cost),
+        ("x-octroi-generation", Some(generation.to_string())),
+    ] {
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

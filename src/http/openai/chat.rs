@@ -1,0 +1,59 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::{answer, errors, request};
+use crate::gateway::{self, Outcome, Surface};
+use crate::http::answer::with_request_id;
+use crate::http::handled::{Handled, counted};
+use crate::http::stats::Ending;
+use crate::http::{ApiError, App, body, meter};
+use crate::router::Preference;
+
+/// What records, metrics and policies call it.
+const KIND: &str = "chat";
+
+/// `POST /v1/chat/completions`.
+pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let started = Instant::now();
+    let handled = answered(&app, request)
+        .await
+        .unwrap_or_else(|error| Handled { ending: Ending::Error, response: errors::api(&error) });
+    counted(&app, KIND, started, handled).0
+}
+
+async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
+    let (head, content) = request.into_parts();
+    let presented = app.identity.presented(&head.headers)?;
+    let request::Asked { chat, user } =
+        request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let asked = gateway::Request {
+        surface: Surface::OpenAi,
+        caller: presented.caller(None, user)?,
+        request_type: KIND.to_owned(),
+        chat,
+        preference: Preference::Any,
+        attributes: Vec::new(),
+        skip_llm: false,
+    };
+    let reply = app.gateway.process(asked).await?;
+    meter::policies_asked(reply.policies.asked.len());
+    let (ending, response) = match &reply.outcome {
+        Outcome::Answered(routed) => {
+            meter::routed(app, routed);
+            (Ending::Success, answer::completion(routed, reply.generation))
+        }
+        Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
+        Outcome::Failed(error) => {
+            meter::attempts(error.attempts());
+            (Ending::Error, errors::failed(error))
+        }
+        // Only who asks for it is not answered by a model.
+        Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),
+    };
+    Ok(Handled { ending, response: with_request_id(response, reply.request_id.as_str()) })
+}

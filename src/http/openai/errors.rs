@@ -1,0 +1,128 @@
+//! Errors in the words of both families of clients: Mistral's keys at the top, OpenAI's below `error`.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::HeaderValue;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::gateway::Refusal;
+use crate::http::ApiError;
+use crate::http::answer::json;
+use crate::http::errors::retry_after;
+use crate::router::RouteError;
+
+/// What both shapes say.
+#[derive(Clone, Serialize)]
+struct Told<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The field at fault.
+    param: Option<&'a str>,
+    code: &'static str,
+    /// The policy that refused the request, and the rule of its first finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    object: &'static str,
+    #[serde(flatten)]
+    mistral: Told<'a>,
+    error: Told<'a>,
+}
+
+fn body(status: StatusCode, told: Told<'_>) -> Response {
+    json(status, &Body { object: "error", mistral: told.clone(), error: told })
+}
+
+/// An error of the gateway or of the request itself.
+pub(super) fn api(error: &ApiError) -> Response {
+    let status = error.status();
+    metrics::counter!("octroi_http_errors_total", "code" => error.code()).increment(1);
+    let message = error.to_string();
+    let param = match error {
+        ApiError::Required(field) => Some(Cow::Borrowed(*field)),
+        ApiError::Field { field, .. } => Some(field.clone()),
+        _ => None,
+    };
+    let told = Told {
+        message: &message,
+        kind: kind(status),
+        param: param.as_deref(),
+        code: error.code(),
+        policy: None,
+        rule: None,
+    };
+    let mut response = body(status, told);
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => retry_after(&mut response, Duration::from_secs(1)),
+        StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"octroi\""));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// A policy refused the request or its answer.
+pub(super) fn refused(refusal: &Refusal) -> Response {
+    let message = match &refusal.explanation {
+        Some(explanation) => Cow::Owned(format!("{}: {explanation}", refusal.reason)),
+        None => Cow::Borrowed(refusal.reason.as_str()),
+    };
+    let told = Told {
+        message: &message,
+        kind: "policy_violation",
+        param: None,
+        code: "policy_violation",
+        policy: Some(&refusal.policy),
+        rule: refusal.rule.as_deref(),
+    };
+    body(StatusCode::BAD_REQUEST, told)
+}
+
+/// No model answered.
+pub(super) fn failed(error: &RouteError) -> Response {
+    let surface = error.surface_as();
+    let status = StatusCode::from_u16(surface.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let message = error.to_string();
+    let told =
+        Told { message: &message, kind: kind(status), param: None, code: surface.code, policy: None, rule: None };
+    let mut response = body(status, told);
+    if let Some(wait) = error.retry_after() {
+        retry_after(&mut response, wait);
+    }
+    response
+}
+
+/// A model that no provider here answers for.
+pub(super) fn no_such_model() -> Response {
+    let told = Told {
+        message: "no provider of this gateway serves this model",
+        kind: "invalid_request_error",
+        param: Some("model"),
+        code: "model_not_found",
+        policy: None,
+        rule: None,
+    };
+    body(StatusCode::NOT_FOUND, told)
+}
+
+/// OpenAI's word for a status.
+fn kind(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_server_error() => "api_error",
+        _ => "invalid_request_error",
+    }
+}

@@ -1,0 +1,173 @@
+//! One message of a conversation, as OpenAI's clients write it or Mistral's.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::chat::{Message, Part, Role};
+use crate::http::ApiError;
+
+/// A message on the wire. What is not read here changes nothing that a model sees.
+#[derive(Deserialize)]
+pub(super) struct Wire {
+    role: WireRole,
+    content: Option<Content>,
+    /// How several vendors and their clients carry reasoning beside the text.
+    reasoning_content: Option<String>,
+    tool_calls: Option<Vec<ToolCall>>,
+    tool_call_id: Option<String>,
+    name: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WireRole {
+    System,
+    /// OpenAI's newer name for it.
+    Developer,
+    User,
+    Assistant,
+    Tool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Pieces(Vec<Piece>),
+}
+
+/// A part, with the fields of every type.
+#[derive(Deserialize)]
+struct Piece {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    refusal: Option<String>,
+    image_url: Option<ImageUrl>,
+    thinking: Option<Vec<Thought>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ImageUrl {
+    Mistral(String),
+    OpenAi { url: String },
+}
+
+#[derive(Deserialize)]
+struct Thought {
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    id: Option<String>,
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    arguments: Option<Arguments>,
+}
+
+/// OpenAI sends JSON as text, Mistral's SDKs an object too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arguments {
+    Text(String),
+    Object(serde_json::Map<String, serde_json::Value>),
+}
+
+impl Wire {
+    /// The message at `index`, in the gateway's terms.
+    pub(super) fn message(self, index: usize) -> Result<Message, ApiError> {
+        let field = |name: &str| Cow::Owned(format!("messages[{index}].{name}"));
+        let role = match self.role {
+            WireRole::System | WireRole::Developer => Role::System,
+            WireRole::User => Role::User,
+            WireRole::Assistant => Role::Assistant,
+            WireRole::Tool => Role::Tool,
+        };
+        let mut parts = Vec::new();
+        if let Some(text) = self.reasoning_content.filter(|text| !text.is_empty()) {
+            parts.push(Part::Thinking { text });
+        }
+        let is_empty = match self.content {
+            None => true,
+            Some(Content::Text(text)) => {
+                let is_empty = text.is_empty();
+                parts.push(Part::Text { text });
+                is_empty
+            }
+            Some(Content::Pieces(pieces)) => {
+                for (place, piece) in pieces.into_iter().enumerate() {
+                    parts.push(piece.part(&field(&format!("content[{place}]")))?);
+                }
+                parts.is_empty()
+            }
+        };
+        if role == Role::Tool {
+            let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
+            let text = Message { role, parts }.plain_text();
+            return Ok(Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] });
+        }
+        if let Some(calls) = self.tool_calls {
+            if role != Role::Assistant && !calls.is_empty() {
+                return Err(ApiError::field(field("tool_calls"), "only an assistant calls tools"));
+            }
+            // The empty text beside calls is how clients write "no text".
+            if is_empty && !calls.is_empty() {
+                parts.retain(|part| !matches!(part, Part::Text { .. }));
+            }
+            parts.extend(calls.into_iter().map(ToolCall::part));
+        }
+        if parts.is_empty() && role != Role::Assistant {
+            return Err(ApiError::field(field("content"), "expected a text or a list of parts"));
+        }
+        Ok(Message { role, parts })
+    }
+}
+
+impl Piece {
+    fn part(self, field: &str) -> Result<Part, ApiError> {
+        let missing = |name: &str| ApiError::field(format!("{field}.{name}"), "required of a part of this type");
+        match self.kind.as_str() {
+            "text" => Ok(Part::Text { text: self.text.ok_or_else(|| missing("text"))? }),
+            "refusal" => Ok(Part::Text { text: self.refusal.ok_or_else(|| missing("refusal"))? }),
+            "thinking" => {
+                let thoughts = self.thinking.ok_or_else(|| missing("thinking"))?;
+                Ok(Part::Thinking { text: thoughts.into_iter().filter_map(|thought| thought.text).collect() })
+            }
+            "image_url" => {
+                let url = match self.image_url.ok_or_else(|| missing("image_url"))? {
+                    ImageUrl::Mistral(url) | ImageUrl::OpenAi { url } => url,
+                };
+                // Fetched by the provider, not by the gateway.
+                let is_address = ["https://", "http://", "data:image/"].iter().any(|begin| url.starts_with(begin));
+                if !is_address || url.chars().any(char::is_control) {
+                    let allowed = "expected an http or https URL, or data:image/TYPE;base64,...";
+                    return Err(ApiError::field(format!("{field}.image_url"), allowed));
+                }
+                Ok(Part::Image { url })
+            }
+            _ => Err(ApiError::field(
+                format!("{field}.type"),
+                "expected `text`, `image_url`, `thinking` or `refusal`; policies cannot see other parts, so none is \
+                 passed on",
+            )),
+        }
+    }
+}
+
+impl ToolCall {
+    fn part(self) -> Part {
+        let arguments = match self.function.arguments {
+            None => String::new(),
+            Some(Arguments::Text(text)) => text,
+            Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
+        };
+        Part::ToolCall { id: self.id.unwrap_or_default(), name: self.function.name, arguments }
+    }
+}

@@ -1,0 +1,64 @@
+//! `GET /v1/models`: the models that requests go to when they name none, one for each provider.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::errors;
+use crate::http::answer::json;
+use crate::http::{ApiError, App};
+use crate::router::{Constraints, Preference};
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    owned_by: &'a str,
+}
+
+impl<'a> Model<'a> {
+    /// When a model was made is nobody's knowledge here.
+    fn new(id: &'a str, owned_by: &'a str) -> Self {
+        Self { id, object: "model", created: 0, owned_by }
+    }
+}
+
+/// `GET /v1/models`.
+pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    match app.identity.presented(&headers) {
+        Ok(_) => {
+            let mut owners = BTreeMap::new();
+            for provider in app.gateway.router().providers() {
+                owners.entry(provider.info.model.as_str()).or_insert(provider.info.name.as_str());
+            }
+            let data = owners.into_iter().map(|(id, owner)| Model::new(id, owner)).collect();
+            json(StatusCode::OK, &List { object: "list", data })
+        }
+        Err(error) => errors::api(&error),
+    }
+}
+
+/// `GET /v1/models/{id}`: any model that some provider would be asked for under this name.
+pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    if let Err(error) = app.identity.presented(&headers) {
+        return errors::api(&error);
+    }
+    if let Err(error) = crate::http::identity::checked("model", &id) {
+        return errors::api(&ApiError::from(error));
+    }
+    match app.gateway.router().names(Some(&id), &Constraints::new(Preference::Any)) {
+        Ok(names) => json(StatusCode::OK, &Model::new(&id, names.first().copied().unwrap_or_default())),
+        Err(_) => errors::no_such_model(),
+    }
+}

@@ -1,0 +1,237 @@
+//! The body of `POST /v1/chat/completions`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::message;
+use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
+use crate::http::{ApiError, body};
+
+/// What is known of a body. Whatever else it holds is kept as `extra`.
+#[derive(Deserialize)]
+struct Body {
+    model: Option<String>,
+    messages: Option<Vec<message::Wire>>,
+    max_completion_tokens: Option<u32>,
+    /// The older name, and Mistral's.
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    n: Option<u32>,
+    stop: Option<Stop>,
+    seed: Option<i64>,
+    /// Mistral's name for it.
+    random_seed: Option<i64>,
+    presence_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    tools: Option<Vec<Tool>>,
+    tool_choice: Option<ToolChoice>,
+    parallel_tool_calls: Option<bool>,
+    response_format: Option<ResponseFormat>,
+    reasoning_effort: Option<ReasoningEffort>,
+    stream: Option<bool>,
+    /// Means nothing without `stream`.
+    #[serde(rename = "stream_options")]
+    _stream_options: Option<IgnoredAny>,
+    user: Option<String>,
+}
+
+/// Its fields. `user` is not one of them: it is read for the record, and passed on too.
+const KNOWN: [&str; 19] = [
+    "model",
+    "messages",
+    "max_completion_tokens",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "n",
+    "stop",
+    "seed",
+    "random_seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "stream",
+    "stream_options",
+];
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stop {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What a body asks, and who it says asks.
+pub(super) struct Asked {
+    pub(super) chat: ChatRequest,
+    pub(super) user: Option<String>,
+}
+
+/// Reads a body. Errors name the field.
+pub(super) fn parse(bytes: &[u8]) -> Result<Asked, ApiError> {
+    let read: Body = body::parse(bytes)?;
+    if read.stream == Some(true) {
+        return Err(ApiError::field("stream", "this version answers as a whole only; leave it out or send false"));
+    }
+    let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
+    let messages: Result<_, _> = messages.into_iter().enumerate().map(|(index, wire)| wire.message(index)).collect();
+    let model = match read.model {
+        Some(model) => crate::http::identity::checked("model", &model)?.map(str::to_owned),
+        None => None,
+    };
+    let chat = ChatRequest {
+        model,
+        messages: messages?,
+        max_tokens: read.max_completion_tokens.or(read.max_tokens),
+        temperature: read.temperature,
+        top_p: read.top_p,
+        n: read.n,
+        stop: match read.stop {
+            None => Vec::new(),
+            Some(Stop::One(stop)) => vec![stop],
+            Some(Stop::Several(stops)) => stops,
+        },
+        seed: read.seed.or(read.random_seed),
+        presence_penalty: read.presence_penalty,
+        frequency_penalty: read.frequency_penalty,
+        tools: read.tools.unwrap_or_default(),
+        tool_choice: read.tool_choice,
+        parallel_tool_calls: read.parallel_tool_calls,
+        response_format: read.response_format,
+        reasoning_effort: read.reasoning_effort,
+        extra: extra(bytes)?,
+    };
+    Ok(Asked { chat, user: read.user })
+}
+
+/// The fields that are not known, but for nulls.
+fn extra(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
+    let unknown = fields.into_iter().filter(|(name, value)| !KNOWN.contains(&name.as_str()) && value.get() != "null");
+    unknown
+        .map(|(name, value)| {
+            let value = serde_json::from_str(value.get()).map_err(|error| ApiError::Body(error.to_string()))?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::chat::{Message, Part, Role};
+
+    fn parsed(body: &Value) -> Result<Asked, ApiError> {
+        parse(body.to_string().as_bytes())
+    }
+
+    fn message(wire: Value) -> Result<Message, ApiError> {
+        parsed(&json!({ "messages": [wire] })).map(|asked| asked.chat.messages.into_iter().next().unwrap())
+    }
+
+    #[test]
+    fn every_field_has_its_place_and_the_rest_is_kept() {
+        let schema = json!({ "type": "object" });
+        let body = json!({
+            "model": "m", "messages": [{ "role": "user", "content": "Hi" }], "max_completion_tokens": 5, "max_tokens": 7,
+            "temperature": 0.5, "top_p": 0.9, "n": 2, "stop": "END", "seed": 1, "random_seed": 2,
+            "presence_penalty": 0.1, "frequency_penalty": 0.2,
+            "tools": [{ "type": "function", "function": { "name": "look", "parameters": schema } }],
+            "tool_choice": "auto", "parallel_tool_calls": false, "response_format": { "type": "json_object" },
+            "reasoning_effort": "low", "stream": false, "stream_options": { "include_usage": true },
+            "user": "u-1", "logit_bias": { "50256": -100 }, "service_tier": null,
+        });
+        let Asked { chat, user } = parsed(&body).unwrap();
+        assert_eq!(user.as_deref(), Some("u-1"));
+        assert_eq!((chat.max_tokens, chat.seed, chat.n), (Some(5), Some(1), Some(2)));
+        assert_eq!((chat.stop.as_slice(), chat.tools.len()), (["END".to_owned()].as_slice(), 1));
+        assert_eq!((chat.tool_choice, chat.response_format), (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject)));
+        assert_eq!(Value::Object(chat.extra), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
+    }
+
+    #[test]
+    fn messages_of_both_dialects_are_read() {
+        let text = |text: &str| Part::Text { text: text.into() };
+        for (wire, role, parts) in [
+            (json!({ "role": "developer", "content": "Be brief" }), Role::System, vec![text("Be brief")]),
+            (
+                json!({ "role": "user", "content": [
+                    { "type": "text", "text": "What is it?" },
+                    { "type": "image_url", "image_url": { "url": "https://example.org/a.png", "detail": "low" } },
+                    { "type": "image_url", "image_url": "data:image/png;base64,AA==" },
+                ] }),
+                Role::User,
+                vec![
+                    text("What is it?"),
+                    Part::Image { url: "https://example.org/a.png".into() },
+                    Part::Image { url: "data:image/png;base64,AA==".into() },
+                ],
+            ),
+            (
+                json!({ "role": "assistant", "content": "", "reasoning_content": "Hm", "tool_calls": [
+                    { "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{\"a\":1}" } },
+                    { "id": "call_2", "function": { "name": "look", "arguments": { "a": 2 } } },
+                ] }),
+                Role::Assistant,
+                vec![
+                    Part::Thinking { text: "Hm".into() },
+                    Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{\"a\":1}".into() },
+                    Part::ToolCall { id: "call_2".into(), name: "look".into(), arguments: "{\"a\":2}".into() },
+                ],
+            ),
+            (
+                json!({ "role": "assistant", "content": [
+                    { "type": "thinking", "thinking": [{ "type": "text", "text": "Hm" }] },
+                    { "type": "text", "text": "Yes" },
+                ] }),
+                Role::Assistant,
+                vec![Part::Thinking { text: "Hm".into() }, text("Yes")],
+            ),
+            (
+                json!({ "role": "tool", "tool_call_id": "call_1", "name": "look", "content": [
+                    { "type": "text", "text": "4" }, { "type": "text", "text": "2" },
+                ] }),
+                Role::Tool,
+                vec![Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "42".into() }],
+            ),
+        ] {
+            assert_eq!(message(wire.clone()).unwrap(), Message { role, parts }, "{wire}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (body, says) in [
+            (json!({}), "messages"),
+            (json!({ "messages": [] }), "messages"),
+            (json!({ "messages": [{ "role": "function", "content": "x" }] }), "messages[0].role"),
+            (json!({ "messages": [{ "role": "user" }] }), "messages[0].content"),
+            (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages[0].tool_call_id"),
+            (
+                json!({ "messages": [{ "role": "user", "content": [{ "type": "input_audio" }] }] }),
+                "messages[0].content[0].type",
+            ),
+            (
+                json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url", "image_url": "file:///x" }] }] }),
+                "messages[0].content[0].image_url",
+            ),
+            (json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": "hot" }), "temperature"),
+            (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": true }), "stream"),
+            (json!({ "messages": [{ "role": "user", "content": "x" }], "tools": [{}] }), "tools[0]"),
+        ] {
+            let error = parsed(&body).err().unwrap().to_string();
+            assert!(error.contains(says), "{body}: {error}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What a request asks for beside its messages, in the form that Mistral takes. The numbers are those of the table of
+//! quirks in the documentation of the provider.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
+use crate::provider::schema::without_identity;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// A function's parameters where the caller gave none: Mistral wants some.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
+/// Names of fields that a note repeats, at most.
+const NAMED: usize = 8;
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Parameters<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<WireChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<WireFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    /// Fields that Mistral has and the canonical request has not.
+    #[serde(flatten)]
+    own: BTreeMap<&'a str, &'a Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct WireTool<'a> {
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: Cow<'a, RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum WireChoice<'a> {
+    Word(&'static str),
+    Named { r#type: &'static str, function: Name<'a> },
+}
+
+#[derive(Debug, Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct WireFormat<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<WireSchema<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct WireSchema<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    schema: Cow<'a, RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+/// The parameters of a request to a model that reasons, or does not. What could not be kept is noted.
+pub(super) fn of<'a>(
+    request: &'a ChatRequest,
+    reasons: bool,
+    notes: &mut Vec<String>,
+) -> Result<Parameters<'a>, ProviderError> {
+    let has_tools = !request.tools.is_empty();
+    let mut parameters = Parameters {
+        max_tokens: request.max_tokens,
+        temperature: request.temperature,
+        top_p: request.top_p,
+        n: request.n,
+        stop: &request.stop,
+        // A negative seed is as good as another, but refused: the same seed is always the same.
+        random_seed: request.seed.map(|seed| seed & i64::MAX),
+        presence_penalty: request.presence_penalty,
+        frequency_penalty: request.frequency_penalty,
+        tools: request.tools.iter().map(tool).collect::<Result<_, _>>()?,
+        tool_choice: request.tool_choice.as_ref().filter(|_| has_tools).map(choice),
+        parallel_tool_calls: request.parallel_tool_calls.filter(|_| has_tools),
+        response_format: request.response_format.as_ref().map(format),
+        reasoning_effort: None,
+        own: BTreeMap::new(),
+    };
+    // One specification allows zero, the other does not.
+    if parameters.top_p.is_some_and(|share| share <= 0.0) {
+        parameters.top_p = None;
+        notes.push("top_p left out: the provider takes only values above 0".to_owned());
+    }
+    if let Some(asked) = request.reasoning_effort {
+        if reasons {
+            parameters.reasoning_effort = Some(effort(asked));
+        } else {
+            notes.push("reasoning_effort left out, which the model does not take".to_owned());
+        }
+    }
+    let (own, foreign): (BTreeMap<_, _>, BTreeMap<_, _>) = request
+        .extra
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .filter(|(name, value)| says_something(name, value))
+        .partition(|(name, value)| is_own(name, value));
+    parameters.own = own;
+    notes.extend(left_out(&foreign));
+    Ok(parameters)
+}
+
+/// Names are checked here, where the error can say which (Q8).
+fn tool(tool: &Tool) -> Result<WireTool<'_>, ProviderError> {
+    let fits = (1..=64).contains(&tool.name.len())
+        && tool.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if !fits {
+        let message = format!("tool `{}`: a name is 1 to 64 letters, digits, `_` and `-`", tool.name);
+        return Err(ProviderError::new(ErrorKind::InvalidRequest, &message));
+    }
+    let parameters = match &tool.parameters {
+        Some(schema) => without_identity(schema),
+        None => Cow::Owned(RawValue::from_string(NO_PARAMETERS.to_owned()).map_err(|error| {
+            ProviderError::new(ErrorKind::InvalidRequest, &format!("tool `{}`: {error}", tool.name))
+        })?),
+    };
+    let description = tool.description.as_deref();
+    Ok(WireTool {
+        r#type: "function",
+        function: Function { name: &tool.name, description, parameters, strict: tool.strict },
+    })
+}
+
+/// `any` is the word for `required` that every model and deployment takes (Q10).
+fn choice(choice: &ToolChoice) -> WireChoice<'_> {
+    match choice {
+        ToolChoice::Auto => WireChoice::Word("auto"),
+        ToolChoice::None => WireChoice::Word("none"),
+        ToolChoice::Required => WireChoice::Word("any"),
+        ToolChoice::Named(name) => WireChoice::Named { r#type: "function", function: Name { name } },
+    }
+}
+
+/// `$id` and `$schema` have broken the grammar that is made of a schema (Q17).
+fn format(format: &ResponseFormat) -> WireFormat<'_> {
+    match format {
+        ResponseFormat::Text => WireFormat { r#type: "text", json_schema: None },
+        ResponseFormat::JsonObject => WireFormat { r#type: "json_object", json_schema: None },
+        ResponseFormat::JsonSchema(asked) => WireFormat {
+            r#type: "json_schema",
+            json_schema: Some(WireSchema {
+                name: &asked.name,
+                description: asked.description.as_deref(),
+                schema: without_identity(&asked.schema),
+                strict: asked.strict,
+            }),
+        },
+    }
+}
+
+/// There are two efforts (Q13).
+fn effort(effort: ReasoningEffort) -> &'static str {
+    match effort {
+        ReasoningEffort::None | ReasoningEffort::Minimal => "none",
+        ReasoningEffort::Low
+        | ReasoningEffort::Medium
+        | ReasoningEffort::High
+        | ReasoningEffort::Xhigh
+        | ReasoningEffort::Max => "high",
+    }
+}
+
+/// Null asks for nothing, and so does the `safe_prompt: false` that a client library always sends and that dedicated
+/// deployments refuse.
+fn says_something(name: &str, value: &Value) -> bool {
+    !value.is_null() && !(name == "safe_prompt" && value == &Value::Bool(false))
+}
+
+/// Whether Mistral has a field. Where another vendor's of that name takes other values, those count.
+fn is_own(name: &str, value: &Value) -> bool {
+    match name {
+        "prompt_cache_key" => value.as_str().is_some_and(str::is_ascii),
+        "service_tier" => matches!(value.as_str(), Some("auto" | "standard_only")),
+        "prediction"
+        | "prompt_mode"
+        | "guardrails"
+        | "metadata"
+        | "safe_prompt"
+        | "min_tokens"
+        | "document_image_limit"
+        | "document_page_limit" => true,
+        _ => false,
+    }
+}
+
+/// A note that names fields, as far as they look like names.
+fn left_out(fields: &BTreeMap<&str, &Value>) -> Option<String> {
+    let plain =
+        |name: &&&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let named: Vec<&str> = fields.keys().filter(plain).take(NAMED).copied().collect();
+    let further = fields.len() - named.len();
+    let further = if further > 0 { format!(" and {further} more") } else { String::new() };
+    (!fields.is_empty())
+        .then(|| format!("fields left out that the provider does not know: {}{further}", named.join(", ")))
+}
