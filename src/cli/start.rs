@@ -75,9 +75,15 @@ fn started(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
         kind: provider.kind.as_str().parse()?,
         display_name: provider.display_name.clone(),
         endpoint: provider.endpoint.as_str().to_owned(),
-        api_key: ApiKey::new(provider.api_key.expose())
+        api_key: provider
+            .api_key
+            .as_ref()
+            .map(|key| ApiKey::new(key.expose()))
+            .transpose()
             .with_context(|| format!("llm_providers.{}.credentials.api_key", provider.name))?,
         model: provider.model.clone(),
+        models: provider.models.clone(),
+        api_version: provider.api_version.clone(),
         max_tokens: provider.max_tokens,
         timeout: provider.timeout,
         region: provider.region.clone(),

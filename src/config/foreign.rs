@@ -7,7 +7,7 @@ use super::yaml::{Document, Node};
 const TOP: &[&str] = &["connectors"];
 
 /// In `llm_providers.NAME.config`.
-const PROVIDER_CONFIG: &[&str] = &["region", "deployment_name", "api_version", "timeout"];
+const PROVIDER_CONFIG: &[&str] = &["region", "timeout"];
 
 /// In `llm_providers.NAME.credentials`.
 const PROVIDER_CREDENTIALS: &[&str] = &["access_key_id", "secret_access_key", "session_token"];

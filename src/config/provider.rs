@@ -22,11 +22,15 @@ pub struct Provider {
     pub display_name: String,
     /// Where it runs, for policies that constrain routing by region.
     pub region: Option<String>,
-    /// Sent to the endpoint, and nowhere else.
+    /// Sent to the endpoint, and nowhere else. None where the upstream wants none.
     #[serde(skip)]
-    pub api_key: Secret,
+    pub api_key: Option<Secret>,
     /// The model for requests that name none.
     pub model: String,
+    /// The models that may be asked beside it, `*` for all; empty: those of its kind.
+    pub models: Vec<String>,
+    /// The version of Azure's API.
+    pub api_version: Option<String>,
     /// Its base URL.
     pub endpoint: Endpoint,
     /// The bound on an answer's tokens for requests that give none; none is sent when absent.
@@ -47,8 +51,10 @@ impl Provider {
             kind,
             display_name: kind.as_str().into(),
             region: None,
-            api_key,
-            model: kind.variables().map_or_else(String::new, |variables| variables.default_model.into()),
+            api_key: Some(api_key),
+            model: kind.variables().and_then(|it| it.default_model).unwrap_or_default().into(),
+            models: Vec::new(),
+            api_version: None,
             endpoint,
             max_tokens: None,
             timeout: DEFAULT_TIMEOUT,
@@ -122,15 +128,29 @@ pub enum ProviderKind {
     OpenAiCompatible,
 }
 
-/// What the environment and the defaults say about providers of one kind.
+/// What the environment and the defaults say about providers of one kind. A variable that is `None` does not exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variables {
-    pub(super) api_key: &'static str,
-    pub(super) model: &'static str,
-    pub(super) default_model: &'static str,
-    pub(super) endpoint: &'static str,
-    pub(super) default_endpoint: &'static str,
-    pub(super) timeout_seconds: &'static str,
+    /// A provider of this kind is added when all of these are set; none ever is when there are none.
+    pub(super) enabled_by: &'static [&'static str],
+    pub(super) api_key: Option<&'static str>,
+    pub(super) key: Key,
+    pub(super) model: Option<&'static str>,
+    pub(super) default_model: Option<&'static str>,
+    pub(super) endpoint: Option<&'static str>,
+    pub(super) default_endpoint: Option<&'static str>,
+    pub(super) timeout_seconds: Option<&'static str>,
+    pub(super) default_timeout: Duration,
+    pub(super) api_version: Option<&'static str>,
+}
+
+/// Whether an upstream wants a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// Without one the provider is left out.
+    Needed,
+    /// It is sent if there is one.
+    Optional,
 }
 
 impl ProviderKind {
@@ -170,14 +190,67 @@ impl ProviderKind {
     pub(super) fn variables(self) -> Option<Variables> {
         match self {
             Self::Mistral => Some(Variables {
-                api_key: "MISTRAL_API_KEY",
-                model: "MISTRAL_MODEL",
-                default_model: "mistral-small-latest",
-                endpoint: "MISTRAL_ENDPOINT",
-                default_endpoint: "https://api.mistral.ai",
-                timeout_seconds: "MISTRAL_TIMEOUT_SECONDS",
+                enabled_by: &["MISTRAL_API_KEY"],
+                api_key: Some("MISTRAL_API_KEY"),
+                key: Key::Needed,
+                model: Some("MISTRAL_MODEL"),
+                default_model: Some("mistral-small-latest"),
+                endpoint: Some("MISTRAL_ENDPOINT"),
+                default_endpoint: Some("https://api.mistral.ai"),
+                timeout_seconds: Some("MISTRAL_TIMEOUT_SECONDS"),
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: None,
             }),
-            _ => None,
+            Self::OpenAi => Some(Variables {
+                enabled_by: &["OPENAI_API_KEY"],
+                api_key: Some("OPENAI_API_KEY"),
+                key: Key::Needed,
+                model: Some("OPENAI_MODEL"),
+                default_model: Some("gpt-4o"),
+                endpoint: Some("OPENAI_ENDPOINT"),
+                default_endpoint: Some("https://api.openai.com"),
+                timeout_seconds: Some("OPENAI_TIMEOUT_SECONDS"),
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: None,
+            }),
+            Self::AzureOpenAi => Some(Variables {
+                enabled_by: &["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT_NAME"],
+                api_key: Some("AZURE_OPENAI_API_KEY"),
+                key: Key::Needed,
+                model: Some("AZURE_OPENAI_DEPLOYMENT_NAME"),
+                default_model: None,
+                endpoint: Some("AZURE_OPENAI_ENDPOINT"),
+                default_endpoint: None,
+                timeout_seconds: None,
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: Some("AZURE_OPENAI_API_VERSION"),
+            }),
+            Self::Ollama => Some(Variables {
+                enabled_by: &["OLLAMA_ENDPOINT"],
+                api_key: None,
+                key: Key::Optional,
+                model: Some("OLLAMA_MODEL"),
+                default_model: Some("llama3.1:latest"),
+                endpoint: Some("OLLAMA_ENDPOINT"),
+                default_endpoint: Some("http://localhost:11434"),
+                timeout_seconds: Some("OLLAMA_TIMEOUT_SECONDS"),
+                // A machine's own models may have to be loaded first.
+                default_timeout: Duration::from_secs(300),
+                api_version: None,
+            }),
+            Self::OpenAiCompatible => Some(Variables {
+                enabled_by: &[],
+                api_key: None,
+                key: Key::Optional,
+                model: None,
+                default_model: None,
+                endpoint: None,
+                default_endpoint: None,
+                timeout_seconds: None,
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: None,
+            }),
+            Self::Anthropic | Self::Gemini | Self::Bedrock => None,
         }
     }
 }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::assembly::Assembly;
 use super::endpoint::WrittenEndpoint;
+use super::environment::Environment;
 use super::error::ConfigError;
-use super::provider::{DEFAULT_PRIORITY, DEFAULT_TIMEOUT, Provider, ProviderKind, ProviderName, Variables, Weight};
+use super::provider::{DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName, Variables, Weight};
 use super::scalar::{FromText, Line, Parsed, Whole};
 use super::secret::Secret;
 use super::yaml::KeyPath;
@@ -39,6 +40,10 @@ struct RawCredentials {
 #[serde(deny_unknown_fields, default)]
 struct RawProviderConfig {
     model: Option<Parsed<Line>>,
+    models: Option<Vec<Parsed<Line>>>,
+    /// Azure's word for its model.
+    deployment_name: Option<Parsed<Line>>,
+    api_version: Option<Parsed<Line>>,
     endpoint: Option<Parsed<WrittenEndpoint>>,
     max_tokens: Option<Whole<1, 10_000_000>>,
     timeout_seconds: Option<Seconds>,
@@ -90,7 +95,9 @@ pub(super) fn assemble(
         entries.insert(parsed, (kind, raw));
     }
     for kind in ProviderKind::ALL {
-        let in_environment = kind.variables().is_some_and(|vars| assembly.environment.get(vars.api_key).is_some());
+        let is_set = |name: &&str| assembly.environment.get(name).is_some();
+        let in_environment =
+            kind.variables().is_some_and(|it| !it.enabled_by.is_empty() && it.enabled_by.iter().all(is_set));
         if in_environment && entries.values().all(|(mentioned, _)| *mentioned != kind) {
             entries.extend(ProviderName::from_text(kind.as_str()).map(|name| (name, (kind, RawProvider::default()))));
         }
@@ -132,7 +139,7 @@ fn chosen(known: &BTreeSet<String>, assembly: &mut Assembly<'_>) -> Option<BTree
 }
 
 impl RawProvider {
-    /// The provider, unless it has no key.
+    /// The provider, unless something that it needs is missing.
     fn start(
         self,
         name: ProviderName,
@@ -141,29 +148,39 @@ impl RawProvider {
         assembly: &mut Assembly<'_>,
     ) -> Result<Option<Provider>, ConfigError> {
         let environment = assembly.environment;
-        let written = self.credentials.unwrap_or_default().api_key.map(|Parsed(key)| key).filter(|key| !key.is_empty());
-        let api_key = match written {
+        let written = self.credentials.unwrap_or_default().api_key.map(|Parsed(key)| key);
+        let api_key = match written.filter(|key| !key.is_empty()) {
             Some(key) => Some(key),
-            None => environment.parsed::<Secret>(variables.api_key)?.filter(|key| !key.is_empty()),
+            None => read::<Secret>(environment, variables.api_key)?.filter(|key| !key.is_empty()),
         };
-        let Some(api_key) = api_key else {
-            assembly.warn(format!(
-                "provider {name} is left out: it has no key; set {} or llm_providers.{name}.credentials.api_key",
-                variables.api_key
-            ));
+        if api_key.is_none() && variables.key == Key::Needed {
+            assembly.warn(left_out(&name, "key", variables.api_key, "credentials.api_key"));
+            return Ok(None);
+        }
+        let config = self.config.unwrap_or_default();
+        let azure = kind == ProviderKind::AzureOpenAi;
+        for (key, value) in [("deployment_name", &config.deployment_name), ("api_version", &config.api_version)] {
+            if value.is_some() && !azure {
+                assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only azure-openai has it"));
+            }
+        }
+        let model = match config.model.or(config.deployment_name.filter(|_| azure)) {
+            Some(Parsed(Line(model))) => Some(model),
+            None => read::<Line>(environment, variables.model)?.map(|Line(model)| model),
+        };
+        let Some(model) = model.or_else(|| variables.default_model.map(str::to_owned)) else {
+            assembly.warn(left_out(&name, "model", variables.model, "config.model"));
             return Ok(None);
         };
-        let config = self.config.unwrap_or_default();
-        let model = match config.model {
-            Some(Parsed(model)) => Some(model),
-            None => environment.parsed::<Line>(variables.model)?,
+        let (endpoint, said_by) = match (config.endpoint, variables.endpoint) {
+            (None, Some(variable)) => (environment.parsed::<WrittenEndpoint>(variable)?, variable.to_owned()),
+            (written, _) => (written.map(|Parsed(endpoint)| endpoint), format!("llm_providers.{name}.config.endpoint")),
         };
-        let (endpoint, said_by) = match config.endpoint {
-            Some(Parsed(endpoint)) => (Some(endpoint), format!("llm_providers.{name}.config.endpoint")),
-            None => (environment.parsed::<WrittenEndpoint>(variables.endpoint)?, variables.endpoint.into()),
+        let endpoint = endpoint.or_else(|| variables.default_endpoint.and_then(WrittenEndpoint::from_text));
+        let Some(WrittenEndpoint { endpoint, had_version }) = endpoint else {
+            assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint"));
+            return Ok(None);
         };
-        let endpoint = endpoint.or_else(|| WrittenEndpoint::from_text(variables.default_endpoint));
-        let Some(WrittenEndpoint { endpoint, had_version }) = endpoint else { return Ok(None) };
         if had_version {
             assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds it"));
         }
@@ -172,20 +189,37 @@ impl RawProvider {
         }
         let seconds = match config.timeout_seconds {
             Some(seconds) => Some(seconds),
-            None => environment.parsed::<Seconds>(variables.timeout_seconds)?,
+            None => read::<Seconds>(environment, variables.timeout_seconds)?,
+        };
+        let api_version = match config.api_version.filter(|_| azure) {
+            Some(Parsed(version)) => Some(version),
+            None => read::<Line>(environment, variables.api_version)?,
         };
         Ok(Some(Provider {
             display_name: self.display_name.map_or_else(|| name.to_string(), |Parsed(Line(text))| text),
             region: self.region.map(|Parsed(Line(region))| region),
             api_key,
-            model: model.map_or_else(|| variables.default_model.into(), |Line(model)| model),
+            model,
+            models: config.models.unwrap_or_default().into_iter().map(|Parsed(Line(model))| model).collect(),
+            api_version: api_version.map(|Line(version)| version),
             endpoint,
             max_tokens: config.max_tokens.map(Whole::get),
-            timeout: seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.get())),
+            timeout: seconds.map_or(variables.default_timeout, |seconds| Duration::from_secs(seconds.get())),
             priority: self.priority.map_or(DEFAULT_PRIORITY, Whole::get),
             weight: self.weight.unwrap_or_default(),
             name,
             kind,
         }))
     }
+}
+
+/// The variable, if this kind has one and it is set.
+fn read<T: FromText>(environment: &Environment, variable: Option<&'static str>) -> Result<Option<T>, ConfigError> {
+    variable.map_or(Ok(None), |variable| environment.parsed(variable))
+}
+
+/// Why a provider is not started, and what to do.
+fn left_out(name: &ProviderName, what: &str, variable: Option<&str>, key: &str) -> String {
+    let variable = variable.map_or_else(String::new, |variable| format!("{variable} or "));
+    format!("provider {name} is left out: it has no {what}; set {variable}llm_providers.{name}.{key}")
 }

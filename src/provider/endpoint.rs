@@ -1,5 +1,7 @@
 //! The address of an upstream, as operators write it.
 
+use std::net::IpAddr;
+
 use reqwest::Url;
 
 /// A base address that can be called.
@@ -43,6 +45,15 @@ pub(crate) fn parse(text: &str) -> Result<Endpoint, EndpointError> {
     }
     let origin = origin.strip_suffix("/v1").unwrap_or(origin).trim_end_matches('/').to_owned();
     Ok(Endpoint { origin, url })
+}
+
+/// A key would travel in the clear.
+pub(crate) fn is_exposed(url: &Url) -> bool {
+    let loopback = url.host_str().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    });
+    url.scheme() == "http" && !loopback
 }
 
 #[cfg(test)]

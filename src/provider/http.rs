@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
@@ -42,6 +42,21 @@ pub(crate) struct Upstream {
     max_body_bytes: usize,
 }
 
+/// A header that opens an upstream.
+pub(crate) struct Credential(HeaderName, HeaderValue);
+
+impl Credential {
+    /// The key as `Authorization: Bearer`.
+    pub(crate) fn bearer(key: &ApiKey) -> Self {
+        Self(AUTHORIZATION, key.bearer())
+    }
+
+    /// The key as Azure wants it.
+    pub(crate) fn api_key(key: &ApiKey) -> Option<Self> {
+        Some(Self(HeaderName::from_static("api-key"), key.plain()?))
+    }
+}
+
 /// A whole answer.
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -50,10 +65,10 @@ pub(crate) struct Reply {
 }
 
 impl Upstream {
-    /// A client that sends `key` with every request. `endpoint` decides about TLS and proxies only.
-    pub(crate) fn new(endpoint: &Url, key: &ApiKey, timeout: Duration) -> Result<Self, String> {
+    /// A client that sends `credential` with every request. `endpoint` decides about TLS and proxies only.
+    pub(crate) fn new(endpoint: &Url, credential: Option<Credential>, timeout: Duration) -> Result<Self, String> {
         let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(AUTHORIZATION, key.bearer());
+        headers.extend(credential.map(|Credential(name, value)| (name, value)));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let builder = Client::builder()
             .default_headers(headers)

@@ -52,6 +52,13 @@ impl ApiKey {
         self.0.clone()
     }
 
+    /// The key alone, for vendors with a header of their own; marked as sensitive.
+    pub(crate) fn plain(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_bytes(self.0.as_bytes().strip_prefix(SCHEME.as_bytes())?).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
     /// `text` without the key, should an upstream have repeated it.
     pub(crate) fn scrub(&self, text: String) -> String {
         match self.0.to_str().ok().and_then(|value| value.strip_prefix(SCHEME)) {

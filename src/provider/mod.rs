@@ -6,16 +6,21 @@
 //! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
 //! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
 
+mod completion;
 mod endpoint;
 mod error;
 mod http;
 mod key;
 pub mod mistral;
+mod names;
+pub mod openai;
 mod price;
+mod said;
 mod schema;
 mod settings;
 mod stream;
 mod text;
+mod wait;
 
 use std::sync::Arc;
 
@@ -68,5 +73,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 pub fn build(settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
     match settings.kind {
         Kind::Mistral => Ok(Arc::new(mistral::Mistral::new(settings)?)),
+        Kind::OpenAi | Kind::AzureOpenAi | Kind::Ollama | Kind::OpenAiCompatible => {
+            Ok(Arc::new(openai::OpenAi::new(settings)?))
+        }
     }
 }

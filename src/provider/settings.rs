@@ -13,16 +13,29 @@ use super::price::PriceError;
 pub enum Kind {
     /// `api.mistral.ai`, its regional hosts, and what answers like them.
     Mistral,
+    /// `api.openai.com`.
+    OpenAi,
+    /// OpenAI's models on Azure, by deployment.
+    AzureOpenAi,
+    /// A machine's own models.
+    Ollama,
+    /// What answers like OpenAI: vLLM, Groq and so on.
+    OpenAiCompatible,
 }
 
 impl Kind {
     /// Every kind that this version speaks.
-    pub const ALL: &'static [Self] = &[Self::Mistral];
+    pub const ALL: &'static [Self] =
+        &[Self::Mistral, Self::OpenAi, Self::AzureOpenAi, Self::Ollama, Self::OpenAiCompatible];
 
     /// The name in configuration, API answers and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mistral => "mistral",
+            Self::OpenAi => "openai",
+            Self::AzureOpenAi => "azure-openai",
+            Self::Ollama => "ollama",
+            Self::OpenAiCompatible => "openai-compatible",
         }
     }
 }
@@ -35,7 +48,7 @@ impl fmt::Display for Kind {
 
 /// A `type` that no provider of this version speaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider type `{0}`; available: mistral")]
+#[error("unknown provider type `{0}`; available: mistral, openai, azure-openai, ollama, openai-compatible")]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {
@@ -57,10 +70,14 @@ pub struct Settings {
     pub display_name: String,
     /// The origin, with or without `/v1`: `https://api.mistral.ai`.
     pub endpoint: String,
-    /// The secret.
-    pub api_key: ApiKey,
+    /// The secret; some upstreams of one's own want none.
+    pub api_key: Option<ApiKey>,
     /// The model when a caller names none.
     pub model: String,
+    /// The models that may be asked beside the default one, `*` for all; empty: those of its kind.
+    pub models: Vec<String>,
+    /// The version of Azure's API.
+    pub api_version: Option<String>,
     /// The operator's `max_tokens` for requests that set none themselves.
     pub max_tokens: Option<u32>,
     /// From the first byte sent to the last byte read.

@@ -32,7 +32,7 @@ fn the_seed_format_is_accepted_as_it_stands() {
     assert_eq!(mistral.model, "mistral-small-latest");
     assert_eq!(mistral.endpoint.as_str(), "https://api.mistral.ai");
     assert_eq!(mistral.max_tokens, Some(4_096));
-    assert_eq!(mistral.api_key.expose(), "sk-seed");
+    assert_eq!(mistral.api_key.as_ref().unwrap().expose(), "sk-seed");
     assert_eq!((mistral.priority, mistral.weight.percent()), (10, 70));
     assert_eq!(mistral.timeout, Duration::from_secs(120));
 }
@@ -50,9 +50,10 @@ llm_providers:
         [
             "keys without meaning here were passed over: connectors, llm_providers.bedrock.config.region, \
              llm_providers.bedrock.credentials.secret_access_key, llm_providers.mistral.config.region, \
-             llm_providers.mistral.config.deployment_name, llm_providers.mistral.config.api_version, \
              llm_providers.mistral.config.timeout",
             "provider bedrock is left out: provider type bedrock is not built into this version",
+            "llm_providers.mistral.config.deployment_name was passed over: only azure-openai has it",
+            "llm_providers.mistral.config.api_version was passed over: only azure-openai has it",
         ]
     );
     assert_eq!(loaded.config.providers.len(), 1);

@@ -34,9 +34,12 @@ fn the_file_wins_and_the_environment_fills_the_rest() {
     let body = "llm_providers: {mistral: {config: {model: model-file}, credentials: {api_key: sk-file}}}";
     let config = load(body, &full()).config;
     let mistral = &config.providers[0];
-    assert_eq!((mistral.model.as_str(), mistral.api_key.expose()), ("model-file", "sk-file"));
+    assert_eq!((mistral.model.as_str(), mistral.api_key.as_ref().unwrap().expose()), ("model-file", "sk-file"));
     assert_eq!((mistral.endpoint.as_str(), mistral.timeout.as_secs()), ("https://environment", 9));
-    assert_eq!(load("llm_providers: {mistral: }", &full()).config.providers[0].api_key.expose(), "sk-environment");
+    assert_eq!(
+        load("llm_providers: {mistral: }", &full()).config.providers[0].api_key.as_ref().unwrap().expose(),
+        "sk-environment"
+    );
 }
 
 #[test]
@@ -65,14 +68,64 @@ fn an_enabled_provider_without_a_key_is_left_out_with_a_warning() {
 
 #[test]
 fn kinds_that_are_not_built_are_left_out_with_a_warning() {
-    let loaded =
-        load("llm_providers: {openai: {}, house: {type: openai-compatible}, ollama: {enabled: false}}", &full());
+    let loaded = load("llm_providers: {anthropic: {}, house: {type: gemini}, bedrock: {enabled: false}}", &full());
     assert_eq!(names(&loaded.config), ["mistral"]);
     assert_eq!(
         loaded.warnings,
         [
-            "provider house is left out: provider type openai-compatible is not built into this version",
-            "provider openai is left out: provider type openai is not built into this version",
+            "provider anthropic is left out: provider type anthropic is not built into this version",
+            "provider house is left out: provider type gemini is not built into this version",
+        ]
+    );
+}
+
+#[test]
+fn each_kind_is_started_by_its_own_variables() {
+    let all = environment([
+        ("OPENAI_API_KEY", "sk-openai"),
+        ("AZURE_OPENAI_API_KEY", "azure"),
+        ("AZURE_OPENAI_ENDPOINT", "https://acme.openai.azure.com"),
+        ("AZURE_OPENAI_DEPLOYMENT_NAME", "acme-gpt"),
+        ("AZURE_OPENAI_API_VERSION", "2024-10-21"),
+        ("OLLAMA_ENDPOINT", "http://127.0.0.1:11434/v1"),
+    ]);
+    let loaded = load("", &all);
+    assert_eq!(names(&loaded.config), ["azure-openai", "ollama", "openai"]);
+    let shown: Vec<_> = loaded
+        .config
+        .providers
+        .iter()
+        .map(|it| (it.model.as_str(), it.endpoint.as_str(), it.timeout.as_secs(), it.api_key.is_some()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("acme-gpt", "https://acme.openai.azure.com", 120, true),
+            ("llama3.1:latest", "http://127.0.0.1:11434", 300, false),
+            ("gpt-4o", "https://api.openai.com", 120, true),
+        ]
+    );
+    assert_eq!(loaded.config.providers[0].api_version.as_deref(), Some("2024-10-21"));
+    let two_of_three = environment([("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_ENDPOINT", "https://a")]);
+    assert!(load("", &two_of_three).config.providers.is_empty());
+}
+
+#[test]
+fn what_a_kind_needs_and_has_not_leaves_it_out_with_a_warning() {
+    let file = "llm_providers: {openai: {}, azure-openai: {credentials: {api_key: k}}, \
+                house: {type: openai-compatible, config: {model: m}}, \
+                lab: {type: openai-compatible, config: {endpoint: \"https://lab\", model: m, models: [a, \"*\"]}}}";
+    let loaded = load(file, &environment([]));
+    assert_eq!(names(&loaded.config), ["lab"]);
+    assert_eq!(loaded.config.providers[0].models, ["a", "*"]);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "provider azure-openai is left out: it has no model; set AZURE_OPENAI_DEPLOYMENT_NAME or \
+             llm_providers.azure-openai.config.model",
+            "provider house is left out: it has no endpoint; set llm_providers.house.config.endpoint",
+            "provider openai is left out: it has no key; set OPENAI_API_KEY or \
+             llm_providers.openai.credentials.api_key",
         ]
     );
 }

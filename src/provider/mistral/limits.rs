@@ -5,11 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::provider::wait::{retry_after, seconds, text};
+
 /// The window of the limits a minute is a sliding one; no header says when it is over.
 const WINDOW: Duration = Duration::from_secs(60);
-
-/// No wait that an upstream asks for is taken to be longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One limit. On a refusal only the exhausted one is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,9 +67,7 @@ impl Limits {
                 remaining: count(&["x-ratelimitbysize-remaining-month"]),
             },
             reset: text(headers, "ratelimitbysize-reset").and_then(seconds),
-            retry_after: text(headers, "retry-after-ms")
-                .and_then(milliseconds)
-                .or_else(|| text(headers, "retry-after").and_then(|text| seconds(text).or_else(|| until(text, now)))),
+            retry_after: retry_after(headers, now),
         }
     }
 
@@ -89,34 +86,6 @@ impl Limits {
         let spent = self.requests_minute.spent() || self.tokens_minute.spent();
         self.retry_after.or(if spent { Some(self.reset.unwrap_or(WINDOW)) } else { None })
     }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-fn seconds(text: &str) -> Option<Duration> {
-    duration(text, 1.0)
-}
-
-fn milliseconds(text: &str) -> Option<Duration> {
-    duration(text, 1000.0)
-}
-
-/// A non-negative number of units, of which there are `per_second`.
-fn duration(text: &str, per_second: f64) -> Option<Duration> {
-    let number: f64 = text.parse().ok()?;
-    if !number.is_finite() || number < 0.0 {
-        return None;
-    }
-    Some(Duration::from_secs_f64((number / per_second).min(LONGEST_WAIT.as_secs_f64())))
-}
-
-/// The time until an HTTP date; nothing if it is past.
-fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO);
-    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]

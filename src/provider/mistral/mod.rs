@@ -1,19 +1,15 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what an answer says
-//! (`response`, `content`), what a refusal means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only
-//! this file talks to the network, through the provider's HTTP client. It never retries, never chooses among providers
+//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what a refusal
+//! means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses among providers
 //! and never looks at what was said.
 
-mod content;
 mod error;
 mod limits;
 mod parameters;
 mod request;
-mod response;
 mod tool_id;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,10 +17,12 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::completion;
 use super::endpoint::{self, Endpoint};
-use super::http::Upstream;
+use super::http::{Credential, Upstream};
+use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms};
-use super::{ApiKey, BuildError, Info, Provider, ProviderError, Settings};
+use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 
 /// The prices of the day on which this version was made.
@@ -37,6 +35,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Mistral {
     info: Info,
+    models: Vec<String>,
     max_tokens: Option<u32>,
     key: ApiKey,
     upstream: Upstream,
@@ -65,9 +64,11 @@ impl Mistral {
         let (chat_url, models_url) = (path("/v1/chat/completions")?, path("/v1/models")?);
         let prices =
             PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
-        let upstream = Upstream::new(&url, &settings.api_key, settings.timeout)
+        let key =
+            settings.api_key.ok_or_else(|| BuildError::Key { provider: provider.clone(), source: KeyError::Empty })?;
+        let upstream = Upstream::new(&url, Some(Credential::bearer(&key)), settings.timeout)
             .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
-        if is_exposed(&url) {
+        if endpoint::is_exposed(&url) {
             tracing::warn!(provider, endpoint = origin, "the endpoint is plain http: the API key travels in the clear");
         }
         let region = regional_host(&url);
@@ -85,8 +86,9 @@ impl Mistral {
         let host = if region.is_some() { Host::Regional } else { Host::Global };
         Ok(Self {
             info,
+            models: settings.models,
             max_tokens: settings.max_tokens,
-            key: settings.api_key,
+            key,
             upstream,
             chat_url,
             models_url,
@@ -107,9 +109,10 @@ impl Provider for Mistral {
         &self.info
     }
 
-    /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides.
-    fn serves(&self, _model: &str) -> bool {
-        true
+    /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides about
+    /// every name that is not plainly another vendor's.
+    fn serves(&self, model: &str) -> bool {
+        names::listed(model, &self.info.model, &self.models).unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
@@ -122,7 +125,7 @@ impl Provider for Mistral {
         }
         let id = error::correlation_id(&reply.headers);
         let parsed =
-            response::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+            completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
         let terms = Terms { host: self.host, tier: parsed.tier };
         answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
@@ -138,7 +141,7 @@ impl Provider for Mistral {
         let reply =
             self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
         match reply.status {
-            200 => response::check_models(&reply.body),
+            200 => completion::check_models(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }
@@ -152,15 +155,6 @@ impl Provider for Mistral {
 fn deprecation(headers: &HeaderMap) -> Option<String> {
     let date = super::text::token(headers.get("x-model-deprecation-timestamp")?.to_str().ok()?)?;
     Some(format!("the model is deprecated by its vendor: {date}"))
-}
-
-/// The key would travel in the clear.
-fn is_exposed(url: &Url) -> bool {
-    let loopback = url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    });
-    url.scheme() == "http" && !loopback
 }
 
 /// The region in `api.REGION.mistral.ai`.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::{ReasoningEffort, Tool, ToolChoice};
 
 const OPTIONS: Options<'_> = Options { model: "ministral-8b-latest", max_tokens: None };
 
@@ -176,4 +177,149 @@ fn foreign_ids_are_mapped_alike_in_calls_and_answers() {
 fn a_request_without_anything_to_say_is_refused_here() {
     let error = prepare(&request(vec![Message::text(Role::Assistant, "")]), OPTIONS).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+}
+
+fn asking(change: impl FnOnce(&mut ChatRequest)) -> ChatRequest {
+    let mut request = request(vec![Message::text(Role::User, "Hi")]);
+    change(&mut request);
+    request
+}
+
+fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+#[test]
+fn parameters_take_the_form_that_mistral_takes() {
+    let look = || from::<Vec<Tool>>(json!([{"type": "function", "function": {"name": "look"}}]));
+    let look_wire = json!([{"type": "function", "function": {"name": "look",
+        "parameters": {"type": "object", "properties": {}}}}]);
+    type Change = Box<dyn FnOnce(&mut ChatRequest)>;
+    let cases: Vec<(&str, Change, Value, usize)> = vec![
+        (
+            "sampling",
+            Box::new(|it| {
+                it.top_p = Some(0.5);
+                it.n = Some(2);
+                it.stop = vec!["END".into()];
+                it.seed = Some(7);
+                it.presence_penalty = Some(0.5);
+                it.frequency_penalty = Some(-0.5);
+            }),
+            json!({"top_p": 0.5, "n": 2, "stop": ["END"], "random_seed": 7, "presence_penalty": 0.5,
+                "frequency_penalty": -0.5}),
+            0,
+        ),
+        ("a negative seed is one that is not", Box::new(|it| it.seed = Some(-1)), json!({"random_seed": i64::MAX}), 0),
+        ("top_p of zero is refused in places", Box::new(|it| it.top_p = Some(0.0)), json!({}), 1),
+        (
+            "a tool without parameters gets some; required is any",
+            Box::new(move |it| {
+                it.tools = look();
+                it.tool_choice = Some(ToolChoice::Required);
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({"tools": look_wire, "tool_choice": "any", "parallel_tool_calls": false}),
+            0,
+        ),
+        (
+            "a tool by name; a schema without what breaks the grammar",
+            Box::new(|it| {
+                it.tools = from(
+                    json!([{"type": "function", "function": {"name": "f", "description": "d", "strict": true,
+                    "parameters": {"$schema": "http://x", "type": "object", "properties": {"a": {"$id": "b", "type": "string"}}}}}]),
+                );
+                it.tool_choice = Some(ToolChoice::Named("f".into()));
+            }),
+            json!({
+                "tools": [{"type": "function", "function": {"name": "f", "description": "d", "strict": true,
+                    "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}}],
+                "tool_choice": {"type": "function", "function": {"name": "f"}},
+            }),
+            0,
+        ),
+        (
+            "without tools nothing is said about them",
+            Box::new(|it| {
+                it.tool_choice = Some(ToolChoice::Auto);
+                it.parallel_tool_calls = Some(true);
+            }),
+            json!({}),
+            0,
+        ),
+        (
+            "a schema for the answer",
+            Box::new(|it| {
+                it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n",
+                    "description": "d", "schema": {"$id": "x", "type": "object"}, "strict": true}})));
+            }),
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "description": "d",
+                "schema": {"type": "object"}, "strict": true}}}),
+            0,
+        ),
+        (
+            "reasoning is not asked of a model that has none",
+            Box::new(|it| it.reasoning_effort = Some(ReasoningEffort::High)),
+            json!({}),
+            1,
+        ),
+        (
+            "Mistral's own fields pass, those of others and null do not",
+            Box::new(|it| {
+                it.extra = from(json!({"prompt_cache_key": "k", "safe_prompt": false, "metadata": {"a": 1},
+                    "service_tier": "flex", "logit_bias": {}, "user": "jane", "store": null, "odd name": 1}));
+            }),
+            json!({"prompt_cache_key": "k", "metadata": {"a": 1}}),
+            1,
+        ),
+    ];
+    for (claim, change, expected, notes) in cases {
+        let (mut body, noted) = sent(&asking(change));
+        let body = body.as_object_mut().unwrap();
+        body.remove("model");
+        body.remove("messages");
+        assert_eq!(Value::from(body.clone()), expected, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+    let (_, notes) = sent(&asking(|it| it.extra = from(json!({"user": "jane", "odd name": 1, "seed": 2}))));
+    assert_eq!(notes, ["fields left out that the provider does not know: seed, user and 1 more"]);
+}
+
+#[test]
+fn there_are_two_efforts() {
+    for (asked, sent_as) in
+        [("none", "none"), ("minimal", "none"), ("low", "high"), ("medium", "high"), ("max", "high")]
+    {
+        let request = asking(|it| {
+            it.model = Some("mistral-small-latest".into());
+            it.reasoning_effort = Some(from(json!(asked)));
+        });
+        assert_eq!(sent(&request).0["reasoning_effort"], sent_as);
+    }
+}
+
+#[test]
+fn json_mode_says_json_unless_the_caller_does() {
+    let system = json!({"role": "system", "content": "Answer with a JSON object."});
+    for (messages, at) in [
+        (vec![Message::text(Role::User, "Hi")], Some(0)),
+        (vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")], Some(1)),
+        (vec![Message::text(Role::User, "As Json, please")], None),
+    ] {
+        let request = ChatRequest { response_format: Some(ResponseFormat::JsonObject), ..request(messages.clone()) };
+        let (body, notes) = sent(&request);
+        assert_eq!(body["response_format"], json!({"type": "json_object"}));
+        let found = body["messages"].as_array().unwrap().iter().position(|message| *message == system);
+        assert_eq!(found, at);
+        assert_eq!(body["messages"].as_array().unwrap().len(), messages.len() + usize::from(at.is_some()));
+        assert_eq!(notes.len(), usize::from(at.is_some()));
+    }
+}
+
+#[test]
+fn a_tools_name_is_checked_before_anything_is_sent() {
+    for name in ["", "two words", "ümlaut", &"x".repeat(65)] {
+        let request = asking(|it| it.tools = from(json!([{"function": {"name": name}}])));
+        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest, "{name}");
+    }
 }

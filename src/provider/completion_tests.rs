@@ -109,6 +109,29 @@ fn a_message_is_read_in_every_form() {
 }
 
 #[test]
+fn an_answer_of_openai_or_a_server_like_it_is_read() {
+    let message = |message: Value| {
+        let answer = read(&json!({"choices": [{"finish_reason": "stop", "message": message}]})).unwrap().answer;
+        (answer.choices[0].message.parts.clone(), answer.notes.len())
+    };
+    for (claim, wire, parts, notes) in [
+        ("a refusal", json!({"content": null, "refusal": "I cannot."}), vec![text("I cannot.")], 1),
+        ("no refusal", json!({"content": "Yes.", "refusal": null, "annotations": []}), vec![text("Yes.")], 0),
+        ("vLLM's reasoning", json!({"content": "42", "reasoning_content": "hm"}), vec![thinking("hm"), text("42")], 0),
+        ("Ollama's reasoning", json!({"content": "42", "reasoning": "hm"}), vec![thinking("hm"), text("42")], 0),
+        (
+            "a call",
+            json!({"content": null, "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}),
+            vec![call("call_1", "{}")],
+            0,
+        ),
+    ] {
+        assert_eq!(message(wire), (parts, notes), "{claim}");
+    }
+}
+
+#[test]
 fn finish_reasons_are_an_open_set() {
     for (reason, expected) in [
         (json!("stop"), FinishReason::Stop),

@@ -1,15 +1,18 @@
-//! Mistral's answer as a canonical one. Pure, and tolerant: what is missing or of another JSON type than usual is read if
+//! A chat completion as a canonical answer: OpenAI's form of it, Mistral's, and those of the many that answer like
+//! them. Pure, and tolerant: what is missing or of another JSON type than usual is read if
 //! it can be, unknown kinds of content are left out with a note, and only an answer without an answer is an error. No
 //! message of an error repeats what the model said.
+
+mod content;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::content::Content;
+use super::price::Tier;
+use super::{ErrorKind, ProviderError};
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
-use crate::provider::price::Tier;
-use crate::provider::{ErrorKind, ProviderError};
+use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
 #[derive(Debug, PartialEq)]
@@ -28,6 +31,9 @@ struct Completion {
     choices: Option<Vec<WireChoice>>,
     #[serde(default)]
     usage: Option<Value>,
+    /// OpenAI's; Mistral's is in the usage.
+    #[serde(default)]
+    service_tier: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +52,14 @@ struct WireMessage {
     content: Content,
     #[serde(default)]
     tool_calls: Option<Vec<Value>>,
+    /// Where servers of open models put what others put into the content.
+    #[serde(default)]
+    reasoning_content: Option<Value>,
+    #[serde(default)]
+    reasoning: Option<Value>,
+    /// OpenAI's, instead of content.
+    #[serde(default)]
+    refusal: Option<Value>,
 }
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
@@ -59,7 +73,8 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let mut notes = Vec::new();
     let choices = choices.into_iter().map(|choice| read_choice(choice, &mut notes)).collect::<Result<Vec<_>, _>>()?;
     let usage = completion.usage.as_ref().and_then(Value::as_object);
-    let tier = match usage.and_then(|usage| usage.get("service_tier")).and_then(Value::as_str) {
+    let tier = usage.and_then(|usage| usage.get("service_tier")).or(completion.service_tier.as_ref());
+    let tier = match tier.and_then(Value::as_str) {
         Some("priority") => Tier::Priority,
         _ => Tier::Standard,
     };
@@ -75,7 +90,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     Ok(Parsed { answer, tier })
 }
 
-/// Reads the body of an answer with status 200 to `GET /v1/models`, far enough to know that Mistral's API wrote it.
+/// Reads the body of an answer with status 200 to `GET /v1/models`, far enough to know that such an API wrote it.
 pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
     #[derive(Deserialize)]
     struct Models {
@@ -103,14 +118,23 @@ fn not_a_completion(error: &serde_json::Error) -> ProviderError {
 
 fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
-    let mut parts = message.content.into_parts(notes);
+    let mut parts = Vec::new();
+    let reasoning = message.reasoning_content.as_ref().or(message.reasoning.as_ref()).and_then(Value::as_str);
+    if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
+        parts.push(Part::Thinking { text: text.to_owned() });
+    }
+    parts.append(&mut message.content.into_parts(notes));
+    if let Some(text) = message.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        notes.push("the model refused to answer; its refusal is given as text".to_owned());
+        parts.push(Part::Text { text: text.to_owned() });
+    }
     let calls = message.tool_calls.unwrap_or_default();
     parts.extend(calls.iter().filter_map(|call| read_call(call, notes)));
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     let finish_reason = match choice.finish_reason.as_deref() {
         Some("stop") => FinishReason::Stop,
         Some("length" | "model_length") => FinishReason::Length,
-        Some("tool_calls") => FinishReason::ToolCalls,
+        Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
         Some("content_filter") => FinishReason::ContentFilter,
         Some("error") => {
             let message = "the upstream's model ended its answer with an error";
@@ -170,5 +194,5 @@ fn number(value: &Value) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "response_tests.rs"]
+#[path = "completion_tests.rs"]
 mod tests;

@@ -1,0 +1,78 @@
+//! Whose model a name is, as far as names tell.
+
+/// A vendor whose names are known by their beginnings, beside Mistral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vendor {
+    OpenAi,
+    Anthropic,
+    Google,
+}
+
+impl Vendor {
+    /// The vendor that a name plainly belongs to. `gpt-oss` does not: its weights are open, and anybody serves them.
+    pub(crate) fn of(model: &str) -> Option<Self> {
+        let base = model.strip_prefix("ft:").unwrap_or(model);
+        let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| base.starts_with(beginning));
+        let reasoner = base.strip_prefix('o').is_some_and(|rest| {
+            let family = rest.split('-').next().unwrap_or_default();
+            !family.is_empty() && family.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if base.starts_with("gpt-oss") {
+            None
+        } else if reasoner || begins(&["gpt-", "chatgpt-"]) {
+            Some(Self::OpenAi)
+        } else if begins(&["claude-"]) {
+            Some(Self::Anthropic)
+        } else if begins(&["gemini-"]) {
+            Some(Self::Google)
+        } else {
+            None
+        }
+    }
+}
+
+/// What the configuration says about a name: served if it is the default or listed, or all are; not if others are listed;
+/// nothing if none is.
+pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bool> {
+    if model == default || models.iter().any(|listed| listed == model || listed == "*") {
+        Some(true)
+    } else if models.is_empty() {
+        None
+    } else {
+        Some(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_their_vendor() {
+        for (name, vendor) in [
+            ("gpt-4o", Some(Vendor::OpenAi)),
+            ("ft:gpt-4o-mini:acme::x", Some(Vendor::OpenAi)),
+            ("o3", Some(Vendor::OpenAi)),
+            ("o4-mini", Some(Vendor::OpenAi)),
+            ("chatgpt-4o-latest", Some(Vendor::OpenAi)),
+            ("gpt-oss-20b", None),
+            ("claude-sonnet-4-20250514", Some(Vendor::Anthropic)),
+            ("gemini-2.0-flash", Some(Vendor::Google)),
+            ("open-mistral-nemo", None),
+            ("o-model", None),
+            ("", None),
+        ] {
+            assert_eq!(Vendor::of(name), vendor, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_closes_the_set() {
+        let list = |models: &[&str]| models.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(listed("a", "a", &[]), Some(true));
+        assert_eq!(listed("b", "a", &[]), None);
+        assert_eq!(listed("b", "a", &list(&["b"])), Some(true));
+        assert_eq!(listed("c", "a", &list(&["b"])), Some(false));
+        assert_eq!(listed("c", "a", &list(&["*"])), Some(true));
+    }
+}

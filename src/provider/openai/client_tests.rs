@@ -1,0 +1,86 @@
+//! What a provider of this dialect is made from, where it sends what, and which names it takes.
+
+use super::*;
+use crate::provider::Settings;
+
+fn settings(kind: Kind) -> Settings {
+    Settings {
+        name: "upstream".into(),
+        kind,
+        display_name: "Upstream".into(),
+        endpoint: "https://host.example/base/v1".into(),
+        api_key: Some(ApiKey::new("sk-very-secret").unwrap()),
+        model: "llama3.1:latest".into(),
+        models: vec![],
+        api_version: None,
+        max_tokens: None,
+        timeout: Duration::from_secs(5),
+        region: None,
+        priority: 5,
+        weight: 1.0,
+    }
+}
+
+#[test]
+fn each_kind_has_its_address() {
+    let url = |settings, model: &str| OpenAi::new(settings).unwrap().chat_url(model).to_string();
+    assert_eq!(url(settings(Kind::OpenAi), "gpt-4o"), "https://host.example/base/v1/chat/completions");
+    assert_eq!(
+        url(settings(Kind::AzureOpenAi), "my gpt/../4"),
+        "https://host.example/base/openai/deployments/my%20gpt%2F..%2F4/chat/completions?api-version=2024-08-01-preview"
+    );
+}
+
+#[test]
+fn the_bound_has_the_name_that_the_version_knows() {
+    let bound = |kind, version: Option<&str>| {
+        OpenAi::new(Settings { api_version: version.map(str::to_owned), ..settings(kind) }).unwrap().bound()
+    };
+    assert_eq!(bound(Kind::OpenAi, None), Bound::CompletionTokens);
+    assert_eq!(bound(Kind::AzureOpenAi, None), Bound::Tokens);
+    assert_eq!(bound(Kind::AzureOpenAi, Some("2024-10-21")), Bound::CompletionTokens);
+    assert_eq!(bound(Kind::Ollama, None), Bound::Tokens);
+    assert_eq!(bound(Kind::OpenAiCompatible, None), Bound::Tokens);
+}
+
+#[test]
+fn names_of_other_vendors_are_never_asked() {
+    for (kind, model, served) in [
+        (Kind::OpenAi, "gpt-4o-mini", true),
+        (Kind::OpenAi, "o3", true),
+        (Kind::OpenAi, "mistral-small-latest", false),
+        (Kind::OpenAi, "claude-sonnet-4-20250514", false),
+        (Kind::Ollama, "llama3.1", true),
+        (Kind::Ollama, "llama3.1:70b", false),
+        (Kind::OpenAiCompatible, "llama3.1:latest", true),
+        (Kind::OpenAiCompatible, "gpt-4o", false),
+        (Kind::AzureOpenAi, "gpt-4o", false),
+    ] {
+        assert_eq!(OpenAi::new(settings(kind)).unwrap().serves(model), served, "{kind} {model}");
+    }
+    let listing = Settings { models: vec!["a".into()], ..settings(Kind::OpenAi) };
+    let listing = OpenAi::new(listing).unwrap();
+    assert!(listing.serves("a") && !listing.serves("gpt-4o"));
+    let all = OpenAi::new(Settings { models: vec!["*".into()], ..settings(Kind::OpenAiCompatible) }).unwrap();
+    assert!(all.serves("anything"));
+}
+
+#[test]
+fn only_ones_own_servers_may_do_without_a_key() {
+    for (kind, works) in
+        [(Kind::OpenAi, false), (Kind::AzureOpenAi, false), (Kind::Ollama, true), (Kind::OpenAiCompatible, true)]
+    {
+        let made = OpenAi::new(Settings { api_key: None, ..settings(kind) });
+        assert_eq!(made.is_ok(), works, "{kind}");
+        assert!(made.is_ok_and(|it| !format!("{it:?}").contains("secret")) == works);
+    }
+    let printed = format!("{:?}", OpenAi::new(settings(Kind::AzureOpenAi)).unwrap());
+    assert!(!printed.contains("very-secret"), "{printed}");
+}
+
+#[test]
+fn what_is_not_known_has_no_price() {
+    let price = |kind| OpenAi::new(settings(kind)).unwrap().price("m", &Usage::default());
+    assert_eq!(price(Kind::Ollama), Some(0.0));
+    assert_eq!(price(Kind::OpenAi), None);
+}

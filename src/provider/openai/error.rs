@@ -1,0 +1,95 @@
+//! Refusals in OpenAI's dialect, classed. Pure: status, headers and bytes in, one [`ProviderError`] out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use crate::provider::said::Said;
+use crate::provider::wait::{reset, retry_after, text};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// Where an id of the call is found, the best first.
+const CORRELATION_HEADERS: [&str; 4] = ["x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray"];
+
+/// The id under which the vendor finds a call.
+pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+    CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
+}
+
+/// Classes an answer whose status is not 200 and that came at `now`.
+pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+    let said = Said::read(body);
+    let kind = kind(status, &said);
+    let wait = match kind {
+        ErrorKind::RateLimited => retry_after(headers, now).or_else(|| until_reset(headers)),
+        _ if kind.retryable() => retry_after(headers, now),
+        _ => None,
+    };
+    let message = match (kind, said.message.trim()) {
+        (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
+        (_, "") => format!("the upstream answered {status} without a message"),
+        (_, message) => message.to_owned(),
+    };
+    ProviderError::new(kind, &message)
+        .with_status(status)
+        .with_upstream_code(said.code.as_deref().or(said.kind.as_deref()))
+        .with_correlation_id(correlation_id(headers).or(said.request_id.as_deref()))
+        .with_retry_after(wait)
+}
+
+fn kind(status: u16, said: &Said) -> ErrorKind {
+    match status {
+        300..=399 => ErrorKind::Redirected,
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::SpendCap,
+        403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
+        403 => ErrorKind::Forbidden,
+        404 if no_model(said) => ErrorKind::ModelNotFound,
+        404 => ErrorKind::EndpointNotFound,
+        400 | 422 => refused(status, said),
+        408 | 409 | 425 => ErrorKind::TryAgain,
+        413 => ErrorKind::RequestTooLarge,
+        429 if said.is("insufficient_quota") || said.is("billing_hard_limit_reached") => ErrorKind::SpendCap,
+        429 => ErrorKind::RateLimited,
+        503 => ErrorKind::UpstreamUnavailable,
+        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
+        500..=599 => ErrorKind::UpstreamFailed,
+        400..=499 => ErrorKind::Rejected,
+        _ => ErrorKind::MalformedAnswer,
+    }
+}
+
+/// OpenAI's code, Azure's, and the words of Ollama and vLLM, which have none.
+fn no_model(said: &Said) -> bool {
+    said.is("model_not_found")
+        || said.is("DeploymentNotFound")
+        || (said.has("model") && (said.has("not found") || said.has("does not exist")))
+}
+
+fn refused(status: u16, said: &Said) -> ErrorKind {
+    if said.is("context_length_exceeded") || said.has("maximum context length") {
+        ErrorKind::ContextLength
+    } else if said.is("content_filter") || said.is("content_policy_violation") {
+        ErrorKind::ContentFilter
+    } else if said.is("model_not_found") || said.is("DeploymentNotFound") {
+        ErrorKind::ModelNotFound
+    } else if status == 422 || said.is("unknown_parameter") || said.is("unsupported_parameter") {
+        ErrorKind::InvalidField
+    } else {
+        ErrorKind::InvalidRequest
+    }
+}
+
+/// When every limit that is used up is full again.
+fn until_reset(headers: &HeaderMap) -> Option<Duration> {
+    ["requests", "tokens"]
+        .iter()
+        .filter(|limit| text(headers, &format!("x-ratelimit-remaining-{limit}")) == Some("0"))
+        .filter_map(|limit| reset(text(headers, &format!("x-ratelimit-reset-{limit}"))?))
+        .max()
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

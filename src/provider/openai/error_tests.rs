@@ -1,0 +1,79 @@
+//! Refusals of OpenAI, Azure, Ollama and vLLM.
+
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::json;
+
+use super::*;
+
+fn class(status: u16, sent: &[(&str, &str)], body: &str) -> ProviderError {
+    let headers = sent
+        .iter()
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    classify(status, &headers, body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
+}
+
+#[test]
+fn every_refusal_has_its_class() {
+    let error = |message: &str, kind: &str, code: Option<&str>| {
+        json!({"error": {"message": message, "type": kind, "param": null, "code": code}}).to_string()
+    };
+    let request = "invalid_request_error";
+    for (status, body, kind) in [
+        (400, error("no", request, Some("context_length_exceeded")), ErrorKind::ContextLength),
+        (400, error("This model's maximum context length is 8192 tokens.", request, None), ErrorKind::ContextLength),
+        (400, error("filtered", request, Some("content_filter")), ErrorKind::ContentFilter),
+        (400, error("Unrecognized request argument", request, Some("unknown_parameter")), ErrorKind::InvalidField),
+        (400, error("bad", request, None), ErrorKind::InvalidRequest),
+        (401, error("Incorrect API key", request, Some("invalid_api_key")), ErrorKind::Unauthorized),
+        (403, error("no access to model", request, Some("model_not_found")), ErrorKind::ModelNotAllowed),
+        (403, error("Country", request, Some("unsupported_country_region_territory")), ErrorKind::Forbidden),
+        (404, error("no such model", request, Some("model_not_found")), ErrorKind::ModelNotFound),
+        (404, error("no deployment", request, Some("DeploymentNotFound")), ErrorKind::ModelNotFound),
+        (404, error("model 'x' not found", "not_found_error", None), ErrorKind::ModelNotFound),
+        (404, error("The model `x` does not exist.", "NotFoundError", Some("404")), ErrorKind::ModelNotFound),
+        (404, json!({"detail": "Not Found"}).to_string(), ErrorKind::EndpointNotFound),
+        (404, "404 page not found".to_owned(), ErrorKind::EndpointNotFound),
+        (429, error("quota", "insufficient_quota", Some("insufficient_quota")), ErrorKind::SpendCap),
+        (429, error("slow", "tokens", Some("rate_limit_exceeded")), ErrorKind::RateLimited),
+        (500, error("oops", "server_error", None), ErrorKind::UpstreamFailed),
+        (503, error("overloaded", "server_error", None), ErrorKind::UpstreamUnavailable),
+        (504, String::new(), ErrorKind::UpstreamTimeout),
+        (307, String::new(), ErrorKind::Redirected),
+        (418, String::new(), ErrorKind::Rejected),
+    ] {
+        assert_eq!(class(status, &[], &body).kind(), kind, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_refusal_keeps_message_code_and_id() {
+    let body = r#"{"error":{"message":"slow","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
+    let error = class(429, &[("x-request-id", "req_1")], body);
+    assert_eq!(
+        (error.message(), error.upstream_code(), error.correlation_id()),
+        ("slow", Some("rate_limit_exceeded"), Some("req_1"))
+    );
+    assert_eq!(class(500, &[], "").message(), "the upstream answered 500 without a message");
+}
+
+#[test]
+fn the_wait_is_the_one_that_was_asked_for_else_that_of_the_spent_limits() {
+    let spent = [
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "20ms"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "6m0s"),
+    ];
+    let left = [("x-ratelimit-remaining-requests", "9"), ("x-ratelimit-reset-requests", "1s")];
+    for (headers, expected) in [
+        (spent.to_vec(), Some(360_000)),
+        (spent[..2].to_vec(), Some(20)),
+        (left.to_vec(), None),
+        ([&spent[..], &[("retry-after", "3")]].concat(), Some(3_000)),
+        (vec![], None),
+    ] {
+        let wait = class(429, &headers, "").retry_after();
+        assert_eq!(wait, expected.map(Duration::from_millis), "{headers:?}");
+    }
+}

@@ -1,0 +1,206 @@
+//! OpenAI's dialect: the adapter between the canonical chat types and `POST /v1/chat/completions`, as OpenAI, Azure,
+//! Ollama and the many servers that answer like them speak it.
+//!
+//! Owns what a request looks like (`request`) and what a refusal means (`error`); answers are read by the reader that
+//! Mistral's are read by. Those are pure; only this file talks to the network, through the provider's HTTP client. It
+//! never retries, never chooses among providers and never looks at what was said.
+
+mod error;
+mod request;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+
+use super::endpoint::{self, Endpoint};
+use super::http::{Credential, Upstream};
+use super::names::{self, Vendor};
+use super::{ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, completion};
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use request::Bound;
+
+/// Longer than this a probe does not wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// AxonFlow's default.
+const AZURE_API_VERSION: &str = "2024-08-01-preview";
+
+/// From this version on Azure knows `max_completion_tokens`.
+const AZURE_COMPLETION_TOKENS: &str = "2024-09-01";
+
+/// One account at a vendor, or one server, that speaks OpenAI's dialect.
+#[derive(Debug)]
+pub struct OpenAi {
+    info: Info,
+    models: Vec<String>,
+    max_tokens: Option<u32>,
+    key: Option<ApiKey>,
+    upstream: Upstream,
+    origin: Url,
+    /// Azure's; the path then names the deployment.
+    api_version: Option<String>,
+}
+
+impl OpenAi {
+    /// Makes the provider; nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        let provider = settings.name;
+        let Endpoint { origin, url } = endpoint::parse(&settings.endpoint)
+            .map_err(|reason| BuildError::Endpoint { provider: provider.clone(), reason: reason.to_string() })?;
+        if settings.model.trim().is_empty() {
+            return Err(BuildError::Model { provider });
+        }
+        if settings.timeout.is_zero() {
+            return Err(BuildError::Timeout { provider });
+        }
+        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
+        let azure = settings.kind == Kind::AzureOpenAi;
+        let credential = match &settings.api_key {
+            Some(key) if azure && !takes_bearer(&url) => Some(Credential::api_key(key).ok_or_else(no_key)?),
+            Some(key) => Some(Credential::bearer(key)),
+            None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => None,
+            None => return Err(no_key()),
+        };
+        if credential.is_some() && endpoint::is_exposed(&url) {
+            tracing::warn!(provider, endpoint = origin, "the endpoint is plain http: the API key travels in the clear");
+        }
+        let upstream = Upstream::new(&url, credential, settings.timeout)
+            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        let base = Url::parse(&origin)
+            .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
+        let info = Info {
+            name: provider,
+            kind: settings.kind,
+            display_name: settings.display_name,
+            endpoint: origin,
+            model: settings.model,
+            timeout: settings.timeout,
+            region: settings.region,
+            priority: settings.priority,
+            weight: settings.weight,
+        };
+        let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
+        Ok(Self {
+            info,
+            models: settings.models,
+            max_tokens: settings.max_tokens,
+            key: settings.api_key,
+            upstream,
+            origin: base,
+            api_version,
+        })
+    }
+
+    /// `ORIGIN/v1/...`, or Azure's path of a deployment. A name becomes one segment of the path, whatever it holds.
+    fn url(&self, steps: &[&str]) -> Url {
+        let mut url = self.origin.clone();
+        // An http URL always has segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(steps);
+        }
+        if let Some(version) = &self.api_version {
+            url.query_pairs_mut().append_pair("api-version", version);
+        }
+        url
+    }
+
+    fn chat_url(&self, model: &str) -> Url {
+        match self.api_version {
+            Some(_) => self.url(&["openai", "deployments", model, "chat", "completions"]),
+            None => self.url(&["v1", "chat", "completions"]),
+        }
+    }
+
+    /// Where OpenAI itself renamed the bound, its models that reason refuse the old name; most others know only that.
+    fn bound(&self) -> Bound {
+        match (self.info.kind, self.api_version.as_deref()) {
+            (Kind::OpenAi, _) => Bound::CompletionTokens,
+            (_, Some(version)) if version >= AZURE_COMPLETION_TOKENS => Bound::CompletionTokens,
+            _ => Bound::Tokens,
+        }
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        match &self.key {
+            Some(key) => error.scrubbed(key),
+            None => error,
+        }
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+        let mut text = String::from_utf8_lossy(body).into_owned();
+        if let Some(key) = &self.key {
+            text = key.scrub(text);
+        }
+        self.scrubbed(error::classify(status, headers, text.as_bytes(), Timestamp::now()))
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The default model and those that are listed. Where none is listed: of OpenAI every name that is OpenAI's, of
+    /// Ollama the default with or without `:latest`, of the others the default alone, since their names tell nothing.
+    fn serves(&self, model: &str) -> bool {
+        let default = self.info.model.as_str();
+        let latest = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+        names::listed(model, default, &self.models).unwrap_or_else(|| match self.info.kind {
+            Kind::OpenAi => Vendor::of(model) == Some(Vendor::OpenAi),
+            Kind::Ollama => latest(model) == latest(default),
+            _ => false,
+        })
+    }
+
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let options =
+            request::Options { kind: self.info.kind, model, max_tokens: self.max_tokens, bound: self.bound() };
+        let prepared = request::prepare(request, options)?;
+        let reply =
+            self.upstream.post(&self.chat_url(model), prepared.body).await.map_err(|error| self.scrubbed(error))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let id = error::correlation_id(&reply.headers);
+        let parsed =
+            completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let mut answer = parsed.answer;
+        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        answer.correlation_id = id.and_then(super::text::token);
+        answer.notes.splice(0..0, prepared.notes);
+        Ok(answer)
+    }
+
+    /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let url = match self.api_version {
+            Some(_) => self.url(&["openai", "models"]),
+            None => self.url(&["v1", "models"]),
+        };
+        let reply = self.upstream.get(&url, PROBE_TIMEOUT).await.map_err(|error| self.scrubbed(error))?;
+        match reply.status {
+            200 => completion::check_models(&reply.body),
+            status => Err(self.refusal(status, &reply.headers, &reply.body)),
+        }
+    }
+
+    /// One's own machine asks nothing; for the others this version carries no prices.
+    fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
+        (self.info.kind == Kind::Ollama).then_some(0.0)
+    }
+}
+
+/// Azure's hosts of this family take the key as a bearer token.
+fn takes_bearer(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.ends_with(".cognitiveservices.azure.com"))
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod client_tests;

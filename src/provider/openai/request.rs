@@ -1,0 +1,283 @@
+//! A canonical request as OpenAI's body. Pure: no I/O, no clock. What the caller did not ask for is not there; what has
+//! no place in the canonical request is passed on as it came.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::chat::{ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
+use crate::provider::{ErrorKind, Kind, ProviderError};
+
+/// Fields that the canonical request holds, or that are not the caller's to set.
+const RESERVED: [&str; 20] = [
+    "model",
+    "messages",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "n",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "stream",
+    "stream_options",
+    "functions",
+    "function_call",
+];
+
+/// Mistral's own fields, which OpenAI and Azure refuse.
+const MISTRALS: [&str; 7] = [
+    "safe_prompt",
+    "prompt_mode",
+    "guardrails",
+    "random_seed",
+    "min_tokens",
+    "document_image_limit",
+    "document_page_limit",
+];
+
+/// What the provider decides about a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options<'a> {
+    /// Whose form of the dialect.
+    pub(crate) kind: Kind,
+    /// The model that it goes to.
+    pub(crate) model: &'a str,
+    /// The operator's bound for requests that have none themselves.
+    pub(crate) max_tokens: Option<u32>,
+    /// The name of the bound.
+    pub(crate) bound: Bound,
+}
+
+/// What the bound on an answer's tokens is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// `max_tokens`.
+    Tokens,
+    /// `max_completion_tokens`.
+    CompletionTokens,
+}
+
+/// A body, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body: Vec<u8>,
+    pub(crate) notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    /// None for Azure, where the path says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    messages: Vec<Wire<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "<[Tool]>::is_empty")]
+    tools: &'a [Tool],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'a ToolChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<&'a ResponseFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<ReasoningEffort>,
+    #[serde(flatten)]
+    extra: BTreeMap<&'a str, &'a Value>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    role: &'static str,
+    content: Content<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+enum Content<'a> {
+    /// An assistant's message of tool calls alone.
+    None,
+    Text(&'a str),
+    Parts(Vec<WirePart<'a>>),
+}
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_none(),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Parts(parts) => parts.serialize(serializer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WirePart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// The body of `POST /v1/chat/completions`.
+pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
+    let mut dropped = Dropped::default();
+    let mut messages = Vec::with_capacity(request.messages.len());
+    for message in &request.messages {
+        push(message, options.kind, &mut messages, &mut dropped)?;
+    }
+    let max_tokens = request.max_tokens.or(options.max_tokens);
+    let has_tools = !request.tools.is_empty();
+    let strict = matches!(options.kind, Kind::OpenAi | Kind::AzureOpenAi);
+    let taken = |name: &str| !RESERVED.contains(&name) && !(strict && MISTRALS.contains(&name));
+    let (extra, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name));
+    let body = Body {
+        model: (options.kind != Kind::AzureOpenAi).then_some(options.model),
+        messages,
+        max_tokens: max_tokens.filter(|_| options.bound == Bound::Tokens),
+        max_completion_tokens: max_tokens.filter(|_| options.bound == Bound::CompletionTokens),
+        temperature: request.temperature,
+        top_p: request.top_p,
+        n: request.n,
+        stop: &request.stop,
+        seed: request.seed,
+        presence_penalty: request.presence_penalty,
+        frequency_penalty: request.frequency_penalty,
+        tools: &request.tools,
+        tool_choice: request.tool_choice.as_ref().filter(|_| has_tools),
+        parallel_tool_calls: request.parallel_tool_calls.filter(|_| has_tools),
+        response_format: request.response_format.as_ref(),
+        reasoning_effort: request.reasoning_effort,
+        extra,
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| {
+        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
+    })?;
+    let mut notes = dropped.notes();
+    if !left_out.is_empty() {
+        // Every one of them stands in the lists above.
+        let names = left_out.keys().copied().collect::<Vec<_>>().join(", ");
+        notes.push(format!("fields left out that the provider does not take: {names}"));
+    }
+    Ok(Prepared { body, notes })
+}
+
+/// Puts one canonical message into the wire's form: each tool's answer is a message of its own there.
+fn push<'a>(
+    message: &'a Message,
+    kind: Kind,
+    out: &mut Vec<Wire<'a>>,
+    dropped: &mut Dropped,
+) -> Result<(), ProviderError> {
+    let assistant = message.role == Role::Assistant;
+    let mut parts = Vec::new();
+    let mut tool_calls = Vec::new();
+    let mut results = 0_usize;
+    for part in &message.parts {
+        match part {
+            Part::Text { text } => parts.push(WirePart::Text { text }),
+            Part::Image { url } if kind == Kind::Ollama && !url.starts_with("data:") => {
+                let message = "this provider takes images as `data:` only; the gateway fetches none";
+                return Err(ProviderError::new(ErrorKind::InvalidRequest, message));
+            }
+            Part::Image { url } => parts.push(WirePart::ImageUrl { image_url: ImageUrl { url } }),
+            Part::Thinking { .. } => dropped.thinking += 1,
+            Part::ToolCall { id, name, arguments } if assistant => {
+                let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+                tool_calls.push(Call { id, r#type: "function", function: Function { name, arguments } });
+            }
+            Part::ToolCall { .. } => dropped.calls += 1,
+            Part::ToolResult { id, text, .. } => {
+                results += 1;
+                let content = Content::Text(text);
+                out.push(Wire { role: "tool", content, tool_calls: Vec::new(), tool_call_id: Some(id) });
+            }
+        }
+    }
+    if results > 0 && parts.is_empty() && tool_calls.is_empty() {
+        return Ok(());
+    }
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    let content = match parts.as_slice() {
+        [] if !tool_calls.is_empty() => Content::None,
+        [] => Content::Text(""),
+        [WirePart::Text { text }] => Content::Text(text),
+        _ => Content::Parts(parts),
+    };
+    out.push(Wire { role, content, tool_calls, tool_call_id: None });
+    Ok(())
+}
+
+/// What has no place in this dialect.
+#[derive(Default)]
+struct Dropped {
+    thinking: usize,
+    calls: usize,
+}
+
+impl Dropped {
+    fn notes(&self) -> Vec<String> {
+        [
+            (self.thinking, "reasoning parts left out, which this dialect does not take"),
+            (self.calls, "tool calls left out, which stood in a message not the assistant's"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

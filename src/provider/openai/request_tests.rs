@@ -1,0 +1,145 @@
+//! What a canonical request looks like in OpenAI's dialect.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const OPTIONS: Options<'_> =
+    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens };
+
+fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+fn text(text: &str) -> Part {
+    Part::Text { text: text.into() }
+}
+
+fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
+    let prepared = prepare(request, options).unwrap();
+    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+}
+
+#[test]
+fn nothing_is_sent_that_nobody_asked_for() {
+    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]});
+    assert_eq!(sent(&request, OPTIONS), (body, vec![]));
+}
+
+#[test]
+fn messages_take_the_form_that_openai_takes() {
+    let call =
+        |arguments: &str| Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: arguments.into() };
+    let result = Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "one".into() };
+    let image = Part::Image { url: "https://example.com/a.png".into() };
+    let message = |role, parts| Message { role, parts };
+    let cases: Vec<(&str, Message, Value, usize)> = vec![
+        ("system", Message::text(Role::System, "Be brief."), json!([{"role": "system", "content": "Be brief."}]), 0),
+        (
+            "an image",
+            message(Role::User, vec![text("what?"), image]),
+            json!([{"role": "user", "content": [
+                {"type": "text", "text": "what?"},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            ]}]),
+            0,
+        ),
+        (
+            "a call without arguments",
+            message(Role::Assistant, vec![call(" ")]),
+            json!([{"role": "assistant", "content": null, "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}]),
+            0,
+        ),
+        (
+            "a tool's answer has no name",
+            message(Role::Tool, vec![result]),
+            json!([{"role": "tool", "content": "one", "tool_call_id": "call_1"}]),
+            0,
+        ),
+        (
+            "reasoning stays here",
+            message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }, text("Yes.")]),
+            json!([{"role": "assistant", "content": "Yes."}]),
+            1,
+        ),
+        ("nothing", message(Role::Assistant, vec![]), json!([{"role": "assistant", "content": ""}]), 0),
+        (
+            "a call of the user's",
+            message(Role::User, vec![call("{}"), text("a")]),
+            json!([{"role": "user", "content": "a"}]),
+            1,
+        ),
+    ];
+    for (claim, message, expected, notes) in cases {
+        let (body, noted) = sent(&ChatRequest { messages: vec![message], ..ChatRequest::default() }, OPTIONS);
+        assert_eq!(body["messages"], expected, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn every_parameter_is_sent_under_its_name() {
+    let tools =
+        json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, "strict": true}}]);
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"$id": "x"}, "strict": true}});
+    let request = ChatRequest {
+        messages: vec![Message::text(Role::User, "Hi")],
+        max_tokens: Some(7),
+        temperature: Some(1.5),
+        top_p: Some(0.0),
+        n: Some(2),
+        stop: vec!["END".into()],
+        seed: Some(-1),
+        presence_penalty: Some(0.5),
+        frequency_penalty: Some(-0.5),
+        tools: from(tools.clone()),
+        tool_choice: Some(ToolChoice::Required),
+        parallel_tool_calls: Some(false),
+        response_format: Some(from(format.clone())),
+        reasoning_effort: Some(ReasoningEffort::Xhigh),
+        extra: from(json!({"logit_bias": {"1": 2}, "user": "jane", "safe_prompt": true, "stream": true})),
+        ..ChatRequest::default()
+    };
+    let mut expected = json!({
+        "model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 7,
+        "temperature": 1.5, "top_p": 0.0, "n": 2, "stop": ["END"], "seed": -1, "presence_penalty": 0.5,
+        "frequency_penalty": -0.5, "tools": tools, "tool_choice": "required", "parallel_tool_calls": false,
+        "response_format": format, "reasoning_effort": "xhigh", "logit_bias": {"1": 2}, "user": "jane",
+    });
+    let (body, notes) = sent(&request, OPTIONS);
+    assert_eq!(body, expected);
+    assert_eq!(notes, ["fields left out that the provider does not take: safe_prompt, stream"]);
+
+    // A server that only answers like OpenAI may know the old name of the bound and fields of its own.
+    let compatible = Options { kind: Kind::OpenAiCompatible, bound: Bound::Tokens, ..OPTIONS };
+    let fields = expected.as_object_mut().unwrap();
+    let bound = fields.remove("max_completion_tokens").unwrap();
+    fields.insert("max_tokens".into(), bound);
+    fields.insert("safe_prompt".into(), json!(true));
+    assert_eq!(sent(&request, compatible).0, expected);
+}
+
+#[test]
+fn the_operators_max_tokens_yields_to_the_callers() {
+    for (asked, expected) in [(None, 4096), (Some(9), 9)] {
+        let messages = vec![Message::text(Role::User, "Hi")];
+        let request = ChatRequest { max_tokens: asked, messages, ..ChatRequest::default() };
+        let (body, _) = sent(&request, Options { max_tokens: Some(4096), ..OPTIONS });
+        assert_eq!(body["max_completion_tokens"], expected);
+    }
+}
+
+#[test]
+fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
+    let image = |url: &str| {
+        let parts = vec![Part::Image { url: url.into() }];
+        ChatRequest { messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() }
+    };
+    let azure = Options { kind: Kind::AzureOpenAi, ..OPTIONS };
+    assert!(sent(&image("https://example.com/a.png"), azure).0.get("model").is_none());
+    let ollama = Options { kind: Kind::Ollama, ..OPTIONS };
+    assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::InvalidRequest);
+    assert!(prepare(&image("data:image/png;base64,aGk="), ollama).is_ok());
+}

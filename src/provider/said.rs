@@ -1,0 +1,105 @@
+//! What the body of a refusal says, whatever its shape: an API's own, that of its validators, of the edges before it, a
+//! page of HTML, or nothing at all. Never repeats what a validator quotes of the request.
+
+use serde_json::Value;
+
+/// The part of an HTML page or a plain text that is looked at, in bytes.
+const PROSE_BYTES: usize = 4096;
+
+/// What the body says.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) message: String,
+    pub(crate) code: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) guardrails: bool,
+}
+
+impl Said {
+    pub(crate) fn read(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Object(fields)) => {
+                let nested = fields.get("error").filter(|error| error.is_object());
+                let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
+                let either = |name: &str| field(name).or_else(|| nested.and_then(|error| error.get(name)));
+                Said {
+                    message: either("message")
+                        .or_else(|| field("detail"))
+                        .or_else(|| field("error"))
+                        .map_or_else(String::new, prose),
+                    code: either("code").and_then(scalar),
+                    kind: either("type").and_then(scalar),
+                    request_id: field("request_id").and_then(scalar),
+                    guardrails: field("guardrails").is_some(),
+                }
+            }
+            Ok(other) => Said { message: prose(&other), ..Said::default() },
+            Err(_) => Said { message: page(body), ..Said::default() },
+        }
+    }
+
+    /// Whether code or type is this one.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code) || self.kind.as_deref() == Some(code)
+    }
+
+    /// Whether the message holds a text, in whatever case.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        let (haystack, needle) = (self.message.as_bytes(), text.as_bytes());
+        haystack.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The text of a message: a string, a string that is JSON itself, a validator's list, or an object around one of these.
+fn prose(message: &Value) -> String {
+    match message {
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(inner @ (Value::Object(_) | Value::Array(_))) => prose(&inner),
+            _ => text.clone(),
+        },
+        Value::Array(items) => items.iter().map(prose).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => match (fields.get("msg"), fields.get("detail").or_else(|| fields.get("message"))) {
+            (Some(message), _) => complaint(fields.get("loc"), message),
+            (None, Some(inner)) => prose(inner),
+            (None, None) => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// `body.messages.0.name: Extra inputs are not permitted`. The input itself is never repeated: it is the caller's text.
+fn complaint(place: Option<&Value>, message: &Value) -> String {
+    let message = message.as_str().unwrap_or_default();
+    let place = place.and_then(Value::as_array).map(|steps| steps.iter().filter_map(scalar).collect::<Vec<_>>());
+    match place {
+        Some(place) if !place.is_empty() => format!("{}: {message}", place.join(".")),
+        _ => message.to_owned(),
+    }
+}
+
+/// What an edge wrote: the title of a page, or the text.
+fn page(body: &[u8]) -> String {
+    let start = body.get(..PROSE_BYTES).unwrap_or(body);
+    let text = String::from_utf8_lossy(start);
+    if !text.trim_start().starts_with('<') {
+        return text.into_owned();
+    }
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").map(|at| at + "<title>".len()).and_then(|from| {
+        let length = lower.get(from..)?.find("</title>")?;
+        text.get(from..from + length)
+    });
+    match title.map(str::trim).filter(|title| !title.is_empty()) {
+        Some(title) => format!("the upstream answered with a page titled `{title}`"),
+        None => "the upstream answered with a page instead of JSON".to_owned(),
+    }
+}

@@ -1,0 +1,83 @@
+//! Several providers behind one gateway, through sockets, in front of the doubles of Mistral and OpenAI.
+
+mod support;
+
+use mistral_double::MistralDouble;
+use openai_double::{Behaviour, KEY, OpenAiDouble};
+use serde_json::{Value, json};
+use support::{Gateway, Setup, eventually};
+
+/// Mistral by the file, OpenAI by the environment.
+fn both(mistral: &MistralDouble, openai: &OpenAiDouble) -> Setup {
+    Setup::with(mistral).env("OPENAI_API_KEY", KEY).env("OPENAI_ENDPOINT", &openai.origin())
+}
+
+async fn provider_of(gateway: &Gateway, context: Value) -> String {
+    let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": context })).await;
+    assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+    answer.body["metadata"]["provider"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn traffic_is_split_by_weight_and_a_failing_provider_is_survived() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai)
+        .env("LLM_ROUTING_STRATEGY", "weighted")
+        .env("PROVIDER_WEIGHTS", "mistral:70,openai:30")
+        .start();
+    let mut to_openai = 0;
+    for _ in 0..200 {
+        to_openai += usize::from(provider_of(&gateway, json!({})).await == "openai");
+    }
+    // 60 are expected; a fair draw is outside of this less than once in 100,000 runs.
+    assert!((30..=92).contains(&to_openai), "{to_openai} of 200 went to openai");
+    assert_eq!(openai.chats().len(), to_openai);
+
+    openai.always(Some(Behaviour::server_error()));
+    let asked_before = openai.chats().len();
+    let prefer = json!({ "provider": "openai" });
+    for _ in 0..20 {
+        assert_eq!(provider_of(&gateway, prefer.clone()).await, "mistral");
+    }
+    assert!(openai.chats().len() > asked_before, "openai was not tried");
+
+    openai.always(None);
+    eventually("openai answers again", async || provider_of(&gateway, prefer.clone()).await == "openai").await;
+}
+
+#[tokio::test]
+async fn a_model_is_asked_of_nobody_but_its_vendor() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    for (model, provider) in [("gpt-4o-mini", "openai"), ("o4-mini", "openai"), ("mistral-large-latest", "mistral")] {
+        for _ in 0..8 {
+            assert_eq!(provider_of(&gateway, json!({ "model": model, "max_tokens": 9 })).await, provider, "{model}");
+        }
+    }
+    let asked = openai.chats();
+    assert!(asked.iter().all(|chat| chat.body["model"] != "mistral-large-latest"));
+    assert_eq!(
+        asked[0].body,
+        json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Hello" }], "max_completion_tokens": 9 })
+    );
+}
+
+#[tokio::test]
+async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
+    let openai = OpenAiDouble::start().await.unwrap();
+    let house = format!(
+        "llm_providers:\n  house:\n    type: openai-compatible\n    config: {{ endpoint: \"{}/v1\", model: gpt-4o }}\n",
+        openai.origin()
+    );
+    let gateway = Setup::without_provider()
+        .yaml(&house)
+        .yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n")
+        .start();
+    let answer = gateway.ask("Hello").await;
+    // The double wants a key.
+    assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");
+    assert_eq!(answer.body["metadata"]["error_code"], "upstream_unauthorized", "{answer:?}");
+    assert!(answer.body["error"].as_str().unwrap().contains("Incorrect API key provided."), "{answer:?}");
+}

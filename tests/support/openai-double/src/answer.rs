@@ -1,0 +1,36 @@
+//! What is answered.
+
+use serde_json::{Value, json};
+
+use crate::check::{MODELS, text};
+
+/// The list of models.
+pub(crate) fn models() -> Value {
+    let card = |id: &&str| json!({ "id": id, "object": "model", "created": 1_715_367_049, "owned_by": "system" });
+    json!({ "object": "list", "data": MODELS.iter().map(card).collect::<Vec<_>>() })
+}
+
+/// The last message, said back.
+pub(crate) fn echo(body: &Value) -> Value {
+    let said = body["messages"].as_array().and_then(|messages| messages.last()).map(text).unwrap_or_default();
+    json!({ "role": "assistant", "content": format!("You said: {said}"), "refusal": null, "annotations": [] })
+}
+
+/// A completion of `n` choices with this message.
+pub(crate) fn completion(body: &Value, message: &Value) -> Value {
+    let finish = if message["tool_calls"].is_array() { "tool_calls" } else { "stop" };
+    let choices: Vec<Value> = (0..body["n"].as_u64().unwrap_or(1))
+        .map(|index| json!({ "index": index, "message": message, "logprobs": null, "finish_reason": finish }))
+        .collect();
+    // A token is taken to be four bytes.
+    let (prompt, answer) = (body["messages"].to_string().len() / 4, message.to_string().len() / 4);
+    json!({
+        "id": "chatcmpl-offline0123456789", "object": "chat.completion", "created": 1_780_000_000,
+        "model": body["model"], "choices": choices, "service_tier": "default", "system_fingerprint": "fp_offline",
+        "usage": {
+            "prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer,
+            "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
+            "completion_tokens_details": { "reasoning_tokens": 0, "audio_tokens": 0 },
+        },
+    })
+}

@@ -1,0 +1,256 @@
+//! Whether OpenAI would take a request.
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use serde_json::{Map, Value, json};
+
+use crate::KEY;
+
+/// The models that there are.
+pub const MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini"];
+
+/// A status and OpenAI's error object.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// `{"error":{message,type,param,code}}`.
+    pub body: Value,
+}
+
+type Checked = Result<(), Refusal>;
+
+#[rustfmt::skip]
+const BODY: &[&str] = &[
+    "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "stop", "seed",
+    "presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls", "response_format",
+    "reasoning_effort", "logit_bias", "logprobs", "top_logprobs", "user", "metadata", "store", "service_tier",
+    "prediction", "modalities", "audio", "verbosity", "web_search_options", "prompt_cache_key", "safety_identifier",
+];
+
+pub(crate) fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Value {
+    json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+}
+
+fn refuse<T>(param: &str, code: Option<&str>, message: &str) -> Result<T, Refusal> {
+    Err(Refusal { status: 400, body: error(message, "invalid_request_error", Some(param), code) })
+}
+
+pub(crate) fn not_json() -> Refusal {
+    let message = "We could not parse the JSON body of your request.";
+    Refusal { status: 400, body: error(message, "invalid_request_error", None, None) }
+}
+
+pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
+    let message = format!("Invalid URL ({method} {path})");
+    Refusal { status: 404, body: error(&message, "invalid_request_error", None, None) }
+}
+
+/// Checks the bearer key.
+pub(crate) fn key(headers: &HeaderMap) -> Checked {
+    let sent =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|it| it.strip_prefix("Bearer "));
+    if sent == Some(KEY) {
+        return Ok(());
+    }
+    let body = error("Incorrect API key provided.", "invalid_request_error", None, Some("invalid_api_key"));
+    Err(Refusal { status: 401, body })
+}
+
+/// Checks the body of a chat request.
+pub(crate) fn chat(body: &Value) -> Checked {
+    let Some(fields) = body.as_object() else { return refuse("", None, "The body must be an object.") };
+    known(fields, "", BODY)?;
+    let Some(model) = body["model"].as_str() else {
+        return refuse("model", None, "you must provide a model parameter");
+    };
+    if !MODELS.contains(&model) {
+        let message = format!("The model `{model}` does not exist or you do not have access to it.");
+        let body = error(&message, "invalid_request_error", None, Some("model_not_found"));
+        return Err(Refusal { status: 404, body });
+    }
+    parameters(body, model)?;
+    tools(body)?;
+    messages(body)?;
+    format(body)
+}
+
+fn known(fields: &Map<String, Value>, place: &str, allowed: &[&str]) -> Checked {
+    match fields.keys().find(|name| !allowed.contains(&name.as_str())) {
+        Some(name) => {
+            let name = format!("{place}{name}");
+            refuse(&name, Some("unknown_parameter"), &format!("Unknown parameter: '{name}'."))
+        }
+        None => Ok(()),
+    }
+}
+
+fn parameters(body: &Value, model: &str) -> Checked {
+    if model.starts_with('o') && !body["max_tokens"].is_null() {
+        let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                       'max_completion_tokens' instead.";
+        return refuse("max_tokens", Some("unsupported_parameter"), message);
+    }
+    for (name, from, to) in [
+        ("temperature", 0.0, 2.0),
+        ("top_p", 0.0, 1.0),
+        ("presence_penalty", -2.0, 2.0),
+        ("frequency_penalty", -2.0, 2.0),
+        ("n", 1.0, 128.0),
+        ("max_tokens", 1.0, f64::MAX),
+        ("max_completion_tokens", 1.0, f64::MAX),
+    ] {
+        let value = &body[name];
+        if !value.is_null() && !value.as_f64().is_some_and(|number| (from..=to).contains(&number)) {
+            return refuse(name, None, &format!("Invalid '{name}': expected a number from {from} to {to}."));
+        }
+    }
+    if body["stop"].as_array().is_some_and(|stops| !(1..=4).contains(&stops.len())) {
+        return refuse("stop", None, "Invalid 'stop': array of 1 to 4 expected.");
+    }
+    Ok(())
+}
+
+fn tools(body: &Value) -> Checked {
+    let tools = match &body["tools"] {
+        Value::Null => &[][..],
+        Value::Array(tools) if !tools.is_empty() => tools,
+        _ => return refuse("tools", Some("empty_array"), "Invalid 'tools': empty array."),
+    };
+    for (index, tool) in tools.iter().enumerate() {
+        let place = format!("tools[{index}].");
+        let Some(function) = tool["function"].as_object().filter(|_| tool["type"] == "function") else {
+            return refuse(&place, None, "Missing required parameter: a function.");
+        };
+        known(tool.as_object().unwrap_or(&Map::new()), &place, &["type", "function"])?;
+        known(function, &format!("{place}function."), &["name", "description", "parameters", "strict"])?;
+        let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+            return refuse(&place, Some("invalid_value"), "Invalid name: expected '^[a-zA-Z0-9_-]{1,64}$'.");
+        }
+    }
+    for name in ["tool_choice", "parallel_tool_calls"] {
+        if tools.is_empty() && !body[name].is_null() {
+            return refuse(name, None, &format!("'{name}' is only allowed when 'tools' are specified."));
+        }
+    }
+    match &body["tool_choice"] {
+        Value::Null => Ok(()),
+        Value::String(word) if matches!(word.as_str(), "none" | "auto" | "required") => Ok(()),
+        Value::Object(choice)
+            if tools.iter().any(|tool| tool["function"]["name"] == body["tool_choice"]["function"]["name"]) =>
+        {
+            known(choice, "tool_choice.", &["type", "function"])
+        }
+        _ => refuse("tool_choice", Some("invalid_value"), "Invalid value for 'tool_choice'."),
+    }
+}
+
+fn messages(body: &Value) -> Checked {
+    let Some(messages) = body["messages"].as_array().filter(|messages| !messages.is_empty()) else {
+        return refuse("messages", Some("empty_array"), "Invalid 'messages': empty array.");
+    };
+    // Calls that wait for their answer.
+    let mut open: Vec<&str> = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let place = format!("messages[{index}].");
+        let Some(fields) = message.as_object() else { return refuse(&place, None, "Invalid message.") };
+        let role = message["role"].as_str().unwrap_or_default();
+        if role != "tool" && !open.is_empty() {
+            let text = "An assistant message with 'tool_calls' must be followed by tool messages responding to each \
+                        'tool_call_id'.";
+            return refuse(&place, None, text);
+        }
+        match role {
+            "system" | "developer" | "user" => known(fields, &place, &["role", "content", "name"])?,
+            "assistant" => {
+                known(fields, &place, &["role", "content", "name", "refusal", "tool_calls", "audio"])?;
+                let calls = message["tool_calls"].as_array().map_or(&[][..], Vec::as_slice);
+                for call in calls {
+                    known(
+                        call.as_object().unwrap_or(&Map::new()),
+                        &format!("{place}tool_calls."),
+                        &["id", "type", "function"],
+                    )?;
+                    if !call["function"]["arguments"].is_string() || call["type"] != "function" {
+                        return refuse(&place, None, "Invalid tool call.");
+                    }
+                    open.push(call["id"].as_str().unwrap_or_default());
+                }
+                if calls.is_empty() && message["content"].is_null() {
+                    return refuse(&place, None, "Invalid value for 'content': expected a string, got null.");
+                }
+            }
+            "tool" => {
+                known(fields, &place, &["role", "content", "tool_call_id"])?;
+                let id = message["tool_call_id"].as_str().unwrap_or_default();
+                let Some(at) = open.iter().position(|call| *call == id) else {
+                    let text =
+                        "messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.";
+                    return refuse(&place, None, text);
+                };
+                open.remove(at);
+            }
+            _ => return refuse(&place, Some("invalid_value"), &format!("Invalid value: '{role}'.")),
+        }
+        content(message, role, &place)?;
+    }
+    if open.is_empty() { Ok(()) } else { refuse("messages", None, "Tool calls without an answer.") }
+}
+
+fn content(message: &Value, role: &str, place: &str) -> Checked {
+    match &message["content"] {
+        Value::String(_) => Ok(()),
+        Value::Null if role == "assistant" => Ok(()),
+        Value::Array(parts) if !parts.is_empty() => {
+            for part in parts {
+                let url = part["image_url"]["url"].as_str().unwrap_or_default();
+                let allowed: &[&str] = match part["type"].as_str() {
+                    Some("text") if part["text"].is_string() => &["type", "text"],
+                    Some("image_url")
+                        if role == "user" && (url.starts_with("https://") || url.starts_with("data:image/")) =>
+                    {
+                        &["type", "image_url"]
+                    }
+                    _ => return refuse(place, Some("invalid_value"), "Invalid content part."),
+                };
+                known(part.as_object().unwrap_or(&Map::new()), place, allowed)?;
+            }
+            Ok(())
+        }
+        _ => refuse(place, None, "Invalid value for 'content'."),
+    }
+}
+
+fn format(body: &Value) -> Checked {
+    let Some(format) = body["response_format"].as_object() else { return Ok(()) };
+    known(format, "response_format.", &["type", "json_schema"])?;
+    match body["response_format"]["type"].as_str() {
+        Some("text") => Ok(()),
+        Some("json_object") => {
+            let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+            if messages.iter().any(|message| text(message).to_ascii_lowercase().contains("json")) {
+                return Ok(());
+            }
+            let text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type \
+                        'json_object'.";
+            refuse("messages", None, text)
+        }
+        Some("json_schema") => match body["response_format"]["json_schema"].as_object() {
+            Some(schema) if schema.get("name").is_some_and(Value::is_string) => {
+                known(schema, "response_format.json_schema.", &["name", "description", "schema", "strict"])
+            }
+            _ => refuse("response_format.json_schema", None, "Missing required parameter."),
+        },
+        _ => refuse("response_format.type", Some("invalid_value"), "Invalid value."),
+    }
+}
+
+/// The text of a message.
+pub(crate) fn text(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
