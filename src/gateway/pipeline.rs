@@ -383,6 +383,7 @@ impl Pipeline {
             policies: Vec::new(),
             error: None,
             client_gone: false,
+            notes: Vec::new(),
             content: None,
         }
     }
@@ -433,6 +434,9 @@ impl Gateway {
     }
 }
 
+/// Notes of a provider that are kept, at most.
+const NOTES: usize = 32;
+
 fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
     let usage = routed.answer.usage.unwrap_or_default();
     outcome.provider = routed.provider.clone();
@@ -442,6 +446,7 @@ fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
     outcome.completion_tokens = usage.completion_tokens;
     outcome.cached_tokens = usage.cached_tokens;
     outcome.cost_usd = routed.answer.cost_usd;
+    outcome.notes = routed.answer.notes.iter().take(NOTES).cloned().collect();
     outcome.finish_reason = routed.answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned());
 }
 
