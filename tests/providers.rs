@@ -81,3 +81,43 @@ async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
     assert_eq!(answer.body["metadata"]["error_code"], "upstream_unauthorized", "{answer:?}");
     assert!(answer.body["error"].as_str().unwrap().contains("Incorrect API key provided."), "{answer:?}");
 }
+
+#[tokio::test]
+async fn tools_and_schemas_work_in_proxy_mode_with_every_vendor() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    let arguments = json!({ "city": "Paris" });
+    openai.script(Behaviour::tool_calls(&[("weather", arguments.clone())]));
+    mistral.script(mistral_double::Behaviour::tool_calls(vec![mistral_double::ToolCall::new("weather", &arguments)]));
+    let tool = json!({ "type": "function", "function": { "name": "weather", "parameters": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+        "properties": { "city": { "type": "string" } } } } });
+    for provider in ["openai", "mistral"] {
+        let context = json!({ "provider": provider, "strict_provider": true, "tools": [tool], "tool_choice": "required",
+            "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "object" } } } });
+        let answer = gateway.post("/api/request", json!({ "query": "Weather?", "context": context })).await;
+        assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+        assert_eq!(answer.body["metadata"]["finish_reason"], "tool_calls", "{answer:?}");
+        let call = &answer.body["data"]["tool_calls"][0];
+        assert_eq!((&call["type"], &call["function"]["name"]), (&json!("function"), &json!("weather")), "{answer:?}");
+        assert_eq!(call["function"]["arguments"], arguments.to_string());
+    }
+    let sent = openai.chats()[0].body.clone();
+    assert_eq!((&sent["tools"], &sent["tool_choice"]), (&json!([tool]), &json!("required")));
+    let sent = mistral.last_request().unwrap().json().clone();
+    assert_eq!(sent["tool_choice"], "any");
+    assert!(sent["tools"][0]["function"]["parameters"].get("$schema").is_none(), "{sent}");
+}
+
+#[tokio::test]
+async fn what_was_changed_for_a_provider_is_on_record() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&mistral).start();
+    let context = json!({ "response_format": { "type": "json_object" } });
+    let answer = gateway.post("/api/request", json!({ "query": "Three towns", "context": context })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let entries = gateway.search(json!({ "limit": 1, "decision_id": answer.body["request_id"] })).await;
+    let notes = &entries[0]["policy_details"]["notes"];
+    assert_eq!(notes, &json!(["a system message added that asks for JSON, as JSON mode wants"]), "{entries:?}");
+}

@@ -159,6 +159,9 @@ impl Entry {
         if outcome.client_gone {
             self.detail("client_gone", true);
         }
+        if !outcome.notes.is_empty() {
+            self.detail("notes", outcome.notes);
+        }
         self.response_time_ms = outcome.latency_ms;
         self.prompt_tokens = outcome.prompt_tokens;
         self.completion_tokens = outcome.completion_tokens;

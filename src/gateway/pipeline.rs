@@ -384,6 +384,7 @@ impl Pipeline {
             policies: Vec::new(),
             error: None,
             client_gone: false,
+            notes: Vec::new(),
             content: None,
         }
     }
@@ -434,6 +435,9 @@ impl Gateway {
     }
 }
 
+/// Notes of a provider that are kept, at most.
+const NOTES: usize = 32;
+
 fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
     let usage = routed.answer.usage.unwrap_or_default();
     outcome.provider = routed.provider.clone();
@@ -443,6 +447,7 @@ fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
     outcome.completion_tokens = usage.completion_tokens;
     outcome.cached_tokens = usage.cached_tokens;
     outcome.cost_usd = routed.answer.cost_usd;
+    outcome.notes = routed.answer.notes.iter().take(NOTES).cloned().collect();
     outcome.finish_reason = routed.answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned());
 }
 

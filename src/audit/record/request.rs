@@ -107,6 +107,9 @@ pub struct Outcome {
     /// Whether the client went away before it had its answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub client_gone: bool,
+    /// What the provider's adapter repaired or left out. Holds no text of prompt or answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The answer as the audit policies left it; `None` when it was withheld or there was none.
     #[serde(skip)]
     pub content: Option<Value>,

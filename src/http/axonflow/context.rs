@@ -7,6 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::name;
+use crate::chat::{ResponseFormat, Tool, ToolChoice};
 use crate::http::ApiError;
 use crate::router::Preference;
 
@@ -24,6 +25,9 @@ pub(super) struct Context {
     pub(super) max_tokens: Option<u32>,
     pub(super) temperature: Option<f64>,
     pub(super) system_prompt: Option<String>,
+    pub(super) tools: Vec<Tool>,
+    pub(super) tool_choice: Option<ToolChoice>,
+    pub(super) response_format: Option<ResponseFormat>,
     /// Texts, numbers and truth values under other keys.
     pub(super) facts: BTreeMap<String, String>,
 }
@@ -88,6 +92,9 @@ impl<'de> Visitor<'de> for ContextVisitor {
                 "max_tokens" => context.max_tokens = map.next_value()?,
                 "temperature" => context.temperature = map.next_value()?,
                 "system_prompt" => context.system_prompt = map.next_value()?,
+                "tools" => context.tools = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "tool_choice" => context.tool_choice = map.next_value()?,
+                "response_format" => context.response_format = map.next_value()?,
                 _ => {
                     if let Fact(Some(value)) = map.next_value()? {
                         context.add_fact(&key, value);
@@ -218,6 +225,10 @@ mod tests {
             r#"{"max_tokens":1.5}"#,
             r#"{"temperature":"hot"}"#,
             r#"{"system_prompt":{}}"#,
+            r#"{"tools":"all"}"#,
+            r#"{"tools":[{"type":"web_search"}]}"#,
+            r#"{"tool_choice":"always"}"#,
+            r#"{"response_format":"json"}"#,
             r#""text""#,
             r#"[]"#,
         ] {

@@ -14,7 +14,7 @@ use super::media::{self, Media};
 use super::policy_info::PolicyInfo;
 use super::request_type::RequestType;
 use super::{required, time};
-use crate::chat::{ChatRequest, Message, Part, Role};
+use crate::chat::{ChatRequest, Choice, Message, Part, Role};
 use crate::gateway::{self, Outcome, Refusal, Reply, Surface};
 use crate::http::answer::{json, with_request_id};
 use crate::http::errors::retry_after;
@@ -52,7 +52,23 @@ struct Answer<'a> {
 struct Data<'a> {
     data: &'a str,
     result: &'a str,
+    /// What the model wants to be run, in OpenAI's form.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall<'a>>,
     metadata: DataMetadata<'a>,
+}
+
+#[derive(Serialize)]
+struct ToolCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
 }
 
 #[derive(Serialize)]
@@ -161,6 +177,9 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
             messages,
             max_tokens: context.max_tokens,
             temperature: context.temperature,
+            tools: std::mem::take(&mut context.tools),
+            tool_choice: context.tool_choice.take(),
+            response_format: context.response_format.take(),
             ..ChatRequest::default()
         },
         preference,
@@ -176,7 +195,7 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
         Outcome::Answered(routed) => (Ending::Success, from_model(app, routed, id, policy_info)),
         Outcome::Checked => {
             let metadata = Metadata { llm_skipped: Some(true), ..Metadata::default() };
-            (Ending::Success, success("", metadata, id, policy_info))
+            (Ending::Success, success("", Vec::new(), metadata, id, policy_info))
         }
         Outcome::Refused(refusal) => (Ending::Blocked, blocked(refusal, id, policy_info)),
         Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
@@ -200,11 +219,37 @@ fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>)
         ..Metadata::default()
     };
     let text = choice.map(|choice| choice.message.plain_text()).unwrap_or_default();
-    success(&text, metadata, id, policy_info)
+    let tool_calls = choice.map(tool_calls).unwrap_or_default();
+    success(&text, tool_calls, metadata, id, policy_info)
 }
 
-fn success(text: &str, metadata: Metadata<'_>, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    let data = Data { data: text, result: text, metadata: DataMetadata { processed_at: time::now(), request_id: id } };
+fn tool_calls(choice: &Choice) -> Vec<ToolCall<'_>> {
+    choice
+        .message
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall { id, name, arguments } => {
+                Some(ToolCall { id, r#type: "function", function: Function { name, arguments } })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn success(
+    text: &str,
+    tool_calls: Vec<ToolCall<'_>>,
+    metadata: Metadata<'_>,
+    id: &str,
+    policy_info: PolicyInfo<'_>,
+) -> Response {
+    let data = Data {
+        data: text,
+        result: text,
+        tool_calls,
+        metadata: DataMetadata { processed_at: time::now(), request_id: id },
+    };
     json(StatusCode::OK, &Answer { success: true, request_id: id, blocked: false, data, metadata, policy_info })
 }
 
