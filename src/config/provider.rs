@@ -1,6 +1,7 @@
 //! `llm_providers.NAME`: one upstream.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Provider {
     pub api_key: Secret,
     /// The model for requests that name none.
     pub model: String,
+    /// What it calls the models that requests name. A name that stands here is served under its mapped one.
+    pub model_map: BTreeMap<String, String>,
     /// Its base URL.
     pub endpoint: Endpoint,
     /// The bound on an answer's tokens for requests that give none; none is sent when absent.
@@ -49,6 +52,7 @@ impl Provider {
             region: None,
             api_key,
             model: kind.variables().map_or_else(String::new, |variables| variables.default_model.into()),
+            model_map: BTreeMap::new(),
             endpoint,
             max_tokens: None,
             timeout: DEFAULT_TIMEOUT,

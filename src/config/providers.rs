@@ -42,6 +42,7 @@ struct RawProviderConfig {
     endpoint: Option<Parsed<WrittenEndpoint>>,
     max_tokens: Option<Whole<1, 10_000_000>>,
     timeout_seconds: Option<Seconds>,
+    model_map: Option<BTreeMap<String, Parsed<Line>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +180,7 @@ impl RawProvider {
             region: self.region.map(|Parsed(Line(region))| region),
             api_key,
             model: model.map_or_else(|| variables.default_model.into(), |Line(model)| model),
+            model_map: model_map(config.model_map.unwrap_or_default(), &name, assembly)?,
             endpoint,
             max_tokens: config.max_tokens.map(Whole::get),
             timeout: seconds.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.get())),
@@ -188,4 +190,22 @@ impl RawProvider {
             kind,
         }))
     }
+}
+
+/// The models that requests name, by what the provider calls them.
+fn model_map(
+    written: BTreeMap<String, Parsed<Line>>,
+    provider: &ProviderName,
+    assembly: &Assembly<'_>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let path = KeyPath::of("llm_providers").key(provider.as_str()).key("config").key("model_map");
+    let mut map = BTreeMap::new();
+    for (name, Parsed(Line(mapped))) in written {
+        if Line::from_text(&name).is_none_or(|Line(line)| line != name) {
+            let reason = format!("not a model's name, allowed: {}", Line::allowed());
+            return Err(assembly.invalid(path.key(name.as_str()), reason));
+        }
+        map.insert(name, mapped);
+    }
+    Ok(map)
 }
