@@ -129,7 +129,7 @@ async fn without_a_provider_the_text_says_what_to_set() {
 #[tokio::test]
 async fn a_provider_that_fails_is_200_with_the_reason_and_leaves_a_record() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
+    let gateway = Setup::with(&double).yaml("routing: { retry: { attempts: 1 } }\n").start();
     let failures: [(Failure, &str); 4] = [
         (Failure::internal(), "500"),
         (Failure::Empty(504), "504"),
@@ -152,7 +152,10 @@ async fn a_provider_that_fails_is_200_with_the_reason_and_leaves_a_record() {
 #[tokio::test]
 async fn honest_status_tells_failures_by_their_status() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n").start();
+    let gateway = Setup::with(&double)
+        .yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n")
+        .yaml("routing: { retry: { attempts: 1 } }\n")
+        .start();
     double.script(Failure::internal());
     let answer = gateway.ask("Hello").await;
     assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");

@@ -58,15 +58,28 @@ fn allow_open_files() {
 /// The providers and the order among them.
 pub(super) fn router(config: &Config) -> anyhow::Result<Router> {
     let providers = config.providers.iter().map(started).collect::<anyhow::Result<Vec<_>>>()?;
-    let weights = match &config.routing.weights {
+    let routing = &config.routing;
+    let weights = match &routing.weights {
         config::Weights::OfProviders => Default::default(),
         config::Weights::Listed(listed) => {
             listed.iter().map(|(name, weight)| (name.as_str().to_owned(), *weight)).collect()
         }
     };
-    let strategy = config.routing.strategy.as_str().parse::<router::Strategy>()?;
-    let default = config.routing.default.as_ref().map(|name| name.as_str().to_owned());
-    Ok(Router::new(providers, router::Routing { strategy, weights, default })?)
+    let models = |provider: &config::Provider| (provider.name.as_str().to_owned(), provider.model_map.clone());
+    let routing = router::Routing {
+        strategy: routing.strategy.as_str().parse()?,
+        weights,
+        default: routing.default.as_ref().map(|name| name.as_str().to_owned()),
+        model_maps: config.providers.iter().map(models).collect(),
+        deadline: routing.deadline,
+        retry: router::Retry {
+            attempts: routing.retry.attempts,
+            max_wait: routing.retry.max_wait,
+            budget: routing.retry.budget,
+        },
+        breaker: router::BreakerSettings { failures: routing.breaker.failures, open_for: routing.breaker.open_for },
+    };
+    Ok(Router::new(providers, routing)?)
 }
 
 fn started(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {

@@ -19,7 +19,9 @@ mod log;
 mod policies;
 mod policy_name;
 mod provider;
+mod provider_cap;
 mod providers;
+mod retry;
 mod routing;
 mod scalar;
 mod search;
@@ -47,6 +49,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use policies::Policies;
 pub use policy_name::PolicyName;
 pub use provider::{Provider, ProviderKind, ProviderName, Weight};
+pub use retry::{Breaker, Retry};
 pub use routing::{Routing, Strategy, Weights};
 pub use secret::Secret;
 pub use server::Server;
@@ -141,8 +144,10 @@ fn assemble(
     let server = raw.server.unwrap_or_default().assemble(&assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
     let admin = raw.admin.unwrap_or_default().assemble(&assembly)?;
-    let providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;
-    let routing = raw.routing.unwrap_or_default().assemble(&providers, &mut assembly)?;
+    let routing = raw.routing.unwrap_or_default();
+    let mut providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;
+    provider_cap::apply(&mut providers.started, routing.max_providers, &mut assembly);
+    let routing = routing.assemble(&providers, &mut assembly)?;
     let policies = raw.policies.unwrap_or_default().assemble(&mut assembly)?;
     let config = Config {
         server,

@@ -1,6 +1,7 @@
 //! `llm_providers.NAME`: one upstream.
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Provider {
     pub models: Vec<String>,
     /// The version of Azure's API.
     pub api_version: Option<String>,
+    /// What it calls the models that requests name. A name that stands here is served under its mapped one.
+    pub model_map: BTreeMap<String, String>,
     /// Its base URL.
     pub endpoint: Endpoint,
     /// The bound on an answer's tokens for requests that give none; none is sent when absent.
@@ -55,6 +58,7 @@ impl Provider {
             model: kind.variables().and_then(|it| it.default_model).unwrap_or_default().into(),
             models: Vec::new(),
             api_version: None,
+            model_map: BTreeMap::new(),
             endpoint,
             max_tokens: None,
             timeout: DEFAULT_TIMEOUT,

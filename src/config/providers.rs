@@ -47,6 +47,7 @@ struct RawProviderConfig {
     endpoint: Option<Parsed<WrittenEndpoint>>,
     max_tokens: Option<Whole<1, 10_000_000>>,
     timeout_seconds: Option<Seconds>,
+    model_map: Option<BTreeMap<String, Parsed<Line>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -202,6 +203,7 @@ impl RawProvider {
             model,
             models: config.models.unwrap_or_default().into_iter().map(|Parsed(Line(model))| model).collect(),
             api_version: api_version.map(|Line(version)| version),
+            model_map: model_map(config.model_map.unwrap_or_default(), &name, assembly)?,
             endpoint,
             max_tokens: config.max_tokens.map(Whole::get),
             timeout: seconds.map_or(variables.default_timeout, |seconds| Duration::from_secs(seconds.get())),
@@ -222,4 +224,22 @@ fn read<T: FromText>(environment: &Environment, variable: Option<&'static str>) 
 fn left_out(name: &ProviderName, what: &str, variable: Option<&str>, key: &str) -> String {
     let variable = variable.map_or_else(String::new, |variable| format!("{variable} or "));
     format!("provider {name} is left out: it has no {what}; set {variable}llm_providers.{name}.{key}")
+}
+
+/// The models that requests name, by what the provider calls them.
+fn model_map(
+    written: BTreeMap<String, Parsed<Line>>,
+    provider: &ProviderName,
+    assembly: &Assembly<'_>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let path = KeyPath::of("llm_providers").key(provider.as_str()).key("config").key("model_map");
+    let mut map = BTreeMap::new();
+    for (name, Parsed(Line(mapped))) in written {
+        if Line::from_text(&name).is_none_or(|Line(line)| line != name) {
+            let reason = format!("not a model's name, allowed: {}", Line::allowed());
+            return Err(assembly.invalid(path.key(name.as_str()), reason));
+        }
+        map.insert(name, mapped);
+    }
+    Ok(map)
 }

@@ -1,6 +1,7 @@
 //! `routing`: which provider a request goes to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,8 @@ use super::assembly::Assembly;
 use super::error::ConfigError;
 use super::provider::{Provider, ProviderName};
 use super::providers::Providers;
-use super::scalar::FromText;
+use super::retry::{Breaker, RawBreaker, RawRetry, Retry};
+use super::scalar::{FromText, Parsed, Span, Whole};
 use super::yaml::{KeyPath, Problem};
 
 /// Which provider a request goes to.
@@ -20,6 +22,12 @@ pub struct Routing {
     pub weights: Weights,
     /// The first choice of `failover`.
     pub default: Option<ProviderName>,
+    /// Time for a request, from its first attempt to the end of its last.
+    pub deadline: Duration,
+    /// How often a failed call is tried again.
+    pub retry: Retry,
+    /// When a provider that keeps failing is left in peace.
+    pub breaker: Breaker,
 }
 
 impl Routing {
@@ -89,7 +97,15 @@ pub(super) struct RawRouting {
     strategy: Option<Strategy>,
     weights: Option<BTreeMap<String, f64>>,
     default: Option<String>,
+    /// Read with the providers, which it bounds.
+    pub(super) max_providers: Option<Whole<1, 1_000>>,
+    deadline: Option<Parsed<Span<1_000, 86_400_000>>>,
+    retry: Option<RawRetry>,
+    breaker: Option<RawBreaker>,
 }
+
+/// Time for a request where no provider is given longer for one call.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 const WEIGHTS_ALLOWED: &str = "numbers that are not negative, at least one above 0";
 
@@ -123,7 +139,24 @@ impl RawRouting {
                 None => None,
             },
         };
-        Ok(Routing { strategy, weights, default })
+        let longest = providers.started.iter().map(|provider| provider.timeout).max().unwrap_or_default();
+        let deadline = self.deadline.map_or(longest.max(DEADLINE), |Parsed(Span(deadline))| deadline);
+        for provider in providers.started.iter().filter(|provider| provider.timeout > deadline) {
+            assembly.warn(format!(
+                "routing.deadline ends calls to {} before its timeout_seconds does: {} against {}",
+                provider.name,
+                humantime::format_duration(deadline),
+                humantime::format_duration(provider.timeout)
+            ));
+        }
+        Ok(Routing {
+            strategy,
+            weights,
+            default,
+            deadline,
+            retry: self.retry.unwrap_or_default().assemble(),
+            breaker: self.breaker.unwrap_or_default().assemble(),
+        })
     }
 }
 

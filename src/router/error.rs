@@ -2,19 +2,12 @@
 
 use std::time::Duration;
 
-use super::strategy::Strategy;
 use crate::provider::{ProviderError, Surface};
 
 /// Why a router cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A strategy of a later version. It is not replaced by another.
-    #[error("routing.strategy: `{asked}` is not available in this version; available: {available}", available = Strategy::available())]
-    StrategyNotAvailable {
-        /// The one that was asked for.
-        asked: Strategy,
-    },
     /// A weight that is none.
     #[error("provider `{name}`: weight: must be a number of zero or more")]
     Weight {
@@ -33,7 +26,6 @@ impl BuildError {
     /// The stable name of the error.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::StrategyNotAvailable { .. } => "strategy_not_available",
             Self::DuplicateName { .. } => "duplicate_provider",
             Self::Weight { .. } => "weight_invalid",
         }
@@ -84,6 +76,12 @@ pub enum RouteError {
         /// What left them out.
         reason: String,
     },
+    /// All that could answer have failed too often lately to be asked now.
+    #[error("no provider is asked now: each that may answer this request has failed too often lately")]
+    BreakerOpen {
+        /// When the first of them is tried again.
+        retry_after: Duration,
+    },
     /// All that could be asked failed.
     #[error("{error}")]
     Failed {
@@ -102,6 +100,7 @@ impl RouteError {
             Self::UnknownProvider { .. } => "unknown_provider",
             Self::NoTraffic { .. } => "provider_without_traffic",
             Self::NoCandidate { .. } => "no_candidate",
+            Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed { error, .. } => error.code(),
         }
     }
@@ -113,13 +112,17 @@ impl RouteError {
             Self::UnknownProvider { .. } => Surface { status: 400, code: "unknown_provider" },
             Self::NoTraffic { .. } => Surface { status: 400, code: "provider_without_traffic" },
             Self::NoCandidate { .. } => Surface { status: 503, code: "no_candidate" },
+            Self::BreakerOpen { .. } => Surface { status: 503, code: "upstream_unavailable" },
             Self::Failed { error, .. } => error.surface_as(),
         }
     }
 
     /// When to come again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.provider_error().and_then(ProviderError::retry_after)
+        match self {
+            Self::BreakerOpen { retry_after } => Some(*retry_after),
+            _ => self.provider_error().and_then(ProviderError::retry_after),
+        }
     }
 
     /// The failure of the last attempt.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::provider::{HealthEffect, Provider, ProviderError};
 
@@ -15,6 +16,10 @@ const FAILURES: u32 = 3;
 
 /// The time between two probes, before jitter.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
+
+/// The same while a provider is unhealthy. A probe may take 10 s itself, and a provider that answers again is to be used
+/// again within 20 s.
+const PROBE_UNHEALTHY_EVERY: Duration = Duration::from_secs(5);
 
 /// The part of the time between two probes that is drawn, so that many gateways do not probe in step.
 const JITTER: f64 = 0.2;
@@ -64,11 +69,13 @@ struct Inner {
 pub(crate) struct Monitor {
     provider: String,
     inner: Mutex<Inner>,
+    /// Told when the provider becomes unhealthy.
+    fell: Notify,
 }
 
 impl Monitor {
     pub(crate) fn new(provider: &str) -> Self {
-        Self { provider: provider.to_owned(), inner: Mutex::default() }
+        Self { provider: provider.to_owned(), inner: Mutex::default(), fell: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -129,6 +136,7 @@ impl Monitor {
             fell
         };
         if fell {
+            self.fell.notify_one();
             tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {error}");
         }
     }
@@ -141,7 +149,16 @@ pub(crate) async fn watch(provider: Arc<dyn Provider>, monitor: Arc<Monitor>) {
             Ok(()) => monitor.succeeded(),
             Err(error) => monitor.probe_failed(&error),
         }
-        let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
-        tokio::time::sleep(PROBE_EVERY.mul_f64(jitter)).await;
+        while wait_to_probe(&monitor).await {}
+    }
+}
+
+/// Waits for the time of the next probe; whether the provider fell meanwhile, which makes the time another.
+async fn wait_to_probe(monitor: &Monitor) -> bool {
+    let every = if monitor.state() == State::Unhealthy { PROBE_UNHEALTHY_EVERY } else { PROBE_EVERY };
+    let jitter = 1.0 + JITTER * (2.0 * fastrand::f64() - 1.0);
+    tokio::select! {
+        () = tokio::time::sleep(every.mul_f64(jitter)) => false,
+        () = monitor.fell.notified() => true,
     }
 }

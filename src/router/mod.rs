@@ -1,34 +1,46 @@
 //! The router: which provider answers a request, and who is asked when that one fails.
 //!
 //! Owns the order of candidates (strategy, priorities, weights, the caller's preference, the bounds that policies drew),
-//! failover by the class of a failure, and what is known of each provider's health. It never looks at the content of a
-//! request, never classes an error itself, never sends a model's name to a provider that does not serve it, and does not
-//! wait and retry yet: each candidate is asked once.
+//! retries and failover by the class of a failure, the names that models have at each provider, and what is known of each
+//! provider: health, breakers, speed. It never looks at the content of a request, never classes an error itself, and
+//! never sends a model's name to a provider that neither serves nor maps it.
 
+mod breaker;
+mod call;
 mod constraints;
+mod entry;
 mod error;
 mod health;
+mod latency;
+mod meter;
 mod order;
+mod retry;
 mod strategy;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::chat::{ChatAnswer, ChatRequest};
 use crate::provider::{Info, Provider};
+use breaker::Breakers;
 use constraints::same;
+use entry::Entry;
 use health::Monitor;
+use order::Turns;
+use retry::Budget;
 
+pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
 pub use error::{Attempt, BuildError, RouteError};
 pub use health::{Health, State};
+pub use retry::Retry;
 pub use strategy::{Strategy, UnknownStrategy};
 
 /// How requests are shared among providers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
     /// How the order is found.
     pub strategy: Strategy,
@@ -37,19 +49,27 @@ pub struct Routing {
     pub weights: BTreeMap<String, f64>,
     /// The provider that `failover` asks first.
     pub default: Option<String>,
+    /// By provider name, what it calls the models that callers name.
+    pub model_maps: BTreeMap<String, BTreeMap<String, String>>,
+    /// Time for a request, from its first attempt to the end of its last, waits included.
+    pub deadline: Duration,
+    /// How often a failed call is tried again.
+    pub retry: Retry,
+    /// When a provider that keeps failing is left in peace.
+    pub breaker: BreakerSettings,
 }
 
-/// A provider in its place.
-#[derive(Debug)]
-struct Entry {
-    provider: Arc<dyn Provider>,
-    weight: f64,
-    monitor: Arc<Monitor>,
-}
-
-impl Entry {
-    fn info(&self) -> &Info {
-        self.provider.info()
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            weights: BTreeMap::new(),
+            default: None,
+            model_maps: BTreeMap::new(),
+            deadline: Duration::from_secs(300),
+            retry: Retry::default(),
+            breaker: BreakerSettings::default(),
+        }
     }
 }
 
@@ -92,6 +112,9 @@ pub struct Router {
     entries: Vec<Entry>,
     strategy: Strategy,
     default: Option<String>,
+    turns: Turns,
+    deadline: Duration,
+    retry: Retry,
     probes: OnceLock<JoinSet<()>>,
 }
 
@@ -101,10 +124,7 @@ impl Router {
     /// A weight or a default for a provider that is not there is warned of and has no effect: an entry without a key is
     /// left out of the gateway, and its share with it.
     pub fn new(providers: Vec<Arc<dyn Provider>>, routing: Routing) -> Result<Self, BuildError> {
-        let Routing { strategy, weights, default } = routing;
-        if !strategy.is_available() {
-            return Err(BuildError::StrategyNotAvailable { asked: strategy });
-        }
+        let Routing { strategy, weights, default, mut model_maps, deadline, retry, breaker } = routing;
         let mut entries: Vec<Entry> = Vec::with_capacity(providers.len());
         for provider in providers {
             let info = provider.info();
@@ -119,19 +139,27 @@ impl Router {
             if !weight.is_finite() || weight < 0.0 {
                 return Err(BuildError::Weight { name: info.name.clone() });
             }
-            let monitor = Arc::new(Monitor::new(&info.name));
-            entries.push(Entry { provider, weight, monitor });
+            entries.push(Entry {
+                weight,
+                models: model_maps.remove(&info.name).unwrap_or_default(),
+                monitor: Arc::new(Monitor::new(&info.name)),
+                latency: Default::default(),
+                breakers: Breakers::new(&info.name, breaker),
+                budget: Budget::new(retry.budget),
+                turn: Default::default(),
+                provider,
+            });
         }
         for name in weights.keys().chain(&default) {
             if !entries.iter().any(|entry| same(&entry.info().name, name)) {
                 tracing::warn!(provider = %name, "routing names a provider that has not been started");
             }
         }
-        Ok(Self { entries, strategy, default, probes: OnceLock::new() })
+        Ok(Self { entries, strategy, default, turns: Turns::default(), deadline, retry, probes: OnceLock::new() })
     }
 
-    /// Starts probing each provider, at once and then every half minute, until the router is dropped. A second call does
-    /// nothing. Must be called inside a tokio runtime.
+    /// Starts probing each provider, at once and then every half minute (every five seconds while it is unhealthy), until
+    /// the router is dropped. A second call does nothing. Must be called inside a tokio runtime.
     pub fn watch_health(&self) {
         self.probes.get_or_init(|| {
             let watch = |entry: &Entry| health::watch(Arc::clone(&entry.provider), Arc::clone(&entry.monitor));
@@ -162,8 +190,8 @@ impl Router {
     ) -> Result<Vec<Destination<'a>>, RouteError> {
         let entries = self.eligible(model, constraints)?;
         let destination =
-            |entry: &'a Entry| Destination { provider: &entry.info().name, model: entry.provider.model_for(model) };
-        Ok(entries.into_iter().map(destination).collect())
+            |entry: &'a Entry| Some(Destination { provider: &entry.info().name, model: entry.model_for(model)? });
+        Ok(entries.into_iter().filter_map(destination).collect())
     }
 
     /// The names of the providers that a request for `model` could still go to.
@@ -180,49 +208,11 @@ impl Router {
         Ok(self.ordered(model, constraints)?.into_iter().map(|entry| &entry.provider).collect())
     }
 
-    /// Asks the first candidate, and the next one as long as the class of the failure says that another may do better.
+    /// Asks the first candidate, again where the class of its failure says that this may help, and the next one as long as
+    /// the class says that another may do better.
     pub async fn route(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
-        let asked = request.model.as_deref();
-        let candidates = self.ordered(asked, constraints)?;
-        let mut attempts = Vec::with_capacity(1);
-        let mut failure = None;
-        for entry in candidates {
-            let provider = entry.info().name.clone();
-            let model = entry.provider.model_for(asked).to_owned();
-            let begun = Instant::now();
-            let result = entry.provider.chat(request).await;
-            let elapsed = begun.elapsed();
-            match result {
-                Ok(answer) => {
-                    entry.monitor.succeeded();
-                    let correlation_id = answer.correlation_id.clone();
-                    let attempt = Attempt {
-                        provider: provider.clone(),
-                        model: model.clone(),
-                        code: "ok",
-                        elapsed,
-                        correlation_id,
-                    };
-                    attempts.push(attempt);
-                    return Ok(Routed { provider, model, answer, attempts });
-                }
-                Err(error) => {
-                    entry.monitor.call_failed(&error);
-                    tracing::debug!(provider, model, code = error.code(), ?elapsed, "attempt failed: {error}");
-                    let correlation_id = error.correlation_id().map(str::to_owned);
-                    attempts.push(Attempt { provider, model, code: error.code(), elapsed, correlation_id });
-                    let stop = !error.fail_over();
-                    failure = Some(error);
-                    if stop {
-                        break;
-                    }
-                }
-            }
-        }
-        match failure {
-            Some(error) => Err(RouteError::Failed { error: Box::new(error), attempts }),
-            None => Err(RouteError::NoCandidate { reason: "nobody was asked".to_owned() }),
-        }
+        let candidates = self.ordered(request.model.as_deref(), constraints)?;
+        call::ask(&candidates, request, &self.retry, self.deadline).await
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -246,7 +236,7 @@ impl Router {
             entry.weight > 0.0
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
                 && constraints.allow(entry.info())
-                && model.is_none_or(|model| entry.provider.serves(model))
+                && entry.model_for(model).is_some()
         };
         let eligible: Vec<_> = self.entries.iter().filter(fits).collect();
         if eligible.is_empty() {
@@ -283,15 +273,23 @@ impl Router {
 
     fn ordered(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<&Entry>, RouteError> {
         let mut entries = self.eligible(model, constraints)?;
-        if entries.len() > 1 {
-            match self.strategy {
-                Strategy::Failover => order::by_failover(&mut entries, self.default.as_deref()),
-                _ => order::by_weight(&mut entries, fastrand::f64),
-            }
-            order::unhealthy_last(&mut entries);
-            if let Preference::Prefer(name) = constraints.preference() {
-                order::first(&mut entries, name);
-            }
+        if entries.len() < 2 {
+            return Ok(entries);
+        }
+        let turn = (self.strategy == Strategy::RoundRobin).then(|| self.turns.next());
+        match (self.strategy, &turn) {
+            (_, Some(turn)) => turn.order(&mut entries),
+            (Strategy::Failover, _) => order::by_failover(&mut entries, self.default.as_deref()),
+            (Strategy::LeastLatency, _) => order::by_latency(&mut entries),
+            (Strategy::LowestCost, _) => order::by_cost(&mut entries, model),
+            _ => order::by_weight(&mut entries, fastrand::f64),
+        }
+        order::failing_last(&mut entries, model);
+        if let Preference::Prefer(name) = constraints.preference() {
+            order::first(&mut entries, name);
+        }
+        if let Some(turn) = turn {
+            turn.taken(&entries);
         }
         Ok(entries)
     }

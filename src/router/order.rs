@@ -1,10 +1,13 @@
 //! Orders of candidates.
 
 use std::cmp::Reverse;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::Entry;
 use super::constraints::same;
+use super::entry::Entry;
 use super::health::State;
+use crate::chat::Usage;
 
 /// Higher priority first; inside a priority each place is drawn by weight from those that are left. `draw` gives a number
 /// from 0 up to and without 1, each with the same probability.
@@ -38,9 +41,63 @@ pub(super) fn by_failover(entries: &mut [&Entry], default: Option<&str>) {
     });
 }
 
-/// Unhealthy ones behind the others, else as they were. The state is read once each: it may change meanwhile.
-pub(super) fn unhealthy_last(entries: &mut [&Entry]) {
-    entries.sort_by_cached_key(|entry| entry.monitor.state() == State::Unhealthy);
+/// Higher priority first, then who would answer soonest.
+pub(super) fn by_latency(entries: &mut [&Entry]) {
+    let now = Instant::now();
+    by_number(entries, |entry| entry.latency.cost(now));
+}
+
+/// Higher priority first, then the lowest price of the model that each would be asked for: of three tokens in for one out.
+pub(super) fn by_cost(entries: &mut [&Entry], asked: Option<&str>) {
+    let compared = Usage { prompt_tokens: 3_000, completion_tokens: 1_000, ..Usage::default() };
+    by_number(entries, |entry| {
+        entry.model_for(asked).and_then(|model| entry.provider.price(model, &compared)).unwrap_or(f64::INFINITY)
+    });
+}
+
+/// The number is found once for each: it may change meanwhile.
+fn by_number(entries: &mut [&Entry], number: impl Fn(&Entry) -> f64) {
+    let mut numbered: Vec<_> = entries.iter().map(|entry| (number(entry), *entry)).collect();
+    numbered.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    numbered.sort_by_key(|(_, entry)| Reverse(entry.info().priority));
+    for (place, (_, entry)) in entries.iter_mut().zip(numbered) {
+        *place = entry;
+    }
+}
+
+/// Whose turn it is. Kept as each provider's last turn, not as one position: requests may differ in who may answer them.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<u64>);
+
+impl Turns {
+    /// Nobody else takes a turn until the guard is gone.
+    pub(super) fn next(&self) -> Turn<'_> {
+        Turn(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One turn.
+pub(super) struct Turn<'a>(MutexGuard<'a, u64>);
+
+impl Turn<'_> {
+    /// Higher priority first, then who has waited longest.
+    pub(super) fn order(&self, entries: &mut [&Entry]) {
+        entries.sort_by_cached_key(|entry| (Reverse(entry.info().priority), entry.last_turn()));
+    }
+
+    /// The first one has had its turn.
+    pub(super) fn taken(mut self, entries: &[&Entry]) {
+        if let Some(first) = entries.first() {
+            *self.0 += 1;
+            first.take_turn(*self.0);
+        }
+    }
+}
+
+/// Those that are unhealthy, or whose breaker lets nothing pass, behind the others, else as they were. The state is read
+/// once each: it may change meanwhile.
+pub(super) fn failing_last(entries: &mut [&Entry], asked: Option<&str>) {
+    entries.sort_by_cached_key(|entry| entry.monitor.state() == State::Unhealthy || entry.refuses(asked));
 }
 
 /// The named one to the front, else as they were.

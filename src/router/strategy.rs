@@ -3,25 +3,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The strategies of the configuration.
+/// The strategies of the configuration. A higher priority comes first in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// Higher priority first; inside a priority a draw by weight.
+    /// Inside a priority a draw by weight.
     #[default]
     Weighted,
-    /// Each in its turn. Not available yet.
+    /// Inside a priority each in its turn.
     RoundRobin,
-    /// The default first, then by priority, then by falling weight.
+    /// The default before all, then by priority, then by falling weight.
     Failover,
-    /// The quickest first. Not available yet.
+    /// Inside a priority the one that would answer soonest: the peak-sensitive average of its answers' times, times the
+    /// calls that it has in hand.
     LeastLatency,
-    /// The cheapest first. Not available yet.
+    /// Inside a priority the lowest price of the model that it would be asked for; unknown prices last.
     LowestCost,
 }
 
 /// A name that no strategy has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown routing strategy `{0}`; available: {available}", available = Strategy::available())]
+#[error("unknown routing strategy `{0}`; available: {available}", available = Strategy::ALL.map(Strategy::as_str).join(", "))]
 pub struct UnknownStrategy(pub String);
 
 impl Strategy {
@@ -36,17 +37,6 @@ impl Strategy {
             Self::LeastLatency => "least_latency",
             Self::LowestCost => "lowest_cost",
         }
-    }
-
-    /// Whether this version routes by it.
-    pub fn is_available(self) -> bool {
-        matches!(self, Self::Weighted | Self::Failover)
-    }
-
-    /// The names of those that this version routes by.
-    pub(crate) fn available() -> String {
-        let names: Vec<_> = Self::ALL.iter().filter(|one| one.is_available()).map(|one| one.as_str()).collect();
-        names.join(", ")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -15,6 +15,11 @@ struct Fake {
     info: Info,
     family: &'static str,
     failure: Mutex<Option<ErrorKind>>,
+    /// So many calls fail from now on; all of them while it is none.
+    failures_left: Mutex<Option<u32>>,
+    hint: Mutex<Option<Duration>>,
+    takes: Mutex<Duration>,
+    price: Option<f64>,
     asked: Mutex<Vec<String>>,
     probes: tokio::sync::Notify,
 }
@@ -39,13 +44,43 @@ impl Fake {
             },
             family: "",
             failure: Mutex::new(None),
+            failures_left: Mutex::new(None),
+            hint: Mutex::new(Some(Duration::from_secs(7))),
+            takes: Mutex::default(),
+            price: None,
             asked: Mutex::default(),
             probes: tokio::sync::Notify::new(),
         })
     }
 
+    /// At a price, which is its name too.
+    fn at(price: f64) -> Arc<Self> {
+        let mut fake = Arc::into_inner(Self::new(&price.to_string(), 5, 1.0)).unwrap();
+        fake.price = Some(price);
+        Arc::new(fake)
+    }
+
     fn fail(&self, kind: impl Into<Option<ErrorKind>>) {
         *self.failure.lock().unwrap() = kind.into();
+    }
+
+    /// Fails so many times, without a word about when to come again.
+    fn fail_times(&self, kind: ErrorKind, times: u32) {
+        self.fail(kind);
+        self.hint(None);
+        *self.failures_left.lock().unwrap() = Some(times);
+    }
+
+    fn hint(&self, hint: Option<u64>) {
+        *self.hint.lock().unwrap() = hint.map(Duration::from_secs);
+    }
+
+    fn takes(&self, millis: u64) {
+        *self.takes.lock().unwrap() = Duration::from_millis(millis);
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     fn asked(&self) -> usize {
@@ -53,10 +88,13 @@ impl Fake {
     }
 
     fn outcome(&self) -> Result<(), ProviderError> {
-        match *self.failure.lock().unwrap() {
-            Some(kind) => Err(ProviderError::new(kind, "no").with_retry_after(Some(Duration::from_secs(7)))),
-            None => Ok(()),
+        let Some(kind) = *self.failure.lock().unwrap() else { return Ok(()) };
+        match &mut *self.failures_left.lock().unwrap() {
+            Some(0) => return Ok(()),
+            Some(left) => *left -= 1,
+            None => {}
         }
+        Err(ProviderError::new(kind, "no").with_retry_after(*self.hint.lock().unwrap()))
     }
 }
 
@@ -73,6 +111,10 @@ impl Provider for Fake {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref()).to_owned();
         self.asked.lock().unwrap().push(model.clone());
+        let takes = *self.takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         self.outcome()?;
         Ok(ChatAnswer {
             id: "1".into(),
@@ -94,7 +136,7 @@ impl Provider for Fake {
     }
 
     fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
-        None
+        self.price
     }
 }
 
@@ -109,6 +151,10 @@ fn weights(list: &[(&str, f64)]) -> Routing {
 
 fn failover(default: Option<&str>) -> Routing {
     Routing { strategy: Strategy::Failover, default: default.map(str::to_owned), ..Routing::default() }
+}
+
+fn by(strategy: Strategy) -> Routing {
+    Routing { strategy, ..Routing::default() }
 }
 
 fn hello() -> ChatRequest {
@@ -234,16 +280,15 @@ fn a_models_name_goes_only_where_it_is_served() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_refused_by_name() {
-    let build = |strategy| Router::new(vec![], Routing { strategy, ..Routing::default() });
-    for strategy in [Strategy::RoundRobin, Strategy::LeastLatency, Strategy::LowestCost] {
-        let error = build(strategy).unwrap_err();
-        assert_eq!(error.code(), "strategy_not_available");
-        assert!(error.to_string().contains("available: weighted, failover"), "{error}");
+fn wrong_names_and_numbers_are_refused() {
+    for name in ["weighted", "round_robin", "failover", "least_latency", "lowest_cost"] {
+        assert_eq!(name.parse::<Strategy>().unwrap().as_str(), name);
     }
-    assert_eq!("failover".parse(), Ok(Strategy::Failover));
     let error = "fastest".parse::<Strategy>().unwrap_err();
-    assert_eq!(error.to_string(), "unknown routing strategy `fastest`; available: weighted, failover");
+    assert_eq!(
+        error.to_string(),
+        "unknown routing strategy `fastest`; available: weighted, round_robin, failover, least_latency, lowest_cost"
+    );
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
         let one = vec![Fake::new("a", 1, weight) as Arc<dyn Provider>];
         assert_eq!(Router::new(one, Routing::default()).unwrap_err().code(), "weight_invalid");
@@ -279,12 +324,216 @@ async fn the_class_of_a_failure_decides_about_failover() {
 }
 
 #[tokio::test]
-async fn a_pinned_request_is_asked_once() {
+async fn a_pinned_request_goes_nowhere_else() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    a.fail(ErrorKind::UpstreamFailed);
+    a.fail_times(ErrorKind::UpstreamFailed, 3);
     let router = router(&[&a, &b], Routing::default());
-    assert_eq!(router.route(&hello(), &pin("a")).await.unwrap_err().attempts().len(), 1);
-    assert_eq!((a.asked(), b.asked()), (1, 0));
+    assert_eq!(router.route(&hello(), &pin("a")).await.unwrap_err().attempts().len(), 3);
+    assert_eq!((a.asked(), b.asked()), (3, 0));
+}
+
+#[test]
+fn round_robin_is_exact_whoever_may_answer() {
+    let (a, b, c) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 9.0), Fake::new("c", 5, 0.1));
+    let router = router(&[&a, &b, &c], by(Strategy::RoundRobin));
+    let firsts: Vec<_> = (0..6).map(|_| order(&router, &any()).remove(0)).collect();
+    assert_eq!(firsts, ["a", "b", "c", "a", "b", "c"]);
+
+    // Requests of which every second may not go to `c`: it has its turn at every second of the others, and `a` and `b`
+    // share the rest.
+    let mut without_c = any();
+    without_c.restrict_to_providers(["a", "b"]);
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    for _ in 0..150 {
+        for constraints in [&any(), &without_c] {
+            *counts.entry(order(&router, constraints).remove(0)).or_default() += 1;
+        }
+    }
+    assert_eq!(counts["c"], 75);
+    assert!(counts["a"].abs_diff(counts["b"]) <= 1, "{counts:?}");
+}
+
+#[test]
+fn priority_comes_before_turn_price_and_speed() {
+    for strategy in [Strategy::RoundRobin, Strategy::LeastLatency, Strategy::LowestCost] {
+        let (low, high) = (Fake::new("low", 1, 1.0), Fake::new("high", 9, 1.0));
+        let router = router(&[&low, &high], by(strategy));
+        for _ in 0..3 {
+            assert_eq!(order(&router, &any()), ["high", "low"], "{strategy}");
+        }
+    }
+}
+
+#[test]
+fn the_lowest_price_comes_first_and_an_unknown_one_last() {
+    let (unknown, dear, cheap) = (Fake::new("unknown", 5, 1.0), Fake::at(0.9), Fake::at(0.1));
+    let router = router(&[&unknown, &dear, &cheap], by(Strategy::LowestCost));
+    assert_eq!(order(&router, &any()), ["0.1", "0.9", "unknown"]);
+}
+
+#[tokio::test]
+async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
+    let (slow, quick) = (Fake::new("slow", 5, 1.0), Fake::new("quick", 5, 1.0));
+    slow.takes(40);
+    quick.takes(2);
+    let router = router(&[&slow, &quick], by(Strategy::LeastLatency));
+    for _ in 0..8 {
+        router.route(&hello(), &any()).await.unwrap();
+    }
+    assert_eq!((slow.asked(), quick.asked()), (1, 7));
+
+    quick.takes(200);
+    for _ in 0..4 {
+        router.route(&hello(), &any()).await.unwrap();
+    }
+    assert_eq!((slow.asked(), quick.asked()), (4, 8));
+}
+
+#[tokio::test]
+async fn two_failures_in_a_row_are_survived() {
+    let a = Fake::new("a", 5, 1.0);
+    a.fail_times(ErrorKind::UpstreamUnavailable, 2);
+    let routed = router(&[&a], Routing::default()).route(&hello(), &any()).await.unwrap();
+    let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
+    assert_eq!(codes, ["upstream_unavailable", "upstream_unavailable", "ok"]);
+}
+
+#[tokio::test]
+async fn a_retry_leaves_an_attempt_for_each_of_the_others() {
+    let fakes = [Fake::new("a", 9, 1.0), Fake::new("b", 8, 1.0), Fake::new("c", 7, 1.0), Fake::new("d", 6, 1.0)];
+    for (providers, expected) in [(2, "aab"), (3, "abc"), (4, "abc")] {
+        for fake in &fakes {
+            fake.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
+        }
+        let some: Vec<_> = fakes.iter().take(providers).collect();
+        let error = router(&some, Routing::default()).route(&hello(), &any()).await.unwrap_err();
+        let asked: String = error.attempts().iter().map(|attempt| attempt.provider.as_str()).collect();
+        assert_eq!(asked, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_be_retried_is_asked_once() {
+    for kind in ErrorKind::ALL.iter().filter(|kind| !kind.retryable()) {
+        let a = Fake::new("a", 5, 1.0);
+        a.fail_times(*kind, u32::MAX);
+        router(&[&a], Routing::default()).route(&hello(), &any()).await.unwrap_err();
+        assert_eq!(a.asked(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_hint_is_waited_for_and_a_long_one_is_passed_on_at_once() {
+    let a = Fake::new("a", 5, 1.0);
+    a.fail_times(ErrorKind::RateLimited, 1);
+    a.hint(Some(1));
+    let one = router(&[&a], Routing::default());
+    let begun = Instant::now();
+    assert_eq!(one.route(&hello(), &any()).await.unwrap().attempts.len(), 2);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let tight = Routing { deadline: Duration::from_secs(5), ..Routing::default() };
+    for (hint, routing) in [(3_600, Routing::default()), (7, tight)] {
+        a.fail_times(ErrorKind::RateLimited, 1);
+        a.hint(Some(hint));
+        let begun = Instant::now();
+        let error = router(&[&a], routing).route(&hello(), &any()).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_millis(900));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(hint)));
+        assert_eq!(error.attempts().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_where_another_can_be_asked() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.fail_times(ErrorKind::RateLimited, 1);
+    a.hint(Some(9));
+    let routed = router(&[&a, &b], Routing::default()).route(&hello(), &any()).await.unwrap();
+    assert_eq!((routed.provider.as_str(), a.asked()), ("b", 1));
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_call() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.takes(60_000);
+    let routing = Routing { deadline: Duration::from_millis(30), ..Routing::default() };
+    let router = router(&[&a, &b], routing);
+    let error = router.route(&hello(), &any()).await.unwrap_err();
+    assert_eq!((error.code(), error.attempts().len(), b.asked()), ("timeout", 1, 0));
+    assert_eq!(router.providers().next().unwrap().health.state, State::Unknown);
+}
+
+#[tokio::test]
+async fn without_a_budget_nothing_is_retried() {
+    let a = Fake::new("a", 5, 1.0);
+    let retry = Retry { budget: 0.0, ..Retry::default() };
+    let breaker = BreakerSettings { failures: 1_000, ..BreakerSettings::default() };
+    let router = router(&[&a], Routing { retry, breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
+    let mut retries = 0;
+    // Five requests use up what is there in advance: ten retries.
+    for _ in 0..7 {
+        retries += router.route(&hello(), &any()).await.unwrap_err().attempts().len() - 1;
+    }
+    assert_eq!(retries, 10);
+}
+
+#[tokio::test]
+async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
+    let a = Fake::new("a", 5, 1.0);
+    let router = router(&[&a], Routing::default());
+    a.fail_times(ErrorKind::ConnectFailed, u32::MAX);
+    router.route(&hello(), &any()).await.unwrap_err();
+    // It opens in the middle of the second request.
+    assert_eq!(router.route(&hello(), &any()).await.unwrap_err().attempts().len(), 2);
+    let error = router.route(&hello(), &any()).await.unwrap_err();
+    assert_eq!((error.code(), error.surface_as().status, a.asked()), ("breaker_open", 503, 5));
+    assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_secs(10)));
+    // Of another model nothing is known.
+    let other = ChatRequest { model: Some("other".into()), ..hello() };
+    assert_eq!(router.route(&other, &any()).await.unwrap_err().code(), "connect_failed");
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_again_is_used_again() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50) };
+    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::UpstreamFailed, 2);
+    assert_eq!(router.route(&hello(), &any()).await.unwrap().provider, "b");
+    assert_eq!(order(&router, &any()), ["b", "a"]);
+    while router.route(&hello(), &any()).await.unwrap().provider == "b" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_model_has_its_own_name_at_each_provider() {
+    let mut openai = Arc::into_inner(Fake::new("openai", 9, 1.0)).unwrap();
+    openai.family = "gpt-";
+    let (openai, mistral) = (Arc::new(openai), Fake::new("mistral", 5, 1.0));
+    let map = |name: &str, to: &str| BTreeMap::from([(name.to_owned(), to.to_owned())]);
+    let model_maps = BTreeMap::from([
+        ("openai".to_owned(), map("small", "gpt-4o-mini")),
+        ("mistral".to_owned(), map("small", "mistral-small-latest")),
+    ]);
+    let router = router(&[&openai, &mistral], Routing { model_maps, ..Routing::default() });
+    let asking = |model: &str| ChatRequest { model: Some(model.into()), ..hello() };
+
+    openai.fail_times(ErrorKind::CapacityExceeded, u32::MAX);
+    let routed = router.route(&asking("small"), &any()).await.unwrap();
+    assert_eq!((routed.provider.as_str(), routed.model.as_str()), ("mistral", "mistral-small-latest"));
+    assert_eq!(openai.models(), ["gpt-4o-mini", "gpt-4o-mini"]);
+    assert_eq!(mistral.models(), ["mistral-small-latest"]);
+
+    // Neither served nor mapped.
+    assert_eq!(router.names(Some("ministral-8b"), &any()).unwrap(), ["mistral"]);
+    assert_eq!(router.candidates(Some("ministral-8b"), &pin("openai")).unwrap_err().code(), "no_candidate");
+    // None named.
+    let defaults: Vec<_> = router.destinations(None, &any()).unwrap().iter().map(|it| it.model).collect();
+    assert_eq!(defaults, ["openai-default", "mistral-default"]);
 }
 
 #[tokio::test]
@@ -321,7 +570,8 @@ async fn health_looks_at_the_class_of_a_failure() {
     ] {
         let a = Fake::new("a", 9, 1.0);
         a.fail(kind);
-        let router = router(&[&a], Routing::default());
+        let once = Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() };
+        let router = router(&[&a], once);
         router.route(&hello(), &any()).await.unwrap_err();
         assert_eq!(router.providers().next().unwrap().health.state, state, "{kind:?}");
     }

@@ -196,3 +196,69 @@ fn without_a_home_the_cache_is_in_the_working_directory() {
     let xdg = environment([("XDG_CACHE_HOME", "/cache")]);
     assert_eq!(load("", &xdg).config.policies.cache.to_str(), Some("/cache/octroi"));
 }
+
+#[test]
+fn the_list_of_providers_is_their_order_too() {
+    let body = "llm_providers: {a: {type: mistral}, b: {type: mistral}, c: {type: mistral}}";
+    assert_eq!(names(&load(body, &full().with("LLM_PROVIDERS", "c, a")).config), ["c", "a"]);
+}
+
+#[test]
+fn community_mode_starts_two_and_says_which_are_left_out() {
+    let body = "llm_providers: {z: {type: mistral}, y: {type: mistral}, a: {type: mistral}}";
+    let community = full().with("DEPLOYMENT_MODE", "community");
+    let exceeded = |left_out: &str, said_by: &str, cap: usize| {
+        format!(
+            "Provider limit exceeded: {said_by} starts at most {cap}; left out: {left_out}. Choose with \
+             LLM_PROVIDERS=NAME,..., or lift the limit with routing.max_providers"
+        )
+    };
+
+    let loaded = load(body, &community);
+    assert_eq!(names(&loaded.config), ["y", "z"]);
+    assert_eq!(loaded.warnings, [exceeded("a", "DEPLOYMENT_MODE=community", 2)]);
+
+    let loaded = load(body, &community.clone().with("LLM_PROVIDERS", "a,z,y"));
+    assert_eq!(names(&loaded.config), ["a", "z"]);
+    assert_eq!(loaded.warnings, [exceeded("y", "DEPLOYMENT_MODE=community", 2)]);
+
+    let loaded = load(&format!("routing: {{max_providers: 1}}\n{body}"), &full());
+    assert_eq!(names(&loaded.config), ["z"]);
+    assert_eq!(loaded.warnings, [exceeded("y, a", "routing.max_providers", 1)]);
+
+    for (routing, environment) in [("routing: {max_providers: 3}", &community), ("", &full())] {
+        let loaded = load(&format!("{routing}\n{body}"), environment);
+        assert_eq!((loaded.config.providers.len(), loaded.warnings.len()), (3, 0));
+    }
+}
+
+#[test]
+fn retries_and_breakers_have_defaults_and_can_be_set() {
+    let routing = load("", &full()).config.routing;
+    assert_eq!((routing.deadline.as_secs(), routing.retry.attempts, routing.retry.budget), (300, 3, 0.2));
+    assert_eq!((routing.retry.max_wait.as_secs(), routing.breaker.failures), (10, 5));
+    assert_eq!(routing.breaker.open_for.as_secs(), 10);
+    let set = "routing: {deadline: 20s, retry: {attempts: 1, max_wait: 1s, budget: 1}, breaker: {failures: 2, \
+               open_for: 3s}}";
+    let routing = load(set, &full()).config.routing;
+    assert_eq!((routing.deadline.as_secs(), routing.retry.attempts, routing.retry.budget), (20, 1, 1.0));
+    assert_eq!((routing.retry.max_wait.as_secs(), routing.breaker.failures), (1, 2));
+    assert_eq!(routing.breaker.open_for.as_secs(), 3);
+}
+
+#[test]
+fn a_providers_time_is_never_cut_short_in_silence() {
+    let patient = "llm_providers: {mistral: {config: {timeout_seconds: 900}}}";
+    assert_eq!(load(patient, &full()).config.routing.deadline.as_secs(), 900);
+    assert_eq!(
+        load(&format!("{patient}\nrouting: {{deadline: 5m}}"), &full()).warnings,
+        ["routing.deadline ends calls to mistral before its timeout_seconds does: 5m against 15m"]
+    );
+}
+
+#[test]
+fn models_have_their_own_names_at_a_provider() {
+    let body = "llm_providers: {mistral: {config: {model_map: {gpt-4o: mistral-large-latest}}}}";
+    let config = load(body, &full()).config;
+    assert_eq!(config.providers[0].model_map["gpt-4o"], "mistral-large-latest");
+}

@@ -157,8 +157,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "llm_providers:\n  mistral:\n    config: {modle: x}",
-        "4:14: llm_providers.mistral.config.modle: unknown key (did you mean `model`?), allowed: model, endpoint, \
-         max_tokens, timeout_seconds",
+        "4:14: llm_providers.mistral.config.modle: unknown key (did you mean `model`?), allowed: model, models, \
+         deployment_name, api_version, endpoint, max_tokens, timeout_seconds, model_map",
     ),
     (
         "llm_providers:\n  mistral:\n    config: {endpoint: api.mistral.ai}",
@@ -187,6 +187,24 @@ const CASES: &[(&str, &str)] = &[
     (
         "routing: {weights: {mistral: 0}}",
         "2:11: routing.weights: found a mapping, allowed: numbers that are not negative, at least one above 0",
+    ),
+    (
+        "routing: {retry: {attempts: 0}}",
+        "2:19: routing.retry.attempts: found the number 0, allowed: an integer from 1 to 10",
+    ),
+    (
+        "routing: {retry: {budget: 11}}",
+        "2:19: routing.retry.budget: found the number 11, allowed: a number from 0 to 10",
+    ),
+    (
+        "routing: {breaker: {open_for: 1h}}",
+        "2:21: routing.breaker.open_for: found the text \"1h\", allowed: a duration with its unit, such as \"2s\", \
+         from 100ms to 10m",
+    ),
+    (
+        "llm_providers:\n  mistral:\n    config: {model_map: {a: \"\"}}",
+        "4:26: llm_providers.mistral.config.model_map.a: found the text \"\", allowed: a text of one line, not empty, \
+         at most 4096 bytes",
     ),
     (
         "policies: {required: [PII]}",

@@ -1,0 +1,60 @@
+//! How many providers are started, and in which order they stand: `DEPLOYMENT_MODE=community` starts two, as AxonFlow's
+//! community edition does; `routing.max_providers` says another number.
+
+use super::assembly::Assembly;
+use super::provider::{Provider, ProviderKind};
+use super::scalar::Whole;
+use super::yaml::Node;
+
+/// What AxonFlow's community edition starts.
+const COMMUNITY: usize = 2;
+
+/// Puts the providers into the order of `LLM_PROVIDERS` where it is set, and leaves out those beyond the cap, if there is
+/// one: the last in that list; where there is none, Mistral stays before all others, then those of the file in its order.
+pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, assembly: &mut Assembly<'_>) {
+    let listed = assembly.environment.get("LLM_PROVIDERS").map(|text| names(text.split(',')));
+    if let Some(listed) = listed.as_ref().filter(|listed| !listed.is_empty()) {
+        started.sort_by_key(|provider| place(listed, provider));
+    }
+    let community = assembly.environment.get("DEPLOYMENT_MODE").is_some_and(|mode| mode.trim() == "community");
+    let cap = match max {
+        Some(max) => max.get::<u16>().into(),
+        None if community => COMMUNITY,
+        None => return,
+    };
+    if started.len() <= cap {
+        return;
+    }
+    let file = in_file(assembly);
+    let mut ranked: Vec<_> = started.iter().collect();
+    if listed.is_none_or(|listed| listed.is_empty()) {
+        ranked.sort_by_key(|provider| (provider.kind != ProviderKind::Mistral, place(&file, provider)));
+    }
+    let left_out: Vec<_> = ranked.into_iter().skip(cap).map(|provider| provider.name.clone()).collect();
+    started.retain(|provider| !left_out.contains(&provider.name));
+    let said_by = if max.is_some() { "routing.max_providers" } else { "DEPLOYMENT_MODE=community" };
+    let left_out: Vec<_> = left_out.iter().map(|name| name.as_str()).collect();
+    assembly.warn(format!(
+        "Provider limit exceeded: {said_by} starts at most {cap}; left out: {}. Choose with LLM_PROVIDERS=NAME,..., or \
+         lift the limit with routing.max_providers",
+        left_out.join(", ")
+    ));
+}
+
+/// The names of the file's entries, in its order.
+fn in_file(assembly: &Assembly<'_>) -> Vec<String> {
+    let Node::Map(sections) = &assembly.document.root else { return Vec::new() };
+    match sections.iter().find(|(name, _)| name == "llm_providers") {
+        Some((_, Node::Map(entries))) => names(entries.iter().map(|(name, _)| name.as_str())),
+        _ => Vec::new(),
+    }
+}
+
+fn names<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    texts.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// Where the provider stands in the list; behind it when it does not.
+fn place(list: &[String], provider: &Provider) -> usize {
+    list.iter().position(|name| name == provider.name.as_str()).unwrap_or(usize::MAX)
+}

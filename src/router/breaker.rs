@@ -1,0 +1,258 @@
+//! Breakers: a provider that keeps failing for a model is left in peace for it, and tried again by one call at a time.
+//!
+//! Health speaks of a provider as a whole and is told by probes too; a breaker speaks of one model and listens to its
+//! calls alone, since a provider's list of models may answer while a model does not.
+//!
+//! A breaker that is closed and has seen no failure is not kept, so the table grows with failing models only, and is
+//! bounded.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::meter;
+
+/// So many models of one provider are kept at most; the one that failed longest ago makes room.
+const MODELS: usize = 256;
+
+/// A trial that takes longer keeps nobody else from trying.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// When a breaker opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// So many failures in a row open it.
+    pub failures: u32,
+    /// So long it lets nothing pass; then one call at a time.
+    pub open_for: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 5, open_for: Duration::from_secs(10) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Everything passes.
+    Closed,
+    /// Nothing passes, until then.
+    Open { until: Instant },
+    /// One call is on its way, since then.
+    HalfOpen { since: Instant },
+}
+
+#[derive(Debug)]
+struct Breaker {
+    phase: Phase,
+    failures: u32,
+    failed: Instant,
+}
+
+impl Breaker {
+    /// How long until a call may pass; nothing if it may now.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let passes = match self.phase {
+            Phase::Closed => return None,
+            Phase::Open { until } => until,
+            Phase::HalfOpen { since } => since + TRIAL,
+        };
+        Some(passes.duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+}
+
+/// The breakers of one provider, by model.
+#[derive(Debug)]
+pub(crate) struct Breakers {
+    provider: String,
+    settings: BreakerSettings,
+    models: Mutex<HashMap<String, Breaker>>,
+}
+
+/// Leave for one call. Dropped without a word it says nothing about the provider.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    breakers: &'a Breakers,
+    model: &'a str,
+    trial: Option<Instant>,
+}
+
+impl Breakers {
+    pub(crate) fn new(provider: &str, settings: BreakerSettings) -> Self {
+        Self { provider: provider.to_owned(), settings, models: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long until a call may pass; nothing if it may now.
+    pub(crate) fn wait(&self, model: &str, now: Instant) -> Option<Duration> {
+        self.lock().get(model)?.wait(now)
+    }
+
+    /// Leave for a call, or how long until there is one.
+    pub(crate) fn pass<'a>(&'a self, model: &'a str, now: Instant) -> Result<Pass<'a>, Duration> {
+        let mut models = self.lock();
+        let trial = match models.get_mut(model) {
+            None => None,
+            Some(breaker) => match (breaker.wait(now), breaker.phase) {
+                (Some(wait), _) => return Err(wait),
+                (None, Phase::Closed) => None,
+                (None, _) => {
+                    breaker.phase = Phase::HalfOpen { since: now };
+                    meter::breaker(&self.provider, "half_open");
+                    Some(now)
+                }
+            },
+        };
+        Ok(Pass { breakers: self, model, trial })
+    }
+
+    fn count_open(&self, models: &HashMap<String, Breaker>) {
+        meter::breakers_open(&self.provider, models.values().filter(|it| it.phase != Phase::Closed).count());
+    }
+}
+
+impl Pass<'_> {
+    /// The call was answered.
+    pub(crate) fn succeeded(mut self) {
+        self.trial = None;
+        let mut models = self.breakers.lock();
+        let Some(breaker) = models.remove(self.model) else { return };
+        if breaker.phase != Phase::Closed {
+            meter::breaker(&self.breakers.provider, "closed");
+            tracing::info!(provider = self.breakers.provider, model = self.model, "breaker is closed");
+        }
+        self.breakers.count_open(&models);
+    }
+
+    /// The call failed by the provider's fault.
+    pub(crate) fn failed(mut self, now: Instant) {
+        let trial = self.trial.take();
+        let BreakerSettings { failures, open_for } = self.breakers.settings;
+        let mut models = self.breakers.lock();
+        if !models.contains_key(self.model) && models.len() >= MODELS {
+            let oldest = models.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(model, _)| model.clone());
+            oldest.and_then(|model| models.remove(&model));
+        }
+        let breaker =
+            models.entry(self.model.to_owned()).or_insert(Breaker { phase: Phase::Closed, failures: 0, failed: now });
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.failed = now;
+        let opens = match breaker.phase {
+            Phase::Closed => breaker.failures >= failures,
+            // A call from before says nothing new.
+            Phase::Open { .. } => false,
+            Phase::HalfOpen { since } => trial == Some(since),
+        };
+        if opens {
+            breaker.phase = Phase::Open { until: now + open_for };
+            meter::breaker(&self.breakers.provider, "open");
+            tracing::warn!(provider = self.breakers.provider, model = self.model, "breaker is open for {open_for:?}");
+        }
+        self.breakers.count_open(&models);
+    }
+}
+
+/// A trial that was broken off, or ended in something that is not the provider's fault, leaves its place to the next.
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let Some(trial) = self.trial else { return };
+        if let Some(breaker) = self.breakers.lock().get_mut(self.model)
+            && breaker.phase == (Phase::HalfOpen { since: trial })
+        {
+            breaker.phase = Phase::Open { until: trial };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN_FOR: Duration = Duration::from_secs(10);
+
+    fn breakers() -> (Breakers, Instant) {
+        (Breakers::new("p", BreakerSettings { failures: 2, open_for: OPEN_FOR }), Instant::now())
+    }
+
+    fn fail(breakers: &Breakers, model: &str, times: u32, now: Instant) {
+        for _ in 0..times {
+            breakers.pass(model, now).unwrap().failed(now);
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_for_their_model_alone() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 1, now);
+        breakers.pass("m", now).unwrap().succeeded();
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.wait("m", now), None);
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.pass("m", now).unwrap_err(), OPEN_FOR);
+        assert_eq!(breakers.wait("other", now), None);
+    }
+
+    #[test]
+    fn half_open_lets_one_call_pass_and_its_answer_closes_it() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 2, now);
+        let now = now + OPEN_FOR;
+        let trial = breakers.pass("m", now).unwrap();
+        assert!(breakers.pass("m", now).is_err());
+        trial.succeeded();
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.wait("m", now), None);
+    }
+
+    #[test]
+    fn a_failed_trial_opens_it_again() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 2, now);
+        let now = now + OPEN_FOR;
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+    }
+
+    #[test]
+    fn a_trial_that_says_nothing_or_hangs_leaves_its_place() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 2, now);
+        let now = now + OPEN_FOR;
+        drop(breakers.pass("m", now).unwrap());
+        let hanging = breakers.pass("m", now).unwrap();
+        assert_eq!(breakers.wait("m", now), Some(TRIAL));
+        let now = now + TRIAL;
+        let second = breakers.pass("m", now).unwrap();
+        // The place is the second one's now.
+        drop(hanging);
+        assert!(breakers.pass("m", now).is_err());
+        second.succeeded();
+        assert_eq!(breakers.wait("m", now), None);
+    }
+
+    #[test]
+    fn a_call_from_before_it_opened_does_not_keep_it_open() {
+        let (breakers, now) = breakers();
+        let late = breakers.pass("m", now).unwrap();
+        fail(&breakers, "m", 2, now);
+        late.failed(now + OPEN_FOR / 2);
+        assert_eq!(breakers.wait("m", now + OPEN_FOR), None);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let (breakers, begun) = breakers();
+        let mut now = begun;
+        for number in 0..2 * MODELS {
+            fail(&breakers, &format!("m{number}"), 2, now);
+            now += Duration::from_millis(1);
+        }
+        assert_eq!(breakers.lock().len(), MODELS);
+        let last = format!("m{}", 2 * MODELS - 1);
+        assert!(breakers.wait("m0", now).is_none() && breakers.wait(&last, now).is_some());
+    }
+}

@@ -1,0 +1,70 @@
+//! A provider in its place among the others.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::breaker::Breakers;
+use super::health::Monitor;
+use super::latency::Latency;
+use super::retry::Budget;
+use crate::chat::ChatRequest;
+use crate::provider::{Info, Provider};
+
+/// A provider, and what the router knows of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) weight: f64,
+    /// What it calls the models that callers name.
+    pub(super) models: BTreeMap<String, String>,
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) latency: Latency,
+    pub(super) breakers: Breakers,
+    pub(super) budget: Budget,
+    pub(super) turn: AtomicU64,
+}
+
+impl Entry {
+    pub(super) fn info(&self) -> &Info {
+        self.provider.info()
+    }
+
+    /// The model that a request would go to here: its mapped name, the default one where the caller named none, and
+    /// nothing where the caller named one that is neither mapped nor served.
+    pub(super) fn model_for<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
+        let Some(name) = asked else { return Some(self.provider.model_for(None)) };
+        match self.models.get(name) {
+            Some(mapped) => Some(mapped),
+            None => self.provider.serves(name).then(|| self.provider.model_for(asked)),
+        }
+    }
+
+    /// The request as this provider is asked: under its own name of the model.
+    pub(super) fn request<'a>(&self, request: &'a ChatRequest, model: &str) -> Cow<'a, ChatRequest> {
+        let mapped = request.model.as_deref().is_some_and(|asked| self.models.contains_key(asked));
+        if mapped {
+            Cow::Owned(ChatRequest { model: Some(model.to_owned()), ..request.clone() })
+        } else {
+            Cow::Borrowed(request)
+        }
+    }
+
+    /// Whether its breaker lets nothing pass for the model now.
+    pub(super) fn refuses(&self, asked: Option<&str>) -> bool {
+        self.model_for(asked).is_some_and(|model| self.breakers.wait(model, Instant::now()).is_some())
+    }
+
+    /// When it last had its turn.
+    pub(super) fn last_turn(&self) -> u64 {
+        // Turns are taken and read under one lock.
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// It has its turn.
+    pub(super) fn take_turn(&self, turn: u64) {
+        self.turn.store(turn, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,149 @@
+//! How quick a provider is: the peak-sensitive moving average of its answers' times, weighed with the calls that it has
+//! in hand.
+//!
+//! A slower answer counts at once and in full, quicker ones only slowly, and what was measured fades while nobody asks: a
+//! provider that was slow is tried again some time later rather than never.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After this time a measurement counts for about a third of what it did.
+const FADES_IN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+struct Inner {
+    average: Option<Average>,
+    in_hand: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Average {
+    seconds: f64,
+    at: Instant,
+}
+
+impl Average {
+    /// What is left of the measurement's weight.
+    fn weight(&self, now: Instant) -> f64 {
+        (-now.duration_since(self.at).as_secs_f64() / FADES_IN.as_secs_f64()).exp()
+    }
+}
+
+/// The answers' times of one provider.
+#[derive(Debug, Default)]
+pub(crate) struct Latency(Mutex<Inner>);
+
+/// A call that a provider has in hand, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InHand<'a>(&'a Latency);
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.in_hand = inner.in_hand.saturating_sub(1);
+    }
+}
+
+impl Latency {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call begins.
+    pub(crate) fn begin(&self) -> InHand<'_> {
+        let mut inner = self.lock();
+        inner.in_hand = inner.in_hand.saturating_add(1);
+        InHand(self)
+    }
+
+    /// A call was answered after this time.
+    pub(crate) fn answered(&self, elapsed: Duration, now: Instant) {
+        let mut inner = self.lock();
+        let measured = elapsed.as_secs_f64();
+        let seconds = match inner.average {
+            Some(average) if measured < average.seconds => {
+                let weight = average.weight(now);
+                average.seconds * weight + measured * (1.0 - weight)
+            }
+            _ => measured,
+        };
+        inner.average = Some(Average { seconds, at: now });
+    }
+
+    /// A call failed after this time. A quick failure is no sign of speed; a slow one is one of slowness.
+    pub(crate) fn failed(&self, elapsed: Duration, now: Instant) {
+        let slower = |average: Average| elapsed.as_secs_f64() > average.seconds;
+        if self.lock().average.is_some_and(slower) {
+            self.answered(elapsed, now);
+        }
+    }
+
+    /// What one more call would wait for, relative to others'. A provider that was never measured is tried by one call at
+    /// a time, before all others.
+    pub(crate) fn cost(&self, now: Instant) -> f64 {
+        let inner = self.lock();
+        match (inner.average, inner.in_hand) {
+            (None, 0) => 0.0,
+            (None, in_hand) => f64::from(u32::MAX) + f64::from(in_hand),
+            (Some(average), in_hand) => average.seconds * average.weight(now) * (f64::from(in_hand) + 1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn latency(measured: &[u64], now: Instant) -> Latency {
+        let latency = Latency::default();
+        for millis in measured {
+            latency.answered(Duration::from_millis(*millis), now);
+        }
+        latency
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_fades() {
+        let now = Instant::now();
+        let peak = latency(&[100, 900, 100], now);
+        near(peak.cost(now), 0.9);
+        let later = now + FADES_IN;
+        peak.answered(Duration::from_millis(100), later);
+        assert!((0.1..0.5).contains(&peak.cost(later)), "{}", peak.cost(later));
+    }
+
+    #[test]
+    fn calls_in_hand_make_a_provider_dearer() {
+        let now = Instant::now();
+        let busy = latency(&[100], now);
+        let calls = [busy.begin(), busy.begin()];
+        near(busy.cost(now), 0.3);
+        drop(calls);
+        near(busy.cost(now), 0.1);
+    }
+
+    #[test]
+    fn the_unknown_is_tried_by_one_call() {
+        let now = Instant::now();
+        let unknown = Latency::default();
+        assert!(unknown.cost(now) < latency(&[1], now).cost(now));
+        let call = unknown.begin();
+        assert!(unknown.cost(now) > latency(&[60_000], now).cost(now));
+        drop(call);
+        assert!(unknown.cost(now) < latency(&[1], now).cost(now));
+    }
+
+    #[test]
+    fn a_quick_failure_is_no_sign_of_speed() {
+        let now = Instant::now();
+        let failing = latency(&[500], now);
+        failing.failed(Duration::from_millis(1), now);
+        near(failing.cost(now), 0.5);
+        failing.failed(Duration::from_secs(2), now);
+        near(failing.cost(now), 2.0);
+    }
+}

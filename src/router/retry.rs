@@ -1,0 +1,133 @@
+//! Whether a failed call is tried again at the same provider, and when.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::provider::ProviderError;
+
+/// The wait before the first retry, before jitter; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// No wait that nobody asked for is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// So many retries a provider may have in advance, and may save up.
+const RESERVE: f64 = 10.0;
+
+/// How often a failed call is tried again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// Calls that one request may cost, over all providers.
+    pub attempts: u32,
+    /// The longest wait before a retry. An upstream that asks for a longer one is not waited for.
+    pub max_wait: Duration,
+    /// Retries for each request of a provider, over time.
+    pub budget: f64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, max_wait: Duration::from_secs(10), budget: 0.2 }
+    }
+}
+
+impl Retry {
+    /// The wait before a failed call is tried again, if it is worth it: `failures` is how often this provider has failed
+    /// for this request, `others` whether somebody else can be asked instead.
+    pub(super) fn wait(&self, error: &ProviderError, failures: u32, others: bool) -> Option<Duration> {
+        if !error.retryable() {
+            return None;
+        }
+        let backoff = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
+        // From half the wait to the whole of it, so that those who failed together do not come back together.
+        let backoff = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+        match error.retry_after() {
+            // Sooner elsewhere than later here.
+            Some(_) if others => None,
+            Some(hint) if hint > self.max_wait => None,
+            Some(hint) => Some(hint + backoff),
+            None => Some(backoff.min(self.max_wait)),
+        }
+    }
+}
+
+/// Bounds the share of retries among a provider's calls, so that retries do not keep down what is already down.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    each: f64,
+    left: Mutex<f64>,
+}
+
+impl Budget {
+    pub(crate) fn new(each: f64) -> Self {
+        Self { each, left: Mutex::new(RESERVE) }
+    }
+
+    /// A request comes to the provider.
+    pub(crate) fn earn(&self) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = (*left + self.each).min(RESERVE);
+    }
+
+    /// Takes one retry, if there is one.
+    pub(crate) fn spend(&self) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let enough = *left >= 1.0;
+        if enough {
+            *left -= 1.0;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::ErrorKind;
+
+    fn failed(kind: ErrorKind, hint: Option<u64>) -> ProviderError {
+        ProviderError::new(kind, "no").with_retry_after(hint.map(Duration::from_secs))
+    }
+
+    #[test]
+    fn waits_grow_and_are_drawn() {
+        let error = failed(ErrorKind::UpstreamFailed, None);
+        for (failures, longest) in [(1, 200), (2, 400), (3, 800), (6, 5_000), (u32::MAX, 5_000)] {
+            let longest = Duration::from_millis(longest);
+            let waits: Vec<_> = (0..50).filter_map(|_| Retry::default().wait(&error, failures, false)).collect();
+            assert_eq!(waits.len(), 50);
+            assert!(waits.iter().all(|wait| (longest / 2..=longest).contains(wait)), "{waits:?}");
+            assert!(waits.iter().any(|wait| *wait != waits[0]));
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_retried_is() {
+        for kind in ErrorKind::ALL {
+            let wait = Retry::default().wait(&failed(*kind, None), 1, false);
+            assert_eq!(wait.is_some(), kind.retryable(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_a_lower_bound_and_too_long_a_one_is_not_waited_for() {
+        let retry = Retry::default();
+        let wait = retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1, false).unwrap();
+        assert!((Duration::from_secs(2)..Duration::from_millis(2_300)).contains(&wait), "{wait:?}");
+        assert!(!retry.wait(&failed(ErrorKind::RateLimited, Some(0)), 1, false).unwrap().is_zero());
+        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(11)), 1, false), None);
+        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1, true), None);
+    }
+
+    #[test]
+    fn a_budget_bounds_the_share_of_retries() {
+        let budget = Budget::new(0.2);
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 10);
+        let retried = (0..1_000).filter(|_| {
+            budget.earn();
+            budget.spend()
+        });
+        // One in five, less what binary fractions lose.
+        assert!((190..=200).contains(&retried.count()));
+    }
+}

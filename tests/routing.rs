@@ -1,0 +1,75 @@
+//! Several providers behind one gateway: retries, failover and the way back, through sockets, in front of doubles.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use mistral_double::{Failure, MistralDouble, Rule};
+use serde_json::json;
+use support::{Gateway, Setup};
+
+async fn double() -> MistralDouble {
+    MistralDouble::builder().start().await.unwrap()
+}
+
+/// `first` before `second`, under these names, and both with a name of their own for the model `small`.
+fn both(first: &MistralDouble, second: &MistralDouble) -> Gateway {
+    let provider = |name: &str, double: &MistralDouble, priority: u32, small: &str| {
+        format!(
+            "  {name}:\n    type: mistral\n    priority: {priority}\n    credentials: {{ api_key: \"{}\" }}\n    config: \
+             {{ endpoint: \"{}\", model_map: {{ small: {small} }} }}\n",
+            double.key(),
+            double.origin()
+        )
+    };
+    let first = provider("first", first, 9, "ministral-8b-latest");
+    let second = provider("second", second, 5, "mistral-small-latest");
+    Setup::without_provider().yaml(&format!("llm_providers:\n{first}{second}")).start()
+}
+
+#[tokio::test]
+async fn two_failures_in_a_row_are_survived() {
+    let double = double().await;
+    let gateway = Setup::with(&double).start();
+    double.script(Rule::times(2, Failure::unavailable()));
+    let answer = gateway.ask("Hello").await;
+    assert_eq!(answer.body["success"], true, "{answer:?}");
+    let entries = gateway.search(json!({ "limit": 1 })).await;
+    assert_eq!(entries[0]["policy_details"]["attempts"], 3, "{}", entries[0]);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_stood_in_for_and_is_used_again_when_it_answers() {
+    let (first, second) = (double().await, double().await);
+    let gateway = both(&first, &second);
+    let by = async || gateway.ask("Hello").await.body["metadata"]["provider"].as_str().map(str::to_owned);
+    assert_eq!(by().await.as_deref(), Some("first"));
+
+    first.script(Rule::always(Failure::Close));
+    for _ in 0..8 {
+        assert_eq!(by().await.as_deref(), Some("second"));
+    }
+    first.clear_script();
+    let since = Instant::now();
+    while by().await.as_deref() != Some("first") {
+        assert!(since.elapsed() < Duration::from_secs(20), "the first one is not used again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_asked_for_under_each_providers_name() {
+    let (first, second) = (double().await, double().await);
+    let gateway = both(&first, &second);
+    first.script(Rule::always(Failure::unavailable()));
+    let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": { "model": "small" } })).await;
+    let metadata = &answer.body["metadata"];
+    assert_eq!((&metadata["provider"], &metadata["model"]), (&json!("second"), &json!("mistral-small-latest")));
+    // Probes are among the requests.
+    let asked = |double: &MistralDouble| {
+        let requests = double.requests();
+        let last = requests.iter().rfind(|request| request.path() == "/v1/chat/completions");
+        last.unwrap().json()["model"].clone()
+    };
+    assert_eq!((asked(&first), asked(&second)), (json!("ministral-8b-latest"), json!("mistral-small-latest")));
+}
