@@ -15,7 +15,7 @@ fn both(mistral: &MistralDouble, openai: &OpenAiDouble) -> Setup {
 async fn provider_of(gateway: &Gateway, context: Value) -> String {
     let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": context })).await;
     assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
-    answer.body["metadata"]["provider"].as_str().unwrap().to_owned()
+    answer.body["metadata"]["provider"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]

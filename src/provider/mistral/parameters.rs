@@ -206,7 +206,7 @@ fn effort(effort: ReasoningEffort) -> &'static str {
 /// Null asks for nothing, and so does the `safe_prompt: false` that a client library always sends and that dedicated
 /// deployments refuse.
 fn says_something(name: &str, value: &Value) -> bool {
-    !value.is_null() && !(name == "safe_prompt" && value == &Value::Bool(false))
+    !(value.is_null() || name == "safe_prompt" && value == &Value::Bool(false))
 }
 
 /// Whether Mistral has a field. Where another vendor's of that name takes other values, those count.

@@ -173,7 +173,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let has_tools = !request.tools.is_empty();
     let strict = matches!(options.kind, Kind::OpenAi | Kind::AzureOpenAi);
-    let taken = |name: &str| !RESERVED.contains(&name) && !(strict && MISTRALS.contains(&name));
+    let taken = |name: &str| !(RESERVED.contains(&name) || strict && MISTRALS.contains(&name));
     let (extra, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
         request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name));
     let body = Body {
