@@ -62,7 +62,8 @@ async fn tools_go_there_and_back_under_the_callers_ids() {
     let gateway = Setup::with(&double).start();
     let tool = json!({ "type": "function", "function": { "name": "look", "parameters": { "type": "object" } } });
     double.script(Behaviour::tool_calls(vec![ToolCall::new("look", &json!({ "at": "door" }))]));
-    let (_, answer) = chat(&gateway, json!({ "messages": [user("Look")], "tools": [tool], "tool_choice": "required" })).await;
+    let (_, answer) =
+        chat(&gateway, json!({ "messages": [user("Look")], "tools": [tool], "tool_choice": "required" })).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let choice = &answer.body["choices"][0];
     assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &Value::Null));
@@ -114,7 +115,7 @@ async fn a_refusal_names_policy_and_rule_in_both_shapes() {
 #[tokio::test]
 async fn errors_have_both_shapes_and_name_the_field() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
+    let gateway = Setup::with(&double).yaml("routing: { retry: { attempts: 1 } }\n").start();
     let told = |answer: &support::Answer| {
         let body = &answer.body;
         for key in ["message", "type", "param", "code"] {

@@ -29,8 +29,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let request::Asked { chat, user } =
-        request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let request::Asked { chat, user } = request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
     let asked = gateway::Request {
         surface: Surface::OpenAi,
         caller: presented.caller(None, user)?,

@@ -156,7 +156,10 @@ mod tests {
         assert_eq!(user.as_deref(), Some("u-1"));
         assert_eq!((chat.max_tokens, chat.seed, chat.n), (Some(5), Some(1), Some(2)));
         assert_eq!((chat.stop.as_slice(), chat.tools.len()), (["END".to_owned()].as_slice(), 1));
-        assert_eq!((chat.tool_choice, chat.response_format), (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject)));
+        assert_eq!(
+            (chat.tool_choice, chat.response_format),
+            (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject))
+        );
         assert_eq!(Value::Object(chat.extra), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
     }
 
