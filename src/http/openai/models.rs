@@ -25,12 +25,28 @@ struct Model<'a> {
     object: &'static str,
     created: i64,
     owned_by: &'a str,
+    /// Mistral's clients read no card without a type and capabilities.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    capabilities: Capabilities,
+}
+
+#[derive(Serialize)]
+struct Capabilities {
+    completion_chat: bool,
 }
 
 impl<'a> Model<'a> {
     /// When a model was made is nobody's knowledge here.
     fn new(id: &'a str, owned_by: &'a str) -> Self {
-        Self { id, object: "model", created: 0, owned_by }
+        Self {
+            id,
+            object: "model",
+            created: 0,
+            owned_by,
+            kind: "base",
+            capabilities: Capabilities { completion_chat: true },
+        }
     }
 }
 
