@@ -1,5 +1,7 @@
 //! Several providers behind one gateway: retries, failover and the way back, through sockets, in front of doubles.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -9,8 +9,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::errors;
+use crate::http::App;
 use crate::http::answer::json;
-use crate::http::{ApiError, App};
 use crate::router::{Constraints, Preference};
 
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id
         return errors::api(&error);
     }
     if let Err(error) = crate::http::identity::checked("model", &id) {
-        return errors::api(&ApiError::from(error));
+        return errors::api(&error);
     }
     match app.gateway.router().names(Some(&id), &Constraints::new(Preference::Any)) {
         Ok(names) => json(StatusCode::OK, &Model::new(&id, names.first().copied().unwrap_or_default())),
