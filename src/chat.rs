@@ -3,10 +3,12 @@
 //! They are a superset of OpenAI's: a message is a list of typed parts, so that text, reasoning, tool calls and images
 //! stand side by side in the order in which they were spoken. Nothing here does I/O.
 
+mod called;
 mod request;
 
 use serde::{Deserialize, Serialize};
 
+pub use called::Called;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 
 /// Who spoke a message.

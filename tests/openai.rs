@@ -72,6 +72,8 @@ async fn tools_go_there_and_back_under_the_callers_ids() {
     let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().unwrap()).unwrap();
     assert_eq!(arguments, json!({ "at": "door" }));
     assert_eq!(double.last_request().unwrap().json()["tool_choice"], "any");
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    assert_eq!(record["policy_details"]["not_inspected"][0]["kind"], "tools", "{record}");
 
     // The call goes back under an id that Mistral would not take.
     double.script(Behaviour::text("It is closed."));
@@ -130,7 +132,8 @@ async fn errors_have_both_shapes_and_name_the_field() {
     let (_, streamed) = chat(&gateway, json!({ "messages": [user("x")], "stream": true })).await;
     assert_eq!(told(&streamed).2, "stream");
     let (_, foreign) = chat(&gateway, json!({ "messages": [user("x")], "model": "gpt-4o" })).await;
-    assert_eq!(foreign.body["error"]["code"], "no_candidate", "{foreign:?}");
+    assert_eq!(told(&foreign), (404, json!("invalid_request_error"), json!("model")));
+    assert_eq!(foreign.body["error"]["code"], "model_not_found", "{foreign:?}");
     double.script(Failure::Edge { status: 500, message: "no".to_owned() });
     let (_, failed) = chat(&gateway, json!({ "messages": [user("x")] })).await;
     assert!(told(&failed).0 >= 500, "{failed:?}");

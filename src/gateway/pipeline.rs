@@ -333,7 +333,10 @@ impl Pipeline {
             block_reason: None,
             generation: self.set.generation().0,
             policies: Vec::new(),
-            not_inspected: record::not_inspected(&self.original),
+            not_inspected: record::not_inspected(&self.original)
+                .into_iter()
+                .chain(record::not_inspected_beside(&self.request.chat))
+                .collect(),
             error: None,
             content: None,
         }

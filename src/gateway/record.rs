@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::request::{Caller, Refusal};
 use crate::audit::record as audit;
-use crate::chat::Message;
+use crate::chat::{ChatRequest, Message, ResponseFormat};
 use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase};
 use crate::policy::verdict::{Action, Finding, Severity};
@@ -141,6 +141,21 @@ pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
             size: (binary.size > 0).then_some(binary.size as u64),
         })
         .collect()
+}
+
+/// What goes to the model beside the messages, and no policy saw: definitions of tools, the schema of the answer, and
+/// fields that are passed on as they came.
+pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = audit::NotInspected> {
+    let size = |value: serde_json::Result<Vec<u8>>| value.ok().map(|bytes| bytes.len() as u64);
+    let schema = chat.response_format.as_ref().filter(|format| matches!(format, ResponseFormat::JsonSchema(_)));
+    [
+        ("tools", !chat.tools.is_empty(), size(serde_json::to_vec(&chat.tools))),
+        ("response_format", schema.is_some(), size(serde_json::to_vec(&schema))),
+        ("other_fields", !chat.extra.is_empty(), size(serde_json::to_vec(&chat.extra))),
+    ]
+    .into_iter()
+    .filter(|(_, is_there, _)| *is_there)
+    .map(|(kind, _, size)| audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size })
 }
 
 /// Messages as content. Binary parts are left out: no policy saw what they hold.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::endpoint::{self, Endpoint};
 use super::key::{ApiKey, KeyError};
 use super::price::PriceError;
 
@@ -90,6 +91,45 @@ pub struct Settings {
     pub weight: f64,
 }
 
+impl Settings {
+    /// The address, if the settings hold what every provider needs.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
+        let provider = || self.name.clone();
+        let endpoint = endpoint::parse(&self.endpoint)
+            .map_err(|error| BuildError::Endpoint { provider: provider(), reason: error.to_string() })?;
+        if self.model.trim().is_empty() {
+            return Err(BuildError::Model { provider: provider() });
+        }
+        if self.timeout.is_zero() {
+            return Err(BuildError::Timeout { provider: provider() });
+        }
+        if self.api_key.is_some() && endpoint::is_exposed(&endpoint.url) {
+            tracing::warn!(
+                provider = self.name,
+                endpoint = endpoint.origin,
+                "the endpoint is plain http: the API key travels in the clear"
+            );
+        }
+        Ok(endpoint)
+    }
+
+    /// What a provider of these settings, at this origin, tells about itself.
+    pub(super) fn info(&self, origin: &str) -> Info {
+        Info {
+            name: self.name.clone(),
+            kind: self.kind,
+            display_name: self.display_name.clone(),
+            endpoint: origin.to_owned(),
+            model: self.model.clone(),
+            timeout: self.timeout,
+            region: self.region.clone(),
+            priority: self.priority,
+            weight: self.weight,
+            has_api_key: self.api_key.is_some(),
+        }
+    }
+}
+
 /// What a provider tells about itself. Holds no secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
@@ -111,6 +151,8 @@ pub struct Info {
     pub priority: i32,
     /// The share inside its priority, relative to the others'; 0 takes no traffic.
     pub weight: f64,
+    /// Whether it is called with a key.
+    pub has_api_key: bool,
 }
 
 /// Why a provider cannot be made.

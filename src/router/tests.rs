@@ -41,6 +41,7 @@ impl Fake {
                 region: region.map(str::to_owned),
                 priority,
                 weight,
+                has_api_key: true,
             },
             family: "",
             failure: Mutex::new(None),

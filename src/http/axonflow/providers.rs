@@ -116,8 +116,7 @@ fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
         enabled: true,
         priority: info.priority,
         weight: percent(status.weight),
-        // None is started without.
-        has_api_key: true,
+        has_api_key: info.has_api_key,
         health: Health {
             status: status.health.state.as_str(),
             message: status.health.message,

@@ -14,7 +14,7 @@ use super::media::{self, Media};
 use super::policy_info::PolicyInfo;
 use super::request_type::RequestType;
 use super::{required, time};
-use crate::chat::{ChatRequest, Choice, Message, Part, Role};
+use crate::chat::{Called, ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Outcome, Refusal, Reply, Surface};
 use crate::http::answer::{json, with_request_id};
 use crate::http::errors::retry_after;
@@ -54,21 +54,8 @@ struct Data<'a> {
     result: &'a str,
     /// What the model wants to be run, in OpenAI's form.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<ToolCall<'a>>,
+    tool_calls: Vec<Called<'a>>,
     metadata: DataMetadata<'a>,
-}
-
-#[derive(Serialize)]
-struct ToolCall<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
 }
 
 #[derive(Serialize)]
@@ -219,27 +206,13 @@ fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>)
         ..Metadata::default()
     };
     let text = choice.map(|choice| choice.message.plain_text()).unwrap_or_default();
-    let tool_calls = choice.map(tool_calls).unwrap_or_default();
+    let tool_calls = choice.map(|choice| choice.message.tool_calls().collect()).unwrap_or_default();
     success(&text, tool_calls, metadata, id, policy_info)
-}
-
-fn tool_calls(choice: &Choice) -> Vec<ToolCall<'_>> {
-    choice
-        .message
-        .parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::ToolCall { id, name, arguments } => {
-                Some(ToolCall { id, r#type: "function", function: Function { name, arguments } })
-            }
-            _ => None,
-        })
-        .collect()
 }
 
 fn success(
     text: &str,
-    tool_calls: Vec<ToolCall<'_>>,
+    tool_calls: Vec<Called<'_>>,
     metadata: Metadata<'_>,
     id: &str,
     policy_info: PolicyInfo<'_>,

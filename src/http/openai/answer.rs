@@ -5,7 +5,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::chat::{self, Part};
+use crate::chat::{self, Called, Part};
 use crate::http::answer::json;
 use crate::router::Routed;
 
@@ -40,17 +40,10 @@ struct Message<'a> {
 
 #[derive(Serialize)]
 struct ToolCall<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    function: Function<'a>,
+    #[serde(flatten)]
+    called: Called<'a>,
+    /// Mistral's clients read it.
     index: usize,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
 }
 
 #[derive(Serialize)]
@@ -68,17 +61,11 @@ struct PromptTokens {
 
 impl<'a> Choice<'a> {
     fn new(index: usize, choice: &'a chat::Choice) -> Self {
-        let parts = &choice.message.parts;
-        let tool_calls: Vec<_> = parts
-            .iter()
-            .filter_map(|part| match part {
-                Part::ToolCall { id, name, arguments } => Some((id, Function { name, arguments })),
-                _ => None,
-            })
-            .enumerate()
-            .map(|(index, (id, function))| ToolCall { id, kind: "function", function, index })
-            .collect();
-        let thoughts: String = parts
+        let called = choice.message.tool_calls().enumerate();
+        let tool_calls: Vec<_> = called.map(|(index, called)| ToolCall { called, index }).collect();
+        let thoughts: String = choice
+            .message
+            .parts
             .iter()
             .filter_map(|part| match part {
                 Part::Thinking { text } => Some(text.as_str()),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{answer, errors, request};
+use super::{answer, errors, models, request};
 use crate::gateway::{self, Outcome, Surface};
 use crate::http::answer::with_request_id;
 use crate::http::handled::{Handled, counted};
@@ -30,6 +30,7 @@ async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
     let request::Asked { chat, user } = request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let named = chat.model.clone();
     let asked = gateway::Request {
         surface: Surface::OpenAi,
         caller: presented.caller(None, user)?,
@@ -49,7 +50,8 @@ async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
             meter::attempts(error.attempts());
-            (Ending::Error, errors::failed(error))
+            let unknown = named.is_some_and(|model| !models::is_served(app, &model));
+            (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
         }
         // Only who asks for it is not answered by a model.
         Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),

@@ -73,8 +73,18 @@ pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id
     if let Err(error) = crate::http::identity::checked("model", &id) {
         return errors::api(&error);
     }
-    match app.gateway.router().names(Some(&id), &Constraints::new(Preference::Any)) {
-        Ok(names) => json(StatusCode::OK, &Model::new(&id, names.first().copied().unwrap_or_default())),
-        Err(_) => errors::no_such_model(),
+    match owner(&app, &id) {
+        Some(owner) => json(StatusCode::OK, &Model::new(&id, owner)),
+        None => errors::no_such_model(),
     }
+}
+
+/// Whether some provider would be asked for a model of this name.
+pub(super) fn is_served(app: &App, model: &str) -> bool {
+    owner(app, model).is_some()
+}
+
+/// The first provider that would be.
+fn owner<'a>(app: &'a App, model: &'a str) -> Option<&'a str> {
+    app.gateway.router().names(Some(model), &Constraints::new(Preference::Any)).ok()?.first().copied()
 }

@@ -1,8 +1,8 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what a refusal
-//! means (`error`, `limits`) and what tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses among providers
-//! and never looks at what was said.
+//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what a refusal means (`error`,
+//! `limits`) and what tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the
+//! provider's HTTP client. It never retries, never chooses among providers and never looks at what was said.
 
 mod error;
 mod limits;
@@ -18,7 +18,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::completion;
-use super::endpoint::{self, Endpoint};
+use super::endpoint::Endpoint;
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms};
@@ -48,15 +48,9 @@ pub struct Mistral {
 impl Mistral {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let provider = settings.name;
-        let Endpoint { origin, url } = endpoint::parse(&settings.endpoint)
-            .map_err(|reason| BuildError::Endpoint { provider: provider.clone(), reason: reason.to_string() })?;
-        if settings.model.trim().is_empty() {
-            return Err(BuildError::Model { provider });
-        }
-        if settings.timeout.is_zero() {
-            return Err(BuildError::Timeout { provider });
-        }
+        let Endpoint { origin, url } = settings.endpoint()?;
+        let provider = settings.name.clone();
+        let mut info = settings.info(&origin);
         let path = |path: &str| {
             Url::parse(&format!("{origin}{path}"))
                 .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
@@ -68,21 +62,8 @@ impl Mistral {
             settings.api_key.ok_or_else(|| BuildError::Key { provider: provider.clone(), source: KeyError::Empty })?;
         let upstream = Upstream::new(&url, Some(Credential::bearer(&key)), settings.timeout)
             .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
-        if endpoint::is_exposed(&url) {
-            tracing::warn!(provider, endpoint = origin, "the endpoint is plain http: the API key travels in the clear");
-        }
         let region = regional_host(&url);
-        let info = Info {
-            name: provider,
-            kind: settings.kind,
-            display_name: settings.display_name,
-            endpoint: origin,
-            model: settings.model,
-            timeout: settings.timeout,
-            region: settings.region.or_else(|| region.map(str::to_owned)),
-            priority: settings.priority,
-            weight: settings.weight,
-        };
+        info.region = info.region.or_else(|| region.map(str::to_owned));
         let host = if region.is_some() { Host::Regional } else { Host::Global };
         Ok(Self {
             info,

@@ -73,7 +73,7 @@ fn plain_http_is_for_loopback() {
         ("http://api.mistral.ai", true),
         ("http://10.0.0.1", true),
     ] {
-        assert_eq!(endpoint::is_exposed(&Url::parse(url).unwrap()), exposed, "{url}");
+        assert_eq!(crate::provider::endpoint::is_exposed(&Url::parse(url).unwrap()), exposed, "{url}");
     }
 }
 

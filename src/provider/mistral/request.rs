@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::parameters::{self, Parameters};
 use super::tool_id::ToolIds;
-use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Role};
+use crate::chat::{Called, ChatRequest, Message, Part, ResponseFormat, Role};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What the provider decides about a request.
@@ -42,7 +42,7 @@ struct Wire<'a> {
     role: &'static str,
     content: Content<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
+    tool_calls: Vec<Called<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,19 +90,6 @@ struct Url<'a> {
 struct Thought<'a> {
     r#type: &'static str,
     text: &'a str,
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
 }
 
 /// The body of `POST /v1/chat/completions`.
@@ -161,7 +148,7 @@ fn push<'a>(
             Part::Thinking { .. } => repairs.dropped_thinking += 1,
             Part::ToolCall { id, name, arguments } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-                tool_calls.push(Call { id: ids.get(id), r#type: "function", function: Function { name, arguments } });
+                tool_calls.push(Called::new(ids.get(id), name, arguments));
             }
             Part::ToolCall { .. } => repairs.misplaced_calls += 1,
             Part::ToolResult { id, name, text } => {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::endpoint::{self, Endpoint};
+use super::endpoint::Endpoint;
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::{ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, completion};
@@ -47,15 +47,8 @@ pub struct OpenAi {
 impl OpenAi {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let provider = settings.name;
-        let Endpoint { origin, url } = endpoint::parse(&settings.endpoint)
-            .map_err(|reason| BuildError::Endpoint { provider: provider.clone(), reason: reason.to_string() })?;
-        if settings.model.trim().is_empty() {
-            return Err(BuildError::Model { provider });
-        }
-        if settings.timeout.is_zero() {
-            return Err(BuildError::Timeout { provider });
-        }
+        let Endpoint { origin, url } = settings.endpoint()?;
+        let provider = settings.name.clone();
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let azure = settings.kind == Kind::AzureOpenAi;
         let credential = match &settings.api_key {
@@ -64,24 +57,11 @@ impl OpenAi {
             None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => None,
             None => return Err(no_key()),
         };
-        if credential.is_some() && endpoint::is_exposed(&url) {
-            tracing::warn!(provider, endpoint = origin, "the endpoint is plain http: the API key travels in the clear");
-        }
         let upstream = Upstream::new(&url, credential, settings.timeout)
             .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
         let base = Url::parse(&origin)
             .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
-        let info = Info {
-            name: provider,
-            kind: settings.kind,
-            display_name: settings.display_name,
-            endpoint: origin,
-            model: settings.model,
-            timeout: settings.timeout,
-            region: settings.region,
-            priority: settings.priority,
-            weight: settings.weight,
-        };
+        let info = settings.info(&origin);
         let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
         Ok(Self {
             info,

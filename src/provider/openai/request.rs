@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::chat::{ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
+use crate::chat::{Called, ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
 use crate::provider::{ErrorKind, Kind, ProviderError};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
@@ -116,7 +116,7 @@ struct Wire<'a> {
     role: &'static str,
     content: Content<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
+    tool_calls: Vec<Called<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
@@ -148,19 +148,6 @@ enum WirePart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
-}
-
-#[derive(Serialize)]
-struct Call<'a> {
-    id: &'a str,
-    r#type: &'static str,
-    function: Function<'a>,
-}
-
-#[derive(Serialize)]
-struct Function<'a> {
-    name: &'a str,
-    arguments: &'a str,
 }
 
 /// The body of `POST /v1/chat/completions`.
@@ -229,7 +216,7 @@ fn push<'a>(
             Part::Thinking { .. } => dropped.thinking += 1,
             Part::ToolCall { id, name, arguments } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-                tool_calls.push(Call { id, r#type: "function", function: Function { name, arguments } });
+                tool_calls.push(Called::new(id, name, arguments));
             }
             Part::ToolCall { .. } => dropped.calls += 1,
             Part::ToolResult { id, text, .. } => {
