@@ -72,9 +72,12 @@ fn only_ones_own_servers_may_do_without_a_key() {
     {
         let made = OpenAi::new(Settings { api_key: None, ..settings(kind) });
         assert_eq!(made.is_ok(), works, "{kind}");
+        assert!(made.as_ref().map_or(true, |it| !it.info().has_api_key), "{kind}");
         assert!(made.is_ok_and(|it| !format!("{it:?}").contains("secret")) == works);
     }
-    let printed = format!("{:?}", OpenAi::new(settings(Kind::AzureOpenAi)).unwrap());
+    let keyed = OpenAi::new(settings(Kind::AzureOpenAi)).unwrap();
+    assert!(keyed.info().has_api_key);
+    let printed = format!("{keyed:?}");
     assert!(!printed.contains("very-secret"), "{printed}");
 }
 
