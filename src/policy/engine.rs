@@ -116,7 +116,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     // Only the pages that an evaluation wrote are put back, in place, with no change to the page tables: without it two
     // threads are slower than one.
     pool.pagemap_scan(Enabled::Auto);
-    pool.linear_memory_keep_resident(4 << 20);
+    pool.linear_memory_keep_resident(1 << 20);
     pool.table_keep_resident(64 << 10);
     pool.async_stack_keep_resident(32 << 10);
     pool.decommit_batch_size(32);
