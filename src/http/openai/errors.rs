@@ -109,7 +109,8 @@ pub(super) fn failed(error: &RouteError) -> Response {
     response
 }
 
-/// An answer that broke off while it streamed, as the payload of an event.
+/// An answer that broke off while it streamed, as the payload of an event. In this form alone: with Mistral's keys at
+/// the top OpenAI's clients take it for a chunk without content.
 pub(super) fn broke_off(failure: &StreamFailure) -> String {
     let message = failure.to_string();
     let code = match failure {
@@ -117,7 +118,7 @@ pub(super) fn broke_off(failure: &StreamFailure) -> String {
         StreamFailure::Inspection(_) => "stream_not_judged",
     };
     let told = Told { message: &message, kind: "api_error", param: None, code, policy: None, rule: None };
-    serde_json::to_string(&Body::from(told)).unwrap_or_default()
+    serde_json::json!({ "error": told }).to_string()
 }
 
 /// A model that no provider here answers for.
