@@ -43,6 +43,8 @@ pub(super) fn response<S: Send + 'static>(
     let body = stream::unfold((state, false), move |(state, broken)| async move {
         let (mut events, mut encoder) = state?;
         if broken {
+            // The server writes what it has when there is nothing more to read, and drops it when there is an error.
+            tokio::task::yield_now().await;
             return Some((Err(BrokeOff), (None, false)));
         }
         let mut buffer = BytesMut::new();
