@@ -5,11 +5,13 @@
 
 mod called;
 mod request;
+mod task;
 
 use serde::{Deserialize, Serialize};
 
 pub use called::Called;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
+pub use task::{Json, Task, VectorForm};
 
 /// Who spoke a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -205,8 +207,10 @@ pub struct ChatAnswer {
     pub id: String,
     /// The model, as the provider names it in the answer.
     pub model: String,
-    /// At least one.
+    /// At least one, unless there are results.
     pub choices: Vec<Choice>,
+    /// Of a request about texts: one for each.
+    pub results: Vec<Json>,
     /// Tokens; `None` when the provider did not count.
     pub usage: Option<Usage>,
     /// What it cost in US dollars; `None` when the price of the model is not known.

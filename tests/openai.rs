@@ -154,3 +154,97 @@ async fn models_are_listed_and_looked_up() {
     let path = format!("/v1/models/{}", model["id"].as_str().unwrap());
     assert_eq!(&gateway.get(&path).await.body, model);
 }
+
+async fn post(gateway: &Gateway, route: &str, body: &Value) -> support::Answer {
+    support::answer(gateway.client.post(gateway.url(route)).json(body).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn code_is_filled_in_under_the_same_policies() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::text("a + b"));
+    let body = json!({
+        "model": "codestral-latest", "prompt": "fn add(a: i32, b: i32) -> i32 {", "suffix": "}", "max_tokens": 9,
+        "temperature": 0, "stop": "\n\n", "random_seed": 1, "echo": false,
+    });
+    let answer = post(&gateway, "/v1/fim/completions", &body).await;
+    assert_eq!((answer.status, &answer.body["choices"][0]["message"]["content"]), (200, &json!("a + b")), "{answer:?}");
+    let sent = double.last_request().unwrap();
+    assert_eq!(sent.path(), "/v1/fim/completions");
+    assert_eq!(
+        sent.json(),
+        json!({
+            "model": "codestral-latest", "prompt": "fn add(a: i32, b: i32) -> i32 {", "suffix": "}", "max_tokens": 9,
+            "temperature": 0.0, "stop": ["\n\n"], "random_seed": 1,
+        })
+    );
+    // OpenAI's older route, without a model: one that fills in.
+    double.script(Behaviour::text("b"));
+    let answer = post(&gateway, "/v1/completions", &json!({ "prompt": ["a"], "suffix": "c" })).await;
+    assert_eq!((&answer.body["object"], &answer.body["choices"][0]["text"]), (&json!("text_completion"), &json!("b")));
+    double.script(Behaviour::text("one two"));
+    let request = gateway.client.post(gateway.url("/v1/completions"));
+    let streamed = request.json(&json!({ "prompt": "a", "stream": true })).send().await.unwrap().text().await.unwrap();
+    let events = streamed.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|it| *it != "[DONE]");
+    let text = events.map(|event| serde_json::from_str::<Value>(event).unwrap()["choices"][0]["text"].clone());
+    assert_eq!(text.map(|text| text.as_str().unwrap().to_owned()).collect::<String>(), "one two", "{streamed}");
+
+    let denied = post(&gateway, "/v1/fim/completions", &json!({ "prompt": "card = '4111 1111 1111 1111'" })).await;
+    assert_eq!((denied.status, &denied.body["policy"]), (400, &json!("pii")));
+    post(&gateway, "/v1/completions", &json!({ "prompt": "mail = 'jane@example.org'", "suffix": "ip = '10.1.2.3'" }))
+        .await;
+    let sent = double.last_request().unwrap().json();
+    assert_eq!((&sent["prompt"], &sent["suffix"]), (&json!("mail = '[EMAIL]'"), &json!("ip = '[IP]'")));
+    let missing = post(&gateway, "/v1/completions", &json!({ "suffix": "x" })).await;
+    assert_eq!((missing.status, &missing.body["param"]), (400, &json!("prompt")));
+}
+
+#[tokio::test]
+async fn texts_become_vectors_in_batches() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["pii", "audit-redact"]).start();
+    let body = json!({ "model": "mistral-embed", "input": "Write to jane@example.org", "encoding_format": "float" });
+    let answer = post(&gateway, "/v1/embeddings", &body).await;
+    assert_eq!((answer.status, &answer.body["object"]), (200, &json!("list")), "{answer:?}");
+    assert_eq!(answer.body["data"][0]["embedding"].as_array().unwrap().len(), 1024);
+    assert_eq!(double.last_request().unwrap().json()["input"], json!(["Write to [EMAIL]"]));
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    assert_eq!((&record["model"], &record["request_type"]), (&json!("mistral-embed"), &json!("embedding")), "{record}");
+    assert!(record["tokens_used"].as_u64().unwrap() > 0 && record["cost"].as_f64().unwrap() > 0.0, "{record}");
+
+    double.forget_requests();
+    let inputs: Vec<_> = (0..1_100).map(|number| format!("text {number}")).collect();
+    let answer = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": inputs })).await;
+    let data = answer.body["data"].as_array().unwrap();
+    assert_eq!((data.len(), &data[1_099]["index"]), (1_100, &json!(1_099)));
+    let batches: Vec<_> = double
+        .requests()
+        .iter()
+        .filter(|request| request.path() == "/v1/embeddings")
+        .map(|request| request.json()["input"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(batches, [512, 512, 76]);
+    let alone = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": "text 1099" })).await;
+    assert_eq!(data[1_099]["embedding"], alone.body["data"][0]["embedding"], "each text has its own vector");
+    let total = answer.body["usage"]["total_tokens"].as_u64().unwrap();
+    assert!(total >= 1_100, "the batches' tokens are added: {total}");
+
+    let missing = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": [] })).await;
+    assert_eq!((missing.status, &missing.body["param"]), (400, &json!("input")));
+}
+
+#[tokio::test]
+async fn texts_are_moderated_and_flagged() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let answer = post(&gateway, "/v1/moderations", &json!({ "input": ["Hello", "I will kill you"] })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let results = answer.body["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let found = result["categories"].as_object().unwrap().values().any(|it| it == true);
+        assert_eq!(result["flagged"], json!(found), "{result}");
+    }
+    assert_eq!(double.last_request().unwrap().json()["model"], "mistral-moderation-latest");
+}

@@ -10,11 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Message;
+use super::{Message, Task, VectorForm};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
+    /// What is wanted.
+    pub task: Task,
     /// The model, as the caller named it; the provider's default where absent.
     pub model: Option<String>,
     /// The conversation. Never empty.
@@ -43,6 +45,8 @@ pub struct ChatRequest {
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer.
     pub response_format: Option<ResponseFormat>,
+    /// The form of vectors, of [`Task::Embed`].
+    pub vectors: VectorForm,
     /// How long to think.
     pub reasoning_effort: Option<ReasoningEffort>,
     /// Fields of an OpenAI body that have no place above: passed on to providers of that dialect, left out with a note

@@ -79,6 +79,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         model: completion.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
         choices,
         usage: usage.and_then(read_usage),
+        results: Vec::new(),
         cost_usd: None,
         correlation_id: None,
         notes,

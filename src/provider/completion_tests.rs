@@ -43,6 +43,7 @@ fn an_ordinary_answer_is_read() {
                 finish_reason: FinishReason::Stop
             }],
             usage: Some(usage),
+            results: Vec::new(),
             cost_usd: None,
             correlation_id: None,
             notes: vec![],

@@ -16,6 +16,7 @@ pub mod mistral;
 mod names;
 pub mod openai;
 mod price;
+mod results;
 mod said;
 mod schema;
 mod settings;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
 pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
@@ -47,12 +48,17 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     /// Whether a model that a caller named may be asked of this provider. Names of other vendors' models are never sent.
     fn serves(&self, model: &str) -> bool;
 
+    /// Whether it is asked for this at all.
+    fn does(&self, task: Task) -> bool {
+        task == Task::Chat
+    }
+
     /// The model that a request would go to here.
     fn model_for<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
         asked.unwrap_or(&self.info().model)
     }
 
-    /// Asks for a whole answer, once. Dropping the future closes the upstream's connection.
+    /// Asks for a whole answer to a task that it [does](Self::does), once. Dropping the future closes the upstream's connection.
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError>;
 
     /// Asks for a streamed answer, once. An error here comes before the first byte and is classed as that of

@@ -19,7 +19,7 @@ impl Vendor {
         });
         if base.starts_with("gpt-oss") {
             None
-        } else if reasoner || begins(&["gpt-", "chatgpt-"]) {
+        } else if reasoner || begins(&["gpt-", "chatgpt-", "text-embedding-", "omni-moderation-", "text-moderation-"]) {
             Some(Self::OpenAi)
         } else if begins(&["claude-"]) {
             Some(Self::Anthropic)
@@ -55,6 +55,7 @@ mod tests {
             ("o3", Some(Vendor::OpenAi)),
             ("o4-mini", Some(Vendor::OpenAi)),
             ("chatgpt-4o-latest", Some(Vendor::OpenAi)),
+            ("text-embedding-3-small", Some(Vendor::OpenAi)),
             ("gpt-oss-20b", None),
             ("claude-sonnet-4-20250514", Some(Vendor::Anthropic)),
             ("gemini-2.0-flash", Some(Vendor::Google)),

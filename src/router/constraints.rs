@@ -1,5 +1,6 @@
 //! What a request and the policies that saw it say about where it may go.
 
+use crate::chat::Task;
 use crate::provider::Info;
 
 /// What the caller asked for.
@@ -18,6 +19,7 @@ pub enum Preference {
 /// of them allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Constraints {
+    task: Task,
     preference: Preference,
     providers: Option<Vec<String>>,
     regions: Option<Vec<String>>,
@@ -27,6 +29,17 @@ impl Constraints {
     /// Of a caller's preference alone.
     pub fn new(preference: Preference) -> Self {
         Self { preference, ..Self::default() }
+    }
+
+    /// Only providers that are asked for this.
+    pub fn for_task(mut self, task: Task) -> Self {
+        self.task = task;
+        self
+    }
+
+    /// What is wanted.
+    pub(crate) fn task(&self) -> Task {
+        self.task
     }
 
     /// What the caller asked for.
@@ -57,6 +70,9 @@ impl Constraints {
     pub(crate) fn describe(&self) -> String {
         let list = |names: &Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let mut bounds = Vec::new();
+        if self.task != Task::Chat {
+            bounds.push(format!("only for: {}", self.task.as_str()));
+        }
         if let Some(names) = &self.providers {
             bounds.push(format!("only providers: {}", list(names)));
         }

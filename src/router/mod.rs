@@ -254,6 +254,7 @@ impl Router {
         let fits = |entry: &&Entry| {
             entry.weight > 0.0
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
+                && entry.provider.does(constraints.task())
                 && constraints.allow(entry.info())
                 && entry.model_for(model).is_some()
         };

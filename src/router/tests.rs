@@ -125,6 +125,7 @@ impl Provider for Fake {
                 finish_reason: FinishReason::Stop,
             }],
             usage: None,
+            results: Vec::new(),
             cost_usd: None,
             correlation_id: None,
             notes: vec![],

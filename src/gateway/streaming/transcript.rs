@@ -88,6 +88,7 @@ impl Transcript {
             model: self.model,
             choices: choices.collect(),
             usage: self.usage,
+            results: Vec::new(),
             cost_usd: self.cost_usd,
             correlation_id,
             notes,

@@ -4,8 +4,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use crate::chat::{self, Called, Part};
+use crate::chat::{self, Called, ChatAnswer, Json, Part};
 use crate::http::answer::json;
 use crate::router::Routed;
 
@@ -94,12 +95,35 @@ impl<'a> Choice<'a> {
     }
 }
 
+/// What an answer looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `chat.completion`.
+    Chat,
+    /// `text_completion`.
+    Text,
+    /// A list of vectors.
+    Vectors,
+    /// A list of judgements.
+    Judgements,
+}
+
 /// The answer, and in its headers how it was come by.
-pub(super) fn completion(routed: &Routed, generation: u64) -> Response {
+pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response {
     let answer = &routed.answer;
-    let usage = answer.usage.map(Usage::from);
+    let response = match form {
+        Form::Chat => completion(answer),
+        Form::Text => text_completion(answer),
+        Form::Vectors => vectors(answer),
+        Form::Judgements => judgements(answer),
+    };
+    let route = Route { provider: &routed.provider, model: &routed.model, attempts: routed.attempts.len(), generation };
+    route.told(response, answer.cost_usd)
+}
+
+fn completion(answer: &ChatAnswer) -> Response {
     let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice)).collect();
-    let response = json(
+    json(
         StatusCode::OK,
         &Completion {
             id: &answer.id,
@@ -107,11 +131,69 @@ pub(super) fn completion(routed: &Routed, generation: u64) -> Response {
             created: Timestamp::now().as_second(),
             model: &answer.model,
             choices,
-            usage,
+            usage: answer.usage.map(Usage::from),
         },
-    );
-    let route = Route { provider: &routed.provider, model: &routed.model, attempts: routed.attempts.len(), generation };
-    route.told(response, answer.cost_usd)
+    )
+}
+
+fn text_completion(answer: &ChatAnswer) -> Response {
+    let choice = |(index, choice): (usize, &chat::Choice)| {
+        json!({
+            "index": index, "text": choice.message.plain_text(), "logprobs": null,
+            "finish_reason": choice.finish_reason.as_str(),
+        })
+    };
+    let choices: Vec<_> = answer.choices.iter().enumerate().map(choice).collect();
+    json(
+        StatusCode::OK,
+        &json!({
+            "id": answer.id, "object": "text_completion", "created": Timestamp::now().as_second(),
+            "model": answer.model, "choices": choices, "usage": answer.usage.map(Usage::from),
+        }),
+    )
+}
+
+#[derive(Serialize)]
+struct Vectors<'a> {
+    id: &'a str,
+    object: &'static str,
+    model: &'a str,
+    data: Vec<Vector<'a>>,
+    /// Both families' clients want one.
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Vector<'a> {
+    object: &'static str,
+    index: usize,
+    embedding: &'a Json,
+}
+
+fn vectors(answer: &ChatAnswer) -> Response {
+    let vector = |(index, embedding)| Vector { object: "embedding", index, embedding };
+    let data = answer.results.iter().enumerate().map(vector).collect();
+    let usage = answer.usage.unwrap_or_default().into();
+    json(StatusCode::OK, &Vectors { id: &answer.id, object: "list", model: &answer.model, data, usage })
+}
+
+/// Mistral says what it found and not whether that is too much, which OpenAI's clients ask.
+fn judgements(answer: &ChatAnswer) -> Response {
+    let judged = |result: &Json| {
+        let mut judged: Value = serde_json::from_str(result.get()).unwrap_or_default();
+        let found = |categories: &Value| categories.as_object().is_some_and(|it| it.values().any(|it| it == true));
+        let flagged = found(&judged["categories"]);
+        if let Some(judged) = judged.as_object_mut() {
+            judged.entry("flagged").or_insert(flagged.into());
+        }
+        judged
+    };
+    let results: Vec<_> = answer.results.iter().map(judged).collect();
+    let mut body = json!({ "id": answer.id, "model": answer.model, "results": results });
+    if let Some(usage) = answer.usage {
+        body["usage"] = json!(Usage::from(usage));
+    }
+    json(StatusCode::OK, &body)
 }
 
 /// How an answer was come by.

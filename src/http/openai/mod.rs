@@ -7,10 +7,13 @@
 mod answer;
 mod chat;
 mod errors;
+mod exchange;
+mod fill_in;
 mod message;
 mod models;
 mod request;
 mod stream;
+mod texts;
 
 use std::sync::Arc;
 
@@ -24,6 +27,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
     let wrong_method = any(async || errors::api(&ApiError::MethodNotAllowed));
     Router::new()
         .route("/v1/chat/completions", wrong_method.clone().post(chat::handle))
+        .route("/v1/fim/completions", wrong_method.clone().post(fill_in::fim))
+        .route("/v1/completions", wrong_method.clone().post(fill_in::completions))
+        .route("/v1/embeddings", wrong_method.clone().post(texts::embeddings))
+        .route("/v1/moderations", wrong_method.clone().post(texts::moderations))
         .route("/v1/models", wrong_method.clone().get(models::list))
         .route("/v1/models/{*id}", wrong_method.get(models::one))
         .route("/v1/{*path}", any(async || errors::api(&ApiError::NotFound)))

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::exchange::Asked;
 use super::message;
-use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm};
 use crate::http::{ApiError, body};
 
 /// What is known of a body. Whatever else it holds is kept as `extra`.
@@ -62,23 +64,25 @@ const KNOWN: [&str; 19] = [
 
 /// What is read of `stream_options`; it means nothing without `stream`.
 #[derive(Deserialize)]
-struct StreamOptions {
+pub(super) struct StreamOptions {
     include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Stop {
+pub(super) enum Stop {
     One(String),
     Several(Vec<String>),
 }
 
-/// What a body asks, and who it says asks.
-pub(super) struct Asked {
-    pub(super) chat: ChatRequest,
-    pub(super) user: Option<String>,
-    /// How the answer is to come, when it is to come piece by piece.
-    pub(super) stream: Option<Pieces>,
+impl Stop {
+    /// As a list.
+    pub(super) fn texts(self) -> Vec<String> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Several(texts) => texts,
+        }
+    }
 }
 
 /// What a stream is to have.
@@ -88,29 +92,37 @@ pub(super) struct Pieces {
     pub(super) include_usage: bool,
 }
 
+impl Pieces {
+    /// What a body says of it; `None` where the answer is to come as a whole.
+    pub(super) fn of(stream: Option<bool>, options: Option<StreamOptions>) -> Option<Self> {
+        let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+        (stream == Some(true)).then_some(Self { include_usage })
+    }
+}
+
+/// The model that a body names.
+pub(super) fn model(named: Option<String>) -> Result<Option<String>, ApiError> {
+    match named {
+        Some(model) => Ok(crate::http::identity::checked("model", &model)?.map(str::to_owned)),
+        None => Ok(None),
+    }
+}
+
 /// Reads a body. Errors name the field.
-pub(super) fn parse(bytes: &[u8]) -> Result<Asked, ApiError> {
+pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     let read: Body = body::parse(bytes)?;
-    let include_usage = read.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-    let stream = (read.stream == Some(true)).then_some(Pieces { include_usage });
+    let stream = Pieces::of(read.stream, read.stream_options);
     let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
     let messages: Result<_, _> = messages.into_iter().enumerate().map(|(index, wire)| wire.message(index)).collect();
-    let model = match read.model {
-        Some(model) => crate::http::identity::checked("model", &model)?.map(str::to_owned),
-        None => None,
-    };
     let chat = ChatRequest {
-        model,
+        task: Task::Chat,
+        model: model(read.model)?,
         messages: messages?,
         max_tokens: read.max_completion_tokens.or(read.max_tokens),
         temperature: read.temperature,
         top_p: read.top_p,
         n: read.n,
-        stop: match read.stop {
-            None => Vec::new(),
-            Some(Stop::One(stop)) => vec![stop],
-            Some(Stop::Several(stops)) => stops,
-        },
+        stop: read.stop.map(Stop::texts).unwrap_or_default(),
         seed: read.seed.or(read.random_seed),
         presence_penalty: read.presence_penalty,
         frequency_penalty: read.frequency_penalty,
@@ -118,6 +130,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Asked, ApiError> {
         tool_choice: read.tool_choice,
         parallel_tool_calls: read.parallel_tool_calls,
         response_format: read.response_format,
+        vectors: VectorForm::default(),
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,
     };
@@ -144,7 +157,7 @@ mod tests {
     use crate::chat::{Message, Part, Role};
 
     fn parsed(body: &Value) -> Result<Asked, ApiError> {
-        parse(body.to_string().as_bytes())
+        parse(&Bytes::from(body.to_string()))
     }
 
     fn message(wire: Value) -> Result<Message, ApiError> {

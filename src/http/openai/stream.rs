@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::answer::{Route, Usage};
+use super::answer::{Form, Route, Usage};
 use super::errors;
 use super::request::Pieces;
 use crate::chat::Called;
@@ -22,9 +22,9 @@ use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, StreamEvent};
 
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
-pub(super) fn response(begun: AnswerStream, pieces: Pieces) -> (Response, oneshot::Receiver<Arc<Ended>>) {
+pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Response, oneshot::Receiver<Arc<Ended>>) {
     let AnswerStream { request_id, provider, model, attempts, generation, events, ended } = begun;
-    let chunks = Chunks::new(&model, pieces);
+    let chunks = Chunks::new(&model, pieces, form);
     let response = sse::response(events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: attempts.len(), generation };
     (with_request_id(route.told(response, None), request_id.as_str()), ended)
@@ -33,6 +33,7 @@ pub(super) fn response(begun: AnswerStream, pieces: Pieces) -> (Response, onesho
 /// What is remembered between chunks.
 struct Chunks {
     pieces: Pieces,
+    form: Form,
     id: String,
     model: String,
     created: i64,
@@ -77,9 +78,10 @@ struct ChoiceBody<'a> {
 }
 
 impl Chunks {
-    fn new(model: &str, pieces: Pieces) -> Self {
+    fn new(model: &str, pieces: Pieces, form: Form) -> Self {
         Self {
             pieces,
+            form,
             id: String::new(),
             model: model.to_owned(),
             created: Timestamp::now().as_second(),
@@ -108,7 +110,11 @@ impl Chunks {
         }
     }
 
-    fn said(&mut self, event: StreamEvent) -> Vec<Frame> {
+    fn said(&mut self, mut event: StreamEvent) -> Vec<Frame> {
+        if self.form == Form::Text {
+            // Providers send it as a chat's.
+            event.frame = None;
+        }
         let (mut ends, mut usage) = (false, None);
         for delta in &event.deltas {
             match delta {
@@ -172,11 +178,9 @@ impl Chunks {
         self.held = None;
         let open: Vec<u32> = self.choices.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
         let open = if open.is_empty() { vec![0] } else { open };
-        let choices: Vec<_> = open
-            .into_iter()
-            .map(|index| ChoiceBody { index, finish_reason: Some("content_filter"), ..ChoiceBody::default() })
-            .collect();
-        let mut chunk = self.envelope(serde_json::to_value(choices).unwrap_or_default());
+        let ended = |index| ChoiceBody { index, finish_reason: Some("content_filter"), ..ChoiceBody::default() };
+        let choices: Vec<_> = open.into_iter().map(|index| self.choice(ended(index))).collect();
+        let mut chunk = self.envelope(choices.into());
         let told = json!({
             "code": "policy_violation",
             "policy": refusal.policy,
@@ -193,10 +197,21 @@ impl Chunks {
         self.held.take().map(|chunk| Frame::Data(Value::Object(chunk).to_string())).into_iter().collect()
     }
 
+    fn choice(&self, choice: ChoiceBody<'_>) -> Value {
+        match self.form {
+            Form::Text => json!({
+                "index": choice.index, "text": choice.delta.content.unwrap_or_default(), "logprobs": null,
+                "finish_reason": choice.finish_reason,
+            }),
+            _ => json!(choice),
+        }
+    }
+
     fn envelope(&self, choices: Value) -> Map<String, Value> {
         let mut chunk = Map::new();
         chunk.insert("id".to_owned(), self.id.clone().into());
-        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
+        let object = if self.form == Form::Text { "text_completion" } else { "chat.completion.chunk" };
+        chunk.insert("object".to_owned(), object.into());
         chunk.insert("created".to_owned(), self.created.into());
         chunk.insert("model".to_owned(), self.model.clone().into());
         chunk.insert("choices".to_owned(), choices);
@@ -239,7 +254,7 @@ impl Chunks {
         if choices.is_empty() {
             return None;
         }
-        let choices: Vec<_> = choices.into_values().collect();
-        Some(Value::Object(self.envelope(serde_json::to_value(choices).ok()?)))
+        let choices: Vec<_> = choices.into_values().map(|choice| self.choice(choice)).collect();
+        Some(Value::Object(self.envelope(choices.into())))
     }
 }

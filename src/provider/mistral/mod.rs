@@ -8,6 +8,7 @@ mod error;
 mod limits;
 mod parameters;
 mod request;
+mod texts;
 mod tool_id;
 
 use std::sync::Arc;
@@ -24,8 +25,10 @@ use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
-use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, streaming};
-use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use super::results;
+use super::{ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, streaming};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use request::Prepared;
 
 /// The prices of the day on which this version was made.
 const PRICES: &str = include_str!("prices.json");
@@ -42,6 +45,9 @@ pub struct Mistral {
     key: ApiKey,
     upstream: Upstream,
     chat_url: Url,
+    fill_in_url: Url,
+    embed_url: Url,
+    moderate_url: Url,
     models_url: Url,
     prices: Arc<PriceTable>,
     host: Host,
@@ -57,7 +63,9 @@ impl Mistral {
             Url::parse(&format!("{origin}{path}"))
                 .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
         };
-        let (chat_url, models_url) = (path("/v1/chat/completions")?, path("/v1/models")?);
+        let (chat_url, fill_in_url) = (path("/v1/chat/completions")?, path("/v1/fim/completions")?);
+        let (embed_url, moderate_url) = (path("/v1/embeddings")?, path("/v1/moderations")?);
+        let models_url = path("/v1/models")?;
         let prices =
             PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
         let key =
@@ -74,10 +82,67 @@ impl Mistral {
             key,
             upstream,
             chat_url,
+            fill_in_url,
+            embed_url,
+            moderate_url,
             models_url,
             prices: Arc::new(prices),
             host,
         })
+    }
+
+    /// Where a request goes, and its body.
+    fn prepare(&self, request: &ChatRequest, model: &str, stream: bool) -> Result<(&Url, Prepared), ProviderError> {
+        let options = request::Options { model, max_tokens: self.max_tokens, stream };
+        match request.task {
+            Task::FillIn => {
+                let body = texts::fill_in(request, options)?;
+                Ok((&self.fill_in_url, Prepared { body, notes: Vec::new() }))
+            }
+            _ => Ok((&self.chat_url, request::prepare(request, options)?)),
+        }
+    }
+
+    /// One result for each text. Vectors are asked for in batches; one that is still too large is cut in half.
+    async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
+        let all: Vec<&str> = request.texts().collect();
+        let (mut rest, mut answer) = (all.as_slice(), None);
+        let mut most = texts::BATCH_TEXTS;
+        while !rest.is_empty() {
+            let size = match request.task {
+                Task::Embed => results::batch(rest.iter().copied(), most, texts::BATCH_BYTES),
+                _ => rest.len(),
+            };
+            let (batch, others) = rest.split_at(size);
+            let next = match self.ask_about(request, model, batch).await {
+                Err(error) if error.kind() == ErrorKind::BatchTooLarge && size > 1 => {
+                    most = size / 2;
+                    continue;
+                }
+                next => next?,
+            };
+            rest = others;
+            match &mut answer {
+                None => answer = Some(next),
+                Some(answer) => results::merge(answer, next),
+            }
+        }
+        answer.ok_or_else(|| ProviderError::new(ErrorKind::InvalidRequest, "there is no text to be looked at"))
+    }
+
+    async fn ask_about(&self, request: &ChatRequest, model: &str, texts: &[&str]) -> Result<ChatAnswer, ProviderError> {
+        let url = if request.task == Task::Embed { &self.embed_url } else { &self.moderate_url };
+        let body = texts::about(request, model, texts)?;
+        let reply = self.upstream.post(url, body).await.map_err(|error| error.scrubbed(&self.key))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let id = error::correlation_id(&reply.headers);
+        let mut answer = results::parse(&reply.body, request.task, model, texts.len())
+            .map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        answer.correlation_id = id.and_then(super::text::token);
+        Ok(answer)
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
@@ -98,12 +163,17 @@ impl Provider for Mistral {
         names::listed(model, &self.info.model, &self.models).unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
+    fn does(&self, _task: Task) -> bool {
+        true
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        let options = request::Options { model, max_tokens: self.max_tokens, stream: false };
-        let prepared = request::prepare(request, options)?;
-        let reply =
-            self.upstream.post(&self.chat_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
+        if matches!(request.task, Task::Embed | Task::Moderate) {
+            return self.about_texts(request, model).await;
+        }
+        let (url, prepared) = self.prepare(request, model, false)?;
+        let reply = self.upstream.post(url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
         if reply.status != 200 {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
@@ -121,9 +191,8 @@ impl Provider for Mistral {
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
-        let prepared = request::prepare(request, options)?;
-        let begun = self.upstream.stream(&self.chat_url, prepared.body).await;
+        let (url, prepared) = self.prepare(request, model, true)?;
+        let begun = self.upstream.stream(url, prepared.body).await;
         let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
             Begun::Streams(headers, body) => (headers, body),
             Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),

@@ -7,6 +7,7 @@
 
 mod error;
 mod request;
+mod texts;
 
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::Tier;
 use super::{
-    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, streaming,
+    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, results,
+    streaming,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use request::Bound;
 
 /// Longer than this a probe does not wait.
@@ -107,6 +109,27 @@ impl OpenAi {
         }
     }
 
+    /// One result for each text.
+    async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
+        let route = if request.task == Task::Embed { "embeddings" } else { "moderations" };
+        let url = match self.api_version {
+            Some(_) => self.url(&["openai", "deployments", model, route]),
+            None => self.url(&["v1", route]),
+        };
+        let (body, notes) = texts::about(request, self.api_version.is_none().then_some(model))?;
+        let reply = self.upstream.post(&url, body).await.map_err(|error| self.scrubbed(error))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let id = error::correlation_id(&reply.headers);
+        let mut answer = results::parse(&reply.body, request.task, model, request.texts().count())
+            .map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        answer.correlation_id = id.and_then(super::text::token);
+        answer.notes = notes;
+        Ok(answer)
+    }
+
     fn scrubbed(&self, error: ProviderError) -> ProviderError {
         match &self.key {
             Some(key) => error.scrubbed(key),
@@ -141,8 +164,20 @@ impl Provider for OpenAi {
         })
     }
 
+    /// Vectors are asked of all who speak the dialect, judgements of OpenAI itself.
+    fn does(&self, task: Task) -> bool {
+        match task {
+            Task::Chat | Task::Embed => true,
+            Task::Moderate => self.info.kind == Kind::OpenAi,
+            Task::FillIn => false,
+        }
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
+        if request.task != Task::Chat {
+            return self.about_texts(request, model).await;
+        }
         let options = request::Options {
             kind: self.info.kind,
             model,

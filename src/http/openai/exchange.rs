@@ -1,0 +1,90 @@
+//! One request of this surface through the gateway, and its reply in the form that its route has.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::answer::Form;
+use super::request::Pieces;
+use super::{answer, errors, models, stream};
+use crate::chat::{ChatRequest, Task};
+use crate::gateway::{self, Answered, Caller, Outcome, Surface};
+use crate::http::answer::with_request_id;
+use crate::http::handled::{Answer, Handled};
+use crate::http::stats::Ending;
+use crate::http::{ApiError, App, body, meter};
+use crate::router::Preference;
+
+/// What a body asks, and who it says asks.
+pub(super) struct Asked {
+    pub(super) chat: ChatRequest,
+    pub(super) user: Option<String>,
+    /// How the answer is to come, when it is to come piece by piece.
+    pub(super) stream: Option<Pieces>,
+}
+
+/// Reads a request with `parse`, has it answered, and counts it.
+pub(super) async fn handle(
+    app: Arc<App>,
+    request: Request,
+    task: Task,
+    form: Form,
+    parse: fn(&Bytes) -> Result<Asked, ApiError>,
+) -> Response {
+    let started = Instant::now();
+    let (head, content) = request.into_parts();
+    let answered = async {
+        let presented = app.identity.presented(&head.headers)?;
+        let asked = parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+        let caller = presented.caller(None, asked.user.clone())?;
+        exchange(&app, caller, asked, form).await
+    };
+    answered
+        .await
+        .unwrap_or_else(|error| Answer::Whole(Handled { ending: Ending::Error, response: errors::api(&error) }))
+        .counted(&app, task.as_str(), started)
+}
+
+async fn exchange(app: &App, caller: Caller, asked: Asked, form: Form) -> Result<Answer, ApiError> {
+    let Asked { chat, stream, .. } = asked;
+    let named = chat.model.clone();
+    let asked = gateway::Request {
+        surface: Surface::OpenAi,
+        caller,
+        request_type: chat.task.as_str().to_owned(),
+        chat,
+        preference: Preference::Any,
+        attributes: Vec::new(),
+        skip_llm: false,
+    };
+    let reply = match stream {
+        None => app.gateway.process(asked).await?,
+        Some(pieces) => match app.gateway.process_streaming(asked).await? {
+            Answered::Reply(reply) => reply,
+            Answered::Stream(begun) => {
+                let (response, ended) = stream::response(begun, pieces, form);
+                return Ok(Answer::Streams(response, ended));
+            }
+        },
+    };
+    meter::policies_asked(reply.policies.asked.len());
+    let (ending, response) = match &reply.outcome {
+        Outcome::Answered(routed) => {
+            meter::routed(app, routed);
+            (Ending::Success, answer::response(routed, reply.generation, form))
+        }
+        Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
+        Outcome::Failed(error) => {
+            meter::attempts(error.attempts());
+            let unknown = named.is_some_and(|model| !models::is_served(app, &model));
+            (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
+        }
+        // Only who asks for it is not answered by a model.
+        Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),
+    };
+    let response = with_request_id(response, reply.request_id.as_str());
+    Ok(Answer::Whole(Handled { ending, response }))
+}

@@ -1,0 +1,70 @@
+//! `POST /v1/fim/completions`, Mistral's, and `POST /v1/completions`, OpenAI's older form of it: the text between two texts.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::answer::Form;
+use super::exchange::{self, Asked};
+use super::request::{self, Pieces, Stop, StreamOptions};
+use crate::chat::{ChatRequest, Task};
+use crate::http::{ApiError, App, body};
+
+/// Where the caller names no model: a provider's default is one that chats.
+const MODEL: &str = "codestral-latest";
+
+/// A body of either route. What is not read here has no meaning to a model that fills in.
+#[derive(Deserialize)]
+struct Body {
+    model: Option<String>,
+    prompt: Option<Prompt>,
+    suffix: Option<String>,
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    stop: Option<Stop>,
+    seed: Option<i64>,
+    /// Mistral's name for it.
+    random_seed: Option<i64>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Prompt {
+    One(String),
+    /// OpenAI takes several; here it must be one.
+    Several([String; 1]),
+}
+
+/// `POST /v1/fim/completions`.
+pub(super) async fn fim(State(app): State<Arc<App>>, request: Request) -> Response {
+    exchange::handle(app, request, Task::FillIn, Form::Chat, parse).await
+}
+
+/// `POST /v1/completions`.
+pub(super) async fn completions(State(app): State<Arc<App>>, request: Request) -> Response {
+    exchange::handle(app, request, Task::FillIn, Form::Text, parse).await
+}
+
+fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
+    let read: Body = body::parse(bytes)?;
+    let prompt = match read.prompt.ok_or(ApiError::Required("prompt"))? {
+        Prompt::One(prompt) | Prompt::Several([prompt]) => prompt,
+    };
+    let model = request::model(read.model)?.unwrap_or_else(|| MODEL.to_owned());
+    let chat = ChatRequest {
+        max_tokens: read.max_tokens,
+        temperature: read.temperature,
+        top_p: read.top_p,
+        stop: read.stop.map(Stop::texts).unwrap_or_default(),
+        seed: read.seed.or(read.random_seed),
+        ..ChatRequest::about(Task::FillIn, Some(model), [prompt].into_iter().chain(read.suffix).collect())
+    };
+    Ok(Asked { chat, user: read.user, stream: Pieces::of(read.stream, read.stream_options) })
+}

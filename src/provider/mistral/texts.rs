@@ -1,0 +1,80 @@
+//! Requests about texts: filling in, vectors, judgements. Pure.
+
+use serde::Serialize;
+
+use super::request::Options;
+use crate::chat::{ChatRequest, Task};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// Texts in one request for vectors, at most.
+pub(super) const BATCH_TEXTS: usize = 512;
+
+/// Bytes in one request for vectors. Mistral allows 16,384 tokens; few texts have more than one for two bytes, and those
+/// are refused and cut in half.
+pub(super) const BATCH_BYTES: usize = 2 * 16_384;
+
+#[derive(Serialize)]
+struct FillIn<'a> {
+    model: &'a str,
+    prompt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suffix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct AboutTexts<'a> {
+    model: &'a str,
+    input: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_dimension: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_dtype: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding_format: Option<&'a str>,
+}
+
+/// The body of `POST /v1/fim/completions`.
+pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Vec<u8>, ProviderError> {
+    let mut texts = request.texts();
+    write(&FillIn {
+        model: options.model,
+        prompt: texts.next().unwrap_or_default(),
+        suffix: texts.next(),
+        max_tokens: request.max_tokens.or(options.max_tokens),
+        temperature: request.temperature,
+        top_p: request.top_p,
+        stop: &request.stop,
+        random_seed: request.seed,
+        stream: options.stream,
+    })
+}
+
+/// The body of `POST /v1/embeddings` or `POST /v1/moderations`.
+pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Result<Vec<u8>, ProviderError> {
+    let form = (request.task == Task::Embed).then_some(&request.vectors);
+    write(&AboutTexts {
+        model,
+        input: texts,
+        output_dimension: form.and_then(|form| form.dimensions),
+        output_dtype: form.and_then(|form| form.dtype.as_deref()),
+        encoding_format: form.and_then(|form| form.encoding.as_deref()),
+    })
+}
+
+fn write(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
+    serde_json::to_vec(body).map_err(|error| {
+        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
+    })
+}

@@ -1,0 +1,107 @@
+//! Vectors and judgements: answers that have one result for each text, in the form that OpenAI and Mistral share.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::completion::read_usage;
+use super::{ErrorKind, ProviderError};
+use crate::chat::{ChatAnswer, Json, Task, Usage};
+
+#[derive(Deserialize)]
+struct Body {
+    id: Option<String>,
+    model: Option<String>,
+    data: Option<Vec<Vector>>,
+    results: Option<Vec<Json>>,
+    usage: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    index: Option<u64>,
+    embedding: Json,
+}
+
+/// Reads the body of an answer with status 200 about so many texts.
+pub(crate) fn parse(body: &[u8], task: Task, asked: &str, texts: usize) -> Result<ChatAnswer, ProviderError> {
+    let malformed = |message: &str| ProviderError::new(ErrorKind::MalformedAnswer, message);
+    let body: Body = serde_json::from_slice(body).map_err(|error| {
+        malformed(&format!("the upstream's answer has no results (line {}, column {})", error.line(), error.column()))
+    })?;
+    let results = match task {
+        Task::Embed => {
+            let mut vectors = body.data.unwrap_or_default();
+            vectors.sort_by_key(|vector| vector.index.unwrap_or(0));
+            vectors.into_iter().map(|vector| vector.embedding).collect()
+        }
+        _ => body.results.unwrap_or_default(),
+    };
+    if results.len() != texts {
+        return Err(malformed(&format!("the upstream gave {} results for {texts} texts", results.len())));
+    }
+    Ok(ChatAnswer {
+        id: body.id.unwrap_or_default(),
+        model: body.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        choices: Vec::new(),
+        results,
+        usage: body.usage.as_ref().and_then(Value::as_object).and_then(read_usage),
+        cost_usd: None,
+        correlation_id: None,
+        notes: Vec::new(),
+    })
+}
+
+/// Puts the answer to a later batch behind that to the earlier ones.
+pub(crate) fn merge(first: &mut ChatAnswer, mut next: ChatAnswer) {
+    first.results.append(&mut next.results);
+    let sum = |one: Usage, two: Usage| Usage {
+        prompt_tokens: one.prompt_tokens.saturating_add(two.prompt_tokens),
+        completion_tokens: one.completion_tokens.saturating_add(two.completion_tokens),
+        cached_tokens: one.cached_tokens.saturating_add(two.cached_tokens),
+    };
+    first.usage = match (first.usage, next.usage) {
+        (Some(one), Some(two)) => Some(sum(one, two)),
+        _ => None,
+    };
+    first.cost_usd = first.cost_usd.zip(next.cost_usd).map(|(one, two)| one + two);
+    first.correlation_id = next.correlation_id.or(first.correlation_id.take());
+}
+
+/// How many of these texts go into one request: at most so many, and so many bytes unless the first alone has more.
+pub(crate) fn batch<'a>(texts: impl Iterator<Item = &'a str>, most: usize, bytes: usize) -> usize {
+    let mut sum = 0_usize;
+    texts
+        .take(most)
+        .take_while(|text| {
+            let before = sum;
+            sum = sum.saturating_add(text.len());
+            before == 0 || sum <= bytes
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_come_in_the_order_of_their_texts_and_as_they_were_written() {
+        let body = br#"{"model":"m","data":[{"index":1,"embedding":[0.50,1e-3]},{"index":0,"embedding":"AAA="}],
+            "usage":{"prompt_tokens":4,"total_tokens":4}}"#;
+        let answer = parse(body, Task::Embed, "asked", 2).unwrap();
+        let written: Vec<_> = answer.results.iter().map(Json::get).collect();
+        assert_eq!(written, ["\"AAA=\"", "[0.50,1e-3]"]);
+        assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(4));
+        assert_eq!(parse(body, Task::Embed, "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+        assert_eq!(parse(body, Task::Moderate, "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+    }
+
+    #[test]
+    fn batches_are_bounded_and_never_empty() {
+        let first = |texts: &[&str]| batch(texts.iter().copied(), 3, 10);
+        assert_eq!(first(&["a", "b", "c", "d"]), 3);
+        assert_eq!(first(&["12345", "12345", "1"]), 2);
+        assert_eq!(first(&["far more than ten bytes", "1"]), 1);
+        assert_eq!(first(&["", "", ""]), 3);
+    }
+}
