@@ -32,7 +32,7 @@ pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
 pub use price::{Host, Price, PriceError, PriceTable, Terms, Tier};
 pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
-pub use stream::{Delta, EventStream, StreamEvent};
+pub use stream::{Delta, EventStream, StreamEvent, Streamed};
 pub use text::clean as safe_text;
 
 /// One account at one vendor.
@@ -56,7 +56,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     /// [`Provider::chat`]; later ones are items of the stream and are never failed over.
     ///
     /// A provider that does not stream yet says so with [`ErrorKind::StreamingUnsupported`], as this default does.
-    async fn stream(&self, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let _ = request;
         let message = format!("provider `{}` does not stream yet", self.info().name);
         Err(ProviderError::new(ErrorKind::StreamingUnsupported, &message))
