@@ -6,6 +6,7 @@
 //! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
 //! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
 
+mod chunk;
 mod completion;
 mod endpoint;
 mod error;
@@ -18,7 +19,9 @@ mod price;
 mod said;
 mod schema;
 mod settings;
+mod sse;
 mod stream;
+mod streaming;
 mod text;
 mod wait;
 
