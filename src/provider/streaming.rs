@@ -135,3 +135,7 @@ fn told(error: ProviderError, reading: &impl Reading) -> ProviderError {
 fn broke_off(what: &str) -> ProviderError {
     ProviderError::new(ErrorKind::ReadFailed, &format!("the upstream's stream {what}"))
 }
+
+#[cfg(test)]
+#[path = "streaming_tests.rs"]
+mod tests;
