@@ -329,3 +329,33 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::text("Write to jane@example.org, please."));
+    let body = json!({
+        "query": "To whom?", "user_token": "u", "client_id": "c", "request_type": "chat", "context": { "stream": true },
+    });
+    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let text = response.text().await.unwrap();
+    let events: Vec<_> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+    let [pieces @ .., last, "[DONE]"] = events.as_slice() else { panic!("{text}") };
+    let piece = |event: &&str| serde_json::from_str::<Value>(event).unwrap()["delta"].as_str().unwrap().to_owned();
+    assert_eq!(pieces.iter().map(piece).collect::<String>(), "Write to [EMAIL], please.");
+    let last: Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["success"], &last["data"]["data"]), (&json!(true), &json!("Write to [EMAIL], please.")));
+    assert!(last["metadata"]["tokens_used"].as_u64().unwrap() > 0, "{last}");
+    let asked = last["policy_info"]["policies_evaluated"].as_array().unwrap();
+    assert!(asked.contains(&json!("pii")), "{last}");
+
+    double.script(Behaviour::break_stream(2, StreamFault::Cut));
+    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+    assert!(request.send().await.unwrap().text().await.is_err(), "the connection breaks");
+}

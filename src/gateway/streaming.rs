@@ -18,11 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::pipeline::{Answer, Pipeline, routed_into, settle};
 use super::record;
-use super::request::{Answered, Refusal, RequestId};
+use super::request::{Answered, PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
 use crate::audit::record as audit;
 use crate::chat::Message;
-use crate::policy::stream::{Fresh, Inspection, PartId, StreamPart};
+use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
 use crate::policy::{AuditPhase, Context};
 use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
@@ -50,7 +50,7 @@ pub struct AnswerStream {
     /// What comes, in order; after the last one the answer is over.
     pub events: mpsc::Receiver<AnswerEvent>,
     /// How it ended, for whoever counts; comes also when the events were dropped.
-    pub ended: oneshot::Receiver<Ended>,
+    pub ended: oneshot::Receiver<Arc<Ended>>,
 }
 
 /// A piece of an answer that streams.
@@ -58,10 +58,8 @@ pub struct AnswerStream {
 pub enum AnswerEvent {
     /// What the model says, as policies left it.
     Said(StreamEvent),
-    /// A policy ended it. The last one.
-    Refused(Refusal),
-    /// It broke off. The last one.
-    Failed(StreamFailure),
+    /// It is over. The last one.
+    Over(Arc<Ended>),
 }
 
 /// Why an answer broke off.
@@ -72,16 +70,28 @@ pub enum StreamFailure {
     Provider(Box<ProviderError>),
     /// What the policies need is not there, or the answer cannot be shown to them.
     #[error("the answer could not be judged: {0}")]
-    Inspection(#[from] crate::policy::stream::InspectionError),
+    Inspection(InspectionError),
+}
+
+impl StreamFailure {
+    /// Stable, for answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Provider(error) => error.surface_as().code,
+            Self::Inspection(_) => "stream_not_judged",
+        }
+    }
 }
 
 /// How an answer that streamed ended.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     /// The answer as it came, with what it used.
     pub routed: Routed,
     /// How.
     pub how: StreamEnd,
+    /// What policies said.
+    pub policies: PolicyInfo,
 }
 
 /// The ways in which a stream ends.
@@ -90,7 +100,7 @@ pub enum StreamEnd {
     /// The model was done.
     Whole,
     /// A policy refused.
-    Refused,
+    Refused(Refusal),
     /// It broke off.
     Failed(StreamFailure),
     /// The client went away, or took nothing any more.
@@ -133,9 +143,9 @@ impl Pipeline {
             heads: Vec::new(),
             released: 0,
         };
-        let how = match begun {
+        let stopped = match begun {
             Ok(()) => passage.run(&mut streamed).await,
-            Err(_) => StreamEnd::ClientGone,
+            Err(_) => Err(Stop::ClientGone),
         };
         let Streamed { events, correlation_id, notes } = streamed;
         // Closes the upstream's connection.
@@ -151,36 +161,37 @@ impl Pipeline {
         routed_into(&mut outcome, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });
         outcome.policies = record::evaluations(&decision);
-        let refusal = record::refusal(&decision);
-        outcome.decision = match (&how, record::decided(&decision)) {
-            (_, audit::Decision::Blocked) => audit::Decision::Blocked,
-            (StreamEnd::Failed(_) | StreamEnd::ClientGone, _) => audit::Decision::Error,
-            (_, audit::Decision::Redacted) => audit::Decision::Redacted,
-            _ => so_far,
+        let how = match (record::refusal(&decision), stopped) {
+            (Some(refusal), _) => StreamEnd::Refused(refusal),
+            (None, Err(Stop::Failed(failure))) => StreamEnd::Failed(failure),
+            (None, Err(Stop::ClientGone)) => StreamEnd::ClientGone,
+            (None, Err(Stop::Refused) | Ok(())) => StreamEnd::Whole,
         };
         match &how {
-            StreamEnd::Failed(failure) => outcome.error = Some(failure.to_string()),
+            StreamEnd::Refused(refusal) => {
+                outcome.decision = audit::Decision::Blocked;
+                outcome.block_reason = Some(refusal.reason.clone());
+            }
+            StreamEnd::Failed(failure) => {
+                outcome.decision = audit::Decision::Error;
+                outcome.error = Some(failure.to_string());
+            }
             StreamEnd::ClientGone => {
+                outcome.decision = audit::Decision::Error;
                 outcome.client_gone = true;
                 outcome.error = Some("the client went away before it had its answer".to_owned());
             }
-            StreamEnd::Whole | StreamEnd::Refused => {}
+            StreamEnd::Whole if decision.edited => outcome.decision = audit::Decision::Redacted,
+            StreamEnd::Whole => {}
         }
-        outcome.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
         let said: Arc<Vec<Message>> =
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         outcome.content = self.keep(AuditPhase::Outcome, &told, said, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
         let receipt = permit.outcome(outcome);
-        let last = match (&how, refusal) {
-            (StreamEnd::Failed(failure), _) => Some(AnswerEvent::Failed(failure.clone())),
-            (StreamEnd::Refused, Some(refusal)) => Some(AnswerEvent::Refused(refusal)),
-            _ => None,
-        };
-        if let Some(last) = last {
-            let _ = client.send_timeout(last, PATIENCE).await;
-        }
-        let _ = ended.send(Ended { routed, how });
+        let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });
+        let _ = ended.send(over.clone());
+        let _ = client.send_timeout(AnswerEvent::Over(over), PATIENCE).await;
         drop(client);
         settle(receipt).await;
     }
@@ -199,6 +210,19 @@ struct Passage {
     released: u64,
 }
 
+/// Why a stream is not passed on to its end.
+enum Stop {
+    Refused,
+    Failed(StreamFailure),
+    ClientGone,
+}
+
+impl From<InspectionError> for Stop {
+    fn from(error: InspectionError) -> Self {
+        Self::Failed(StreamFailure::Inspection(error))
+    }
+}
+
 struct Head {
     id: PartId,
     call: u32,
@@ -207,30 +231,23 @@ struct Head {
 }
 
 impl Passage {
-    async fn run(&mut self, streamed: &mut Streamed) -> StreamEnd {
+    async fn run(&mut self, streamed: &mut Streamed) -> Result<(), Stop> {
         loop {
             let event = tokio::select! {
                 biased;
-                () = self.client.closed() => return StreamEnd::ClientGone,
+                () = self.client.closed() => return Err(Stop::ClientGone),
                 event = streamed.events.next() => event,
             };
-            let over = event.is_none();
-            let event = match event {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => return StreamEnd::Failed(StreamFailure::Provider(Box::new(error))),
-                None => StreamEvent { frame: None, deltas: Vec::new() },
-            };
-            if let Err(end) = self.take(event, over).await {
-                return end;
-            }
-            if over {
-                return StreamEnd::Whole;
+            match event {
+                Some(Ok(event)) => self.take(event, false).await?,
+                Some(Err(error)) => return Err(Stop::Failed(StreamFailure::Provider(Box::new(error)))),
+                None => return self.take(StreamEvent { frame: None, deltas: Vec::new() }, true).await,
             }
         }
     }
 
     /// One event. `over`: the upstream has no more.
-    async fn take(&mut self, event: StreamEvent, over: bool) -> Result<(), StreamEnd> {
+    async fn take(&mut self, event: StreamEvent, over: bool) -> Result<(), Stop> {
         let was_finished = self.transcript.finished() >= self.choices;
         for delta in &event.deltas {
             self.transcript.take(delta);
@@ -242,40 +259,38 @@ impl Passage {
         let ended: Vec<u32> = event.deltas.iter().filter_map(finished).collect();
         let last = !was_finished && (over || self.transcript.finished() >= self.choices);
         let fresh = self.fresh(&event)?;
-        let bytes: usize = fresh.iter().map(|fresh| fresh.text.len()).sum();
-        let failed = |error| StreamEnd::Failed(StreamFailure::Inspection(error));
-        let passed = self.inspection.pass(fresh, &ended, last).await.map_err(failed)?;
-        if self.inspection.refused() {
-            return Err(StreamEnd::Refused);
-        }
+        let came: usize = fresh.iter().map(|fresh| fresh.text.len()).sum();
+        let passed = self.inspection.pass(fresh, &ended, last).await?;
+        self.go_on()?;
         // What only observes sees the text when it is out, and the end before it is.
         if last {
-            self.inspection.look().await.map_err(failed)?;
-            if self.inspection.refused() {
-                return Err(StreamEnd::Refused);
-            }
+            self.inspection.look().await?;
+            self.go_on()?;
         }
         let (event, bytes) = if self.inspection.holds() {
             let bytes = passed.iter().map(|fresh| fresh.text.len()).sum();
             (self.rewritten(event, passed), bytes)
         } else {
-            (event, bytes)
+            (event, came)
         };
         if event.frame.is_some() || !event.deltas.is_empty() {
-            self.client.send_timeout(AnswerEvent::Said(event), PATIENCE).await.map_err(|_| StreamEnd::ClientGone)?;
+            let said = AnswerEvent::Said(event);
+            self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
             self.released += bytes as u64;
         }
         if !last && bytes > 0 {
-            self.inspection.look().await.map_err(failed)?;
-            if self.inspection.refused() {
-                return Err(StreamEnd::Refused);
-            }
+            self.inspection.look().await?;
+            self.go_on()?;
         }
         Ok(())
     }
 
+    fn go_on(&self) -> Result<(), Stop> {
+        if self.inspection.refused() { Err(Stop::Refused) } else { Ok(()) }
+    }
+
     /// The text of an event, by part.
-    fn fresh(&mut self, event: &StreamEvent) -> Result<Vec<Fresh>, StreamEnd> {
+    fn fresh(&mut self, event: &StreamEvent) -> Result<Vec<Fresh>, Stop> {
         let holds = self.inspection.holds();
         let mut fresh = Vec::new();
         for delta in &event.deltas {
@@ -285,9 +300,7 @@ impl Passage {
                 Delta::ToolCall { choice, call, id, name, arguments } => {
                     let part = PartId { choice: *choice, part: StreamPart::ToolCall(*call) };
                     if let Some(name) = name {
-                        self.inspection
-                            .name_tool(part, name)
-                            .map_err(|error| StreamEnd::Failed(StreamFailure::Inspection(error)))?;
+                        self.inspection.name_tool(part, name)?;
                     }
                     if holds && (id.is_some() || name.is_some()) {
                         self.heads.push(Head { id: part, call: *call, call_id: id.clone(), name: name.clone() });

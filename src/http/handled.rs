@@ -35,7 +35,7 @@ pub(super) enum Answer {
     /// All at once.
     Whole(Handled),
     /// Piece by piece; what becomes of it is known at its end.
-    Streams(Response, oneshot::Receiver<Ended>),
+    Streams(Response, oneshot::Receiver<Arc<Ended>>),
 }
 
 impl Answer {
@@ -48,11 +48,12 @@ impl Answer {
                 tokio::spawn(async move {
                     // Without a word the gateway's task has failed, and said so.
                     let ending = match ended.await {
-                        Ok(Ended { routed, how }) => {
-                            meter::routed(&app, &routed);
-                            match how {
+                        Ok(ended) => {
+                            meter::policies_asked(ended.policies.asked.len());
+                            meter::routed(&app, &ended.routed);
+                            match ended.how {
                                 StreamEnd::Whole => Ending::Success,
-                                StreamEnd::Refused => Ending::Blocked,
+                                StreamEnd::Refused(_) => Ending::Blocked,
                                 StreamEnd::Failed(_) | StreamEnd::ClientGone => Ending::Error,
                             }
                         }

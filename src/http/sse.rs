@@ -16,6 +16,9 @@ use crate::gateway::AnswerEvent;
 /// So often a comment tells that the connection lives while there is nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// The data of the event behind the last one.
+pub(super) const DONE: &str = "[DONE]";
+
 /// A piece of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Frame {
@@ -32,12 +35,11 @@ pub(super) enum Frame {
 #[error("the answer broke off")]
 struct BrokeOff;
 
-/// A body of events. `frames` makes each of the gateway's events into pieces, `end` those behind the last one.
+/// A body of events. `frames` makes each of the gateway's events into pieces, the last into those that end the answer.
 pub(super) fn response<S: Send + 'static>(
     events: mpsc::Receiver<AnswerEvent>,
     encoder: S,
     frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
-    end: fn(&mut S) -> Vec<Frame>,
 ) -> Response {
     let state = Some((events, encoder));
     let body = stream::unfold((state, false), move |(state, broken)| async move {
@@ -54,12 +56,16 @@ pub(super) fn response<S: Send + 'static>(
                     buffer.put_slice(b": keep-alive\n\n");
                     return Some((Ok(buffer.freeze()), (Some((events, encoder)), false)));
                 }
-                Ok(Some(event)) => (frames(&mut encoder, event), false),
-                Ok(None) => (end(&mut encoder), true),
+                Ok(Some(event)) => {
+                    let over = matches!(event, AnswerEvent::Over(_));
+                    (frames(&mut encoder, event), over)
+                }
+                // The gateway's task has failed, and said so in the log.
+                Ok(None) => (vec![Frame::Break], false),
             };
             let breaks = pieces.contains(&Frame::Break);
             pieces.iter().for_each(|piece| write(&mut buffer, piece));
-            if over {
+            if over && !breaks {
                 return Some((Ok(buffer.freeze()), (None, false)));
             }
             if breaks || !buffer.is_empty() {

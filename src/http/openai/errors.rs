@@ -113,11 +113,8 @@ pub(super) fn failed(error: &RouteError) -> Response {
 /// the top OpenAI's clients take it for a chunk without content.
 pub(super) fn broke_off(failure: &StreamFailure) -> String {
     let message = failure.to_string();
-    let code = match failure {
-        StreamFailure::Provider(error) => error.surface_as().code,
-        StreamFailure::Inspection(_) => "stream_not_judged",
-    };
-    let told = Told { message: &message, kind: "api_error", param: None, code, policy: None, rule: None };
+    let told =
+        Told { message: &message, kind: "api_error", param: None, code: failure.code(), policy: None, rule: None };
     serde_json::json!({ "error": told }).to_string()
 }
 

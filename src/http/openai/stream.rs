@@ -4,26 +4,28 @@
 //! usage stands depends on what the client asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
 use super::answer::{Route, Usage};
 use super::errors;
 use super::request::Pieces;
 use crate::chat::Called;
-use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal};
+use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
 use crate::http::answer::with_request_id;
 use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, StreamEvent};
 
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
-pub(super) fn response(begun: AnswerStream, pieces: Pieces) -> (Response, tokio::sync::oneshot::Receiver<Ended>) {
+pub(super) fn response(begun: AnswerStream, pieces: Pieces) -> (Response, oneshot::Receiver<Arc<Ended>>) {
     let AnswerStream { request_id, provider, model, attempts, generation, events, ended } = begun;
     let chunks = Chunks::new(&model, pieces);
-    let response = sse::response(events, chunks, Chunks::frames, Chunks::end);
+    let response = sse::response(events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: attempts.len(), generation };
     (with_request_id(route.told(response, None), request_id.as_str()), ended)
 }
@@ -90,21 +92,20 @@ impl Chunks {
     fn frames(&mut self, event: AnswerEvent) -> Vec<Frame> {
         match event {
             AnswerEvent::Said(event) => self.said(event),
-            AnswerEvent::Refused(refusal) => self.refused(&refusal),
-            AnswerEvent::Failed(failure) => {
-                let mut frames = self.release();
-                frames.push(Frame::Data(errors::broke_off(&failure)));
-                frames.push(Frame::Break);
+            AnswerEvent::Over(ended) => {
+                let mut frames = match &ended.how {
+                    StreamEnd::Refused(refusal) => self.refused(refusal),
+                    StreamEnd::Whole | StreamEnd::Failed(_) | StreamEnd::ClientGone => self.release(),
+                };
+                match &ended.how {
+                    StreamEnd::Failed(failure) => {
+                        frames.extend([Frame::Data(errors::broke_off(failure)), Frame::Break]);
+                    }
+                    _ => frames.push(Frame::Data(sse::DONE.to_owned())),
+                }
                 frames
             }
         }
-    }
-
-    /// The end of an answer that did not break off.
-    fn end(&mut self) -> Vec<Frame> {
-        let mut frames = self.release();
-        frames.push(Frame::Data("[DONE]".to_owned()));
-        frames
     }
 
     fn said(&mut self, event: StreamEvent) -> Vec<Frame> {
