@@ -1,19 +1,42 @@
-//! A `chat.completion.chunk` as deltas: OpenAI's form of it, Mistral's, and those of the many that stream like them.
-//! Pure, and as tolerant as the reader of whole answers. No message of an error repeats what the model said.
+//! A `chat.completion.chunk` as what it says: OpenAI's form of it, Mistral's, and those of the many that stream like them.
+//! Pure: no I/O, no clock. As tolerant as the reading of whole answers, and no message of an error repeats what the model
+//! said.
+//!
+//! A chunk may go on to a client as it came only if every field in it is known and told: what the deltas do not say no
+//! policy has seen.
+
+mod call;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::completion::content::Content;
-use super::completion::{finish_reason, read_usage, tier};
+use super::completion::{finish_reason, malformed, read_usage, tier};
 use super::price::Tier;
-use super::stream::{Delta, StreamEvent};
-use super::{ErrorKind, ProviderError};
+use super::{Delta, ProviderError, StreamEvent};
 use crate::chat::{Part, Usage};
+use call::{Calls, Told};
+
+/// More choices than OpenAI gives to one request.
+const MAX_CHOICES: u32 = 128;
+
+/// The fields of a chunk as OpenAI writes it (`obfuscation` is its padding, which its clients know), and Mistral's
+/// padding, which is cut out.
+const CHUNK: [&str; 10] =
+    ["id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation", "p"];
+
+/// The fields of a choice that is told in full.
+const CHOICE: [&str; 3] = ["index", "delta", "finish_reason"];
+
+/// The reasons that OpenAI's clients know.
+const REASONS: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
+
+/// The fields of a delta that is told in full.
+const DELTA: [&str; 5] = ["role", "content", "tool_calls", "reasoning_content", "reasoning"];
 
 /// A stream of chunks, as far as it has come.
 #[derive(Debug)]
@@ -21,7 +44,7 @@ pub(crate) struct Chunks {
     /// The model that was asked.
     asked: String,
     begun: bool,
-    choices: BTreeMap<u32, ChoiceState>,
+    choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
 }
@@ -29,7 +52,7 @@ pub(crate) struct Chunks {
 /// What a chunk is.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Read {
-    /// A piece of the answer; the tokens of the whole where they came with it.
+    /// A piece of the answer.
     Event(StreamEvent),
     /// The upstream failed; its words.
     Error(Bytes),
@@ -38,55 +61,45 @@ pub(crate) enum Read {
 }
 
 #[derive(Debug, Default)]
-struct ChoiceState {
+struct Choice {
+    calls: Calls,
     finished: bool,
-    /// The calls so far, by the upstream's index and id.
-    calls: Vec<(Option<u64>, String)>,
 }
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    id: Option<String>,
-    model: Option<String>,
-    object: Option<String>,
-    #[serde(default)]
-    choices: Option<Vec<WireChoice>>,
-    usage: Option<Value>,
-    service_tier: Option<Value>,
-    error: Option<Value>,
-    /// Mistral's padding against those who count bytes.
-    #[serde(borrow)]
-    p: Option<&'a RawValue>,
+/// What a chunk says, as far as it is read.
+struct Telling {
+    deltas: Vec<Delta>,
+    /// Nothing stands in the chunk that a client of OpenAI's does not know, or that the deltas leave out.
+    verbatim: bool,
 }
 
-#[derive(Deserialize)]
-struct WireChoice {
-    index: Option<u64>,
-    delta: Option<WireDelta>,
-    finish_reason: Option<String>,
-}
+impl Telling {
+    /// Looks for fields that are not told. A null says nothing.
+    fn know(&mut self, fields: &Map<String, Value>, known: &[&str]) {
+        self.verbatim &= fields.iter().all(|(name, value)| value.is_null() || known.contains(&name.as_str()));
+    }
 
-#[derive(Deserialize)]
-struct WireDelta {
-    #[serde(default)]
-    content: Content,
-    tool_calls: Option<Vec<WireCall>>,
-    reasoning_content: Option<Value>,
-    reasoning: Option<Value>,
-    refusal: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct WireCall {
-    index: Option<u64>,
-    id: Option<String>,
-    function: Option<WireFunction>,
-}
-
-#[derive(Deserialize)]
-struct WireFunction {
-    name: Option<String>,
-    arguments: Option<Value>,
+    fn content(&mut self, content: Option<Value>, choice: u32) -> Result<(), ProviderError> {
+        let content = match content {
+            None | Some(Value::Null) => return Ok(()),
+            Some(Value::String(text)) => Content::Text(text),
+            Some(other) => {
+                self.verbatim = false;
+                Content::deserialize(other)
+                    .map_err(|_| malformed("the content of the upstream's stream is of no known form"))?
+            }
+        };
+        // Chunks of kinds that are not known have no text.
+        for part in content.into_parts(&mut Vec::new()) {
+            match part {
+                Part::Thinking { text } => self.deltas.push(Delta::Thinking { choice, text }),
+                Part::Text { text } => self.deltas.push(Delta::Text { choice, text }),
+                // Content is made of no other parts.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Chunks {
@@ -107,136 +120,133 @@ impl Chunks {
 
     /// Reads the data of one event.
     pub(crate) fn read(&mut self, data: &Bytes) -> Result<Read, ProviderError> {
-        if data.as_ref() == b"[DONE]" {
+        if data.trim_ascii() == b"[DONE]" {
             return Ok(Read::Done);
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
-            malformed(&format!(
-                "an event of the upstream's stream is no chat completion chunk (line {}, column {})",
-                error.line(),
-                error.column()
-            ))
-        })?;
-        if chunk.error.as_ref().is_some_and(|error| !error.is_null()) || chunk.object.as_deref() == Some("error") {
+        let mut chunk = match serde_json::from_slice(data) {
+            Ok(Value::Object(chunk)) => chunk,
+            Ok(_) => return Err(malformed("an event of the upstream's stream is JSON, but no chunk of an answer")),
+            Err(_) => return Err(malformed("an event of the upstream's stream is not JSON")),
+        };
+        if is_error(&chunk) {
             return Ok(Read::Error(data.clone()));
         }
-        let mut deltas = Vec::with_capacity(2);
-        // Whether clients would misread the chunk as it is.
-        let mut odd = data.contains(&b'\n');
-        if !self.begun {
+        let mut telling = Telling { deltas: Vec::with_capacity(2), verbatim: !data.contains(&b'\n') };
+        telling.know(&chunk, &CHUNK);
+        let choices = match chunk.remove("choices") {
+            Some(Value::Array(choices)) => choices,
+            None | Some(Value::Null) => {
+                telling.verbatim = false;
+                Vec::new()
+            }
+            Some(_) => return Err(malformed("the choices of the upstream's stream are no list")),
+        };
+        if !choices.is_empty() && !self.begun {
             self.begun = true;
-            deltas.push(Delta::Started {
-                id: chunk.id.unwrap_or_default(),
-                model: chunk.model.filter(|model| !model.is_empty()).unwrap_or_else(|| self.asked.clone()),
+            let text = |name| chunk.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            telling.deltas.push(Delta::Started {
+                id: text("id").unwrap_or_default().to_owned(),
+                model: text("model").unwrap_or(&self.asked).to_owned(),
             });
         }
-        for choice in chunk.choices.unwrap_or_default() {
-            let index = u32::try_from(choice.index.unwrap_or(0))
-                .map_err(|_| malformed("a choice of the upstream's answer has an index that none can have"))?;
-            self.choice(index, choice, &mut deltas, &mut odd)?;
+        for (place, choice) in choices.into_iter().enumerate() {
+            self.choice(choice, place, &mut telling)?;
         }
-        let usage = chunk.usage.as_ref().and_then(Value::as_object);
-        self.tier = match tier(usage, chunk.service_tier.as_ref()) {
+        let usage = chunk.get("usage").and_then(Value::as_object);
+        self.tier = match tier(usage, chunk.get("service_tier")) {
             Tier::Standard => self.tier,
             other => other,
         };
         // Some servers count along with every chunk; the last count is that of the whole.
         self.usage = usage.and_then(read_usage).or(self.usage);
-        let frame = if odd { None } else { without_padding(data, chunk.p) };
+        let Telling { deltas, verbatim } = telling;
+        let frame = match chunk.contains_key("p") {
+            _ if !verbatim => None,
+            true => without_padding(data),
+            false => Some(data.clone()),
+        };
         Ok(Read::Event(StreamEvent { frame, deltas }))
     }
 
-    fn choice(
-        &mut self,
-        index: u32,
-        choice: WireChoice,
-        deltas: &mut Vec<Delta>,
-        odd: &mut bool,
-    ) -> Result<(), ProviderError> {
-        let state = self.choices.entry(index).or_default();
-        let before = deltas.len();
-        if let Some(delta) = choice.delta {
-            let reasoning = [&delta.reasoning_content, &delta.reasoning].into_iter().flatten().find_map(Value::as_str);
-            if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-                deltas.push(Delta::Thinking { choice: index, text: text.to_owned() });
-            }
-            *odd |= matches!(delta.content, Content::List(_));
-            // Chunks of kinds that are not known have no text.
-            for part in delta.content.into_parts(&mut Vec::new()) {
-                match part {
-                    Part::Thinking { text } if !text.is_empty() => {
-                        deltas.push(Delta::Thinking { choice: index, text });
-                    }
-                    Part::Text { text } if !text.is_empty() => deltas.push(Delta::Text { choice: index, text }),
-                    _ => {}
-                }
-            }
-            if let Some(text) = delta.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
-                *odd = true;
-                deltas.push(Delta::Text { choice: index, text: text.to_owned() });
-            }
-            for call in delta.tool_calls.unwrap_or_default() {
-                deltas.push(state.call(index, call, odd));
-            }
+    /// `place` stands for an index that is missing.
+    fn choice(&mut self, choice: Value, place: usize, telling: &mut Telling) -> Result<(), ProviderError> {
+        let Value::Object(mut choice) = choice else {
+            return Err(malformed("a choice of the upstream's stream is no object"));
+        };
+        telling.know(&choice, &CHOICE);
+        let index = choice.get("index").and_then(Value::as_u64);
+        telling.verbatim &= index.is_some();
+        let number = u32::try_from(index.unwrap_or(place as u64)).ok().filter(|number| *number < MAX_CHOICES);
+        let Some(number) = number else {
+            return Err(malformed("the upstream's stream has more choices than are read"));
+        };
+        let state = self.choices.entry(number).or_default();
+        let before = telling.deltas.len();
+        if let Some(Value::Object(delta)) = choice.remove("delta") {
+            state.delta(delta, number, telling)?;
         }
-        if state.finished && deltas.len() > before {
+        if state.finished && telling.deltas.len() > before {
             return Err(malformed("the upstream's answer went on behind its end"));
         }
-        if let Some(reason) = choice.finish_reason
-            && !state.finished
-        {
-            state.finished = true;
-            let reason = finish_reason(Some(&reason), !state.calls.is_empty())?;
-            deltas.push(Delta::Finished { choice: index, reason });
+        // Some servers write an empty reason as long as there is none.
+        let reason = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty());
+        if let Some(reason) = reason {
+            telling.verbatim &= REASONS.contains(&reason);
+            let reason = finish_reason(Some(reason), false)?;
+            if !std::mem::replace(&mut state.finished, true) {
+                telling.verbatim &= state.calls.finish(number, &mut telling.deltas);
+                telling.deltas.push(Delta::Finished { choice: number, reason });
+            }
         }
         Ok(())
     }
 }
 
-impl ChoiceState {
-    /// A fragment of a call. Which one it belongs to says its index, else its id, else its place behind the last.
-    fn call(&mut self, choice: u32, call: WireCall, odd: &mut bool) -> Delta {
-        let id = call.id.filter(|id| !id.is_empty() && id != "null");
-        let (name, arguments) = call.function.map_or((None, None), |it| (it.name, it.arguments));
-        let name = name.filter(|name| !name.is_empty());
-        let same_index = |(index, known): &(Option<u64>, String)| {
-            // Whole calls that all claim the same index are told apart by their ids.
-            *index == call.index && (id.as_ref().is_none_or(|id| id == known) || name.is_none())
-        };
-        let known = match (call.index, &id) {
-            (Some(_), _) => self.calls.iter().rposition(same_index),
-            (None, Some(id)) => self.calls.iter().rposition(|(_, known)| known == id),
-            (None, None) if name.is_none() => self.calls.len().checked_sub(1),
-            (None, None) => None,
-        };
-        let is_new = known.is_none();
-        let place = known.unwrap_or_else(|| {
-            self.calls.push((call.index, id.clone().unwrap_or_default()));
-            self.calls.len() - 1
-        });
-        let arguments = match arguments {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text,
-            Some(object) => {
-                *odd = true;
-                object.to_string()
-            }
-        };
-        *odd |= call.index != Some(place as u64) || (is_new && (id.is_none() || name.is_none()));
-        *odd |= !is_new && (id.is_some() || name.is_some());
-        Delta::ToolCall {
-            choice,
-            call: u32::try_from(place).unwrap_or(u32::MAX),
-            id: if is_new { Some(id.unwrap_or_default()) } else { None },
-            name: if is_new { Some(name.unwrap_or_default()) } else { None },
-            arguments,
+impl Choice {
+    fn delta(
+        &mut self,
+        mut delta: Map<String, Value>,
+        choice: u32,
+        telling: &mut Telling,
+    ) -> Result<(), ProviderError> {
+        telling.know(&delta, &DELTA);
+        let reasoning = ["reasoning_content", "reasoning"].map(|name| delta.get(name).and_then(Value::as_str));
+        // One of them is told.
+        telling.verbatim &= !reasoning.iter().all(Option::is_some);
+        if let Some(text) = reasoning.into_iter().flatten().next().filter(|text| !text.is_empty()) {
+            telling.deltas.push(Delta::Thinking { choice, text: text.to_owned() });
         }
+        telling.content(delta.remove("content"), choice)?;
+        if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+            telling.deltas.push(Delta::Text { choice, text: text.to_owned() });
+        }
+        let calls = match delta.get("tool_calls") {
+            Some(Value::Array(calls)) => calls.as_slice(),
+            None | Some(Value::Null) => &[],
+            Some(_) => return Err(malformed("the tool calls of the upstream's stream are no list")),
+        };
+        for call in calls {
+            telling.verbatim &= self.calls.read(call, choice, &mut telling.deltas)? == Told::Verbatim;
+        }
+        Ok(())
     }
 }
 
-/// The chunk without the value of `p`, which stands in it.
-fn without_padding(data: &Bytes, p: Option<&RawValue>) -> Option<Bytes> {
-    let Some(value) = p.map(RawValue::get) else { return Some(data.clone()) };
+/// An error instead of a chunk, in one of the forms that are known from whole answers.
+fn is_error(chunk: &Map<String, Value>) -> bool {
+    let there = |name| chunk.get(name).is_some_and(|value| !value.is_null());
+    let kind = chunk.get("object").and_then(Value::as_str).unwrap_or_default();
+    there("error") || kind.eq_ignore_ascii_case("error") || !there("choices") && (there("detail") || there("message"))
+}
+
+/// The chunk without `p` and its value.
+fn without_padding(data: &Bytes) -> Option<Bytes> {
+    #[derive(Deserialize)]
+    struct Padded<'a> {
+        #[serde(borrow)]
+        p: &'a RawValue,
+    }
+    let value = serde_json::from_slice::<Padded<'_>>(data).ok()?.p.get();
     let start = (value.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
     let before = data.get(..start)?.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
     let before = before.strip_suffix(b"\"p\"")?.trim_ascii_end();
@@ -246,10 +256,6 @@ fn without_padding(data: &Bytes, p: Option<&RawValue>) -> Option<Bytes> {
         None => (before, behind.strip_prefix(b",").unwrap_or(behind)),
     };
     Some([before, behind].concat().into())
-}
-
-fn malformed(message: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::MalformedAnswer, message)
 }
 
 #[cfg(test)]

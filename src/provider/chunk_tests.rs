@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::FinishReason;
+use crate::provider::ErrorKind;
 
 fn chunk(choices: Value) -> Value {
     json!({ "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices })
@@ -59,7 +60,7 @@ fn mistrals_padding_is_cut_out() {
         (r#"{"id":"1","choices":[],"p":"abcdef01"}"#, r#"{"id":"1","choices":[]}"#),
         (r#"{"p" : "abc", "id":"1","choices":[]}"#, r#"{"id":"1","choices":[]}"#),
         (r#"{"id":"1", "p":"a\"b" , "choices":[]}"#, r#"{"id":"1", "choices":[]}"#),
-        (r#"{"p":""}"#, r#"{}"#),
+        (r#"{"choices":[],"p":""}"#, r#"{"choices":[]}"#),
     ] {
         let Ok(Read::Event(event)) = Chunks::new("m").read(&Bytes::from(padded)) else { panic!("{padded}") };
         let frame = String::from_utf8(event.frame.unwrap().to_vec()).unwrap();
@@ -136,10 +137,137 @@ fn fragments_of_a_tool_call_find_each_other() {
 }
 
 #[test]
+fn calls_without_numbers_or_steady_ids_are_kept_apart() {
+    let function = |name: &str, arguments: &str| json!({ "name": name, "arguments": arguments });
+    let said = |calls: &[Value]| {
+        let chunks: Vec<_> = calls.iter().map(|call| delta(json!({ "tool_calls": [call] }))).collect();
+        let events = read(&chunks).unwrap();
+        let frames = events.iter().filter(|event| event.frame.is_some()).count();
+        (events.into_iter().flat_map(|event| event.deltas).collect::<Vec<_>>(), frames)
+    };
+    for (claim, calls, expected, frames) in [
+        (
+            "ids that change from fragment to fragment",
+            vec![
+                json!({ "id": "a", "function": function("look", "") }),
+                json!({ "id": "b", "function": function("", "{}") }),
+            ],
+            vec![call(0, "a", "look", ""), more(0, "{}")],
+            0,
+        ),
+        (
+            "names alone",
+            vec![json!({ "function": function("look", "{}") }), json!({ "function": function("look", "{}") })],
+            vec![nameless_id(0), nameless_id(1)],
+            0,
+        ),
+        (
+            "numbers that begin elsewhere",
+            vec![
+                json!({ "index": 7, "id": "a", "type": "function", "function": function("look", "{") }),
+                json!({ "index": 7, "function": { "arguments": "}" } }),
+            ],
+            vec![call(0, "a", "look", "{"), more(0, "}")],
+            0,
+        ),
+        (
+            "a call without a name, and one with",
+            vec![
+                json!({ "index": 0, "id": "a", "type": "function", "function": function("", "{}") }),
+                json!({ "index": 1, "id": "b", "type": "function", "function": function("look", "{}") }),
+            ],
+            vec![call(0, "b", "look", "{}")],
+            0,
+        ),
+        (
+            "fields that are not told",
+            vec![json!({ "index": 0, "id": "a", "type": "function", "function": function("look", "{}"), "x": "y" })],
+            vec![call(0, "a", "look", "{}")],
+            0,
+        ),
+    ] {
+        assert_eq!(said(&calls), (expected, frames), "{claim}");
+    }
+    let many: Vec<_> = (0..2000).map(|index| json!({ "index": index, "function": function("look", "") })).collect();
+    let error = read(&[delta(json!({ "tool_calls": many }))]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
+}
+
+fn nameless_id(call: u32) -> Delta {
+    Delta::ToolCall { choice: 0, call, id: None, name: Some("look".into()), arguments: "{}".into() }
+}
+
+#[test]
+fn a_call_without_arguments_ends_with_an_empty_object() {
+    let function = json!({ "name": "look", "arguments": "" });
+    let begun = json!({ "index": 0, "id": "a", "type": "function", "function": function });
+    let end = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }]));
+    let events = read(&[delta(json!({ "tool_calls": [begun] })), end]).unwrap();
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::ToolCalls };
+    assert_eq!(events[1].deltas, [more(0, "{}"), finished]);
+    assert_eq!(events[1].frame, None);
+}
+
+#[test]
+fn a_chunk_with_what_no_policy_would_see_is_not_passed_on_as_it_is() {
+    let logprobs = json!({ "content": [{ "token": "secret", "logprob": -0.1, "bytes": null, "top_logprobs": [] }] });
+    let choice = |more: &str, value: Value| {
+        let mut choice = json!({ "index": 0, "delta": { "content": "a" }, "finish_reason": null });
+        choice[more] = value;
+        chunk(json!([choice]))
+    };
+    let beside = |more: &str, value: Value| {
+        let mut chunk = delta(json!({ "content": "a" }));
+        chunk[more] = value;
+        chunk
+    };
+    for (chunk, passed) in [
+        (choice("logprobs", json!(null)), true),
+        (choice("logprobs", logprobs), false),
+        (choice("text", json!("secret")), false),
+        (beside("obfuscation", json!("x8f")), true),
+        (beside("usage", json!(null)), true),
+        (beside("note", json!("secret")), false),
+        (delta(json!({ "content": "a", "refusal": null, "function_call": null })), true),
+        (delta(json!({ "content": "a", "function_call": { "arguments": "secret" } })), false),
+        (delta(json!({ "content": "a", "audio": { "transcript": "secret" } })), false),
+        (delta(json!({ "content": "a", "reasoning": "hm", "reasoning_content": "secret" })), false),
+    ] {
+        let events = read(std::slice::from_ref(&chunk)).unwrap();
+        assert!(events[0].deltas.contains(&text("a")), "{chunk}");
+        assert_eq!(events[0].frame.is_some(), passed, "{chunk}");
+    }
+}
+
+#[test]
+fn odd_chunks_of_servers_that_are_compatible_are_read() {
+    // Azure's first, which tells of its filter, begins no answer.
+    let mut reader = Chunks::new("asked");
+    let filtered = json!({ "id": "", "model": "", "object": "", "choices": [], "prompt_filter_results": [{}] });
+    let said = |read: Read| match read {
+        Read::Event(event) => (event.deltas, event.frame.is_some()),
+        other => panic!("{other:?}"),
+    };
+    let mut read = |chunk: Value| reader.read(&Bytes::from(chunk.to_string())).map(said).unwrap();
+    assert_eq!(read(filtered), (vec![], false));
+    assert_eq!(read(json!({})), (vec![], false));
+    // No index, and a reason that is no reason yet.
+    let unnumbered = json!({ "choices": [{ "delta": { "content": "a" }, "finish_reason": "" }] });
+    let started = Delta::Started { id: String::new(), model: "asked".into() };
+    assert_eq!(read(unnumbered), (vec![started, text("a")], false));
+    let foreign = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "model_length" }]));
+    assert_eq!(read(foreign), (vec![Delta::Finished { choice: 0, reason: FinishReason::Length }], false));
+    // Told twice.
+    let again = chunk(json!([{ "index": 0, "delta": { "content": "" }, "finish_reason": "stop" }]));
+    assert_eq!(read(again), (vec![], true));
+    assert!(reader.is_whole());
+}
+
+#[test]
 fn what_is_no_answer_is_an_error() {
     for (chunks, kind) in [
         (vec![json!({ "choices": "none" })], ErrorKind::MalformedAnswer),
-        (vec![chunk(json!([{ "index": 4_294_967_296_u64, "delta": {} }]))], ErrorKind::MalformedAnswer),
+        (vec![chunk(json!([{ "index": 128, "delta": {} }]))], ErrorKind::MalformedAnswer),
         (vec![chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "error" }]))], ErrorKind::GenerationFailed),
         (
             vec![
@@ -151,7 +279,14 @@ fn what_is_no_answer_is_an_error() {
     ] {
         assert_eq!(read(&chunks).unwrap_err().kind(), kind, "{chunks:?}");
     }
-    for failure in [json!({ "error": { "message": "over" } }), json!({ "object": "error", "message": "over" })] {
+    for failure in [
+        json!({ "error": { "message": "over" } }),
+        json!({ "error": "over" }),
+        json!({ "object": "error", "message": "over" }),
+        json!({ "object": "Error", "message": ["over"] }),
+        json!({ "detail": [{ "msg": "over" }] }),
+        json!({ "message": "Requests rate limit exceeded" }),
+    ] {
         let data = Bytes::from(failure.to_string());
         assert_eq!(Chunks::new("m").read(&data).unwrap(), Read::Error(data));
     }
@@ -170,4 +305,11 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
     let usage = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4 };
     assert_eq!(reader.usage(), Some((usage, Tier::Priority)));
     assert_eq!(reader.read(&Bytes::from_static(b"[DONE]")).unwrap(), Read::Done);
+    for data in
+        ["", "{", "<html>secret</html>", "[]", "\"secret\"", r#"{"choices":[{"delta":{"content":{"secret":1}}}]}"#]
+    {
+        let error = Chunks::new("m").read(&Bytes::from(data)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{data}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
 }

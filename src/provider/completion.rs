@@ -100,7 +100,7 @@ pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
     }
 }
 
-fn malformed(message: &str) -> ProviderError {
+pub(super) fn malformed(message: &str) -> ProviderError {
     ProviderError::new(ErrorKind::MalformedAnswer, message)
 }
 

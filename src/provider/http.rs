@@ -38,6 +38,13 @@ pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The longest stream that is read, in bytes: some 200 of them carry one token.
 pub(crate) const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
 
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// What may still come behind the last event of a stream, in bytes, and within which time. A connection is used again only
+/// if its answer was read to the end, and the end of a body comes a moment after the last event.
+const REST_BYTES: usize = 64 * 1024;
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The client of one provider.
 pub(crate) struct Upstream {
     client: Client,
@@ -93,6 +100,23 @@ impl StreamedBody {
         }
         Ok(piece)
     }
+
+    /// Gives the connection back for the next request, the answer being whole. Nobody waits for that.
+    pub(crate) fn give_back(mut self) {
+        tokio::spawn(async move {
+            let rest = async {
+                let mut left = REST_BYTES;
+                while let Ok(Some(piece)) = self.response.chunk().await {
+                    match left.checked_sub(piece.len()) {
+                        Some(rest) => left = rest,
+                        None => break,
+                    }
+                }
+            };
+            // One that takes longer is closed, as every connection is whose answer was not read to its end.
+            let _ = tokio::time::timeout(REST_TIMEOUT, rest).await;
+        });
+    }
 }
 
 /// A whole answer.
@@ -142,8 +166,9 @@ impl Upstream {
         let mut response = self.send(request.body(body), deadline, self.timeout).await?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
-        if status == 200 && content_type.to_ascii_lowercase().starts_with(b"text/event-stream") {
+        // What does not tell its type may be a stream too, and must not be waited for to its end.
+        let content_type = headers.get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
+        if status == 200 && content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
             let body = StreamedBody { response, patience: self.timeout, left: MAX_STREAM_BYTES };
             return Ok(Begun::Streams(headers, body));
         }

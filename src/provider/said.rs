@@ -51,6 +51,26 @@ impl Said {
     }
 }
 
+/// The status that an error in a stream would have had before it: the one that it names, or that of its code, else that
+/// of a failure.
+pub(crate) fn status(body: &[u8]) -> u16 {
+    const NAMES: [&str; 4] = ["raw_status_code", "status", "status_code", "code"];
+    const LIMITS: [&str; 6] =
+        ["rate_limit_exceeded", "rate_limited", "1300", "service_tier_capacity_exceeded", "3505", "insufficient_quota"];
+    const REQUESTS: [&str; 3] = ["invalid_request_error", "context_length_exceeded", "content_filter"];
+    let fields: Value = serde_json::from_slice(body).unwrap_or_default();
+    let named = [&fields, &fields["error"]].into_iter().flat_map(|object| NAMES.map(|name| &object[name]));
+    let mut statuses = named.filter_map(|value| scalar(value)?.parse().ok());
+    let said = Said::read(body);
+    let one_of = |codes: &[&str]| codes.iter().any(|code| said.is(code));
+    match statuses.find(|status| (400..600).contains(status)) {
+        Some(status) => status,
+        None if one_of(&LIMITS) => 429,
+        None if one_of(&REQUESTS) => 400,
+        None => 500,
+    }
+}
+
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -101,5 +121,28 @@ fn page(body: &[u8]) -> String {
     match title.map(str::trim).filter(|title| !title.is_empty()) {
         Some(title) => format!("the upstream answered with a page titled `{title}`"),
         None => "the upstream answered with a page instead of JSON".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_a_stream_has_the_status_that_it_tells() {
+        for (body, expected) in [
+            (r#"{"object":"error","message":"m","type":"rate_limited","code":"1300","raw_status_code":429}"#, 429),
+            (r#"{"object":"error","message":"m","type":"internal_server_error","code":"3000"}"#, 500),
+            (r#"{"object":"error","message":"m","type":"service_tier_capacity_exceeded","code":"3505"}"#, 429),
+            (r#"{"error":{"message":"blocked","status":403},"guardrails":{}}"#, 403),
+            (r#"{"error":{"message":"m","code":502}}"#, 502),
+            (r#"{"error":{"message":"m","type":"tokens","code":"rate_limit_exceeded"}}"#, 429),
+            (r#"{"error":{"message":"m","type":"invalid_request_error","code":"context_length_exceeded"}}"#, 400),
+            (r#"{"error":{"message":"m","type":"server_error","code":null}}"#, 500),
+            (r#"{"error":"m","code":12}"#, 500),
+            ("m", 500),
+        ] {
+            assert_eq!(status(body.as_bytes()), expected, "{body}");
+        }
     }
 }

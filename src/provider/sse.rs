@@ -52,6 +52,13 @@ impl Events {
         Ok(())
     }
 
+    /// The data of an event that the end of the stream cut short. The standard forgets it; some servers leave out the
+    /// empty line behind their last event, and one that was really cut is no JSON.
+    pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        // The line that has begun, then the empty one that did not come.
+        self.end_line().or_else(|| self.end_line())
+    }
+
     fn bounded(&self) -> Result<(), TooLarge> {
         if self.line.len() + self.data.len() > MAX_EVENT_BYTES { Err(TooLarge) } else { Ok(()) }
     }
@@ -105,6 +112,24 @@ mod tests {
         for cut in 0..=bytes.len() {
             let (one, two) = bytes.split_at(cut);
             assert_eq!(read([one, two]), expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_last_event_may_lack_its_empty_line() {
+        for (stream, rest) in [
+            ("data: [DONE]", Some("[DONE]")),
+            ("data: [DONE]\n", Some("[DONE]")),
+            ("data: [DONE]\r", Some("[DONE]")),
+            ("data: 1\ndata: 2", Some("1\n2")),
+            ("data: [DONE]\n\n", None),
+            (": a comment", None),
+            ("", None),
+        ] {
+            let mut events = Events::default();
+            events.read(stream.as_bytes(), |_| ()).unwrap();
+            assert_eq!(events.rest().as_deref(), rest.map(str::as_bytes), "{stream:?}");
+            assert_eq!(events.rest(), None);
         }
     }
 

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_util::stream;
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::chunk::{Chunks, Read};
 use super::http::{Reply, StreamedBody};
@@ -25,10 +23,17 @@ pub(crate) trait Reading: Send + 'static {
 
     /// What the answer cost.
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64>;
+
+    /// The id under which the vendor finds the call.
+    fn correlation_id(&self) -> Option<&str>;
+
+    /// Whether each of its streams says that it is done. Of one that does not, an end may be missing.
+    fn says_done(&self) -> bool;
 }
 
 struct State<R> {
-    body: StreamedBody,
+    /// None when the stream is over.
+    body: Option<StreamedBody>,
     events: Events,
     chunks: Chunks,
     ready: VecDeque<Bytes>,
@@ -38,13 +43,14 @@ struct State<R> {
 
 /// The events of a stream of chunks. Reads on only when it is asked to.
 pub(crate) fn events(body: StreamedBody, chunks: Chunks, reading: impl Reading) -> EventStream {
+    let body = Some(body);
     let state = State { body, events: Events::default(), chunks, ready: VecDeque::new(), told_usage: false, reading };
     Box::pin(stream::unfold(Some(state), |state| async move {
         let mut state = state?;
         match state.next().await {
             Ok(Some(event)) => Some((Ok(event), Some(state))),
             Ok(None) => None,
-            Err(error) => Some((Err(state.reading.scrubbed(error)), None)),
+            Err(error) => Some((Err(told(error, &state.reading)), None)),
         }
     }))
 }
@@ -58,25 +64,40 @@ impl<R: Reading> State<R> {
                         if self.chunks.is_whole() {
                             event.deltas.extend(self.usage());
                         }
-                        return Ok(Some(event));
+                        // What says nothing must not count as the beginning of an answer.
+                        if event.frame.is_some() || !event.deltas.is_empty() {
+                            return Ok(Some(event));
+                        }
                     }
                     Read::Error(data) => return Err(self.reading.refusal(&data)),
-                    Read::Done if self.chunks.is_whole() => {
-                        let left: Vec<_> = self.usage().into_iter().collect();
-                        return Ok((!left.is_empty()).then_some(StreamEvent { frame: None, deltas: left }));
-                    }
+                    Read::Done if self.chunks.is_whole() => return Ok(self.end()),
                     Read::Done => return Err(broke_off("said that it was done before its answer was")),
                 }
             }
-            let Some(bytes) = self.body.next().await? else {
-                return Err(broke_off("ended without saying that it was done"));
-            };
+            let Some(body) = &mut self.body else { return Ok(None) };
             let ready = &mut self.ready;
+            let Some(bytes) = body.next().await? else {
+                match self.events.rest() {
+                    Some(data) => ready.push_back(data),
+                    None if self.chunks.is_whole() && !self.reading.says_done() => return Ok(self.end()),
+                    None => return Err(broke_off("ended without saying that it was done")),
+                }
+                continue;
+            };
             self.events.read(&bytes, |data| ready.push_back(data)).map_err(|_| {
                 let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
             })?;
         }
+    }
+
+    /// Ends a whole answer: what is left to tell of it.
+    fn end(&mut self) -> Option<StreamEvent> {
+        self.ready.clear();
+        if let Some(body) = self.body.take() {
+            body.give_back();
+        }
+        self.usage().map(|usage| StreamEvent { frame: None, deltas: vec![usage] })
     }
 
     /// The tokens, once.
@@ -90,30 +111,31 @@ impl<R: Reading> State<R> {
     }
 }
 
-/// A whole answer where a stream was asked for.
-pub(crate) fn no_stream(reply: &Reply) -> ProviderError {
-    let message = "the upstream answered a request for a stream with something else";
-    ProviderError::new(ErrorKind::MalformedAnswer, message).with_status(reply.status)
+/// An answer of status 200 that is no stream: an error all the same, or a whole answer, which nobody asked for.
+pub(crate) fn no_stream(reply: &Reply, reading: &impl Reading) -> ProviderError {
+    let error = match Chunks::new("").read(&reply.body) {
+        Ok(Read::Error(data)) => reading.refusal(&data),
+        _ => {
+            let message = "the upstream answered a request for a stream with something else";
+            ProviderError::new(ErrorKind::MalformedAnswer, message)
+        }
+    };
+    told(error, reading)
 }
 
-/// The status that an error in a stream would have had before it: what it says itself, else that of a failure.
-pub(crate) fn status(data: &[u8]) -> u16 {
-    #[derive(Deserialize)]
-    struct Said {
-        error: Option<Box<Said>>,
-        status: Option<Value>,
-        raw_status_code: Option<Value>,
-        code: Option<Value>,
-    }
-    fn read(said: &Said) -> Option<u16> {
-        let own = [&said.status, &said.raw_status_code, &said.code].into_iter().flatten();
-        let own = own.filter_map(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
-        let own = own.filter_map(|status| u16::try_from(status).ok()).find(|status| (400..600).contains(status));
-        own.or_else(|| read(said.error.as_deref()?))
-    }
-    serde_json::from_slice::<Said>(data).ok().and_then(|said| read(&said)).unwrap_or(500)
+/// An error with what is known of the call. The head of its answer said 200.
+fn told(error: ProviderError, reading: &impl Reading) -> ProviderError {
+    let error = match error.correlation_id() {
+        Some(_) => error,
+        None => error.with_correlation_id(reading.correlation_id()),
+    };
+    reading.scrubbed(error.with_status(200))
 }
 
 fn broke_off(what: &str) -> ProviderError {
     ProviderError::new(ErrorKind::ReadFailed, &format!("the upstream's stream {what}"))
 }
+
+#[cfg(test)]
+#[path = "streaming_tests.rs"]
+mod tests;

@@ -322,9 +322,14 @@ async fn stream(reaction: Reaction) -> (Vec<Delta>, Option<ProviderError>) {
 
 #[tokio::test]
 async fn a_stream_is_read_to_its_end() {
-    let whole = format!("{HEAD}{STREAM}data: [DONE]\n\n").into_bytes();
-    let (said, error) = stream(Reaction::Say(whole)).await;
+    let whole = |head: &str, end: &str| Reaction::Say(format!("{head}{STREAM}{end}").into_bytes());
+    let (said, error) = stream(whole(HEAD, "data: [DONE]\n\n")).await;
     assert_eq!(error, None);
+    // What comes behind the end is not read; the last line feeds, and the type, may be missing.
+    let untyped = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    for (head, end) in [(HEAD, "data: [DONE]\n\ndata: {\n\n"), (HEAD, "data: [DONE]"), (untyped, "data: [DONE]\n\n")] {
+        assert_eq!(stream(whole(head, end)).await, (said.clone(), None), "{head:?} {end:?}");
+    }
     let text = |text: &str| Delta::Text { choice: 0, text: text.into() };
     let usage = Usage { prompt_tokens: 1_000_000, ..Usage::default() };
     assert_eq!(
@@ -365,6 +370,8 @@ async fn what_comes_instead_of_a_stream_is_classed_as_ever() {
     for (reaction, kind) in [
         (reply("429 Too Many Requests", "content-type: application/json\r\n", limited), ErrorKind::RateLimited),
         (reply("200 OK", "content-type: application/json\r\n", ANSWER), ErrorKind::MalformedAnswer),
+        (reply("200 OK", "content-type: application/json\r\n", limited), ErrorKind::RateLimited),
+        (reply("200 OK", "content-type: text/html\r\n", "<html></html>"), ErrorKind::MalformedAnswer),
     ] {
         let server = Server::start(reaction).await;
         let error = Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await.unwrap_err();

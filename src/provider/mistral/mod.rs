@@ -26,7 +26,9 @@ use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::results;
-use super::{ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, streaming};
+use super::{
+    ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said, streaming,
+};
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use request::Prepared;
 
@@ -193,20 +195,25 @@ impl Provider for Mistral {
         let model = self.model_for(request.model.as_deref());
         let (url, prepared) = self.prepare(request, model, true)?;
         let begun = self.upstream.stream(url, prepared.body).await;
+        let reading = |headers: &HeaderMap| Reading {
+            key: self.key.clone(),
+            prices: self.prices.clone(),
+            model: model.to_owned(),
+            host: self.host,
+            correlation_id: error::correlation_id(headers).and_then(super::text::token),
+        };
         let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
             Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) if reply.status == 200 => {
+                return Err(streaming::no_stream(&reply, &reading(&reply.headers)));
+            }
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let reading =
-            Reading { key: self.key.clone(), prices: self.prices.clone(), model: model.to_owned(), host: self.host };
+        let reading = reading(&headers);
+        let correlation_id = reading.correlation_id.clone();
         let mut notes = prepared.notes;
         notes.extend(deprecation(&headers));
-        Ok(Streamed {
-            events: streaming::events(body, Chunks::new(model), reading),
-            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
-            notes,
-        })
+        Ok(Streamed { events: streaming::events(body, Chunks::new(model), reading), correlation_id, notes })
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
@@ -231,12 +238,13 @@ struct Reading {
     prices: Arc<PriceTable>,
     model: String,
     host: Host,
+    correlation_id: Option<String>,
 }
 
 impl streaming::Reading for Reading {
     fn refusal(&self, data: &[u8]) -> ProviderError {
         let body = self.key.scrub(String::from_utf8_lossy(data).into_owned());
-        error::classify(streaming::status(data), &HeaderMap::new(), body.as_bytes(), Timestamp::now())
+        error::classify(said::status(data), &HeaderMap::new(), body.as_bytes(), Timestamp::now())
     }
 
     fn scrubbed(&self, error: ProviderError) -> ProviderError {
@@ -245,6 +253,14 @@ impl streaming::Reading for Reading {
 
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         self.prices.cost(&self.model, usage, Terms { host: self.host, tier })
+    }
+
+    fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    fn says_done(&self) -> bool {
+        true
     }
 }
 

@@ -44,6 +44,16 @@ fn the_bound_has_the_name_that_the_version_knows() {
 }
 
 #[test]
+fn a_stream_is_asked_for_its_tokens_by_versions_that_know_how() {
+    let usage = |kind, version: Option<&str>| {
+        OpenAi::new(Settings { api_version: version.map(str::to_owned), ..settings(kind) }).unwrap().stream_usage()
+    };
+    assert_eq!(usage(Kind::AzureOpenAi, None), StreamUsage::Unasked);
+    assert_eq!(usage(Kind::AzureOpenAi, Some("2024-10-21")), StreamUsage::Asked);
+    assert_eq!(usage(Kind::Ollama, None), StreamUsage::Asked);
+}
+
+#[test]
 fn names_of_other_vendors_are_never_asked() {
     for (kind, model, served) in [
         (Kind::OpenAi, "gpt-4o-mini", true),

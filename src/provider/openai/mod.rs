@@ -22,11 +22,11 @@ use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::Tier;
 use super::{
-    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, results,
+    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, results, said,
     streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
-use request::Bound;
+use request::{Bound, StreamUsage};
 
 /// Longer than this a probe does not wait.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,8 +34,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
 
-/// From this version on Azure knows `max_completion_tokens`.
-const AZURE_COMPLETION_TOKENS: &str = "2024-09-01";
+/// From this version on Azure knows `max_completion_tokens` and `stream_options`.
+const AZURE_2024_09: &str = "2024-09-01";
 
 /// One account at a vendor, or one server, that speaks OpenAI's dialect.
 #[derive(Debug)]
@@ -104,8 +104,16 @@ impl OpenAi {
     fn bound(&self) -> Bound {
         match (self.info.kind, self.api_version.as_deref()) {
             (Kind::OpenAi, _) => Bound::CompletionTokens,
-            (_, Some(version)) if version >= AZURE_COMPLETION_TOKENS => Bound::CompletionTokens,
+            (_, Some(version)) if version >= AZURE_2024_09 => Bound::CompletionTokens,
             _ => Bound::Tokens,
+        }
+    }
+
+    /// Older versions of Azure's refuse to be asked.
+    fn stream_usage(&self) -> StreamUsage {
+        match self.api_version.as_deref() {
+            Some(version) if version < AZURE_2024_09 => StreamUsage::Unasked,
+            _ => StreamUsage::Asked,
         }
     }
 
@@ -183,7 +191,7 @@ impl Provider for OpenAi {
             model,
             max_tokens: self.max_tokens,
             bound: self.bound(),
-            stream: false,
+            stream: None,
         };
         let prepared = request::prepare(request, options)?;
         let reply =
@@ -208,21 +216,26 @@ impl Provider for OpenAi {
             model,
             max_tokens: self.max_tokens,
             bound: self.bound(),
-            stream: true,
+            stream: Some(self.stream_usage()),
         };
         let prepared = request::prepare(request, options)?;
         let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;
+        let reading = |headers: &HeaderMap| Reading {
+            key: self.key.clone(),
+            kind: self.info.kind,
+            correlation_id: error::correlation_id(headers).and_then(super::text::token),
+        };
         let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
             Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) if reply.status == 200 => {
+                return Err(streaming::no_stream(&reply, &reading(&reply.headers)));
+            }
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let reading = Reading { key: self.key.clone(), kind: self.info.kind };
-        Ok(Streamed {
-            events: streaming::events(body, Chunks::new(model), reading),
-            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
-            notes: prepared.notes,
-        })
+        let reading = reading(&headers);
+        let correlation_id = reading.correlation_id.clone();
+        let events = streaming::events(body, Chunks::new(model), reading);
+        Ok(Streamed { events, correlation_id, notes: prepared.notes })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
@@ -252,6 +265,7 @@ fn price(kind: Kind) -> Option<f64> {
 struct Reading {
     key: Option<ApiKey>,
     kind: Kind,
+    correlation_id: Option<String>,
 }
 
 impl streaming::Reading for Reading {
@@ -260,7 +274,7 @@ impl streaming::Reading for Reading {
         if let Some(key) = &self.key {
             text = key.scrub(text);
         }
-        error::classify(streaming::status(data), &HeaderMap::new(), text.as_bytes(), Timestamp::now())
+        error::classify(said::status(data), &HeaderMap::new(), text.as_bytes(), Timestamp::now())
     }
 
     fn scrubbed(&self, error: ProviderError) -> ProviderError {
@@ -272,6 +286,15 @@ impl streaming::Reading for Reading {
 
     fn cost(&self, _usage: &Usage, _tier: Tier) -> Option<f64> {
         price(self.kind)
+    }
+
+    fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    /// OpenAI's own say it, and Azure's; of the servers like them some do not.
+    fn says_done(&self) -> bool {
+        matches!(self.kind, Kind::OpenAi | Kind::AzureOpenAi)
     }
 }
 

@@ -55,8 +55,17 @@ pub(crate) struct Options<'a> {
     pub(crate) max_tokens: Option<u32>,
     /// The name of the bound.
     pub(crate) bound: Bound,
-    /// Whether the answer is to come piece by piece, its usage at the end.
-    pub(crate) stream: bool,
+    /// Whether the answer is to come piece by piece, and then whether with its usage.
+    pub(crate) stream: Option<StreamUsage>,
+}
+
+/// Whether a stream is asked to count its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamUsage {
+    /// By `stream_options`.
+    Asked,
+    /// The upstream does not know how.
+    Unasked,
 }
 
 /// What the bound on an answer's tokens is called.
@@ -175,8 +184,8 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let (extra, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
         request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name));
     let body = Body {
-        stream: options.stream,
-        stream_options: options.stream.then_some(StreamOptions { include_usage: true }),
+        stream: options.stream.is_some(),
+        stream_options: (options.stream == Some(StreamUsage::Asked)).then_some(StreamOptions { include_usage: true }),
         model: (options.kind != Kind::AzureOpenAi).then_some(options.model),
         messages,
         max_tokens: max_tokens.filter(|_| options.bound == Bound::Tokens),

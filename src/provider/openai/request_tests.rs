@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const OPTIONS: Options<'_> =
-    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens, stream: false };
+    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens, stream: None };
 
 fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
@@ -25,6 +25,16 @@ fn nothing_is_sent_that_nobody_asked_for() {
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]});
     assert_eq!(sent(&request, OPTIONS), (body, vec![]));
+}
+
+#[test]
+fn a_stream_is_asked_for_its_tokens_where_that_can_be_asked() {
+    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let asked = json!({"include_usage": true});
+    for (usage, expected) in [(StreamUsage::Asked, asked), (StreamUsage::Unasked, Value::Null)] {
+        let (body, _) = sent(&request, Options { stream: Some(usage), ..OPTIONS });
+        assert_eq!((&body["stream"], &body["stream_options"]), (&json!(true), &expected));
+    }
 }
 
 #[test]

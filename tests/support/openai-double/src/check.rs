@@ -25,6 +25,7 @@ const BODY: &[&str] = &[
     "presence_penalty", "frequency_penalty", "tools", "tool_choice", "parallel_tool_calls", "response_format",
     "reasoning_effort", "logit_bias", "logprobs", "top_logprobs", "user", "metadata", "store", "service_tier",
     "prediction", "modalities", "audio", "verbosity", "web_search_options", "prompt_cache_key", "safety_identifier",
+    "stream", "stream_options",
 ];
 
 pub(crate) fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Value {
@@ -69,6 +70,7 @@ pub(crate) fn chat(body: &Value) -> Checked {
         return Err(Refusal { status: 404, body });
     }
     parameters(body, model)?;
+    stream(body)?;
     tools(body)?;
     messages(body)?;
     format(body)
@@ -108,6 +110,27 @@ fn parameters(body: &Value, model: &str) -> Checked {
         return refuse("stop", None, "Invalid 'stop': array of 1 to 4 expected.");
     }
     Ok(())
+}
+
+fn stream(body: &Value) -> Checked {
+    if !matches!(body["stream"], Value::Null | Value::Bool(_)) {
+        return refuse("stream", Some("invalid_type"), "Invalid type for 'stream': expected a boolean.");
+    }
+    match &body["stream_options"] {
+        Value::Null => Ok(()),
+        Value::Object(_) if body["stream"] != true => {
+            let text = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
+            refuse("stream_options", None, text)
+        }
+        Value::Object(options) => {
+            known(options, "stream_options.", &["include_usage", "include_obfuscation"])?;
+            match options.values().all(Value::is_boolean) {
+                true => Ok(()),
+                false => refuse("stream_options", Some("invalid_type"), "Invalid type: expected a boolean."),
+            }
+        }
+        _ => refuse("stream_options", Some("invalid_type"), "Invalid type for 'stream_options': expected an object."),
+    }
 }
 
 fn tools(body: &Value) -> Checked {

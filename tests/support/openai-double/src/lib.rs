@@ -8,18 +8,23 @@
 //! |---|---|
 //! | `check` | what is refused, and how |
 //! | `answer` | what is answered |
+//! | `stream` | the same piece by piece, and how that breaks |
+//! | `body` | the bytes, and those whom the client left |
 
 mod answer;
+mod body;
 mod check;
+mod stream;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,7 +34,9 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use body::AnswerBody;
 pub use check::{MODELS, Refusal};
+pub use stream::StreamFault;
 
 /// The key that the double accepts.
 pub const KEY: &str = "sk-offline-openai-key";
@@ -44,6 +51,8 @@ pub enum Behaviour {
     Message(Value),
     /// This status with this body.
     Fail(u16, Value),
+    /// An echo that breaks after so many chunks, if it streams.
+    Break(usize, StreamFault),
 }
 
 impl Behaviour {
@@ -65,6 +74,13 @@ impl Behaviour {
             })
             .collect();
         Self::Message(json!({ "role": "assistant", "content": null, "tool_calls": calls, "refusal": null }))
+    }
+
+    /// A stream that fails after so many chunks; the first carries the role, the second the first text. A request that
+    /// does not stream gets its whole answer.
+    #[must_use]
+    pub fn break_stream(after: usize, fault: StreamFault) -> Self {
+        Self::Break(after, fault)
     }
 
     /// A failure of the server.
@@ -90,6 +106,7 @@ struct State {
     /// What holds when the script is empty.
     always: Mutex<Option<Behaviour>>,
     received: Mutex<Vec<Received>>,
+    cancelled_streams: Arc<AtomicUsize>,
 }
 
 /// OpenAI's API on a loopback port. It ends when it is dropped.
@@ -130,6 +147,12 @@ impl OpenAiDouble {
         *lock(&self.state.always) = behaviour;
     }
 
+    /// How many streams the client left before their end.
+    #[must_use]
+    pub fn cancelled_streams(&self) -> usize {
+        self.state.cancelled_streams.load(Ordering::Acquire)
+    }
+
     /// The chat requests so far, refused ones included.
     #[must_use]
     pub fn chats(&self) -> Vec<Received> {
@@ -162,7 +185,7 @@ async fn converse(stream: TcpStream, state: Arc<State>) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
     let (head, incoming) = request.into_parts();
     let body = match Limited::new(incoming, LARGEST_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
@@ -171,25 +194,36 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     let path = head.uri.path().to_owned();
     let json = serde_json::from_slice(&body);
     lock(&state.received).push(Received { path: path.clone(), body: json.as_ref().cloned().unwrap_or_default() });
+    let mut steps = None;
     let answered = check::key(&head.headers).and_then(|()| match (&head.method, path.as_str()) {
         (&Method::GET, "/v1/models") => Ok((200, answer::models())),
         (&Method::POST, "/v1/chat/completions") => {
             let body: Value = json.map_err(|_| check::not_json())?;
             check::chat(&body)?;
             let behaviour = lock(&state.script).pop_front().or_else(|| lock(&state.always).clone());
-            Ok(match behaviour {
-                Some(Behaviour::Fail(status, body)) => (status, body),
-                Some(Behaviour::Message(message)) => (200, answer::completion(&body, &message)),
-                None => (200, answer::completion(&body, &answer::echo(&body))),
-            })
+            let (message, fault) = match behaviour {
+                Some(Behaviour::Fail(status, body)) => return Ok((status, body)),
+                Some(Behaviour::Message(message)) => (message, None),
+                Some(Behaviour::Break(after, fault)) => (answer::echo(&body), Some((after, fault))),
+                None => (answer::echo(&body), None),
+            };
+            let completion = answer::completion(&body, &message);
+            if body["stream"] == true {
+                steps = Some(stream::steps(&body, &completion, fault));
+            }
+            Ok((200, completion))
         }
         (method, path) => Err(check::no_route(method.as_str(), path)),
     });
     let (status, body) = answered.unwrap_or_else(|refusal| (refusal.status, refusal.body));
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let content_type = if steps.is_some() { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let mut response = Response::new(match steps {
+        Some(steps) => AnswerBody::steps(steps, Arc::clone(&state.cancelled_streams)),
+        None => AnswerBody::whole(Bytes::from(body.to_string())),
+    });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    headers.insert("content-type", hyper::header::HeaderValue::from_static(content_type));
     headers.insert("x-request-id", hyper::header::HeaderValue::from_static("req_0123456789abcdef"));
     Ok(response)
 }

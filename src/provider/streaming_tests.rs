@@ -1,0 +1,321 @@
+//! Streams of both dialects through sockets, in front of the doubles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use mistral_double::{
+    Behaviour, EventForm, Failure, MistralDouble, StreamFault, ThinkingEnd, ToolCall, ToolCallForm, Writes,
+};
+use openai_double::OpenAiDouble;
+use serde_json::{Value, json};
+
+use crate::chat::{ChatRequest, FinishReason, Message, Role, Usage};
+use crate::provider::{ApiKey, Delta, ErrorKind, Kind, Provider, ProviderError, Settings, StreamEvent, build};
+
+fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn Provider> {
+    let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
+    build(Settings {
+        name: "upstream".into(),
+        kind,
+        display_name: "Upstream".into(),
+        endpoint: endpoint.into(),
+        api_key: Some(ApiKey::new(key).unwrap()),
+        model: model.into(),
+        models: vec![],
+        api_version: None,
+        max_tokens: None,
+        timeout,
+        region: None,
+        priority: 5,
+        weight: 1.0,
+    })
+    .unwrap()
+}
+
+fn mistral(double: &MistralDouble) -> Arc<dyn Provider> {
+    provider(Kind::Mistral, &double.origin(), double.key(), Duration::from_secs(20))
+}
+
+fn openai(double: &OpenAiDouble) -> Arc<dyn Provider> {
+    provider(Kind::OpenAi, &double.origin(), openai_double::KEY, Duration::from_secs(20))
+}
+
+fn hello() -> ChatRequest {
+    ChatRequest { messages: vec![Message::text(Role::User, "Grüß dich, was gibt es?")], ..ChatRequest::default() }
+}
+
+/// What came of a stream, put together as a client would.
+#[derive(Debug, Default, PartialEq)]
+struct Answer {
+    text: String,
+    thinking: String,
+    /// Id, name and arguments, by choice and number.
+    calls: Vec<(String, String, String)>,
+    finished: Vec<FinishReason>,
+    usage: Option<(Usage, Option<f64>)>,
+    started: usize,
+}
+
+impl Answer {
+    fn take(&mut self, event: &StreamEvent) {
+        for delta in &event.deltas {
+            match delta {
+                Delta::Started { .. } => self.started += 1,
+                Delta::Text { text, .. } => self.text.push_str(text),
+                Delta::Thinking { text, .. } => self.thinking.push_str(text),
+                Delta::ToolCall { call, id, name, arguments, .. } => {
+                    let call = *call as usize;
+                    assert_eq!(self.calls.len() <= call, name.is_some(), "{delta:?}");
+                    self.calls.resize(self.calls.len().max(call + 1), Default::default());
+                    let known = &mut self.calls[call];
+                    known.0.push_str(id.as_deref().unwrap_or_default());
+                    known.1.push_str(name.as_deref().unwrap_or_default());
+                    known.2.push_str(arguments);
+                }
+                Delta::Finished { reason, .. } => self.finished.push(*reason),
+                Delta::Usage { usage, cost_usd } => assert_eq!(self.usage.replace((*usage, *cost_usd)), None),
+            }
+        }
+    }
+}
+
+async fn stream(provider: &dyn Provider, request: &ChatRequest) -> (Answer, Vec<StreamEvent>, Option<ProviderError>) {
+    let mut streamed = provider.stream(request).await.unwrap();
+    assert!(streamed.correlation_id.is_some());
+    let (mut answer, mut events) = (Answer::default(), Vec::new());
+    while let Some(event) = streamed.events.next().await {
+        match event {
+            Ok(event) => {
+                answer.take(&event);
+                events.push(event);
+            }
+            Err(error) => {
+                assert!(streamed.events.next().await.is_none(), "an error is the last item");
+                assert_eq!(error.correlation_id(), streamed.correlation_id.as_deref());
+                assert_eq!(error.status(), Some(200));
+                return (answer, events, Some(error));
+            }
+        }
+    }
+    (answer, events, None)
+}
+
+async fn whole(provider: &dyn Provider, behaviour: Behaviour, double: &MistralDouble) -> Answer {
+    double.script(behaviour);
+    let (answer, _, error) = stream(provider, &hello()).await;
+    assert_eq!(error, None);
+    answer
+}
+
+#[tokio::test]
+async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    for behaviour in [Behaviour::answer(), Behaviour::answer().cached_tokens(64).service_tier("priority")] {
+        double.script(behaviour.clone());
+        let chat = mistral.chat(&hello()).await.unwrap();
+        double.script(behaviour);
+        let (answer, events, error) = stream(&*mistral, &hello()).await;
+        assert_eq!(error, None);
+        assert_eq!(answer.text, chat.choices[0].message.plain_text());
+        assert_eq!((answer.started, answer.finished), (1, vec![FinishReason::Stop]));
+        assert_eq!(answer.usage, Some((chat.usage.unwrap(), chat.cost_usd)));
+        assert!(answer.usage.unwrap().1.is_some());
+        // Whatever Mistral sends in its ordinary form goes on without its padding.
+        assert!(events.iter().all(|event| event.frame.as_deref().is_some_and(|frame| !frame.is_empty())));
+    }
+    let sent = double.last_request().unwrap();
+    assert_eq!((&sent.json()["stream"], sent.json().get("stream_options")), (&json!(true), None));
+    assert_eq!(sent.header("accept"), Some("text/event-stream"));
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_stream_may_be_cut_and_written_in_any_way() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    let expected = whole(&*mistral, Behaviour::text("Größe und 日本語"), &double).await;
+    assert_eq!(expected.text, "Größe und 日本語");
+    let writes = [Writes::Bytes(1), Writes::Bytes(7), Writes::SplitCharacters, Writes::AllAtOnce];
+    let forms = [EventForm::CarriageReturnLineFeed, EventForm::CarriageReturn, EventForm::Talkative];
+    for (writes, form) in writes.into_iter().flat_map(|writes| forms.map(|form| (writes, form))) {
+        let behaviour = Behaviour::text("Größe und 日本語").writes(writes).events(form);
+        assert_eq!(whole(&*mistral, behaviour, &double).await, expected, "{writes:?} {form:?}");
+    }
+}
+
+#[tokio::test]
+async fn mistrals_tool_calls_are_read_in_each_form() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    let calls = || {
+        let arguments = json!({ "city": "Paris and the whole of its suburbs" });
+        vec![ToolCall::new("weather", &arguments).id("aaaaaaaa1"), ToolCall::new("time", &json!({})).id("aaaaaaaa2")]
+    };
+    let told = |id: &str, name: &str, arguments: &str| (id.to_owned(), name.to_owned(), arguments.to_owned());
+    let expected = [
+        told("aaaaaaaa1", "weather", r#"{"city":"Paris and the whole of its suburbs"}"#),
+        told("aaaaaaaa2", "time", "{}"),
+    ];
+    for form in [ToolCallForm::Whole, ToolCallForm::Bare, ToolCallForm::Fragments, ToolCallForm::FragmentsNullId] {
+        let answer = whole(&*mistral, Behaviour::tool_calls(calls()).tool_call_form(form), &double).await;
+        assert_eq!(answer.calls, expected, "{form:?}");
+        assert_eq!(answer.finished, [FinishReason::ToolCalls], "{form:?}");
+    }
+    let objects = calls().into_iter().map(ToolCall::arguments_as_object).collect();
+    assert_eq!(whole(&*mistral, Behaviour::tool_calls(objects), &double).await.calls, expected);
+}
+
+#[tokio::test]
+async fn reasoning_lists_and_reasons_of_mistrals_are_read() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    for end in [ThinkingEnd::EmptyList, ThinkingEnd::WithText] {
+        let behaviour = Behaviour::text("Bon jour").thinking("let me see").thinking_end(end);
+        let answer = whole(&*mistral, behaviour, &double).await;
+        assert_eq!((answer.thinking.as_str(), answer.text.as_str()), ("let me see", "Bon jour"), "{end:?}");
+    }
+    let parts = vec![json!({ "type": "text", "text": "a" }), json!({ "type": "reference", "reference_ids": [1] })];
+    assert_eq!(whole(&*mistral, Behaviour::parts(parts), &double).await.text, "a");
+    let answer = whole(&*mistral, Behaviour::answer().finish_reason("model_length"), &double).await;
+    assert_eq!(answer.finished, [FinishReason::Length]);
+    let two = ChatRequest { n: Some(2), ..hello() };
+    let (answer, _, error) = stream(&*mistral, &two).await;
+    assert_eq!((error, answer.finished.len(), answer.started), (None, 2, 1));
+}
+
+#[tokio::test]
+async fn a_stream_of_mistrals_that_breaks_is_classed() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let patient = mistral(&double);
+    let hasty = provider(Kind::Mistral, &double.origin(), double.key(), Duration::from_millis(300));
+    for (fault, kind) in [
+        (StreamFault::FlatError, ErrorKind::UpstreamFailed),
+        (StreamFault::WrappedError, ErrorKind::UpstreamFailed),
+        (StreamFault::FinishError, ErrorKind::GenerationFailed),
+        (StreamFault::Cut, ErrorKind::ReadFailed),
+        (StreamFault::NoDone, ErrorKind::ReadFailed),
+        (StreamFault::NoFinish, ErrorKind::ReadFailed),
+        (StreamFault::Stall, ErrorKind::Timeout),
+        (StreamFault::BadJson, ErrorKind::MalformedAnswer),
+    ] {
+        double.script(Behaviour::break_stream(3, fault));
+        let provider = if fault == StreamFault::Stall { &hasty } else { &patient };
+        let (answer, _, error) = stream(&**provider, &hello()).await;
+        assert_eq!(error.map(|error| error.kind()), Some(kind), "{fault:?}");
+        assert!(!answer.text.is_empty(), "{fault:?}: what came before is told");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_before_a_stream_is_classed_as_of_a_whole_answer() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    for failure in [
+        Failure::internal(),
+        Failure::unavailable(),
+        Failure::context_too_long(),
+        Failure::spend_cap(),
+        Failure::HtmlPage(520),
+        Failure::Empty(504),
+        Failure::Reset,
+        Failure::Close,
+        Failure::GuardrailBlock,
+    ] {
+        double.script(failure.clone());
+        let whole = mistral.chat(&hello()).await.unwrap_err();
+        double.script(failure.clone());
+        let streamed = mistral.stream(&hello()).await.unwrap_err();
+        assert_eq!((streamed.kind(), streamed.status()), (whole.kind(), whole.status()), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_used_again_behind_streams() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    for _ in 0..40 {
+        whole(&*mistral, Behaviour::answer(), &double).await;
+    }
+    // A connection comes back to the pool a moment after its answer.
+    let connections = double.stats().connections;
+    assert!(connections < 10, "{connections} connections for 40 streams");
+    assert_eq!(double.stats().cancelled_streams, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_ends_upstream_within_a_second() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mistral = mistral(&double);
+    double.script(Behaviour::break_stream(2, StreamFault::Stall));
+    let mut streamed = mistral.stream(&hello()).await.unwrap();
+    assert!(streamed.events.next().await.unwrap().is_ok());
+    drop(streamed);
+    let left = double.wait_until(|stats| stats.cancelled_streams == 1);
+    tokio::time::timeout(Duration::from_secs(1), left).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let openai = openai(&double);
+    let chat = openai.chat(&hello()).await.unwrap();
+    let (answer, events, error) = stream(&*openai, &hello()).await;
+    assert_eq!(error, None);
+    assert_eq!(answer.text, chat.choices[0].message.plain_text());
+    assert_eq!((answer.started, answer.finished), (1, vec![FinishReason::Stop]));
+    assert_eq!(answer.usage, Some((chat.usage.unwrap(), None)));
+    let frames: Vec<Value> =
+        events.iter().map(|event| serde_json::from_slice(event.frame.as_deref().unwrap()).unwrap()).collect();
+    let said = frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(said.collect::<String>(), answer.text);
+    assert_eq!(events.last().unwrap().deltas.len(), 1);
+    let sent = &double.chats()[1].body;
+    assert_eq!((&sent["stream"], &sent["stream_options"]), (&json!(true), &json!({ "include_usage": true })));
+
+    let arguments = json!({ "city": "Paris and its suburbs" });
+    double.script(openai_double::Behaviour::tool_calls(&[("weather", arguments.clone()), ("time", json!({}))]));
+    let (answer, events, _) = stream(&*openai, &hello()).await;
+    let told: Vec<_> = answer.calls.iter().map(|(_, name, arguments)| (name.as_str(), arguments.as_str())).collect();
+    assert_eq!(told, [("weather", arguments.to_string().as_str()), ("time", "{}")]);
+    assert!(answer.calls.iter().all(|(id, ..)| id.starts_with("call_")));
+    assert_eq!(answer.finished, [FinishReason::ToolCalls]);
+    assert!(events.len() > 8 && events.iter().all(|event| event.frame.is_some()));
+
+    let two = ChatRequest { n: Some(2), ..hello() };
+    let (answer, _, error) = stream(&*openai, &two).await;
+    assert_eq!((error, answer.finished.len(), answer.started), (None, 2, 1));
+}
+
+#[tokio::test]
+async fn a_stream_of_openais_that_breaks_is_classed() {
+    use openai_double::{Behaviour, StreamFault};
+    let double = OpenAiDouble::start().await.unwrap();
+    let made = |kind, millis| provider(kind, &double.origin(), openai_double::KEY, Duration::from_millis(millis));
+    let (patient, hasty) = (made(Kind::OpenAi, 20_000), made(Kind::OpenAi, 300));
+    for (fault, kind) in [
+        (StreamFault::WrappedError, ErrorKind::UpstreamFailed),
+        (StreamFault::Cut, ErrorKind::ReadFailed),
+        (StreamFault::NoDone, ErrorKind::ReadFailed),
+        (StreamFault::NoFinish, ErrorKind::ReadFailed),
+        (StreamFault::Stall, ErrorKind::Timeout),
+        (StreamFault::BadJson, ErrorKind::MalformedAnswer),
+    ] {
+        double.script(Behaviour::break_stream(3, fault));
+        let provider = if fault == StreamFault::Stall { &hasty } else { &patient };
+        let (answer, _, error) = stream(&**provider, &hello()).await;
+        assert_eq!(error.map(|error| error.kind()), Some(kind), "{fault:?}");
+        assert!(!answer.text.is_empty(), "{fault:?}: what came before is told");
+    }
+    // Servers that merely resemble OpenAI may leave the end out, but not the end of the answer.
+    let compatible = made(Kind::OpenAiCompatible, 20_000);
+    double.script(Behaviour::break_stream(3, StreamFault::NoDone));
+    let (answer, _, error) = stream(&*compatible, &hello()).await;
+    assert_eq!((error, answer.finished.as_slice()), (None, &[FinishReason::Stop][..]));
+    assert!(answer.usage.is_some());
+    double.script(Behaviour::break_stream(3, StreamFault::Cut));
+    let (_, _, error) = stream(&*compatible, &hello()).await;
+    assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::ReadFailed));
+    double.script(Behaviour::server_error());
+    assert_eq!(patient.stream(&hello()).await.unwrap_err().kind(), ErrorKind::UpstreamFailed);
+}
