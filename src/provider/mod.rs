@@ -6,11 +6,17 @@
 //! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
 //! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
 
+pub mod anthropic;
+mod arguments;
 mod completion;
 mod endpoint;
 mod error;
+pub mod gemini;
 mod http;
+mod image;
+mod json_prompt;
 mod key;
+mod left_out;
 pub mod mistral;
 mod names;
 pub mod openai;
@@ -73,6 +79,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 pub fn build(settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
     match settings.kind {
         Kind::Mistral => Ok(Arc::new(mistral::Mistral::new(settings)?)),
+        Kind::Anthropic => Ok(Arc::new(anthropic::Anthropic::new(settings)?)),
+        Kind::Gemini => Ok(Arc::new(gemini::Gemini::new(settings)?)),
         Kind::OpenAi | Kind::AzureOpenAi | Kind::Ollama | Kind::OpenAiCompatible => {
             Ok(Arc::new(openai::OpenAi::new(settings)?))
         }
