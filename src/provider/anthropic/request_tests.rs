@@ -126,8 +126,8 @@ fn messages_take_the_form_that_anthropic_takes() {
             json!(null),
             json!([
                 user(json!([said("Hi")])),
-                assistant(json!([used("toolu_58770a6b7e7e8d5a2d1ff7dd", json!({"arguments": "[1]"}))])),
-                user(json!([resulted("toolu_58770a6b7e7e8d5a2d1ff7dd", "one")])),
+                assistant(json!([used("toolu_6783a31eabf68ccc0660f935", json!({"arguments": "[1]"}))])),
+                user(json!([resulted("toolu_6783a31eabf68ccc0660f935", "one")])),
             ]),
             1,
         ),
