@@ -156,6 +156,9 @@ impl Entry {
         if let Some(reason) = outcome.finish_reason {
             self.detail("finish_reason", reason);
         }
+        if let Some(streamed) = &outcome.streamed {
+            self.detail("streamed", encode(streamed)?);
+        }
         if outcome.client_gone {
             self.detail("client_gone", true);
         }

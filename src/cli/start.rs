@@ -42,6 +42,7 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         cache_size: policies.cache_size,
         worker: policies.worker.clone(),
         max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),
+        max_streams: u32::try_from(policies.max_streams).unwrap_or(u32::MAX),
         load_timeout: LOAD_TIMEOUT,
     };
     Ok(PolicyHost::start(settings)?)

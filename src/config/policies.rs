@@ -30,6 +30,8 @@ pub struct Policies {
     pub allow_none: bool,
     /// Evaluations at one time.
     pub max_concurrent: usize,
+    /// Instances of policies that streamed answers may keep, one for each stream and policy that it is shown to.
+    pub max_streams: usize,
     /// How often the folder is scanned when no event came.
     pub poll_interval: Duration,
     /// How long the folder must be quiet before it is scanned.
@@ -46,6 +48,7 @@ pub(super) struct RawPolicies {
     worker: Option<Parsed<Line>>,
     allow_none: Option<bool>,
     max_concurrent: Option<Whole<1, 10_000>>,
+    max_streams: Option<Whole<1, 10_000>>,
     poll_interval: Option<Parsed<Span<100, 3_600_000>>>,
     reload_debounce: Option<Parsed<Span<10, 2_000>>>,
 }
@@ -78,6 +81,7 @@ impl RawPolicies {
             worker: self.worker.map(path),
             allow_none: self.allow_none.unwrap_or(false),
             max_concurrent: self.max_concurrent.map_or(256, Whole::get),
+            max_streams: self.max_streams.map_or(256, Whole::get),
             poll_interval: self.poll_interval.map_or(Duration::from_secs(2), |Parsed(Span(time))| time),
             reload_debounce: self.reload_debounce.map_or(Duration::from_millis(200), |Parsed(Span(time))| time),
         })

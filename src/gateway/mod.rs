@@ -10,6 +10,7 @@ mod pipeline;
 mod record;
 mod request;
 pub mod static_policies;
+mod streaming;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,11 @@ use static_policies::StaticPolicies;
 pub use crate::policy::Surface;
 
 pub use check::PreCheckRequest;
+pub use streaming::{AnswerEvent, AnswerStream, Ended, StreamEnd, StreamFailure};
+
 pub use request::{
-    Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request, RequestId,
+    Answered, Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request,
+    RequestId,
 };
 
 /// How long a call may be reported after its pre-check.

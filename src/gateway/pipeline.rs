@@ -17,50 +17,67 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::record;
-use super::request::{Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
+use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, context};
 use crate::audit::record as audit;
 use crate::audit::{OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatRequest, Message};
+use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
-use crate::router::{Constraints, Preference, RouteError, Routed};
+use crate::provider::Streamed;
+use crate::router::{Constraints, Preference, RouteError, Routed, Router};
 
 impl Gateway {
     /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
     /// record.
     pub async fn process(self: &Arc<Self>, request: Request) -> Result<Reply, GatewayError> {
+        match self.begin(request, false).await? {
+            Answered::Reply(reply) => Ok(reply),
+            Answered::Stream(_) => Err(GatewayError::Internal),
+        }
+    }
+
+    /// The same, but the answer comes while the model speaks. What ends before it has begun is a reply.
+    pub async fn process_streaming(self: &Arc<Self>, request: Request) -> Result<Answered, GatewayError> {
+        self.begin(request, true).await
+    }
+
+    async fn begin(self: &Arc<Self>, request: Request, streams: bool) -> Result<Answered, GatewayError> {
         let gateway = self.clone();
         let (reply, replied) = oneshot::channel();
         // The reply goes through its own channel: it does not wait for the outcome to be durable.
-        self.detached(move |gone| Box::pin(Pipeline::run(gateway, request, gone, reply)), replied).await
+        self.detached(move |gone| Box::pin(Pipeline::run(gateway, request, streams, gone, reply)), replied).await
     }
 }
 
 /// One request on its way.
-struct Pipeline {
+pub(super) struct Pipeline {
     gateway: Arc<Gateway>,
-    set: Arc<PolicySet>,
-    id: RequestId,
-    request: Request,
-    context: Arc<Context>,
+    pub(super) set: Arc<PolicySet>,
+    pub(super) id: RequestId,
+    pub(super) request: Request,
+    /// Whether the answer is to come piece by piece.
+    streams: bool,
+    pub(super) context: Arc<Context>,
     /// As the caller sent them; what is recorded, once the audit policies have seen it.
     original: Arc<Vec<Message>>,
     at: Timestamp,
     started: Instant,
-    policies: PolicyInfo,
+    pub(super) policies: PolicyInfo,
 }
 
 /// What became of the upstream call.
 enum Upstream {
     Answered(Box<Routed>),
+    Streams(Box<(Routed<Streamed>, Inspection)>),
     Failed(Box<RouteError>),
     ClientGone,
 }
 
-type Answer = oneshot::Sender<Result<Reply, GatewayError>>;
+pub(super) type Answer = oneshot::Sender<Result<Answered, GatewayError>>;
 
 impl Pipeline {
-    async fn run(gateway: Arc<Gateway>, mut request: Request, gone: CancellationToken, answer: Answer) {
+    async fn run(gateway: Arc<Gateway>, mut request: Request, streams: bool, gone: CancellationToken, answer: Answer) {
         let started = Instant::now();
         let permit = match gateway.audit.reserve_request() {
             Ok(permit) => permit,
@@ -93,6 +110,7 @@ impl Pipeline {
             set,
             id: RequestId::new(),
             request,
+            streams,
             context,
             original,
             at: Timestamp::now(),
@@ -161,15 +179,19 @@ impl Pipeline {
         answer: Answer,
     ) {
         let intent_decision = record::decided(decision);
+        // What a stream needs is taken before the upstream is asked.
+        let inspection =
+            self.streams.then(|| self.gateway.policies.inspect(&self.set, &self.context, self.id.as_str())).transpose();
+        let inspection = match inspection {
+            Ok(inspection) => inspection,
+            Err(overloaded) => return self.give_up(permit, GatewayError::from(overloaded), answer).await,
+        };
         let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
         let gateway = self.gateway.clone();
         let upstream = async {
             tokio::select! {
                 biased;
-                routed = gateway.router.route(&chat, &constraints) => match routed {
-                    Ok(routed) => Upstream::Answered(Box::new(routed)),
-                    Err(error) => Upstream::Failed(Box::new(error)),
-                },
+                upstream = ask(&gateway.router, &chat, &constraints, inspection) => upstream,
                 () = gone.cancelled() => Upstream::ClientGone,
             }
         };
@@ -188,6 +210,10 @@ impl Pipeline {
         };
         match upstream {
             Upstream::Answered(routed) => self.answered(*routed, intent_decision, permit, answer).await,
+            Upstream::Streams(begun) => {
+                let (routed, inspection) = *begun;
+                self.stream(routed, inspection, intent_decision, permit, answer).await;
+            }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
                 let receipt = permit.outcome(outcome);
@@ -292,7 +318,7 @@ impl Pipeline {
     ) {
         match permit.intent_and_outcome(intent, outcome).await {
             Ok(_) => {
-                let _ = answer.send(Ok(self.make_reply(reply)));
+                let _ = answer.send(Ok(Answered::Reply(self.make_reply(reply))));
             }
             Err(error) => {
                 let _ = answer.send(Err(error.into()));
@@ -302,7 +328,7 @@ impl Pipeline {
 
     /// Answers at once, and waits for the outcome, which is on its way.
     async fn reply(&mut self, outcome: Outcome, receipt: Receipt, answer: Answer) {
-        let _ = answer.send(Ok(self.make_reply(outcome)));
+        let _ = answer.send(Ok(Answered::Reply(self.make_reply(outcome))));
         settle(receipt).await;
     }
 
@@ -355,7 +381,7 @@ impl Pipeline {
     }
 
     /// What may be kept of these messages; `None` when the audit policies withhold it.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         phase: AuditPhase,
         context: &Arc<Context>,
@@ -369,7 +395,7 @@ impl Pipeline {
             .and_then(record::content)
     }
 
-    fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
+    pub(super) fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
         audit::Outcome {
             request_id: self.id.as_str().to_owned(),
             at: Timestamp::now(),
@@ -387,6 +413,7 @@ impl Pipeline {
             policies: Vec::new(),
             error: None,
             client_gone: false,
+            streamed: None,
             notes: Vec::new(),
             content: None,
         }
@@ -403,9 +430,26 @@ impl Pipeline {
         outcome
     }
 
-    fn milliseconds(&self) -> u64 {
+    pub(super) fn milliseconds(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Asks for an answer: one that streams where there are policies waiting to see it.
+async fn ask(
+    router: &Router,
+    chat: &ChatRequest,
+    constraints: &Constraints,
+    inspection: Option<Inspection>,
+) -> Upstream {
+    let answered = match inspection {
+        Some(inspection) => {
+            let begun = router.stream(chat, constraints).await;
+            begun.map(|routed| Upstream::Streams(Box::new((routed, inspection))))
+        }
+        None => router.route(chat, constraints).await.map(|routed| Upstream::Answered(Box::new(routed))),
+    };
+    answered.unwrap_or_else(|error| Upstream::Failed(Box::new(error)))
 }
 
 impl Gateway {
@@ -441,7 +485,7 @@ impl Gateway {
 /// Notes of a provider that are kept, at most.
 const NOTES: usize = 32;
 
-fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
+pub(super) fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
     let usage = routed.answer.usage.unwrap_or_default();
     outcome.provider = routed.provider.clone();
     outcome.model = routed.model.clone();
@@ -455,7 +499,7 @@ fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
 }
 
 /// Waits for a record that nobody waits for.
-async fn settle(receipt: Receipt) {
+pub(super) async fn settle(receipt: Receipt) {
     if let Err(error) = receipt.await {
         tracing::error!(%error, "the outcome of a request could not be recorded; its intent stands");
         metrics::counter!("octroi_audit_lost_outcomes_total", "code" => error.code()).increment(1);

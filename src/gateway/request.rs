@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::streaming::AnswerStream;
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
 use crate::policy::{Decision, Overloaded, Surface};
@@ -143,6 +144,15 @@ pub struct Reply {
     pub generation: u64,
     /// From arrival to answer.
     pub elapsed: Duration,
+}
+
+/// What comes of a request whose answer may stream.
+#[derive(Debug)]
+pub enum Answered {
+    /// All there is to say, at once.
+    Reply(Reply),
+    /// An answer that has begun.
+    Stream(AnswerStream),
 }
 
 /// The answer to a pre-check. Its record is durable.

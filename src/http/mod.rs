@@ -22,6 +22,7 @@ mod meter;
 mod metrics;
 mod openai;
 pub mod serve;
+mod sse;
 mod stats;
 
 use std::sync::Arc;

@@ -185,6 +185,69 @@ impl From<EvaluationError> for Failed {
     }
 }
 
+/// Where the text of a part stands in an answer that is streamed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Bytes of the part's text before the first one shown.
+    pub offset: u64,
+    /// Bytes at the start of what is shown that have been passed on already.
+    pub released: u32,
+}
+
+/// A piece of a streamed answer, as a policy is shown it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// One message for each choice; of its parts those that have something new.
+    pub choices: Vec<Message>,
+    /// Of each part in `choices`; empty where the answer is shown whole.
+    pub windows: Vec<Vec<Window>>,
+    /// Whether more text will follow.
+    pub more: bool,
+}
+
+/// An instance that judges a streamed answer piece by piece.
+pub struct Session {
+    store: Store<State>,
+    instance: wasmtime::component::Instance,
+}
+
+impl Session {
+    /// What is known at the end: the log, the readings, and the bytes of memories and tables.
+    pub fn end(mut self) -> (GuestLog, Readings, usize) {
+        let state = self.store.data_mut();
+        (state.take_log(), state.take_readings(), state.memory_used())
+    }
+
+    fn failed(store: &mut Store<State>, error: EvaluationError) -> Failed {
+        let state = store.data_mut();
+        Failed { error, log: state.take_log(), readings: state.take_readings() }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// The text that an evaluation is about.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    messages: &'a [Message],
+    windows: Option<&'a [Vec<Window>]>,
+    more: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn whole(messages: &'a [Message]) -> Self {
+        Self { messages, windows: None, more: false }
+    }
+
+    fn piece(piece: &'a Piece) -> Self {
+        Self { messages: &piece.choices, windows: Some(&piece.windows), more: piece.more }
+    }
+}
+
 impl Ready {
     /// Resolves imports and finds exports.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, Unusable> {
@@ -261,10 +324,7 @@ impl Ready {
             Ok(instance) => self.evaluate_in(&mut store, &instance, question, context, messages).await,
             Err(error) => Err(error),
         };
-        evaluated.map_err(|error| {
-            let state = store.data_mut();
-            Failed { error, log: state.take_log(), readings: state.take_readings() }
-        })
+        evaluated.map_err(|error| Session::failed(&mut store, error))
     }
 
     /// An instance that lives for several calls: for the loader and for benches, never for requests.
@@ -284,10 +344,53 @@ impl Ready {
         context: &Context,
         messages: &[Message],
     ) -> Result<Evaluated, EvaluationError> {
+        let verdict = self.ask(store, instance, question, context, Shown::whole(messages)).await?;
+        let state = store.data_mut();
+        let (log, readings) = (state.take_log(), state.take_readings());
+        Ok(Evaluated { verdict, log, readings, memory: state.memory_used() })
+    }
+
+    /// Begins the one evaluation that a streamed answer is: an instance of its own, asked by [`Self::judge`] as often as
+    /// there is something new.
+    pub async fn begin(&self, engine: &Engine, allowance: Allowance, source: Source) -> Result<Session, Failed> {
+        let mut store = sandbox::store(engine, allowance, source);
+        match self.instantiate(&mut store).await {
+            Ok(instance) => Ok(Session { store, instance }),
+            Err(error) => Err(Session::failed(&mut store, error)),
+        }
+    }
+
+    /// Shows a piece of an answer. `ticks` is the time for this piece; after an error the session is over.
+    pub async fn judge(
+        &self,
+        mut session: Session,
+        ticks: u64,
+        context: &Context,
+        piece: &Piece,
+    ) -> Result<(Session, Verdict), Failed> {
+        let Session { store, instance } = &mut session;
+        // Between pieces the clock went on.
+        store.set_epoch_deadline(1);
+        store.data_mut().resume(ticks);
+        match self.ask(store, instance, Question::Response, context, Shown::piece(piece)).await {
+            Ok(verdict) => Ok((session, verdict)),
+            Err(error) => Err(Session::failed(store, error)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        store: &mut Store<State>,
+        instance: &wasmtime::component::Instance,
+        question: Question,
+        context: &Context,
+        shown: Shown<'_>,
+    ) -> Result<Verdict, EvaluationError> {
+        let Shown { messages, windows, more } = shown;
         let attributes: Vec<_> =
             context.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let providers: Vec<_> = context.providers.iter().map(String::as_str).collect();
-        let shown = wit::Context {
+        let known = wit::Context {
             surface: context.surface.as_str(),
             request_type: &context.request_type,
             caller: wit::Caller { client: &context.client, tenant: &context.tenant, user: context.user.as_deref() },
@@ -295,8 +398,14 @@ impl Ready {
             model: context.model.as_deref(),
             attributes: &attributes,
         };
-        let parts: Vec<Vec<wit::Part<'_>>> =
-            messages.iter().map(|message| message.parts.iter().map(part).collect()).collect();
+        let window = |message: usize, part: usize| windows?.get(message)?.get(part).copied();
+        let parts: Vec<Vec<wit::Part<'_>>> = messages
+            .iter()
+            .enumerate()
+            .map(|(message, spoken)| {
+                spoken.parts.iter().enumerate().map(|(index, it)| part(it, window(message, index))).collect()
+            })
+            .collect();
         let spoken: Vec<wit::Message<'_>> = messages
             .iter()
             .zip(&parts)
@@ -307,15 +416,15 @@ impl Ready {
             Question::PreCheck => {
                 let indices = self.pre_check.as_ref().ok_or_else(missing)?;
                 match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, shown, &spoken).await,
+                    Ok(guest) => guest.call_evaluate(&mut *store, known, &spoken).await,
                     Err(error) => Err(error),
                 }
             }
             Question::Response => {
                 let indices = self.response.as_ref().ok_or_else(missing)?;
-                let answer = exports::response::Answer { choices: &spoken, more: false };
+                let answer = exports::response::Answer { choices: &spoken, more };
                 match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, shown, answer).await,
+                    Ok(guest) => guest.call_evaluate(&mut *store, known, answer).await,
                     Err(error) => Err(error),
                 }
             }
@@ -327,16 +436,13 @@ impl Ready {
                 };
                 let entry = exports::audit::Entry { phase, messages: &spoken };
                 match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, shown, entry).await,
+                    Ok(guest) => guest.call_evaluate(&mut *store, known, entry).await,
                     Err(error) => Err(error),
                 }
             }
         };
         let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        let verdict = Verdict::accept(verdict.into(), messages)?;
-        let state = store.data_mut();
-        let (log, readings) = (state.take_log(), state.take_readings());
-        Ok(Evaluated { verdict, log, readings, memory: state.memory_used() })
+        Ok(Verdict::accept(verdict.into(), messages)?)
     }
 
     /// Hands over the settings. The inner error is the policy's own.
@@ -387,7 +493,7 @@ fn role(role: Role) -> wit::Role {
     }
 }
 
-fn part(part: &Part) -> wit::Part<'_> {
+fn part(part: &Part, window: Option<Window>) -> wit::Part<'_> {
     let (kind, name) = match part {
         Part::Text { .. } => (wit::PartKind::Text, None),
         Part::Thinking { .. } => (wit::PartKind::Thinking, None),
@@ -403,6 +509,6 @@ fn part(part: &Part) -> wit::Part<'_> {
         name,
         media_type: binary.and_then(|binary| binary.media_type),
         size: binary.map_or(text.len(), |binary| binary.size) as u64,
-        window: None,
+        window: window.map(|Window { offset, released }| wit::Window { offset, released }),
     }
 }

@@ -25,6 +25,7 @@ use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Found, Scan};
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::status::{self, PolicyStatus};
+use super::stream::Inspection;
 use super::{Context, meter, writers};
 use crate::chat::Message;
 pub use candidate::{Candidate, CandidateError};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub worker: Option<PathBuf>,
     /// Evaluations at once.
     pub max_concurrent: u32,
+    /// Instances that streamed answers keep, beside those: one for each stream and policy that it is shown to.
+    pub max_streams: u32,
     /// How long one load may take.
     pub load_timeout: Duration,
 }
@@ -113,7 +116,7 @@ pub struct Reload {
 impl PolicyHost {
     /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
     pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Reload>), HostError> {
-        let engine = Engine::start(Allocation::Pooled(settings.max_concurrent))?;
+        let engine = Engine::start(Allocation::Pooled(settings.max_concurrent.saturating_add(settings.max_streams)))?;
         let cache = settings.cache.as_deref().and_then(|directory| {
             Cache::open(directory)
                 .inspect_err(|error| {
@@ -129,7 +132,12 @@ impl PolicyHost {
         let (changes, received) = mpsc::channel(16);
         let counters: Arc<dyn CounterStore> = Arc::new(InProcess::default());
         let host = Self {
-            runner: Runner::new(engine, settings.max_concurrent as usize, counters.clone())?,
+            runner: Runner::new(
+                engine,
+                settings.max_concurrent as usize,
+                settings.max_streams as usize,
+                counters.clone(),
+            )?,
             counters,
             worker,
             set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
@@ -162,6 +170,11 @@ impl PolicyHost {
         request_id: &str,
     ) -> Result<Decision, Overloaded> {
         self.runner.decide(set, question, context, messages, request_id).await
+    }
+
+    /// Takes the places that the response policies of `set` need to judge one streamed answer.
+    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
+        self.runner.inspect(set, context, request_id)
     }
 
     /// Who else may write the directory, as the last reload found it. In words, without paths of the machine.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::Surface;
@@ -45,6 +46,9 @@ pub struct Manifest {
     /// What happens to a request that it could not judge.
     #[serde(default)]
     pub on_error: OnError,
+    /// How it is shown answers that are streamed.
+    #[serde(default)]
+    pub stream: Streaming,
     /// What it may use.
     #[serde(default)]
     pub limits: Limits,
@@ -105,6 +109,12 @@ impl Manifest {
         self.limits
             .check()
             .map_err(|error| ManifestError::Value { key: error.key.into(), problem: error.to_string() })?;
+        if self.stream.window > MAX_STREAM_WINDOW {
+            return wrong(
+                "stream.window",
+                format!("found {}, expected at most {MAX_STREAM_WINDOW}", self.stream.window),
+            );
+        }
         let settings = self.settings.to_string().len() as u64;
         if settings > self.limits.settings.as_u64() {
             return wrong(
@@ -162,6 +172,39 @@ pub enum OnError {
     Deny,
     /// It goes on, and the record says so.
     Allow,
+}
+
+/// How a policy is shown an answer that is streamed. Of no consequence to one that does not answer `response`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streaming {
+    /// What is held back for it.
+    pub mode: StreamMode,
+    /// With `transform`, bytes at the end of a part's text that are held back, so that what begins there can still be
+    /// replaced; in every mode, bytes before what is new that are shown again.
+    pub window: ByteSize,
+}
+
+impl Default for Streaming {
+    fn default() -> Self {
+        Self { mode: StreamMode::default(), window: ByteSize(128) }
+    }
+}
+
+/// The widest window of [`Streaming`].
+pub const MAX_STREAM_WINDOW: ByteSize = ByteSize(64 << 10);
+
+/// What is held back of a stream until a policy has seen it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamMode {
+    /// Nothing: it sees all, changes nothing, and can end the stream.
+    Observe,
+    /// The window: its edits are applied before the text goes out.
+    #[default]
+    Transform,
+    /// Everything: it is shown the answer when it is whole.
+    Buffer,
 }
 
 /// Percent of requests on which a policy is enforced: 0 to 100.

@@ -25,6 +25,7 @@ pub mod sandbox;
 mod scan;
 pub mod set;
 mod status;
+pub mod stream;
 pub mod tally;
 pub mod verdict;
 mod watch;

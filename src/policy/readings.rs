@@ -32,6 +32,14 @@ pub struct Readings {
     pub counters: Vec<CounterReading>,
 }
 
+impl Readings {
+    /// Adds what was told later.
+    pub(super) fn extend(&mut self, later: Self) {
+        self.clock = self.clock.or(later.clock);
+        self.counters.extend(later.counters);
+    }
+}
+
 /// What a counter answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CounterReading {

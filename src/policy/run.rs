@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::component::{Evaluated, EvaluationError, Failed, Question};
+use super::component::{Evaluated, EvaluationError, Failed, Piece, Question, Session};
 use super::counters::CounterStore;
 use super::digest::Digest;
 use super::engine::Engine;
@@ -27,6 +28,7 @@ pub struct Runner {
     engine: Arc<Engine>,
     lane: Arc<SlowLane>,
     slots: Arc<Semaphore>,
+    stream_places: Arc<Semaphore>,
     counters: Arc<dyn CounterStore>,
 }
 
@@ -51,6 +53,13 @@ pub struct Evaluation {
     pub readings: Readings,
     /// How long it took, waiting included.
     pub elapsed: Duration,
+}
+
+impl Evaluation {
+    /// Whether its edits were applied.
+    pub fn edited(&self) -> bool {
+        self.enforced && matches!(&self.outcome, Outcome::Verdict(verdict) if verdict.edits_apply())
+    }
 }
 
 /// What came of an evaluation.
@@ -99,6 +108,23 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Nothing decided yet.
+    pub(super) fn new(generation: Generation, policies: usize) -> Self {
+        Self {
+            generation,
+            action: Action::Allow,
+            decided_by: None,
+            reason: None,
+            failure: None,
+            matched: Vec::new(),
+            evaluations: Vec::with_capacity(policies),
+            edited: false,
+            routing: None,
+            routed_by: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
     /// Whether the request is refused.
     pub fn refused(&self) -> bool {
         self.action.refuses()
@@ -119,14 +145,26 @@ impl Decision {
 pub struct Overloaded;
 
 impl Runner {
-    /// `slots` evaluations at once, of which a part in the slow lane.
-    pub fn new(engine: Arc<Engine>, slots: usize, counters: Arc<dyn CounterStore>) -> std::io::Result<Self> {
+    /// `slots` evaluations at once, of which a part in the slow lane, and beside them `stream_places` instances that
+    /// streams keep.
+    pub fn new(
+        engine: Arc<Engine>,
+        slots: usize,
+        stream_places: usize,
+        counters: Arc<dyn CounterStore>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             engine,
             lane: Arc::new(SlowLane::start((slots / 2).max(1))?),
             slots: Arc::new(Semaphore::new(slots)),
+            stream_places: Arc::new(Semaphore::new(stream_places)),
             counters,
         })
+    }
+
+    /// A place for an instance that lives as long as a stream.
+    pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+        self.stream_places.clone().try_acquire_owned().map_err(|_| Overloaded)
     }
 
     /// Asks every policy of `set` that answers the question and covers the request. Edits are applied to `messages`.
@@ -139,19 +177,7 @@ impl Runner {
         request_id: &str,
     ) -> Result<Decision, Overloaded> {
         let started = Instant::now();
-        let mut decision = Decision {
-            generation: set.generation(),
-            action: Action::Allow,
-            decided_by: None,
-            reason: None,
-            failure: None,
-            matched: Vec::new(),
-            evaluations: Vec::with_capacity(set.members().len()),
-            edited: false,
-            routing: None,
-            routed_by: None,
-            elapsed: Duration::ZERO,
-        };
+        let mut decision = Decision::new(set.generation(), set.members().len());
         if question == Question::PreCheck
             && let Some(name) = set.missing_for(context)
         {
@@ -256,6 +282,40 @@ impl Runner {
             drop(slot);
             evaluated
         });
+        self.in_lane(policy, evaluation, wall).await
+    }
+
+    /// Shows a policy a piece of a streamed answer: in the stream's instance, or a fresh one.
+    pub(super) async fn judge(
+        &self,
+        policy: &Arc<LivePolicy>,
+        session: Option<Session>,
+        enforced: bool,
+        context: &Arc<Context>,
+        piece: Piece,
+    ) -> Result<(Session, Verdict), Failed> {
+        let (budget, text) = (policy.manifest.limits.budget(), text_bytes(&piece.choices));
+        let allowance = budget.allowance(text);
+        let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
+        let (ready, engine, context) = (policy.version.ready.clone(), self.engine.clone(), context.clone());
+        let source =
+            Source::World { counters: self.counters.clone(), policy: policy.manifest.clone(), shadow: !enforced };
+        let evaluation = Box::pin(async move {
+            let session = match session {
+                Some(session) => session,
+                None => ready.begin(&engine, allowance, source).await?,
+            };
+            ready.judge(session, allowance.ticks, &context, &piece).await
+        });
+        self.in_lane(policy, evaluation, wall).await
+    }
+
+    async fn in_lane<T: Send + 'static>(
+        &self,
+        policy: &LivePolicy,
+        evaluation: BoxFuture<'static, Result<T, Failed>>,
+        wall: Duration,
+    ) -> Result<T, Failed> {
         match self.lane.run(evaluation, &policy.version.habit, wall).await {
             Ok(evaluated) => evaluated,
             Err(LaneError::Full) => Err(EvaluationError::Overloaded.into()),
@@ -277,21 +337,30 @@ impl Decision {
             self.constrain(routing);
             self.routed_by.get_or_insert_with(|| name.to_owned());
         }
+        self.judge(name, verdict);
+    }
+
+    /// Takes what a policy wants to happen. What it has said of a stream is taken again as it grows.
+    pub(super) fn judge(&mut self, name: &str, verdict: &Verdict) {
         if verdict.action == Action::Allow {
             return;
         }
+        let matched = self.matched.iter().position(|it| it == name);
         if verdict.action > self.action {
             self.action = verdict.action;
             self.decided_by = Some(name.to_owned());
             self.reason = verdict.reason.clone();
             self.failure = None;
+            if let Some(matched) = matched {
+                self.matched.remove(matched);
+            }
             self.matched.insert(0, name.to_owned());
-        } else {
+        } else if matched.is_none() {
             self.matched.push(name.to_owned());
         }
     }
 
-    fn refuse(&mut self, policy: &str, code: &'static str) {
+    pub(super) fn refuse(&mut self, policy: &str, code: &'static str) {
         if self.action < Action::Deny {
             self.action = Action::Deny;
             self.decided_by = Some(policy.to_owned());
@@ -354,7 +423,7 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
     });
 }
 
-fn report_log(policy: &LivePolicy, log: &GuestLog) {
+pub(super) fn report_log(policy: &LivePolicy, log: &GuestLog) {
     let name = policy.manifest.name.as_str();
     for line in &log.lines {
         match line.level {

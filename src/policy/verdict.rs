@@ -214,14 +214,15 @@ impl From<wit::Verdict> for Proposal {
 }
 
 /// The most findings, edits and tags that are accepted, and the longest texts in bytes.
-mod bounds {
-    pub(super) const FINDINGS: usize = 10_000;
-    pub(super) const EDITS: usize = 10_000;
-    pub(super) const TAGS: usize = 64;
-    pub(super) const PROVIDERS: usize = 256;
-    pub(super) const ID: usize = 128;
-    pub(super) const TAG_VALUE: usize = 1_024;
-    pub(super) const REASON: usize = 1_024;
+/// How much of a verdict is taken.
+pub(super) mod bounds {
+    pub(in crate::policy) const FINDINGS: usize = 10_000;
+    pub(in crate::policy) const EDITS: usize = 10_000;
+    pub(in crate::policy) const TAGS: usize = 64;
+    pub(in crate::policy) const PROVIDERS: usize = 256;
+    pub(in crate::policy) const ID: usize = 128;
+    pub(in crate::policy) const TAG_VALUE: usize = 1_024;
+    pub(in crate::policy) const REASON: usize = 1_024;
 }
 
 /// Why an answer is not a verdict.

@@ -3,7 +3,7 @@
 //! it can be, unknown kinds of content are left out with a note, and only an answer without an answer is an error. No
 //! message of an error repeats what the model said.
 
-mod content;
+pub(super) mod content;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -73,11 +73,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let mut notes = Vec::new();
     let choices = choices.into_iter().map(|choice| read_choice(choice, &mut notes)).collect::<Result<Vec<_>, _>>()?;
     let usage = completion.usage.as_ref().and_then(Value::as_object);
-    let tier = usage.and_then(|usage| usage.get("service_tier")).or(completion.service_tier.as_ref());
-    let tier = match tier.and_then(Value::as_str) {
-        Some("priority") => Tier::Priority,
-        _ => Tier::Standard,
-    };
+    let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
         id: completion.id.unwrap_or_default(),
         model: completion.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
@@ -131,7 +127,13 @@ fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, Pr
     let calls = message.tool_calls.unwrap_or_default();
     parts.extend(calls.iter().filter_map(|call| read_call(call, notes)));
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-    let finish_reason = match choice.finish_reason.as_deref() {
+    let finish_reason = finish_reason(choice.finish_reason.as_deref(), called)?;
+    Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
+}
+
+/// Why a choice ended. `called`: it asks for tools.
+pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
+    Ok(match reason {
         Some("stop") => FinishReason::Stop,
         Some("length" | "model_length") => FinishReason::Length,
         Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
@@ -142,8 +144,15 @@ fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, Pr
         }
         None if called => FinishReason::ToolCalls,
         Some(_) | None => FinishReason::Other,
-    };
-    Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
+    })
+}
+
+/// How urgently it was served: Mistral says so in the usage.
+pub(super) fn tier(usage: Option<&Map<String, Value>>, beside: Option<&Value>) -> Tier {
+    match usage.and_then(|usage| usage.get("service_tier")).or(beside).and_then(Value::as_str) {
+        Some("priority") => Tier::Priority,
+        _ => Tier::Standard,
+    }
 }
 
 /// A tool call; `type` and `index` may be missing, arguments may be an object instead of text (Q23).
@@ -165,7 +174,7 @@ fn read_call(call: &Value, notes: &mut Vec<String>) -> Option<Part> {
 
 /// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's
 /// tokens there is no usage: nothing is made up.
-fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
+pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
     let count = |name| usage.get(name).and_then(number);
     let cached_in = |name| usage.get(name)?.get("cached_tokens").and_then(number);
     let (prompt, completion, total) = (count("prompt_tokens"), count("completion_tokens"), count("total_tokens"));

@@ -35,6 +35,9 @@ const POOL_IDLE_CONNECTIONS: usize = 4096;
 /// The largest answer that is read, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// The longest stream that is read, in bytes: some 200 of them carry one token.
+pub(crate) const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
+
 /// The client of one provider.
 pub(crate) struct Upstream {
     client: Client,
@@ -60,6 +63,41 @@ impl Credential {
     pub(crate) fn and(mut self, name: &'static str, value: &'static str) -> Self {
         self.0.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
+    }
+}
+
+/// What a request for a stream brought.
+pub(crate) enum Begun {
+    /// Something else than a stream: a refusal, as a rule.
+    Whole(Reply),
+    /// A stream, and the headers before it.
+    Streams(HeaderMap, StreamedBody),
+}
+
+/// The body of a streamed answer. Dropping it closes the connection.
+pub(crate) struct StreamedBody {
+    response: Response,
+    /// The longest wait for the next piece.
+    patience: Duration,
+    /// Bytes that may still come.
+    left: usize,
+}
+
+impl StreamedBody {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ProviderError> {
+        let deadline = Instant::now() + self.patience;
+        let piece = match timeout_at(deadline, self.response.chunk()).await {
+            Ok(piece) => piece.map_err(read_error)?,
+            Err(_) => return Err(timed_out("nothing more of the stream came", self.patience)),
+        };
+        if let Some(piece) = &piece {
+            self.left = self.left.checked_sub(piece.len()).ok_or_else(|| {
+                let message = format!("the upstream's stream is longer than {MAX_STREAM_BYTES} bytes");
+                ProviderError::new(ErrorKind::ResponseTooLarge, &message)
+            })?;
+        }
+        Ok(piece)
     }
 }
 
@@ -97,6 +135,27 @@ impl Upstream {
         self.exchange(request.body(body), self.timeout).await
     }
 
+    /// Posts a JSON body, and gives the stream that answers it as soon as it begins. The provider's time-out bounds the
+    /// wait for its beginning and for each next piece.
+    pub(crate) async fn stream(&self, url: &Url, body: Vec<u8>) -> Result<Begun, ProviderError> {
+        let deadline = Instant::now() + self.timeout;
+        let request = self
+            .client
+            .post(url.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let mut response = self.send(request.body(body), deadline, self.timeout).await?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
+        if status == 200 && content_type.to_ascii_lowercase().starts_with(b"text/event-stream") {
+            let body = StreamedBody { response, patience: self.timeout, left: MAX_STREAM_BYTES };
+            return Ok(Begun::Streams(headers, body));
+        }
+        let body = self.read(response, deadline, self.timeout).await.map_err(|error| error.with_status(status))?;
+        Ok(Begun::Whole(Reply { status, headers, body }))
+    }
+
     /// Gets a resource within `timeout`, or the provider's time-out if that is shorter.
     pub(crate) async fn get(&self, url: &Url, timeout: Duration) -> Result<Reply, ProviderError> {
         self.exchange(self.client.get(url.clone()), timeout.min(self.timeout)).await
@@ -104,16 +163,25 @@ impl Upstream {
 
     async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Reply, ProviderError> {
         let deadline = Instant::now() + timeout;
-        let mut response = match timeout_at(deadline, request.send()).await {
-            Ok(sent) => sent.map_err(send_error)?,
-            Err(_) => return Err(timed_out("no answer began", timeout)),
-        };
+        let mut response = self.send(request, deadline, timeout).await?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let read = self.read(response, deadline, timeout).await;
         match read {
             Ok(body) => Ok(Reply { status, headers, body }),
             Err(error) => Err(error.with_status(status)),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Result<Response, ProviderError> {
+        match timeout_at(deadline, request.send()).await {
+            Ok(sent) => sent.map_err(send_error),
+            Err(_) => Err(timed_out("no answer began", timeout)),
         }
     }
 

@@ -4,11 +4,13 @@
 //! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
 //! are called with, the price tables, and one folder per vendor. It never chooses among providers, never retries, keeps
 //! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
-//! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
+//! it as an [`ApiKey`] and comes out in one place only, the one header of the configured host that opens it.
 
 pub mod anthropic;
 mod arguments;
+mod chunk;
 mod completion;
+mod dialect;
 mod endpoint;
 mod error;
 pub mod gemini;
@@ -24,7 +26,9 @@ mod price;
 mod said;
 mod schema;
 mod settings;
+mod sse;
 mod stream;
+mod streaming;
 mod text;
 mod wait;
 
@@ -38,7 +42,7 @@ pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
 pub use price::{Host, Price, PriceError, PriceTable, Terms, Tier};
 pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
-pub use stream::{Delta, EventStream, StreamEvent};
+pub use stream::{Delta, EventStream, StreamEvent, Streamed};
 pub use text::clean as safe_text;
 
 /// One account at one vendor.
@@ -62,7 +66,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     /// [`Provider::chat`]; later ones are items of the stream and are never failed over.
     ///
     /// A provider that does not stream yet says so with [`ErrorKind::StreamingUnsupported`], as this default does.
-    async fn stream(&self, request: &ChatRequest) -> Result<EventStream, ProviderError> {
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let _ = request;
         let message = format!("provider `{}` does not stream yet", self.info().name);
         Err(ProviderError::new(ErrorKind::StreamingUnsupported, &message))

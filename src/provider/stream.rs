@@ -1,4 +1,4 @@
-//! What a streamed answer is made of. No provider streams yet; the types are settled so that callers can be written.
+//! What a streamed answer is made of.
 
 use std::pin::Pin;
 
@@ -6,21 +6,33 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::error::ProviderError;
-use super::settings::Kind;
 use crate::chat::{FinishReason, Usage};
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
 /// last item; a stream that ends without [`Delta::Finished`] for each choice is reported as such an error by the provider.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<StreamEvent, ProviderError>> + Send>>;
 
-/// One event of an upstream: its bytes, to be passed on untouched where the client speaks the same dialect, and what
-/// they say, decoded beside.
+/// A streamed answer that has begun.
+pub struct Streamed {
+    /// Its events.
+    pub events: EventStream,
+    /// The id under which the vendor finds the call in its own logs.
+    pub correlation_id: Option<String>,
+    /// What the adapter repaired on the way out, for the record. Never holds prompt or answer text.
+    pub notes: Vec<String>,
+}
+
+impl std::fmt::Debug for Streamed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Streamed").field("correlation_id", &self.correlation_id).finish_non_exhaustive()
+    }
+}
+
+/// One event of an upstream: its bytes, to be passed on untouched where that is right, and what they say, decoded beside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamEvent {
-    /// The dialect of `frame`.
-    pub dialect: Kind,
-    /// The payload of the event as it came, without SSE framing and without the vendor's padding.
-    pub frame: Bytes,
+    /// The payload of the event as it came, without SSE framing, where OpenAI's clients understand it as it is.
+    pub frame: Option<Bytes>,
     /// What it says, in order; empty for events without meaning.
     pub deltas: Vec<Delta>,
 }

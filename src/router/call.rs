@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::time::timeout_at;
 
 use super::breaker::Pass;
@@ -9,19 +10,34 @@ use super::entry::Entry;
 use super::error::{Attempt, RouteError};
 use super::retry::Retry;
 use super::{Routed, meter};
-use crate::chat::{ChatAnswer, ChatRequest};
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ErrorKind, Provider, ProviderError};
+
+/// What is asked of a provider.
+#[async_trait]
+pub(super) trait Operation: Sync {
+    /// What it answers.
+    type Answer: Send;
+
+    /// The model, as the caller named it.
+    fn model(&self) -> Option<&str>;
+
+    /// Asks once. `renamed`: the provider's own name of the model, where it has another.
+    async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Self::Answer, ProviderError>;
+
+    /// The id under which the vendor finds the call.
+    fn correlation_id(answer: &Self::Answer) -> Option<&str>;
+}
 
 /// Asks the candidates in their order until one answers, a failure says that nobody would, attempts or time are used up,
 /// or nobody is left. The same provider is asked again as long as that leaves an attempt for each of the others.
-pub(super) async fn ask(
+pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
-    request: &ChatRequest,
+    operation: &O,
     retry: &Retry,
     deadline: Duration,
-) -> Result<Routed, RouteError> {
-    let asked = request.model.as_deref();
-    let mut call = Call { request, deadline: Instant::now() + deadline, attempts: Vec::with_capacity(1) };
+) -> Result<Routed<O::Answer>, RouteError> {
+    let asked = operation.model();
+    let mut call = Call { operation, deadline: Instant::now() + deadline, attempts: Vec::with_capacity(1) };
     let mut left = retry.attempts;
     let mut failure = None;
     let mut opens = None;
@@ -76,23 +92,23 @@ pub(super) async fn ask(
 }
 
 /// What the attempts of one request share.
-struct Call<'a> {
-    request: &'a ChatRequest,
+struct Call<'a, O> {
+    operation: &'a O,
     deadline: Instant,
     attempts: Vec<Attempt>,
 }
 
-impl Call<'_> {
+impl<O: Operation> Call<'_, O> {
     fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Asks a provider once, and tells all who keep account of it.
-    async fn attempt(&mut self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<ChatAnswer, ProviderError> {
-        let request = entry.request(self.request, model);
+    async fn attempt(&mut self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
+        let renamed = entry.renames(self.operation.model()).then_some(model);
         let begun = Instant::now();
         let in_hand = entry.latency.begin();
-        let called = timeout_at(self.deadline.into(), entry.provider.chat(&request)).await;
+        let called = timeout_at(self.deadline.into(), self.operation.call(entry.provider.as_ref(), renamed)).await;
         drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
@@ -119,7 +135,7 @@ impl Call<'_> {
         };
         let provider = entry.info().name.clone();
         let (code, correlation_id) = match &result {
-            Ok(answer) => ("ok", answer.correlation_id.clone()),
+            Ok(answer) => ("ok", O::correlation_id(answer).map(str::to_owned)),
             Err(error) => (error.code(), error.correlation_id().map(str::to_owned)),
         };
         if let Err(error) = &result {

@@ -1,6 +1,5 @@
 //! A provider in its place among the others.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +9,6 @@ use super::breaker::Breakers;
 use super::health::Monitor;
 use super::latency::Latency;
 use super::retry::Budget;
-use crate::chat::ChatRequest;
 use crate::provider::{Info, Provider};
 
 /// A provider, and what the router knows of it.
@@ -42,14 +40,9 @@ impl Entry {
         }
     }
 
-    /// The request as this provider is asked: under its own name of the model.
-    pub(super) fn request<'a>(&self, request: &'a ChatRequest, model: &str) -> Cow<'a, ChatRequest> {
-        let mapped = request.model.as_deref().is_some_and(|asked| self.models.contains_key(asked));
-        if mapped {
-            Cow::Owned(ChatRequest { model: Some(model.to_owned()), ..request.clone() })
-        } else {
-            Cow::Borrowed(request)
-        }
+    /// Whether it is asked for the model under another name than the caller's.
+    pub(super) fn renames(&self, asked: Option<&str>) -> bool {
+        asked.is_some_and(|asked| self.models.contains_key(asked))
     }
 
     /// Whether its breaker lets nothing pass for the model now.

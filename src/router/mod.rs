@@ -13,6 +13,7 @@ mod error;
 mod health;
 mod latency;
 mod meter;
+mod operation;
 mod order;
 mod retry;
 mod strategy;
@@ -21,10 +22,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::task::JoinSet;
 
 use crate::chat::{ChatAnswer, ChatRequest};
-use crate::provider::{Info, Provider};
+use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
 use entry::Entry;
@@ -95,13 +97,13 @@ pub struct Destination<'a> {
 
 /// An answer, and how it was come by.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Routed {
+pub struct Routed<T = ChatAnswer> {
     /// The provider that answered.
     pub provider: String,
     /// The model that it was asked for.
     pub model: String,
     /// The answer.
-    pub answer: ChatAnswer,
+    pub answer: T,
     /// All attempts, in order; the last one is the one that answered.
     pub attempts: Vec<Attempt>,
 }
@@ -212,7 +214,24 @@ impl Router {
     /// the class says that another may do better.
     pub async fn route(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
         let candidates = self.ordered(request.model.as_deref(), constraints)?;
-        call::ask(&candidates, request, &self.retry, self.deadline).await
+        call::ask(&candidates, &operation::Whole(request), &self.retry, self.deadline).await
+    }
+
+    /// The same for an answer that is streamed: it has begun when its first event is there. From then on nothing is tried
+    /// again.
+    pub async fn stream(
+        &self,
+        request: &ChatRequest,
+        constraints: &Constraints,
+    ) -> Result<Routed<Streamed>, RouteError> {
+        let candidates = self.ordered(request.model.as_deref(), constraints)?;
+        let mut routed = call::ask(&candidates, &operation::Streaming(request), &self.retry, self.deadline).await?;
+        if let Some(entry) = self.entry(&routed.provider) {
+            let monitor = Arc::clone(&entry.monitor);
+            let told = routed.answer.events.inspect_err(move |error| monitor.call_failed(error));
+            routed.answer.events = Box::pin(told);
+        }
+        Ok(routed)
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {

@@ -1,4 +1,4 @@
-//! Finds personal data in requests and, rule by rule, refuses, masks or reports it.
+//! Finds personal data in requests and answers and, rule by rule, refuses, masks or reports it.
 //!
 //! Looked at is every text of every role: prompts, earlier answers, tool arguments, tool results. The rules are those
 //! of `pii-detect`; what happens about each stands in the [`Settings`].
@@ -9,12 +9,13 @@ use octroi_policy::prelude::*;
 use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
 
 use settings::Treatment;
-pub use settings::{RuleSettings, Settings};
+pub use settings::{Answers, RuleSettings, Settings};
 
 /// The policy.
 #[derive(Debug)]
 pub struct Pii {
     enabled: Rules,
+    answers: Answers,
     treatments: [Treatment; Rule::ALL.len()],
 }
 
@@ -22,11 +23,11 @@ impl Policy for Pii {
     type Settings = Settings;
 
     fn configure(settings: Settings) -> Result<Self, String> {
-        Ok(Self { enabled: settings.enabled(), treatments: settings.treatments() })
+        Ok(Self { enabled: settings.enabled(), answers: settings.answers, treatments: settings.treatments() })
     }
 
     fn describe(&self) -> Description {
-        let description = Description::new("pii", env!("CARGO_PKG_VERSION"), "Personal data in requests");
+        let description = Description::new("pii", env!("CARGO_PKG_VERSION"), "Personal data in requests and answers");
         let in_force = Rule::ALL.into_iter().filter(|rule| self.enabled.has(*rule));
         in_force.fold(description, |description, rule| description.rule(rule.id(), CATEGORY, rule.summary()))
     }
@@ -34,15 +35,34 @@ impl Policy for Pii {
 
 impl PreCheck for Pii {
     fn pre_check(&self, _: &Context, messages: &[Message]) -> Verdict {
+        self.judge(messages, |action| action)
+    }
+}
+
+impl Response for Pii {
+    fn response(&self, _: &Context, answer: &Answer) -> Verdict {
+        match self.answers {
+            Answers::Mask => self.judge(&answer.choices, |action| action.min(Action::Redact)),
+            Answers::Judge => self.judge(&answer.choices, |action| action),
+            Answers::Ignore => Verdict::allow(),
+        }
+    }
+}
+
+impl Pii {
+    /// What is found, and what is done about it. `milder`: how hard a rule's action is taken here.
+    fn judge(&self, messages: &[Message], milder: impl Fn(Action) -> Action) -> Verdict {
         let mut verdict = Verdict::allow();
         let mut refused = Rules::NONE;
         for text in texts(messages) {
             for Match { rule, range } in pii_detect::find(&text, self.enabled) {
                 let Treatment { action, mask } = &self.treatments[rule as usize];
-                verdict.raise(*action);
+                let action = milder(*action);
+                verdict.raise(action);
                 verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity(rule)).at(text.place(range.clone())));
                 match action {
-                    Action::Redact => verdict.edits.push(text.edit(range, mask)),
+                    // Of a streamed answer the client may have the beginning.
+                    Action::Redact => verdict.edits.extend(text.editable(range).map(|rest| text.edit(rest, mask))),
                     Action::RequireApproval | Action::Deny => refused = refused.with(rule),
                     Action::Allow | Action::Log | Action::Warn => {}
                 }
@@ -68,7 +88,7 @@ fn reason(refused: Rules) -> String {
     format!("Personal data detected: {}", kinds.join(", "))
 }
 
-octroi_policy::export!(Pii: PreCheck);
+octroi_policy::export!(Pii: PreCheck + Response);
 
 #[cfg(test)]
 mod tests {
@@ -116,6 +136,31 @@ mod tests {
             Message::tool("mail", "d@example.org"),
         ];
         assert_eq!(check("{}", &messages).edits.len(), 4);
+    }
+
+    #[test]
+    fn an_answer_is_masked_unless_the_settings_say_otherwise() {
+        let answer = |text: &str| Answer { choices: vec![Message::assistant(text)], more: false };
+        let judge =
+            |settings: &str, answer: &Answer| configure::<Pii>(settings).unwrap().response(&Context::example(), answer);
+        let card = answer("Her card is 4111 1111 1111 1111.");
+        let verdict = judge("{}", &card);
+        assert_eq!((verdict.action, verdict.reason.as_deref()), (Action::Redact, None));
+        assert_eq!(verdict.edits[0].replacement, "[CARD]");
+        assert_eq!(judge(r#"{"answers":"judge"}"#, &card).action, Action::Deny);
+        assert_eq!(judge(r#"{"answers":"ignore"}"#, &card), Verdict::allow());
+        let warned = r#"{"rules":{"payment-card":{"action":"warn"}}}"#;
+        assert_eq!(judge(warned, &card).action, Action::Warn);
+    }
+
+    #[test]
+    fn of_a_streamed_match_that_has_begun_to_go_out_the_rest_is_masked() {
+        let mut choice = Message::assistant("card 4111 1111 1111 1111");
+        choice.parts[0].window = Some(Window { offset: 100, released: 9 });
+        let answer = Answer { choices: vec![choice], more: true };
+        let verdict = configure::<Pii>("{}").unwrap().response(&Context::example(), &answer);
+        let edit = &verdict.edits[0];
+        assert_eq!((edit.place.start, edit.place.end, edit.original.as_str()), (9, 24, " 1111 1111 1111"));
     }
 
     #[test]

@@ -10,8 +10,23 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
+    /// What is done about answers.
+    pub answers: Answers,
     /// By rule id. What is not named has its default.
     pub rules: BTreeMap<Rule, RuleSettings>,
+}
+
+/// What is done about personal data in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answers {
+    /// It is masked where a rule refuses or masks requests: the tokens are spent, and the rest of the answer is of use.
+    #[default]
+    Mask,
+    /// The rules' actions hold as they do for requests.
+    Judge,
+    /// Answers are not looked at.
+    Ignore,
 }
 
 /// What may be set for one rule.

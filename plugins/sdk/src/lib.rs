@@ -94,7 +94,7 @@ pub use bindings::shared::octroi::policy::types::{
 pub mod prelude {
     pub use crate::{
         Action, Answer, Audit, Context, Description, Edit, Entry, Finding, Message, NoSettings, Part, PartKind, Phase,
-        Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, byte_range, clock, configure, counters, log,
-        texts,
+        Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, Window, byte_range, clock, configure,
+        counters, log, texts,
     };
 }

@@ -31,8 +31,8 @@ pub trait PreCheck: Policy {
 
 /// Decides on what a model answered, before the client sees it.
 pub trait Response: Policy {
-    /// Judges an answer, or a piece of one. Streams are shown in overlapping pieces, each in a fresh instance: each
-    /// part then has a `window`, and an edit may not touch what the client already has
+    /// Judges an answer, or a piece of one. A stream is shown in overlapping pieces to one instance: each part then has a
+    /// `window`, and an edit may not touch what the client already has
     /// ([`Text::may_edit`](crate::Text::may_edit)).
     fn response(&self, context: &Context, answer: &Answer) -> Verdict;
 }

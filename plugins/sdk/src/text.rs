@@ -69,6 +69,16 @@ impl<'a> Text<'a> {
         range.start >= self.released
     }
 
+    /// What of this range can still be replaced: all of it outside streamed answers, `None` when the client already has
+    /// the whole of it. To mask the rest of a match that began in what went out is better than to let it go.
+    #[must_use]
+    pub fn editable(&self, range: Range<usize>) -> Option<Range<usize>> {
+        if self.may_edit(&range) {
+            return Some(range);
+        }
+        (range.end > self.released).then_some(self.released..range.end)
+    }
+
     /// Where a word or phrase stands, in any ASCII case; also inside longer words.
     pub fn keyword(&self, phrase: &str) -> impl Iterator<Item = Range<usize>> {
         let (text, phrase) = (self.text.as_bytes(), phrase.as_bytes());

@@ -16,7 +16,7 @@ pub use gateway_mode::{LlmCall, PreCheck};
 pub use history::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
 pub(crate) use policy::matched_names;
 pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
-pub use request::{Intent, NotInspected, Outcome};
+pub use request::{Intent, NotInspected, Outcome, StreamedText};
 
 /// Who asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -107,10 +107,22 @@ pub struct Outcome {
     /// Whether the client went away before it had its answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub client_gone: bool,
+    /// Of an answer that was streamed: how much of it went where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streamed: Option<StreamedText>,
     /// What the provider's adapter repaired or left out. Holds no text of prompt or answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The answer as the audit policies left it; `None` when it was withheld or there was none.
     #[serde(skip)]
     pub content: Option<Value>,
+}
+
+/// How much text of a streamed answer came, and how much of it the client was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamedText {
+    /// Bytes that the provider sent. Policies have seen no more.
+    pub received: u64,
+    /// Bytes that went to the client: before a refusal, where there was one.
+    pub released: u64,
 }

@@ -98,6 +98,7 @@ fn outcome(id: &str, second: i64) -> Outcome {
         policies: Vec::new(),
         error: None,
         client_gone: false,
+        streamed: None,
         notes: Vec::new(),
         content: Some(serde_json::json!({"role": "assistant", "parts": [{"kind": "text", "text": "A gate."}]})),
     }

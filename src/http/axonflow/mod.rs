@@ -14,6 +14,7 @@ mod providers;
 mod request;
 mod request_type;
 mod static_policies;
+mod stream;
 mod time;
 
 use std::sync::Arc;

@@ -13,12 +13,12 @@ use super::context::Context;
 use super::media::{self, Media};
 use super::policy_info::PolicyInfo;
 use super::request_type::RequestType;
-use super::{required, time};
+use super::{required, stream, time};
 use crate::chat::{Called, ChatRequest, Message, Part, Role};
-use crate::gateway::{self, Outcome, Refusal, Reply, Surface};
+use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
 use crate::http::answer::{json, with_request_id};
 use crate::http::errors::retry_after;
-use crate::http::handled::{Handled, counted};
+use crate::http::handled::{self, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::{RouteError, Routed};
@@ -32,6 +32,8 @@ struct Body {
     context: Option<Context>,
     media: Option<Vec<Media>>,
     skip_llm: Option<bool>,
+    /// As in the context; the field's usual place.
+    stream: Option<bool>,
     /// Beside the context in older Java clients.
     llm_provider: Option<String>,
     model: Option<String>,
@@ -120,22 +122,33 @@ struct Failed<'a> {
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
     let mut kind = "invalid";
-    let handled = answer(&app, request, &mut kind).await;
-    counted(&app, kind, started, handled.into()).0
+    let answered = answer(&app, request, &mut kind).await;
+    answered.unwrap_or_else(|error| handled::Answer::Whole(Err(error).into())).counted(&app, kind, started)
 }
 
-async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<Handled, ApiError> {
+async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<handled::Answer, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
     let mut body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
     let caller = presented.caller(body.client_id.as_deref(), body.user_token.take())?;
     let request_type = RequestType::of(body.request_type.as_deref());
     *kind = request_type.as_str();
+    let streams = body.stream.unwrap_or(false) || body.context.as_ref().is_some_and(|context| context.stream);
     let asked = asked(body, caller, request_type)?;
     let tenant = asked.caller.tenant.clone();
-    let reply = app.gateway.process(asked).await?;
+    let reply = if streams {
+        match app.gateway.process_streaming(asked).await? {
+            Answered::Reply(reply) => reply,
+            Answered::Stream(begun) => {
+                let (response, ended) = stream::response(begun, tenant);
+                return Ok(handled::Answer::Streams(response, ended));
+            }
+        }
+    } else {
+        app.gateway.process(asked).await?
+    };
     meter::policies_asked(reply.policies.asked.len());
-    Ok(answered(app, &reply, &tenant))
+    Ok(handled::Answer::Whole(answered(app, &reply, &tenant)))
 }
 
 /// The request in the gateway's terms.
@@ -182,17 +195,33 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
         Outcome::Answered(routed) => (Ending::Success, from_model(app, routed, id, policy_info)),
         Outcome::Checked => {
             let metadata = Metadata { llm_skipped: Some(true), ..Metadata::default() };
-            (Ending::Success, success("", Vec::new(), metadata, id, policy_info))
+            (Ending::Success, json(StatusCode::OK, &success("", Vec::new(), metadata, id, policy_info)))
         }
-        Outcome::Refused(refusal) => (Ending::Blocked, blocked(refusal, id, policy_info)),
+        Outcome::Refused(refusal) => (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info))),
         Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
     };
     Handled { ending, response: with_request_id(response, id) }
 }
 
 fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    let choice = routed.answer.choices.first();
     meter::routed(app, routed);
+    let nothing = Message { role: Role::Assistant, parts: Vec::new() };
+    let said = routed.answer.choices.first().map_or(&nothing, |choice| &choice.message);
+    json(StatusCode::OK, &of_model(routed, said, &said.plain_text(), id, policy_info))
+}
+
+/// The same as text, of an answer of which this went out.
+pub(super) fn routed_body(routed: &Routed, said: &Message, id: &str, policy_info: PolicyInfo<'_>) -> String {
+    text(&of_model(routed, said, &said.plain_text(), id, policy_info))
+}
+
+fn of_model<'a>(
+    routed: &'a Routed,
+    said: &'a Message,
+    text: &'a str,
+    id: &'a str,
+    policy_info: PolicyInfo<'a>,
+) -> Answer<'a> {
     let usage = routed.answer.usage;
     let metadata = Metadata {
         provider: Some(&routed.provider),
@@ -201,35 +230,62 @@ fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>)
         prompt_tokens: usage.map(|usage| usage.prompt_tokens),
         completion_tokens: usage.map(|usage| usage.completion_tokens),
         cost_usd: routed.answer.cost_usd,
-        finish_reason: choice.map(|choice| choice.finish_reason.as_str()),
+        finish_reason: routed.answer.choices.first().map(|choice| choice.finish_reason.as_str()),
         attempts: Some(routed.attempts.len()),
         ..Metadata::default()
     };
-    let text = choice.map(|choice| choice.message.plain_text()).unwrap_or_default();
-    let tool_calls = choice.map(|choice| choice.message.tool_calls().collect()).unwrap_or_default();
-    success(&text, tool_calls, metadata, id, policy_info)
+    success(text, said.tool_calls().collect(), metadata, id, policy_info)
 }
 
-fn success(
-    text: &str,
-    tool_calls: Vec<Called<'_>>,
-    metadata: Metadata<'_>,
-    id: &str,
-    policy_info: PolicyInfo<'_>,
-) -> Response {
+fn success<'a>(
+    text: &'a str,
+    tool_calls: Vec<Called<'a>>,
+    metadata: Metadata<'a>,
+    id: &'a str,
+    policy_info: PolicyInfo<'a>,
+) -> Answer<'a> {
     let data = Data {
         data: text,
         result: text,
         tool_calls,
         metadata: DataMetadata { processed_at: time::now(), request_id: id },
     };
-    json(StatusCode::OK, &Answer { success: true, request_id: id, blocked: false, data, metadata, policy_info })
+    Answer { success: true, request_id: id, blocked: false, data, metadata, policy_info }
 }
 
-fn blocked(refusal: &Refusal, id: &str, policy_info: PolicyInfo<'_>) -> Response {
+fn blocked<'a>(refusal: &'a Refusal, id: &'a str, policy_info: PolicyInfo<'a>) -> Blocked<'a> {
     let (block_reason, explanation) = (&refusal.reason, refusal.explanation.as_deref());
-    let body = Blocked { success: false, blocked: true, block_reason, explanation, policy_info, request_id: id };
-    json(StatusCode::FORBIDDEN, &body)
+    Blocked { success: false, blocked: true, block_reason, explanation, policy_info, request_id: id }
+}
+
+/// A refusal as text.
+pub(super) fn refusal_body(refusal: &Refusal, id: &str, policy_info: PolicyInfo<'_>) -> String {
+    text(&blocked(refusal, id, policy_info))
+}
+
+/// An answer that broke off while it streamed, as text.
+pub(super) fn broken_off(failure: &StreamFailure, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> String {
+    let error = failure.to_string();
+    let metadata = Metadata {
+        provider: Some(&routed.provider),
+        model: Some(&routed.model),
+        attempts: Some(routed.attempts.len()),
+        error_code: Some(failure.code()),
+        ..Metadata::default()
+    };
+    text(&Failed {
+        success: false,
+        error: &error,
+        blocked: false,
+        request_id: id,
+        metadata,
+        policy_info,
+        message: None,
+    })
+}
+
+fn text<T: Serialize>(body: &T) -> String {
+    serde_json::to_string(body).unwrap_or_default()
 }
 
 /// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.

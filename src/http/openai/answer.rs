@@ -47,7 +47,7 @@ struct ToolCall<'a> {
 }
 
 #[derive(Serialize)]
-struct Usage {
+pub(super) struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -57,6 +57,17 @@ struct Usage {
 #[derive(Serialize)]
 struct PromptTokens {
     cached_tokens: u64,
+}
+
+impl From<chat::Usage> for Usage {
+    fn from(usage: chat::Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens(),
+            prompt_tokens_details: PromptTokens { cached_tokens: usage.cached_tokens },
+        }
+    }
 }
 
 impl<'a> Choice<'a> {
@@ -86,14 +97,9 @@ impl<'a> Choice<'a> {
 /// The answer, and in its headers how it was come by.
 pub(super) fn completion(routed: &Routed, generation: u64) -> Response {
     let answer = &routed.answer;
-    let usage = answer.usage.map(|usage| Usage {
-        prompt_tokens: usage.prompt_tokens,
-        completion_tokens: usage.completion_tokens,
-        total_tokens: usage.total_tokens(),
-        prompt_tokens_details: PromptTokens { cached_tokens: usage.cached_tokens },
-    });
+    let usage = answer.usage.map(Usage::from);
     let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice)).collect();
-    let mut response = json(
+    let response = json(
         StatusCode::OK,
         &Completion {
             id: &answer.id,
@@ -104,18 +110,34 @@ pub(super) fn completion(routed: &Routed, generation: u64) -> Response {
             usage,
         },
     );
-    let cost = answer.cost_usd.map(|dollars| format!("{dollars:.9}"));
-    let headers = response.headers_mut();
-    for (name, value) in [
-        ("x-octroi-provider", Some(routed.provider.clone())),
-        ("x-octroi-model", Some(routed.model.clone())),
-        ("x-octroi-attempts", Some(routed.attempts.len().to_string())),
-        ("x-octroi-cost-usd", cost),
-        ("x-octroi-generation", Some(generation.to_string())),
-    ] {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            headers.insert(HeaderName::from_static(name), value);
+    let route = Route { provider: &routed.provider, model: &routed.model, attempts: routed.attempts.len(), generation };
+    route.told(response, answer.cost_usd)
+}
+
+/// How an answer was come by.
+pub(super) struct Route<'a> {
+    pub(super) provider: &'a str,
+    pub(super) model: &'a str,
+    pub(super) attempts: usize,
+    pub(super) generation: u64,
+}
+
+impl Route<'_> {
+    /// Says so in the headers.
+    pub(super) fn told(&self, mut response: Response, cost_usd: Option<f64>) -> Response {
+        let cost = cost_usd.map(|dollars| format!("{dollars:.9}"));
+        let headers = response.headers_mut();
+        for (name, value) in [
+            ("x-octroi-provider", Some(self.provider.to_owned())),
+            ("x-octroi-model", Some(self.model.to_owned())),
+            ("x-octroi-attempts", Some(self.attempts.to_string())),
+            ("x-octroi-cost-usd", cost),
+            ("x-octroi-generation", Some(self.generation.to_string())),
+        ] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
         }
+        response
     }
-    response
 }

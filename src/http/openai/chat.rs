@@ -6,10 +6,10 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{answer, errors, models, request};
-use crate::gateway::{self, Outcome, Surface};
+use super::{answer, errors, models, request, stream};
+use crate::gateway::{self, Answered, Outcome, Surface};
 use crate::http::answer::with_request_id;
-use crate::http::handled::{Handled, counted};
+use crate::http::handled::{Answer, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::Preference;
@@ -20,16 +20,17 @@ const KIND: &str = "chat";
 /// `POST /v1/chat/completions`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
-    let handled = answered(&app, request)
+    answered(&app, request)
         .await
-        .unwrap_or_else(|error| Handled { ending: Ending::Error, response: errors::api(&error) });
-    counted(&app, KIND, started, handled).0
+        .unwrap_or_else(|error| Answer::Whole(Handled { ending: Ending::Error, response: errors::api(&error) }))
+        .counted(&app, KIND, started)
 }
 
-async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
+async fn answered(app: &App, request: Request) -> Result<Answer, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let request::Asked { chat, user } = request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let request::Asked { chat, user, stream } =
+        request::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
     let named = chat.model.clone();
     let asked = gateway::Request {
         surface: Surface::OpenAi,
@@ -40,7 +41,16 @@ async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
         attributes: Vec::new(),
         skip_llm: false,
     };
-    let reply = app.gateway.process(asked).await?;
+    let reply = match stream {
+        None => app.gateway.process(asked).await?,
+        Some(pieces) => match app.gateway.process_streaming(asked).await? {
+            Answered::Reply(reply) => reply,
+            Answered::Stream(begun) => {
+                let (response, ended) = stream::response(begun, pieces);
+                return Ok(Answer::Streams(response, ended));
+            }
+        },
+    };
     meter::policies_asked(reply.policies.asked.len());
     let (ending, response) = match &reply.outcome {
         Outcome::Answered(routed) => {
@@ -56,5 +66,6 @@ async fn answered(app: &App, request: Request) -> Result<Handled, ApiError> {
         // Only who asks for it is not answered by a model.
         Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),
     };
-    Ok(Handled { ending, response: with_request_id(response, reply.request_id.as_str()) })
+    let response = with_request_id(response, reply.request_id.as_str());
+    Ok(Answer::Whole(Handled { ending, response }))
 }

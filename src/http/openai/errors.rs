@@ -9,7 +9,7 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::gateway::Refusal;
+use crate::gateway::{Refusal, StreamFailure};
 use crate::http::ApiError;
 use crate::http::answer::json;
 use crate::http::errors::retry_after;
@@ -39,8 +39,14 @@ struct Body<'a> {
     error: Told<'a>,
 }
 
+impl<'a> From<Told<'a>> for Body<'a> {
+    fn from(told: Told<'a>) -> Self {
+        Self { object: "error", mistral: told.clone(), error: told }
+    }
+}
+
 fn body(status: StatusCode, told: Told<'_>) -> Response {
-    json(status, &Body { object: "error", mistral: told.clone(), error: told })
+    json(status, &Body::from(told))
 }
 
 /// An error of the gateway or of the request itself.
@@ -101,6 +107,15 @@ pub(super) fn failed(error: &RouteError) -> Response {
         retry_after(&mut response, wait);
     }
     response
+}
+
+/// An answer that broke off while it streamed, as the payload of an event. In this form alone: with Mistral's keys at
+/// the top OpenAI's clients take it for a chunk without content.
+pub(super) fn broke_off(failure: &StreamFailure) -> String {
+    let message = failure.to_string();
+    let told =
+        Told { message: &message, kind: "api_error", param: None, code: failure.code(), policy: None, rule: None };
+    serde_json::json!({ "error": told }).to_string()
 }
 
 /// A model that no provider here answers for.

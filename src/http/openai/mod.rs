@@ -10,6 +10,7 @@ mod errors;
 mod message;
 mod models;
 mod request;
+mod stream;
 
 use std::sync::Arc;
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -34,9 +33,7 @@ struct Body {
     response_format: Option<ResponseFormat>,
     reasoning_effort: Option<ReasoningEffort>,
     stream: Option<bool>,
-    /// Means nothing without `stream`.
-    #[serde(rename = "stream_options")]
-    _stream_options: Option<IgnoredAny>,
+    stream_options: Option<StreamOptions>,
     user: Option<String>,
 }
 
@@ -63,6 +60,12 @@ const KNOWN: [&str; 19] = [
     "stream_options",
 ];
 
+/// What is read of `stream_options`; it means nothing without `stream`.
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stop {
@@ -74,14 +77,22 @@ enum Stop {
 pub(super) struct Asked {
     pub(super) chat: ChatRequest,
     pub(super) user: Option<String>,
+    /// How the answer is to come, when it is to come piece by piece.
+    pub(super) stream: Option<Pieces>,
+}
+
+/// What a stream is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pieces {
+    /// A chunk of its own for the usage, behind the others.
+    pub(super) include_usage: bool,
 }
 
 /// Reads a body. Errors name the field.
 pub(super) fn parse(bytes: &[u8]) -> Result<Asked, ApiError> {
     let read: Body = body::parse(bytes)?;
-    if read.stream == Some(true) {
-        return Err(ApiError::field("stream", "this version answers as a whole only; leave it out or send false"));
-    }
+    let include_usage = read.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
+    let stream = (read.stream == Some(true)).then_some(Pieces { include_usage });
     let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
     let messages: Result<_, _> = messages.into_iter().enumerate().map(|(index, wire)| wire.message(index)).collect();
     let model = match read.model {
@@ -110,7 +121,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Asked, ApiError> {
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,
     };
-    Ok(Asked { chat, user: read.user })
+    Ok(Asked { chat, user: read.user, stream })
 }
 
 /// The fields that are not known, but for nulls.
@@ -149,10 +160,11 @@ mod tests {
             "presence_penalty": 0.1, "frequency_penalty": 0.2,
             "tools": [{ "type": "function", "function": { "name": "look", "parameters": schema } }],
             "tool_choice": "auto", "parallel_tool_calls": false, "response_format": { "type": "json_object" },
-            "reasoning_effort": "low", "stream": false, "stream_options": { "include_usage": true },
+            "reasoning_effort": "low", "stream": true, "stream_options": { "include_usage": true },
             "user": "u-1", "logit_bias": { "50256": -100 }, "service_tier": null,
         });
-        let Asked { chat, user } = parsed(&body).unwrap();
+        let Asked { chat, user, stream } = parsed(&body).unwrap();
+        assert_eq!(stream, Some(Pieces { include_usage: true }));
         assert_eq!(user.as_deref(), Some("u-1"));
         assert_eq!((chat.max_tokens, chat.seed, chat.n), (Some(5), Some(1), Some(2)));
         assert_eq!((chat.stop.as_slice(), chat.tools.len()), (["END".to_owned()].as_slice(), 1));
@@ -230,7 +242,7 @@ mod tests {
                 "messages[0].content[0].image_url",
             ),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": "hot" }), "temperature"),
-            (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": true }), "stream"),
+            (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": "yes" }), "stream"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "tools": [{}] }), "tools[0]"),
         ] {
             let error = parsed(&body).err().unwrap().to_string();

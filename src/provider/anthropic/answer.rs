@@ -80,7 +80,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
 }
 
 /// serde's own message may quote what the model said; the place does not.
-fn not_a_message(error: &serde_json::Error) -> ProviderError {
+pub(super) fn not_a_message(error: &serde_json::Error) -> ProviderError {
     let what = match error.classify() {
         serde_json::error::Category::Data => "is JSON, but no message",
         _ => "is not JSON",
@@ -113,7 +113,7 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) 
 }
 
 /// The kind's name comes from the upstream: it is repeated only if it looks like one.
-pub(super) fn unknown_content(kind: &str) -> String {
+fn unknown_content(kind: &str) -> String {
     let plain = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     format!("content of the kind `{}` left out", if plain { kind } else { "?" })
 }

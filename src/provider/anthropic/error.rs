@@ -38,6 +38,24 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
         .with_retry_after(wait)
 }
 
+/// Classes an error that came inside a stream, as the status would have classed it that its type stands for.
+pub(crate) fn classify_event(data: &[u8], now: Timestamp) -> ProviderError {
+    let said = Said::read(data);
+    let status = match said.kind.as_deref() {
+        Some("invalid_request_error") => 400,
+        Some("authentication_error") => 401,
+        Some("billing_error") => 402,
+        Some("permission_error") => 403,
+        Some("not_found_error") => 404,
+        Some("request_too_large") => 413,
+        Some("rate_limit_error") => 429,
+        Some("timeout_error") => 504,
+        Some("overloaded_error") => 529,
+        _ => 500,
+    };
+    classify(status, &HeaderMap::new(), data, now)
+}
+
 fn kind(status: u16, said: &Said) -> ErrorKind {
     match status {
         300..=399 => ErrorKind::Redirected,

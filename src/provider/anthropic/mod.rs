@@ -1,8 +1,8 @@
 //! Anthropic: the adapter between the canonical chat types and `POST /v1/messages`.
 //!
 //! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
-//! each generation of models takes (`model`), what an answer (`answer`) and a refusal (`error`) mean, and what tokens cost
-//! (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never
+//! each generation of models takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what
+//! tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never
 //! retries, never chooses among providers and never looks at what was said.
 
 mod answer;
@@ -12,8 +12,10 @@ mod model;
 mod parameters;
 mod request;
 mod schema;
+mod stream;
 mod thinking;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,12 +24,15 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::endpoint::Endpoint;
-use super::http::{Credential, Upstream};
+use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
-use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, completion};
+use super::{
+    ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, completion, dialect, streaming,
+};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use answer::Billing;
+use stream::Reading;
 
 /// The prices of the day on which this version was made.
 const PRICES: &str = include_str!("prices.json");
@@ -48,7 +53,7 @@ pub struct Anthropic {
     upstream: Upstream,
     messages_url: Url,
     models_url: Url,
-    prices: PriceTable,
+    prices: Arc<PriceTable>,
 }
 
 impl Anthropic {
@@ -71,19 +76,19 @@ impl Anthropic {
         let upstream = Upstream::new(&url, Some(credential), settings.timeout)
             .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
         let (models, max_tokens) = (settings.models, settings.max_tokens);
-        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices })
+        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices: Arc::new(prices) })
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
         let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
+}
 
-    fn cost(&self, model: &str, usage: &Usage, billing: Billing) -> Option<f64> {
-        match billing {
-            Billing::Listed(terms) => self.prices.cost(model, usage, terms),
-            Billing::Unlisted => None,
-        }
+fn cost(prices: &PriceTable, model: &str, usage: &Usage, billing: Billing) -> Option<f64> {
+    match billing {
+        Billing::Listed(terms) => prices.cost(model, usage, terms),
+        Billing::Unlisted => None,
     }
 }
 
@@ -101,7 +106,8 @@ impl Provider for Anthropic {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let prepared =
+            request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
         let reply =
             self.upstream.post(&self.messages_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
         if reply.status != 200 {
@@ -111,10 +117,29 @@ impl Provider for Anthropic {
         let parsed =
             answer::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
-        answer.cost_usd = answer.usage.and_then(|usage| self.cost(model, &usage, parsed.billing));
+        answer.cost_usd = answer.usage.and_then(|usage| cost(&self.prices, model, &usage, parsed.billing));
         answer.correlation_id = id.and_then(super::text::token);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
+        let prepared = request::prepare(request, options)?;
+        let begun = self.upstream.stream(&self.messages_url, prepared.body).await;
+        let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
+            Begun::Streams(headers, body) => (headers, body),
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let (prices, named) = (self.prices.clone(), model.to_owned());
+        let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, usage, billing));
+        Ok(Streamed {
+            events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
+            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
+            notes: prepared.notes,
+        })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

@@ -18,6 +18,8 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
+    /// Whether the answer is to come piece by piece.
+    pub(crate) stream: bool,
 }
 
 /// A body, ready to be sent.
@@ -33,6 +35,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Instruction<'a>>,
     messages: &'a [Turn<'a>],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
     #[serde(flatten)]
     parameters: &'a Parameters<'a>,
 }
@@ -55,6 +59,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         model: options.model,
         system: system.map(|text| Instruction::Text { text }).collect(),
         messages: &conversation.turns,
+        stream: options.stream,
         parameters: &parameters,
     };
     let body = serde_json::to_vec(&body).map_err(|error| {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{Message, Part, Role};
 
-const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None };
+const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
 
 fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
@@ -45,6 +45,7 @@ fn nothing_is_sent_that_nobody_asked_for_but_the_bound_that_is_wanted() {
     let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 4096,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]});
     assert_eq!(sent(&hi(), OPTIONS), (body, vec![]));
+    assert_eq!(sent(&hi(), Options { stream: true, ..OPTIONS }).0["stream"], true);
     for (asked, operators, expected) in [(None, Some(7), 7), (Some(9), Some(7), 9), (Some(9000), None, 9000)] {
         let request = ChatRequest { max_tokens: asked, ..hi() };
         assert_eq!(sent(&request, Options { max_tokens: operators, ..OPTIONS }).0["max_tokens"], expected);

@@ -14,41 +14,41 @@ use crate::provider::{ErrorKind, ProviderError};
 /// What Gemini answers, whole or as one event of a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Response {
+pub(super) struct Response {
     #[serde(default)]
-    candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<Candidate>,
     #[serde(default)]
-    prompt_feedback: Option<Feedback>,
+    pub(super) prompt_feedback: Option<Feedback>,
     #[serde(default)]
-    usage_metadata: Option<Value>,
+    pub(super) usage_metadata: Option<Value>,
     #[serde(default)]
-    model_version: Option<String>,
+    pub(super) model_version: Option<String>,
     #[serde(default)]
-    response_id: Option<String>,
+    pub(super) response_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Feedback {
+pub(super) struct Feedback {
     #[serde(default)]
     block_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate {
+pub(super) struct Candidate {
     #[serde(default)]
-    index: u32,
+    pub(super) index: u32,
     #[serde(default)]
-    content: Option<Content>,
+    pub(super) content: Option<Content>,
     #[serde(default)]
-    finish_reason: Option<String>,
+    pub(super) finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Content {
+pub(super) struct Content {
     #[serde(default)]
-    parts: Vec<Box<RawValue>>,
+    pub(super) parts: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +114,7 @@ pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
 }
 
 /// serde's own message may quote what the model said; the place does not.
-fn not_a_response(error: &serde_json::Error) -> ProviderError {
+pub(super) fn not_a_response(error: &serde_json::Error) -> ProviderError {
     let what = match error.classify() {
         serde_json::error::Category::Data => "is JSON, but no response",
         _ => "is not JSON",
@@ -124,7 +124,7 @@ fn not_a_response(error: &serde_json::Error) -> ProviderError {
 }
 
 /// A prompt that the vendor's filter blocked has no candidates, with status 200.
-fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
+pub(super) fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
     match feedback.and_then(|feedback| feedback.block_reason) {
         Some(reason) => ProviderError::new(ErrorKind::ContentFilter, "the vendor's filter blocked the prompt")
             .with_upstream_code(Some(&reason)),
@@ -142,7 +142,7 @@ fn read_candidate(candidate: Candidate, ids: &mut Ids, notes: &mut Vec<String>) 
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
 }
 
-fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+pub(super) fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
     let Ok(part) = serde_json::from_str::<WirePart>(part.get()) else {
         notes.push("content left out that cannot be read".to_owned());
         return;
@@ -164,7 +164,7 @@ fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, notes: &mut 
 }
 
 /// Why the model stopped. A call that the model could not write is a failure of the model.
-fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
+pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
     Ok(match reason {
         Some("STOP") | None if called => FinishReason::ToolCalls,
         Some("STOP") => FinishReason::Stop,
@@ -188,7 +188,7 @@ fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, Pro
 }
 
 /// Tokens. Thoughts are billed as output, and are not among the candidates' tokens.
-fn read_usage(usage: &Value) -> Option<Usage> {
+pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
     let count = |name: &str| usage.get(name).and_then(number);
     let (prompt, answer, thoughts) =
         (count("promptTokenCount"), count("candidatesTokenCount"), count("thoughtsTokenCount"));
@@ -205,14 +205,14 @@ fn read_usage(usage: &Value) -> Option<Usage> {
 
 /// Ids for calls that have none: older models tell calls apart by name and order, clients by id.
 #[derive(Debug)]
-struct Ids {
+pub(super) struct Ids {
     digest: String,
     made: usize,
 }
 
 impl Ids {
     /// Ids that no other answer has.
-    fn of(answer: &[u8]) -> Self {
+    pub(super) fn of(answer: &[u8]) -> Self {
         let mut digest = hex::encode(Sha256::digest(answer));
         digest.truncate(16);
         Self { digest, made: 0 }

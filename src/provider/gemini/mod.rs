@@ -1,7 +1,7 @@
 //! Gemini: the adapter between the canonical chat types and `generateContent` of Google's Gemini API.
 //!
 //! Owns Gemini's dialect: what a request looks like (`request`, `contents`, `parameters`), what each generation of models
-//! takes (`model`), what an answer (`answer`) and a refusal (`error`) mean, and what tokens cost (`prices.json`). All of
+//! takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what tokens cost (`prices.json`). All of
 //! that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses
 //! among providers and never looks at what was said. The key goes into a header, never into the address.
 
@@ -11,7 +11,9 @@ mod error;
 mod model;
 mod parameters;
 mod request;
+mod stream;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,11 +22,12 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::endpoint::Endpoint;
-use super::http::{Credential, Upstream};
+use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
-use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings};
+use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use stream::Reading;
 
 /// The prices of the day on which this version was made.
 const PRICES: &str = include_str!("prices.json");
@@ -44,7 +47,7 @@ pub struct Gemini {
     key: ApiKey,
     upstream: Upstream,
     origin: Url,
-    prices: PriceTable,
+    prices: Arc<PriceTable>,
 }
 
 impl Gemini {
@@ -65,7 +68,7 @@ impl Gemini {
         let upstream = Upstream::new(&url, Some(credential), settings.timeout)
             .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
         let (models, max_tokens) = (settings.models, settings.max_tokens);
-        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices })
+        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices: Arc::new(prices) })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.
@@ -108,6 +111,26 @@ impl Provider for Gemini {
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
+        url.set_query(Some("alt=sse"));
+        let begun = self.upstream.stream(&url, prepared.body).await;
+        let body = match begun.map_err(|error| error.scrubbed(&self.key))? {
+            Begun::Streams(_, body) => body,
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let (prices, named) = (self.prices.clone(), model.to_owned());
+        let cost = Box::new(move |usage: &Usage| prices.cost(&named, usage, Terms::default()));
+        Ok(Streamed {
+            events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
+            correlation_id: None,
+            notes: prepared.notes,
+        })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

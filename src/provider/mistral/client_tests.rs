@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use futures_util::StreamExt;
+
 use super::*;
 use crate::chat::{FinishReason, Message, Role};
-use crate::provider::{ErrorKind, Kind};
+use crate::provider::{Delta, ErrorKind, Kind};
 
 const KEY: &str = "sk-very-secret-key";
 const ANSWER: &str = r#"{"id":"0123456789abcdef0123456789abcdef","model":"mistral-small-latest","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Yes."}}],"usage":{"prompt_tokens":1000000,"completion_tokens":1000000,"total_tokens":2000000}}"#;
@@ -296,11 +298,91 @@ async fn nothing_prints_the_key() {
     assert!(!printed.contains("very-secret"), "{printed}");
 }
 
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n";
+const STREAM: &str = "data: {\"id\":\"s1\",\"model\":\"mistral-small-latest\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n\
+    data: {\"id\":\"s1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Grüße\"},\"finish_reason\":null}],\"p\":\"ab\"}\n\n\
+    data: {\"id\":\"s1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"!\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1000000,\"completion_tokens\":0,\"total_tokens\":1000000}}\n\n";
+
+/// What a stream of these bytes says, and how it ends.
+async fn stream(reaction: Reaction) -> (Vec<Delta>, Option<ProviderError>) {
+    let server = Server::start(reaction).await;
+    let timeout = Duration::from_millis(400);
+    let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
+    let mut events = mistral.stream(&hello()).await.unwrap().events;
+    assert!(server.requests()[0].contains(r#""stream":true"#));
+    let mut said = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => said.extend(event.deltas),
+            Err(error) => return (said, Some(error)),
+        }
+    }
+    (said, None)
+}
+
 #[tokio::test]
-async fn streaming_has_its_place_and_says_that_it_is_empty() {
-    let mistral = Mistral::new(settings("http://127.0.0.1:1")).unwrap();
-    let error = mistral.stream(&hello()).await.err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::StreamingUnsupported);
+async fn a_stream_is_read_to_its_end() {
+    let whole = format!("{HEAD}{STREAM}data: [DONE]\n\n").into_bytes();
+    let (said, error) = stream(Reaction::Say(whole)).await;
+    assert_eq!(error, None);
+    let text = |text: &str| Delta::Text { choice: 0, text: text.into() };
+    let usage = Usage { prompt_tokens: 1_000_000, ..Usage::default() };
+    assert_eq!(
+        said,
+        [
+            Delta::Started { id: "s1".into(), model: "mistral-small-latest".into() },
+            text("Grüße"),
+            text("!"),
+            Delta::Finished { choice: 0, reason: FinishReason::Stop },
+            Delta::Usage { usage, cost_usd: Some(0.15) },
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_says_so_behind_what_came() {
+    let refused = r#"data: {"error":{"message":"over","type":"rate_limited","code":1300,"status":429}}"#;
+    for (tail, kind) in [
+        (String::new(), ErrorKind::ReadFailed),
+        (format!("{refused}\n\n"), ErrorKind::RateLimited),
+        ("data: {\"object\":\"error\",\"message\":\"over\",\"code\":3000}\n\n".to_owned(), ErrorKind::UpstreamFailed),
+        ("data: <html>\n\n".to_owned(), ErrorKind::MalformedAnswer),
+    ] {
+        let (said, error) = stream(Reaction::Say(format!("{HEAD}{STREAM}{tail}").into_bytes())).await;
+        assert_eq!((said.len(), error.map(|error| error.kind())), (5, Some(kind)), "{tail}");
+    }
+    let (said, error) = stream(Reaction::Stall(format!("{HEAD}{STREAM}").into_bytes())).await;
+    let error = error.unwrap();
+    assert_eq!((said.len(), error.kind()), (5, ErrorKind::Timeout), "{error}");
+    let early = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
+    let (_, error) = stream(Reaction::Say(format!("{HEAD}{early}").into_bytes())).await;
+    assert_eq!(error.unwrap().kind(), ErrorKind::ReadFailed);
+}
+
+#[tokio::test]
+async fn what_comes_instead_of_a_stream_is_classed_as_ever() {
+    let limited = r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#;
+    for (reaction, kind) in [
+        (reply("429 Too Many Requests", "content-type: application/json\r\n", limited), ErrorKind::RateLimited),
+        (reply("200 OK", "content-type: application/json\r\n", ANSWER), ErrorKind::MalformedAnswer),
+    ] {
+        let server = Server::start(reaction).await;
+        let error = Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_on_closes_the_connection() {
+    let server = Server::start(Reaction::Stall(format!("{HEAD}{STREAM}").into_bytes())).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    let mut streamed = mistral.stream(&hello()).await.unwrap();
+    assert!(streamed.events.next().await.unwrap().is_ok());
+    drop(streamed);
+    while server.requests().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.requests()[1], "closed");
 }
 
 #[test]

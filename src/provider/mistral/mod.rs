@@ -10,6 +10,7 @@ mod parameters;
 mod request;
 mod tool_id;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,12 +18,13 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::chunk::Chunks;
 use super::completion;
 use super::endpoint::Endpoint;
-use super::http::{Credential, Upstream};
+use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
-use super::price::{Host, PriceTable, Terms};
-use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings};
+use super::price::{Host, PriceTable, Terms, Tier};
+use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, streaming};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 
 /// The prices of the day on which this version was made.
@@ -41,7 +43,7 @@ pub struct Mistral {
     upstream: Upstream,
     chat_url: Url,
     models_url: Url,
-    prices: PriceTable,
+    prices: Arc<PriceTable>,
     host: Host,
 }
 
@@ -73,7 +75,7 @@ impl Mistral {
             upstream,
             chat_url,
             models_url,
-            prices,
+            prices: Arc::new(prices),
             host,
         })
     }
@@ -98,7 +100,8 @@ impl Provider for Mistral {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let options = request::Options { model, max_tokens: self.max_tokens, stream: false };
+        let prepared = request::prepare(request, options)?;
         let reply =
             self.upstream.post(&self.chat_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
         if reply.status != 200 {
@@ -116,6 +119,27 @@ impl Provider for Mistral {
         Ok(answer)
     }
 
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
+        let prepared = request::prepare(request, options)?;
+        let begun = self.upstream.stream(&self.chat_url, prepared.body).await;
+        let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
+            Begun::Streams(headers, body) => (headers, body),
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let reading =
+            Reading { key: self.key.clone(), prices: self.prices.clone(), model: model.to_owned(), host: self.host };
+        let mut notes = prepared.notes;
+        notes.extend(deprecation(&headers));
+        Ok(Streamed {
+            events: streaming::events(body, Chunks::new(model), reading),
+            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
+            notes,
+        })
+    }
+
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
     /// model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
@@ -129,6 +153,29 @@ impl Provider for Mistral {
 
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
         self.prices.cost(model, usage, Terms { host: self.host, ..Terms::default() })
+    }
+}
+
+/// What is kept of a call while its answer streams.
+struct Reading {
+    key: ApiKey,
+    prices: Arc<PriceTable>,
+    model: String,
+    host: Host,
+}
+
+impl streaming::Reading for Reading {
+    fn refusal(&self, data: &[u8]) -> ProviderError {
+        let body = self.key.scrub(String::from_utf8_lossy(data).into_owned());
+        error::classify(streaming::status(data), &HeaderMap::new(), body.as_bytes(), Timestamp::now())
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        error.scrubbed(&self.key)
+    }
+
+    fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
+        self.prices.cost(&self.model, usage, Terms { host: self.host, tier })
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
+    /// Whether the answer is to come piece by piece. Usage comes with it unasked; `stream_options` is refused (Q1).
+    pub(crate) stream: bool,
 }
 
 /// A body, ready to be sent.
@@ -32,6 +34,8 @@ pub(crate) struct Prepared {
 struct Body<'a> {
     model: &'a str,
     messages: Vec<Wire<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
     #[serde(flatten)]
     parameters: Parameters<'a>,
 }
@@ -113,7 +117,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut notes = repairs.notes();
     let mut parameters = parameters::of(request, reasons, &mut notes)?;
     parameters.max_tokens = parameters.max_tokens.or(options.max_tokens);
-    let body = Body { model, messages, parameters };
+    let body = Body { model, messages, stream: options.stream, parameters };
     let body = serde_json::to_vec(&body).map_err(|error| {
         ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
     })?;

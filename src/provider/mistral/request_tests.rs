@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{ReasoningEffort, Tool, ToolChoice};
 
-const OPTIONS: Options<'_> = Options { model: "ministral-8b-latest", max_tokens: None };
+const OPTIONS: Options<'_> = Options { model: "ministral-8b-latest", max_tokens: None, stream: false };
 
 fn request(messages: Vec<Message>) -> ChatRequest {
     ChatRequest { messages, ..ChatRequest::default() }

@@ -15,10 +15,14 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::chunk::Chunks;
 use super::endpoint::Endpoint;
-use super::http::{Credential, Upstream};
+use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
-use super::{ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, completion};
+use super::price::Tier;
+use super::{
+    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, streaming,
+};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use request::Bound;
 
@@ -139,8 +143,13 @@ impl Provider for OpenAi {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        let options =
-            request::Options { kind: self.info.kind, model, max_tokens: self.max_tokens, bound: self.bound() };
+        let options = request::Options {
+            kind: self.info.kind,
+            model,
+            max_tokens: self.max_tokens,
+            bound: self.bound(),
+            stream: false,
+        };
         let prepared = request::prepare(request, options)?;
         let reply =
             self.upstream.post(&self.chat_url(model), prepared.body).await.map_err(|error| self.scrubbed(error))?;
@@ -155,6 +164,30 @@ impl Provider for OpenAi {
         answer.correlation_id = id.and_then(super::text::token);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let options = request::Options {
+            kind: self.info.kind,
+            model,
+            max_tokens: self.max_tokens,
+            bound: self.bound(),
+            stream: true,
+        };
+        let prepared = request::prepare(request, options)?;
+        let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;
+        let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
+            Begun::Streams(headers, body) => (headers, body),
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::no_stream(&reply)),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let reading = Reading { key: self.key.clone(), kind: self.info.kind };
+        Ok(Streamed {
+            events: streaming::events(body, Chunks::new(model), reading),
+            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
+            notes: prepared.notes,
+        })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
@@ -172,7 +205,38 @@ impl Provider for OpenAi {
 
     /// One's own machine asks nothing; for the others this version carries no prices.
     fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
-        (self.info.kind == Kind::Ollama).then_some(0.0)
+        price(self.info.kind)
+    }
+}
+
+fn price(kind: Kind) -> Option<f64> {
+    (kind == Kind::Ollama).then_some(0.0)
+}
+
+/// What is kept of a call while its answer streams.
+struct Reading {
+    key: Option<ApiKey>,
+    kind: Kind,
+}
+
+impl streaming::Reading for Reading {
+    fn refusal(&self, data: &[u8]) -> ProviderError {
+        let mut text = String::from_utf8_lossy(data).into_owned();
+        if let Some(key) = &self.key {
+            text = key.scrub(text);
+        }
+        error::classify(streaming::status(data), &HeaderMap::new(), text.as_bytes(), Timestamp::now())
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        match &self.key {
+            Some(key) => error.scrubbed(key),
+            None => error,
+        }
+    }
+
+    fn cost(&self, _usage: &Usage, _tier: Tier) -> Option<f64> {
+        price(self.kind)
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Options<'a> {
     pub(crate) max_tokens: Option<u32>,
     /// The name of the bound.
     pub(crate) bound: Bound,
+    /// Whether the answer is to come piece by piece, its usage at the end.
+    pub(crate) stream: bool,
 }
 
 /// What the bound on an answer's tokens is called.
@@ -107,8 +109,17 @@ struct Body<'a> {
     response_format: Option<&'a ResponseFormat>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<ReasoningEffort>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     extra: BTreeMap<&'a str, &'a Value>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 #[derive(Serialize)]
@@ -164,6 +175,8 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let (extra, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
         request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name));
     let body = Body {
+        stream: options.stream,
+        stream_options: options.stream.then_some(StreamOptions { include_usage: true }),
         model: (options.kind != Kind::AzureOpenAi).then_some(options.model),
         messages,
         max_tokens: max_tokens.filter(|_| options.bound == Bound::Tokens),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const OPTIONS: Options<'_> =
-    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens };
+    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens, stream: false };
 
 fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()

@@ -1,0 +1,360 @@
+//! An answer on its way to the client while the model still speaks.
+//!
+//! ```text
+//! provider -> policies that hold back -> client -> policies that observe -> ... -> outcome is queued -> end of the stream
+//! ```
+//!
+//! Each event of the upstream is one event to the client unless a policy holds text back. The upstream is read no faster
+//! than the client takes: between them stand [`EVENTS`] events and what policies hold. The outcome is queued before the
+//! stream ends, so that a search behind it finds the record.
+
+mod transcript;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::pipeline::{Answer, Pipeline, routed_into, settle};
+use super::record;
+use super::request::{Answered, PolicyInfo, Refusal, RequestId};
+use crate::audit::OutcomePermit;
+use crate::audit::record as audit;
+use crate::chat::Message;
+use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
+use crate::policy::{AuditPhase, Context};
+use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
+use crate::router::{Attempt, Routed};
+use transcript::Transcript;
+
+/// Events between the upstream and the client.
+const EVENTS: usize = 16;
+
+/// A client that takes nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An answer that streams. Its intent is durable. Dropping it ends the upstream call.
+#[derive(Debug)]
+pub struct AnswerStream {
+    /// The request's id.
+    pub request_id: RequestId,
+    /// The provider that answers.
+    pub provider: String,
+    /// The model that it was asked for.
+    pub model: String,
+    /// All attempts; the last one is the one that answers.
+    pub attempts: Vec<Attempt>,
+    /// The set of policies that judges it.
+    pub generation: u64,
+    /// What comes, in order; after the last one the answer is over.
+    pub events: mpsc::Receiver<AnswerEvent>,
+    /// How it ended, for whoever counts; comes also when the events were dropped.
+    pub ended: oneshot::Receiver<Arc<Ended>>,
+}
+
+/// A piece of an answer that streams.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerEvent {
+    /// What the model says, as policies left it.
+    Said(StreamEvent),
+    /// It is over. The last one.
+    Over(Arc<Ended>),
+}
+
+/// Why an answer broke off.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StreamFailure {
+    /// The upstream's fault.
+    #[error("{0}")]
+    Provider(Box<ProviderError>),
+    /// What the policies need is not there, or the answer cannot be shown to them.
+    #[error("the answer could not be judged: {0}")]
+    Inspection(InspectionError),
+}
+
+impl StreamFailure {
+    /// Stable, for answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Provider(error) => error.surface_as().code,
+            Self::Inspection(_) => "stream_not_judged",
+        }
+    }
+}
+
+/// How an answer that streamed ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// The answer as it came, with what it used.
+    pub routed: Routed,
+    /// How.
+    pub how: StreamEnd,
+    /// What policies said.
+    pub policies: PolicyInfo,
+}
+
+/// The ways in which a stream ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamEnd {
+    /// The model was done.
+    Whole,
+    /// A policy refused.
+    Refused(Refusal),
+    /// It broke off.
+    Failed(StreamFailure),
+    /// The client went away, or took nothing any more.
+    ClientGone,
+}
+
+impl Pipeline {
+    /// Passes an answer on until it ends, and records it.
+    pub(super) async fn stream(
+        mut self,
+        routed: Routed<Streamed>,
+        mut inspection: Inspection,
+        so_far: audit::Decision,
+        permit: OutcomePermit,
+        answer: Answer,
+    ) {
+        let Routed { provider, model, answer: mut streamed, attempts } = routed;
+        let told = Arc::new(Context {
+            providers: vec![provider.clone()],
+            model: Some(model.clone()),
+            ..Context::clone(&self.context)
+        });
+        inspection.went_to(told.clone());
+        let (client, events) = mpsc::channel(EVENTS);
+        let (ended, told_end) = oneshot::channel();
+        let begun = answer.send(Ok(Answered::Stream(AnswerStream {
+            request_id: self.id.clone(),
+            provider: provider.clone(),
+            model: model.clone(),
+            attempts: attempts.clone(),
+            generation: self.set.generation().0,
+            events,
+            ended: told_end,
+        })));
+        let mut passage = Passage {
+            inspection,
+            transcript: Transcript::new(&model),
+            client,
+            choices: self.request.chat.n.unwrap_or(1).max(1),
+            heads: Vec::new(),
+            released: 0,
+        };
+        let stopped = match begun {
+            Ok(()) => passage.run(&mut streamed).await,
+            Err(_) => Err(Stop::ClientGone),
+        };
+        let Streamed { events, correlation_id, notes } = streamed;
+        // Closes the upstream's connection.
+        drop(events);
+        let Passage { inspection, transcript, client, released, .. } = passage;
+        let decision = inspection.end();
+        self.policies.add(&decision);
+        let received = transcript.bytes();
+        let chat_answer = transcript.answer(correlation_id, notes);
+        let routed = Routed { provider, model, answer: chat_answer, attempts };
+
+        let mut outcome = self.outcome(so_far);
+        routed_into(&mut outcome, &routed);
+        outcome.streamed = Some(audit::StreamedText { received, released });
+        outcome.policies = record::evaluations(&decision);
+        let how = match (record::refusal(&decision), stopped) {
+            (Some(refusal), _) => StreamEnd::Refused(refusal),
+            (None, Err(Stop::Failed(failure))) => StreamEnd::Failed(failure),
+            (None, Err(Stop::ClientGone)) => StreamEnd::ClientGone,
+            (None, Err(Stop::Refused) | Ok(())) => StreamEnd::Whole,
+        };
+        match &how {
+            StreamEnd::Refused(refusal) => {
+                outcome.decision = audit::Decision::Blocked;
+                outcome.block_reason = Some(refusal.reason.clone());
+            }
+            StreamEnd::Failed(failure) => {
+                outcome.decision = audit::Decision::Error;
+                outcome.error = Some(failure.to_string());
+            }
+            StreamEnd::ClientGone => {
+                outcome.decision = audit::Decision::Error;
+                outcome.client_gone = true;
+                outcome.error = Some("the client went away before it had its answer".to_owned());
+            }
+            StreamEnd::Whole if decision.edited => outcome.decision = audit::Decision::Redacted,
+            StreamEnd::Whole => {}
+        }
+        let said: Arc<Vec<Message>> =
+            Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
+        outcome.content = self.keep(AuditPhase::Outcome, &told, said, &mut outcome.policies).await;
+        outcome.latency_ms = self.milliseconds();
+        let receipt = permit.outcome(outcome);
+        let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });
+        let _ = ended.send(over.clone());
+        let _ = client.send_timeout(AnswerEvent::Over(over), PATIENCE).await;
+        drop(client);
+        settle(receipt).await;
+    }
+}
+
+/// One stream on its way through the policies to the client.
+struct Passage {
+    inspection: Inspection,
+    transcript: Transcript,
+    client: mpsc::Sender<AnswerEvent>,
+    /// How many choices were asked for.
+    choices: u32,
+    /// Tool calls whose beginning waits for the first of their arguments to be passed on.
+    heads: Vec<Head>,
+    /// Bytes of text that were passed on.
+    released: u64,
+}
+
+/// Why a stream is not passed on to its end.
+enum Stop {
+    Refused,
+    Failed(StreamFailure),
+    ClientGone,
+}
+
+impl From<InspectionError> for Stop {
+    fn from(error: InspectionError) -> Self {
+        Self::Failed(StreamFailure::Inspection(error))
+    }
+}
+
+struct Head {
+    id: PartId,
+    call: u32,
+    call_id: Option<String>,
+    name: Option<String>,
+}
+
+impl Passage {
+    async fn run(&mut self, streamed: &mut Streamed) -> Result<(), Stop> {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.client.closed() => return Err(Stop::ClientGone),
+                event = streamed.events.next() => event,
+            };
+            match event {
+                Some(Ok(event)) => self.take(event, false).await?,
+                Some(Err(error)) => return Err(Stop::Failed(StreamFailure::Provider(Box::new(error)))),
+                None => return self.take(StreamEvent { frame: None, deltas: Vec::new() }, true).await,
+            }
+        }
+    }
+
+    /// One event. `over`: the upstream has no more.
+    async fn take(&mut self, event: StreamEvent, over: bool) -> Result<(), Stop> {
+        let was_finished = self.transcript.finished() >= self.choices;
+        for delta in &event.deltas {
+            self.transcript.take(delta);
+        }
+        let finished = |delta: &Delta| match delta {
+            Delta::Finished { choice, .. } => Some(*choice),
+            _ => None,
+        };
+        let ended: Vec<u32> = event.deltas.iter().filter_map(finished).collect();
+        let last = !was_finished && (over || self.transcript.finished() >= self.choices);
+        let fresh = self.fresh(&event)?;
+        let came: usize = fresh.iter().map(|fresh| fresh.text.len()).sum();
+        let passed = self.inspection.pass(fresh, &ended, last).await?;
+        self.go_on()?;
+        // What only observes sees the text when it is out, and the end before it is.
+        if last {
+            self.inspection.look().await?;
+            self.go_on()?;
+        }
+        let (event, bytes) = if self.inspection.holds() {
+            let bytes = passed.iter().map(|fresh| fresh.text.len()).sum();
+            (self.rewritten(event, passed), bytes)
+        } else {
+            (event, came)
+        };
+        if event.frame.is_some() || !event.deltas.is_empty() {
+            let said = AnswerEvent::Said(event);
+            self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
+            self.released += bytes as u64;
+        }
+        if !last && bytes > 0 {
+            self.inspection.look().await?;
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), Stop> {
+        if self.inspection.refused() { Err(Stop::Refused) } else { Ok(()) }
+    }
+
+    /// The text of an event, by part.
+    fn fresh(&mut self, event: &StreamEvent) -> Result<Vec<Fresh>, Stop> {
+        let holds = self.inspection.holds();
+        let mut fresh = Vec::new();
+        for delta in &event.deltas {
+            let (choice, part, text) = match delta {
+                Delta::Text { choice, text } => (*choice, StreamPart::Text, text),
+                Delta::Thinking { choice, text } => (*choice, StreamPart::Thinking, text),
+                Delta::ToolCall { choice, call, id, name, arguments } => {
+                    let part = PartId { choice: *choice, part: StreamPart::ToolCall(*call) };
+                    if let Some(name) = name {
+                        self.inspection.name_tool(part, name)?;
+                    }
+                    if holds && (id.is_some() || name.is_some()) {
+                        self.heads.push(Head { id: part, call: *call, call_id: id.clone(), name: name.clone() });
+                    }
+                    (*choice, part.part, arguments)
+                }
+                Delta::Started { .. } | Delta::Finished { .. } | Delta::Usage { .. } => continue,
+            };
+            if !text.is_empty() {
+                fresh.push(Fresh { id: PartId { choice, part }, text: text.clone() });
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// The event with the text that was passed on in place of its own.
+    fn rewritten(&mut self, event: StreamEvent, passed: Vec<Fresh>) -> StreamEvent {
+        let mut deltas = Vec::with_capacity(event.deltas.len());
+        let mut ends = Vec::new();
+        for delta in event.deltas {
+            match delta {
+                Delta::Started { .. } => deltas.push(delta),
+                Delta::Finished { .. } | Delta::Usage { .. } => ends.push(delta),
+                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } => {}
+            }
+        }
+        for Fresh { id, text } in passed {
+            let choice = id.choice;
+            deltas.push(match id.part {
+                StreamPart::Text => Delta::Text { choice, text },
+                StreamPart::Thinking => Delta::Thinking { choice, text },
+                StreamPart::ToolCall(call) => {
+                    let head = self.heads.iter().position(|head| head.id == id);
+                    let head = head.map(|index| self.heads.remove(index));
+                    let (call_id, name) = head.map_or((None, None), |head| (head.call_id, head.name));
+                    Delta::ToolCall { choice, call, id: call_id, name, arguments: text }
+                }
+            });
+        }
+        for end in &ends {
+            let Delta::Finished { choice, .. } = end else { continue };
+            // Calls without arguments.
+            let (due, later) = self.heads.drain(..).partition(|head: &Head| head.id.choice == *choice);
+            self.heads = later;
+            let due: Vec<Head> = due;
+            deltas.extend(due.into_iter().map(|head| Delta::ToolCall {
+                choice: head.id.choice,
+                call: head.call,
+                id: head.call_id,
+                name: head.name,
+                arguments: String::new(),
+            }));
+        }
+        deltas.append(&mut ends);
+        StreamEvent { frame: None, deltas }
+    }
+}

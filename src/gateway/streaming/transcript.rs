@@ -1,0 +1,112 @@
+//! What an answer has said so far: what is recorded of it, and what it used.
+
+use std::collections::BTreeMap;
+
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::policy::stream::StreamPart;
+use crate::provider::Delta;
+
+/// A streamed answer, put together.
+#[derive(Debug)]
+pub(super) struct Transcript {
+    id: String,
+    model: String,
+    choices: BTreeMap<u32, Spoken>,
+    usage: Option<Usage>,
+    cost_usd: Option<f64>,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Spoken {
+    parts: Vec<(StreamPart, Part)>,
+    finish: Option<FinishReason>,
+}
+
+impl Transcript {
+    /// Of an answer by the model that was asked for.
+    pub(super) fn new(model: &str) -> Self {
+        Self {
+            id: String::new(),
+            model: model.to_owned(),
+            choices: BTreeMap::new(),
+            usage: None,
+            cost_usd: None,
+            bytes: 0,
+        }
+    }
+
+    /// Adds what came.
+    pub(super) fn take(&mut self, delta: &Delta) {
+        match delta {
+            Delta::Started { id, model } => {
+                id.clone_into(&mut self.id);
+                model.clone_into(&mut self.model);
+            }
+            Delta::Text { choice, text } => self.add(*choice, StreamPart::Text, text),
+            Delta::Thinking { choice, text } => self.add(*choice, StreamPart::Thinking, text),
+            Delta::ToolCall { choice, call, id, name, arguments } => {
+                self.add(*choice, StreamPart::ToolCall(*call), arguments);
+                if let Part::ToolCall { id: known_id, name: known_name, .. } =
+                    self.choices.entry(*choice).or_default().part(StreamPart::ToolCall(*call))
+                {
+                    id.iter().for_each(|id| known_id.clone_from(id));
+                    name.iter().for_each(|name| known_name.clone_from(name));
+                }
+            }
+            Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
+            Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
+        }
+    }
+
+    fn add(&mut self, choice: u32, part: StreamPart, text: &str) {
+        self.bytes += text.len() as u64;
+        if let Some(known) = self.choices.entry(choice).or_default().part(part).text_mut() {
+            known.push_str(text);
+        }
+    }
+
+    /// Choices that have ended.
+    pub(super) fn finished(&self) -> u32 {
+        let finished = self.choices.values().filter(|spoken| spoken.finish.is_some()).count();
+        u32::try_from(finished).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of text so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The answer, as far as it came.
+    pub(super) fn answer(self, correlation_id: Option<String>, notes: Vec<String>) -> ChatAnswer {
+        let choices = self.choices.into_values().map(|spoken| Choice {
+            message: Message { role: Role::Assistant, parts: spoken.parts.into_iter().map(|(_, part)| part).collect() },
+            finish_reason: spoken.finish.unwrap_or(FinishReason::Other),
+        });
+        ChatAnswer {
+            id: self.id,
+            model: self.model,
+            choices: choices.collect(),
+            usage: self.usage,
+            cost_usd: self.cost_usd,
+            correlation_id,
+            notes,
+        }
+    }
+}
+
+impl Spoken {
+    fn part(&mut self, id: StreamPart) -> &mut Part {
+        let index = self.parts.iter().rposition(|(known, _)| *known == id).unwrap_or_else(|| {
+            let (text, empty) = (String::new(), String::new());
+            let part = match id {
+                StreamPart::Text => Part::Text { text },
+                StreamPart::Thinking => Part::Thinking { text },
+                StreamPart::ToolCall(_) => Part::ToolCall { id: empty.clone(), name: empty, arguments: text },
+            };
+            self.parts.push((id, part));
+            self.parts.len() - 1
+        });
+        &mut self.parts[index].1
+    }
+}

@@ -1,0 +1,245 @@
+//! An answer as a stream of `chat.completion.chunk`.
+//!
+//! A chunk of the provider goes out as it came where nothing of it has to change. The last ones are looked at: where the
+//! usage stands depends on what the client asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::response::Response;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+
+use super::answer::{Route, Usage};
+use super::errors;
+use super::request::Pieces;
+use crate::chat::Called;
+use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
+use crate::http::answer::with_request_id;
+use crate::http::sse::{self, Frame};
+use crate::provider::{Delta, StreamEvent};
+
+/// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
+pub(super) fn response(begun: AnswerStream, pieces: Pieces) -> (Response, oneshot::Receiver<Arc<Ended>>) {
+    let AnswerStream { request_id, provider, model, attempts, generation, events, ended } = begun;
+    let chunks = Chunks::new(&model, pieces);
+    let response = sse::response(events, chunks, Chunks::frames);
+    let route = Route { provider: &provider, model: &model, attempts: attempts.len(), generation };
+    (with_request_id(route.told(response, None), request_id.as_str()), ended)
+}
+
+/// What is remembered between chunks.
+struct Chunks {
+    pieces: Pieces,
+    id: String,
+    model: String,
+    created: i64,
+    /// Choices that have begun, and whether they have ended.
+    choices: BTreeMap<u32, bool>,
+    /// The chunk that ends a choice, while the usage that belongs into it may still come.
+    held: Option<Map<String, Value>>,
+}
+
+#[derive(Default, Serialize)]
+struct DeltaBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallBody<'a>>,
+}
+
+/// A tool call, or more of one.
+#[derive(Serialize)]
+struct CallBody<'a> {
+    index: u32,
+    #[serde(flatten)]
+    begun: Option<Called<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<More<'a>>,
+}
+
+#[derive(Serialize)]
+struct More<'a> {
+    arguments: &'a str,
+}
+
+#[derive(Default, Serialize)]
+struct ChoiceBody<'a> {
+    index: u32,
+    delta: DeltaBody<'a>,
+    finish_reason: Option<&'static str>,
+}
+
+impl Chunks {
+    fn new(model: &str, pieces: Pieces) -> Self {
+        Self {
+            pieces,
+            id: String::new(),
+            model: model.to_owned(),
+            created: Timestamp::now().as_second(),
+            choices: BTreeMap::new(),
+            held: None,
+        }
+    }
+
+    /// What an event of the answer is to the client.
+    fn frames(&mut self, event: AnswerEvent) -> Vec<Frame> {
+        match event {
+            AnswerEvent::Said(event) => self.said(event),
+            AnswerEvent::Over(ended) => {
+                let mut frames = match &ended.how {
+                    StreamEnd::Refused(refusal) => self.refused(refusal),
+                    StreamEnd::Whole | StreamEnd::Failed(_) | StreamEnd::ClientGone => self.release(),
+                };
+                match &ended.how {
+                    StreamEnd::Failed(failure) => {
+                        frames.extend([Frame::Data(errors::broke_off(failure)), Frame::Break]);
+                    }
+                    _ => frames.push(Frame::Data(sse::DONE.to_owned())),
+                }
+                frames
+            }
+        }
+    }
+
+    fn said(&mut self, event: StreamEvent) -> Vec<Frame> {
+        let (mut ends, mut usage) = (false, None);
+        for delta in &event.deltas {
+            match delta {
+                Delta::Started { id, model } => {
+                    id.clone_into(&mut self.id);
+                    model.clone_into(&mut self.model);
+                }
+                Delta::Text { choice, .. } | Delta::Thinking { choice, .. } | Delta::ToolCall { choice, .. } => {
+                    self.choices.entry(*choice).or_default();
+                }
+                Delta::Finished { choice, .. } => {
+                    ends = true;
+                    self.choices.insert(*choice, true);
+                }
+                Delta::Usage { usage: used, cost_usd } => usage = Some((*used, *cost_usd)),
+            }
+        }
+        if !ends && usage.is_none() {
+            let mut frames = self.release();
+            match event.frame {
+                Some(frame) => frames.push(Frame::Raw(frame)),
+                None => frames.extend(self.chunk(&event.deltas).map(|chunk| Frame::Data(chunk.to_string()))),
+            }
+            return frames;
+        }
+        let mut frames = Vec::new();
+        if ends {
+            frames = self.release();
+            let chunk = match event.frame.as_deref().map(serde_json::from_slice) {
+                Some(Ok(Value::Object(chunk))) => Some(chunk),
+                _ => self.chunk(&event.deltas).and_then(|chunk| match chunk {
+                    Value::Object(chunk) => Some(chunk),
+                    _ => None,
+                }),
+            };
+            self.held = chunk.map(|mut chunk| {
+                chunk.remove("usage");
+                chunk
+            });
+        }
+        if let Some((used, cost_usd)) = usage {
+            let used = serde_json::to_value(Usage::from(used)).unwrap_or_default();
+            if self.pieces.include_usage {
+                frames.extend(self.release());
+                let mut chunk = self.envelope(json!([]));
+                chunk.insert("usage".to_owned(), used);
+                chunk.insert("octroi".to_owned(), json!({ "cost_usd": cost_usd }));
+                frames.push(Frame::Data(Value::Object(chunk).to_string()));
+            } else if let Some(mut held) = self.held.take() {
+                held.insert("usage".to_owned(), used);
+                frames.push(Frame::Data(Value::Object(held).to_string()));
+            }
+        } else if self.pieces.include_usage {
+            frames.extend(self.release());
+        }
+        frames
+    }
+
+    /// A policy's refusal, in the words that clients know for a filter.
+    fn refused(&mut self, refusal: &Refusal) -> Vec<Frame> {
+        self.held = None;
+        let open: Vec<u32> = self.choices.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
+        let open = if open.is_empty() { vec![0] } else { open };
+        let choices: Vec<_> = open
+            .into_iter()
+            .map(|index| ChoiceBody { index, finish_reason: Some("content_filter"), ..ChoiceBody::default() })
+            .collect();
+        let mut chunk = self.envelope(serde_json::to_value(choices).unwrap_or_default());
+        let told = json!({
+            "code": "policy_violation",
+            "policy": refusal.policy,
+            "rule": refusal.rule,
+            "message": refusal.reason,
+            "explanation": refusal.explanation,
+        });
+        chunk.insert("octroi".to_owned(), told);
+        vec![Frame::Data(Value::Object(chunk).to_string())]
+    }
+
+    /// The chunk that was held, as it is.
+    fn release(&mut self) -> Vec<Frame> {
+        self.held.take().map(|chunk| Frame::Data(Value::Object(chunk).to_string())).into_iter().collect()
+    }
+
+    fn envelope(&self, choices: Value) -> Map<String, Value> {
+        let mut chunk = Map::new();
+        chunk.insert("id".to_owned(), self.id.clone().into());
+        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
+        chunk.insert("created".to_owned(), self.created.into());
+        chunk.insert("model".to_owned(), self.model.clone().into());
+        chunk.insert("choices".to_owned(), choices);
+        chunk
+    }
+
+    /// One chunk of all that these say; `None` when it is nothing.
+    fn chunk(&self, deltas: &[Delta]) -> Option<Value> {
+        let mut choices: BTreeMap<u32, ChoiceBody<'_>> = BTreeMap::new();
+        fn at<'a, 'b>(choices: &'b mut BTreeMap<u32, ChoiceBody<'a>>, index: u32) -> &'b mut ChoiceBody<'a> {
+            choices.entry(index).or_insert_with(|| ChoiceBody { index, ..ChoiceBody::default() })
+        }
+        for delta in deltas {
+            match delta {
+                Delta::Started { .. } => {
+                    let delta = &mut at(&mut choices, 0).delta;
+                    (delta.role, delta.content) = (Some("assistant"), Some(String::new()));
+                }
+                Delta::Text { choice, text } => {
+                    at(&mut choices, *choice).delta.content.get_or_insert_default().push_str(text);
+                }
+                Delta::Thinking { choice, text } => {
+                    at(&mut choices, *choice).delta.reasoning_content.get_or_insert_default().push_str(text);
+                }
+                Delta::ToolCall { choice, call, id, name, arguments } => {
+                    let begun = id.is_some() || name.is_some();
+                    let called = Called::new(id.as_deref().unwrap_or(""), name.as_deref().unwrap_or(""), arguments);
+                    at(&mut choices, *choice).delta.tool_calls.push(CallBody {
+                        index: *call,
+                        begun: begun.then_some(called),
+                        function: (!begun).then_some(More { arguments }),
+                    });
+                }
+                Delta::Finished { choice, reason } => {
+                    at(&mut choices, *choice).finish_reason = Some(reason.as_str());
+                }
+                Delta::Usage { .. } => {}
+            }
+        }
+        if choices.is_empty() {
+            return None;
+        }
+        let choices: Vec<_> = choices.into_values().collect();
+        Some(Value::Object(self.envelope(serde_json::to_value(choices).ok()?)))
+    }
+}

@@ -1,0 +1,98 @@
+//! Server-sent events: how pieces of an answer go out.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::gateway::AnswerEvent;
+
+/// So often a comment tells that the connection lives while there is nothing to say.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The data of the event behind the last one.
+pub(super) const DONE: &str = "[DONE]";
+
+/// A piece of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// The data of an event.
+    Data(String),
+    /// The same, as a provider sent it.
+    Raw(Bytes),
+    /// The connection breaks here: what came is not the whole answer.
+    Break,
+}
+
+/// The answer broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+struct BrokeOff;
+
+/// A body of events. `frames` makes each of the gateway's events into pieces, the last into those that end the answer.
+pub(super) fn response<S: Send + 'static>(
+    events: mpsc::Receiver<AnswerEvent>,
+    encoder: S,
+    frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
+) -> Response {
+    let state = Some((events, encoder));
+    let body = stream::unfold((state, false), move |(state, broken)| async move {
+        let (mut events, mut encoder) = state?;
+        if broken {
+            // The server writes what it has when there is nothing more to read, and drops it when there is an error.
+            tokio::task::yield_now().await;
+            return Some((Err(BrokeOff), (None, false)));
+        }
+        let mut buffer = BytesMut::new();
+        loop {
+            let (pieces, over) = match timeout(KEEP_ALIVE, events.recv()).await {
+                Err(_) => {
+                    buffer.put_slice(b": keep-alive\n\n");
+                    return Some((Ok(buffer.freeze()), (Some((events, encoder)), false)));
+                }
+                Ok(Some(event)) => {
+                    let over = matches!(event, AnswerEvent::Over(_));
+                    (frames(&mut encoder, event), over)
+                }
+                // The gateway's task has failed, and said so in the log.
+                Ok(None) => (vec![Frame::Break], false),
+            };
+            let breaks = pieces.contains(&Frame::Break);
+            pieces.iter().for_each(|piece| write(&mut buffer, piece));
+            if over && !breaks {
+                return Some((Ok(buffer.freeze()), (None, false)));
+            }
+            if breaks || !buffer.is_empty() {
+                return Some((Ok(buffer.freeze()), (Some((events, encoder)), breaks)));
+            }
+        }
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would wait for its buffers to fill.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+fn write(buffer: &mut BytesMut, frame: &Frame) {
+    let data = match frame {
+        Frame::Data(data) => data.as_bytes(),
+        Frame::Raw(data) => data,
+        Frame::Break => return,
+    };
+    buffer.reserve(data.len() + 8);
+    for line in data.split(|byte| *byte == b'\n') {
+        buffer.put_slice(b"data: ");
+        buffer.put_slice(line);
+        buffer.put_u8(b'\n');
+    }
+    buffer.put_u8(b'\n');
+}

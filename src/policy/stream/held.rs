@@ -1,0 +1,237 @@
+//! The text of one part on its way past one policy: what waits, what was passed on, and where a match may still grow.
+
+use crate::policy::component::Window;
+use crate::policy::verdict::Edit;
+
+/// A replacement that would change text which was passed on already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TouchesReleased {
+    /// Its place among the replacements.
+    pub(super) edit: usize,
+    /// The end of what was passed on, in the text that was shown.
+    pub(super) released: usize,
+}
+
+/// How much may wait for one replacement to end, in windows and in bytes beside them. A policy that replaces all it sees
+/// would else hold back the whole answer.
+const PATIENCE: (usize, usize) = (8, 4_096);
+
+/// The text of one part.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The end of what was passed on, as it was passed on.
+    behind: String,
+    /// Bytes passed on before `behind`.
+    offset: u64,
+    /// What was not passed on yet.
+    text: String,
+    /// Whether nothing will follow.
+    ended: bool,
+}
+
+impl Held {
+    pub(super) fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The end of what was shown.
+    pub(super) fn behind_and_waiting(&self) -> usize {
+        self.behind.len() + self.text.len()
+    }
+
+    /// Bytes of the part's text before what was shown.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether some of it could be passed on when a policy has seen it.
+    pub(super) fn is_due(&self, window: usize) -> bool {
+        !self.text.is_empty() && (self.ended || self.text.len() > window)
+    }
+
+    /// What a policy is shown: the end of what was passed on, and what waits.
+    pub(super) fn shown(&self) -> (String, Window) {
+        let mut shown = String::with_capacity(self.behind.len() + self.text.len());
+        shown.push_str(&self.behind);
+        shown.push_str(&self.text);
+        let released = u32::try_from(self.behind.len()).unwrap_or(u32::MAX);
+        (shown, Window { offset: self.offset, released })
+    }
+
+    /// Where the text ends that may be passed on now, in what was shown: at the end, or a window before it; before a
+    /// replacement that begins there and could still grow. `edits` are in order and in bytes of what was shown.
+    pub(super) fn boundary<'a>(
+        &self,
+        edits: impl Iterator<Item = &'a Edit>,
+        window: usize,
+    ) -> Result<usize, TouchesReleased> {
+        let released = self.behind.len();
+        let mut boundary = if self.ended {
+            self.behind_and_waiting()
+        } else {
+            released + self.text.floor_char_boundary(self.text.len().saturating_sub(window))
+        };
+        let (windows, bytes) = PATIENCE;
+        for (index, edit) in edits.enumerate() {
+            let (start, end) = (edit.place.start as usize, edit.place.end as usize);
+            // What was passed on is shown again, and found again. It was settled when it went.
+            if start < released && end <= released {
+                continue;
+            }
+            if start < released {
+                return Err(TouchesReleased { edit: index, released });
+            }
+            if start < boundary && end > boundary {
+                let impatient = self.text.len() > windows.saturating_mul(window).saturating_add(bytes);
+                boundary = if impatient { end } else { start };
+            }
+        }
+        Ok(boundary)
+    }
+
+    /// Whether something that ends there is settled by passing on up to `boundary`, and was not before.
+    pub(super) fn settles(&self, start: usize, end: usize, boundary: usize) -> bool {
+        let released = self.behind.len();
+        let is_new = end > released || (start == end && end == released);
+        is_new && end <= boundary && (start < boundary || self.ended)
+    }
+
+    /// Passes on what stands before `boundary`, with these replacements.
+    pub(super) fn release<'a>(
+        &mut self,
+        boundary: usize,
+        edits: impl Iterator<Item = &'a Edit>,
+        window: usize,
+    ) -> String {
+        let released = self.behind.len();
+        let mut out = String::new();
+        let mut rest = 0;
+        for edit in edits {
+            let (start, end) = (edit.place.start as usize, edit.place.end as usize);
+            if start < released || !self.settles(start, end, boundary) {
+                continue;
+            }
+            out.push_str(self.text.get(rest..start - released).unwrap_or_default());
+            out.push_str(&edit.replacement);
+            rest = end - released;
+        }
+        out.push_str(self.text.get(rest..boundary - released).unwrap_or_default());
+        self.text.drain(..boundary - released);
+        self.remember(&out, window);
+        out
+    }
+
+    /// Keeps the end of what was passed on. It begins with a whole word where that is possible, since half a number may
+    /// look like another.
+    fn remember(&mut self, passed: &str, window: usize) {
+        self.behind.push_str(passed);
+        let cut = self.behind.floor_char_boundary(self.behind.len().saturating_sub(window));
+        if cut == 0 {
+            return;
+        }
+        let tail = self.behind.get(cut..).unwrap_or_default();
+        let word = tail.find(char::is_whitespace).map_or(0, |space| space + 1);
+        let cut = self.behind.ceil_char_boundary(cut + word);
+        self.behind.drain(..cut);
+        self.offset += cut as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::verdict::Place;
+
+    /// Replaces every run of digits, as a policy would: in the whole text that it is shown.
+    fn digits(shown: &str) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let mut start = None;
+        for (index, character) in shown.char_indices().chain([(shown.len(), ' ')]) {
+            match (character.is_ascii_digit(), start) {
+                (true, None) => start = Some(index),
+                (false, Some(from)) => {
+                    let place = Place { message: 0, part: 0, start: from as u32, end: index as u32 };
+                    edits.push(Edit { place, replacement: "#".into() });
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        edits
+    }
+
+    /// What comes out when the text arrives in these pieces.
+    fn stream<'a>(pieces: impl Iterator<Item = &'a str>, window: usize) -> Result<String, TouchesReleased> {
+        let mut held = Held::default();
+        let mut out = String::new();
+        let mut pieces = pieces.peekable();
+        while let Some(piece) = pieces.next() {
+            held.push(piece);
+            if pieces.peek().is_none() {
+                held.end();
+            }
+            if !held.is_due(window) {
+                continue;
+            }
+            let (shown, _) = held.shown();
+            let edits = digits(&shown);
+            let boundary = held.boundary(edits.iter(), window)?;
+            out.push_str(&held.release(boundary, edits.iter(), window));
+        }
+        assert_eq!(held.waiting(), 0);
+        Ok(out)
+    }
+
+    #[test]
+    fn a_match_is_replaced_however_the_text_is_cut() {
+        let text = "Grüße: 4111 und 1234567890, dann 55é5 und noch einmal 42";
+        let whole = stream(std::iter::once(text), 16).unwrap();
+        assert_eq!(whole, "Grüße: # und #, dann #é# und noch einmal #");
+        let ends: Vec<_> = text.char_indices().map(|(index, _)| index).chain([text.len()]).collect();
+        for window in [12, 16, 100] {
+            for &cut in &ends {
+                for &second in ends.iter().filter(|it| **it >= cut) {
+                    let pieces = [&text[..cut], &text[cut..second], &text[second..]];
+                    assert_eq!(stream(pieces.into_iter(), window).as_deref(), Ok(whole.as_str()), "{pieces:?}");
+                }
+            }
+            let single = ends.windows(2).map(|pair| &text[pair[0]..pair[1]]);
+            assert_eq!(stream(single, window).as_deref(), Ok(whole.as_str()), "one character at a time");
+        }
+    }
+
+    #[test]
+    fn a_match_that_waits_is_passed_on_once_it_is_longer_than_patience() {
+        let (windows, bytes) = PATIENCE;
+        let text = "7".repeat(3 * (windows * 8 + bytes));
+        let out = stream(text.as_bytes().chunks(50).map(|chunk| std::str::from_utf8(chunk).unwrap()), 8);
+        // Its replacement went out while it was still growing; what followed is replaced by itself.
+        let out = out.unwrap();
+        assert!(out.len() < 10 && out.chars().all(|it| it == '#'), "{out}");
+    }
+
+    #[test]
+    fn what_was_passed_on_is_shown_again_and_not_settled_again() {
+        let mut held = Held::default();
+        held.push("one two three four");
+        let boundary = held.boundary([].iter(), 8).unwrap();
+        assert_eq!(held.release(boundary, [].iter(), 8), "one two th");
+        let (shown, window) = held.shown();
+        assert_eq!((shown.as_str(), window), ("two three four", Window { offset: 4, released: 6 }));
+        let edit = |start, end| Edit { place: Place { message: 0, part: 0, start, end }, replacement: "x".into() };
+        assert_eq!(held.boundary([edit(0, 3)].iter(), 8), Ok(6), "settled before");
+        assert_eq!(held.boundary([edit(4, 9)].iter(), 8), Err(TouchesReleased { edit: 0, released: 6 }));
+        held.end();
+        assert_eq!(held.boundary([edit(10, 14)].iter(), 8), Ok(14));
+        assert_eq!(held.release(14, [edit(10, 14)].iter(), 8), "ree x");
+    }
+}

@@ -1,0 +1,230 @@
+//! Judging an answer while it streams: what goes out, when, and what a policy has seen of it by then.
+//!
+//! A stream passes the response policies in their order, each in an instance of its own that lives as long as the stream.
+//! Those in `transform` hold back a window of each part's text, so that what begins at its end can still be replaced;
+//! those in `buffer` hold back everything; those in `observe`, and those whose verdicts do not count, hold back nothing
+//! and are shown what went out. Text moves on from policy to policy as each has let it go. Nothing here knows providers,
+//! dialects or HTTP.
+
+mod held;
+mod stage;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::manifest::Mode;
+use super::run::{Decision, Overloaded, Runner};
+use super::set::{Member, PolicySet};
+use super::{Context, Question};
+use stage::Stage;
+
+/// A part of an answer that streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PartId {
+    /// Which choice.
+    pub choice: u32,
+    /// Which part of it.
+    pub part: StreamPart,
+}
+
+/// The parts that a choice can have: of text and reasoning one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamPart {
+    /// The text.
+    Text,
+    /// The reasoning.
+    Thinking,
+    /// The arguments of a tool call.
+    ToolCall(u32),
+}
+
+/// Text of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    /// The part.
+    pub id: PartId,
+    /// What is new.
+    pub text: String,
+}
+
+/// More choices than this no provider gives.
+const MAX_CHOICES: u32 = 128;
+
+/// More parts than this no answer has.
+const MAX_PARTS: usize = 1_024;
+
+/// A stream can not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InspectionError {
+    /// The slow lane is full.
+    #[error("too many policies are being evaluated")]
+    Overloaded,
+    /// The upstream sent more choices or parts than an answer can have.
+    #[error("the answer has more than {MAX_CHOICES} choices or {MAX_PARTS} parts")]
+    TooManyParts,
+}
+
+impl From<Overloaded> for InspectionError {
+    fn from(_: Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
+/// A part, as the policies of a stream know it.
+#[derive(Debug)]
+struct PartEntry {
+    id: PartId,
+    /// Its place among the parts of its choice.
+    position: u32,
+    /// Of a tool call: the tool.
+    name: String,
+    ended: bool,
+}
+
+/// Text between two policies.
+#[derive(Debug)]
+struct Flow {
+    part: usize,
+    text: String,
+}
+
+/// The policies of one stream.
+#[derive(Debug)]
+pub struct Inspection {
+    runner: Runner,
+    context: Arc<Context>,
+    request_id: String,
+    parts: Vec<PartEntry>,
+    stages: Vec<Stage>,
+    decision: Decision,
+    /// Whether the observers have still to see the end.
+    last: bool,
+    started: Instant,
+}
+
+impl Runner {
+    /// Takes the places that the response policies of `set` need for one stream: one instance each.
+    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
+        let mut stages = Vec::new();
+        for member in set.members() {
+            let Member::Live(policy) = member else { continue };
+            let manifest = &policy.manifest;
+            let answers = policy.version.ready.answers(Question::Response.phase());
+            if manifest.mode == Mode::Off || !answers || !manifest.scope.covers(context) {
+                continue;
+            }
+            let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
+            stages.push(Stage::new(policy.clone(), enforced, self.stream_place()?));
+        }
+        Ok(Inspection {
+            runner: self.clone(),
+            context: context.clone(),
+            request_id: request_id.to_owned(),
+            parts: Vec::new(),
+            stages,
+            decision: Decision::new(set.generation(), 0),
+            last: false,
+            started: Instant::now(),
+        })
+    }
+}
+
+impl Inspection {
+    /// Where the request went. Policies that do not apply there leave.
+    pub fn went_to(&mut self, context: Arc<Context>) {
+        self.stages.retain(|stage| stage.policy.manifest.scope.covers(&context));
+        self.context = context;
+    }
+
+    /// Whether text may be held back or changed: else events go out as they came.
+    pub fn holds(&self) -> bool {
+        self.stages.iter().any(Stage::holds)
+    }
+
+    /// Bytes that wait for a verdict.
+    pub fn waiting(&self) -> usize {
+        self.stages.iter().map(Stage::waiting).sum()
+    }
+
+    /// Whether a policy has ended the stream.
+    pub fn refused(&self) -> bool {
+        self.decision.refused()
+    }
+
+    /// What was decided so far.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The tool that a call is about; before its arguments.
+    pub fn name_tool(&mut self, id: PartId, name: &str) -> Result<(), InspectionError> {
+        let part = self.part(id)?;
+        if let Some(part) = self.parts.get_mut(part) {
+            name.clone_into(&mut part.name);
+        }
+        Ok(())
+    }
+
+    /// Shows what is new to the policies that hold text back, and gives what may go out. `ended` are choices of which
+    /// nothing will follow; `last` says so of the answer. When a policy refuses, nothing of it goes out.
+    pub async fn pass(&mut self, fresh: Vec<Fresh>, ended: &[u32], last: bool) -> Result<Vec<Fresh>, InspectionError> {
+        let mut flows = Vec::with_capacity(fresh.len());
+        for Fresh { id, text } in fresh {
+            flows.push(Flow { part: self.part(id)?, text });
+        }
+        for part in &mut self.parts {
+            part.ended |= last || ended.contains(&part.id.choice);
+        }
+        self.last |= last;
+        for stage in &mut self.stages {
+            stage.take(&flows, &self.parts);
+            if !stage.holds() {
+                continue;
+            }
+            flows = stage
+                .judge(&self.runner, &self.context, &self.request_id, &self.parts, last, &mut self.decision)
+                .await?;
+            if self.decision.refused() {
+                return Ok(Vec::new());
+            }
+        }
+        let fresh = |Flow { part, text }: Flow| Some(Fresh { id: self.parts.get(part)?.id, text });
+        Ok(flows.into_iter().filter_map(fresh).collect())
+    }
+
+    /// Shows what went out to the policies that hold nothing back.
+    pub async fn look(&mut self) -> Result<(), InspectionError> {
+        for stage in self.stages.iter_mut().filter(|stage| !stage.holds()) {
+            stage
+                .judge(&self.runner, &self.context, &self.request_id, &self.parts, self.last, &mut self.decision)
+                .await?;
+            if self.decision.refused() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is recorded of it.
+    pub fn end(mut self) -> Decision {
+        let refused = self.decision.refused();
+        self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(refused)).collect();
+        self.decision.edited = self.decision.evaluations.iter().any(super::run::Evaluation::edited);
+        self.decision.elapsed = self.started.elapsed();
+        self.decision
+    }
+
+    fn part(&mut self, id: PartId) -> Result<usize, InspectionError> {
+        // The last ones are those that are spoken now.
+        if let Some(known) = self.parts.iter().rposition(|part| part.id == id) {
+            return Ok(known);
+        }
+        if id.choice >= MAX_CHOICES || self.parts.len() >= MAX_PARTS {
+            return Err(InspectionError::TooManyParts);
+        }
+        let position = self.parts.iter().filter(|part| part.id.choice == id.choice).count();
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        self.parts.push(PartEntry { id, position, name: String::new(), ended: false });
+        Ok(self.parts.len() - 1)
+    }
+}

@@ -1,0 +1,361 @@
+//! One policy on a stream: what it holds back, its instance, and what it has said so far.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::held::Held;
+use super::{Flow, PartEntry};
+use crate::chat::{Message, Part, Role};
+use crate::policy::Context;
+use crate::policy::component::{EvaluationError, Failed, Piece, Session};
+use crate::policy::manifest::{OnError, Phase, StreamMode};
+use crate::policy::meter;
+use crate::policy::readings::Readings;
+use crate::policy::run::{Decision, Evaluation, Outcome, Overloaded, Runner, report_log};
+use crate::policy::set::LivePolicy;
+use crate::policy::verdict::{Edit, Place, Verdict, VerdictError, bounds};
+
+/// One policy on a stream.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) policy: Arc<LivePolicy>,
+    enforced: bool,
+    /// Its place among the instances that streams may keep; given back when the stream is over.
+    place: OwnedSemaphorePermit,
+    session: Option<Session>,
+    /// By part of the stream.
+    held: Vec<Held>,
+    said: Verdict,
+    error: Option<(&'static str, String)>,
+    asked: bool,
+    readings: Readings,
+    memory: Option<usize>,
+    elapsed: Duration,
+}
+
+impl Stage {
+    pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            policy,
+            enforced,
+            place,
+            session: None,
+            held: Vec::new(),
+            said: Verdict::default(),
+            error: None,
+            asked: false,
+            readings: Readings::default(),
+            memory: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Whether text waits for its verdict. What does not count holds nothing back.
+    pub(super) fn holds(&self) -> bool {
+        self.enforced && self.mode() != StreamMode::Observe
+    }
+
+    fn mode(&self) -> StreamMode {
+        self.policy.manifest.stream.mode
+    }
+
+    fn window(&self) -> usize {
+        usize::try_from(self.policy.manifest.stream.window.as_u64()).unwrap_or(usize::MAX)
+    }
+
+    /// Takes what has come.
+    pub(super) fn take(&mut self, flows: &[Flow], parts: &[PartEntry]) {
+        self.held.resize_with(parts.len(), Held::default);
+        for flow in flows {
+            if let Some(held) = self.held.get_mut(flow.part) {
+                held.push(&flow.text);
+            }
+        }
+        for (held, part) in self.held.iter_mut().zip(parts) {
+            if part.ended {
+                held.end();
+            }
+        }
+    }
+
+    /// Shows the policy what is due, and gives what may go on. `last`: nothing will follow.
+    pub(super) async fn judge(
+        &mut self,
+        runner: &Runner,
+        context: &Arc<Context>,
+        request_id: &str,
+        parts: &[PartEntry],
+        last: bool,
+        decision: &mut Decision,
+    ) -> Result<Vec<Flow>, Overloaded> {
+        let whole = self.mode() == StreamMode::Buffer;
+        if whole && !last {
+            return Ok(Vec::new());
+        }
+        let window = if self.holds() { self.window() } else { 0 };
+        let due = |held: &Held| whole || held.is_due(window);
+        let shown: Vec<usize> = (0..).zip(&self.held).filter(|(_, held)| due(held)).map(|(part, _)| part).collect();
+        if shown.is_empty() && !last {
+            return Ok(Vec::new());
+        }
+        let layout = Layout::new(parts, &shown);
+        let piece = layout.piece(parts, &self.held, whole, !last);
+        let started = Instant::now();
+        let session = self.session.take();
+        let judged = runner.judge(&self.policy, session, self.enforced, context, piece).await;
+        self.elapsed += started.elapsed();
+        self.asked = true;
+        let judged = match judged {
+            Ok((session, verdict)) => match self.settle(&layout, &verdict, parts) {
+                Ok(flows) => {
+                    self.session = Some(session);
+                    Ok(flows)
+                }
+                Err(error) => {
+                    let (log, readings, _) = session.end();
+                    Err(Failed { error: error.into(), log, readings })
+                }
+            },
+            Err(failed) => Err(failed),
+        };
+        match judged {
+            Ok(flows) => {
+                if self.enforced {
+                    decision.judge(self.policy.manifest.name.as_str(), &self.said);
+                }
+                Ok(flows)
+            }
+            Err(Failed { error: EvaluationError::Overloaded, .. }) => Err(Overloaded),
+            Err(failed) => {
+                self.fail(failed, request_id, decision);
+                Ok(if decision.refused() { Vec::new() } else { self.pass_on(&shown) })
+            }
+        }
+    }
+
+    /// Keeps what is settled of a verdict, and passes on the text that it is about.
+    fn settle(&mut self, layout: &Layout, verdict: &Verdict, parts: &[PartEntry]) -> Result<Vec<Flow>, VerdictError> {
+        let observes = !self.holds();
+        let window = self.window();
+        let applied = verdict.edits_apply();
+        let mut boundaries = Vec::with_capacity(layout.shown.len());
+        for (part, place) in &layout.shown {
+            let Some(held) = self.held.get(*part) else { continue };
+            let boundary = if observes {
+                held.behind_and_waiting()
+            } else {
+                let edits = edits_at(verdict, *place).filter(|_| applied);
+                held.boundary(edits, window).map_err(|touched| {
+                    let problem = format!(
+                        "part {} of choice {}: it touches the first {} bytes, which the client already has",
+                        place.1, place.0, touched.released
+                    );
+                    VerdictError::BadEdit { index: touched.edit, problem }
+                })?
+            };
+            boundaries.push((*part, *place, boundary));
+        }
+        self.keep(layout, verdict, &boundaries, parts);
+        let mut flows = Vec::new();
+        for (part, place, boundary) in boundaries {
+            let Some(held) = self.held.get_mut(part) else { continue };
+            let edits = edits_at(verdict, place).filter(|_| applied && !observes);
+            let text = held.release(boundary, edits, window);
+            if !text.is_empty() && !observes {
+                flows.push(Flow { part, text });
+            }
+        }
+        Ok(flows)
+    }
+
+    /// Adds to what the policy has said: what is about text that is passed on now, and all of it when it refuses.
+    fn keep(
+        &mut self,
+        layout: &Layout,
+        verdict: &Verdict,
+        boundaries: &[(usize, (u32, u32), usize)],
+        parts: &[PartEntry],
+    ) {
+        let refuses = verdict.action.refuses();
+        let in_text = |place: Place| -> Option<Place> {
+            let (part, _, boundary) = boundaries.iter().find(|(_, at, _)| *at == (place.message, place.part))?;
+            let held = self.held.get(*part)?;
+            let settled = held.settles(place.start as usize, place.end as usize, *boundary);
+            (settled || refuses).then(|| {
+                let at = |byte: u32| u32::try_from(held.offset() + u64::from(byte)).unwrap_or(u32::MAX);
+                let part = parts.get(*part).map_or(0, |it| it.position);
+                Place { message: place.message, part, start: at(place.start), end: at(place.end) }
+            })
+        };
+        let edits: Vec<Edit> = verdict
+            .edits
+            .iter()
+            .filter_map(|edit| Some(Edit { place: in_text(edit.place)?, replacement: edit.replacement.clone() }))
+            .collect();
+        let mut findings = Vec::new();
+        for finding in &verdict.findings {
+            let place = match finding.place {
+                Some(place) => match in_text(place) {
+                    Some(place) => Some(place),
+                    None => continue,
+                },
+                None => None,
+            };
+            let mut finding = finding.clone();
+            finding.place = place;
+            // One without a place is said again with each piece.
+            if place.is_some() || !self.said.findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        let about_places = !verdict.edits.is_empty() || verdict.findings.iter().any(|it| it.place.is_some());
+        let settled = edits.len() + findings.iter().filter(|it| it.place.is_some()).count() > 0;
+        if (refuses || settled || !about_places || layout.shown.is_empty()) && verdict.action > self.said.action {
+            self.said.action = verdict.action;
+            self.said.reason.clone_from(&verdict.reason);
+        }
+        self.said.edits.extend(edits);
+        let room = bounds::FINDINGS.saturating_sub(self.said.findings.len());
+        self.said.findings.extend(findings.into_iter().take(room));
+        for tag in &verdict.tags {
+            if self.said.tags.len() < bounds::TAGS && !self.said.tags.contains(tag) {
+                self.said.tags.push(tag.clone());
+            }
+        }
+    }
+
+    /// The policy gave no verdict. Its instance is gone; the next piece meets a fresh one.
+    fn fail(&mut self, failed: Failed, request_id: &str, decision: &mut Decision) {
+        let Failed { error, log, readings } = failed;
+        let manifest = &self.policy.manifest;
+        report_log(&self.policy, &log);
+        self.readings.extend(readings);
+        if self.error.is_none() {
+            tracing::warn!(
+                policy = manifest.name.as_str(),
+                code = error.code(),
+                request = request_id,
+                "policy gave no verdict on a streamed answer: {error}"
+            );
+            self.error = Some((error.code(), error.to_string()));
+        }
+        if self.enforced && manifest.on_error == OnError::Deny {
+            decision.refuse(manifest.name.as_str(), error.code());
+        }
+    }
+
+    /// Passes on what could not be judged.
+    fn pass_on(&mut self, shown: &[usize]) -> Vec<Flow> {
+        let (holds, window) = (self.holds(), self.window());
+        let mut flows = Vec::new();
+        for part in shown {
+            let Some(held) = self.held.get_mut(*part) else { continue };
+            let boundary = held.boundary([].iter(), if holds { window } else { 0 }).unwrap_or_default();
+            let text = held.release(boundary, [].iter(), window);
+            if holds && !text.is_empty() {
+                flows.push(Flow { part: *part, text });
+            }
+        }
+        flows
+    }
+
+    /// Bytes that wait for a verdict.
+    pub(super) fn waiting(&self) -> usize {
+        if self.holds() { self.held.iter().map(Held::waiting).sum() } else { 0 }
+    }
+
+    /// What is recorded of it, when the stream is over. `refused`: an earlier policy had ended it.
+    pub(super) fn end(mut self, refused: bool) -> Evaluation {
+        if let Some(session) = self.session.take() {
+            let (log, readings, memory) = session.end();
+            report_log(&self.policy, &log);
+            self.readings.extend(readings);
+            self.memory = Some(memory);
+        }
+        drop(self.place);
+        let manifest = &self.policy.manifest;
+        let outcome = match self.error {
+            Some((code, message)) => Outcome::Error { code, message, on_error: manifest.on_error },
+            None if !self.asked && refused => Outcome::Skipped,
+            None => Outcome::Verdict(self.said),
+        };
+        meter::evaluated(manifest.name.as_str(), Phase::Response, self.enforced, &outcome, self.elapsed);
+        self.policy.tally.count(self.enforced, &outcome, self.elapsed, self.memory);
+        Evaluation {
+            policy: manifest.name.to_string(),
+            phase: Phase::Response,
+            version: Some(self.policy.version.id),
+            settings_hash: Some(self.policy.settings_hash),
+            mode: manifest.mode,
+            enforced: self.enforced,
+            outcome,
+            readings: self.readings,
+            elapsed: self.elapsed,
+        }
+    }
+}
+
+fn edits_at(verdict: &Verdict, (message, part): (u32, u32)) -> impl Iterator<Item = &Edit> {
+    verdict.edits.iter().filter(move |edit| (edit.place.message, edit.place.part) == (message, part))
+}
+
+/// Where the parts of a stream stand in the piece that is shown.
+struct Layout {
+    /// Each part, and its choice and position there.
+    shown: Vec<(usize, (u32, u32))>,
+}
+
+impl Layout {
+    fn new(parts: &[PartEntry], shown: &[usize]) -> Self {
+        let mut next = Vec::new();
+        let shown = shown
+            .iter()
+            .filter_map(|index| {
+                let choice = parts.get(*index)?.id.choice;
+                let at = choice as usize;
+                if next.len() <= at {
+                    next.resize(at + 1, 0_u32);
+                }
+                let position = next.get_mut(at)?;
+                *position += 1;
+                Some((*index, (choice, *position - 1)))
+            })
+            .collect();
+        Self { shown }
+    }
+
+    fn piece(&self, parts: &[PartEntry], held: &[Held], whole: bool, more: bool) -> Piece {
+        let mut piece = Piece { more, ..Piece::default() };
+        for (index, (choice, _)) in &self.shown {
+            let (Some(part), Some(held)) = (parts.get(*index), held.get(*index)) else { continue };
+            let choice = *choice as usize;
+            if piece.choices.len() <= choice {
+                let empty = || Message { role: Role::Assistant, parts: Vec::new() };
+                piece.choices.resize_with(choice + 1, empty);
+                piece.windows.resize_with(choice + 1, Vec::new);
+            }
+            let (text, window) = held.shown();
+            if let (Some(message), Some(windows)) = (piece.choices.get_mut(choice), piece.windows.get_mut(choice)) {
+                message.parts.push(part.with_text(text));
+                windows.push(window);
+            }
+        }
+        if whole {
+            piece.windows.clear();
+        }
+        piece
+    }
+}
+
+impl PartEntry {
+    fn with_text(&self, text: String) -> Part {
+        use super::StreamPart;
+        match self.id.part {
+            StreamPart::Text => Part::Text { text },
+            StreamPart::Thinking => Part::Thinking { text },
+            StreamPart::ToolCall(_) => Part::ToolCall { id: String::new(), name: self.name.clone(), arguments: text },
+        }
+    }
+}

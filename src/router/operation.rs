@@ -1,0 +1,64 @@
+//! What providers are asked for: an answer, whole or streamed.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+
+use super::call::Operation;
+use crate::chat::{ChatAnswer, ChatRequest};
+use crate::provider::{ErrorKind, Provider, ProviderError, Streamed};
+
+/// A whole answer.
+pub(super) struct Whole<'a>(pub(super) &'a ChatRequest);
+
+/// An answer piece by piece.
+pub(super) struct Streaming<'a>(pub(super) &'a ChatRequest);
+
+#[async_trait]
+impl Operation for Whole<'_> {
+    type Answer = ChatAnswer;
+
+    fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<ChatAnswer, ProviderError> {
+        provider.chat(&under(self.0, renamed)).await
+    }
+
+    fn correlation_id(answer: &ChatAnswer) -> Option<&str> {
+        answer.correlation_id.as_deref()
+    }
+}
+
+#[async_trait]
+impl Operation for Streaming<'_> {
+    type Answer = Streamed;
+
+    fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// Waits for the first event: what fails before it has not reached the client, and another provider may do better.
+    async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Streamed, ProviderError> {
+        let mut streamed = provider.stream(&under(self.0, renamed)).await?;
+        let first = streamed.events.next().await.unwrap_or_else(|| {
+            Err(ProviderError::new(ErrorKind::ReadFailed, "the upstream's stream ended before it began"))
+        })?;
+        streamed.events = Box::pin(stream::once(async { Ok(first) }).chain(streamed.events));
+        Ok(streamed)
+    }
+
+    fn correlation_id(answer: &Streamed) -> Option<&str> {
+        answer.correlation_id.as_deref()
+    }
+}
+
+/// The request under the provider's own name of the model.
+fn under<'a>(request: &'a ChatRequest, renamed: Option<&str>) -> Cow<'a, ChatRequest> {
+    match renamed {
+        Some(model) => Cow::Owned(ChatRequest { model: Some(model.to_owned()), ..request.clone() }),
+        None => Cow::Borrowed(request),
+    }
+}

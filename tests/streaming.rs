@@ -1,0 +1,361 @@
+//! Answers that stream, through sockets: from the double through the policies to a client that reads bytes.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use mistral_double::{Behaviour, EventForm, Failure, MistralDouble, StreamFault, ToolCall, ToolCallForm, Writes};
+use serde_json::{Value, json};
+use support::{Gateway, PATIENCE, Setup};
+
+/// What a client saw of a stream.
+#[derive(Debug)]
+struct Seen {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    /// The events' data, but for the end's.
+    events: Vec<Value>,
+    done: bool,
+    /// Whether the body ended as a body ends.
+    whole: bool,
+}
+
+impl Seen {
+    fn text(&self) -> String {
+        self.deltas("content")
+    }
+
+    fn deltas(&self, field: &str) -> String {
+        let choices = self.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+        choices.filter_map(|choice| choice["delta"][field].as_str()).collect()
+    }
+
+    fn finish(&self) -> Option<&str> {
+        self.events.iter().rev().find_map(|event| event["choices"][0]["finish_reason"].as_str())
+    }
+
+    /// Name and arguments of each call, put together as clients do.
+    fn calls(&self) -> Vec<(String, String)> {
+        let mut calls: Vec<(String, String)> = Vec::new();
+        for event in &self.events {
+            for call in event["choices"][0]["delta"]["tool_calls"].as_array().into_iter().flatten() {
+                let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+                calls.resize(calls.len().max(index + 1), Default::default());
+                let text = |field: &str| call["function"][field].as_str().unwrap_or_default();
+                calls[index].0.push_str(text("name"));
+                calls[index].1.push_str(text("arguments"));
+            }
+        }
+        calls
+    }
+}
+
+async fn stream(gateway: &Gateway, mut body: Value) -> Seen {
+    body["stream"] = json!(true);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let mut response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut bytes = Vec::new();
+    let whole = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break true,
+            Err(_) => break false,
+        }
+    };
+    let text = String::from_utf8(bytes).unwrap();
+    let data = |event: &str| event.strip_prefix("data: ").map(str::to_owned);
+    let mut events: Vec<_> = text.split("\n\n").filter_map(data).collect();
+    let done = events.last().is_some_and(|last| last == "[DONE]");
+    if done {
+        events.pop();
+    }
+    let events = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    Seen { status, headers, events, done, whole }
+}
+
+fn ask(text: &str) -> Value {
+    json!({ "messages": [{ "role": "user", "content": text }] })
+}
+
+async fn last_record(gateway: &Gateway) -> Value {
+    gateway.search_as("community", json!({ "limit": 1 })).await[0].clone()
+}
+
+/// A policy of patterns on answers only, with these further keys of its manifest.
+fn pattern(gateway: &support::Prepared, name: &str, manifest: &str, action: &str, expression: &str) {
+    let yaml = format!(
+        "name: {name}\nmodule: pattern.wasm\n{manifest}settings:\n  patterns:\n    - {{ name: found, pattern: \"{expression}\", \
+         category: test, action: {action}, replacement: \"[GONE]\", phases: [response] }}\n"
+    );
+    std::fs::write(gateway.policies().join(format!("{name}.yaml")), yaml).unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_goes_out_as_it_came_in_and_is_recorded() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Behaviour::text("Guten Tag, wie geht es Ihnen?"));
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert_eq!((seen.status, seen.done, seen.whole), (200, true, true), "{seen:?}");
+    assert_eq!(seen.headers["content-type"], "text/event-stream");
+    assert_eq!(seen.headers["x-accel-buffering"], "no");
+    assert_eq!(seen.headers["x-octroi-provider"], "mistral");
+    assert!(!seen.headers.contains_key("x-octroi-cost-usd"));
+    assert_eq!((seen.text().as_str(), seen.finish()), ("Guten Tag, wie geht es Ihnen?", Some("stop")));
+    // The usage stands in the last chunk, as Mistral has it; its padding is gone.
+    let last = seen.events.last().unwrap();
+    assert!(last["usage"]["total_tokens"].as_u64().unwrap() > 0 && last["choices"][0]["finish_reason"] == "stop");
+    assert!(seen.events.iter().all(|event| event.get("p").is_none()));
+    assert_eq!(double.last_request().unwrap().json()["stream"], true);
+
+    let record = last_record(&gateway).await;
+    assert_eq!(record["request_id"].as_str(), seen.headers["x-octroi-request-id"].to_str().ok());
+    let details = &record["policy_details"];
+    assert_eq!(details["streamed"], json!({ "received": 29, "released": 29 }), "{record}");
+    assert_eq!(record["policy_decision"], "allowed", "{record}");
+    let tokens = record["tokens_used"].as_u64();
+    assert_eq!(tokens, last["usage"]["total_tokens"].as_u64(), "{record}");
+}
+
+#[tokio::test]
+async fn usage_has_a_chunk_of_its_own_for_whoever_asks() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    let mut body = ask("Hello");
+    body["stream_options"] = json!({ "include_usage": true });
+    let seen = stream(&gateway, body).await;
+    let [.., finish, usage] = seen.events.as_slice() else { panic!("{seen:?}") };
+    assert!(finish["choices"][0]["finish_reason"] == "stop" && finish.get("usage").is_none(), "{finish}");
+    assert_eq!(usage["choices"], json!([]));
+    assert!(usage["usage"]["completion_tokens"].as_u64().unwrap() > 0, "{usage}");
+    assert!(usage["octroi"]["cost_usd"].as_f64().unwrap() > 0.0, "{usage}");
+    assert!(seen.done);
+}
+
+#[tokio::test]
+async fn however_the_upstream_writes_the_client_reads_the_same() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for policies in [["audit-redact"].as_slice(), &["audit-redact", "pii"]] {
+        let gateway = Setup::with(&double).policies(policies).start();
+        for writes in [Writes::PerEvent, Writes::SplitCharacters, Writes::Bytes(1), Writes::Bytes(7), Writes::AllAtOnce]
+        {
+            for events in
+                [EventForm::Plain, EventForm::CarriageReturnLineFeed, EventForm::CarriageReturn, EventForm::Talkative]
+            {
+                double.script(Behaviour::text("Grüße 😀 an alle").thinking("Hm").writes(writes).events(events));
+                let seen = stream(&gateway, ask("Hello")).await;
+                assert!(seen.done && seen.finish() == Some("stop"), "{writes:?} {events:?} {seen:?}");
+                assert_eq!(seen.text(), "Grüße 😀 an alle", "{writes:?} {events:?}");
+            }
+        }
+        let forms = [ToolCallForm::Whole, ToolCallForm::Bare, ToolCallForm::Fragments, ToolCallForm::FragmentsNullId];
+        for form in forms {
+            let calls = vec![ToolCall::new("look", &json!({ "at": "door" })), ToolCall::new("see", &json!({}))];
+            double.script(Behaviour::tool_calls(calls).tool_call_form(form));
+            let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+            let mut body = ask("Look");
+            body["tools"] = json!([tool("look"), tool("see")]);
+            let seen = stream(&gateway, body).await;
+            let expected = [("look", "{\"at\":\"door\"}"), ("see", "{}")];
+            let expected = expected.map(|(name, arguments)| (name.to_owned(), arguments.to_owned()));
+            assert_eq!((seen.calls().as_slice(), seen.finish()), (expected.as_slice(), Some("tool_calls")), "{form:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn reasoning_reaches_the_client_beside_the_text() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::text("42").thinking("Six by seven"));
+    let mut body = ask("What is it?");
+    body["model"] = json!("magistral-small-latest");
+    let seen = stream(&gateway, body).await;
+    assert_eq!((seen.deltas("reasoning_content").as_str(), seen.text().as_str()), ("Six by seven", "42"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    for fault in [
+        StreamFault::FlatError,
+        StreamFault::WrappedError,
+        StreamFault::FinishError,
+        StreamFault::Cut,
+        StreamFault::NoDone,
+        StreamFault::NoFinish,
+        StreamFault::BadJson,
+    ] {
+        double.script(Behaviour::break_stream(2, fault));
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.status, seen.done, seen.whole), (200, false, false), "{fault:?} {seen:?}");
+        let error = seen.events.last().unwrap();
+        assert!(error["error"]["message"].is_string() && error.get("object").is_none(), "{fault:?} {error}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "error", "{fault:?} {record}");
+        assert!(record["error_message"].is_string(), "{fault:?} {record}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_event_is_tried_again_and_is_no_stream() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Behaviour::fail(Failure::unavailable()));
+    double.script(Behaviour::break_stream(0, StreamFault::WrappedError));
+    double.script(Behaviour::text("At last"));
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert_eq!(
+        (seen.text().as_str(), &seen.headers["x-octroi-attempts"]),
+        ("At last", &"3".parse().unwrap()),
+        "{seen:?}"
+    );
+
+    let pii = Setup::with(&double).start();
+    let seen = stream(&pii, ask("Charge 4111 1111 1111 1111")).await;
+    assert_eq!((seen.status, seen.done), (400, false), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_upstream_call() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Behaviour::text("word ".repeat(2_000)).between_chunks(Duration::from_millis(20)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let mut response = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send().await.unwrap();
+    response.chunk().await.unwrap().unwrap();
+    let gone = Instant::now();
+    drop(response);
+    double.wait_until(|stats| stats.cancelled_streams == 1).await.unwrap();
+    assert!(gone.elapsed() < Duration::from_secs(5), "{:?}", gone.elapsed());
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let record = last_record(&gateway).await;
+        if record["policy_details"]["client_gone"] == true {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{record}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn personal_data_is_masked_across_events() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let text = format!("{} Her card is 4111 1111 1111 1111, her mail jane@example.org. {0}", "So be it. ".repeat(30));
+    for writes in [Writes::PerEvent, Writes::Bytes(3)] {
+        double.script(Behaviour::text(&text).writes(writes));
+        let seen = stream(&gateway, ask("Who is she?")).await;
+        let expected = text.replace("4111 1111 1111 1111", "[CARD]").replace("jane@example.org", "[EMAIL]");
+        assert_eq!((seen.text(), seen.finish()), (expected, Some("stop")));
+        assert!(seen.events.len() > 20, "the answer still streams");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "redacted", "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for (mode, most) in [("observe", 120), ("transform", 60), ("buffer", 0)] {
+        let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
+        support::copy_policy("pattern", &prepared.policies());
+        std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
+        pattern(&prepared, "no-secrets", &format!("stream: {{ mode: {mode}, window: 40B }}\n"), "deny", "geheim");
+        let gateway = prepared.start();
+        double.script(Behaviour::text(format!("{} Das ist geheim. {0}", "wort ".repeat(18))));
+        let seen = stream(&gateway, ask("Tell me")).await;
+        assert_eq!((seen.finish(), seen.done, seen.whole), (Some("content_filter"), true, true), "{mode} {seen:?}");
+        let last = seen.events.last().unwrap();
+        assert_eq!((&last["octroi"]["policy"], &last["octroi"]["rule"]), (&json!("no-secrets"), &json!("found")));
+        let text = seen.text();
+        assert!(text.len() <= most, "{mode}: {text}");
+        assert_eq!(text.contains("geheim"), mode == "observe", "{mode}: {text}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "blocked", "{record}");
+        assert_eq!(record["policy_details"]["streamed"]["released"], text.len(), "{mode} {record}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_in_shadow_delays_nothing_and_is_recorded() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
+    support::copy_policy("pattern", &prepared.policies());
+    std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
+    pattern(&prepared, "watcher", "mode: shadow\n", "redact", "[0-9]{4}");
+    let gateway = prepared.start();
+    double.script(Behaviour::text("The code is 4711, not 4712."));
+    let seen = stream(&gateway, ask("Which?")).await;
+    assert_eq!(seen.text(), "The code is 4711, not 4712.");
+    let record = last_record(&gateway).await;
+    assert_eq!(record["policy_decision"], "allowed", "{record}");
+    let of_watcher = record["policy_details"]["response_evaluations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["policy"] == "watcher")
+        .unwrap()
+        .clone();
+    assert_eq!((&of_watcher["action"], &of_watcher["enforced"]), (&json!("redact"), &json!(false)), "{of_watcher}");
+    assert_eq!(of_watcher["findings"].as_array().unwrap().len(), 2, "{of_watcher}");
+}
+
+#[tokio::test]
+async fn streams_beyond_their_places_are_told_to_come_again() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies_further(", max_streams: 1").start();
+    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let send = || gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send();
+    let mut first = send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    first.chunk().await.unwrap().unwrap();
+    let second = send().await.unwrap();
+    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (503, true));
+    assert_eq!(double.stats().streams, 1, "the upstream was not asked");
+    drop(first);
+    double.wait_until(|stats| stats.cancelled_streams == 1).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while send().await.unwrap().status() != 200 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::text("Write to jane@example.org, please."));
+    let body = json!({
+        "query": "To whom?", "user_token": "u", "client_id": "c", "request_type": "chat", "context": { "stream": true },
+    });
+    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let text = response.text().await.unwrap();
+    let events: Vec<_> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+    let [pieces @ .., last, "[DONE]"] = events.as_slice() else { panic!("{text}") };
+    let piece = |event: &&str| serde_json::from_str::<Value>(event).unwrap()["delta"].as_str().unwrap().to_owned();
+    assert_eq!(pieces.iter().map(piece).collect::<String>(), "Write to [EMAIL], please.");
+    let last: Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["success"], &last["data"]["data"]), (&json!(true), &json!("Write to [EMAIL], please.")));
+    assert!(last["metadata"]["tokens_used"].as_u64().unwrap() > 0, "{last}");
+    let asked = last["policy_info"]["policies_evaluated"].as_array().unwrap();
+    assert!(asked.contains(&json!("pii")), "{last}");
+
+    double.script(Behaviour::break_stream(2, StreamFault::Cut));
+    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+    assert!(request.send().await.unwrap().text().await.is_err(), "the connection breaks");
+}
