@@ -208,6 +208,57 @@ async fn a_whole_conversation_with_tools_is_taken_by_both() {
     }
 }
 
+/// The chunks of a streamed answer, and whether it said that it was done.
+async fn streamed(gateway: &Gateway, mut body: Value) -> (Vec<Value>, bool) {
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({ "include_usage": true });
+    let sent = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send().await.unwrap();
+    let text = sent.text().await.unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    (data.clone().filter_map(|data| serde_json::from_str(data).ok()).collect(), data.last() == Some("[DONE]"))
+}
+
+#[tokio::test]
+async fn both_stream_texts_and_calls() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    let arguments = json!({ "city": "Paris" });
+    let weather = json!({ "type": "function", "function": { "name": "weather" } });
+    for model in ["claude-sonnet-4-6", "gemini-3.5-flash-lite"] {
+        let hello = json!([{ "role": "user", "content": "Hello" }]);
+        let of = |chunks: &[Value], pointer: &str| -> String {
+            chunks.iter().filter_map(|chunk| chunk.pointer(pointer)?.as_str()).collect()
+        };
+        let (chunks, done) = streamed(&gateway, json!({ "model": model, "messages": hello })).await;
+        assert!(done, "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/delta/content"), "You said: Hello", "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "stop", "{chunks:?}");
+        assert!(chunks.iter().any(|chunk| chunk["usage"]["prompt_tokens"].as_u64() > Some(0)), "{chunks:?}");
+
+        anthropic.script(anthropic_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+        gemini.script(gemini_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+        let ask = json!({ "model": model, "messages": hello, "tools": [weather] });
+        let (chunks, done) = streamed(&gateway, ask).await;
+        assert!(done, "{chunks:?}");
+        let call = "/choices/0/delta/tool_calls/0";
+        assert_eq!(of(&chunks, &format!("{call}/function/name")), "weather", "{chunks:?}");
+        assert_eq!(of(&chunks, &format!("{call}/function/arguments")), arguments.to_string(), "{chunks:?}");
+        assert!(!of(&chunks, &format!("{call}/id")).is_empty(), "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "tool_calls", "{chunks:?}");
+        // Each double was told once too often.
+        anthropic.clear();
+        gemini.clear();
+    }
+    assert_eq!(gemini.chats()[0].query.as_deref(), Some("alt=sse"));
+
+    anthropic.script(anthropic_double::Behaviour::CutOff(json!([{ "type": "text", "text": "Half of it" }])));
+    let hello = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
+    let (chunks, done) = streamed(&gateway, hello).await;
+    assert!(!done, "a stream that broke off is not done: {chunks:?}");
+    assert!(chunks.iter().any(|chunk| chunk["error"].is_object()), "{chunks:?}");
+}
+
 #[tokio::test]
 async fn what_the_vendors_refuse_is_told_by_its_class() {
     let anthropic = AnthropicDouble::start().await.unwrap();

@@ -147,7 +147,7 @@ pub(super) fn of<'a>(
     let foreign = request
         .extra
         .iter()
-        .filter(|(name, value)| !value.is_null() && !(name.as_str() == "top_k" && top_k.is_some()))
+        .filter(|(name, value)| !(value.is_null() || name.as_str() == "top_k" && top_k.is_some()))
         .map(|(name, _)| name.as_str());
     notes.extend(left_out::note(foreign.chain(unknown(request, model))));
     Ok(Parameters {

@@ -51,7 +51,8 @@ fn nothing_is_sent_that_nobody_asked_for() {
 fn messages_take_the_form_that_gemini_takes() {
     let user = |parts: Value| json!({"role": "user", "parts": parts});
     let model = |parts: Value| json!({"role": "model", "parts": parts});
-    let cases: Vec<(&str, &str, Vec<Message>, Value, Value, usize)> = vec![
+    type Case = (&'static str, &'static str, Vec<Message>, Value, Value, usize);
+    let cases: Vec<Case> = vec![
         (
             "instructions stand outside, wherever they were",
             "gemini-2.5-flash",

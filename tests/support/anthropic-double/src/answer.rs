@@ -34,3 +34,42 @@ pub(crate) fn message(body: &Value, content: &Value) -> Value {
         },
     })
 }
+
+/// The events that tell a message: texts and arguments in two pieces.
+pub(crate) fn events(message: &Value) -> String {
+    let mut begun = message.clone();
+    begun["content"] = json!([]);
+    begun["stop_reason"] = Value::Null;
+    begun["usage"]["output_tokens"] = json!(1);
+    let mut events = vec![json!({ "type": "message_start", "message": begun }), json!({ "type": "ping" })];
+    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+        let (mut empty, text, kind, field) = if block["type"] == "tool_use" {
+            (block.clone(), block["input"].to_string(), "input_json_delta", "partial_json")
+        } else {
+            (
+                json!({ "type": "text", "text": "" }),
+                block["text"].as_str().unwrap_or_default().to_owned(),
+                "text_delta",
+                "text",
+            )
+        };
+        if kind == "input_json_delta" {
+            empty["input"] = json!({});
+        }
+        events.push(json!({ "type": "content_block_start", "index": index, "content_block": empty }));
+        let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
+        for piece in [first, second] {
+            let delta = json!({ "type": kind, field: piece });
+            events.push(json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+        }
+        events.push(json!({ "type": "content_block_stop", "index": index }));
+    }
+    let end = json!({ "stop_reason": message["stop_reason"], "stop_sequence": null });
+    let usage = json!({ "output_tokens": message["usage"]["output_tokens"] });
+    events.push(json!({ "type": "message_delta", "delta": end, "usage": usage }));
+    events.push(json!({ "type": "message_stop" }));
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+        .collect()
+}

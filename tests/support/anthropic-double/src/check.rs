@@ -62,7 +62,7 @@ pub(crate) fn messages_request(body: &Value) -> Checked {
     if !MODELS.contains(&model) {
         return Err(Refusal { status: 404, body: error("not_found_error", &format!("model: {model}")) });
     }
-    if !body["max_tokens"].as_u64().is_some_and(|bound| bound > 0) {
+    if body["max_tokens"].as_u64().is_none_or(|bound| bound == 0) {
         return refuse("max_tokens: Field required");
     }
     if let Some(system) = fields.get("system") {

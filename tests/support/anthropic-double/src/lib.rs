@@ -42,6 +42,8 @@ const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
 pub enum Behaviour {
     /// These blocks, such as `[{"type":"text","text":"Hi"}]`.
     Content(Value),
+    /// These blocks, of which a stream tells half.
+    CutOff(Value),
     /// This status with this body.
     Fail(u16, Value),
 }
@@ -117,6 +119,11 @@ impl AnthropicDouble {
         lock(&self.state.script).push_back(behaviour);
     }
 
+    /// Forgets what was queued.
+    pub fn clear(&self) {
+        lock(&self.state.script).clear();
+    }
+
     /// Does this with every request that nothing was queued for; with none it echoes again.
     pub fn always(&self, behaviour: Option<Behaviour>) {
         *lock(&self.state.always) = behaviour;
@@ -162,6 +169,8 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     };
     let path = head.uri.path().to_owned();
     let json = serde_json::from_slice(&body);
+    let streams = json.as_ref().is_ok_and(|body: &Value| body["stream"] == true);
+    let mut cut_off = false;
     lock(&state.received).push(Received { path: path.clone(), body: json.as_ref().cloned().unwrap_or_default() });
     let answered = check::headers(&head.headers).and_then(|()| match (&head.method, path.as_str()) {
         (&Method::GET, "/v1/models") => Ok((200, answer::models())),
@@ -171,6 +180,10 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
             let behaviour = lock(&state.script).pop_front().or_else(|| lock(&state.always).clone());
             Ok(match behaviour {
                 Some(Behaviour::Fail(status, body)) => (status, body),
+                Some(Behaviour::CutOff(content)) => {
+                    cut_off = true;
+                    (200, answer::message(&body, &content))
+                }
                 Some(Behaviour::Content(content)) => (200, answer::message(&body, &content)),
                 None => (200, answer::message(&body, &answer::echo(&body))),
             })
@@ -178,10 +191,21 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         (method, path) => Err(check::no_route(method.as_str(), path)),
     });
     let (status, body) = answered.unwrap_or_else(|refusal| (refusal.status, refusal.body));
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let (body, kind) = match status {
+        200 if streams => (cut(answer::events(&body), cut_off), "text/event-stream"),
+        _ => (body.to_string(), "application/json"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    headers.insert("content-type", hyper::header::HeaderValue::from_static(kind));
     headers.insert("request-id", hyper::header::HeaderValue::from_static("req_011offline"));
     Ok(response)
+}
+
+/// The events, or the first half of them.
+fn cut(events: String, cut_off: bool) -> String {
+    let whole = events.split_inclusive("\n\n").collect::<Vec<_>>();
+    let told = if cut_off { whole.len() / 2 } else { whole.len() };
+    whole.into_iter().take(told).collect()
 }

@@ -37,3 +37,34 @@ pub(crate) fn blocked(model: &str, reason: &str) -> Value {
     json!({ "promptFeedback": { "blockReason": reason }, "modelVersion": model,
         "usageMetadata": { "promptTokenCount": 4, "totalTokenCount": 4 } })
 }
+
+/// The events that tell a response: one for each part, texts in two pieces.
+pub(crate) fn events(response: &Value) -> String {
+    let mut events = Vec::new();
+    for candidate in response["candidates"].as_array().into_iter().flatten() {
+        let mut tell = |parts: Value, finish: &Value| {
+            let content = json!({ "role": "model", "parts": parts });
+            let mut event = response.clone();
+            event["candidates"] = json!([{ "index": candidate["index"], "content": content }]);
+            if !finish.is_null() {
+                event["candidates"][0]["finishReason"] = finish.clone();
+            }
+            events.push(event);
+        };
+        for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
+            match part["text"].as_str() {
+                Some(text) => {
+                    let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
+                    tell(json!([{ "text": first }]), &Value::Null);
+                    tell(json!([{ "text": second }]), &Value::Null);
+                }
+                None => tell(json!([part]), &Value::Null),
+            }
+        }
+        tell(json!([{ "text": "" }]), &candidate["finishReason"]);
+    }
+    if events.is_empty() {
+        events.push(response.clone());
+    }
+    events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect()
+}

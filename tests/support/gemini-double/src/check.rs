@@ -56,7 +56,9 @@ pub(crate) fn key(headers: &HeaderMap) -> Checked {
 
 /// The model that the path names.
 pub(crate) fn model(path: &str) -> Result<&'static str, Refusal> {
-    let named = path.strip_prefix("/v1beta/models/").and_then(|rest| rest.strip_suffix(":generateContent"));
+    let named = path
+        .strip_prefix("/v1beta/models/")
+        .and_then(|rest| rest.strip_suffix(":generateContent").or_else(|| rest.strip_suffix(":streamGenerateContent")));
     MODELS.into_iter().find(|model| Some(*model) == named).ok_or_else(|| {
         let message = format!("models/{} is not found for API version v1beta", named.unwrap_or_default());
         Refusal { status: 404, body: error(404, "NOT_FOUND", &message) }
@@ -92,7 +94,7 @@ fn config(body: &Value, newer: bool) -> Checked {
             return refuse(&format!("Unable to submit request because {name} must be from {from} to {to}."));
         }
     }
-    if !config["seed"].is_null() && !config["seed"].as_i64().is_some_and(|seed| i32::try_from(seed).is_ok()) {
+    if !config["seed"].is_null() && config["seed"].as_i64().is_none_or(|seed| i32::try_from(seed).is_err()) {
         return refuse("Invalid value at 'generation_config.seed' (TYPE_INT32)");
     }
     if config["stopSequences"].as_array().is_some_and(|stops| stops.len() > 5) {

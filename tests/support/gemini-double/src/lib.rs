@@ -122,6 +122,11 @@ impl GeminiDouble {
         lock(&self.state.script).push_back(behaviour);
     }
 
+    /// Forgets what was queued.
+    pub fn clear(&self) {
+        lock(&self.state.script).clear();
+    }
+
     /// Does this with every request that nothing was queued for; with none it echoes again.
     pub fn always(&self, behaviour: Option<Behaviour>) {
         *lock(&self.state.always) = behaviour;
@@ -130,7 +135,7 @@ impl GeminiDouble {
     /// The chat requests so far, refused ones included.
     #[must_use]
     pub fn chats(&self) -> Vec<Received> {
-        lock(&self.state.received).iter().filter(|it| it.path.ends_with(":generateContent")).cloned().collect()
+        lock(&self.state.received).iter().filter(|it| it.path.ends_with("enerateContent")).cloned().collect()
     }
 }
 
@@ -167,6 +172,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     };
     let path = head.uri.path().to_owned();
     let json = serde_json::from_slice(&body);
+    let streams = path.ends_with(":streamGenerateContent") && head.uri.query() == Some("alt=sse");
     lock(&state.received).push(Received {
         path: path.clone(),
         query: head.uri.query().map(str::to_owned),
@@ -174,7 +180,7 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     });
     let answered = check::key(&head.headers).and_then(|()| match (&head.method, path.as_str()) {
         (&Method::GET, "/v1beta/models") => Ok((200, answer::models())),
-        (&Method::POST, path) if path.ends_with(":generateContent") => {
+        (&Method::POST, path) if path.ends_with(":generateContent") || streams => {
             let model = check::model(path)?;
             let body: Value = json.map_err(|_| check::not_json())?;
             check::content(&body, model)?;
@@ -189,9 +195,13 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         (method, path) => Err(check::no_route(method.as_str(), path)),
     });
     let (status, body) = answered.unwrap_or_else(|refusal| (refusal.status, refusal.body));
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    let (body, kind) = match status {
+        200 if streams => (answer::events(&body), "text/event-stream"),
+        _ => (body.to_string(), "application/json"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
+    headers.insert("content-type", hyper::header::HeaderValue::from_static(kind));
     Ok(response)
 }
