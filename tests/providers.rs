@@ -1,7 +1,9 @@
-//! Several providers behind one gateway, through sockets, in front of the doubles of Mistral and OpenAI.
+//! Several providers behind one gateway, through sockets, in front of the doubles of their vendors.
 
 mod support;
 
+use anthropic_double::AnthropicDouble;
+use gemini_double::GeminiDouble;
 use mistral_double::MistralDouble;
 use openai_double::{Behaviour, KEY, OpenAiDouble};
 use serde_json::{Value, json};
@@ -120,4 +122,157 @@ async fn what_was_changed_for_a_provider_is_on_record() {
     let entries = gateway.search(json!({ "limit": 1, "decision_id": answer.body["request_id"] })).await;
     let notes = &entries[0]["policy_details"]["notes"];
     assert_eq!(notes, &json!(["a system message added that asks for JSON, as JSON mode wants"]), "{entries:?}");
+}
+
+/// Anthropic and Gemini by the environment alone.
+fn others(anthropic: &AnthropicDouble, gemini: &GeminiDouble) -> Setup {
+    Setup::without_provider()
+        .env("ANTHROPIC_API_KEY", anthropic_double::KEY)
+        .env("ANTHROPIC_ENDPOINT", &anthropic.origin())
+        .env("GOOGLE_API_KEY", gemini_double::KEY)
+        .env("GOOGLE_ENDPOINT", &gemini.origin())
+}
+
+#[tokio::test]
+async fn anthropic_and_gemini_answer_and_stand_in_for_each_other() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    for provider in ["anthropic", "gemini"] {
+        assert_eq!(provider_of(&gateway, json!({ "provider": provider, "strict_provider": true })).await, provider);
+    }
+    for (model, provider) in [("claude-opus-5", "anthropic"), ("gemini-2.5-flash-lite", "gemini")] {
+        assert_eq!(provider_of(&gateway, json!({ "model": model })).await, provider);
+    }
+    let sent = &anthropic.chats()[0];
+    let hello = json!([{ "role": "user", "content": [{ "type": "text", "text": "Hello" }] }]);
+    assert_eq!(sent.body, json!({ "model": "claude-sonnet-4-6", "messages": hello, "max_tokens": 16_384 }));
+    let sent = &gemini.chats()[0];
+    assert_eq!(sent.path, "/v1beta/models/gemini-3.5-flash-lite:generateContent");
+    assert_eq!(sent.query, None, "the key has no place in an address");
+    assert_eq!(sent.body, json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] }));
+
+    anthropic.always(Some(anthropic_double::Behaviour::overloaded()));
+    assert_eq!(provider_of(&gateway, json!({ "provider": "anthropic" })).await, "gemini");
+    anthropic.always(None);
+    gemini.always(Some(gemini_double::Behaviour::overloaded()));
+    eventually("anthropic stands in for gemini", async || {
+        provider_of(&gateway, json!({ "provider": "gemini" })).await == "anthropic"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_whole_conversation_with_tools_is_taken_by_both() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    let weather = json!({ "type": "function", "function": { "name": "weather", "strict": true, "parameters": {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
+        "properties": { "city": { "type": "string", "minLength": 1 } }, "required": ["city"] } } });
+    let arguments = json!({ "city": "Paris" });
+    anthropic.script(anthropic_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+    gemini.script(gemini_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+    for model in ["claude-haiku-4-5", "claude-opus-5-5", "gemini-2.5-flash-lite", "gemini-3.5-flash-lite"] {
+        let mut messages = vec![
+            json!({ "role": "system", "content": "Be brief." }),
+            json!({ "role": "user", "content": [
+                { "type": "text", "text": "Weather?" },
+                { "type": "image_url", "image_url": { "url": "data:image/png;base64,aGk=" } },
+            ] }),
+        ];
+        let mut ask = json!({ "model": model, "tools": [weather], "tool_choice": "required", "temperature": 1.2,
+            "parallel_tool_calls": false, "reasoning_effort": "low", "seed": 7, "stop": ["END"] });
+        ask["messages"] = json!(messages);
+        let answer = gateway.post("/v1/chat/completions", ask.clone()).await;
+        assert_eq!(answer.status, 200, "{model}: {answer:?}");
+        let mut turn = answer.body["choices"][0]["message"].clone();
+        if turn["tool_calls"].is_null() {
+            // The double called once, and echoes since.
+            turn = json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": "call:1", "type": "function",
+                "function": { "name": "weather", "arguments": arguments.to_string() } }] });
+        } else {
+            assert_eq!(answer.body["choices"][0]["finish_reason"], "tool_calls", "{answer:?}");
+            assert_eq!(turn["tool_calls"][0]["function"]["arguments"], arguments.to_string());
+        }
+        messages.push(turn.clone());
+        messages.push(json!({ "role": "tool", "tool_call_id": turn["tool_calls"][0]["id"], "content": "Sunny." }));
+        messages.push(json!({ "role": "user", "content": "So?" }));
+        ask["messages"] = json!(messages);
+        ask["tool_choice"] = json!("auto");
+        ask["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": {
+            "type": "object", "properties": { "warm": { "type": "boolean" } } } } });
+        let answer = gateway.post("/v1/chat/completions", ask).await;
+        assert_eq!(answer.status, 200, "{model}: {answer:?}");
+        assert_eq!(answer.body["choices"][0]["message"]["content"], "You said: So?", "{model}");
+    }
+}
+
+/// The chunks of a streamed answer, and whether it said that it was done.
+async fn streamed(gateway: &Gateway, mut body: Value) -> (Vec<Value>, bool) {
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({ "include_usage": true });
+    let sent = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send().await.unwrap();
+    let text = sent.text().await.unwrap();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    (data.clone().filter_map(|data| serde_json::from_str(data).ok()).collect(), data.last() == Some("[DONE]"))
+}
+
+#[tokio::test]
+async fn both_stream_texts_and_calls() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    let arguments = json!({ "city": "Paris" });
+    let weather = json!({ "type": "function", "function": { "name": "weather" } });
+    for model in ["claude-sonnet-4-6", "gemini-3.5-flash-lite"] {
+        let hello = json!([{ "role": "user", "content": "Hello" }]);
+        let of = |chunks: &[Value], pointer: &str| -> String {
+            chunks.iter().filter_map(|chunk| chunk.pointer(pointer)?.as_str()).collect()
+        };
+        let (chunks, done) = streamed(&gateway, json!({ "model": model, "messages": hello })).await;
+        assert!(done, "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/delta/content"), "You said: Hello", "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "stop", "{chunks:?}");
+        assert!(chunks.iter().any(|chunk| chunk["usage"]["prompt_tokens"].as_u64() > Some(0)), "{chunks:?}");
+
+        anthropic.script(anthropic_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+        gemini.script(gemini_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+        let ask = json!({ "model": model, "messages": hello, "tools": [weather] });
+        let (chunks, done) = streamed(&gateway, ask).await;
+        assert!(done, "{chunks:?}");
+        let call = "/choices/0/delta/tool_calls/0";
+        assert_eq!(of(&chunks, &format!("{call}/function/name")), "weather", "{chunks:?}");
+        assert_eq!(of(&chunks, &format!("{call}/function/arguments")), arguments.to_string(), "{chunks:?}");
+        assert!(!of(&chunks, &format!("{call}/id")).is_empty(), "{chunks:?}");
+        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "tool_calls", "{chunks:?}");
+        // Each double was told once too often.
+        anthropic.clear();
+        gemini.clear();
+    }
+    assert_eq!(gemini.chats()[0].query.as_deref(), Some("alt=sse"));
+
+    anthropic.script(anthropic_double::Behaviour::CutOff(json!([{ "type": "text", "text": "Half of it" }])));
+    let hello = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
+    let (chunks, done) = streamed(&gateway, hello).await;
+    assert!(!done, "a stream that broke off is not done: {chunks:?}");
+    assert!(chunks.iter().any(|chunk| chunk["error"].is_object()), "{chunks:?}");
+}
+
+#[tokio::test]
+async fn what_the_vendors_refuse_is_told_by_its_class() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini)
+        .env("ANTHROPIC_API_KEY", "sk-ant-wrong")
+        .yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n")
+        .start();
+    gemini.always(Some(gemini_double::Behaviour::Blocked("PROHIBITED_CONTENT")));
+    for (provider, status, code) in [("anthropic", 502, "upstream_unauthorized"), ("gemini", 403, "content_filter")] {
+        let context = json!({ "provider": provider, "strict_provider": true });
+        let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": context })).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.body["metadata"]["error_code"], code, "{answer:?}");
+        assert!(!answer.body.to_string().contains("sk-ant-wrong"), "{answer:?}");
+    }
 }

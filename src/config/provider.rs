@@ -254,7 +254,33 @@ impl ProviderKind {
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
             }),
-            Self::Anthropic | Self::Gemini | Self::Bedrock => None,
+            Self::Anthropic => Some(Variables {
+                enabled_by: &["ANTHROPIC_API_KEY"],
+                api_key: Some("ANTHROPIC_API_KEY"),
+                key: Key::Needed,
+                model: Some("ANTHROPIC_MODEL"),
+                // AxonFlow's are retired; this is what their vendor names as replacement.
+                default_model: Some("claude-sonnet-4-6"),
+                endpoint: Some("ANTHROPIC_ENDPOINT"),
+                default_endpoint: Some("https://api.anthropic.com"),
+                timeout_seconds: Some("ANTHROPIC_TIMEOUT_SECONDS"),
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: None,
+            }),
+            Self::Gemini => Some(Variables {
+                enabled_by: &["GOOGLE_API_KEY"],
+                api_key: Some("GOOGLE_API_KEY"),
+                key: Key::Needed,
+                model: Some("GOOGLE_MODEL"),
+                // AxonFlow's is shut down; this is at the end of the chain of replacements that its vendor names.
+                default_model: Some("gemini-3.5-flash-lite"),
+                endpoint: Some("GOOGLE_ENDPOINT"),
+                default_endpoint: Some("https://generativelanguage.googleapis.com"),
+                timeout_seconds: Some("GOOGLE_TIMEOUT_SECONDS"),
+                default_timeout: DEFAULT_TIMEOUT,
+                api_version: None,
+            }),
+            Self::Bedrock => None,
         }
     }
 }

@@ -196,7 +196,7 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
 }
 
 /// A count; some deployments write whole numbers with a fraction of zero.
-fn number(value: &Value) -> Option<u64> {
+pub(crate) fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
         (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)

@@ -40,7 +40,7 @@ pub(crate) fn parse(text: &str) -> Result<Endpoint, EndpointError> {
         return Err(EndpointError::Query);
     }
     let origin = url.as_str().trim_end_matches('/');
-    if ["/completions", "/models", "/embeddings"].iter().any(|call| origin.ends_with(call)) {
+    if ["/completions", "/models", "/embeddings", "/messages"].iter().any(|call| origin.ends_with(call)) {
         return Err(EndpointError::Call);
     }
     let origin = origin.strip_suffix("/v1").unwrap_or(origin).trim_end_matches('/').to_owned();

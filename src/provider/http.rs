@@ -52,18 +52,24 @@ pub(crate) struct Upstream {
     max_body_bytes: usize,
 }
 
-/// A header that opens an upstream.
-pub(crate) struct Credential(HeaderName, HeaderValue);
+/// What opens an upstream: a header with the key, and what the vendor wants beside it on every request.
+pub(crate) struct Credential(HeaderMap);
 
 impl Credential {
     /// The key as `Authorization: Bearer`.
     pub(crate) fn bearer(key: &ApiKey) -> Self {
-        Self(AUTHORIZATION, key.bearer())
+        Self(HeaderMap::from_iter([(AUTHORIZATION, key.bearer())]))
     }
 
-    /// The key as Azure wants it.
-    pub(crate) fn api_key(key: &ApiKey) -> Option<Self> {
-        Some(Self(HeaderName::from_static("api-key"), key.plain()?))
+    /// The key alone, in a header of the vendor's own. The name is in lower case.
+    pub(crate) fn header(name: &'static str, key: &ApiKey) -> Option<Self> {
+        Some(Self(HeaderMap::from_iter([(HeaderName::from_static(name), key.plain()?)])))
+    }
+
+    /// The same, and another header beside it.
+    pub(crate) fn and(mut self, name: &'static str, value: &'static str) -> Self {
+        self.0.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self
     }
 }
 
@@ -129,8 +135,7 @@ pub(crate) struct Reply {
 impl Upstream {
     /// A client that sends `credential` with every request. `endpoint` decides about TLS and proxies only.
     pub(crate) fn new(endpoint: &Url, credential: Option<Credential>, timeout: Duration) -> Result<Self, String> {
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.extend(credential.map(|Credential(name, value)| (name, value)));
+        let mut headers = credential.map(|Credential(headers)| headers).unwrap_or_default();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let builder = Client::builder()
             .default_headers(headers)

@@ -4,14 +4,21 @@
 //! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
 //! are called with, the price tables, and one folder per vendor. It never chooses among providers, never retries, keeps
 //! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
-//! it as an [`ApiKey`] and comes out in one place only, the `Authorization` header of the configured host.
+//! it as an [`ApiKey`] and comes out in one place only, the one header of the configured host that opens it.
 
+pub mod anthropic;
+mod arguments;
 mod chunk;
 mod completion;
+mod dialect;
 mod endpoint;
 mod error;
+pub mod gemini;
 mod http;
+mod image;
+mod json_prompt;
 mod key;
+mod left_out;
 pub mod mistral;
 mod names;
 pub mod openai;
@@ -82,6 +89,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 pub fn build(settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
     match settings.kind {
         Kind::Mistral => Ok(Arc::new(mistral::Mistral::new(settings)?)),
+        Kind::Anthropic => Ok(Arc::new(anthropic::Anthropic::new(settings)?)),
+        Kind::Gemini => Ok(Arc::new(gemini::Gemini::new(settings)?)),
         Kind::OpenAi | Kind::AzureOpenAi | Kind::Ollama | Kind::OpenAiCompatible => {
             Ok(Arc::new(openai::OpenAi::new(settings)?))
         }

@@ -1,4 +1,6 @@
-//! Whose model a name is, as far as names tell.
+//! Names of models and tools: whose model a name is, as far as names tell, and what a tool may be called.
+
+use super::{ErrorKind, ProviderError};
 
 /// A vendor whose names are known by their beginnings, beside Mistral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,16 @@ pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bo
     } else {
         Some(false)
     }
+}
+
+/// Whether every vendor takes this as the name of a tool. Checked here, where the error can say which tool it is.
+pub(crate) fn check_tool(name: &str) -> Result<(), ProviderError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    let message = format!("tool `{name}`: a name is 1 to 64 letters, digits, `_` and `-`");
+    Err(ProviderError::new(ErrorKind::InvalidRequest, &message))
 }
 
 #[cfg(test)]

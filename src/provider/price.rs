@@ -59,6 +59,8 @@ pub enum Tier {
 pub struct Price {
     /// For tokens of the prompt.
     pub input: f64,
+    /// For those of them that came from the vendor's cache.
+    pub cached_input: f64,
     /// For tokens of the answer.
     pub output: f64,
 }
@@ -67,7 +69,6 @@ pub struct Price {
 #[derive(Debug)]
 pub struct PriceTable {
     as_of: jiff::civil::Date,
-    cached_input_factor: f64,
     priority_factor: f64,
     regional_factor: f64,
     models: HashMap<String, Price>,
@@ -90,6 +91,9 @@ struct File {
 struct Row {
     ids: Vec<String>,
     input: f64,
+    /// Where it is not the usual part of `input`.
+    #[serde(default)]
+    cached_input: Option<f64>,
     output: f64,
     /// For readers: retired models keep their price, since audits of old calls still ask for it.
     #[serde(default, rename = "retired")]
@@ -113,9 +117,10 @@ impl PriceTable {
         }
         let mut models = HashMap::new();
         for row in file.models {
-            let price = Price { input: row.input, output: row.output };
+            let cached_input = row.cached_input.unwrap_or(row.input * file.cached_input_factor);
+            let price = Price { input: row.input, cached_input, output: row.output };
             for id in row.ids {
-                if price.input < 0.0 || price.output < 0.0 {
+                if price.input < 0.0 || price.cached_input < 0.0 || price.output < 0.0 {
                     return Err(PriceError::Negative(id));
                 }
                 if models.insert(id.clone(), price).is_some() {
@@ -125,7 +130,6 @@ impl PriceTable {
         }
         Ok(Self {
             as_of: file.as_of,
-            cached_input_factor: file.cached_input_factor,
             priority_factor: file.priority_factor,
             regional_factor: file.regional_factor,
             models,
@@ -147,7 +151,7 @@ impl PriceTable {
         let price = self.get(model)?;
         let cached = usage.cached_tokens.min(usage.prompt_tokens);
         let fresh = usage.prompt_tokens - cached;
-        let input = (fresh as f64 + cached as f64 * self.cached_input_factor) * price.input;
+        let input = fresh as f64 * price.input + cached as f64 * price.cached_input;
         let output = usage.completion_tokens as f64 * price.output;
         let host = match terms.host {
             Host::Global => 1.0,

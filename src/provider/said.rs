@@ -29,7 +29,8 @@ impl Said {
                         .or_else(|| field("error"))
                         .map_or_else(String::new, prose),
                     code: either("code").and_then(scalar),
-                    kind: either("type").and_then(scalar),
+                    // Anthropic's outer type says only that it is an error.
+                    kind: nested.and_then(|error| error.get("type")).or_else(|| field("type")).and_then(scalar),
                     request_id: field("request_id").and_then(scalar),
                     guardrails: field("guardrails").is_some(),
                 }

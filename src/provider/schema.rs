@@ -66,7 +66,7 @@ fn write(value: &RawValue, depth: usize, out: &mut String) -> serde_json::Result
 }
 
 /// An object's entries in their order.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Entries<'a>(pub(crate) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

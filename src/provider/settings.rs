@@ -22,12 +22,23 @@ pub enum Kind {
     Ollama,
     /// What answers like OpenAI: vLLM, Groq and so on.
     OpenAiCompatible,
+    /// `api.anthropic.com`.
+    Anthropic,
+    /// Google's `generativelanguage.googleapis.com`.
+    Gemini,
 }
 
 impl Kind {
     /// Every kind that this version speaks.
-    pub const ALL: &'static [Self] =
-        &[Self::Mistral, Self::OpenAi, Self::AzureOpenAi, Self::Ollama, Self::OpenAiCompatible];
+    pub const ALL: &'static [Self] = &[
+        Self::Mistral,
+        Self::OpenAi,
+        Self::AzureOpenAi,
+        Self::Ollama,
+        Self::OpenAiCompatible,
+        Self::Anthropic,
+        Self::Gemini,
+    ];
 
     /// The name in configuration, API answers and metrics.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +48,8 @@ impl Kind {
             Self::AzureOpenAi => "azure-openai",
             Self::Ollama => "ollama",
             Self::OpenAiCompatible => "openai-compatible",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
         }
     }
 }
@@ -49,7 +62,9 @@ impl fmt::Display for Kind {
 
 /// A `type` that no provider of this version speaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider type `{0}`; available: mistral, openai, azure-openai, ollama, openai-compatible")]
+#[error(
+    "unknown provider type `{0}`; available: mistral, openai, azure-openai, ollama, openai-compatible, anthropic, gemini"
+)]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {

@@ -58,7 +58,7 @@ pub(crate) fn events(body: StreamedBody, chunks: Chunks, reading: impl Reading) 
 impl<R: Reading> State<R> {
     async fn next(&mut self) -> Result<Option<StreamEvent>, ProviderError> {
         loop {
-            while let Some(data) = self.ready.pop_front() {
+            if let Some(data) = self.ready.pop_front() {
                 match self.chunks.read(&data)? {
                     Read::Event(mut event) => {
                         if self.chunks.is_whole() {
@@ -115,12 +115,15 @@ impl<R: Reading> State<R> {
 pub(crate) fn no_stream(reply: &Reply, reading: &impl Reading) -> ProviderError {
     let error = match Chunks::new("").read(&reply.body) {
         Ok(Read::Error(data)) => reading.refusal(&data),
-        _ => {
-            let message = "the upstream answered a request for a stream with something else";
-            ProviderError::new(ErrorKind::MalformedAnswer, message)
-        }
+        _ => something_else(),
     };
     told(error, reading)
+}
+
+/// An answer of status 200 that is no stream.
+pub(crate) fn something_else() -> ProviderError {
+    let message = "the upstream answered a request for a stream with something else";
+    ProviderError::new(ErrorKind::MalformedAnswer, message).with_status(200)
 }
 
 /// An error with what is known of the call. The head of its answer said 200.
@@ -132,7 +135,7 @@ fn told(error: ProviderError, reading: &impl Reading) -> ProviderError {
     reading.scrubbed(error.with_status(200))
 }
 
-fn broke_off(what: &str) -> ProviderError {
+pub(crate) fn broke_off(what: &str) -> ProviderError {
     ProviderError::new(ErrorKind::ReadFailed, &format!("the upstream's stream {what}"))
 }
 

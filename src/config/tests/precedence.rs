@@ -68,13 +68,14 @@ fn an_enabled_provider_without_a_key_is_left_out_with_a_warning() {
 
 #[test]
 fn kinds_that_are_not_built_are_left_out_with_a_warning() {
-    let loaded = load("llm_providers: {anthropic: {}, house: {type: gemini}, bedrock: {enabled: false}}", &full());
+    let loaded =
+        load("llm_providers: {bedrock: {}, house: {type: bedrock}, idle: {type: bedrock, enabled: false}}", &full());
     assert_eq!(names(&loaded.config), ["mistral"]);
     assert_eq!(
         loaded.warnings,
         [
-            "provider anthropic is left out: provider type anthropic is not built into this version",
-            "provider house is left out: provider type gemini is not built into this version",
+            "provider bedrock is left out: provider type bedrock is not built into this version",
+            "provider house is left out: provider type bedrock is not built into this version",
         ]
     );
 }
@@ -88,9 +89,13 @@ fn each_kind_is_started_by_its_own_variables() {
         ("AZURE_OPENAI_DEPLOYMENT_NAME", "acme-gpt"),
         ("AZURE_OPENAI_API_VERSION", "2024-10-21"),
         ("OLLAMA_ENDPOINT", "http://127.0.0.1:11434/v1"),
+        ("ANTHROPIC_API_KEY", "sk-ant"),
+        ("GOOGLE_API_KEY", "google"),
+        ("GOOGLE_MODEL", "gemini-2.5-flash-lite"),
+        ("GOOGLE_TIMEOUT_SECONDS", "9"),
     ]);
     let loaded = load("", &all);
-    assert_eq!(names(&loaded.config), ["azure-openai", "ollama", "openai"]);
+    assert_eq!(names(&loaded.config), ["anthropic", "azure-openai", "gemini", "ollama", "openai"]);
     let shown: Vec<_> = loaded
         .config
         .providers
@@ -100,12 +105,14 @@ fn each_kind_is_started_by_its_own_variables() {
     assert_eq!(
         shown,
         [
+            ("claude-sonnet-4-6", "https://api.anthropic.com", 120, true),
             ("acme-gpt", "https://acme.openai.azure.com", 120, true),
+            ("gemini-2.5-flash-lite", "https://generativelanguage.googleapis.com", 9, true),
             ("llama3.1:latest", "http://127.0.0.1:11434", 300, false),
             ("gpt-4o", "https://api.openai.com", 120, true),
         ]
     );
-    assert_eq!(loaded.config.providers[0].api_version.as_deref(), Some("2024-10-21"));
+    assert_eq!(loaded.config.providers[1].api_version.as_deref(), Some("2024-10-21"));
     let two_of_three = environment([("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_ENDPOINT", "https://a")]);
     assert!(load("", &two_of_three).config.providers.is_empty());
 }

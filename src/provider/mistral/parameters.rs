@@ -10,13 +10,10 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
 use crate::provider::schema::without_identity;
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ErrorKind, ProviderError, left_out, names};
 
 /// A function's parameters where the caller gave none: Mistral wants some.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
-
-/// Names of fields that a note repeats, at most.
-const NAMED: usize = 8;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Parameters<'a> {
@@ -139,18 +136,13 @@ pub(super) fn of<'a>(
         .filter(|(name, value)| says_something(name, value))
         .partition(|(name, value)| is_own(name, value));
     parameters.own = own;
-    notes.extend(left_out(&foreign));
+    notes.extend(left_out::note(foreign.into_keys()));
     Ok(parameters)
 }
 
 /// Names are checked here, where the error can say which (Q8).
 fn tool(tool: &Tool) -> Result<WireTool<'_>, ProviderError> {
-    let fits = (1..=64).contains(&tool.name.len())
-        && tool.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if !fits {
-        let message = format!("tool `{}`: a name is 1 to 64 letters, digits, `_` and `-`", tool.name);
-        return Err(ProviderError::new(ErrorKind::InvalidRequest, &message));
-    }
+    names::check_tool(&tool.name)?;
     let parameters = match &tool.parameters {
         Some(schema) => without_identity(schema),
         None => Cow::Owned(RawValue::from_string(NO_PARAMETERS.to_owned()).map_err(|error| {
@@ -224,15 +216,4 @@ fn is_own(name: &str, value: &Value) -> bool {
         | "document_page_limit" => true,
         _ => false,
     }
-}
-
-/// A note that names fields, as far as they look like names.
-fn left_out(fields: &BTreeMap<&str, &Value>) -> Option<String> {
-    let plain =
-        |name: &&&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let named: Vec<&str> = fields.keys().filter(plain).take(NAMED).copied().collect();
-    let further = fields.len() - named.len();
-    let further = if further > 0 { format!(" and {further} more") } else { String::new() };
-    (!fields.is_empty())
-        .then(|| format!("fields left out that the provider does not know: {}{further}", named.join(", ")))
 }

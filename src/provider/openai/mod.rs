@@ -58,7 +58,7 @@ impl OpenAi {
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let azure = settings.kind == Kind::AzureOpenAi;
         let credential = match &settings.api_key {
-            Some(key) if azure && !takes_bearer(&url) => Some(Credential::api_key(key).ok_or_else(no_key)?),
+            Some(key) if azure && !takes_bearer(&url) => Some(Credential::header("api-key", key).ok_or_else(no_key)?),
             Some(key) => Some(Credential::bearer(key)),
             None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => None,
             None => return Err(no_key()),

@@ -1,0 +1,162 @@
+//! A message of Anthropic's as a canonical answer. Pure, and tolerant: what is missing is read if it can be, unknown kinds
+//! of content are left out with a note, and only an answer without an answer is an error. No message of an error repeats
+//! what the model said.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::provider::completion::number;
+use crate::provider::price::{Host, Terms};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// An answer, and what it is billed by.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Parsed {
+    pub(crate) answer: ChatAnswer,
+    pub(crate) billing: Billing,
+}
+
+/// What an answer is billed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Billing {
+    /// By the published prices, on these terms.
+    Listed(Terms),
+    /// In a way that no table tells: bought ahead, or with writes to the vendor's cache.
+    Unlisted,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    content: Vec<Box<RawValue>>,
+    #[serde(default)]
+    stop_reason: Option<String>,
+    #[serde(default)]
+    usage: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    r#type: String,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    thinking: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    input: Option<Box<RawValue>>,
+}
+
+/// Reads the body of an answer with status 200 to a request for the model `asked`.
+pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| not_a_message(&error))?;
+    let mut notes = Vec::new();
+    let mut parts = Vec::new();
+    for block in &reply.content {
+        read_block(block, &mut parts, &mut notes);
+    }
+    let usage = reply.usage.as_ref();
+    let answer = ChatAnswer {
+        id: reply.id.unwrap_or_default(),
+        model: reply.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        choices: vec![Choice {
+            message: Message { role: Role::Assistant, parts },
+            finish_reason: finish_reason(reply.stop_reason.as_deref()),
+        }],
+        results: Vec::new(),
+        usage: usage.and_then(read_usage),
+        cost_usd: None,
+        correlation_id: None,
+        notes,
+    };
+    Ok(Parsed { answer, billing: usage.map_or(Billing::Listed(Terms::default()), billing) })
+}
+
+/// serde's own message may quote what the model said; the place does not.
+pub(super) fn not_a_message(error: &serde_json::Error) -> ProviderError {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "is JSON, but no message",
+        _ => "is not JSON",
+    };
+    let message = format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column());
+    ProviderError::new(ErrorKind::MalformedAnswer, &message)
+}
+
+fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+    let Ok(block) = serde_json::from_str::<Block>(block.get()) else {
+        notes.push("content left out that cannot be read".to_owned());
+        return;
+    };
+    match block.r#type.as_str() {
+        // Citations cut a text in pieces; a policy sees them as one.
+        "text" => match parts.last_mut() {
+            _ if block.text.is_empty() => {}
+            Some(Part::Text { text }) => text.push_str(&block.text),
+            _ => parts.push(Part::Text { text: block.text }),
+        },
+        // Empty where the vendor shows no thoughts.
+        "thinking" if block.thinking.is_empty() => {}
+        "thinking" => parts.push(Part::Thinking { text: block.thinking }),
+        "tool_use" => {
+            let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
+            parts.push(Part::ToolCall { id: block.id, name: block.name, arguments });
+        }
+        kind => notes.push(unknown_content(kind)),
+    }
+}
+
+/// The kind's name comes from the upstream: it is repeated only if it looks like one.
+fn unknown_content(kind: &str) -> String {
+    let plain = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    format!("content of the kind `{}` left out", if plain { kind } else { "?" })
+}
+
+/// Why the model stopped.
+pub(super) fn finish_reason(reason: Option<&str>) -> FinishReason {
+    match reason {
+        Some("end_turn" | "stop_sequence") => FinishReason::Stop,
+        Some("max_tokens" | "model_context_window_exceeded") => FinishReason::Length,
+        Some("tool_use") => FinishReason::ToolCalls,
+        Some("refusal") => FinishReason::ContentFilter,
+        Some(_) | None => FinishReason::Other,
+    }
+}
+
+/// Tokens. Those that were read from the cache, or written to it, are not among the vendor's `input_tokens`.
+pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
+    let count = |name: &str| usage.get(name).and_then(number);
+    let (input, output) = (count("input_tokens"), count("output_tokens"));
+    if input.is_none() && output.is_none() {
+        return None;
+    }
+    let cached_tokens = count("cache_read_input_tokens").unwrap_or(0);
+    let written = count("cache_creation_input_tokens").unwrap_or(0);
+    Some(Usage {
+        prompt_tokens: input.unwrap_or(0).saturating_add(cached_tokens).saturating_add(written),
+        completion_tokens: output.unwrap_or(0),
+        cached_tokens,
+    })
+}
+
+/// Which prices hold: inference that is kept in the United States has a surcharge, priority is bought ahead.
+pub(super) fn billing(usage: &Value) -> Billing {
+    let word = |name: &str| usage.get(name).and_then(Value::as_str);
+    let written = usage.get("cache_creation_input_tokens").and_then(number).unwrap_or(0);
+    if written > 0 || word("service_tier") == Some("priority") {
+        return Billing::Unlisted;
+    }
+    let host = if word("inference_geo") == Some("us") { Host::Regional } else { Host::Global };
+    Billing::Listed(Terms { host, ..Terms::default() })
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

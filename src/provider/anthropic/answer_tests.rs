@@ -1,0 +1,128 @@
+//! Answers as Anthropic's documentation shows them, and as they might come.
+
+use serde_json::json;
+
+use super::*;
+
+fn read(body: &Value) -> Parsed {
+    parse(body.to_string().as_bytes(), "asked-for").unwrap()
+}
+
+#[test]
+fn an_ordinary_answer_is_read() {
+    let parsed = read(&json!({
+        "id": "msg_013Zva2CMHLNnjNjJJKqJ2EF", "type": "message", "role": "assistant", "model": "claude-sonnet-4-6",
+        "content": [{"type": "text", "text": "Yes.", "citations": null}],
+        "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {"input_tokens": 30, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 0,
+            "output_tokens": 5, "service_tier": "standard", "inference_geo": "global"},
+    }));
+    assert_eq!(parsed.billing, Billing::Listed(Terms::default()));
+    assert_eq!(
+        parsed.answer,
+        ChatAnswer {
+            id: "msg_013Zva2CMHLNnjNjJJKqJ2EF".into(),
+            model: "claude-sonnet-4-6".into(),
+            choices: vec![Choice {
+                message: Message::text(Role::Assistant, "Yes."),
+                finish_reason: FinishReason::Stop
+            }],
+            results: Vec::new(),
+            usage: Some(Usage { prompt_tokens: 94, completion_tokens: 5, cached_tokens: 64 }),
+            cost_usd: None,
+            correlation_id: None,
+            notes: vec![],
+        }
+    );
+}
+
+#[test]
+fn content_is_read_in_order_and_unknown_kinds_are_noted() {
+    let answer = parse(
+        br#"{"content": [
+            {"type": "thinking", "thinking": "hm", "signature": "EqQB"},
+            {"type": "thinking", "thinking": "", "signature": "EqQB"},
+            {"type": "redacted_thinking", "data": "EmwK"},
+            {"type": "text", "text": "Paris is "},
+            {"type": "text", "text": "big", "citations": []},
+            {"type": "text", "text": ""},
+            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"z": 1, "a": 2}},
+            {"type": "tool_use", "id": "toolu_2", "name": "look"},
+            {"type": "a\nb"},
+            7
+        ], "stop_reason": "tool_use"}"#,
+        "asked-for",
+    )
+    .unwrap()
+    .answer;
+    let call =
+        |id: &str, arguments: &str| Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() };
+    let parts = vec![
+        Part::Thinking { text: "hm".into() },
+        Part::Text { text: "Paris is big".into() },
+        call("toolu_1", r#"{"z": 1, "a": 2}"#),
+        call("toolu_2", "{}"),
+    ];
+    assert_eq!(answer.choices[0].message.parts, parts);
+    assert_eq!(answer.choices[0].finish_reason, FinishReason::ToolCalls);
+    assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
+    assert_eq!(
+        answer.notes,
+        [
+            "content of the kind `redacted_thinking` left out",
+            "content of the kind `?` left out",
+            "content left out that cannot be read"
+        ]
+    );
+}
+
+#[test]
+fn stop_reasons_are_an_open_set() {
+    for (reason, expected) in [
+        (json!("end_turn"), FinishReason::Stop),
+        (json!("stop_sequence"), FinishReason::Stop),
+        (json!("max_tokens"), FinishReason::Length),
+        (json!("model_context_window_exceeded"), FinishReason::Length),
+        (json!("tool_use"), FinishReason::ToolCalls),
+        (json!("refusal"), FinishReason::ContentFilter),
+        (json!("pause_turn"), FinishReason::Other),
+        (json!(null), FinishReason::Other),
+    ] {
+        let answer = read(&json!({"content": [], "stop_reason": reason})).answer;
+        assert_eq!(answer.choices[0].finish_reason, expected, "{reason}");
+    }
+}
+
+#[test]
+fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
+    let tokens = |prompt_tokens, completion_tokens, cached_tokens| {
+        Some(Usage { prompt_tokens, completion_tokens, cached_tokens })
+    };
+    let listed = Billing::Listed(Terms::default());
+    let american = Billing::Listed(Terms { host: Host::Regional, ..Terms::default() });
+    for (usage, expected, billed) in [
+        (json!(null), None, listed),
+        (json!({}), None, listed),
+        (json!({"input_tokens": 7, "output_tokens": 2}), tokens(7, 2, 0), listed),
+        (json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": null}), tokens(7, 2, 0), listed),
+        (
+            json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3}),
+            tokens(15, 2, 5),
+            Billing::Unlisted,
+        ),
+        (json!({"input_tokens": 7, "output_tokens": 2, "inference_geo": "us"}), tokens(7, 2, 0), american),
+        (json!({"input_tokens": 7, "service_tier": "priority"}), tokens(7, 0, 0), Billing::Unlisted),
+    ] {
+        let parsed = read(&json!({"content": [], "usage": usage}));
+        assert_eq!((parsed.answer.usage, parsed.billing), (expected, billed), "{usage}");
+    }
+}
+
+#[test]
+fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
+    for body in ["", "{", "<html>secret</html>", "[]", "\"secret\"", "{}", r#"{"content": "secret"}"#] {
+        let error = parse(body.as_bytes(), "m").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{body}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! What the provider is made from, which names it takes, and what tokens cost.
+
+use super::*;
+use crate::provider::{Kind, Settings};
+
+const M: u64 = 1_000_000;
+
+fn settings() -> Settings {
+    Settings {
+        name: "anthropic".into(),
+        kind: Kind::Anthropic,
+        display_name: "Anthropic".into(),
+        endpoint: "https://host.example/base/v1".into(),
+        api_key: Some(ApiKey::new("sk-ant-very-secret").unwrap()),
+        model: "claude-sonnet-4-6".into(),
+        models: vec![],
+        api_version: None,
+        max_tokens: None,
+        timeout: Duration::from_secs(5),
+        region: None,
+        priority: 5,
+        weight: 1.0,
+    }
+}
+
+#[test]
+fn the_address_is_built_and_the_key_is_not_shown() {
+    let made = Anthropic::new(settings()).unwrap();
+    assert_eq!(made.messages_url.as_str(), "https://host.example/base/v1/messages");
+    assert_eq!(made.models_url.as_str(), "https://host.example/base/v1/models");
+    let printed = format!("{made:?}");
+    assert!(!printed.contains("very-secret"), "{printed}");
+    assert_eq!(Anthropic::new(Settings { api_key: None, ..settings() }).unwrap_err().code(), "key_empty");
+    let call = Settings { endpoint: "https://api.anthropic.com/v1/messages".into(), ..settings() };
+    assert_eq!(Anthropic::new(call).unwrap_err().code(), "endpoint_invalid");
+}
+
+#[test]
+fn only_its_own_names_are_asked() {
+    let made = Anthropic::new(settings()).unwrap();
+    for (model, served) in [("claude-opus-5", true), ("gpt-4o", false), ("mistral-small-latest", false)] {
+        assert_eq!(made.serves(model), served, "{model}");
+    }
+    let listing = Anthropic::new(Settings { models: vec!["claude-opus-5".into()], ..settings() }).unwrap();
+    assert!(listing.serves("claude-opus-5") && listing.serves("claude-sonnet-4-6"));
+    assert!(!listing.serves("claude-haiku-4-5"));
+}
+
+#[test]
+fn the_rules_of_billing_hold() {
+    let made = Anthropic::new(settings()).unwrap();
+    let american = Terms { host: crate::provider::Host::Regional, ..Terms::default() };
+    for (model, prompt_tokens, cached_tokens, billing, expected) in [
+        ("claude-sonnet-4-6", M, 0, Billing::Listed(Terms::default()), Some(18.0)),
+        ("claude-sonnet-4-6", M, M, Billing::Listed(Terms::default()), Some(15.3)),
+        ("claude-opus-5-5", M, M, Billing::Listed(Terms::default()), Some(20.2)),
+        ("claude-opus-5", M, 0, Billing::Listed(american), Some(33.0)),
+        ("claude-opus-5", M, 0, Billing::Unlisted, None),
+        ("claude-haiku-5-5", M, 0, Billing::Listed(Terms::default()), None),
+    ] {
+        let usage = Usage { prompt_tokens, completion_tokens: M, cached_tokens };
+        let cost = cost(&made.prices, model, &usage, billing);
+        match (cost, expected) {
+            (Some(cost), Some(expected)) => assert!((cost - expected).abs() < 1e-9, "{model}: {cost}"),
+            _ => assert_eq!(cost, expected, "{model}"),
+        }
+    }
+}

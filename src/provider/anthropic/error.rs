@@ -1,0 +1,114 @@
+//! Anthropic's refusals, classed. Pure: status, headers and bytes in, one [`ProviderError`] out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+
+use crate::provider::said::Said;
+use crate::provider::wait::{retry_after, text};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// Where an id of the call is found, the best first.
+const CORRELATION_HEADERS: [&str; 2] = ["request-id", "cf-ray"];
+
+/// The id under which the vendor finds a call.
+pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+    CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
+}
+
+/// Classes an answer whose status is not 200 and that came at `now`.
+pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+    let said = Said::read(body);
+    let kind = kind(status, &said);
+    let wait = match kind {
+        ErrorKind::RateLimited => retry_after(headers, now).or_else(|| until_reset(headers, now)),
+        _ if kind.retryable() => retry_after(headers, now),
+        _ => None,
+    };
+    let message = match (kind, said.message.trim()) {
+        (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
+        (_, "") => format!("the upstream answered {status} without a message"),
+        (_, message) => message.to_owned(),
+    };
+    ProviderError::new(kind, &message)
+        .with_status(status)
+        .with_upstream_code(said.code.as_deref().or(said.kind.as_deref()))
+        .with_correlation_id(correlation_id(headers).or(said.request_id.as_deref()))
+        .with_retry_after(wait)
+}
+
+/// Classes an error that came inside a stream, as the status would have classed it that its type stands for.
+pub(crate) fn classify_event(data: &[u8], now: Timestamp) -> ProviderError {
+    let said = Said::read(data);
+    let status = match said.kind.as_deref() {
+        Some("invalid_request_error") => 400,
+        Some("authentication_error") => 401,
+        Some("billing_error") => 402,
+        Some("permission_error") => 403,
+        Some("not_found_error") => 404,
+        Some("request_too_large") => 413,
+        Some("rate_limit_error") => 429,
+        Some("timeout_error") => 504,
+        Some("overloaded_error") => 529,
+        _ => 500,
+    };
+    classify(status, &HeaderMap::new(), data, now)
+}
+
+fn kind(status: u16, said: &Said) -> ErrorKind {
+    match status {
+        300..=399 => ErrorKind::Redirected,
+        400 | 422 => refused(said),
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::SpendCap,
+        403 => ErrorKind::Forbidden,
+        404 if said.has("model") => ErrorKind::ModelNotFound,
+        404 => ErrorKind::EndpointNotFound,
+        408 | 409 | 425 => ErrorKind::TryAgain,
+        413 => ErrorKind::RequestTooLarge,
+        429 => ErrorKind::RateLimited,
+        503 => ErrorKind::UpstreamUnavailable,
+        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
+        529 => ErrorKind::CapacityExceeded,
+        500..=599 => ErrorKind::UpstreamFailed,
+        400..=499 => ErrorKind::Rejected,
+        _ => ErrorKind::MalformedAnswer,
+    }
+}
+
+/// `invalid_request_error` is one type for many refusals; the words tell which.
+fn refused(said: &Said) -> ErrorKind {
+    let any = |texts: &[&str]| texts.iter().any(|text| said.has(text));
+    if any(&["prompt is too long", "exceed context limit", "context window"]) {
+        ErrorKind::ContextLength
+    } else if any(&["credit balance is too low", "usage limits"]) {
+        ErrorKind::SpendCap
+    } else if any(&["content filtering policy"]) {
+        ErrorKind::ContentFilter
+    } else if any(&["prefill", "must end with a user message", "roles must alternate", "first message must"]) {
+        ErrorKind::MessageOrder
+    } else if any(&["tool_use.id", "tool_use_id", "tool_use` ids"]) {
+        ErrorKind::ToolCallId
+    } else if any(&["Extra inputs are not permitted", "is not supported", "is deprecated for this model"]) {
+        ErrorKind::InvalidField
+    } else {
+        ErrorKind::InvalidRequest
+    }
+}
+
+/// When every limit that is used up is full again.
+fn until_reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    ["requests", "tokens", "input-tokens", "output-tokens"]
+        .iter()
+        .filter(|limit| text(headers, &format!("anthropic-ratelimit-{limit}-remaining")) == Some("0"))
+        .filter_map(|limit| {
+            let reset: Timestamp = text(headers, &format!("anthropic-ratelimit-{limit}-reset"))?.parse().ok()?;
+            Duration::try_from(reset.duration_since(now)).ok()
+        })
+        .max()
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

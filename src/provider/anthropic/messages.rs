@@ -1,0 +1,199 @@
+//! A canonical conversation as Anthropic's turns.
+//!
+//! There are two roles, which take turns; instructions stand outside. A tool's answers are blocks at the beginning of the
+//! user's turn. A block without text is refused, and so is reasoning without the signature that came with it, which the
+//! canonical types do not carry.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::chat::{Message, Part, Role};
+use crate::provider::arguments::Arguments;
+use crate::provider::image;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// What images may be.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// A conversation, and what was changed in it.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'a> {
+    pub(super) system: Vec<&'a str>,
+    pub(super) turns: Vec<Turn<'a>>,
+    changes: Changes,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Turn<'a> {
+    role: Speaker,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Speaker {
+    User,
+    Assistant,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: Source<'a>,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: Arguments<'a>,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        content: &'a str,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Source<'a> {
+    Base64 { media_type: &'a str, data: &'a str },
+    Url { url: &'a str },
+}
+
+impl<'a> Conversation<'a> {
+    /// Reads the messages of a request.
+    pub(super) fn of(messages: &'a [Message]) -> Result<Self, ProviderError> {
+        let mut conversation = Self::default();
+        for message in messages {
+            conversation.add(message)?;
+        }
+        if conversation.turns.is_empty() {
+            return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
+        }
+        conversation.trim_last_answer();
+        Ok(conversation)
+    }
+
+    /// Whether the model is to go on with what it said: after tools have answered, or with an answer that it began.
+    pub(super) fn continues(&self) -> bool {
+        self.turns.last().is_some_and(|turn| {
+            turn.role == Speaker::Assistant || matches!(turn.content.first(), Some(Block::ToolResult { .. }))
+        })
+    }
+
+    /// What was changed, for the record.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.changes.notes()
+    }
+
+    fn add(&mut self, message: &'a Message) -> Result<(), ProviderError> {
+        if message.role == Role::System {
+            let texts = message.parts.iter().filter_map(Part::text).filter(|text| !text.trim().is_empty());
+            let before = self.system.len();
+            self.system.extend(texts);
+            self.changes.moved_system += usize::from(!self.turns.is_empty() && self.system.len() > before);
+            return Ok(());
+        }
+        let speaker = if message.role == Role::Assistant { Speaker::Assistant } else { Speaker::User };
+        let mut blocks = Vec::with_capacity(message.parts.len());
+        let mut results = Vec::new();
+        for part in &message.parts {
+            match part {
+                Part::Text { text } if text.trim().is_empty() => {}
+                Part::Text { text } => blocks.push(Block::Text { text }),
+                Part::Image { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
+                Part::Image { url } => blocks.push(Block::Image { source: source(url)? }),
+                Part::Thinking { .. } => self.changes.thinking += 1,
+                Part::ToolCall { id, name, arguments } if speaker == Speaker::Assistant => {
+                    let input = Arguments::read(arguments);
+                    self.changes.wrapped += usize::from(input.is_text());
+                    blocks.push(Block::ToolUse { id: tool_id(id), name, input });
+                }
+                Part::ToolCall { .. } => self.changes.misplaced += 1,
+                Part::ToolResult { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
+                Part::ToolResult { id, text, .. } => {
+                    results.push(Block::ToolResult { tool_use_id: tool_id(id), content: text });
+                }
+            }
+        }
+        self.join(speaker, results, blocks);
+        Ok(())
+    }
+
+    /// Adds to the turn if it is this speaker's, since their turns alternate; else begins one.
+    fn join(&mut self, role: Speaker, results: Vec<Block<'a>>, mut blocks: Vec<Block<'a>>) {
+        if results.is_empty() && blocks.is_empty() {
+            return;
+        }
+        if self.turns.last().is_none_or(|turn| turn.role != role) {
+            self.turns.push(Turn { role, content: Vec::new() });
+        }
+        if let Some(Turn { content, .. }) = self.turns.last_mut() {
+            let behind = content.iter().take_while(|block| matches!(block, Block::ToolResult { .. })).count();
+            content.splice(behind..behind, results);
+            content.append(&mut blocks);
+        }
+    }
+
+    /// An answer to be continued may not end in white space.
+    fn trim_last_answer(&mut self) {
+        if let Some(Turn { role: Speaker::Assistant, content }) = self.turns.last_mut()
+            && let Some(Block::Text { text }) = content.last_mut()
+        {
+            *text = text.trim_end();
+        }
+    }
+}
+
+fn source(url: &str) -> Result<Source<'_>, ProviderError> {
+    let refused = |message: &str| Err(ProviderError::new(ErrorKind::InvalidRequest, message));
+    match image::inline(url) {
+        Some(image) if IMAGES.contains(&image.media_type) => {
+            Ok(Source::Base64 { media_type: image.media_type, data: image.content })
+        }
+        Some(_) => refused("this provider takes images as JPEG, PNG, GIF and WebP only"),
+        None if url.starts_with("https://") => Ok(Source::Url { url }),
+        None => refused("this provider takes images as `https:` addresses and as `data:` in base 64 only"),
+    }
+}
+
+/// The id itself if Anthropic takes it, else one that is derived from it: the same for a call and its answer.
+fn tool_id(id: &str) -> Cow<'_, str> {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return Cow::Borrowed(id);
+    }
+    let digest = hex::encode(Sha256::digest(id.as_bytes()));
+    Cow::Owned(format!("toolu_{}", digest.get(..24).unwrap_or_default()))
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    moved_system: usize,
+    thinking: usize,
+    misplaced: usize,
+    wrapped: usize,
+}
+
+impl Changes {
+    fn notes(&self) -> Vec<String> {
+        [
+            (
+                self.moved_system,
+                "system messages moved to the beginning, the only place that the provider has for them",
+            ),
+            (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
+            (self.misplaced, "parts left out that have no place in a message of their role"),
+            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
+    }
+}

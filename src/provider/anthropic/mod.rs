@@ -1,0 +1,162 @@
+//! Anthropic: the adapter between the canonical chat types and `POST /v1/messages`.
+//!
+//! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
+//! each generation of models takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what
+//! tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never
+//! retries, never chooses among providers and never looks at what was said.
+
+mod answer;
+mod error;
+mod messages;
+mod model;
+mod parameters;
+mod request;
+mod schema;
+mod stream;
+mod thinking;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+
+use super::endpoint::Endpoint;
+use super::http::{Begun, Credential, Upstream};
+use super::names::{self, Vendor};
+use super::price::{PriceTable, Terms};
+use super::{
+    ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, completion, dialect, streaming,
+};
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use answer::Billing;
+use stream::Reading;
+
+/// The prices of the day on which this version was made.
+const PRICES: &str = include_str!("prices.json");
+
+/// Longer than this a probe does not wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The version of the API that this adapter speaks. Later ones refuse fields that this one takes.
+const API_VERSION: &str = "2023-06-01";
+
+/// One account at Anthropic.
+#[derive(Debug)]
+pub struct Anthropic {
+    info: Info,
+    models: Vec<String>,
+    max_tokens: Option<u32>,
+    key: ApiKey,
+    upstream: Upstream,
+    messages_url: Url,
+    models_url: Url,
+    prices: Arc<PriceTable>,
+}
+
+impl Anthropic {
+    /// Makes the provider; nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        let Endpoint { origin, url } = settings.endpoint()?;
+        let provider = settings.name.clone();
+        let info = settings.info(&origin);
+        let path = |path: &str| {
+            Url::parse(&format!("{origin}{path}"))
+                .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
+        };
+        let (messages_url, models_url) = (path("/v1/messages")?, path("/v1/models")?);
+        let prices =
+            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
+        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
+        let key = settings.api_key.ok_or_else(no_key)?;
+        let credential =
+            Credential::header("x-api-key", &key).ok_or_else(no_key)?.and("anthropic-version", API_VERSION);
+        let upstream = Upstream::new(&url, Some(credential), settings.timeout)
+            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        let (models, max_tokens) = (settings.models, settings.max_tokens);
+        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices: Arc::new(prices) })
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+        let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
+        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
+    }
+}
+
+fn cost(prices: &PriceTable, model: &str, usage: &Usage, billing: Billing) -> Option<f64> {
+    match billing {
+        Billing::Listed(terms) => prices.cost(model, usage, terms),
+        Billing::Unlisted => None,
+    }
+}
+
+#[async_trait]
+impl Provider for Anthropic {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The default model, those that are listed and, where none is listed, every name that is Anthropic's.
+    fn serves(&self, model: &str) -> bool {
+        names::listed(model, &self.info.model, &self.models)
+            .unwrap_or_else(|| Vendor::of(model) == Some(Vendor::Anthropic))
+    }
+
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let prepared =
+            request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
+        let reply =
+            self.upstream.post(&self.messages_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let id = error::correlation_id(&reply.headers);
+        let parsed =
+            answer::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let mut answer = parsed.answer;
+        answer.cost_usd = answer.usage.and_then(|usage| cost(&self.prices, model, &usage, parsed.billing));
+        answer.correlation_id = id.and_then(super::text::token);
+        answer.notes.splice(0..0, prepared.notes);
+        Ok(answer)
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
+        let prepared = request::prepare(request, options)?;
+        let begun = self.upstream.stream(&self.messages_url, prepared.body).await;
+        let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
+            Begun::Streams(headers, body) => (headers, body),
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let (prices, named) = (self.prices.clone(), model.to_owned());
+        let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, usage, billing));
+        Ok(Streamed {
+            events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
+            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
+            notes: prepared.notes,
+        })
+    }
+
+    /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let reply =
+            self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
+        match reply.status {
+            200 => completion::check_models(&reply.body),
+            status => Err(self.refusal(status, &reply.headers, &reply.body)),
+        }
+    }
+
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.prices.cost(model, usage, Terms::default())
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod client_tests;

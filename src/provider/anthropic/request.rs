@@ -1,0 +1,73 @@
+//! A canonical request as Anthropic's body. Pure: no I/O, no clock.
+//!
+//! The body is built from the fields that Anthropic's schema has; nothing is passed through, since one unknown field is a
+//! refusal of the whole request. What could not be kept, or had to be said in another way, leaves a note.
+
+use serde::Serialize;
+
+use super::messages::{Conversation, Turn};
+use super::model::Model;
+use super::parameters::{self, Parameters};
+use crate::chat::ChatRequest;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// What the provider decides about a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options<'a> {
+    /// The model that it goes to.
+    pub(crate) model: &'a str,
+    /// The operator's bound for requests that have none themselves.
+    pub(crate) max_tokens: Option<u32>,
+    /// Whether the answer is to come piece by piece.
+    pub(crate) stream: bool,
+}
+
+/// A body, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body: Vec<u8>,
+    pub(crate) notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Instruction<'a>>,
+    messages: &'a [Turn<'a>],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(flatten)]
+    parameters: &'a Parameters<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Instruction<'a> {
+    Text { text: &'a str },
+}
+
+/// The body of `POST /v1/messages`.
+pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
+    let conversation = Conversation::of(&request.messages)?;
+    let mut notes = conversation.notes();
+    let bound = request.max_tokens.or(options.max_tokens);
+    let model = Model::named(options.model);
+    let parameters = parameters::of(request, model, bound, conversation.continues(), &mut notes)?;
+    let system = conversation.system.iter().copied().chain(parameters.instruction.as_deref());
+    let body = Body {
+        model: options.model,
+        system: system.map(|text| Instruction::Text { text }).collect(),
+        messages: &conversation.turns,
+        stream: options.stream,
+        parameters: &parameters,
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| {
+        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
+    })?;
+    Ok(Prepared { body, notes })
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

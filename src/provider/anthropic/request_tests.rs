@@ -1,0 +1,381 @@
+//! What a canonical request looks like in Anthropic's dialect.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::{Message, Part, Role};
+
+const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
+
+fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+fn message(role: Role, parts: Vec<Part>) -> Message {
+    Message { role, parts }
+}
+
+fn text(text: &str) -> Part {
+    Part::Text { text: text.into() }
+}
+
+fn call(id: &str, arguments: &str) -> Part {
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+}
+
+fn result(id: &str, text: &str) -> Part {
+    Part::ToolResult { id: id.into(), name: None, text: text.into() }
+}
+
+fn image(url: &str) -> Part {
+    Part::Image { url: url.into() }
+}
+
+fn hi() -> ChatRequest {
+    ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }
+}
+
+fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
+    let prepared = prepare(request, options).unwrap();
+    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+}
+
+#[test]
+fn nothing_is_sent_that_nobody_asked_for_but_the_bound_that_is_wanted() {
+    let body = json!({"model": "claude-sonnet-4-5", "max_tokens": 4096,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]});
+    assert_eq!(sent(&hi(), OPTIONS), (body, vec![]));
+    assert_eq!(sent(&hi(), Options { stream: true, ..OPTIONS }).0["stream"], true);
+    for (asked, operators, expected) in [(None, Some(7), 7), (Some(9), Some(7), 9), (Some(9000), None, 9000)] {
+        let request = ChatRequest { max_tokens: asked, ..hi() };
+        assert_eq!(sent(&request, Options { max_tokens: operators, ..OPTIONS }).0["max_tokens"], expected);
+    }
+}
+
+#[test]
+fn messages_take_the_form_that_anthropic_takes() {
+    let said = |text: &str| json!({"type": "text", "text": text});
+    let user = |content: Value| json!({"role": "user", "content": content});
+    let assistant = |content: Value| json!({"role": "assistant", "content": content});
+    let used = |id: &str, input: Value| json!({"type": "tool_use", "id": id, "name": "look", "input": input});
+    let resulted = |id: &str, text: &str| json!({"type": "tool_result", "tool_use_id": id, "content": text});
+    let cases: Vec<(&str, Vec<Message>, Value, Value, usize)> = vec![
+        (
+            "instructions stand outside, wherever they were",
+            vec![
+                Message::text(Role::System, "Be brief."),
+                Message::text(Role::User, "Hi"),
+                Message::text(Role::System, "Be kind."),
+            ],
+            json!([said("Be brief."), said("Be kind.")]),
+            json!([user(json!([said("Hi")]))]),
+            1,
+        ),
+        (
+            "one speaker's messages are one turn, without what is empty",
+            vec![
+                Message::text(Role::User, "a"),
+                Message::text(Role::User, " "),
+                message(Role::Assistant, vec![]),
+                Message::text(Role::User, "b"),
+            ],
+            json!(null),
+            json!([user(json!([said("a"), said("b")]))]),
+            0,
+        ),
+        (
+            "images inline and by address",
+            vec![message(
+                Role::User,
+                vec![text("what?"), image("data:image/png;base64,aGk="), image("https://example.com/a.jpg")],
+            )],
+            json!(null),
+            json!([user(json!([
+                said("what?"),
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
+                {"type": "image", "source": {"type": "url", "url": "https://example.com/a.jpg"}},
+            ]))]),
+            0,
+        ),
+        (
+            "tools' answers begin the user's turn",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![text("Well,"), call("toolu_1", "{\"b\":1,\"a\":2}"), call("call-2", "")]),
+                message(Role::Tool, vec![result("toolu_1", "one")]),
+                message(Role::User, vec![text("and?"), result("call-2", "")]),
+            ],
+            json!(null),
+            json!([
+                user(json!([said("Hi")])),
+                assistant(json!([said("Well,"), used("toolu_1", json!({"b": 1, "a": 2})), used("call-2", json!({}))])),
+                user(json!([
+                    resulted("toolu_1", "one"),
+                    {"type": "tool_result", "tool_use_id": "call-2"},
+                    said("and?"),
+                ])),
+            ]),
+            0,
+        ),
+        (
+            "ids that are not taken are replaced alike, arguments that are no object are wrapped",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![call("a:b", "[1]")]),
+                message(Role::Tool, vec![result("a:b", "one")]),
+            ],
+            json!(null),
+            json!([
+                user(json!([said("Hi")])),
+                assistant(json!([used("toolu_6783a31eabf68ccc0660f935", json!({"arguments": "[1]"}))])),
+                user(json!([resulted("toolu_6783a31eabf68ccc0660f935", "one")])),
+            ]),
+            1,
+        ),
+        (
+            "reasoning stays here, and so does what is misplaced",
+            vec![
+                message(Role::User, vec![text("Hi"), call("x", "{}")]),
+                message(
+                    Role::Assistant,
+                    vec![Part::Thinking { text: "hm".into() }, text("Yes."), image("https://x"), result("x", "y")],
+                ),
+                Message::text(Role::User, "Sure?"),
+            ],
+            json!(null),
+            json!([user(json!([said("Hi")])), assistant(json!([said("Yes.")])), user(json!([said("Sure?")]))]),
+            2,
+        ),
+        (
+            "an answer to be continued does not end in white space",
+            vec![Message::text(Role::User, "Hi"), Message::text(Role::Assistant, "Well, \n")],
+            json!(null),
+            json!([user(json!([said("Hi")])), assistant(json!([said("Well,")]))]),
+            0,
+        ),
+    ];
+    for (claim, messages, system, expected, notes) in cases {
+        let (body, noted) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
+        assert_eq!(body["messages"], expected, "{claim}");
+        assert_eq!(body["system"], system, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_here() {
+    for parts in [
+        vec![],
+        vec![text("")],
+        vec![image("data:image/bmp;base64,aGk=")],
+        vec![image("data:image/png,hi")],
+        vec![image("http://example.com/a.png")],
+    ] {
+        let request = ChatRequest { messages: vec![message(Role::User, parts)], ..ChatRequest::default() };
+        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest, "{request:?}");
+    }
+    let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
+    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest);
+}
+
+#[test]
+fn parameters_take_the_form_that_anthropic_takes() {
+    let look = json!([{"type": "function", "function": {"name": "look"}}]);
+    let look_wire = json!([{"name": "look", "input_schema": {"type": "object", "properties": {}}}]);
+    type Change = Box<dyn FnOnce(&mut ChatRequest)>;
+    let with_look = |change: fn(&mut ChatRequest)| -> Change {
+        let tools = look.clone();
+        Box::new(move |it| {
+            it.tools = from(tools);
+            change(it);
+        })
+    };
+    let old = "claude-3-5-haiku-20241022";
+    let usual = "claude-sonnet-4-5";
+    let newest = "claude-opus-5-5";
+    let cases: Vec<(&str, &str, Change, Value, usize)> = vec![
+        (
+            "sampling",
+            usual,
+            Box::new(|it| {
+                it.temperature = Some(1.5);
+                it.top_p = Some(0.5);
+                it.stop = vec!["END".into(), "\n".into()];
+            }),
+            json!({"temperature": 1.0, "stop_sequences": ["END"]}),
+            3,
+        ),
+        (
+            "a nucleus alone",
+            usual,
+            Box::new(|it| {
+                it.top_p = Some(0.5);
+                it.extra = from(json!({"top_k": 7}));
+            }),
+            json!({"top_p": 0.5, "top_k": 7}),
+            0,
+        ),
+        (
+            "no sampling for those that refuse it",
+            newest,
+            Box::new(|it| {
+                it.temperature = Some(0.0);
+                it.extra = from(json!({"top_k": 7}));
+            }),
+            json!({}),
+            2,
+        ),
+        ("the default is no loss", newest, Box::new(|it| it.temperature = Some(1.0)), json!({}), 0),
+        (
+            "thinking and sampling exclude each other",
+            usual,
+            Box::new(|it| {
+                it.temperature = Some(0.0);
+                it.reasoning_effort = Some(from(json!("low")));
+            }),
+            json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+            1,
+        ),
+        (
+            "what Anthropic has not",
+            usual,
+            Box::new(|it| {
+                it.n = Some(2);
+                it.seed = Some(7);
+                it.presence_penalty = Some(0.5);
+                it.frequency_penalty = Some(0.0);
+                it.extra = from(json!({"user": "jane", "store": null, "stream": true}));
+            }),
+            json!({}),
+            1,
+        ),
+        (
+            "Anthropic's own fields",
+            usual,
+            Box::new(|it| {
+                it.extra =
+                    from(json!({"service_tier": "standard_only", "metadata": {"user_id": "u"}, "inference_geo": "us"}));
+            }),
+            json!({"service_tier": "standard_only", "metadata": {"user_id": "u"}, "inference_geo": "us"}),
+            0,
+        ),
+        (
+            "others' fields of the same names",
+            usual,
+            Box::new(|it| it.extra = from(json!({"service_tier": "flex", "metadata": {"a": "b"}}))),
+            json!({}),
+            1,
+        ),
+        ("a tool without parameters", usual, with_look(|_| {}), json!({"tools": look_wire}), 0),
+        (
+            "a tool that must be called, alone",
+            usual,
+            with_look(|it| {
+                it.tool_choice = Some(from(json!("required")));
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({"tools": look_wire, "tool_choice": {"type": "any", "disable_parallel_tool_use": true}}),
+            0,
+        ),
+        (
+            "a tool by name",
+            usual,
+            with_look(|it| it.tool_choice = Some(from(json!({"function": {"name": "look"}})))),
+            json!({"tools": look_wire, "tool_choice": {"type": "tool", "name": "look"}}),
+            0,
+        ),
+        (
+            "no tool",
+            usual,
+            with_look(|it| {
+                it.tool_choice = Some(from(json!("none")));
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({"tools": look_wire, "tool_choice": {"type": "none"}}),
+            0,
+        ),
+        (
+            "one tool at a time",
+            usual,
+            with_look(|it| it.parallel_tool_calls = Some(false)),
+            json!({"tools": look_wire, "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}}),
+            0,
+        ),
+        (
+            "a model that always thinks cannot be made to call",
+            newest,
+            with_look(|it| it.tool_choice = Some(from(json!("required")))),
+            json!({"tools": look_wire, "tool_choice": {"type": "auto"}}),
+            1,
+        ),
+        (
+            "without tools nothing is said about them",
+            usual,
+            Box::new(|it| {
+                it.tool_choice = Some(from(json!("auto")));
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({}),
+            0,
+        ),
+        (
+            "schemas of arguments, strict and not",
+            usual,
+            Box::new(|it| {
+                it.tools = from(json!([
+                    {"function": {"name": "a", "description": "d", "parameters": {"properties": {"x": {"minimum": 1}}}}},
+                    {"function": {"name": "b", "strict": true, "parameters": {"type": "object", "properties": {"x": {"minimum": 1}}}}},
+                ]));
+            }),
+            json!({"tools": [
+                {"name": "a", "description": "d", "input_schema": {"type": "object", "properties": {"x": {"minimum": 1}}}},
+                {"name": "b", "strict": true, "input_schema": {"type": "object", "properties": {"x": {}}, "additionalProperties": false}},
+            ]}),
+            1,
+        ),
+        (
+            "a schema for the answer",
+            newest,
+            Box::new(|it| {
+                it.reasoning_effort = Some(from(json!("medium")));
+                it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n",
+                    "schema": {"type": "object", "properties": {}}, "strict": true}})));
+            }),
+            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium", "format": {"type": "json_schema",
+                "schema": {"type": "object", "properties": {}, "additionalProperties": false}}}}),
+            0,
+        ),
+        (
+            "a schema in words for those that cannot be held to it",
+            old,
+            Box::new(|it| {
+                it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n",
+                    "schema": {"type":"object"}}})));
+            }),
+            json!({"system": [{"type": "text",
+                "text": "Answer with JSON that follows this JSON schema, and nothing else:\n{\"type\":\"object\"}"}]}),
+            1,
+        ),
+        (
+            "JSON in words",
+            newest,
+            Box::new(|it| it.response_format = Some(from(json!({"type": "json_object"})))),
+            json!({"system": [{"type": "text", "text": "Answer with a JSON object and nothing else."}]}),
+            1,
+        ),
+        ("text", newest, Box::new(|it| it.response_format = Some(from(json!({"type": "text"})))), json!({}), 0),
+    ];
+    for (claim, model, change, expected, notes) in cases {
+        let mut request = hi();
+        change(&mut request);
+        let (mut body, noted) = sent(&request, Options { model, ..OPTIONS });
+        let body = body.as_object_mut().unwrap();
+        for given in ["model", "messages", "max_tokens"] {
+            body.remove(given);
+        }
+        assert_eq!(Value::from(body.clone()), expected, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+    let odd = ChatRequest { seed: Some(1), extra: from(json!({"user": "jane", "odd name": 1})), ..hi() };
+    assert_eq!(sent(&odd, OPTIONS).1, ["fields left out that the provider does not know: seed, user and 1 more"]);
+}

@@ -1,0 +1,204 @@
+//! Anthropic's events as deltas. Pure but for the clock of an error, and as tolerant as the reader of whole answers.
+//!
+//! A message begins, its blocks begin, grow and end one behind another, its end is told with the tokens, and then it stops.
+//! Events and kinds of blocks that are not known say nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage};
+use super::error;
+use crate::chat::Usage;
+use crate::provider::dialect::Dialect;
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError};
+
+/// What an answer costs.
+pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
+
+/// A message, as far as it has come.
+pub(super) struct Reading {
+    asked: String,
+    key: ApiKey,
+    cost: Cost,
+    /// The calls of tools, by their blocks' index: their number, and whether arguments came.
+    calls: BTreeMap<u64, (u32, bool)>,
+    /// What was counted, the last of each.
+    usage: Map<String, Value>,
+    finished: bool,
+    over: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    MessageStart {
+        message: Message,
+    },
+    ContentBlockStart {
+        index: u64,
+        content_block: Block,
+    },
+    ContentBlockDelta {
+        index: u64,
+        delta: Piece,
+    },
+    ContentBlockStop {
+        index: u64,
+    },
+    MessageDelta {
+        delta: End,
+        #[serde(default)]
+        usage: Map<String, Value>,
+    },
+    MessageStop,
+    Error,
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    usage: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block {
+    Text {
+        #[serde(default)]
+        text: String,
+    },
+    ToolUse {
+        #[serde(default)]
+        id: String,
+        #[serde(default)]
+        name: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Piece {
+    TextDelta {
+        text: String,
+    },
+    ThinkingDelta {
+        thinking: String,
+    },
+    InputJsonDelta {
+        partial_json: String,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct End {
+    #[serde(default)]
+    stop_reason: Option<String>,
+}
+
+impl Reading {
+    /// Of an answer by the model `asked`.
+    pub(super) fn new(asked: &str, key: ApiKey, cost: Cost) -> Self {
+        Self {
+            asked: asked.to_owned(),
+            key,
+            cost,
+            calls: BTreeMap::new(),
+            usage: Map::new(),
+            finished: false,
+            over: false,
+        }
+    }
+
+    fn count(&mut self, usage: Map<String, Value>) {
+        self.usage.extend(usage.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+
+    /// More of a call's arguments; nothing for a block that is none.
+    fn arguments(&mut self, index: u64, arguments: String) -> Option<Delta> {
+        let (call, came) = self.calls.get_mut(&index)?;
+        *came |= !arguments.is_empty();
+        (!arguments.is_empty()).then_some(Delta::ToolCall { choice: 0, call: *call, id: None, name: None, arguments })
+    }
+}
+
+impl Dialect for Reading {
+    fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
+        let event: Event = serde_json::from_slice(data).map_err(|error| not_a_message(&error))?;
+        let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
+        let delta = match event {
+            Event::MessageStart { message } => {
+                self.count(message.usage);
+                let model = if message.model.is_empty() { self.asked.clone() } else { message.model };
+                Some(Delta::Started { id: message.id, model })
+            }
+            Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
+            Event::ContentBlockStart { index, content_block: Block::ToolUse { id, name } } => {
+                let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+                self.calls.insert(index, (call, false));
+                Some(Delta::ToolCall { choice: 0, call, id: Some(id), name: Some(name), arguments: String::new() })
+            }
+            Event::ContentBlockDelta { delta: Piece::TextDelta { text: more }, .. } => text(more),
+            Event::ContentBlockDelta { delta: Piece::ThinkingDelta { thinking }, .. } => {
+                (!thinking.is_empty()).then_some(Delta::Thinking { choice: 0, text: thinking })
+            }
+            Event::ContentBlockDelta { index, delta: Piece::InputJsonDelta { partial_json } } => {
+                self.arguments(index, partial_json)
+            }
+            // A call without arguments: clients expect an object.
+            Event::ContentBlockStop { index } if self.calls.get(&index).is_some_and(|(_, came)| !came) => {
+                self.arguments(index, "{}".to_owned())
+            }
+            Event::MessageDelta { delta, usage } => {
+                self.count(usage);
+                let ends = delta.stop_reason.is_some() && !std::mem::replace(&mut self.finished, true);
+                ends.then(|| Delta::Finished { choice: 0, reason: finish_reason(delta.stop_reason.as_deref()) })
+            }
+            Event::MessageStop => {
+                self.over = true;
+                None
+            }
+            Event::Error => return Err(error::classify_event(data, Timestamp::now())),
+            Event::ContentBlockStart { .. }
+            | Event::ContentBlockDelta { .. }
+            | Event::ContentBlockStop { .. }
+            | Event::Unknown => None,
+        };
+        if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {
+            let message = "the upstream's answer went on behind its end";
+            return Err(ProviderError::new(ErrorKind::MalformedAnswer, message));
+        }
+        Ok(delta.into_iter().collect())
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+
+    fn end(&mut self) -> Option<Vec<Delta>> {
+        let usage = Value::Object(std::mem::take(&mut self.usage));
+        let counted = read_usage(&usage);
+        let told = counted.map(|it| Delta::Usage { usage: it, cost_usd: (self.cost)(&it, billing(&usage)) });
+        (self.finished && self.over).then(|| told.into_iter().collect())
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        error.scrubbed(&self.key)
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

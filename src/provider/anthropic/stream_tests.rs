@@ -1,0 +1,123 @@
+//! Streams as Anthropic's documentation shows them, and as they might come.
+
+use serde_json::json;
+
+use super::*;
+use crate::chat::FinishReason;
+use crate::provider::price::Terms;
+
+fn reading() -> Reading {
+    let cost = |_: &Usage, billed: Billing| (billed == Billing::Listed(Terms::default())).then_some(0.5);
+    Reading::new("asked-for", ApiKey::new("sk-ant-very-secret").unwrap(), Box::new(cost))
+}
+
+fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
+    events.iter().flat_map(|event| reading.read(event.to_string().as_bytes()).unwrap()).collect()
+}
+
+fn text(text: &str) -> Delta {
+    Delta::Text { choice: 0, text: text.into() }
+}
+
+fn more(call: u32, arguments: &str) -> Delta {
+    Delta::ToolCall { choice: 0, call, id: None, name: None, arguments: arguments.into() }
+}
+
+fn called(call: u32, id: &str) -> Delta {
+    Delta::ToolCall { choice: 0, call, id: Some(id.into()), name: Some("look".into()), arguments: String::new() }
+}
+
+#[test]
+fn a_message_is_told_piece_by_piece() {
+    let mut reading = reading();
+    let start =
+        |index: u64, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
+    let delta = |index: u64, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+    let stop = |index: u64| json!({"type": "content_block_stop", "index": index});
+    let json_delta = |text: &str| json!({"type": "input_json_delta", "partial_json": text});
+    let deltas = read(
+        &mut reading,
+        &[
+            json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "content": [],
+                "model": "claude-sonnet-4-6", "stop_reason": null,
+                "usage": {"input_tokens": 25, "cache_read_input_tokens": 5, "output_tokens": 1}}}),
+            json!({"type": "ping"}),
+            start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
+            delta(0, json!({"type": "thinking_delta", "thinking": "hm"})),
+            delta(0, json!({"type": "signature_delta", "signature": "EqQB"})),
+            stop(0),
+            start(1, json!({"type": "text", "text": ""})),
+            delta(1, json!({"type": "text_delta", "text": "Hel"})),
+            delta(1, json!({"type": "text_delta", "text": "lo"})),
+            delta(1, json!({"type": "citations_delta", "citation": {}})),
+            stop(1),
+            start(2, json!({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}})),
+            delta(2, json_delta("")),
+            delta(2, json_delta("{\"a\":")),
+            delta(2, json_delta("1}")),
+            stop(2),
+            start(3, json!({"type": "tool_use", "id": "toolu_2", "name": "look", "input": {}})),
+            stop(3),
+            start(4, json!({"type": "hologram"})),
+            stop(4),
+            json!({"type": "of_the_future", "x": 1}),
+            json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null},
+                "usage": {"input_tokens": null, "output_tokens": 15}}),
+        ],
+    );
+    assert_eq!(
+        deltas,
+        [
+            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into() },
+            Delta::Thinking { choice: 0, text: "hm".into() },
+            text("Hel"),
+            text("lo"),
+            called(0, "toolu_1"),
+            more(0, "{\"a\":"),
+            more(0, "1}"),
+            called(1, "toolu_2"),
+            more(1, "{}"),
+            Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
+        ]
+    );
+    assert!(!reading.is_over());
+    assert_eq!(read(&mut reading, &[json!({"type": "message_stop"})]), []);
+    assert!(reading.is_over());
+    let usage = Usage { prompt_tokens: 30, completion_tokens: 15, cached_tokens: 5 };
+    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
+}
+
+#[test]
+fn a_message_that_breaks_off_is_not_whole() {
+    for events in [
+        vec![],
+        vec![json!({"type": "message_stop"})],
+        vec![json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})],
+    ] {
+        let mut reading = reading();
+        read(&mut reading, &events);
+        assert_eq!(reading.end(), None, "{events:?}");
+    }
+}
+
+#[test]
+fn an_error_inside_a_stream_has_its_class() {
+    for (kind, class) in [
+        ("overloaded_error", ErrorKind::CapacityExceeded),
+        ("rate_limit_error", ErrorKind::RateLimited),
+        ("api_error", ErrorKind::UpstreamFailed),
+        ("timeout_error", ErrorKind::UpstreamTimeout),
+        ("of_the_future", ErrorKind::UpstreamFailed),
+    ] {
+        let event = json!({"type": "error", "error": {"type": kind, "message": "sk-ant-very-secret"}});
+        let mut reading = reading();
+        let error = reading.read(event.to_string().as_bytes()).unwrap_err();
+        assert_eq!((error.kind(), error.upstream_code()), (class, Some(kind)));
+        assert_eq!(reading.scrubbed(error).message(), "[secret]");
+    }
+    for broken in ["{", "[DONE]", r#"{"type": "content_block_delta", "delta": "secret"}"#] {
+        let error = reading().read(broken.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
+        assert!(!error.message().contains("secret"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Arguments of tool calls for vendors that write them as an object, while the canonical ones are text.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// Arguments to be written as an object.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Arguments<'a> {
+    /// An object, as it was written.
+    Object(&'a RawValue),
+    /// None.
+    Nothing {},
+    /// Some model's text that is no object. The conversation goes on with it in one field.
+    Text {
+        /// The text.
+        arguments: &'a str,
+    },
+}
+
+impl<'a> Arguments<'a> {
+    /// Reads what a call holds.
+    pub(crate) fn read(text: &'a str) -> Self {
+        if text.trim().is_empty() {
+            return Self::Nothing {};
+        }
+        match object(text) {
+            Some(object) => Self::Object(object),
+            None => Self::Text { arguments: text },
+        }
+    }
+
+    /// Whether the text was no object.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text { .. })
+    }
+}
+
+/// The text as a JSON object, if it is one.
+pub(crate) fn object(text: &str) -> Option<&RawValue> {
+    serde_json::from_str::<&RawValue>(text).ok().filter(|value| value.get().starts_with('{'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_become_an_object_in_the_order_they_were_written() {
+        for (text, expected) in [
+            (r#" {"z": 1, "a": 2} "#, r#"{"z": 1, "a": 2}"#),
+            (" ", "{}"),
+            ("[1]", r#"{"arguments":"[1]"}"#),
+            (r#"{"cut": "#, r#"{"arguments":"{\"cut\": "}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&Arguments::read(text)).unwrap(), expected);
+        }
+    }
+}

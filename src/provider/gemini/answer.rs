@@ -1,0 +1,233 @@
+//! A response of Gemini's as a canonical answer. Pure, and tolerant: what is missing is read if it can be, unknown kinds
+//! of content are left out with a note, and only an answer without an answer is an error. No message of an error repeats
+//! what the model said.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::provider::completion::number;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// What Gemini answers, whole or as one event of a stream.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Response {
+    #[serde(default)]
+    pub(super) candidates: Vec<Candidate>,
+    #[serde(default)]
+    pub(super) prompt_feedback: Option<Feedback>,
+    #[serde(default)]
+    pub(super) usage_metadata: Option<Value>,
+    #[serde(default)]
+    pub(super) model_version: Option<String>,
+    #[serde(default)]
+    pub(super) response_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Feedback {
+    #[serde(default)]
+    block_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Candidate {
+    #[serde(default)]
+    pub(super) index: u32,
+    #[serde(default)]
+    pub(super) content: Option<Content>,
+    #[serde(default)]
+    pub(super) finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Content {
+    #[serde(default)]
+    pub(super) parts: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WirePart {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    thought: bool,
+    #[serde(default)]
+    function_call: Option<Call>,
+    /// It may stand alone, behind a text that was streamed.
+    #[serde(default)]
+    thought_signature: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    args: Option<Box<RawValue>>,
+}
+
+/// Reads the body of an answer with status 200 to a request for the model `asked`.
+pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderError> {
+    let response: Response = serde_json::from_slice(body).map_err(|error| not_a_response(&error))?;
+    let mut candidates = response.candidates;
+    if candidates.is_empty() {
+        return Err(no_candidate(response.prompt_feedback));
+    }
+    candidates.sort_by_key(|candidate| candidate.index);
+    let mut notes = Vec::new();
+    let mut ids = Ids::of(body);
+    let choices = candidates
+        .into_iter()
+        .map(|candidate| read_candidate(candidate, &mut ids, &mut notes))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(ChatAnswer {
+        id: response.response_id.unwrap_or_default(),
+        model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        choices,
+        results: Vec::new(),
+        usage: response.usage_metadata.as_ref().and_then(read_usage),
+        cost_usd: None,
+        correlation_id: None,
+        notes,
+    })
+}
+
+/// Reads the body of an answer with status 200 to `GET /v1beta/models`, far enough to know that such an API wrote it.
+pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
+    #[derive(Deserialize)]
+    struct Models {
+        #[serde(rename = "models")]
+        _models: Vec<serde::de::IgnoredAny>,
+    }
+    match serde_json::from_slice::<Models>(body) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer is no list of models")),
+    }
+}
+
+/// serde's own message may quote what the model said; the place does not.
+pub(super) fn not_a_response(error: &serde_json::Error) -> ProviderError {
+    let what = match error.classify() {
+        serde_json::error::Category::Data => "is JSON, but no response",
+        _ => "is not JSON",
+    };
+    let message = format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column());
+    ProviderError::new(ErrorKind::MalformedAnswer, &message)
+}
+
+/// A prompt that the vendor's filter blocked has no candidates, with status 200.
+pub(super) fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
+    match feedback.and_then(|feedback| feedback.block_reason) {
+        Some(reason) => ProviderError::new(ErrorKind::ContentFilter, "the vendor's filter blocked the prompt")
+            .with_upstream_code(Some(&reason)),
+        None => ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer has no candidates"),
+    }
+}
+
+fn read_candidate(candidate: Candidate, ids: &mut Ids, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
+    let mut parts = Vec::new();
+    for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+        read_part(&part, ids, &mut parts, notes);
+    }
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
+    let finish_reason = finish_reason(candidate.finish_reason.as_deref(), called)?;
+    Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
+}
+
+pub(super) fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+    let Ok(part) = serde_json::from_str::<WirePart>(part.get()) else {
+        notes.push("content left out that cannot be read".to_owned());
+        return;
+    };
+    match (part.text, part.function_call) {
+        (Some(more), _) if more.is_empty() => {}
+        (Some(more), _) => match (part.thought, parts.last_mut()) {
+            (true, Some(Part::Thinking { text })) | (false, Some(Part::Text { text })) => text.push_str(&more),
+            (true, _) => parts.push(Part::Thinking { text: more }),
+            (false, _) => parts.push(Part::Text { text: more }),
+        },
+        (None, Some(call)) => {
+            let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
+            parts.push(Part::ToolCall { id: ids.of_call(call.id), name: call.name, arguments });
+        }
+        (None, None) if part.thought_signature.is_some() => {}
+        (None, None) => notes.push("content left out that is neither text nor a tool call".to_owned()),
+    }
+}
+
+/// Why the model stopped. A call that the model could not write is a failure of the model.
+pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
+    Ok(match reason {
+        Some("STOP") | None if called => FinishReason::ToolCalls,
+        Some("STOP") => FinishReason::Stop,
+        Some("MAX_TOKENS") => FinishReason::Length,
+        Some(
+            "SAFETY"
+            | "RECITATION"
+            | "BLOCKLIST"
+            | "PROHIBITED_CONTENT"
+            | "SPII"
+            | "IMAGE_SAFETY"
+            | "IMAGE_PROHIBITED_CONTENT"
+            | "IMAGE_RECITATION",
+        ) => FinishReason::ContentFilter,
+        Some(reason @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS")) => {
+            let message = "the upstream's model ended its answer with a tool call that is none";
+            return Err(ProviderError::new(ErrorKind::GenerationFailed, message).with_upstream_code(Some(reason)));
+        }
+        Some(_) | None => FinishReason::Other,
+    })
+}
+
+/// Tokens. Thoughts are billed as output, and are not among the candidates' tokens.
+pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
+    let count = |name: &str| usage.get(name).and_then(number);
+    let (prompt, answer, thoughts) =
+        (count("promptTokenCount"), count("candidatesTokenCount"), count("thoughtsTokenCount"));
+    if prompt.is_none() && answer.is_none() && thoughts.is_none() {
+        return None;
+    }
+    let prompt_tokens = prompt.unwrap_or(0).saturating_add(count("toolUsePromptTokenCount").unwrap_or(0));
+    Some(Usage {
+        prompt_tokens,
+        completion_tokens: answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0)),
+        cached_tokens: count("cachedContentTokenCount").unwrap_or(0).min(prompt_tokens),
+    })
+}
+
+/// Ids for calls that have none: older models tell calls apart by name and order, clients by id.
+#[derive(Debug)]
+pub(super) struct Ids {
+    digest: String,
+    made: usize,
+}
+
+impl Ids {
+    /// Ids that no other answer has.
+    pub(super) fn of(answer: &[u8]) -> Self {
+        let mut digest = hex::encode(Sha256::digest(answer));
+        digest.truncate(16);
+        Self { digest, made: 0 }
+    }
+
+    fn of_call(&mut self, id: String) -> String {
+        if !id.is_empty() {
+            return id;
+        }
+        self.made += 1;
+        format!("call_{}_{}", self.digest, self.made)
+    }
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! Answers as Google's documentation shows them, and as they might come.
+
+use serde_json::json;
+
+use super::*;
+
+fn read(body: &Value) -> Result<ChatAnswer, ProviderError> {
+    parse(body.to_string().as_bytes(), "asked-for")
+}
+
+#[test]
+fn an_ordinary_answer_is_read() {
+    let answer = read(&json!({
+        "candidates": [{"content": {"parts": [{"text": "Yes.", "thoughtSignature": "EqQB"}], "role": "model"},
+            "finishReason": "STOP", "index": 0, "safetyRatings": []}],
+        "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 5, "thoughtsTokenCount": 20,
+            "totalTokenCount": 125, "cachedContentTokenCount": 64},
+        "modelVersion": "gemini-2.5-flash-lite", "responseId": "mtpfacf0Jf-jmtkP",
+    }));
+    assert_eq!(
+        answer.unwrap(),
+        ChatAnswer {
+            id: "mtpfacf0Jf-jmtkP".into(),
+            model: "gemini-2.5-flash-lite".into(),
+            choices: vec![Choice {
+                message: Message::text(Role::Assistant, "Yes."),
+                finish_reason: FinishReason::Stop
+            }],
+            results: Vec::new(),
+            usage: Some(Usage { prompt_tokens: 100, completion_tokens: 25, cached_tokens: 64 }),
+            cost_usd: None,
+            correlation_id: None,
+            notes: vec![],
+        }
+    );
+}
+
+#[test]
+fn content_is_read_in_order_and_unknown_kinds_are_noted() {
+    let body = br#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [
+        {"text": "h", "thought": true}, {"text": "m", "thought": true},
+        {"text": "Paris is "}, {"text": "big"}, {"text": ""},
+        {"functionCall": {"id": "k3", "name": "look", "args": {"z": 1, "a": 2}}, "thoughtSignature": "EqQB"},
+        {"functionCall": {"name": "look"}},
+        {"functionCall": {"name": "look"}},
+        {"text": "", "thoughtSignature": "EqQB"}, {"thoughtSignature": "EqQB"},
+        {"inlineData": {"mimeType": "image/png", "data": "aGk="}}, 7
+    ]}}]}"#;
+    let answer = parse(body, "asked-for").unwrap();
+    let Choice { message, finish_reason } = &answer.choices[0];
+    let call = |part: &Part| match part {
+        Part::ToolCall { id, name, arguments } => (id.clone(), name.clone(), arguments.clone()),
+        _ => panic!("{part:?}"),
+    };
+    assert_eq!(message.parts[..2], [Part::Thinking { text: "hm".into() }, Part::Text { text: "Paris is big".into() }]);
+    assert_eq!(call(&message.parts[2]), ("k3".into(), "look".into(), r#"{"z": 1, "a": 2}"#.into()));
+    let (made, other) = (call(&message.parts[3]).0, call(&message.parts[4]).0);
+    assert!(made.starts_with("call_") && made.len() <= 40 && made != other, "{made} {other}");
+    assert_eq!(*finish_reason, FinishReason::ToolCalls);
+    assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
+    assert_eq!(
+        answer.notes,
+        ["content left out that is neither text nor a tool call", "content left out that cannot be read"]
+    );
+}
+
+#[test]
+fn finish_reasons_are_an_open_set() {
+    for (reason, expected) in [
+        (json!("STOP"), FinishReason::Stop),
+        (json!("MAX_TOKENS"), FinishReason::Length),
+        (json!("SAFETY"), FinishReason::ContentFilter),
+        (json!("RECITATION"), FinishReason::ContentFilter),
+        (json!("BLOCKLIST"), FinishReason::ContentFilter),
+        (json!("PROHIBITED_CONTENT"), FinishReason::ContentFilter),
+        (json!("SPII"), FinishReason::ContentFilter),
+        (json!("LANGUAGE"), FinishReason::Other),
+        (json!("OTHER"), FinishReason::Other),
+        (json!(null), FinishReason::Other),
+    ] {
+        // A candidate that was cut may have no content at all.
+        let answer = read(&json!({"candidates": [{"finishReason": reason}]})).unwrap();
+        assert_eq!(answer.choices[0].finish_reason, expected, "{reason}");
+    }
+    let failed = read(&json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]})).unwrap_err();
+    assert_eq!((failed.kind(), failed.upstream_code()), (ErrorKind::GenerationFailed, Some("MALFORMED_FUNCTION_CALL")));
+}
+
+#[test]
+fn several_candidates_come_in_their_order() {
+    let candidate = |index: u32, text: &str| json!({"index": index, "content": {"parts": [{"text": text}]}});
+    let answer = read(&json!({"candidates": [candidate(1, "b"), candidate(0, "a")]})).unwrap();
+    let texts: Vec<_> = answer.choices.iter().map(|choice| choice.message.plain_text()).collect();
+    assert_eq!(texts, ["a", "b"]);
+}
+
+#[test]
+fn a_blocked_prompt_is_the_filters_doing() {
+    let blocked = read(&json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+        "usageMetadata": {"promptTokenCount": 7, "totalTokenCount": 7}}));
+    let error = blocked.unwrap_err();
+    assert_eq!((error.kind(), error.upstream_code()), (ErrorKind::ContentFilter, Some("PROHIBITED_CONTENT")));
+}
+
+#[test]
+fn usage_is_never_made_up() {
+    for (usage, expected) in [
+        (json!({}), None),
+        (json!("many"), None),
+        (json!({"totalTokenCount": 9}), None),
+        (json!({"promptTokenCount": 7}), Some((7, 0, 0))),
+        (json!({"promptTokenCount": 7, "toolUsePromptTokenCount": 3, "thoughtsTokenCount": 2}), Some((10, 2, 0))),
+        (json!({"promptTokenCount": 7, "cachedContentTokenCount": 9}), Some((7, 0, 7))),
+    ] {
+        let answer = read(&json!({"candidates": [{}], "usageMetadata": usage})).unwrap();
+        let found = answer.usage.map(|it| (it.prompt_tokens, it.completion_tokens, it.cached_tokens));
+        assert_eq!(found, expected, "{usage}");
+    }
+}
+
+#[test]
+fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
+    for body in ["", "{", "<html>secret</html>", "[]", "\"secret\"", "{}", r#"{"candidates": "secret"}"#] {
+        let error = parse(body.as_bytes(), "m").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{body}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,207 @@
+//! A canonical conversation as Gemini's contents.
+//!
+//! There are two roles, which take turns; instructions stand outside. A tool's answer names its function, and newer models
+//! want each step of calls to carry the signature of the thoughts before it, which the canonical types do not keep.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::model::Model;
+use crate::chat::{Message, Part, Role};
+use crate::provider::arguments::{Arguments, object};
+use crate::provider::image;
+use crate::provider::{ErrorKind, ProviderError};
+
+/// What stands in the place of a signature that is not there: Google's documentation gives it for calls that come from
+/// elsewhere.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// A conversation, and what was changed in it.
+#[derive(Debug)]
+pub(super) struct Conversation<'a> {
+    model: Model,
+    /// The functions that were called, by the ids of the calls.
+    called: HashMap<&'a str, &'a str>,
+    pub(super) system: Vec<&'a str>,
+    pub(super) contents: Vec<Content<'a>>,
+    changes: Changes,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Content<'a> {
+    role: Speaker,
+    parts: Vec<WirePart<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Speaker {
+    User,
+    Model,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum WirePart<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        inline_data: Blob<'a>,
+    },
+    Call {
+        function_call: Call<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thought_signature: Option<&'static str>,
+    },
+    Response {
+        function_response: Response<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob<'a> {
+    mime_type: &'a str,
+    data: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Call<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    name: &'a str,
+    args: Arguments<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Response<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    name: &'a str,
+    response: Answered<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answered<'a> {
+    Object(&'a RawValue),
+    Text { output: &'a str },
+}
+
+impl<'a> Conversation<'a> {
+    /// Reads the messages of a request to a model.
+    pub(super) fn of(messages: &'a [Message], model: Model) -> Result<Self, ProviderError> {
+        let calls = messages.iter().flat_map(|message| &message.parts).filter_map(|part| match part {
+            Part::ToolCall { id, name, .. } => Some((id.as_str(), name.as_str())),
+            _ => None,
+        });
+        let mut conversation = Self {
+            model,
+            called: calls.collect(),
+            system: Vec::new(),
+            contents: Vec::new(),
+            changes: Changes::default(),
+        };
+        for message in messages {
+            conversation.add(message)?;
+        }
+        if conversation.contents.is_empty() {
+            return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
+        }
+        Ok(conversation)
+    }
+
+    /// What was changed, for the record.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.changes.notes()
+    }
+
+    fn add(&mut self, message: &'a Message) -> Result<(), ProviderError> {
+        if message.role == Role::System {
+            let texts = message.parts.iter().filter_map(Part::text).filter(|text| !text.is_empty());
+            let before = self.system.len();
+            self.system.extend(texts);
+            self.changes.moved_system += usize::from(!self.contents.is_empty() && self.system.len() > before);
+            return Ok(());
+        }
+        let speaker = if message.role == Role::Assistant { Speaker::Model } else { Speaker::User };
+        let mut parts = Vec::with_capacity(message.parts.len());
+        // The first of the calls that are made at once carries the signature.
+        let mut signature = self.model.wants_signatures().then_some(NO_SIGNATURE);
+        for part in &message.parts {
+            match part {
+                Part::Text { text } if text.is_empty() => {}
+                Part::Text { text } => parts.push(WirePart::Text { text }),
+                Part::Image { url } => parts.push(WirePart::Image { inline_data: blob(url)? }),
+                Part::Thinking { .. } => self.changes.thinking += 1,
+                Part::ToolCall { id, name, arguments } if speaker == Speaker::Model => {
+                    let args = Arguments::read(arguments);
+                    self.changes.wrapped += usize::from(args.is_text());
+                    let function_call = Call { id, name, args };
+                    parts.push(WirePart::Call { function_call, thought_signature: signature.take() });
+                }
+                Part::ToolCall { .. } => self.changes.misplaced += 1,
+                Part::ToolResult { .. } if speaker == Speaker::Model => self.changes.misplaced += 1,
+                Part::ToolResult { id, name, text } => {
+                    let name = name.as_deref().or_else(|| self.called.get(id.as_str()).copied()).ok_or_else(|| {
+                        let message = "a tool's answer names no tool, and no call before it has its id";
+                        ProviderError::new(ErrorKind::ToolCallId, message)
+                    })?;
+                    let response = object(text).map_or(Answered::Text { output: text }, Answered::Object);
+                    parts.push(WirePart::Response { function_response: Response { id, name, response } });
+                }
+            }
+        }
+        self.join(speaker, parts);
+        Ok(())
+    }
+
+    /// Adds to the turn if it is this speaker's, since their turns alternate; else begins one.
+    fn join(&mut self, role: Speaker, mut parts: Vec<WirePart<'a>>) {
+        match self.contents.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(last) if last.role == role => last.parts.append(&mut parts),
+            _ => self.contents.push(Content { role, parts }),
+        }
+    }
+}
+
+/// The gateway fetches nothing that a request names, and the vendor takes no foreign addresses.
+fn blob(url: &str) -> Result<Blob<'_>, ProviderError> {
+    match image::inline(url) {
+        Some(image) => Ok(Blob { mime_type: image.media_type, data: image.content }),
+        None => {
+            let message = "this provider takes images as `data:` in base 64 only; the gateway fetches none";
+            Err(ProviderError::new(ErrorKind::InvalidRequest, message))
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    moved_system: usize,
+    thinking: usize,
+    misplaced: usize,
+    wrapped: usize,
+}
+
+impl Changes {
+    fn notes(&self) -> Vec<String> {
+        [
+            (
+                self.moved_system,
+                "system messages moved to the beginning, the only place that the provider has for them",
+            ),
+            (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
+            (self.misplaced, "parts left out that have no place in a message of their role"),
+            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! Gemini's refusals, classed. Pure: status, headers and bytes in, one [`ProviderError`] out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use crate::provider::said::Said;
+use crate::provider::wait::{reset, retry_after};
+use crate::provider::{ErrorKind, ProviderError};
+
+/// What Google's form of an error says beyond its message.
+#[derive(Debug, Default)]
+struct Refusal {
+    said: Said,
+    /// Such as `RESOURCE_EXHAUSTED`.
+    status: Option<String>,
+    /// Such as `API_KEY_INVALID`.
+    reason: Option<String>,
+    retry_delay: Option<Duration>,
+}
+
+impl Refusal {
+    fn read(body: &[u8]) -> Self {
+        let Ok(mut whole) = serde_json::from_slice::<Value>(body) else {
+            return Self { said: Said::read(body), ..Self::default() };
+        };
+        // A stream that is refused is answered with a list of one.
+        if let Some(first) = whole.get_mut(0) {
+            whole = first.take();
+        }
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let error = whole.get("error");
+        let details = || error?.get("details")?.as_array();
+        let detail = |name: &str| details()?.iter().find_map(|detail| detail.get(name));
+        Self {
+            status: text(error.and_then(|error| error.get("status"))),
+            reason: text(detail("reason")),
+            retry_delay: detail("retryDelay").and_then(Value::as_str).and_then(reset),
+            said: Said::read(whole.to_string().as_bytes()),
+        }
+    }
+}
+
+/// Classes an answer whose status is not 200 and that came at `now`.
+pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+    let refusal = Refusal::read(body);
+    let kind = kind(status, &refusal);
+    let wait = kind.retryable().then(|| retry_after(headers, now).or(refusal.retry_delay)).flatten();
+    let message = match (kind, refusal.said.message.trim()) {
+        (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
+        (_, "") => format!("the upstream answered {status} without a message"),
+        (_, message) => message.to_owned(),
+    };
+    ProviderError::new(kind, &message)
+        .with_status(status)
+        .with_upstream_code(refusal.reason.as_deref().or(refusal.status.as_deref()))
+        .with_retry_after(wait)
+}
+
+fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
+    let said = &refusal.said;
+    match status {
+        300..=399 => ErrorKind::Redirected,
+        400 | 422 => refused(refusal),
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::SpendCap,
+        403 if said.has("reported as leaked") => ErrorKind::Unauthorized,
+        403 => ErrorKind::Forbidden,
+        404 if said.has("model") => ErrorKind::ModelNotFound,
+        404 => ErrorKind::EndpointNotFound,
+        408 | 409 | 425 => ErrorKind::TryAgain,
+        413 => ErrorKind::RequestTooLarge,
+        429 if said.has("spending cap") || said.has("credits are depleted") => ErrorKind::SpendCap,
+        429 => ErrorKind::RateLimited,
+        503 => ErrorKind::UpstreamUnavailable,
+        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
+        500..=599 => ErrorKind::UpstreamFailed,
+        400..=499 => ErrorKind::Rejected,
+        _ => ErrorKind::MalformedAnswer,
+    }
+}
+
+/// A wrong key is a 400 here; what else is refused, the words tell.
+fn refused(refusal: &Refusal) -> ErrorKind {
+    let said = &refusal.said;
+    let any = |texts: &[&str]| texts.iter().any(|text| said.has(text));
+    if refusal.reason.as_deref() == Some("API_KEY_INVALID") || any(&["API key not valid", "API key expired"]) {
+        ErrorKind::Unauthorized
+    } else if refusal.status.as_deref() == Some("FAILED_PRECONDITION") {
+        // Billing that is not set up, or a country that is not served.
+        ErrorKind::Forbidden
+    } else if any(&["exceeds the maximum number of tokens"]) {
+        ErrorKind::ContextLength
+    } else if any(&["function call turn", "function response turn", "function response parts"]) {
+        ErrorKind::MessageOrder
+    } else if any(&["Unknown name", "is not enabled for", "is not supported"]) {
+        ErrorKind::InvalidField
+    } else {
+        ErrorKind::InvalidRequest
+    }
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

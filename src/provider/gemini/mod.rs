@@ -1,0 +1,156 @@
+//! Gemini: the adapter between the canonical chat types and `generateContent` of Google's Gemini API.
+//!
+//! Owns Gemini's dialect: what a request looks like (`request`, `contents`, `parameters`), what each generation of models
+//! takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what tokens cost (`prices.json`). All of
+//! that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses
+//! among providers and never looks at what was said. The key goes into a header, never into the address.
+
+mod answer;
+mod contents;
+mod error;
+mod model;
+mod parameters;
+mod request;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+
+use super::endpoint::Endpoint;
+use super::http::{Begun, Credential, Upstream};
+use super::names::{self, Vendor};
+use super::price::{PriceTable, Terms};
+use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming};
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use stream::Reading;
+
+/// The prices of the day on which this version was made.
+const PRICES: &str = include_str!("prices.json");
+
+/// Longer than this a probe does not wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The version of the API in which thinking, JSON schemas and ids of calls are.
+const API_VERSION: &str = "v1beta";
+
+/// One account at Google.
+#[derive(Debug)]
+pub struct Gemini {
+    info: Info,
+    models: Vec<String>,
+    max_tokens: Option<u32>,
+    key: ApiKey,
+    upstream: Upstream,
+    origin: Url,
+    prices: Arc<PriceTable>,
+}
+
+impl Gemini {
+    /// Makes the provider; nothing is sent yet.
+    pub fn new(settings: Settings) -> Result<Self, BuildError> {
+        let Endpoint { origin, url } = settings.endpoint()?;
+        let provider = settings.name.clone();
+        // As other software wants it.
+        let origin = origin.strip_suffix("/v1beta").unwrap_or(&origin);
+        let base = Url::parse(origin)
+            .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
+        let info = settings.info(origin);
+        let prices =
+            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
+        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
+        let key = settings.api_key.ok_or_else(no_key)?;
+        let credential = Credential::header("x-goog-api-key", &key).ok_or_else(no_key)?;
+        let upstream = Upstream::new(&url, Some(credential), settings.timeout)
+            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        let (models, max_tokens) = (settings.models, settings.max_tokens);
+        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices: Arc::new(prices) })
+    }
+
+    /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.
+    fn url(&self, steps: &[&str]) -> Url {
+        let mut url = self.origin.clone();
+        // An http URL always has segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(API_VERSION).extend(steps);
+        }
+        url
+    }
+
+    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+        let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
+        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
+    }
+}
+
+#[async_trait]
+impl Provider for Gemini {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The default model, those that are listed and, where none is listed, every name that is Google's.
+    fn serves(&self, model: &str) -> bool {
+        names::listed(model, &self.info.model, &self.models)
+            .unwrap_or_else(|| Vendor::of(model) == Some(Vendor::Google))
+    }
+
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let url = self.url(&["models", &format!("{model}:generateContent")]);
+        let reply = self.upstream.post(&url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
+        if reply.status != 200 {
+            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
+        }
+        let mut answer = answer::parse(&reply.body, model).map_err(|error| error.with_status(200))?;
+        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        answer.notes.splice(0..0, prepared.notes);
+        Ok(answer)
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let model = self.model_for(request.model.as_deref());
+        let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
+        let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
+        url.set_query(Some("alt=sse"));
+        let begun = self.upstream.stream(&url, prepared.body).await;
+        let body = match begun.map_err(|error| error.scrubbed(&self.key))? {
+            Begun::Streams(_, body) => body,
+            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
+            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+        };
+        let (prices, named) = (self.prices.clone(), model.to_owned());
+        let cost = Box::new(move |usage: &Usage| prices.cost(&named, usage, Terms::default()));
+        Ok(Streamed {
+            events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
+            correlation_id: None,
+            notes: prepared.notes,
+        })
+    }
+
+    /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let reply = self
+            .upstream
+            .get(&self.url(&["models"]), PROBE_TIMEOUT)
+            .await
+            .map_err(|error| error.scrubbed(&self.key))?;
+        match reply.status {
+            200 => answer::check_models(&reply.body),
+            status => Err(self.refusal(status, &reply.headers, &reply.body)),
+        }
+    }
+
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.prices.cost(model, usage, Terms::default())
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod client_tests;

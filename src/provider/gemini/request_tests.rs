@@ -1,0 +1,341 @@
+//! What a canonical request looks like in Gemini's dialect.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::{Message, Part, Role};
+
+const OPTIONS: Options<'_> = Options { model: "gemini-2.5-flash", max_tokens: None };
+
+fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+fn message(role: Role, parts: Vec<Part>) -> Message {
+    Message { role, parts }
+}
+
+fn text(text: &str) -> Part {
+    Part::Text { text: text.into() }
+}
+
+fn call(id: &str, arguments: &str) -> Part {
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+}
+
+fn result(id: &str, text: &str) -> Part {
+    Part::ToolResult { id: id.into(), name: None, text: text.into() }
+}
+
+fn hi() -> ChatRequest {
+    ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }
+}
+
+fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
+    let prepared = prepare(request, options).unwrap();
+    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+}
+
+#[test]
+fn nothing_is_sent_that_nobody_asked_for() {
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]});
+    assert_eq!(sent(&hi(), OPTIONS), (body, vec![]));
+    for (asked, operators, expected) in [(None, Some(7), 7), (Some(9), Some(7), 9)] {
+        let request = ChatRequest { max_tokens: asked, ..hi() };
+        let (body, _) = sent(&request, Options { max_tokens: operators, ..OPTIONS });
+        assert_eq!(body["generationConfig"], json!({"maxOutputTokens": expected}));
+    }
+}
+
+#[test]
+fn messages_take_the_form_that_gemini_takes() {
+    let user = |parts: Value| json!({"role": "user", "parts": parts});
+    let model = |parts: Value| json!({"role": "model", "parts": parts});
+    type Case = (&'static str, &'static str, Vec<Message>, Value, Value, usize);
+    let cases: Vec<Case> = vec![
+        (
+            "instructions stand outside, wherever they were",
+            "gemini-2.5-flash",
+            vec![
+                Message::text(Role::System, "Be brief."),
+                Message::text(Role::User, "Hi"),
+                Message::text(Role::System, "Be kind."),
+            ],
+            json!({"parts": [{"text": "Be brief."}, {"text": "Be kind."}]}),
+            json!([user(json!([{"text": "Hi"}]))]),
+            1,
+        ),
+        (
+            "one speaker's messages are one turn, without what is empty",
+            "gemini-2.5-flash",
+            vec![
+                Message::text(Role::User, "a"),
+                message(Role::Assistant, vec![text("")]),
+                Message::text(Role::User, "b"),
+            ],
+            json!(null),
+            json!([user(json!([{"text": "a"}, {"text": "b"}]))]),
+            0,
+        ),
+        (
+            "an image",
+            "gemini-2.5-flash",
+            vec![message(Role::User, vec![text("what?"), Part::Image { url: "data:image/png;base64,aGk=".into() }])],
+            json!(null),
+            json!([user(json!([{"text": "what?"}, {"inlineData": {"mimeType": "image/png", "data": "aGk="}}]))]),
+            0,
+        ),
+        (
+            "tools, whose answers name them",
+            "gemini-2.5-flash",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![text("Well,"), call("one", "{\"b\":1,\"a\":2}"), call("two", "")]),
+                message(Role::Tool, vec![result("one", "{\"ok\": true}")]),
+                message(Role::Tool, vec![result("two", "fine")]),
+            ],
+            json!(null),
+            json!([
+                user(json!([{"text": "Hi"}])),
+                model(json!([
+                    {"text": "Well,"},
+                    {"functionCall": {"id": "one", "name": "look", "args": {"b": 1, "a": 2}}},
+                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
+                ])),
+                user(json!([
+                    {"functionResponse": {"id": "one", "name": "look", "response": {"ok": true}}},
+                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "fine"}}},
+                ])),
+            ]),
+            0,
+        ),
+        (
+            "newer models want a signature on the first call of a step; arguments that are no object are wrapped",
+            "gemini-3.5-flash",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![call("one", "[1]"), call("two", "{}")]),
+                message(Role::Tool, vec![result("one", "a"), result("two", "b")]),
+            ],
+            json!(null),
+            json!([
+                user(json!([{"text": "Hi"}])),
+                model(json!([
+                    {"functionCall": {"id": "one", "name": "look", "args": {"arguments": "[1]"}},
+                        "thoughtSignature": "skip_thought_signature_validator"},
+                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
+                ])),
+                user(json!([
+                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
+                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
+                ])),
+            ]),
+            1,
+        ),
+        (
+            "reasoning stays here, and so does what is misplaced",
+            "gemini-2.5-flash",
+            vec![
+                message(Role::User, vec![text("Hi"), call("x", "{}")]),
+                message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }, text("Yes."), result("x", "y")]),
+            ],
+            json!(null),
+            json!([user(json!([{"text": "Hi"}])), model(json!([{"text": "Yes."}]))]),
+            2,
+        ),
+    ];
+    for (claim, model, messages, system, expected, notes) in cases {
+        let (body, noted) = sent(&ChatRequest { messages, ..ChatRequest::default() }, Options { model, ..OPTIONS });
+        assert_eq!(body["contents"], expected, "{claim}");
+        assert_eq!(body["systemInstruction"], system, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_here() {
+    for (message, kind) in [
+        (message(Role::User, vec![]), ErrorKind::InvalidRequest),
+        (message(Role::User, vec![Part::Image { url: "https://example.com/a.png".into() }]), ErrorKind::InvalidRequest),
+        (message(Role::Tool, vec![result("nobody's", "a")]), ErrorKind::ToolCallId),
+    ] {
+        let request = ChatRequest { messages: vec![message], ..ChatRequest::default() };
+        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), kind, "{request:?}");
+    }
+    let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
+    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest);
+}
+
+#[test]
+fn parameters_take_the_form_that_gemini_takes() {
+    let look = json!([{"type": "function", "function": {"name": "look"}}]);
+    let look_wire = json!([{"functionDeclarations": [{"name": "look"}]}]);
+    let config = |mode: &str| json!({"functionCallingConfig": {"mode": mode}});
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"$id": "x", "type": "object"}}});
+    type Change = Box<dyn FnOnce(&mut ChatRequest)>;
+    let with_look = |change: fn(&mut ChatRequest)| -> Change {
+        let tools = look.clone();
+        Box::new(move |it| {
+            it.tools = from(tools);
+            change(it);
+        })
+    };
+    let as_schema = |tools: Value| -> Change {
+        let schema = schema.clone();
+        Box::new(move |it| {
+            it.tools = from(tools);
+            it.response_format = Some(from(schema));
+        })
+    };
+    let effort = |word: &'static str| -> Change { Box::new(move |it| it.reasoning_effort = Some(from(json!(word)))) };
+    let thought = |config: Value| json!({"generationConfig": {"thinkingConfig": config}});
+    let (old, usual, new) = ("gemini-2.0-flash", "gemini-2.5-flash", "gemini-3.5-flash");
+    let cases: Vec<(&str, &str, Change, Value, usize)> = vec![
+        (
+            "sampling",
+            old,
+            Box::new(|it| {
+                it.temperature = Some(1.5);
+                it.top_p = Some(0.5);
+                it.n = Some(2);
+                it.seed = Some(-1);
+                it.presence_penalty = Some(0.5);
+                it.frequency_penalty = Some(-0.5);
+                it.stop = vec!["END".into()];
+                it.extra = from(json!({"top_k": 7}));
+            }),
+            json!({"generationConfig": {"temperature": 1.5, "topP": 0.5, "topK": 7, "candidateCount": 2, "seed": i32::MAX,
+                "presencePenalty": 0.5, "frequencyPenalty": -0.5, "stopSequences": ["END"]}}),
+            0,
+        ),
+        (
+            "what newer models have not, and fields of others",
+            usual,
+            Box::new(|it| {
+                it.n = Some(1);
+                it.presence_penalty = Some(0.5);
+                it.frequency_penalty = Some(0.0);
+                it.extra = from(json!({"user": "jane", "store": null, "top_k": "many"}));
+            }),
+            json!({}),
+            1,
+        ),
+        (
+            "five texts to stop at",
+            usual,
+            Box::new(|it| it.stop = ["a", "b", "c", "d", "e", "f"].map(str::to_owned).into()),
+            json!({"generationConfig": {"stopSequences": ["a", "b", "c", "d", "e"]}}),
+            1,
+        ),
+        (
+            "a tool",
+            usual,
+            Box::new(|it| {
+                it.tools = from(json!([{"function": {"name": "look", "description": "d",
+                    "parameters": {"$schema": "x", "type": "object", "properties": {}}}}]));
+            }),
+            json!({"tools": [{"functionDeclarations": [{"name": "look", "description": "d",
+                "parametersJsonSchema": {"type": "object", "properties": {}}}]}]}),
+            0,
+        ),
+        (
+            "a tool that must be called",
+            usual,
+            with_look(|it| it.tool_choice = Some(from(json!("required")))),
+            json!({"tools": look_wire, "toolConfig": config("ANY")}),
+            0,
+        ),
+        (
+            "no tool",
+            usual,
+            with_look(|it| it.tool_choice = Some(from(json!("none")))),
+            json!({"tools": look_wire, "toolConfig": config("NONE")}),
+            0,
+        ),
+        (
+            "a tool by name, and what has no field",
+            usual,
+            with_look(|it| {
+                it.tool_choice = Some(from(json!({"function": {"name": "look"}})));
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({"tools": look_wire,
+                "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}}}),
+            1,
+        ),
+        (
+            "without tools nothing is said about them",
+            usual,
+            Box::new(|it| {
+                it.tool_choice = Some(from(json!("auto")));
+                it.parallel_tool_calls = Some(false);
+            }),
+            json!({}),
+            0,
+        ),
+        (
+            "JSON",
+            usual,
+            Box::new(|it| it.response_format = Some(from(json!({"type": "json_object"})))),
+            json!({"generationConfig": {"responseMimeType": "application/json"}}),
+            0,
+        ),
+        (
+            "a schema for the answer",
+            usual,
+            as_schema(json!([])),
+            json!({"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}}),
+            0,
+        ),
+        (
+            "with tools older models are told in words",
+            usual,
+            as_schema(look.clone()),
+            json!({"tools": look_wire, "systemInstruction": {"parts": [{"text":
+                "Answer with JSON that follows this JSON schema, and nothing else:\n{\"$id\":\"x\",\"type\":\"object\"}"}]}}),
+            1,
+        ),
+        (
+            "and newer ones are held to it",
+            new,
+            as_schema(look.clone()),
+            json!({"tools": look_wire,
+                "generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}}),
+            0,
+        ),
+        ("no thinking where there is none", old, effort("high"), json!({}), 1),
+        ("nor any to be stopped", old, effort("none"), json!({}), 0),
+        ("a budget of nothing", usual, effort("none"), thought(json!({"thinkingBudget": 0})), 0),
+        ("a budget", usual, effort("medium"), thought(json!({"thinkingBudget": 8192})), 0),
+        (
+            "the least of one that always thinks",
+            "gemini-2.5-pro",
+            effort("none"),
+            thought(json!({"thinkingBudget": 1024})),
+            1,
+        ),
+        ("a level", new, effort("max"), thought(json!({"thinkingLevel": "high"})), 0),
+        ("the least level", new, effort("none"), thought(json!({"thinkingLevel": "minimal"})), 0),
+        (
+            "which not all have",
+            "gemini-3.1-pro-preview",
+            effort("minimal"),
+            thought(json!({"thinkingLevel": "low"})),
+            0,
+        ),
+    ];
+    for (claim, model, change, expected, notes) in cases {
+        let mut request = hi();
+        change(&mut request);
+        let (mut body, noted) = sent(&request, Options { model, ..OPTIONS });
+        let body = body.as_object_mut().unwrap();
+        body.remove("contents");
+        assert_eq!(Value::from(body.clone()), expected, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+    let odd = ChatRequest { presence_penalty: Some(1.0), extra: from(json!({"user": "jane", "odd name": 1})), ..hi() };
+    assert_eq!(
+        sent(&odd, OPTIONS).1,
+        ["fields left out that the provider does not know: presence_penalty, user and 1 more"]
+    );
+}

@@ -1,0 +1,122 @@
+//! Gemini's events as deltas. Pure but for the clock of an error, and as tolerant as the reader of whole answers.
+//!
+//! Each event is a response with more of each candidate and the tokens so far; a call is always whole. Nothing says that
+//! the answer is over but the end of the stream.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::answer::{Candidate, Ids, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
+use super::error;
+use crate::chat::{Part, Usage};
+use crate::provider::dialect::Dialect;
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, said};
+
+/// What an answer costs.
+pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
+
+/// An answer, as far as it has come.
+pub(super) struct Reading {
+    asked: String,
+    key: ApiKey,
+    cost: Cost,
+    /// Made of the first event, which no other answer has.
+    ids: Option<Ids>,
+    choices: BTreeMap<u32, ChoiceState>,
+    usage: Option<Usage>,
+}
+
+#[derive(Debug, Default)]
+struct ChoiceState {
+    calls: u32,
+    finished: bool,
+}
+
+impl Reading {
+    /// Of an answer by the model `asked`.
+    pub(super) fn new(asked: &str, key: ApiKey, cost: Cost) -> Self {
+        Self { asked: asked.to_owned(), key, cost, ids: None, choices: BTreeMap::new(), usage: None }
+    }
+
+    fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
+        let choice = candidate.index;
+        let state = self.choices.entry(choice).or_default();
+        let mut parts = Vec::new();
+        for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+            let ids = self.ids.get_or_insert_with(|| Ids::of(part.get().as_bytes()));
+            // What is left out of a stream is not on record.
+            read_part(&part, ids, &mut parts, &mut Vec::new());
+        }
+        if state.finished && !parts.is_empty() {
+            let message = "the upstream's answer went on behind its end";
+            return Err(ProviderError::new(ErrorKind::MalformedAnswer, message));
+        }
+        for part in parts {
+            match part {
+                Part::Text { text } => deltas.push(Delta::Text { choice, text }),
+                Part::Thinking { text } => deltas.push(Delta::Thinking { choice, text }),
+                Part::ToolCall { id, name, arguments } => {
+                    let call = state.calls;
+                    state.calls += 1;
+                    deltas.push(Delta::ToolCall { choice, call, id: Some(id), name: Some(name), arguments });
+                }
+                Part::ToolResult { .. } | Part::Image { .. } => {}
+            }
+        }
+        if let Some(reason) = candidate.finish_reason
+            && !std::mem::replace(&mut state.finished, true)
+        {
+            let reason = finish_reason(Some(&reason), state.calls > 0)?;
+            deltas.push(Delta::Finished { choice, reason });
+        }
+        Ok(())
+    }
+}
+
+impl Dialect for Reading {
+    fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
+        let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
+        if event.get("error").is_some() {
+            return Err(error::classify(said::status(data), &HeaderMap::new(), data, Timestamp::now()));
+        }
+        let response: Response = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
+        let mut deltas = Vec::with_capacity(2);
+        if self.ids.is_none() {
+            if response.candidates.is_empty() && response.prompt_feedback.is_some() {
+                return Err(no_candidate(response.prompt_feedback));
+            }
+            self.ids = Some(Ids::of(data));
+            deltas.push(Delta::Started {
+                id: response.response_id.unwrap_or_default(),
+                model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| self.asked.clone()),
+            });
+        }
+        for candidate in response.candidates {
+            self.candidate(candidate, &mut deltas)?;
+        }
+        // The last count is that of the whole.
+        self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
+        Ok(deltas)
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn end(&mut self) -> Option<Vec<Delta>> {
+        let whole = !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished);
+        let told = self.usage.map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage) });
+        whole.then(|| told.into_iter().collect())
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        error.scrubbed(&self.key)
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;

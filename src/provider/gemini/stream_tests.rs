@@ -1,0 +1,110 @@
+//! Streams as Google's documentation shows them, and as they might come.
+
+use serde_json::json;
+
+use super::*;
+use crate::chat::FinishReason;
+
+fn reading() -> Reading {
+    Reading::new("asked-for", ApiKey::new("AIza-very-secret").unwrap(), Box::new(|_| Some(0.5)))
+}
+
+fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
+    events.iter().flat_map(|event| reading.read(event.to_string().as_bytes()).unwrap()).collect()
+}
+
+fn event(index: u32, parts: Value) -> Value {
+    json!({"candidates": [{"index": index, "content": {"role": "model", "parts": parts}}],
+        "usageMetadata": {"promptTokenCount": 7}, "modelVersion": "gemini-3.5-flash", "responseId": "r1"})
+}
+
+#[test]
+fn an_answer_is_told_piece_by_piece() {
+    let mut reading = reading();
+    let deltas = read(
+        &mut reading,
+        &[
+            event(0, json!([{"text": "hm", "thought": true}])),
+            event(0, json!([{"text": "Hel"}])),
+            event(1, json!([{"text": "lo"}])),
+            event(
+                0,
+                json!([{"functionCall": {"id": "k3", "name": "look", "args": {"a": 1}}, "thoughtSignature": "EqQB"}]),
+            ),
+            json!({"candidates": [{"content": {"parts": [{"text": "", "thoughtSignature": "EqQB"}]}, "finishReason": "STOP"},
+                {"index": 1, "finishReason": "MAX_TOKENS"}],
+                "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 2}}),
+        ],
+    );
+    let text = |choice: u32, text: &str| Delta::Text { choice, text: text.into() };
+    assert_eq!(
+        deltas,
+        [
+            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into() },
+            Delta::Thinking { choice: 0, text: "hm".into() },
+            text(0, "Hel"),
+            text(1, "lo"),
+            Delta::ToolCall {
+                choice: 0,
+                call: 0,
+                id: Some("k3".into()),
+                name: Some("look".into()),
+                arguments: "{\"a\":1}".into(),
+            },
+            Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
+            Delta::Finished { choice: 1, reason: FinishReason::Length },
+        ]
+    );
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 5, cached_tokens: 0 };
+    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
+}
+
+#[test]
+fn calls_without_an_id_get_one_each() {
+    let mut reading = reading();
+    let call = || event(0, json!([{"functionCall": {"name": "look"}}]));
+    let ids: Vec<_> = read(&mut reading, &[call(), call()])
+        .into_iter()
+        .filter_map(|delta| match delta {
+            Delta::ToolCall { id, call, .. } => Some((id.unwrap(), call)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((ids[0].1, ids[1].1), (0, 1));
+    assert!(ids[0].0.starts_with("call_") && ids[0].0 != ids[1].0, "{ids:?}");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_not_whole() {
+    for events in [vec![], vec![event(0, json!([{"text": "Hel"}]))]] {
+        let mut reading = reading();
+        read(&mut reading, &events);
+        assert_eq!(reading.end(), None, "{events:?}");
+    }
+    let mut reading = reading();
+    read(&mut reading, &[json!({"candidates": [{"finishReason": "STOP"}]})]);
+    assert!(reading.read(event(0, json!([{"text": "more"}])).to_string().as_bytes()).is_err());
+}
+
+#[test]
+fn an_error_inside_a_stream_has_its_class() {
+    for (data, class) in [
+        (
+            json!({"error": {"code": 503, "message": "AIza-very-secret", "status": "UNAVAILABLE"}}),
+            ErrorKind::UpstreamUnavailable,
+        ),
+        (json!({"error": {"message": "AIza-very-secret"}}), ErrorKind::UpstreamFailed),
+    ] {
+        let mut reading = reading();
+        let error = reading.read(data.to_string().as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), class);
+        assert_eq!(reading.scrubbed(error).message(), "[secret]");
+    }
+    let blocked = reading().read(br#"{"promptFeedback": {"blockReason": "SAFETY"}}"#).unwrap_err();
+    assert_eq!((blocked.kind(), blocked.upstream_code()), (ErrorKind::ContentFilter, Some("SAFETY")));
+    for broken in ["{", "[DONE]", r#"{"candidates": "secret"}"#] {
+        let error = reading().read(broken.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
+        assert!(!error.message().contains("secret"));
+    }
+}

@@ -1,0 +1,18 @@
+//! The note about fields of a request that a vendor does not have.
+
+use std::collections::BTreeSet;
+
+/// Names of fields that a note repeats, at most.
+const NAMED: usize = 8;
+
+/// A note that names fields, as far as they look like names: they are the caller's text.
+pub(crate) fn note<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let fields: BTreeSet<&str> = fields.into_iter().collect();
+    let plain =
+        |name: &&&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let named: Vec<&str> = fields.iter().filter(plain).take(NAMED).copied().collect();
+    let further = fields.len() - named.len();
+    let further = if further > 0 { format!(" and {further} more") } else { String::new() };
+    (!fields.is_empty())
+        .then(|| format!("fields left out that the provider does not know: {}{further}", named.join(", ")))
+}

@@ -1,0 +1,75 @@
+//! What is answered.
+
+use serde_json::{Value, json};
+
+use crate::check::MODELS;
+
+/// The list of models.
+pub(crate) fn models() -> Value {
+    let card =
+        |id: &&str| json!({ "type": "model", "id": id, "display_name": id, "created_at": "2026-02-17T00:00:00Z" });
+    json!({ "data": MODELS.iter().map(card).collect::<Vec<_>>(), "has_more": false, "first_id": null, "last_id": null })
+}
+
+/// The last turn's texts, said back.
+pub(crate) fn echo(body: &Value) -> Value {
+    let last = body["messages"].as_array().and_then(|turns| turns.last()).map_or(&Value::Null, |turn| &turn["content"]);
+    let said: String = match last {
+        Value::String(text) => text.clone(),
+        content => content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
+    };
+    json!([{ "type": "text", "text": format!("You said: {said}") }])
+}
+
+/// A message of these blocks.
+pub(crate) fn message(body: &Value, content: &Value) -> Value {
+    let calls = content.as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_use"));
+    json!({
+        "id": "msg_offline0123456789", "type": "message", "role": "assistant", "model": body["model"],
+        "content": content, "stop_reason": if calls { "tool_use" } else { "end_turn" }, "stop_sequence": null,
+        // A token is taken to be four bytes.
+        "usage": {
+            "input_tokens": body["messages"].to_string().len() / 4, "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0, "output_tokens": content.to_string().len() / 4, "service_tier": "standard",
+        },
+    })
+}
+
+/// The events that tell a message: texts and arguments in two pieces.
+pub(crate) fn events(message: &Value) -> String {
+    let mut begun = message.clone();
+    begun["content"] = json!([]);
+    begun["stop_reason"] = Value::Null;
+    begun["usage"]["output_tokens"] = json!(1);
+    let mut events = vec![json!({ "type": "message_start", "message": begun }), json!({ "type": "ping" })];
+    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+        let (mut empty, text, kind, field) = if block["type"] == "tool_use" {
+            (block.clone(), block["input"].to_string(), "input_json_delta", "partial_json")
+        } else {
+            (
+                json!({ "type": "text", "text": "" }),
+                block["text"].as_str().unwrap_or_default().to_owned(),
+                "text_delta",
+                "text",
+            )
+        };
+        if kind == "input_json_delta" {
+            empty["input"] = json!({});
+        }
+        events.push(json!({ "type": "content_block_start", "index": index, "content_block": empty }));
+        let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));
+        for piece in [first, second] {
+            let delta = json!({ "type": kind, field: piece });
+            events.push(json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+        }
+        events.push(json!({ "type": "content_block_stop", "index": index }));
+    }
+    let end = json!({ "stop_reason": message["stop_reason"], "stop_sequence": null });
+    let usage = json!({ "output_tokens": message["usage"]["output_tokens"] });
+    events.push(json!({ "type": "message_delta", "delta": end, "usage": usage }));
+    events.push(json!({ "type": "message_stop" }));
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
+        .collect()
+}

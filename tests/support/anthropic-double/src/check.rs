@@ -1,0 +1,286 @@
+//! Whether Anthropic would take a request.
+
+use hyper::header::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use crate::KEY;
+
+/// The models that there are: one of each generation that refuses more than the one before.
+pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5", "claude-opus-5-5"];
+
+/// A status and Anthropic's error object.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// `{"type":"error","error":{type,message},"request_id"}`.
+    pub body: Value,
+}
+
+type Checked = Result<(), Refusal>;
+
+#[rustfmt::skip]
+const BODY: &[&str] = &[
+    "model", "messages", "max_tokens", "system", "stop_sequences", "temperature", "top_p", "top_k", "tools",
+    "tool_choice", "thinking", "output_config", "metadata", "service_tier", "inference_geo", "container",
+    "cache_control", "stream",
+];
+
+pub(crate) fn error(kind: &str, message: &str) -> Value {
+    json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_011offline" })
+}
+
+fn refuse<T>(message: &str) -> Result<T, Refusal> {
+    Err(Refusal { status: 400, body: error("invalid_request_error", message) })
+}
+
+pub(crate) fn not_json() -> Refusal {
+    Refusal { status: 400, body: error("invalid_request_error", "The request body is not valid JSON.") }
+}
+
+pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
+    Refusal { status: 404, body: error("not_found_error", &format!("Not Found: {method} {path}")) }
+}
+
+/// Checks the key and the version.
+pub(crate) fn headers(headers: &HeaderMap) -> Checked {
+    let sent = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if sent("x-api-key") != Some(KEY) {
+        return Err(Refusal { status: 401, body: error("authentication_error", "invalid x-api-key") });
+    }
+    if sent("anthropic-version") != Some("2023-06-01") {
+        return refuse("anthropic-version: header is required");
+    }
+    Ok(())
+}
+
+/// Checks the body of `POST /v1/messages`.
+pub(crate) fn messages_request(body: &Value) -> Checked {
+    let Some(fields) = body.as_object() else { return refuse("Input should be an object") };
+    known(fields, "", BODY)?;
+    let Some(model) = body["model"].as_str() else { return refuse("model: Field required") };
+    if !MODELS.contains(&model) {
+        return Err(Refusal { status: 404, body: error("not_found_error", &format!("model: {model}")) });
+    }
+    if body["max_tokens"].as_u64().is_none_or(|bound| bound == 0) {
+        return refuse("max_tokens: Field required");
+    }
+    if let Some(system) = fields.get("system") {
+        texts(system, "system")?;
+    }
+    tools(body)?;
+    model_limits(body, model)?;
+    turns(body, model)
+}
+
+fn known(fields: &Map<String, Value>, place: &str, allowed: &[&str]) -> Checked {
+    match fields.keys().find(|name| !allowed.contains(&name.as_str())) {
+        Some(name) => refuse(&format!("{place}{name}: Extra inputs are not permitted")),
+        None => Ok(()),
+    }
+}
+
+/// What one generation of models takes and another refuses.
+fn model_limits(body: &Value, model: &str) -> Checked {
+    let always_thinks = model == "claude-opus-5-5";
+    let samples = matches!(model, "claude-haiku-4-5" | "claude-sonnet-4-6");
+    let thinking = body["thinking"]["type"].as_str();
+    for name in ["temperature", "top_p", "top_k"] {
+        if !body[name].is_null() && !samples {
+            return refuse(&format!("`{name}` is deprecated for this model."));
+        }
+        if !body[name].is_null() && matches!(thinking, Some("enabled" | "adaptive")) {
+            return refuse(&format!("`{name}` may not be set when thinking is enabled."));
+        }
+    }
+    for name in ["temperature", "top_p"] {
+        if !body[name].is_null() && !body[name].as_f64().is_some_and(|number| (0.0..=1.0).contains(&number)) {
+            return refuse(&format!("{name}: range: 0..1"));
+        }
+    }
+    if !body["temperature"].is_null() && !body["top_p"].is_null() {
+        return refuse("`temperature` and `top_p` cannot both be specified for this model.");
+    }
+    let forced = matches!(body["tool_choice"]["type"].as_str(), Some("any" | "tool"));
+    if forced && (always_thinks || matches!(thinking, Some("enabled" | "adaptive"))) {
+        return refuse("Thinking may not be enabled when tool_choice forces tool use.");
+    }
+    let budget = body["thinking"]["budget_tokens"].as_u64();
+    match thinking {
+        None if body["thinking"].is_null() => {}
+        Some("enabled") if model != "claude-haiku-4-5" => {
+            return refuse("\"thinking.type.enabled\" is not supported for this model.");
+        }
+        Some("enabled") if budget.is_none_or(|budget| budget < 1024 || Some(budget) >= body["max_tokens"].as_u64()) => {
+            return refuse("thinking.budget_tokens: at least 1024 and less than max_tokens");
+        }
+        Some("enabled") => {}
+        Some("adaptive") if model != "claude-haiku-4-5" => {}
+        Some("disabled") if !always_thinks => {}
+        _ => return refuse("thinking: not supported for this model"),
+    }
+    let Some(output) = body["output_config"].as_object() else { return Ok(()) };
+    known(output, "output_config.", &["effort", "format"])?;
+    if output.contains_key("effort") && model == "claude-haiku-4-5" {
+        return refuse("This model does not support the effort parameter.");
+    }
+    match body["output_config"]["format"].as_object() {
+        None => Ok(()),
+        Some(format) if format.get("type").is_some_and(|kind| kind == "json_schema") => {
+            known(format, "output_config.format.", &["type", "schema"])?;
+            closed(&body["output_config"]["format"]["schema"])
+        }
+        Some(_) => refuse("output_config.format.type: Input should be 'json_schema'"),
+    }
+}
+
+/// Whether a model can be held to a schema: objects closed, numbers and texts without bounds.
+fn closed(schema: &Value) -> Checked {
+    let Some(fields) = schema.as_object() else { return Ok(()) };
+    if schema["type"] == "object" && schema["additionalProperties"] != json!(false) {
+        return refuse("For 'object' type, 'additionalProperties' must be explicitly set to false");
+    }
+    if let Some(bound) =
+        ["minimum", "maximum", "minLength", "maxLength", "maxItems"].iter().find(|it| fields.contains_key(**it))
+    {
+        return refuse(&format!("property '{bound}' is not supported"));
+    }
+    schema["properties"].as_object().into_iter().flatten().try_for_each(|(_, schema)| closed(schema))?;
+    closed(&schema["items"])
+}
+
+fn tools(body: &Value) -> Checked {
+    let tools = body["tools"].as_array().map_or(&[][..], Vec::as_slice);
+    for (index, tool) in tools.iter().enumerate() {
+        let place = format!("tools.{index}.");
+        let Some(fields) = tool.as_object() else { return refuse(&format!("{place}: Input should be an object")) };
+        known(fields, &place, &["name", "description", "input_schema", "strict", "type", "cache_control"])?;
+        let name = tool["name"].as_str().unwrap_or_default();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if name.is_empty() || !name.bytes().all(fits) {
+            return refuse(&format!("{place}name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"));
+        }
+        if tool["input_schema"]["type"] != "object" {
+            return refuse(&format!("{place}input_schema.type: Field required"));
+        }
+        if tool["strict"] == json!(true) {
+            closed(&tool["input_schema"])?;
+        }
+    }
+    let Some(choice) = body["tool_choice"].as_object() else { return Ok(()) };
+    if tools.is_empty() {
+        return refuse("tool_choice may only be specified while providing tools.");
+    }
+    match body["tool_choice"]["type"].as_str() {
+        Some("auto" | "any") => known(choice, "tool_choice.", &["type", "disable_parallel_tool_use"]),
+        Some("none") => known(choice, "tool_choice.", &["type"]),
+        Some("tool") if tools.iter().any(|tool| tool["name"] == body["tool_choice"]["name"]) => {
+            known(choice, "tool_choice.", &["type", "name", "disable_parallel_tool_use"])
+        }
+        _ => refuse("tool_choice: Input tag does not match any of the expected tags"),
+    }
+}
+
+/// A text, or blocks of text that are not empty.
+fn texts(content: &Value, place: &str) -> Checked {
+    match content {
+        Value::String(_) => Ok(()),
+        Value::Array(blocks) => blocks.iter().try_for_each(|block| match block.as_object() {
+            Some(fields) if block["type"] == "text" => {
+                known(fields, place, &["type", "text", "cache_control"])?;
+                filled(&block["text"], place)
+            }
+            _ => refuse(&format!("{place}: Input should be a text block")),
+        }),
+        _ => refuse(&format!("{place}: Input should be a valid string")),
+    }
+}
+
+fn filled(text: &Value, place: &str) -> Checked {
+    match text.as_str() {
+        Some(text) if !text.trim().is_empty() => Ok(()),
+        _ => refuse(&format!("{place}: text content blocks must contain non-whitespace text")),
+    }
+}
+
+fn turns(body: &Value, model: &str) -> Checked {
+    let turns = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    if turns.is_empty() {
+        return refuse("messages: at least one message is required");
+    }
+    // Calls that wait for their answer.
+    let mut open: Vec<&str> = Vec::new();
+    for (index, turn) in turns.iter().enumerate() {
+        let place = format!("messages.{index}.");
+        known(turn.as_object().unwrap_or(&Map::new()), &place, &["role", "content"])?;
+        let speaker = if index % 2 == 0 { "user" } else { "assistant" };
+        if turn["role"] != speaker {
+            return refuse("messages: roles must alternate between \"user\" and \"assistant\"");
+        }
+        let plain;
+        let blocks = match &turn["content"] {
+            Value::Array(blocks) if !blocks.is_empty() => blocks,
+            text @ Value::String(_) => {
+                plain = vec![json!({ "type": "text", "text": text })];
+                &plain
+            }
+            _ => return refuse(&format!("{place}content: Field required")),
+        };
+        let answered: Vec<&str> = blocks.iter().filter_map(|block| block["tool_use_id"].as_str()).collect();
+        if answered != open {
+            let message = "`tool_use` ids were found without `tool_result` blocks immediately after, or the reverse";
+            return refuse(&format!("{place}{message}"));
+        }
+        for (at, block) in blocks.iter().enumerate() {
+            check_block(block, speaker, &format!("{place}content.{at}."), at < answered.len())?;
+        }
+        open = match &turn["content"] {
+            Value::Array(blocks) => blocks
+                .iter()
+                .filter(|block| block["type"] == "tool_use")
+                .filter_map(|block| block["id"].as_str())
+                .collect(),
+            _ => Vec::new(),
+        };
+    }
+    if turns.len().is_multiple_of(2) && model != "claude-haiku-4-5" {
+        let message =
+            "This model does not support assistant message prefill. The conversation must end with a user message.";
+        return refuse(message);
+    }
+    Ok(())
+}
+
+fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> Checked {
+    let Some(fields) = block.as_object() else { return refuse(&format!("{place}: Input should be an object")) };
+    let kind = block["type"].as_str().unwrap_or_default();
+    if result_due != (kind == "tool_result") {
+        return refuse(&format!("{place}tool_result blocks must come first"));
+    }
+    match (speaker, kind) {
+        (_, "text") => {
+            known(fields, place, &["type", "text", "cache_control"])?;
+            filled(&block["text"], place)
+        }
+        ("user", "tool_result") => known(fields, place, &["type", "tool_use_id", "content", "is_error"]),
+        ("user", "image") => {
+            known(fields, place, &["type", "source"])?;
+            match block["source"]["type"].as_str() {
+                Some("base64") if block["source"]["media_type"].is_string() && block["source"]["data"].is_string() => {
+                    Ok(())
+                }
+                Some("url") if block["source"]["url"].as_str().is_some_and(|url| url.starts_with("https://")) => Ok(()),
+                _ => refuse(&format!("{place}source: Input should be a valid image source")),
+            }
+        }
+        ("assistant", "tool_use") => {
+            known(fields, place, &["type", "id", "name", "input"])?;
+            if block["input"].is_object() {
+                Ok(())
+            } else {
+                refuse(&format!("{place}input: Input should be an object"))
+            }
+        }
+        _ => refuse(&format!("{place}type: Input tag '{kind}' does not match any of the expected tags")),
+    }
+}

@@ -1,0 +1,205 @@
+//! Whether Gemini would take a request.
+
+use hyper::header::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use crate::KEY;
+
+/// The models that there are: one that is told to think by a budget, and one by a level.
+pub const MODELS: [&str; 2] = ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite"];
+
+/// A status and Google's error object.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: u16,
+    /// `{"error":{code,message,status,details}}`.
+    pub body: Value,
+}
+
+type Checked = Result<(), Refusal>;
+
+const BODY: &[&str] = &["contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings"];
+
+#[rustfmt::skip]
+const CONFIG: &[&str] = &[
+    "maxOutputTokens", "temperature", "topP", "topK", "candidateCount", "seed", "stopSequences", "thinkingConfig",
+    "responseMimeType", "responseJsonSchema",
+];
+
+pub(crate) fn error(code: u16, status: &str, message: &str) -> Value {
+    json!({ "error": { "code": code, "message": message, "status": status } })
+}
+
+fn refuse<T>(message: &str) -> Result<T, Refusal> {
+    Err(Refusal { status: 400, body: error(400, "INVALID_ARGUMENT", message) })
+}
+
+pub(crate) fn not_json() -> Refusal {
+    Refusal { status: 400, body: error(400, "INVALID_ARGUMENT", "Invalid JSON payload received.") }
+}
+
+pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
+    Refusal { status: 404, body: error(404, "NOT_FOUND", &format!("No such route: {method} {path}")) }
+}
+
+/// Checks the key.
+pub(crate) fn key(headers: &HeaderMap) -> Checked {
+    if headers.get("x-goog-api-key").and_then(|value| value.to_str().ok()) == Some(KEY) {
+        return Ok(());
+    }
+    let mut body = error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.");
+    body["error"]["details"] =
+        json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID" }]);
+    Err(Refusal { status: 400, body })
+}
+
+/// The model that the path names.
+pub(crate) fn model(path: &str) -> Result<&'static str, Refusal> {
+    let named = path
+        .strip_prefix("/v1beta/models/")
+        .and_then(|rest| rest.strip_suffix(":generateContent").or_else(|| rest.strip_suffix(":streamGenerateContent")));
+    MODELS.into_iter().find(|model| Some(*model) == named).ok_or_else(|| {
+        let message = format!("models/{} is not found for API version v1beta", named.unwrap_or_default());
+        Refusal { status: 404, body: error(404, "NOT_FOUND", &message) }
+    })
+}
+
+/// Checks the body of a request to a model.
+pub(crate) fn content(body: &Value, model: &str) -> Checked {
+    known(body, "", BODY)?;
+    known(&body["systemInstruction"], "system_instruction.", &["parts", "role"])?;
+    let newer = model.starts_with("gemini-3");
+    tools(body)?;
+    config(body, newer)?;
+    turns(body, newer)
+}
+
+/// Checks that an object, where there is one, has these fields only.
+fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
+    match value.as_object().and_then(|fields| fields.keys().find(|name| !allowed.contains(&name.as_str()))) {
+        Some(name) => {
+            let place = place.trim_end_matches('.');
+            refuse(&format!("Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."))
+        }
+        None => Ok(()),
+    }
+}
+
+fn config(body: &Value, newer: bool) -> Checked {
+    let config = &body["generationConfig"];
+    known(config, "generation_config.", CONFIG)?;
+    for (name, from, to) in [("temperature", 0.0, 2.0), ("topP", 0.0, 1.0), ("candidateCount", 1.0, 8.0)] {
+        if !config[name].is_null() && !config[name].as_f64().is_some_and(|number| (from..=to).contains(&number)) {
+            return refuse(&format!("Unable to submit request because {name} must be from {from} to {to}."));
+        }
+    }
+    if !config["seed"].is_null() && config["seed"].as_i64().is_none_or(|seed| i32::try_from(seed).is_err()) {
+        return refuse("Invalid value at 'generation_config.seed' (TYPE_INT32)");
+    }
+    if config["stopSequences"].as_array().is_some_and(|stops| stops.len() > 5) {
+        return refuse("The number of stop sequences must be at most 5.");
+    }
+    let thinking = &config["thinkingConfig"];
+    known(thinking, "generation_config.thinking_config.", &["thinkingBudget", "thinkingLevel", "includeThoughts"])?;
+    if !thinking["thinkingLevel"].is_null() && !newer {
+        return refuse("Thinking level is not supported for this model.");
+    }
+    if !thinking["thinkingBudget"].is_null() && !thinking["thinkingLevel"].is_null() {
+        return refuse("You can only set only one of thinking budget and thinking level.");
+    }
+    let json = config["responseMimeType"] == "application/json";
+    if !config["responseJsonSchema"].is_null() && !json {
+        return refuse("responseJsonSchema requires responseMimeType application/json.");
+    }
+    if json && !newer && !body["tools"].is_null() {
+        return refuse("Function calling with a response mime type: 'application/json' is unsupported");
+    }
+    Ok(())
+}
+
+fn tools(body: &Value) -> Checked {
+    let mut names = Vec::new();
+    for tool in body["tools"].as_array().into_iter().flatten() {
+        known(tool, "tools.", &["functionDeclarations"])?;
+        for function in tool["functionDeclarations"].as_array().into_iter().flatten() {
+            let place = "tools.function_declarations.";
+            known(function, place, &["name", "description", "parameters", "parametersJsonSchema"])?;
+            let name = function["name"].as_str().unwrap_or_default();
+            if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+                return refuse("Invalid function name. Must start with a letter or an underscore.");
+            }
+            if function["parametersJsonSchema"].get("$schema").is_some() {
+                return refuse("Unknown name \"$schema\" at 'parameters_json_schema'");
+            }
+            names.push(name);
+        }
+    }
+    let calling = &body["toolConfig"]["functionCallingConfig"];
+    known(&body["toolConfig"], "tool_config.", &["functionCallingConfig"])?;
+    known(calling, "tool_config.function_calling_config.", &["mode", "allowedFunctionNames"])?;
+    let allowed = calling["allowedFunctionNames"].as_array();
+    if allowed.is_some_and(|allowed| allowed.iter().any(|name| !names.iter().any(|known| name == known))) {
+        return refuse("allowed_function_names should be a subset of the function declarations.");
+    }
+    match calling["mode"].as_str() {
+        None if calling.is_null() => Ok(()),
+        Some("AUTO" | "NONE") if allowed.is_none() => Ok(()),
+        Some("ANY") => Ok(()),
+        _ => refuse("Invalid value at 'tool_config.function_calling_config.mode'"),
+    }
+}
+
+fn turns(body: &Value, newer: bool) -> Checked {
+    let turns = body["contents"].as_array().map_or(&[][..], Vec::as_slice);
+    if turns.is_empty() {
+        return refuse("* GenerateContentRequest.contents: contents is not specified");
+    }
+    let mut calls: Vec<&Value> = Vec::new();
+    for turn in turns {
+        known(turn, "contents.", &["role", "parts"])?;
+        let parts = turn["parts"].as_array().map_or(&[][..], Vec::as_slice);
+        if parts.is_empty() || !matches!(turn["role"].as_str(), Some("user" | "model")) {
+            return refuse("Please use a valid role: user, model. A content needs parts.");
+        }
+        let answers: Vec<&Value> = named(parts, "functionResponse");
+        if answers != calls {
+            return refuse(
+                "Please ensure that the number of function response parts is equal to the number of function call parts \
+                 of the function call turn.",
+            );
+        }
+        calls = named(parts, "functionCall");
+        let first = parts.iter().find(|part| part.get("functionCall").is_some());
+        if newer && first.is_some_and(|part| !part["thoughtSignature"].is_string()) {
+            return refuse("Function call is missing a thought_signature in functionCall parts.");
+        }
+        parts.iter().try_for_each(|part| check_part(part, turn["role"] == "model"))?;
+    }
+    Ok(())
+}
+
+/// The names of the calls, or of the answers.
+fn named<'a>(parts: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    parts.iter().filter_map(|part| part.get(kind)).map(|it| &it["name"]).collect()
+}
+
+fn check_part(part: &Value, by_model: bool) -> Checked {
+    let place = "contents.parts.";
+    let nothing = Map::new();
+    let fields = part.as_object().unwrap_or(&nothing);
+    let data = fields.keys().filter(|name| name.as_str() != "thoughtSignature").map(String::as_str).collect::<Vec<_>>();
+    match data.as_slice() {
+        ["text"] if part["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(()),
+        ["inlineData"] if part["inlineData"]["data"].is_string() => {
+            known(&part["inlineData"], place, &["mimeType", "data"])
+        }
+        ["functionCall"] if by_model && part["functionCall"]["args"].is_object() => {
+            known(&part["functionCall"], place, &["id", "name", "args"])
+        }
+        ["functionResponse"] if !by_model && part["functionResponse"]["response"].is_object() => {
+            known(&part["functionResponse"], place, &["id", "name", "response"])
+        }
+        _ => refuse("required oneof field 'data' must have one initialized field"),
+    }
+}
