@@ -33,6 +33,10 @@ pub fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
     Validator::new_with_features(features())
         .validate_all(&bytes)
         .map_err(|error| fail(LoadCode::Invalid, format!("{error}")))?;
+    if in_a_circle(&bytes) {
+        let message = "the interfaces that this core module describes depend on each other in a circle".to_owned();
+        return Err(fail(LoadCode::NotEncodable, message));
+    }
     wit_component::ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
@@ -46,6 +50,30 @@ pub fn encode(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
                 ),
             )
         })
+}
+
+/// Whether a module's description of its interfaces has packages that depend on each other in a circle. The encoder follows
+/// dependencies to their end, and a circle has none: it would exhaust its stack, which no caller survives.
+fn in_a_circle(module: &[u8]) -> bool {
+    let sections = Parser::new(0).parse_all(module).filter_map(|payload| match payload {
+        Ok(Payload::CustomSection(section)) if section.name().starts_with("component-type") => Some(section),
+        _ => None,
+    });
+    // What cannot be read is the encoder's to refuse.
+    let described = sections.filter_map(|section| wit_parser::decoding::decode_world(section.data()).ok());
+    described.into_iter().any(|(resolve, _)| {
+        // Packages all of whose dependencies are in order are in order; what is left over stands in a circle.
+        let mut left: Vec<_> = resolve.packages.iter().map(|(id, _)| id).collect();
+        loop {
+            let before = left.len();
+            let waits = |id: &wit_parser::PackageId| resolve.package_direct_deps(*id).any(|it| left.contains(&it));
+            let still: Vec<_> = left.iter().copied().filter(waits).collect();
+            left = still;
+            if left.len() == before {
+                return !left.is_empty();
+            }
+        }
+    })
 }
 
 /// What a component is made of, as far as can be seen without compiling it.
