@@ -392,6 +392,52 @@ async fn a_stream_that_nobody_reads_on_closes_the_connection() {
     assert_eq!(server.requests()[1], "closed");
 }
 
+/// Serves streams on one connection, the end of each body only when `over` says that the client has read its last event.
+/// Each request is a line in `seen`: how many this connection had before it.
+async fn end_late(mut socket: TcpStream, over: Arc<tokio::sync::Notify>, seen: Arc<Mutex<Vec<usize>>>) {
+    let events = format!("{STREAM}data: [DONE]\n\n");
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut buffer = [0_u8; 4096];
+    for before in 0.. {
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            match socket.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => request.extend_from_slice(&buffer[..read]),
+            }
+        }
+        seen.lock().unwrap().push(before);
+        let chunk = format!("{head}{:x}\r\n{events}\r\n", events.len());
+        let _ = socket.write_all(chunk.as_bytes()).await;
+        over.notified().await;
+        let _ = socket.write_all(b"0\r\n\r\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_though_the_end_of_its_stream_comes_late() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mistral = Mistral::new(settings(&format!("http://{}", listener.local_addr().unwrap()))).unwrap();
+    let (over, seen) = (Arc::new(tokio::sync::Notify::new()), Arc::new(Mutex::new(Vec::new())));
+    let (ending, requests) = (Arc::clone(&over), Arc::clone(&seen));
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(end_late(socket, Arc::clone(&ending), Arc::clone(&requests)));
+        }
+    });
+    // A connection comes back to the pool a moment after the end of its answer; until then another is opened.
+    for _ in 0..50 {
+        let events: Vec<_> = mistral.stream(&hello()).await.unwrap().events.collect().await;
+        assert!(events.iter().all(Result::is_ok));
+        over.notify_one();
+        tokio::task::yield_now().await;
+        if seen.lock().unwrap().last().is_some_and(|before| *before > 0) {
+            return;
+        }
+    }
+    panic!("50 streams, and each on a connection of its own");
+}
+
 #[test]
 fn what_cannot_work_is_refused_when_it_is_made() {
     let good = || settings("https://api.mistral.ai");
