@@ -394,7 +394,7 @@ fn a_stream_is_masked_where_the_client_does_not_have_it_yet() {
     let policy = policy(r#"{"patterns":[{"name":"a","pattern":"ééé","action":"redact","phases":["response"]}]}"#);
     let edits = |released: u32| {
         let mut message = Message::assistant("xééé");
-        message.parts[0].window = Some(octroi_policy::Window { offset: 0, released });
+        message.parts[0].window = Some(Window { offset: 0, released });
         let verdict = policy.response(&Context::example(), &Answer { choices: vec![message], more: true });
         verdict.edits.into_iter().map(|edit| edit.original).collect::<Vec<_>>()
     };
