@@ -60,7 +60,7 @@ async fn policies_are_shown_with_what_they_said() {
 
     let pii = gateway.policy("pii").await;
     let fixed = ["path", "state", "mode", "rollout", "order", "phases"].map(|key| pii[key].clone());
-    assert_eq!(json!(fixed), json!(["pii.yaml", "live", "enforce", 100, 20, ["pre-check"]]));
+    assert_eq!(json!(fixed), json!(["pii.yaml", "live", "enforce", 100, 20, ["pre-check", "response"]]));
     let said = &pii["evaluations"];
     assert_eq!(said["enforced"]["actions"], json!({ "allow": 3, "redact": 1, "deny": 1 }), "{pii}");
     assert_eq!((&said["enforced"]["skipped"], &said["total"]), (&json!(1), &json!(5)), "{pii}");
