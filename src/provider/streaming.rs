@@ -58,7 +58,7 @@ pub(crate) fn events(body: StreamedBody, chunks: Chunks, reading: impl Reading) 
 impl<R: Reading> State<R> {
     async fn next(&mut self) -> Result<Option<StreamEvent>, ProviderError> {
         loop {
-            if let Some(data) = self.ready.pop_front() {
+            while let Some(data) = self.ready.pop_front() {
                 match self.chunks.read(&data)? {
                     Read::Event(mut event) => {
                         if self.chunks.is_whole() {
