@@ -55,14 +55,11 @@ impl Expression {
     pub(crate) fn new(pattern: &str) -> Result<(Self, Option<Vec<Chain>>), String> {
         let hir = parse(pattern)?;
         let config = thompson::Config::new().nfa_size_limit(Some(LARGEST)).which_captures(WhichCaptures::Implicit);
-        let near = NFA::compiler()
-            .configure(config)
-            .build_from_hir(&hir)
-            .and_then(|nfa| {
-                let config = BoundedBacktracker::config().visited_capacity(NEAR_MEMORY);
-                BoundedBacktracker::builder().configure(config).build_from_nfa(nfa)
-            })
-            .map_err(|error| too_large(error.size_limit(), &error))?;
+        let nfa = NFA::compiler().configure(config).build_from_hir(&hir);
+        let nfa = nfa.map_err(|error| too_large(error.size_limit(), &error))?;
+        let config = BoundedBacktracker::config().visited_capacity(NEAR_MEMORY);
+        let near = BoundedBacktracker::builder().configure(config).build_from_nfa(nfa);
+        let near = near.map_err(|error| too_large(error.size_limit(), &error))?;
         Ok((Self { near, reach: Reach::of(&hir), pattern: pattern.into() }, factor(&hir)))
     }
 
