@@ -284,27 +284,24 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
 }
 
 #[tokio::test]
-async fn a_policy_in_shadow_delays_nothing_and_is_recorded() {
+async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
-    support::copy_policy("pattern", &prepared.policies());
-    std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
-    pattern(&prepared, "watcher", "mode: shadow\n", "redact", "[0-9]{4}");
-    let gateway = prepared.start();
-    double.script(Behaviour::text("The code is 4711, not 4712."));
-    let seen = stream(&gateway, ask("Which?")).await;
-    assert_eq!(seen.text(), "The code is 4711, not 4712.");
-    let record = last_record(&gateway).await;
-    assert_eq!(record["policy_decision"], "allowed", "{record}");
-    let of_watcher = record["policy_details"]["response_evaluations"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|it| it["policy"] == "watcher")
-        .unwrap()
-        .clone();
-    assert_eq!((&of_watcher["action"], &of_watcher["enforced"]), (&json!("redact"), &json!(false)), "{of_watcher}");
-    assert_eq!(of_watcher["findings"].as_array().unwrap().len(), 2, "{of_watcher}");
+    for (manifest, enforced) in [("mode: shadow\n", false), ("stream: { mode: observe }\n", true)] {
+        let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
+        support::copy_policy("pattern", &prepared.policies());
+        std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
+        pattern(&prepared, "watcher", manifest, "redact", "[0-9]{4}");
+        let gateway = prepared.start();
+        double.script(Behaviour::text("The code is 4711, not 4712."));
+        let seen = stream(&gateway, ask("Which?")).await;
+        assert_eq!(seen.text(), "The code is 4711, not 4712.");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "allowed", "{record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let watcher = evaluations.iter().find(|it| it["policy"] == "watcher").unwrap();
+        assert_eq!((&watcher["action"], &watcher["enforced"]), (&json!("redact"), &json!(enforced)), "{watcher}");
+        assert_eq!(watcher["findings"].as_array().unwrap().len(), 2, "{watcher}");
+    }
 }
 
 #[tokio::test]

@@ -55,13 +55,6 @@ pub struct Evaluation {
     pub elapsed: Duration,
 }
 
-impl Evaluation {
-    /// Whether its edits were applied.
-    pub fn edited(&self) -> bool {
-        self.enforced && matches!(&self.outcome, Outcome::Verdict(verdict) if verdict.edits_apply())
-    }
-}
-
 /// What came of an evaluation.
 #[derive(Clone, Debug)]
 pub enum Outcome {

@@ -208,8 +208,8 @@ impl Inspection {
     /// What is recorded of it.
     pub fn end(mut self) -> Decision {
         let refused = self.decision.refused();
+        self.decision.edited = self.stages.iter().any(Stage::edited);
         self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(refused)).collect();
-        self.decision.edited = self.decision.evaluations.iter().any(super::run::Evaluation::edited);
         self.decision.elapsed = self.started.elapsed();
         self.decision
     }

@@ -261,6 +261,11 @@ impl Stage {
         flows
     }
 
+    /// Whether text went out changed.
+    pub(super) fn edited(&self) -> bool {
+        self.holds() && self.said.edits_apply()
+    }
+
     /// Bytes that wait for a verdict.
     pub(super) fn waiting(&self) -> usize {
         if self.holds() { self.held.iter().map(Held::waiting).sum() } else { 0 }
