@@ -4,13 +4,14 @@ WASM      := wasm32-unknown-unknown
 POLICIES  := pii sql-injection audit-redact pattern
 GUESTS    := target/$(WASM)/guest
 VENV      := target/venv
+CLIENTS   := target/venv-clients
 PYTHON    ?= python3
 EXAMPLES  := plugins/examples/javascript-secrets/secrets.wasm plugins/examples/python-internal-hosts/internal-hosts.wasm
 FUZZ_TARGETS := manifest module verdict
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples test soak lint fmt fuzz docs bench deny target
+.PHONY: help dev build plugins examples test clients soak lint fmt fuzz docs bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -45,6 +46,18 @@ test: examples $(VENV)/.ready ## every behaviour once (needs Node 20 and Python 
 	cargo test --locked --workspace
 	cargo build --locked
 	$(VENV)/bin/python -m pytest -q tests/sdk/python
+
+clients: build $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## LangChain, LiteLLM, Node's clients in front of it (needs Node 20)
+	$(VENV)/bin/python -m pytest -q tests/clients/test_all.py
+
+tests/clients/node/node_modules/.ready: tests/clients/node/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix tests/clients/node
+	@touch $@
+
+$(CLIENTS)/.ready: tests/clients/python/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(VENV)/.ready: tests/sdk/python/requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,83 @@
+"""LangChain's and LiteLLM's unmodified clients in front of a gateway, whose address is OCTROI_URL."""
+
+import os
+
+import litellm
+import pytest
+from langchain_mistralai import ChatMistralAI
+from pydantic import BaseModel
+
+URL = os.environ["OCTROI_URL"]
+MODEL = "mistral-small-latest"
+CARD = "my card is 4111 1111 1111 1111"
+
+
+def said(text):
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture
+def langchain():
+    return ChatMistralAI(model=MODEL, endpoint=f"{URL}/v1", api_key="not-checked", max_retries=1)
+
+
+@pytest.fixture(params=["mistral", "openai"])
+def lite(request):
+    """LiteLLM speaks either dialect."""
+
+    def complete(**options):
+        return litellm.completion(
+            model=f"{request.param}/{MODEL}", api_base=f"{URL}/v1", api_key="not-checked", num_retries=0, **options
+        )
+
+    return complete
+
+
+def test_langchain_is_answered(langchain):
+    answer = langchain.invoke("Hello")
+    assert "Hello" in answer.content
+    assert answer.usage_metadata["total_tokens"] > 0
+
+
+def test_langchain_streams(langchain):
+    pieces = list(langchain.stream("Hello jane.doe@example.org"))
+    assert "[EMAIL]" in "".join(piece.content for piece in pieces)
+
+
+def test_langchain_calls_tools(langchain):
+    class Look(BaseModel):
+        """Looks."""
+
+        at: str
+
+    answer = langchain.bind_tools([Look], tool_choice="any").invoke("Look")
+    assert answer.tool_calls[0]["name"] == "Look"
+
+
+def test_langchain_is_told_of_a_refusal(langchain):
+    with pytest.raises(Exception, match="blocked by policy: pii"):
+        langchain.invoke(CARD)
+
+
+def test_litellm_is_answered(lite):
+    answer = lite(messages=said("Hello"))
+    assert "Hello" in answer.choices[0].message.content
+    assert answer.usage.total_tokens > 0
+
+
+def test_litellm_streams(lite):
+    pieces = list(lite(messages=said("Hello jane.doe@example.org"), stream=True))
+    assert "[EMAIL]" in "".join(piece.choices[0].delta.content or "" for piece in pieces)
+    assert pieces[-1].choices[0].finish_reason == "stop"
+
+
+def test_litellm_is_told_of_a_refusal(lite):
+    with pytest.raises(litellm.BadRequestError, match="blocked by policy: pii"):
+        lite(messages=said(CARD))
+
+
+def test_litellm_embeds():
+    answer = litellm.embedding(
+        model="mistral/mistral-embed", input=["Hello", "world"], api_base=f"{URL}/v1", api_key="not-checked"
+    )
+    assert len(answer.data) == 2

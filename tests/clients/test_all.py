@@ -1,0 +1,28 @@
+"""Runs each folder's clients, with their own dependencies, in front of `octroi dev`. `make clients` sets them up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "sdk" / "python"))
+
+from test_sdk import ROOT, gateway  # noqa: E402, F401
+
+PATIENCE = 300
+
+
+def run(command, folder, url):
+    environment = {**os.environ, "OCTROI_URL": url}
+    done = subprocess.run(command, cwd=HERE / folder, env=environment, timeout=PATIENCE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nodes_clients(gateway):  # noqa: F811
+    run(["node", "--test"], "node", gateway)
+
+
+def test_pythons_clients(gateway):  # noqa: F811
+    python = ROOT / "target" / "venv-clients" / "bin" / "python"
+    run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_clients.py"], "python", gateway)
