@@ -1,7 +1,6 @@
 //! What a caller asks of a model. The parts that have a form in OpenAI's API are read and written in that form.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Unexpected, Visitor};
@@ -10,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Message, Task, VectorForm};
+use super::{Json, Message, Task, VectorForm};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -127,8 +126,9 @@ pub enum ReasoningEffort {
 }
 
 /// A JSON schema: an object, kept as the text that the caller wrote, since models answer in the order of its keys.
-#[derive(Clone)]
-pub struct Schema(Arc<RawValue>);
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Schema(Json);
 
 impl Schema {
     /// As it was written.
@@ -138,36 +138,14 @@ impl Schema {
 
     /// The same, to be written into JSON as it is.
     pub(crate) fn raw(&self) -> &RawValue {
-        &self.0
-    }
-}
-
-impl PartialEq for Schema {
-    fn eq(&self, other: &Self) -> bool {
-        self.get() == other.get()
-    }
-}
-
-impl fmt::Debug for Schema {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.get())
-    }
-}
-
-impl Serialize for Schema {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.0.raw()
     }
 }
 
 impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        if raw.get().starts_with('{') {
-            Ok(Self(Arc::from(raw)))
-        } else {
-            Err(D::Error::custom("a JSON schema is an object"))
-        }
+        let json = Json::deserialize(deserializer)?;
+        if json.get().starts_with('{') { Ok(Self(json)) } else { Err(D::Error::custom("a JSON schema is an object")) }
     }
 }
 

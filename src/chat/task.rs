@@ -58,7 +58,7 @@ impl ChatRequest {
     }
 }
 
-/// JSON that is passed on as a provider wrote it.
+/// JSON that is passed on as it was written.
 #[derive(Clone)]
 pub struct Json(Arc<RawValue>);
 
@@ -66,6 +66,11 @@ impl Json {
     /// As it was written.
     pub fn get(&self) -> &str {
         self.0.get()
+    }
+
+    /// The same, to be written into JSON as it is.
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.0
     }
 }
 

@@ -29,6 +29,7 @@ use static_policies::StaticPolicies;
 pub use crate::policy::Surface;
 
 pub use check::PreCheckRequest;
+pub(crate) use streaming::Transcript;
 pub use streaming::{AnswerEvent, AnswerStream, Ended, StreamEnd, StreamFailure};
 
 pub use request::{

@@ -26,7 +26,7 @@ use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPa
 use crate::policy::{AuditPhase, Context};
 use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
-use transcript::Transcript;
+pub(crate) use transcript::Transcript;
 
 /// Events between the upstream and the client.
 const EVENTS: usize = 16;

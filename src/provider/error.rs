@@ -69,8 +69,6 @@ pub enum ErrorKind {
     MalformedAnswer,
     /// The model itself reported failure.
     GenerationFailed,
-    /// This provider does not stream yet.
-    StreamingUnsupported,
 }
 
 /// How a failure is shown to a client that asked for honest statuses.
@@ -147,7 +145,6 @@ impl ErrorKind {
         Self::ResponseTooLarge,
         Self::MalformedAnswer,
         Self::GenerationFailed,
-        Self::StreamingUnsupported,
     ];
 
     /// The one table that all decisions come from.
@@ -190,7 +187,6 @@ impl ErrorKind {
             Self::ResponseTooLarge => class(     "response_too_large",    Never, Yes,  Failure,     502, "upstream_failed"),
             Self::MalformedAnswer => class(      "malformed_answer",      Later, Yes,  Failure,     502, "upstream_failed"),
             Self::GenerationFailed => class(     "generation_failed",     Later, Yes,  Failure,     502, "upstream_failed"),
-            Self::StreamingUnsupported => class( "streaming_unsupported", Never, Yes,  None,        501, "streaming_unsupported"),
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorKind, ProviderError};
@@ -44,6 +45,13 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// if its answer was read to the end, and the end of a body comes a moment after the last event.
 const REST_BYTES: usize = 64 * 1024;
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The body of a request.
+pub(crate) fn json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
+    serde_json::to_vec(body).map_err(|error| {
+        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
+    })
+}
 
 /// The client of one provider.
 pub(crate) struct Upstream {

@@ -8,6 +8,7 @@
 
 pub mod anthropic;
 mod arguments;
+mod changes;
 mod chunk;
 mod completion;
 mod dialect;
@@ -70,13 +71,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 
     /// Asks for a streamed answer, once. An error here comes before the first byte and is classed as that of
     /// [`Provider::chat`]; later ones are items of the stream and are never failed over.
-    ///
-    /// A provider that does not stream yet says so with [`ErrorKind::StreamingUnsupported`], as this default does.
-    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        let _ = request;
-        let message = format!("provider `{}` does not stream yet", self.info().name);
-        Err(ProviderError::new(ErrorKind::StreamingUnsupported, &message))
-    }
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError>;
 
     /// Asks the upstream whether the key is valid and its edge is up, free of charge.
     async fn probe(&self) -> Result<(), ProviderError>;

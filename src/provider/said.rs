@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use super::{ErrorKind, ProviderError};
+
 /// The part of an HTML page or a plain text that is looked at, in bytes.
 const PROSE_BYTES: usize = 4096;
 
@@ -43,6 +45,19 @@ impl Said {
     /// Whether code or type is this one.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code) || self.kind.as_deref() == Some(code)
+    }
+
+    /// The refusal as an error of this class. `id`: of the call, where the headers have one.
+    pub(crate) fn error(&self, kind: ErrorKind, status: u16, id: Option<&str>) -> ProviderError {
+        let message = match (kind, self.message.trim()) {
+            (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
+            (_, "") => format!("the upstream answered {status} without a message"),
+            (_, message) => message.to_owned(),
+        };
+        ProviderError::new(kind, &message)
+            .with_status(status)
+            .with_upstream_code(self.code.as_deref().or(self.kind.as_deref()))
+            .with_correlation_id(id.or(self.request_id.as_deref()))
     }
 
     /// Whether the message holds a text, in whatever case.

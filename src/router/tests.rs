@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 
 use super::*;
 use crate::chat::{Choice, FinishReason, Message, Role, Usage};
-use crate::provider::{ErrorKind, Kind, ProviderError};
+use crate::provider::{Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 #[derive(Debug)]
 struct Fake {
@@ -130,6 +131,17 @@ impl Provider for Fake {
             correlation_id: None,
             notes: vec![],
         })
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        let answer = self.chat(request).await;
+        // A failure is told by the first event, as by an upstream that has answered 200 already.
+        let begun = answer.map(|answer| StreamEvent {
+            frame: None,
+            deltas: vec![Delta::Started { id: answer.id, model: answer.model }],
+        });
+        let events = Box::pin(futures_util::stream::iter([begun]));
+        Ok(Streamed { events, correlation_id: None, notes: Vec::new() })
     }
 
     async fn probe(&self) -> Result<(), ProviderError> {
@@ -597,4 +609,18 @@ async fn probes_run_at_once_and_end_with_the_router() {
     while Arc::strong_count(&well) > 1 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_with_its_first_event_is_asked_of_the_next() {
+    let (one, two) = (Fake::new("one", 5, 1.0), Fake::new("two", 5, 1.0));
+    one.fail(ErrorKind::UpstreamFailed);
+    let router = router(&[&one, &two], failover(Some("one")));
+    let mut routed = router.stream(&hello(), &Constraints::default()).await.unwrap();
+    assert_eq!(routed.provider, "two");
+    let codes: Vec<_> = routed.attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.code)).collect();
+    assert_eq!((codes.first(), codes.last()), (Some(&("one", "upstream_failed")), Some(&("two", "ok"))));
+    let first = routed.answer.events.next().await.unwrap().unwrap();
+    assert!(matches!(first.deltas.as_slice(), [Delta::Started { .. }]), "the event that was waited for is not lost");
+    assert!(routed.answer.events.next().await.is_none());
 }

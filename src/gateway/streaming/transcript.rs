@@ -8,7 +8,7 @@ use crate::provider::Delta;
 
 /// A streamed answer, put together.
 #[derive(Debug)]
-pub(super) struct Transcript {
+pub(crate) struct Transcript {
     id: String,
     model: String,
     choices: BTreeMap<u32, Spoken>,
@@ -25,7 +25,7 @@ struct Spoken {
 
 impl Transcript {
     /// Of an answer by the model that was asked for.
-    pub(super) fn new(model: &str) -> Self {
+    pub(crate) fn new(model: &str) -> Self {
         Self {
             id: String::new(),
             model: model.to_owned(),
@@ -37,7 +37,7 @@ impl Transcript {
     }
 
     /// Adds what came.
-    pub(super) fn take(&mut self, delta: &Delta) {
+    pub(crate) fn take(&mut self, delta: &Delta) {
         match delta {
             Delta::Started { id, model } => {
                 id.clone_into(&mut self.id);
@@ -67,18 +67,18 @@ impl Transcript {
     }
 
     /// Choices that have ended.
-    pub(super) fn finished(&self) -> u32 {
+    pub(crate) fn finished(&self) -> u32 {
         let finished = self.choices.values().filter(|spoken| spoken.finish.is_some()).count();
         u32::try_from(finished).unwrap_or(u32::MAX)
     }
 
     /// Bytes of text so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The answer, as far as it came.
-    pub(super) fn answer(self, correlation_id: Option<String>, notes: Vec<String>) -> ChatAnswer {
+    pub(crate) fn answer(self, correlation_id: Option<String>, notes: Vec<String>) -> ChatAnswer {
         let choices = self.choices.into_values().map(|spoken| Choice {
             message: Message { role: Role::Assistant, parts: spoken.parts.into_iter().map(|(_, part)| part).collect() },
             finish_reason: spoken.finish.unwrap_or(FinishReason::Other),

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::policy_info::PolicyInfo;
 use super::request::{broken_off, refusal_body, routed_body};
-use crate::chat::{Message, Part, Role};
-use crate::gateway::{AnswerEvent, AnswerStream, Ended, StreamEnd};
+use crate::chat::{Message, Role};
+use crate::gateway::{AnswerEvent, AnswerStream, Ended, StreamEnd, Transcript};
 use crate::http::answer::with_request_id;
 use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, StreamEvent};
@@ -18,62 +18,49 @@ use crate::provider::{Delta, StreamEvent};
 pub(super) fn response(begun: AnswerStream, tenant: String) -> (Response, oneshot::Receiver<Arc<Ended>>) {
     let AnswerStream { request_id, events, ended, .. } = begun;
     let id = request_id.as_str().to_owned();
-    let pieces = Pieces { id, tenant, said: Message { role: Role::Assistant, parts: Vec::new() }, calls: Vec::new() };
+    let pieces = Pieces { id, tenant, said: Transcript::new("") };
     (with_request_id(sse::response(events, pieces, Pieces::frames), request_id.as_str()), ended)
 }
 
-/// What went out so far: of the first choice, as in a whole answer.
+/// What is remembered between pieces.
 struct Pieces {
     id: String,
     tenant: String,
-    said: Message,
-    /// By the upstream's number of a call, its place among the parts.
-    calls: Vec<(u32, usize)>,
+    /// What went out so far, as policies left it.
+    said: Transcript,
 }
 
 impl Pieces {
     fn frames(&mut self, event: AnswerEvent) -> Vec<Frame> {
         match event {
-            AnswerEvent::Said(event) => self.said(event),
+            AnswerEvent::Said(event) => self.said(&event),
             AnswerEvent::Over(ended) => self.over(&ended),
         }
     }
 
-    fn said(&mut self, event: StreamEvent) -> Vec<Frame> {
+    /// Of the first choice, as in a whole answer. Calls are told at the end.
+    fn said(&mut self, event: &StreamEvent) -> Vec<Frame> {
         let mut frames = Vec::new();
-        for delta in event.deltas {
+        for delta in &event.deltas {
+            self.said.take(delta);
             match delta {
-                Delta::Text { choice: 0, text } => {
-                    frames.push(Frame::Data(json!({ "delta": text }).to_string()));
-                    match self.said.parts.last_mut() {
-                        Some(Part::Text { text: said }) => said.push_str(&text),
-                        _ => self.said.parts.push(Part::Text { text }),
-                    }
-                }
-                Delta::Thinking { choice: 0, text } => {
-                    frames.push(Frame::Data(json!({ "reasoning_delta": text }).to_string()));
-                }
-                Delta::ToolCall { choice: 0, call, id, name, arguments } => {
-                    let known = self.calls.iter().find(|(number, _)| *number == call).map(|(_, place)| *place);
-                    match known.and_then(|place| self.said.parts.get_mut(place)) {
-                        Some(Part::ToolCall { arguments: said, .. }) => said.push_str(&arguments),
-                        _ => {
-                            self.calls.push((call, self.said.parts.len()));
-                            let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());
-                            self.said.parts.push(Part::ToolCall { id, name, arguments });
-                        }
-                    }
-                }
+                Delta::Text { choice: 0, text } => frames.push(json!({ "delta": text })),
+                Delta::Thinking { choice: 0, text } => frames.push(json!({ "reasoning_delta": text })),
                 _ => {}
             }
         }
-        frames
+        frames.into_iter().map(|piece| Frame::Data(piece.to_string())).collect()
     }
 
-    fn over(&self, ended: &Ended) -> Vec<Frame> {
+    fn over(&mut self, ended: &Ended) -> Vec<Frame> {
         let policy_info = PolicyInfo::new(&ended.policies, &self.tenant);
         let whole = match &ended.how {
-            StreamEnd::Whole | StreamEnd::ClientGone => routed_body(&ended.routed, &self.said, &self.id, policy_info),
+            StreamEnd::Whole | StreamEnd::ClientGone => {
+                let said = std::mem::replace(&mut self.said, Transcript::new("")).answer(None, Vec::new());
+                let nothing = Message { role: Role::Assistant, parts: Vec::new() };
+                let said = said.choices.into_iter().next().map_or(nothing, |choice| choice.message);
+                routed_body(&ended.routed, &said, &self.id, policy_info)
+            }
             StreamEnd::Refused(refusal) => refusal_body(refusal, &self.id, policy_info),
             StreamEnd::Failed(failure) => {
                 let body = broken_off(failure, &ended.routed, &self.id, policy_info);

@@ -26,16 +26,7 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
         _ if kind.retryable() => retry_after(headers, now),
         _ => None,
     };
-    let message = match (kind, said.message.trim()) {
-        (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
-        (_, "") => format!("the upstream answered {status} without a message"),
-        (_, message) => message.to_owned(),
-    };
-    ProviderError::new(kind, &message)
-        .with_status(status)
-        .with_upstream_code(said.code.as_deref().or(said.kind.as_deref()))
-        .with_correlation_id(correlation_id(headers).or(said.request_id.as_deref()))
-        .with_retry_after(wait)
+    said.error(kind, status, correlation_id(headers)).with_retry_after(wait)
 }
 
 /// Classes an error that came inside a stream, as the status would have classed it that its type stands for.

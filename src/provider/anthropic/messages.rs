@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chat::{Message, Part, Role};
 use crate::provider::arguments::Arguments;
+use crate::provider::changes::Changes;
 use crate::provider::image;
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -170,30 +171,4 @@ fn tool_id(id: &str) -> Cow<'_, str> {
     }
     let digest = hex::encode(Sha256::digest(id.as_bytes()));
     Cow::Owned(format!("toolu_{}", digest.get(..24).unwrap_or_default()))
-}
-
-#[derive(Debug, Default)]
-struct Changes {
-    moved_system: usize,
-    thinking: usize,
-    misplaced: usize,
-    wrapped: usize,
-}
-
-impl Changes {
-    fn notes(&self) -> Vec<String> {
-        [
-            (
-                self.moved_system,
-                "system messages moved to the beginning, the only place that the provider has for them",
-            ),
-            (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
-            (self.misplaced, "parts left out that have no place in a message of their role"),
-            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
-        ]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect()
-    }
 }

@@ -9,7 +9,7 @@ use super::messages::{Conversation, Turn};
 use super::model::Model;
 use super::parameters::{self, Parameters};
 use crate::chat::ChatRequest;
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ProviderError, http};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +62,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         stream: options.stream,
         parameters: &parameters,
     };
-    let body = serde_json::to_vec(&body).map_err(|error| {
-        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
-    })?;
+    let body = http::json(&body)?;
     Ok(Prepared { body, notes })
 }
 

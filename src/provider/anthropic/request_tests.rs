@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{Message, Part, Role};
+use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
 

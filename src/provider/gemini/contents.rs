@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use crate::chat::{Message, Part, Role};
 use crate::provider::arguments::{Arguments, object};
+use crate::provider::changes::Changes;
 use crate::provider::image;
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -177,31 +178,5 @@ fn blob(url: &str) -> Result<Blob<'_>, ProviderError> {
             let message = "this provider takes images as `data:` in base 64 only; the gateway fetches none";
             Err(ProviderError::new(ErrorKind::InvalidRequest, message))
         }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Changes {
-    moved_system: usize,
-    thinking: usize,
-    misplaced: usize,
-    wrapped: usize,
-}
-
-impl Changes {
-    fn notes(&self) -> Vec<String> {
-        [
-            (
-                self.moved_system,
-                "system messages moved to the beginning, the only place that the provider has for them",
-            ),
-            (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
-            (self.misplaced, "parts left out that have no place in a message of their role"),
-            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
-        ]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect()
     }
 }

@@ -48,13 +48,9 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
     let refusal = Refusal::read(body);
     let kind = kind(status, &refusal);
     let wait = kind.retryable().then(|| retry_after(headers, now).or(refusal.retry_delay)).flatten();
-    let message = match (kind, refusal.said.message.trim()) {
-        (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
-        (_, "") => format!("the upstream answered {status} without a message"),
-        (_, message) => message.to_owned(),
-    };
-    ProviderError::new(kind, &message)
-        .with_status(status)
+    refusal
+        .said
+        .error(kind, status, None)
         .with_upstream_code(refusal.reason.as_deref().or(refusal.status.as_deref()))
         .with_retry_after(wait)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::parameters::{self, Parameters};
 use super::tool_id::ToolIds;
 use crate::chat::{Called, ChatRequest, Message, Part, ResponseFormat, Role};
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ErrorKind, ProviderError, http};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -118,9 +118,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut parameters = parameters::of(request, reasons, &mut notes)?;
     parameters.max_tokens = parameters.max_tokens.or(options.max_tokens);
     let body = Body { model, messages, stream: options.stream, parameters };
-    let body = serde_json::to_vec(&body).map_err(|error| {
-        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
-    })?;
+    let body = http::json(&body)?;
     Ok(Prepared { body, notes })
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::request::Options;
 use crate::chat::{ChatRequest, Task};
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ProviderError, http};
 
 /// Texts in one request for vectors, at most.
 pub(super) const BATCH_TEXTS: usize = 512;
@@ -48,7 +48,7 @@ struct AboutTexts<'a> {
 /// The body of `POST /v1/fim/completions`.
 pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Vec<u8>, ProviderError> {
     let mut texts = request.texts();
-    write(&FillIn {
+    http::json(&FillIn {
         model: options.model,
         prompt: texts.next().unwrap_or_default(),
         suffix: texts.next(),
@@ -64,17 +64,11 @@ pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Vec
 /// The body of `POST /v1/embeddings` or `POST /v1/moderations`.
 pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Result<Vec<u8>, ProviderError> {
     let form = (request.task == Task::Embed).then_some(&request.vectors);
-    write(&AboutTexts {
+    http::json(&AboutTexts {
         model,
         input: texts,
         output_dimension: form.and_then(|form| form.dimensions),
         output_dtype: form.and_then(|form| form.dtype.as_deref()),
         encoding_format: form.and_then(|form| form.encoding.as_deref()),
-    })
-}
-
-fn write(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
-    serde_json::to_vec(body).map_err(|error| {
-        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
     })
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::chat::{Called, ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
-use crate::provider::{ErrorKind, Kind, ProviderError};
+use crate::provider::{ErrorKind, Kind, ProviderError, http};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
 const RESERVED: [&str; 20] = [
@@ -204,9 +204,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         reasoning_effort: request.reasoning_effort,
         extra,
     };
-    let body = serde_json::to_vec(&body).map_err(|error| {
-        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
-    })?;
+    let body = http::json(&body)?;
     let mut notes = dropped.notes();
     if !left_out.is_empty() {
         // Every one of them stands in the lists above.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::chat::{ChatRequest, Task};
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ProviderError, http};
 
 #[derive(Serialize)]
 struct AboutTexts<'a> {
@@ -28,8 +28,6 @@ pub(super) fn about(request: &ChatRequest, model: Option<&str>) -> Result<(Vec<u
     };
     let dtype = form.and_then(|form| form.dtype.as_deref());
     let notes = dtype.map(|_| "`output_dtype` left out: it is Mistral's".to_owned()).into_iter().collect();
-    let body = serde_json::to_vec(&body).map_err(|error| {
-        ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
-    })?;
+    let body = http::json(&body)?;
     Ok((body, notes))
 }

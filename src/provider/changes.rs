@@ -1,0 +1,29 @@
+//! What a conversation loses or changes on its way to a vendor that takes it in another form, for the record.
+
+/// How often it was done.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) moved_system: usize,
+    pub(crate) thinking: usize,
+    pub(crate) misplaced: usize,
+    pub(crate) wrapped: usize,
+}
+
+impl Changes {
+    /// A note for each kind of change.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        [
+            (
+                self.moved_system,
+                "system messages moved to the beginning, the only place that the provider has for them",
+            ),
+            (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
+            (self.misplaced, "parts left out that have no place in a message of their role"),
+            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect()
+    }
+}
