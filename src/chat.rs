@@ -9,6 +9,8 @@ mod task;
 
 use serde::{Deserialize, Serialize};
 
+use crate::in_flight::Held;
+
 pub use called::Called;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use task::{Json, Task, VectorForm};
@@ -220,4 +222,6 @@ pub struct ChatAnswer {
     /// What the adapter repaired on the way out or left out on the way back, for the record. Never holds prompt or
     /// answer text.
     pub notes: Vec<String>,
+    /// The room that the answer takes among all that are in memory.
+    pub held: Option<Held>,
 }

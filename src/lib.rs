@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Imports point one way: [`http`] to [`gateway`] to [`policy`], [`router`] and [`audit`]; [`router`] to [`provider`].
-//! All may use [`chat`], [`config`] and [`telemetry`]; nothing imports [`http`] or [`cli`].
+//! All may use [`chat`], [`config`], [`in_flight`] and [`telemetry`]; nothing imports [`http`] or [`cli`].
 
 pub mod audit;
 pub mod chat;
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod in_flight;
 pub mod policy;
 pub mod provider;
 pub mod router;

@@ -6,6 +6,7 @@ use comfy_table::{Table, presets};
 
 use super::{Configured, start};
 use crate::config::{Config, Environment, NO_PROVIDER_ADVICE};
+use crate::in_flight::InFlight;
 use crate::policy::{PolicyState, PolicyStatus};
 use crate::telemetry;
 
@@ -24,7 +25,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         println!("  warning: {warning}");
     }
-    let router = start::router(&config)?;
+    let router = start::router(&config, &InFlight::default())?;
     let names: Vec<_> = router.providers().map(|it| it.info.name.clone()).collect();
     match names.as_slice() {
         [] => println!("providers: none ({NO_PROVIDER_ADVICE})"),

@@ -1,6 +1,7 @@
 //! From a configuration to a running gateway, for `serve` and `dev` alike.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::audit::{self, AuditLog};
 use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
+use crate::in_flight::InFlight;
 use crate::policy::{Pace, PolicyHost, Reload, Settings, Watcher};
-use crate::provider::{self, ApiKey, Provider};
+use crate::provider::{self, ApiKey, Prices, Provider};
 use crate::router::{self, Router};
 use crate::telemetry;
 
@@ -56,8 +58,10 @@ fn allow_open_files() {
     let _ = rustix::process::setrlimit(Resource::Nofile, most);
 }
 
-/// The providers and the order among them.
-pub(super) fn router(config: &Config) -> anyhow::Result<Router> {
+/// The providers and the order among them. Their answers are counted among what is `in_flight`.
+pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Router> {
+    let prices = prices(config.routing.prices.as_deref())?;
+    let started = |provider| started(provider, &config.routing, &prices, in_flight);
     let providers = config.providers.iter().map(started).collect::<anyhow::Result<Vec<_>>>()?;
     let routing = &config.routing;
     let weights = match &routing.weights {
@@ -83,23 +87,43 @@ pub(super) fn router(config: &Config) -> anyhow::Result<Router> {
     Ok(Router::new(providers, routing)?)
 }
 
-fn started(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+/// The shipped prices, and over them those of the operator's file.
+fn prices(file: Option<&Path>) -> anyhow::Result<Prices> {
+    let mut prices = Prices::shipped().context("the shipped prices")?;
+    if let Some(file) = file {
+        let at = || format!("routing.prices: {}", file.display());
+        let json = std::fs::read_to_string(file).with_context(at)?;
+        prices.put_over(&json).with_context(at)?;
+    }
+    Ok(prices)
+}
+
+fn started(
+    provider: &config::Provider,
+    routing: &config::Routing,
+    prices: &Prices,
+    in_flight: &InFlight,
+) -> anyhow::Result<Arc<dyn Provider>> {
+    let key = |key: &config::Secret| {
+        ApiKey::new(key.expose()).with_context(|| format!("llm_providers.{}.credentials", provider.name))
+    };
+    let kind = provider.kind.as_str().parse()?;
     let settings = provider::Settings {
         name: provider.name.as_str().to_owned(),
-        kind: provider.kind.as_str().parse()?,
+        kind,
         display_name: provider.display_name.clone(),
         endpoint: provider.endpoint.as_str().to_owned(),
-        api_key: provider
-            .api_key
-            .as_ref()
-            .map(|key| ApiKey::new(key.expose()))
-            .transpose()
-            .with_context(|| format!("llm_providers.{}.credentials.api_key", provider.name))?,
+        api_key: provider.api_key.as_ref().map(key).transpose()?,
+        further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,
         model: provider.model.clone(),
         models: provider.models.clone(),
         api_version: provider.api_version.clone(),
         max_tokens: provider.max_tokens,
         timeout: provider.timeout,
+        stream_deadline: routing.stream_deadline,
+        max_response_bytes: routing.max_response_bytes,
+        in_flight: in_flight.clone(),
+        prices: prices.of(provider.name.as_str(), kind),
         region: provider.region.clone(),
         priority: provider.priority,
         weight: provider.weight.get(),
@@ -137,7 +161,8 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     // The signals first: one that comes while policies compile must not be lost.
     let stop = stop_signal()?;
     let metrics = telemetry::start_metrics().context("metrics")?;
-    let router = Arc::new(router(&config)?);
+    let in_flight = InFlight::new(config.server.max_bytes_in_flight);
+    let router = Arc::new(router(&config, &in_flight)?);
     let (policies, changes) = policy_host(&config)?;
     let audit = audit_log(&config)?;
     // Before the first reload, so that the receiver of changes is read.
@@ -184,7 +209,7 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
         }
     };
     let (served, ()) =
-        tokio::join!(http::serve(listener, &config, gateway.clone(), metrics, stop.clone()), administered);
+        tokio::join!(http::serve(listener, &config, gateway.clone(), in_flight, metrics, stop.clone()), administered);
     drop(watcher);
     tracing::info!("shutting down: requests in flight are finished, records are written");
     gateway

@@ -26,6 +26,9 @@ pub struct Provider {
     /// Sent to the endpoint, and nowhere else. None where the upstream wants none.
     #[serde(skip)]
     pub api_key: Option<Secret>,
+    /// Further keys of the account: when one is over its limit or refused, the next is used.
+    #[serde(skip)]
+    pub further_keys: Vec<Secret>,
     /// The model for requests that name none.
     pub model: String,
     /// The models that may be asked beside it, `*` for all; empty: those of its kind.
@@ -55,6 +58,7 @@ impl Provider {
             display_name: kind.as_str().into(),
             region: None,
             api_key: Some(api_key),
+            further_keys: Vec::new(),
             model: kind.variables().and_then(|it| it.default_model).unwrap_or_default().into(),
             models: Vec::new(),
             api_version: None,

@@ -34,6 +34,15 @@ pub(super) struct RawProvider {
 #[serde(deny_unknown_fields, default)]
 struct RawCredentials {
     api_key: Option<Parsed<Secret>>,
+    api_keys: Option<Vec<Parsed<Secret>>>,
+}
+
+impl RawCredentials {
+    /// Every key that is written, in order. One that is empty (a variable that is not set) is none.
+    fn keys(self) -> impl Iterator<Item = Secret> {
+        let all = self.api_key.into_iter().chain(self.api_keys.into_iter().flatten());
+        all.map(|Parsed(key)| key).filter(|key| !key.is_empty())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,8 +158,8 @@ impl RawProvider {
         assembly: &mut Assembly<'_>,
     ) -> Result<Option<Provider>, ConfigError> {
         let environment = assembly.environment;
-        let written = self.credentials.unwrap_or_default().api_key.map(|Parsed(key)| key);
-        let api_key = match written.filter(|key| !key.is_empty()) {
+        let mut written = self.credentials.unwrap_or_default().keys();
+        let api_key = match written.next() {
             Some(key) => Some(key),
             None => read::<Secret>(environment, variables.api_key)?.filter(|key| !key.is_empty()),
         };
@@ -158,6 +167,7 @@ impl RawProvider {
             assembly.warn(left_out(&name, "key", variables.api_key, "credentials.api_key"));
             return Ok(None);
         }
+        let further_keys = written.collect();
         let config = self.config.unwrap_or_default();
         let azure = kind == ProviderKind::AzureOpenAi;
         for (key, value) in [("deployment_name", &config.deployment_name), ("api_version", &config.api_version)] {
@@ -200,6 +210,7 @@ impl RawProvider {
             display_name: self.display_name.map_or_else(|| name.to_string(), |Parsed(Line(text))| text),
             region: self.region.map(|Parsed(Line(region))| region),
             api_key,
+            further_keys,
             model,
             models: config.models.unwrap_or_default().into_iter().map(|Parsed(Line(model))| model).collect(),
             api_version: api_version.map(|Line(version)| version),

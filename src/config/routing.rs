@@ -1,6 +1,7 @@
 //! `routing`: which provider a request goes to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use super::error::ConfigError;
 use super::provider::{Provider, ProviderName};
 use super::providers::Providers;
 use super::retry::{Breaker, RawBreaker, RawRetry, Retry};
-use super::scalar::{FromText, Parsed, Span, Whole};
+use super::scalar::{FromText, Line, Parsed, Size, Span, Whole};
 use super::yaml::{KeyPath, Problem};
 
 /// Which provider a request goes to.
@@ -24,6 +25,12 @@ pub struct Routing {
     pub default: Option<ProviderName>,
     /// Time for a request, from its first attempt to the end of its last.
     pub deadline: Duration,
+    /// Time that a streamed answer may take, from its beginning.
+    pub stream_deadline: Duration,
+    /// The longest answer that is read from an upstream, in bytes.
+    pub max_response_bytes: usize,
+    /// A file of prices that go over the shipped ones; relative to the working directory.
+    pub prices: Option<PathBuf>,
     /// How often a failed call is tried again.
     pub retry: Retry,
     /// When a provider that keeps failing is left in peace.
@@ -100,6 +107,9 @@ pub(super) struct RawRouting {
     /// Read with the providers, which it bounds.
     pub(super) max_providers: Option<Whole<1, 1_000>>,
     deadline: Option<Parsed<Span<1_000, 86_400_000>>>,
+    stream_deadline: Option<Parsed<Span<1_000, 86_400_000>>>,
+    max_response_bytes: Option<Size<1_024, { 1 << 30 }>>,
+    prices: Option<Parsed<Line>>,
     retry: Option<RawRetry>,
     breaker: Option<RawBreaker>,
 }
@@ -154,6 +164,9 @@ impl RawRouting {
             weights,
             default,
             deadline,
+            stream_deadline: self.stream_deadline.map_or(Duration::from_secs(3_600), |Parsed(Span(time))| time),
+            max_response_bytes: self.max_response_bytes.map_or(32 << 20, Size::bytes),
+            prices: self.prices.map(|Parsed(Line(file))| file.into()),
             retry: self.retry.unwrap_or_default().assemble(),
             breaker: self.breaker.unwrap_or_default().assemble(),
         })

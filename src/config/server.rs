@@ -18,6 +18,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The longest request body, in bytes.
     pub body_limit: usize,
+    /// What requests and answers may hold in memory together, in bytes as they travel.
+    pub max_bytes_in_flight: usize,
+    /// Whether callers may bring their own key for an upstream, in `X-Provider-Key`.
+    pub caller_keys: bool,
     /// Whether a provider's failure answers with the status of its class rather than 200 with `success: false`.
     pub honest_status: bool,
     /// Connections at one time.
@@ -63,6 +67,8 @@ impl FromText for ListenAddress {
 pub(super) struct RawServer {
     listen: Option<Parsed<ListenAddress>>,
     body_limit: Option<Size<1_024, { 1 << 30 }>>,
+    max_bytes_in_flight: Option<Size<{ 1 << 20 }, { 1 << 40 }>>,
+    caller_keys: Option<bool>,
     honest_status: Option<bool>,
     max_connections: Option<Whole<1, 1_000_000>>,
     header_timeout: Option<Parsed<Span<100, 300_000>>>,
@@ -81,6 +87,8 @@ impl RawServer {
         Ok(Server {
             listen,
             body_limit: self.body_limit.map_or(10 << 20, Size::bytes),
+            max_bytes_in_flight: self.max_bytes_in_flight.map_or(512 << 20, Size::bytes),
+            caller_keys: self.caller_keys.unwrap_or(false),
             honest_status: self.honest_status.unwrap_or(false),
             max_connections: self.max_connections.map_or(4_096, Whole::get),
             header_timeout: self.header_timeout.map_or(Duration::from_secs(10), |Parsed(Span(time))| time),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::errors::ApiError;
+use crate::in_flight::Held;
 
 /// How long a body may pause, and take as a whole. The header time-out covers the head alone.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -24,8 +26,9 @@ const DISCARD: (usize, Duration) = (32 << 20, Duration::from_secs(3));
 /// The longest text of a key path in an error.
 const PATH: usize = 120;
 
-/// Reads a request's body, at most `limit` bytes of it.
-pub(super) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+/// Reads a request's body, at most `limit` bytes of it, and takes the room for it where the request has its [`Held`].
+pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let headers = &head.headers;
     let announced = content_length(headers);
     if announced.is_some_and(|length| length > limit as u64) {
         // Who asks first whether to send has sent nothing yet, and is told by the answer.
@@ -34,7 +37,12 @@ pub(super) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
         }
         return Err(ApiError::TooLarge { limit });
     }
-    match tokio::time::timeout(WHOLE, collect(&mut body, limit)).await {
+    let held = head.extensions.get::<Held>();
+    if let (Some(held), Some(length)) = (held, announced) {
+        held.add(usize::try_from(length).unwrap_or(usize::MAX))?;
+    }
+    let uncounted = held.filter(|_| announced.is_none());
+    match tokio::time::timeout(WHOLE, collect(&mut body, limit, uncounted)).await {
         Ok(Err(error @ ApiError::TooLarge { .. })) => {
             discard(body).await;
             Err(error)
@@ -48,9 +56,11 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, ApiError> {
+async fn collect(body: &mut Body, limit: usize, held: Option<&Held>) -> Result<Bytes, ApiError> {
+    let take = |frame: &Bytes| held.map_or(Ok(()), |held| held.add(frame.len()));
     // Most bodies are one frame, which is taken as it is.
     let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    take(&first)?;
     if first.len() > limit {
         return Err(ApiError::TooLarge { limit });
     }
@@ -61,6 +71,7 @@ async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, ApiError> {
         if whole.len() + frame.len() > limit {
             return Err(ApiError::TooLarge { limit });
         }
+        take(&frame)?;
         whole.extend_from_slice(&frame);
         match next(body).await? {
             Some(more) => frame = more,
@@ -138,7 +149,10 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue, Request};
+
     use super::*;
+    use crate::in_flight::InFlight;
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only whether it can be read counts")]
@@ -173,22 +187,49 @@ mod tests {
         assert!(parse::<Outer>(b" {\"name\":null,\"other\":[1,2]} ").is_ok());
     }
 
+    fn head(headers: &[(HeaderName, &'static str)], held: Option<Held>) -> Parts {
+        let mut head = Request::new(()).into_parts().0;
+        head.headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        if let Some(held) = held {
+            head.extensions.insert(held);
+        }
+        head
+    }
+
     #[tokio::test]
     async fn a_body_ends_at_its_limit() {
         for (sent, limit, read_to_end) in [(0, 8, true), (8, 8, true), (9, 8, false), (70_000, 65_536, false)] {
             let frames = futures_util::stream::iter(
                 vec![b'x'; sent].chunks(7).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>(),
             );
-            let read = read(&HeaderMap::new(), Body::from_stream(frames), limit).await;
+            let read = read(&head(&[], None), Body::from_stream(frames), limit).await;
             assert_eq!(read.map(|it| it.len()).ok(), read_to_end.then_some(sent), "{sent} of {limit}");
-            let whole = super::read(&HeaderMap::new(), Body::from(vec![b'x'; sent]), limit).await;
+            let whole = super::read(&head(&[], None), Body::from(vec![b'x'; sent]), limit).await;
             assert_eq!(whole.is_ok(), read_to_end);
         }
     }
 
     #[tokio::test]
     async fn an_announced_length_over_the_limit_is_refused_unread() {
-        let headers = [(CONTENT_LENGTH, "9".parse().unwrap())].into_iter().collect();
-        assert!(matches!(read(&headers, Body::from("short"), 8).await, Err(ApiError::TooLarge { limit: 8 })));
+        let head = head(&[(CONTENT_LENGTH, "9")], None);
+        assert!(matches!(read(&head, Body::from("short"), 8).await, Err(ApiError::TooLarge { limit: 8 })));
+    }
+
+    #[tokio::test]
+    async fn a_body_for_which_there_is_no_room_is_not_read() {
+        let in_flight = InFlight::new(10);
+        for (announced, sent, fits) in
+            [(Some("10"), 10, true), (Some("11"), 3, false), (None, 10, true), (None, 11, false)]
+        {
+            let held = in_flight.hold();
+            let length: Vec<_> = announced.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
+            let read = read(&head(&length, Some(held.clone())), Body::from(vec![b'x'; sent]), 100).await;
+            match fits {
+                true => assert_eq!((read.unwrap().len(), in_flight.held()), (sent, sent)),
+                false => assert!(matches!(read, Err(ApiError::Full(_))), "{announced:?} {sent}"),
+            }
+            drop(held);
+            assert_eq!(in_flight.held(), 0);
+        }
     }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::answer::json;
 use crate::audit::AuditError;
 use crate::gateway::GatewayError;
+use crate::in_flight::Full;
 
 /// Why a request is not answered as it was meant to be.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,9 @@ pub enum ApiError {
         /// What is allowed.
         limit: usize,
     },
+    /// There is no room for the body now.
+    #[error("{0}")]
+    Full(#[from] Full),
     /// The body did not come in time.
     #[error("the request body did not arrive in time")]
     Slow,
@@ -128,6 +132,7 @@ impl ApiError {
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "body_too_large",
+            Self::Full(_) => "no_room",
             Self::Slow => "body_timeout",
             Self::Broken => "body_broken",
             Self::Gateway(error) => error.code(),
@@ -147,6 +152,7 @@ impl ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Gateway(error) => match error {
                 GatewayError::Overloaded | GatewayError::Audit(_) | GatewayError::ShuttingDown => {
@@ -221,7 +227,9 @@ impl IntoResponse for ApiError {
             }
         };
         match status {
-            StatusCode::SERVICE_UNAVAILABLE => retry_after(&mut response, Duration::from_secs(1)),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                retry_after(&mut response, Duration::from_secs(1))
+            }
             StatusCode::UNAUTHORIZED => {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"octroi\""));
             }

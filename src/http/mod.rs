@@ -39,6 +39,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Auth, Config, Role, Server};
 use crate::gateway::Gateway;
+use crate::in_flight::InFlight;
 use guard::Guard;
 use identity::Resolver;
 use stats::Stats;
@@ -53,6 +54,7 @@ pub struct App {
     /// What callers may do in open mode.
     open_role: Role,
     guard: Guard,
+    in_flight: InFlight,
     body_limit: usize,
     honest_status: bool,
     stats: Stats,
@@ -67,8 +69,15 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// In front of `gateway`, as the configuration says. `prometheus` shows what is counted.
-    pub fn new(gateway: Arc<Gateway>, server: &Server, auth: &Auth, prometheus: PrometheusHandle) -> Arc<Self> {
+    /// In front of `gateway`, as the configuration says. Requests are counted among what is `in_flight`; `prometheus` shows
+    /// what is counted.
+    pub fn new(
+        gateway: Arc<Gateway>,
+        server: &Server,
+        auth: &Auth,
+        in_flight: InFlight,
+        prometheus: PrometheusHandle,
+    ) -> Arc<Self> {
         Arc::new(Self {
             gateway,
             identity: Resolver::new(auth.clone()),
@@ -76,6 +85,7 @@ impl App {
             // user is; on a network it is anybody.
             open_role: if server.is_loopback() { Role::Admin } else { Role::Client },
             guard: Guard::new(server, auth),
+            in_flight,
             body_limit: server.body_limit,
             honest_status: server.honest_status,
             stats: Stats::default(),
@@ -90,10 +100,11 @@ pub async fn serve(
     listener: TcpListener,
     config: &Config,
     gateway: Arc<Gateway>,
+    in_flight: InFlight,
     prometheus: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = App::new(gateway, &config.server, &config.auth, prometheus);
+    let app = App::new(gateway, &config.server, &config.auth, in_flight, prometheus);
     serve::serve(listener, router(app), Limits::from(&config.server), shutdown).await;
     Ok(())
 }
@@ -115,7 +126,10 @@ pub fn router(app: Arc<App>) -> axum::Router {
 }
 
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // Until the request is answered; a stream that has begun holds what it holds itself.
+    let held = app.in_flight.hold();
+    parts.extensions.insert(held.clone());
     match app.guard.check(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(error) => error.into_response(),

@@ -83,6 +83,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         cost_usd: None,
         correlation_id: None,
         notes,
+        held: None,
     };
     Ok(Parsed { answer, tier })
 }
@@ -150,10 +151,7 @@ pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<Finish
 
 /// How urgently it was served: Mistral says so in the usage.
 pub(super) fn tier(usage: Option<&Map<String, Value>>, beside: Option<&Value>) -> Tier {
-    match usage.and_then(|usage| usage.get("service_tier")).or(beside).and_then(Value::as_str) {
-        Some("priority") => Tier::Priority,
-        _ => Tier::Standard,
-    }
+    Tier::named(usage.and_then(|usage| usage.get("service_tier")).or(beside).and_then(Value::as_str))
 }
 
 /// A tool call; `type` and `index` may be missing, arguments may be an object instead of text (Q23).

@@ -88,4 +88,18 @@ mod tests {
             assert_eq!(parse(text).unwrap_err(), error, "{text}");
         }
     }
+
+    #[test]
+    fn plain_http_is_for_loopback() {
+        for (url, exposed) in [
+            ("https://api.mistral.ai", false),
+            ("http://127.0.0.1:9", false),
+            ("http://[::1]:9", false),
+            ("http://localhost:9", false),
+            ("http://api.mistral.ai", true),
+            ("http://10.0.0.1", true),
+        ] {
+            assert_eq!(is_exposed(&Url::parse(url).unwrap()), exposed, "{url}");
+        }
+    }
 }

@@ -69,6 +69,8 @@ pub enum ErrorKind {
     MalformedAnswer,
     /// The model itself reported failure.
     GenerationFailed,
+    /// The gateway has no room for the answer now; the upstream is not at fault.
+    NoRoom,
 }
 
 /// How a failure is shown to a client that asked for honest statuses.
@@ -145,6 +147,7 @@ impl ErrorKind {
         Self::ResponseTooLarge,
         Self::MalformedAnswer,
         Self::GenerationFailed,
+        Self::NoRoom,
     ];
 
     /// The one table that all decisions come from.
@@ -187,6 +190,7 @@ impl ErrorKind {
             Self::ResponseTooLarge => class(     "response_too_large",    Never, Yes,  Failure,     502, "upstream_failed"),
             Self::MalformedAnswer => class(      "malformed_answer",      Later, Yes,  Failure,     502, "upstream_failed"),
             Self::GenerationFailed => class(     "generation_failed",     Later, Yes,  Failure,     502, "upstream_failed"),
+            Self::NoRoom => class(               "no_room",               Never, No,   None,        429, "no_room"),
         }
     }
 

@@ -15,6 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorKind, ProviderError};
 use super::key::ApiKey;
+use super::settings::{BuildError, Settings};
+use crate::in_flight::{Full, Held, InFlight};
 
 /// Name, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,9 +35,6 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// Every connection of a burst may stay for the next one: at 10,000 requests a second and 0.4 s an answer, 4,000 are in use.
 const POOL_IDLE_CONNECTIONS: usize = 4096;
 
-/// The largest answer that is read, in bytes.
-pub(crate) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-
 /// The longest stream that is read, in bytes: some 200 of them carry one token.
 pub(crate) const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
 
@@ -53,14 +52,20 @@ pub(crate) fn json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
     })
 }
 
-/// The client of one provider.
+/// The client of one provider, with one key.
+#[derive(Clone)]
 pub(crate) struct Upstream {
     client: Client,
+    /// What every request carries beside what it says.
+    credential: HeaderMap,
     timeout: Duration,
+    stream_deadline: Duration,
     max_body_bytes: usize,
+    in_flight: InFlight,
 }
 
 /// What opens an upstream: a header with the key, and what the vendor wants beside it on every request.
+#[derive(Default)]
 pub(crate) struct Credential(HeaderMap);
 
 impl Credential {
@@ -94,19 +99,29 @@ pub(crate) struct StreamedBody {
     response: Response,
     /// The longest wait for the next piece.
     patience: Duration,
+    /// When it has to be over.
+    ends: Instant,
+    /// The time that it has been given as a whole.
+    whole: Duration,
     /// Bytes that may still come.
     left: usize,
+    /// As long as a stream lasts its text is kept, for the record.
+    held: Held,
 }
 
 impl StreamedBody {
     /// The next piece; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ProviderError> {
-        let deadline = Instant::now() + self.patience;
-        let piece = match timeout_at(deadline, self.response.chunk()).await {
+        let patience = Instant::now() + self.patience;
+        let piece = match timeout_at(patience.min(self.ends), self.response.chunk()).await {
             Ok(piece) => piece.map_err(read_error)?,
+            Err(_) if self.ends <= patience => {
+                return Err(timed_out("the stream was not over (routing.stream_deadline)", self.whole));
+            }
             Err(_) => return Err(timed_out("nothing more of the stream came", self.patience)),
         };
         if let Some(piece) = &piece {
+            self.held.add(piece.len()).map_err(full)?;
             self.left = self.left.checked_sub(piece.len()).ok_or_else(|| {
                 let message = format!("the upstream's stream is longer than {MAX_STREAM_BYTES} bytes");
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
@@ -138,15 +153,20 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The room that the body takes.
+    pub(crate) held: Held,
 }
 
 impl Upstream {
     /// A client that sends `credential` with every request. `endpoint` decides about TLS and proxies only.
-    pub(crate) fn new(endpoint: &Url, credential: Option<Credential>, timeout: Duration) -> Result<Self, String> {
-        let mut headers = credential.map(|Credential(headers)| headers).unwrap_or_default();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    pub(crate) fn new(
+        endpoint: &Url,
+        Credential(credential): Credential,
+        settings: &Settings,
+    ) -> Result<Self, BuildError> {
+        let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let builder = Client::builder()
-            .default_headers(headers)
+            .default_headers(accept)
             .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -157,8 +177,22 @@ impl Upstream {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS);
         let builder = if endpoint.scheme() == "https" { builder.https_only(true) } else { builder.no_proxy() };
-        let client = builder.build().map_err(describe)?;
-        Ok(Self { client, timeout: timeout.min(LONGEST_TIMEOUT), max_body_bytes: MAX_BODY_BYTES })
+        let client = builder
+            .build()
+            .map_err(|error| BuildError::Client { provider: settings.name.clone(), reason: describe(error) })?;
+        Ok(Self {
+            client,
+            credential,
+            timeout: settings.timeout.min(LONGEST_TIMEOUT),
+            stream_deadline: settings.stream_deadline.min(LONGEST_TIMEOUT),
+            max_body_bytes: settings.max_response_bytes,
+            in_flight: settings.in_flight.clone(),
+        })
+    }
+
+    /// The same upstream, opened by another key.
+    pub(crate) fn opened_by(&self, Credential(credential): Credential) -> Self {
+        Self { credential, ..self.clone() }
     }
 
     /// Posts a JSON body and reads the whole answer within the provider's time-out.
@@ -182,11 +216,19 @@ impl Upstream {
         // What does not tell its type may be a stream too, and must not be waited for to its end.
         let content_type = headers.get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
         if status == 200 && content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
-            let body = StreamedBody { response, patience: self.timeout, left: MAX_STREAM_BYTES };
+            let body = StreamedBody {
+                response,
+                patience: self.timeout,
+                ends: Instant::now() + self.stream_deadline,
+                whole: self.stream_deadline,
+                left: MAX_STREAM_BYTES,
+                held: self.in_flight.hold(),
+            };
             return Ok(Begun::Streams(headers, body));
         }
-        let body = self.read(response, deadline, self.timeout).await.map_err(|error| error.with_status(status))?;
-        Ok(Begun::Whole(Reply { status, headers, body }))
+        let read = self.read(response, deadline, self.timeout).await;
+        let (body, held) = read.map_err(|error| error.with_status(status))?;
+        Ok(Begun::Whole(Reply { status, headers, body, held }))
     }
 
     /// Gets a resource within `timeout`, or the provider's time-out if that is shorter.
@@ -200,10 +242,8 @@ impl Upstream {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let read = self.read(response, deadline, timeout).await;
-        match read {
-            Ok(body) => Ok(Reply { status, headers, body }),
-            Err(error) => Err(error.with_status(status)),
-        }
+        let (body, held) = read.map_err(|error| error.with_status(status))?;
+        Ok(Reply { status, headers, body, held })
     }
 
     async fn send(
@@ -212,13 +252,19 @@ impl Upstream {
         deadline: Instant,
         timeout: Duration,
     ) -> Result<Response, ProviderError> {
-        match timeout_at(deadline, request.send()).await {
+        match timeout_at(deadline, request.headers(self.credential.clone()).send()).await {
             Ok(sent) => sent.map_err(send_error),
             Err(_) => Err(timed_out("no answer began", timeout)),
         }
     }
 
-    async fn read(&self, mut response: Response, total: Instant, timeout: Duration) -> Result<Bytes, ProviderError> {
+    async fn read(
+        &self,
+        mut response: Response,
+        total: Instant,
+        timeout: Duration,
+    ) -> Result<(Bytes, Held), ProviderError> {
+        let held = self.in_flight.hold();
         let announced = response.content_length().unwrap_or(0);
         if announced > self.max_body_bytes as u64 {
             return Err(self.too_large());
@@ -231,12 +277,13 @@ impl Upstream {
                 Err(_) if total <= idle => return Err(timed_out("the answer was not whole", timeout)),
                 Err(_) => return Err(timed_out("the answer stopped for", BODY_IDLE_TIMEOUT)),
             };
-            let Some(piece) = piece else { return Ok(body.freeze()) };
+            let Some(piece) = piece else { return Ok((body.freeze(), held)) };
+            held.add(piece.len()).map_err(full)?;
             if body.len() + piece.len() > self.max_body_bytes {
                 return Err(self.too_large());
             }
             if body.is_empty() && piece.len() as u64 == announced {
-                return Ok(piece);
+                return Ok((piece, held));
             }
             body.extend_from_slice(&piece);
         }
@@ -246,18 +293,16 @@ impl Upstream {
         let message = format!("the upstream's answer is larger than {} bytes", self.max_body_bytes);
         ProviderError::new(ErrorKind::ResponseTooLarge, &message)
     }
-
-    #[cfg(test)]
-    pub(crate) fn with_max_body_bytes(mut self, bytes: usize) -> Self {
-        self.max_body_bytes = bytes;
-        self
-    }
 }
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Upstream").field("timeout", &self.timeout).finish_non_exhaustive()
     }
+}
+
+fn full(full: Full) -> ProviderError {
+    ProviderError::new(ErrorKind::NoRoom, &full.to_string()).with_retry_after(Some(Duration::from_secs(1)))
 }
 
 fn timed_out(what: &str, limit: Duration) -> ProviderError {

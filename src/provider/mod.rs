@@ -2,8 +2,9 @@
 //!
 //! A [`Provider`] speaks the canonical chat types of [`crate::chat`] on this side and one vendor's dialect on the other.
 //! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
-//! are called with, the price tables, and one folder per vendor. It never chooses among providers, never retries, keeps
-//! no state between calls but idle connections, and reads no configuration: it is handed [`Settings`]. A key goes into
+//! are called with, the price tables, the keys of an account, and one folder per vendor. It never chooses among providers,
+//! never retries with the same key, keeps no state between calls but idle connections and which keys rest, and reads no
+//! configuration: it is handed [`Settings`]. A key goes into
 //! it as an [`ApiKey`] and comes out in one place only, the one header of the configured host that opens it.
 
 pub mod anthropic;
@@ -23,6 +24,7 @@ mod left_out;
 pub mod mistral;
 mod names;
 pub mod openai;
+mod pool;
 mod price;
 mod results;
 mod said;
@@ -42,7 +44,7 @@ use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
 pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
-pub use price::{Host, Price, PriceError, PriceTable, Terms, Tier};
+pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
 pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
 pub use stream::{Delta, EventStream, StreamEvent, Streamed};
 pub use text::clean as safe_text;
@@ -76,18 +78,34 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     /// Asks the upstream whether the key is valid and its edge is up, free of charge.
     async fn probe(&self) -> Result<(), ProviderError>;
 
+    /// The same with another key; `None` where it can be none. Everything but the key is shared.
+    fn with_key(&self, _key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        None
+    }
+
+    /// What models cost here, as far as that is known.
+    fn prices(&self) -> Option<&PriceTable> {
+        None
+    }
+
     /// What `usage` of `model` costs here in US dollars at the standard tier; `None` when the price is not known.
     fn price(&self, model: &str, usage: &Usage) -> Option<f64>;
 }
 
-/// Makes a provider of the kind that the settings name.
-pub fn build(settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
-    match settings.kind {
-        Kind::Mistral => Ok(Arc::new(mistral::Mistral::new(settings)?)),
-        Kind::Anthropic => Ok(Arc::new(anthropic::Anthropic::new(settings)?)),
-        Kind::Gemini => Ok(Arc::new(gemini::Gemini::new(settings)?)),
+/// Makes a provider of the kind that the settings name, with all of its keys.
+pub fn build(mut settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
+    let further_keys = std::mem::take(&mut settings.further_keys);
+    let provider: Arc<dyn Provider> = match settings.kind {
+        Kind::Mistral => Arc::new(mistral::Mistral::new(settings)?),
+        Kind::Anthropic => Arc::new(anthropic::Anthropic::new(settings)?),
+        Kind::Gemini => Arc::new(gemini::Gemini::new(settings)?),
         Kind::OpenAi | Kind::AzureOpenAi | Kind::Ollama | Kind::OpenAiCompatible => {
-            Ok(Arc::new(openai::OpenAi::new(settings)?))
+            Arc::new(openai::OpenAi::new(settings)?)
         }
+    };
+    if further_keys.is_empty() {
+        return Ok(provider);
     }
+    let others: Vec<_> = further_keys.iter().filter_map(|key| provider.with_key(key)).collect();
+    Ok(Arc::new(pool::KeyPool::new(provider, others)))
 }

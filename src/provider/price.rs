@@ -1,13 +1,21 @@
-//! Prices as data: a dated table per vendor, read once, applied to real usage. A model that is not in the table has no
-//! price; none is ever made up.
+//! Prices as data: one dated table for each vendor, read once, applied to real usage. A model that is not in its table has
+//! no price; none is ever made up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::Kind;
 use crate::chat::Usage;
 
-/// Why a price table does not hold.
+/// The prices that this version was made with: a section for each kind of provider.
+const SHIPPED: &str = include_str!("prices.json");
+
+/// The id of the row for all models that have none of their own.
+const ANY: &str = "*";
+
+/// Why prices do not hold.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PriceError {
@@ -15,14 +23,21 @@ pub enum PriceError {
     #[error("{0}")]
     Format(#[from] serde_json::Error),
     /// The same id twice.
-    #[error("model `{0}` has two prices")]
-    Duplicate(String),
-    /// A price below zero.
-    #[error("model `{0}`: a price must be zero or more")]
-    Negative(String),
-    /// A factor below zero.
-    #[error("`{0}` must be zero or more")]
-    Factor(&'static str),
+    #[error("`{section}`: model `{model}` has two prices")]
+    Duplicate {
+        /// The vendor, or the provider.
+        section: String,
+        /// The id.
+        model: String,
+    },
+    /// A price or a factor that is none.
+    #[error("`{section}`: {what} must be a number of zero or more")]
+    Negative {
+        /// The vendor, or the provider.
+        section: String,
+        /// Which one.
+        what: String,
+    },
 }
 
 /// What changes the price of a call beside its tokens.
@@ -52,11 +67,27 @@ pub enum Tier {
     Standard,
     /// Before others, at a surcharge.
     Priority,
+    /// When there is room, at a discount.
+    Flex,
+    /// On terms of one's own with the vendor, that no table knows.
+    Other,
+}
+
+impl Tier {
+    /// The tier by the vendors' word for it.
+    pub(crate) fn named(word: Option<&str>) -> Self {
+        match word {
+            None | Some("" | "default" | "standard" | "auto") => Self::Standard,
+            Some("priority") => Self::Priority,
+            Some("flex") => Self::Flex,
+            Some(_) => Self::Other,
+        }
+    }
 }
 
 /// US dollars a million tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Price {
+pub struct Rates {
     /// For tokens of the prompt.
     pub input: f64,
     /// For those of them that came from the vendor's cache.
@@ -65,24 +96,63 @@ pub struct Price {
     pub output: f64,
 }
 
+/// What a model costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// At the standard tier.
+    pub rates: Rates,
+    /// For calls whose prompt has more than so many tokens, where that makes a difference.
+    pub long_prompt: Option<(u64, Rates)>,
+    priority_factor: Option<f64>,
+    flex_factor: Option<f64>,
+}
+
 /// A vendor's prices on one day.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PriceTable {
     as_of: jiff::civil::Date,
-    priority_factor: f64,
-    regional_factor: f64,
-    models: HashMap<String, Price>,
+    factors: Factors,
+    models: BTreeMap<String, Price>,
+}
+
+/// What prices are multiplied with, where the vendor says so.
+#[derive(Clone, Copy, Debug, Default)]
+struct Factors {
+    /// The part of `input` that cached tokens cost, where a model does not say. Without it they cost what others do.
+    cached_input: Option<f64>,
+    priority: Option<f64>,
+    flex: Option<f64>,
+    regional: Option<f64>,
+}
+
+impl Factors {
+    /// These, and where they say nothing the others.
+    fn or(self, others: Self) -> Self {
+        Self {
+            cached_input: self.cached_input.or(others.cached_input),
+            priority: self.priority.or(others.priority),
+            flex: self.flex.or(others.flex),
+            regional: self.regional.or(others.regional),
+        }
+    }
+}
+
+/// All price tables: those that are shipped, and what an operator's file puts over them.
+#[derive(Clone, Debug)]
+pub struct Prices {
+    sections: HashMap<String, Arc<PriceTable>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Section {
     as_of: jiff::civil::Date,
-    #[serde(rename = "sources")]
+    #[serde(default, rename = "sources")]
     _sources: Vec<String>,
-    cached_input_factor: f64,
-    priority_factor: f64,
-    regional_factor: f64,
+    cached_input_factor: Option<f64>,
+    priority_factor: Option<f64>,
+    flex_factor: Option<f64>,
+    regional_factor: Option<f64>,
     models: Vec<Row>,
 }
 
@@ -91,49 +161,109 @@ struct File {
 struct Row {
     ids: Vec<String>,
     input: f64,
-    /// Where it is not the usual part of `input`.
-    #[serde(default)]
     cached_input: Option<f64>,
     output: f64,
+    priority_factor: Option<f64>,
+    flex_factor: Option<f64>,
+    long_prompt: Option<LongPrompt>,
     /// For readers: retired models keep their price, since audits of old calls still ask for it.
     #[serde(default, rename = "retired")]
     _retired: Option<jiff::civil::Date>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongPrompt {
+    above: u64,
+    input: f64,
+    cached_input: f64,
+    output: f64,
+}
+
 const PER: f64 = 1_000_000.0;
 
+impl Prices {
+    /// The shipped prices.
+    pub fn shipped() -> Result<Self, PriceError> {
+        let mut prices = Self { sections: HashMap::new() };
+        prices.put_over(SHIPPED)?;
+        Ok(prices)
+    }
+
+    /// Puts a file of the same form over these prices: its sections are named as kinds of providers are, or as one
+    /// provider is. Models of the file replace those of the same id, the others stay.
+    pub fn put_over(&mut self, json: &str) -> Result<(), PriceError> {
+        let file: BTreeMap<String, Section> = serde_json::from_str(json)?;
+        let merged = file.into_iter().map(|(name, section)| {
+            let before = self.sections.get(&name).map(|table| (**table).clone()).unwrap_or_default();
+            let table = before.with(section, &name)?;
+            Ok((name, Arc::new(table)))
+        });
+        let merged = merged.collect::<Result<Vec<_>, PriceError>>()?;
+        self.sections.extend(merged);
+        Ok(())
+    }
+
+    /// The prices of a provider: those of its kind, and over them those under its own name.
+    pub fn of(&self, name: &str, kind: Kind) -> Arc<PriceTable> {
+        let of_kind = self.sections.get(kind.as_str()).cloned().unwrap_or_default();
+        match self.sections.get(name) {
+            Some(own) if name != kind.as_str() => {
+                let mut table = (*of_kind).clone();
+                table.as_of = own.as_of;
+                table.factors = own.factors.or(table.factors);
+                table.models.extend(own.models.iter().map(|(id, price)| (id.clone(), *price)));
+                Arc::new(table)
+            }
+            _ => of_kind,
+        }
+    }
+}
+
 impl PriceTable {
-    /// Reads and checks a table.
-    pub fn parse(json: &str) -> Result<Self, PriceError> {
-        let file: File = serde_json::from_str(json)?;
-        for (name, factor) in [
-            ("cached_input_factor", file.cached_input_factor),
-            ("priority_factor", file.priority_factor),
-            ("regional_factor", file.regional_factor),
-        ] {
-            if factor < 0.0 {
-                return Err(PriceError::Factor(name));
+    fn with(mut self, section: Section, name: &str) -> Result<Self, PriceError> {
+        let checked = |what: String, number: f64| match number.is_finite() && number >= 0.0 {
+            true => Ok(number),
+            false => Err(PriceError::Negative { section: name.to_owned(), what }),
+        };
+        let factor = |what: &str, factor: Option<f64>| factor.map(|it| checked(what.to_owned(), it)).transpose();
+        let factors = Factors {
+            cached_input: factor("cached_input_factor", section.cached_input_factor)?,
+            priority: factor("priority_factor", section.priority_factor)?,
+            flex: factor("flex_factor", section.flex_factor)?,
+            regional: factor("regional_factor", section.regional_factor)?,
+        };
+        self.as_of = section.as_of;
+        self.factors = factors.or(self.factors);
+        let cached = self.factors.cached_input.unwrap_or(1.0);
+        let mut seen = BTreeMap::new();
+        for row in section.models {
+            let first = row.ids.first().cloned().unwrap_or_default();
+            let rates = |input: f64, cached_input: f64, output: f64| {
+                let checked = |what: &str, number| checked(format!("{what} of model `{first}`"), number);
+                Ok::<_, PriceError>(Rates {
+                    input: checked("input", input)?,
+                    cached_input: checked("cached_input", cached_input)?,
+                    output: checked("output", output)?,
+                })
+            };
+            let long = row.long_prompt;
+            let price = Price {
+                rates: rates(row.input, row.cached_input.unwrap_or(row.input * cached), row.output)?,
+                long_prompt: long
+                    .map(|it| Ok::<_, PriceError>((it.above, rates(it.input, it.cached_input, it.output)?)))
+                    .transpose()?,
+                priority_factor: factor("priority_factor", row.priority_factor)?,
+                flex_factor: factor("flex_factor", row.flex_factor)?,
+            };
+            for model in row.ids {
+                if seen.insert(model.clone(), price).is_some() {
+                    return Err(PriceError::Duplicate { section: name.to_owned(), model });
+                }
             }
         }
-        let mut models = HashMap::new();
-        for row in file.models {
-            let cached_input = row.cached_input.unwrap_or(row.input * file.cached_input_factor);
-            let price = Price { input: row.input, cached_input, output: row.output };
-            for id in row.ids {
-                if price.input < 0.0 || price.cached_input < 0.0 || price.output < 0.0 {
-                    return Err(PriceError::Negative(id));
-                }
-                if models.insert(id.clone(), price).is_some() {
-                    return Err(PriceError::Duplicate(id));
-                }
-            }
-        }
-        Ok(Self {
-            as_of: file.as_of,
-            priority_factor: file.priority_factor,
-            regional_factor: file.regional_factor,
-            models,
-        })
+        self.models.extend(seen);
+        Ok(self)
     }
 
     /// The day on which these prices were read.
@@ -143,24 +273,39 @@ impl PriceTable {
 
     /// The price of a model by the name that was asked for.
     pub fn get(&self, model: &str) -> Option<Price> {
-        self.models.get(model).copied()
+        self.models.get(model).or_else(|| self.models.get(ANY)).copied()
     }
 
-    /// What `usage` cost in US dollars.
+    /// Every model with its price, by name. `*` stands for all others.
+    pub fn models(&self) -> impl Iterator<Item = (&str, Price)> {
+        self.models.iter().map(|(model, price)| (model.as_str(), *price))
+    }
+
+    /// What `usage` cost in US dollars; `None` where the model, or the tier for it, has no price.
     pub fn cost(&self, model: &str, usage: &Usage, terms: Terms) -> Option<f64> {
         let price = self.get(model)?;
+        let rates = price.long_prompt.filter(|(above, _)| usage.prompt_tokens > *above).map_or(price.rates, |it| it.1);
         let cached = usage.cached_tokens.min(usage.prompt_tokens);
         let fresh = usage.prompt_tokens - cached;
-        let input = fresh as f64 * price.input + cached as f64 * price.cached_input;
-        let output = usage.completion_tokens as f64 * price.output;
+        let input = fresh as f64 * rates.input + cached as f64 * rates.cached_input;
+        let output = usage.completion_tokens as f64 * rates.output;
         let host = match terms.host {
             Host::Global => 1.0,
-            Host::Regional => self.regional_factor,
+            Host::Regional => self.factors.regional.unwrap_or(1.0),
         };
+        // Nothing times a factor that nobody knows is still nothing.
+        let free = input + output == 0.0;
         let tier = match terms.tier {
-            Tier::Standard => 1.0,
-            Tier::Priority => self.priority_factor,
+            _ if free => Some(1.0),
+            Tier::Standard => Some(1.0),
+            Tier::Priority => price.priority_factor.or(self.factors.priority),
+            Tier::Flex => price.flex_factor.or(self.factors.flex),
+            Tier::Other => None,
         };
-        Some((input + output) / PER * host * tier)
+        Some((input + output) / PER * host * tier?)
     }
 }
+
+#[cfg(test)]
+#[path = "price_tests.rs"]
+mod tests;

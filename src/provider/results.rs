@@ -48,6 +48,7 @@ pub(crate) fn parse(body: &[u8], task: Task, asked: &str, texts: usize) -> Resul
         cost_usd: None,
         correlation_id: None,
         notes: Vec::new(),
+        held: None,
     })
 }
 

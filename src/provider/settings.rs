@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
 use super::key::{ApiKey, KeyError};
-use super::price::PriceError;
+use super::price::PriceTable;
+use crate::in_flight::InFlight;
 
 /// Which vendor's dialect a provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +90,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The secret; some upstreams of one's own want none.
     pub api_key: Option<ApiKey>,
+    /// Further keys of the account: when one is over its limit or refused, the next is used.
+    pub further_keys: Vec<ApiKey>,
     /// The model when a caller names none.
     pub model: String,
     /// The models that may be asked beside the default one, `*` for all; empty: those of its kind.
@@ -96,8 +100,16 @@ pub struct Settings {
     pub api_version: Option<String>,
     /// The operator's `max_tokens` for requests that set none themselves.
     pub max_tokens: Option<u32>,
-    /// From the first byte sent to the last byte read.
+    /// From the first byte sent to the last byte read; of a stream, the wait for its beginning and for each next event.
     pub timeout: Duration,
+    /// Time that a whole stream may take.
+    pub stream_deadline: Duration,
+    /// The longest answer that is read, in bytes.
+    pub max_response_bytes: usize,
+    /// What answers may hold together, this provider's and all others'.
+    pub in_flight: InFlight,
+    /// What its models cost.
+    pub prices: Arc<PriceTable>,
     /// Where answers are made, for routing constraints; from the endpoint where it says so.
     pub region: Option<String>,
     /// Higher is asked first.
@@ -107,6 +119,30 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A provider of this kind there, named as its kind, with no key, no model, no prices and otherwise every default.
+    pub fn new(kind: Kind, endpoint: impl Into<String>) -> Self {
+        Self {
+            name: kind.as_str().to_owned(),
+            kind,
+            display_name: kind.as_str().to_owned(),
+            endpoint: endpoint.into(),
+            api_key: None,
+            further_keys: Vec::new(),
+            model: String::new(),
+            models: Vec::new(),
+            api_version: None,
+            max_tokens: None,
+            timeout: Duration::from_secs(120),
+            stream_deadline: Duration::from_secs(3_600),
+            max_response_bytes: 32 << 20,
+            in_flight: InFlight::default(),
+            prices: Arc::default(),
+            region: None,
+            priority: 5,
+            weight: 1.0,
+        }
+    }
+
     /// The address, if the settings hold what every provider needs.
     pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
         let provider = || self.name.clone();
@@ -210,14 +246,6 @@ pub enum BuildError {
         /// The client's own words.
         reason: String,
     },
-    /// A price table that does not hold.
-    #[error("provider `{provider}`: prices: {source}")]
-    Prices {
-        /// The entry's name.
-        provider: String,
-        /// Why.
-        source: PriceError,
-    },
 }
 
 impl BuildError {
@@ -229,7 +257,6 @@ impl BuildError {
             Self::Timeout { .. } => "timeout_invalid",
             Self::Key { source, .. } => source.code(),
             Self::Client { .. } => "client_failed",
-            Self::Prices { .. } => "prices_invalid",
         }
     }
 }

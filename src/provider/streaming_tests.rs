@@ -11,24 +11,16 @@ use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 
 use crate::chat::{ChatRequest, FinishReason, Message, Role, Usage};
-use crate::provider::{ApiKey, Delta, ErrorKind, Kind, Provider, ProviderError, Settings, StreamEvent, build};
+use crate::provider::{ApiKey, Delta, ErrorKind, Kind, Prices, Provider, ProviderError, Settings, StreamEvent, build};
 
 fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn Provider> {
     let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
     build(Settings {
-        name: "upstream".into(),
-        kind,
-        display_name: "Upstream".into(),
-        endpoint: endpoint.into(),
         api_key: Some(ApiKey::new(key).unwrap()),
         model: model.into(),
-        models: vec![],
-        api_version: None,
-        max_tokens: None,
         timeout,
-        region: None,
-        priority: 5,
-        weight: 1.0,
+        prices: Prices::shipped().unwrap().of(kind.as_str(), kind),
+        ..Settings::new(kind, endpoint)
     })
     .unwrap()
 }
@@ -264,7 +256,8 @@ async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
     assert_eq!(error, None);
     assert_eq!(answer.text, chat.choices[0].message.plain_text());
     assert_eq!((answer.started, answer.finished), (1, vec![FinishReason::Stop]));
-    assert_eq!(answer.usage, Some((chat.usage.unwrap(), None)));
+    assert!(chat.cost_usd.is_some_and(|cost| cost > 0.0));
+    assert_eq!(answer.usage, Some((chat.usage.unwrap(), chat.cost_usd)));
     let frames: Vec<Value> =
         events.iter().map(|event| serde_json::from_slice(event.frame.as_deref().unwrap()).unwrap()).collect();
     let said = frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str());

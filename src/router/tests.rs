@@ -130,6 +130,7 @@ impl Provider for Fake {
             cost_usd: None,
             correlation_id: None,
             notes: vec![],
+            held: None,
         })
     }
 

@@ -92,6 +92,7 @@ impl Transcript {
             cost_usd: self.cost_usd,
             correlation_id,
             notes,
+            held: None,
         }
     }
 }

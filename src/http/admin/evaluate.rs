@@ -99,7 +99,7 @@ pub(super) async fn handle(
     let Path(name) = name.map_err(|_| AdminError::UnknownPolicy)?;
     let policy = in_force(&admin.policies, &name)?;
     let (head, content) = request.into_parts();
-    let trial: Trial = body::parse(&body::read(&head.headers, content, admin.body_limit).await?)?;
+    let trial: Trial = body::parse(&body::read(&head, content, admin.body_limit).await?)?;
     let question = question(&policy, trial.phase)?;
     let context = Arc::new(trial.context.clone().unwrap_or_default().context());
     let messages = Arc::new(trial.conversation()?);

@@ -37,7 +37,7 @@ struct Body {
 pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let query = Query {
         tenant: presented.searched_tenant(body.client_id.as_deref())?,
         client_id: name("client_id", body.client_id)?,

@@ -67,7 +67,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let needed = |field, value| name(field, value)?.ok_or(ApiError::Required(field));
     let context_id = needed("context_id", body.context_id)?;
     let caller =

@@ -63,7 +63,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let query = required("query", body.query)?;
     let caller =
         presented.named_caller(body.client_id.as_deref(), body.user_token)?.ok_or(ApiError::Required("client_id"))?;

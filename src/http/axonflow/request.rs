@@ -129,7 +129,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<handled::Answer, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
-    let mut body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let mut body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let caller = presented.caller(body.client_id.as_deref(), body.user_token.take())?;
     let request_type = RequestType::of(body.request_type.as_deref());
     *kind = request_type.as_str();

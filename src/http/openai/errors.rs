@@ -69,7 +69,9 @@ pub(super) fn api(error: &ApiError) -> Response {
     };
     let mut response = body(status, told);
     match status {
-        StatusCode::SERVICE_UNAVAILABLE => retry_after(&mut response, Duration::from_secs(1)),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            retry_after(&mut response, Duration::from_secs(1))
+        }
         StatusCode::UNAUTHORIZED => {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"octroi\""));
         }

@@ -38,7 +38,7 @@ pub(super) async fn handle(
     let (head, content) = request.into_parts();
     let answered = async {
         let presented = app.identity.presented(&head.headers)?;
-        let asked = parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+        let asked = parse(&body::read(&head, content, app.body_limit).await?)?;
         let caller = presented.caller(None, asked.user.clone())?;
         exchange(&app, caller, asked, form).await
     };

@@ -76,6 +76,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         cost_usd: None,
         correlation_id: None,
         notes,
+        held: None,
     };
     Ok(Parsed { answer, billing: usage.map_or(Billing::Listed(Terms::default()), billing) })
 }

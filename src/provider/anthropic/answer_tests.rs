@@ -32,6 +32,7 @@ fn an_ordinary_answer_is_read() {
             cost_usd: None,
             correlation_id: None,
             notes: vec![],
+            held: None,
         }
     );
 }

@@ -1,25 +1,17 @@
 //! What the provider is made from, which names it takes, and what tokens cost.
 
 use super::*;
-use crate::provider::{Kind, Settings};
+use crate::provider::{Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
 
 fn settings() -> Settings {
     Settings {
-        name: "anthropic".into(),
-        kind: Kind::Anthropic,
-        display_name: "Anthropic".into(),
-        endpoint: "https://host.example/base/v1".into(),
         api_key: Some(ApiKey::new("sk-ant-very-secret").unwrap()),
         model: "claude-sonnet-4-6".into(),
-        models: vec![],
-        api_version: None,
-        max_tokens: None,
         timeout: Duration::from_secs(5),
-        region: None,
-        priority: 5,
-        weight: 1.0,
+        prices: Prices::shipped().unwrap().of("anthropic", Kind::Anthropic),
+        ..Settings::new(Kind::Anthropic, "https://host.example/base/v1")
     }
 }
 

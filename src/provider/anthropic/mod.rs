@@ -1,8 +1,8 @@
 //! Anthropic: the adapter between the canonical chat types and `POST /v1/messages`.
 //!
 //! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
-//! each generation of models takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what
-//! tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the provider's HTTP client. It never
+//! each generation of models takes (`model`), and what an answer (`answer`, `stream`) and a refusal (`error`) mean. All of
+//! that is pure; only this file talks to the network, through the provider's HTTP client. It never
 //! retries, never chooses among providers and never looks at what was said.
 
 mod answer;
@@ -34,9 +34,6 @@ use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use answer::Billing;
 use stream::Reading;
 
-/// The prices of the day on which this version was made.
-const PRICES: &str = include_str!("prices.json");
-
 /// Longer than this a probe does not wait.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,7 +41,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const API_VERSION: &str = "2023-06-01";
 
 /// One account at Anthropic.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Anthropic {
     info: Info,
     models: Vec<String>,
@@ -67,22 +64,21 @@ impl Anthropic {
                 .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
         };
         let (messages_url, models_url) = (path("/v1/messages")?, path("/v1/models")?);
-        let prices =
-            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
-        let key = settings.api_key.ok_or_else(no_key)?;
-        let credential =
-            Credential::header("x-api-key", &key).ok_or_else(no_key)?.and("anthropic-version", API_VERSION);
-        let upstream = Upstream::new(&url, Some(credential), settings.timeout)
-            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
-        let (models, max_tokens) = (settings.models, settings.max_tokens);
-        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices: Arc::new(prices) })
+        let key = settings.api_key.clone().ok_or_else(no_key)?;
+        let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
+        let Settings { models, max_tokens, prices, .. } = settings;
+        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices })
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
         let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
+}
+
+fn credential(key: &ApiKey) -> Option<Credential> {
+    Some(Credential::header("x-api-key", key)?.and("anthropic-version", API_VERSION))
 }
 
 fn cost(prices: &PriceTable, model: &str, usage: &Usage, billing: Billing) -> Option<f64> {
@@ -119,6 +115,7 @@ impl Provider for Anthropic {
         let mut answer = parsed.answer;
         answer.cost_usd = answer.usage.and_then(|usage| cost(&self.prices, model, &usage, parsed.billing));
         answer.correlation_id = id.and_then(super::text::token);
+        answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
     }
@@ -150,6 +147,15 @@ impl Provider for Anthropic {
             200 => completion::check_models(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
+    }
+
+    fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        let upstream = self.upstream.opened_by(credential(key)?);
+        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+    }
+
+    fn prices(&self) -> Option<&PriceTable> {
+        Some(&self.prices)
     }
 
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {

@@ -98,6 +98,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
         cost_usd: None,
         correlation_id: None,
         notes,
+        held: None,
     })
 }
 

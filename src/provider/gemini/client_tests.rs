@@ -1,25 +1,17 @@
 //! What the provider is made from, where it sends what, which names it takes, and what tokens cost.
 
 use super::*;
-use crate::provider::{Kind, Settings};
+use crate::provider::{Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
 
 fn settings() -> Settings {
     Settings {
-        name: "gemini".into(),
-        kind: Kind::Gemini,
-        display_name: "Gemini".into(),
-        endpoint: "https://host.example/base/v1beta/".into(),
         api_key: Some(ApiKey::new("AIza-very-secret").unwrap()),
         model: "gemini-3.5-flash-lite".into(),
-        models: vec![],
-        api_version: None,
-        max_tokens: None,
         timeout: Duration::from_secs(5),
-        region: None,
-        priority: 5,
-        weight: 1.0,
+        prices: Prices::shipped().unwrap().of("gemini", Kind::Gemini),
+        ..Settings::new(Kind::Gemini, "https://host.example/base/v1beta/")
     }
 }
 

@@ -1,8 +1,7 @@
 //! Gemini: the adapter between the canonical chat types and `generateContent` of Google's Gemini API.
 //!
 //! Owns Gemini's dialect: what a request looks like (`request`, `contents`, `parameters`), what each generation of models
-//! takes (`model`), what an answer (`answer`, `stream`) and a refusal (`error`) mean, and what tokens cost (`prices.json`). All of
-//! that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses
+//! takes (`model`), and what an answer (`answer`, `stream`) and a refusal (`error`) mean. All of that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never chooses
 //! among providers and never looks at what was said. The key goes into a header, never into the address.
 
 mod answer;
@@ -29,9 +28,6 @@ use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Setting
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use stream::Reading;
 
-/// The prices of the day on which this version was made.
-const PRICES: &str = include_str!("prices.json");
-
 /// Longer than this a probe does not wait.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,7 +35,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 const API_VERSION: &str = "v1beta";
 
 /// One account at Google.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gemini {
     info: Info,
     models: Vec<String>,
@@ -60,15 +56,11 @@ impl Gemini {
         let base = Url::parse(origin)
             .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
         let info = settings.info(origin);
-        let prices =
-            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
-        let key = settings.api_key.ok_or_else(no_key)?;
-        let credential = Credential::header("x-goog-api-key", &key).ok_or_else(no_key)?;
-        let upstream = Upstream::new(&url, Some(credential), settings.timeout)
-            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
-        let (models, max_tokens) = (settings.models, settings.max_tokens);
-        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices: Arc::new(prices) })
+        let key = settings.api_key.clone().ok_or_else(no_key)?;
+        let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
+        let Settings { models, max_tokens, prices, .. } = settings;
+        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.
@@ -85,6 +77,10 @@ impl Gemini {
         let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
+}
+
+fn credential(key: &ApiKey) -> Option<Credential> {
+    Credential::header("x-goog-api-key", key)
 }
 
 #[async_trait]
@@ -109,6 +105,7 @@ impl Provider for Gemini {
         }
         let mut answer = answer::parse(&reply.body, model).map_err(|error| error.with_status(200))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
     }
@@ -144,6 +141,15 @@ impl Provider for Gemini {
             200 => answer::check_models(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
+    }
+
+    fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        let upstream = self.upstream.opened_by(credential(key)?);
+        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+    }
+
+    fn prices(&self) -> Option<&PriceTable> {
+        Some(&self.prices)
     }
 
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {

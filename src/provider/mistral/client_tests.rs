@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::chat::{FinishReason, Message, Role};
-use crate::provider::{Delta, ErrorKind, Kind};
+use crate::provider::{Delta, ErrorKind, Kind, Prices};
 
 const KEY: &str = "sk-very-secret-key";
 const ANSWER: &str = r#"{"id":"0123456789abcdef0123456789abcdef","model":"mistral-small-latest","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Yes."}}],"usage":{"prompt_tokens":1000000,"completion_tokens":1000000,"total_tokens":2000000}}"#;
@@ -106,19 +106,11 @@ fn reply(status: &str, headers: &str, body: &str) -> Reaction {
 
 fn settings(endpoint: &str) -> Settings {
     Settings {
-        name: "mistral".into(),
-        kind: Kind::Mistral,
-        display_name: "Mistral".into(),
-        endpoint: endpoint.into(),
         api_key: Some(ApiKey::new(KEY).unwrap()),
         model: "mistral-small-latest".into(),
-        models: vec![],
-        api_version: None,
-        max_tokens: None,
         timeout: Duration::from_secs(20),
-        region: None,
-        priority: 5,
-        weight: 1.0,
+        prices: Prices::shipped().unwrap().of("mistral", Kind::Mistral),
+        ..Settings::new(Kind::Mistral, endpoint)
     }
 }
 
@@ -217,8 +209,7 @@ async fn answers_that_are_none_are_classed() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let server = Server::start(Reaction::Flood).await;
-    let mut mistral = Mistral::new(settings(&server.origin)).unwrap();
-    mistral.upstream = mistral.upstream.with_max_body_bytes(100_000);
+    let mistral = Mistral::new(Settings { max_response_bytes: 100_000, ..settings(&server.origin) }).unwrap();
     assert_eq!(mistral.chat(&hello()).await.unwrap_err().kind(), ErrorKind::ResponseTooLarge);
 }
 
@@ -454,4 +445,18 @@ fn what_cannot_work_is_refused_when_it_is_made() {
     assert_eq!(regional.info().region.as_deref(), Some("eu"));
     let usage = Usage { prompt_tokens: 1_000_000, ..Usage::default() };
     assert!((regional.price("mistral-large-latest", &usage).unwrap() - 0.55).abs() < 1e-9);
+}
+
+#[test]
+fn only_mistrals_regional_hosts_are_regional() {
+    for (url, region) in [
+        ("https://api.mistral.ai", None),
+        ("https://api.eu.mistral.ai", Some("eu")),
+        ("https://api.us.mistral.ai/v1", Some("us")),
+        ("https://codestral.mistral.ai", None),
+        ("https://api.eu.mistral.ai.example", None),
+        ("http://127.0.0.1:1", None),
+    ] {
+        assert_eq!(regional_host(&Url::parse(url).unwrap()), region, "{url}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`), what a refusal means (`error`,
-//! `limits`) and what tokens cost (`prices.json`). All of that is pure; only this file talks to the network, through the
+//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`) and what a refusal means (`error`,
+//! `limits`). All of that is pure; only this file talks to the network, through the
 //! provider's HTTP client. It never retries, never chooses among providers and never looks at what was said.
 
 mod error;
@@ -32,14 +32,11 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use request::Prepared;
 
-/// The prices of the day on which this version was made.
-const PRICES: &str = include_str!("prices.json");
-
 /// Longer than this a probe does not wait.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One account at one of Mistral's hosts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mistral {
     info: Info,
     models: Vec<String>,
@@ -68,12 +65,9 @@ impl Mistral {
         let (chat_url, fill_in_url) = (path("/v1/chat/completions")?, path("/v1/fim/completions")?);
         let (embed_url, moderate_url) = (path("/v1/embeddings")?, path("/v1/moderations")?);
         let models_url = path("/v1/models")?;
-        let prices =
-            PriceTable::parse(PRICES).map_err(|source| BuildError::Prices { provider: provider.clone(), source })?;
-        let key =
-            settings.api_key.ok_or_else(|| BuildError::Key { provider: provider.clone(), source: KeyError::Empty })?;
-        let upstream = Upstream::new(&url, Some(Credential::bearer(&key)), settings.timeout)
-            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
+        let key = settings.api_key.clone().ok_or_else(no_key)?;
+        let upstream = Upstream::new(&url, Credential::bearer(&key), &settings)?;
         let region = regional_host(&url);
         info.region = info.region.or_else(|| region.map(str::to_owned));
         let host = if region.is_some() { Host::Regional } else { Host::Global };
@@ -88,7 +82,7 @@ impl Mistral {
             embed_url,
             moderate_url,
             models_url,
-            prices: Arc::new(prices),
+            prices: settings.prices,
             host,
         })
     }
@@ -144,6 +138,7 @@ impl Mistral {
             .map_err(|error| error.with_status(200).with_correlation_id(id))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
+        answer.held = Some(reply.held);
         Ok(answer)
     }
 
@@ -186,6 +181,7 @@ impl Provider for Mistral {
         let terms = Terms { host: self.host, tier: parsed.tier };
         answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
         answer.correlation_id = id.and_then(super::text::token);
+        answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         answer.notes.extend(deprecation(&reply.headers));
         Ok(answer)
@@ -225,6 +221,15 @@ impl Provider for Mistral {
             200 => completion::check_models(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
+    }
+
+    fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        let upstream = self.upstream.opened_by(Credential::bearer(key));
+        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+    }
+
+    fn prices(&self) -> Option<&PriceTable> {
+        Some(&self.prices)
     }
 
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
@@ -275,10 +280,6 @@ fn regional_host(url: &Url) -> Option<&str> {
     let region = url.host_str()?.strip_prefix("api.")?.strip_suffix(".mistral.ai")?;
     (!region.is_empty() && !region.contains('.')).then_some(region)
 }
-
-#[cfg(test)]
-#[path = "price_tests.rs"]
-mod price_tests;
 
 #[cfg(test)]
 #[path = "client_tests.rs"]

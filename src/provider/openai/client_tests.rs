@@ -1,23 +1,15 @@
 //! What a provider of this dialect is made from, where it sends what, and which names it takes.
 
 use super::*;
-use crate::provider::Settings;
+use crate::provider::{Prices, Settings};
 
 fn settings(kind: Kind) -> Settings {
     Settings {
-        name: "upstream".into(),
-        kind,
-        display_name: "Upstream".into(),
-        endpoint: "https://host.example/base/v1".into(),
         api_key: Some(ApiKey::new("sk-very-secret").unwrap()),
         model: "llama3.1:latest".into(),
-        models: vec![],
-        api_version: None,
-        max_tokens: None,
         timeout: Duration::from_secs(5),
-        region: None,
-        priority: 5,
-        weight: 1.0,
+        prices: Prices::shipped().unwrap().of(kind.as_str(), kind),
+        ..Settings::new(kind, "https://host.example/base/v1")
     }
 }
 

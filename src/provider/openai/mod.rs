@@ -9,6 +9,7 @@ mod error;
 mod request;
 mod texts;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ use super::chunk::Chunks;
 use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
-use super::price::Tier;
+use super::price::{PriceTable, Terms, Tier};
 use super::{
     ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, results, said,
     streaming,
@@ -38,7 +39,7 @@ const AZURE_API_VERSION: &str = "2024-08-01-preview";
 const AZURE_2024_09: &str = "2024-09-01";
 
 /// One account at a vendor, or one server, that speaks OpenAI's dialect.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenAi {
     info: Info,
     models: Vec<String>,
@@ -48,6 +49,7 @@ pub struct OpenAi {
     origin: Url,
     /// Azure's; the path then names the deployment.
     api_version: Option<String>,
+    prices: Arc<PriceTable>,
 }
 
 impl OpenAi {
@@ -58,13 +60,11 @@ impl OpenAi {
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let azure = settings.kind == Kind::AzureOpenAi;
         let credential = match &settings.api_key {
-            Some(key) if azure && !takes_bearer(&url) => Some(Credential::header("api-key", key).ok_or_else(no_key)?),
-            Some(key) => Some(Credential::bearer(key)),
-            None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => None,
+            Some(key) => credential(settings.kind, &url, key).ok_or_else(no_key)?,
+            None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
             None => return Err(no_key()),
         };
-        let upstream = Upstream::new(&url, credential, settings.timeout)
-            .map_err(|reason| BuildError::Client { provider: provider.clone(), reason })?;
+        let upstream = Upstream::new(&url, credential, &settings)?;
         let base = Url::parse(&origin)
             .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
         let info = settings.info(&origin);
@@ -77,6 +77,7 @@ impl OpenAi {
             upstream,
             origin: base,
             api_version,
+            prices: settings.prices,
         })
     }
 
@@ -134,6 +135,7 @@ impl OpenAi {
             .map_err(|error| error.with_status(200).with_correlation_id(id))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
+        answer.held = Some(reply.held);
         answer.notes = notes;
         Ok(answer)
     }
@@ -203,8 +205,10 @@ impl Provider for OpenAi {
         let parsed =
             completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
-        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        let terms = Terms { tier: parsed.tier, ..Terms::default() };
+        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
         answer.correlation_id = id.and_then(super::text::token);
+        answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
     }
@@ -223,6 +227,8 @@ impl Provider for OpenAi {
         let reading = |headers: &HeaderMap| Reading {
             key: self.key.clone(),
             kind: self.info.kind,
+            prices: self.prices.clone(),
+            model: model.to_owned(),
             correlation_id: error::correlation_id(headers).and_then(super::text::token),
         };
         let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
@@ -251,20 +257,34 @@ impl Provider for OpenAi {
         }
     }
 
-    /// One's own machine asks nothing; for the others this version carries no prices.
-    fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
-        price(self.info.kind)
+    fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        let upstream = self.upstream.opened_by(credential(self.info.kind, &self.origin, key)?);
+        Some(Arc::new(Self { key: Some(key.clone()), upstream, ..self.clone() }))
+    }
+
+    fn prices(&self) -> Option<&PriceTable> {
+        Some(&self.prices)
+    }
+
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.prices.cost(model, usage, Terms::default())
     }
 }
 
-fn price(kind: Kind) -> Option<f64> {
-    (kind == Kind::Ollama).then_some(0.0)
+/// What the key is sent in: of Azure's hosts most have a header of their own.
+fn credential(kind: Kind, endpoint: &Url, key: &ApiKey) -> Option<Credential> {
+    match kind {
+        Kind::AzureOpenAi if !takes_bearer(endpoint) => Credential::header("api-key", key),
+        _ => Some(Credential::bearer(key)),
+    }
 }
 
 /// What is kept of a call while its answer streams.
 struct Reading {
     key: Option<ApiKey>,
     kind: Kind,
+    prices: Arc<PriceTable>,
+    model: String,
     correlation_id: Option<String>,
 }
 
@@ -284,8 +304,8 @@ impl streaming::Reading for Reading {
         }
     }
 
-    fn cost(&self, _usage: &Usage, _tier: Tier) -> Option<f64> {
-        price(self.kind)
+    fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
+        self.prices.cost(&self.model, usage, Terms { tier, ..Terms::default() })
     }
 
     fn correlation_id(&self) -> Option<&str> {

@@ -50,7 +50,7 @@ struct Match<'a> {
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
     author(&app, &head.headers)?;
-    let body: Body = body::parse(&body::read(&head.headers, content, app.body_limit).await?)?;
+    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let pattern = super::super::required("pattern", body.pattern)?;
     let inputs = body.inputs.unwrap_or_default();
     if pattern.chars().nth(MAX_PATTERN).is_some() {

@@ -1,0 +1,346 @@
+//! Several keys of one account: a key that is over its limit, or that the vendor refuses, rests, and the next one is
+//! used.
+//!
+//! To everybody else a pool is a provider like any other: what fails for one key and is answered for another never
+//! shows as a failure.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::{ApiKey, ErrorKind, Info, PriceTable, Provider, ProviderError, Streamed};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+
+/// How long a key rests that is over its limit, where the vendor does not say.
+const OVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// No key rests longer for its rate: limits of a day are asked about now and then.
+const LONGEST_OVER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a refused key rests. A probe that it passes ends its rest.
+const REFUSED: Duration = Duration::from_secs(300);
+
+/// The keys of one provider, each with its own way to the vendor.
+#[derive(Debug)]
+pub(super) struct KeyPool {
+    /// Answers for all where the key does not matter.
+    first: Arc<dyn Provider>,
+    members: Vec<Member>,
+    next: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// Its place among the keys, from 1 on: what is said of it in logs.
+    number: usize,
+    provider: Arc<dyn Provider>,
+    rest: Mutex<Option<Rest>>,
+}
+
+/// A key rests.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Instant,
+    /// Not for its rate: a probe that it passes ends it.
+    refused: bool,
+}
+
+impl Member {
+    fn resting(&self) -> MutexGuard<'_, Option<Rest>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when it rests, if that is later than `now`.
+    fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.resting().map(|rest| rest.until).filter(|until| *until > now)
+    }
+
+    /// Lets it rest, if the failure is its own. Says how long.
+    fn rest_after(&self, error: &ProviderError) -> Option<Duration> {
+        let rest = rest(error)?;
+        *self.resting() = Some(Rest { until: Instant::now() + rest, refused: error.kind() != ErrorKind::RateLimited });
+        Some(rest)
+    }
+}
+
+/// How long a key rests after a failure; `None` where another key would do no better.
+fn rest(error: &ProviderError) -> Option<Duration> {
+    match error.kind() {
+        ErrorKind::RateLimited => Some(error.retry_after().unwrap_or(OVER_LIMIT).min(LONGEST_OVER_LIMIT)),
+        ErrorKind::Unauthorized | ErrorKind::SpendCap => Some(REFUSED),
+        _ => None,
+    }
+}
+
+impl KeyPool {
+    /// Of providers that differ by their key alone. `first` answers for all where the key does not matter.
+    pub(super) fn new(first: Arc<dyn Provider>, others: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
+        let all = std::iter::once(Arc::clone(&first)).chain(others).enumerate();
+        let members = all.map(|(at, provider)| Member { number: at + 1, provider, rest: Mutex::default() });
+        Self { first, members: members.collect(), next: AtomicUsize::new(0) }
+    }
+
+    /// Every key, in turn; those that rest come last, the one first whose rest ends first.
+    fn in_turn(&self) -> Vec<&Member> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
+        let (before, from) = self.members.split_at(turn);
+        let now = Instant::now();
+        let mut members: Vec<_> = from.iter().chain(before).collect();
+        members.sort_by_key(|member| member.rests_until(now));
+        members
+    }
+
+    /// Asks with one key after the other, as long as a failure is the key's. Keys that rest are asked only when all do,
+    /// and then one of them.
+    async fn ask<T, F>(&self, call: impl Fn(Arc<dyn Provider>) -> F) -> Result<T, ProviderError>
+    where
+        F: Future<Output = Result<T, ProviderError>>,
+    {
+        let now = Instant::now();
+        let mut failure: Option<ProviderError> = None;
+        for member in self.in_turn() {
+            if failure.is_some() && member.rests_until(now).is_some() {
+                break;
+            }
+            let error = match call(Arc::clone(&member.provider)).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(rest) = member.rest_after(&error) else { return Err(error) };
+            let provider = &self.first.info().name;
+            metrics::counter!("octroi_provider_key_rests_total", "provider" => provider.clone(), "code" => error.code())
+                .increment(1);
+            tracing::warn!(provider, key = member.number, of = self.members.len(), ?rest, "key rests: {error}");
+            failure = Some(match failure.take() {
+                Some(before) => milder(before, error),
+                None => error,
+            });
+        }
+        Err(failure.unwrap_or_else(|| ProviderError::new(ErrorKind::Unauthorized, "the provider has no key")))
+    }
+}
+
+/// Of two failures the one that passes by itself, and of those the one that passes first.
+fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
+    let severity = |error: &ProviderError| match error.kind() {
+        ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
+        _ => (1, Duration::MAX),
+    };
+    if severity(&other) < severity(&one) { other } else { one }
+}
+
+#[async_trait]
+impl Provider for KeyPool {
+    fn info(&self) -> &Info {
+        self.first.info()
+    }
+
+    fn serves(&self, model: &str) -> bool {
+        self.first.serves(model)
+    }
+
+    fn does(&self, task: Task) -> bool {
+        self.first.does(task)
+    }
+
+    fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        self.first.with_key(key)
+    }
+
+    async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+        self.ask(|provider| async move { provider.chat(request).await }).await
+    }
+
+    async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
+        self.ask(|provider| async move { provider.stream(request).await }).await
+    }
+
+    /// One key that works is enough. A key that is known again rests no longer.
+    async fn probe(&self) -> Result<(), ProviderError> {
+        let mut failure = None;
+        let mut works = false;
+        for member in &self.members {
+            match member.provider.probe().await {
+                Ok(()) => {
+                    works = true;
+                    member.resting().take_if(|rest| rest.refused);
+                }
+                Err(error) => {
+                    // A probe that comes too often says nothing of the limit for chats.
+                    if error.kind() != ErrorKind::RateLimited {
+                        member.rest_after(&error);
+                    }
+                    failure = Some(error);
+                }
+            }
+        }
+        match failure {
+            Some(error) if !works => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn prices(&self) -> Option<&PriceTable> {
+        self.first.prices()
+    }
+
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.first.price(model, usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::provider::{Kind, Settings};
+
+    /// One key's way to the vendor: fails as it was told, and answers from then on. Its info's name tells which.
+    #[derive(Debug)]
+    struct Way {
+        info: Info,
+        failures: Mutex<VecDeque<ProviderError>>,
+        asked: AtomicUsize,
+    }
+
+    impl Way {
+        fn next(&self) -> Result<(), ProviderError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.failures.lock().unwrap().pop_front().map_or(Ok(()), Err)
+        }
+    }
+
+    #[async_trait]
+    impl Provider for Way {
+        fn info(&self) -> &Info {
+            &self.info
+        }
+
+        fn serves(&self, _: &str) -> bool {
+            true
+        }
+
+        async fn chat(&self, _: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
+            self.next()?;
+            Ok(crate::provider::completion::parse(
+                br#"{"choices":[{"message":{"content":"Yes."}}]}"#,
+                self.info.name.as_str(),
+            )?
+            .answer)
+        }
+
+        async fn stream(&self, _: &ChatRequest) -> Result<Streamed, ProviderError> {
+            self.next()?;
+            Ok(Streamed { events: Box::pin(futures_util::stream::empty()), correlation_id: None, notes: Vec::new() })
+        }
+
+        async fn probe(&self) -> Result<(), ProviderError> {
+            self.next()
+        }
+
+        fn price(&self, _: &str, _: &Usage) -> Option<f64> {
+            None
+        }
+    }
+
+    fn failure(kind: ErrorKind, seconds: Option<u64>) -> ProviderError {
+        ProviderError::new(kind, "no").with_retry_after(seconds.map(Duration::from_secs))
+    }
+
+    fn pool<const N: usize>(failures: [Vec<ProviderError>; N]) -> (KeyPool, Vec<Arc<Way>>) {
+        let ways = failures.into_iter().enumerate().map(|(at, failures)| {
+            let settings = Settings { name: format!("key-{at}"), ..Settings::new(Kind::Mistral, "") };
+            Arc::new(Way { info: settings.info(""), failures: Mutex::new(failures.into()), asked: AtomicUsize::new(0) })
+        });
+        let ways: Vec<Arc<Way>> = ways.collect();
+        let mut providers = ways.iter().map(|way| Arc::clone(way) as Arc<dyn Provider>);
+        (KeyPool::new(providers.next().unwrap(), providers), ways)
+    }
+
+    fn asked(ways: &[Arc<Way>]) -> Vec<usize> {
+        ways.iter().map(|way| way.asked.swap(0, Ordering::Relaxed)).collect()
+    }
+
+    #[tokio::test]
+    async fn keys_take_turns() {
+        let (pool, ways) = pool([vec![], vec![], vec![]]);
+        for _ in 0..9 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [3, 3, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_key_over_its_limit_or_refused_rests_and_the_next_is_used() {
+        for (kind, seconds) in [
+            (ErrorKind::RateLimited, Some(5)),
+            (ErrorKind::RateLimited, None),
+            (ErrorKind::Unauthorized, None),
+            (ErrorKind::SpendCap, None),
+        ] {
+            let (pool, ways) = pool([vec![failure(kind, seconds)], vec![]]);
+            for _ in 0..4 {
+                pool.chat(&ChatRequest::default()).await.unwrap();
+            }
+            assert_eq!(asked(&ways), [1, 4], "{kind:?}");
+            pool.stream(&ChatRequest::default()).await.unwrap();
+            assert_eq!(asked(&ways), [0, 1], "{kind:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_failures_are_not_the_keys() {
+        for kind in
+            [ErrorKind::UpstreamFailed, ErrorKind::InvalidRequest, ErrorKind::Timeout, ErrorKind::CapacityExceeded]
+        {
+            let (pool, ways) = pool([vec![failure(kind, None)], vec![]]);
+            assert_eq!(pool.chat(&ChatRequest::default()).await.unwrap_err().kind(), kind);
+            assert_eq!(asked(&ways), [1, 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn when_all_keys_fail_the_failure_that_passes_first_is_told() {
+        let limited = |seconds| failure(ErrorKind::RateLimited, Some(seconds));
+        let refused = || failure(ErrorKind::Unauthorized, None);
+        for (one, other, kind, seconds) in [
+            (limited(9), limited(3), ErrorKind::RateLimited, Some(3)),
+            (limited(3), limited(9), ErrorKind::RateLimited, Some(3)),
+            (refused(), limited(3), ErrorKind::RateLimited, Some(3)),
+            (limited(3), refused(), ErrorKind::RateLimited, Some(3)),
+            (refused(), refused(), ErrorKind::Unauthorized, None),
+        ] {
+            let (pool, ways) = pool([vec![one], vec![other]]);
+            let error = pool.chat(&ChatRequest::default()).await.unwrap_err();
+            assert_eq!((error.kind(), error.retry_after()), (kind, seconds.map(Duration::from_secs)));
+            assert_eq!(asked(&ways), [1, 1]);
+            pool.chat(&ChatRequest::default()).await.unwrap();
+            assert_eq!(asked(&ways).iter().sum::<usize>(), 1, "one of those that rest is asked all the same");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_key_that_works_is_healthy_and_a_probe_ends_the_rest_of_a_refused_one() {
+        let refused = || failure(ErrorKind::Unauthorized, None);
+        let (pool, ways) = pool([vec![refused(), refused()], vec![]]);
+        pool.chat(&ChatRequest::default()).await.unwrap();
+        pool.probe().await.unwrap();
+        assert_eq!(asked(&ways), [2, 2]);
+        for _ in 0..2 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [0, 2], "it was refused by the probe too");
+        pool.probe().await.unwrap();
+        asked(&ways);
+        for _ in 0..2 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [1, 1]);
+
+        let (pool, _) = self::pool([vec![refused()], vec![failure(ErrorKind::ConnectFailed, None)]]);
+        assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::ConnectFailed);
+    }
+}

@@ -1,0 +1,133 @@
+//! The shipped prices, and what follows from them.
+
+use super::*;
+
+const M: u64 = 1_000_000;
+
+fn cost(model: &str, prompt_tokens: u64, cached_tokens: u64, completion_tokens: u64, terms: Terms) -> Option<f64> {
+    let usage = Usage { prompt_tokens, completion_tokens, cached_tokens };
+    Prices::shipped().unwrap().of("mistral", Kind::Mistral).cost(model, &usage, terms)
+}
+
+#[test]
+fn the_rules_of_billing_hold() {
+    let standard = Terms::default();
+    let regional = Terms { host: Host::Regional, tier: Tier::Standard };
+    let priority = Terms { host: Host::Global, tier: Tier::Priority };
+    let both = Terms { host: Host::Regional, tier: Tier::Priority };
+    for (model, prompt, cached, completion, terms, expected) in [
+        ("mistral-small-latest", M, 0, M, standard, Some(0.75)),
+        ("mistral-small-2603", M, 0, M, standard, Some(0.75)),
+        ("mistral-large-latest", M, M, 0, standard, Some(0.05)),
+        ("mistral-large-latest", M, 2 * M, 0, standard, Some(0.05)),
+        ("mistral-medium-latest", M, M / 2, M, standard, Some(0.75 + 0.075 + 7.5)),
+        ("mistral-large-latest", M, 0, M, regional, Some(2.2)),
+        ("mistral-large-latest", M, M, M, priority, Some(1.55 * 1.75)),
+        ("mistral-large-latest", M, 0, 0, both, Some(0.5 * 1.1 * 1.75)),
+        ("magistral-small-2509", M, 0, M, standard, Some(2.0)),
+        ("labs-leanstral-1-5", M, 0, M, standard, Some(0.0)),
+        ("ft:mistral-small:mine", M, 0, M, standard, None),
+        ("gpt-4o", M, 0, M, standard, None),
+        ("", 0, 0, 0, standard, None),
+    ] {
+        let actual = cost(model, prompt, cached, completion, terms);
+        match (actual, expected) {
+            (Some(actual), Some(expected)) => assert!((actual - expected).abs() < 1e-9, "{model}: {actual}"),
+            _ => assert_eq!(actual, expected, "{model}"),
+        }
+    }
+}
+
+#[test]
+fn every_vendor_has_dated_prices() {
+    let prices = Prices::shipped().unwrap();
+    for (kind, model) in [
+        (Kind::Mistral, "mistral-small-latest"),
+        (Kind::OpenAi, "gpt-4o"),
+        (Kind::Anthropic, "claude-sonnet-4-6"),
+        (Kind::Gemini, "gemini-3.5-flash-lite"),
+        (Kind::Ollama, "whatever"),
+    ] {
+        let table = prices.of(kind.as_str(), kind);
+        assert!(table.as_of().year() >= 2026, "{kind}");
+        assert!(table.get(model).is_some(), "{kind}");
+    }
+    for kind in [Kind::AzureOpenAi, Kind::OpenAiCompatible] {
+        assert_eq!(prices.of(kind.as_str(), kind).models().count(), 0, "{kind}: names of deployments tell no price");
+    }
+}
+
+#[test]
+fn a_tier_without_a_known_price_has_none() {
+    let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
+    let usage = Usage { prompt_tokens: M, ..Usage::default() };
+    let cost = |model: &str, word: Option<&str>| {
+        table.cost(model, &usage, Terms { tier: Tier::named(word), ..Terms::default() })
+    };
+    for (model, tier, expected) in [
+        ("gpt-5", None, Some(1.25)),
+        ("gpt-5", Some("default"), Some(1.25)),
+        ("gpt-5", Some("priority"), Some(2.5)),
+        ("gpt-5", Some("flex"), Some(0.625)),
+        ("gpt-5", Some("scale"), None),
+        ("o1", Some("flex"), None),
+        ("omni-moderation-latest", Some("scale"), Some(0.0)),
+    ] {
+        assert_eq!(cost(model, tier), expected, "{model} {tier:?}");
+    }
+}
+
+#[test]
+fn a_long_prompt_has_its_own_rates() {
+    let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
+    let cost = |prompt_tokens| {
+        table.cost("gpt-5.4", &Usage { prompt_tokens, completion_tokens: 0, cached_tokens: 0 }, Terms::default())
+    };
+    assert_eq!(cost(272_000), Some(0.272 * 2.5));
+    assert_eq!(cost(272_001), Some(0.272_001 * 5.0));
+}
+
+#[test]
+fn a_file_goes_over_the_shipped_prices() {
+    let mut prices = Prices::shipped().unwrap();
+    prices
+        .put_over(
+            r#"{
+                "mistral": { "as_of": "2026-11-01", "models": [{ "ids": ["mistral-small-latest", "ft:mine"], "input": 9, "output": 9 }] },
+                "groq": { "as_of": "2026-10-01", "models": [{ "ids": ["llama"], "input": 1, "output": 2 }] },
+                "eu": { "as_of": "2026-10-02", "regional_factor": 2, "models": [{ "ids": ["ft:eu"], "input": 3, "output": 3 }] }
+            }"#,
+        )
+        .unwrap();
+    let mistral = prices.of("mistral", Kind::Mistral);
+    let million = Usage { prompt_tokens: M, completion_tokens: 0, cached_tokens: 0 };
+    let cost = |table: &PriceTable, model: &str| table.cost(model, &million, Terms::default());
+    assert_eq!(mistral.as_of().to_string(), "2026-11-01");
+    assert_eq!((cost(&mistral, "mistral-small-latest"), cost(&mistral, "ft:mine")), (Some(9.0), Some(9.0)));
+    assert_eq!(cost(&mistral, "mistral-large-latest"), Some(0.5), "the others stay");
+    let cached = Usage { cached_tokens: M, ..million };
+    assert_eq!(mistral.cost("ft:mine", &cached, Terms::default()), Some(0.9), "the section's factors stay");
+    assert_eq!(cost(&prices.of("groq", Kind::OpenAiCompatible), "llama"), Some(1.0));
+    let eu = prices.of("eu", Kind::Mistral);
+    assert_eq!((cost(&eu, "ft:eu"), cost(&eu, "ft:mine")), (Some(3.0), Some(9.0)));
+    let regional = Terms { host: Host::Regional, ..Terms::default() };
+    assert_eq!(eu.cost("ft:eu", &million, regional), Some(6.0));
+    assert_eq!(eu.cost("ft:eu", &million, Terms { tier: Tier::Priority, ..Terms::default() }), Some(3.0 * 1.75));
+}
+
+#[test]
+fn prices_that_do_not_hold_are_refused_and_change_nothing() {
+    let a = r#"{"ids":["a"],"input":1,"output":1}"#;
+    let file = |factor: &str, models: &str| {
+        format!(r#"{{"mistral":{{"as_of":"2026-01-01","cached_input_factor":{factor},"models":[{models}]}}}}"#)
+    };
+    let mut prices = Prices::shipped().unwrap();
+    let mut refused = |json: String| prices.put_over(&json).unwrap_err().to_string();
+    assert_eq!(refused(file("0.1", &format!("{a},{a}"))), "`mistral`: model `a` has two prices");
+    assert_eq!(refused(file("-1", a)), "`mistral`: cached_input_factor must be a number of zero or more");
+    let negative = r#"{"ids":["a"],"input":-1,"output":1}"#;
+    assert_eq!(refused(file("0.1", negative)), "`mistral`: input of model `a` must be a number of zero or more");
+    assert!(refused(file("0.1", r#"{"ids":["a"],"input":1,"output":1,"typo":1}"#)).contains("typo"));
+    assert!(refused("[]".into()).contains("map"));
+    assert!(prices.of("mistral", Kind::Mistral).get("a").is_none());
+}
