@@ -9,11 +9,16 @@ use gemini_double::GeminiDouble;
 use mistral_double::MistralDouble;
 use openai_double::{Behaviour, KEY, OpenAiDouble};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use support::{Gateway, Setup, eventually};
 
 /// Mistral by the file, OpenAI by the environment.
 fn both(mistral: &MistralDouble, openai: &OpenAiDouble) -> Setup {
     Setup::with(mistral).env("OPENAI_API_KEY", KEY).env("OPENAI_ENDPOINT", &openai.origin())
+}
+
+fn digest(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret))
 }
 
 async fn provider_of(gateway: &Gateway, context: Value) -> String {
@@ -283,4 +288,116 @@ async fn what_the_vendors_refuse_is_told_by_its_class() {
         assert_eq!(answer.body["metadata"]["error_code"], code, "{answer:?}");
         assert!(!answer.body.to_string().contains("sk-ant-wrong"), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn providers_are_shown_one_by_one_and_not_changed() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    provider_of(&gateway, json!({ "provider": "openai" })).await;
+
+    let one = gateway.get("/api/v1/llm-providers/openai").await;
+    assert_eq!((one.status, &one.body["provider"]["type"]), (200, &json!("openai")), "{one:?}");
+    let missing = gateway.get("/api/v1/llm-providers/nobody").await;
+    assert_eq!((missing.status, &missing.body["error"]["code"]), (404, &json!("NOT_FOUND")), "{missing:?}");
+    let status = gateway.get("/api/v1/llm-providers/status").await.body;
+    assert_eq!((&status["total"], status["providers"].as_array().unwrap().len()), (&json!(2), 2), "{status}");
+    let by_name = gateway.get("/api/v1/providers/status").await.body;
+    assert_eq!(by_name["openai"]["request_count"], 1, "{by_name}");
+    assert!(by_name["openai"]["avg_latency_ms"].as_f64().unwrap() > 0.0 && by_name["openai"]["last_used"].is_string());
+    assert_eq!(by_name["mistral"]["request_count"], 0, "{by_name}");
+    let types = gateway.get("/api/v1/llm-provider-types").await.body;
+    assert_eq!(types["count"].as_u64().unwrap() as usize, types["provider_types"].as_array().unwrap().len());
+
+    for (method, path) in [
+        ("POST", "/api/v1/llm-providers"),
+        ("PUT", "/api/v1/llm-providers/openai"),
+        ("PATCH", "/api/v1/llm-providers/openai"),
+        ("DELETE", "/api/v1/llm-providers/openai"),
+    ] {
+        let request = gateway.client.request(method.parse().unwrap(), gateway.url(path)).json(&json!({ "name": "x" }));
+        let answer = request.send().await.unwrap();
+        assert_eq!(
+            (answer.status(), answer.headers()["allow"].to_str().unwrap()),
+            (405.try_into().unwrap(), "GET, HEAD")
+        );
+    }
+}
+
+#[tokio::test]
+async fn traffic_is_shared_anew_by_admins_only() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai)
+        .yaml(&format!(
+            "auth:\n  mode: clients\n  clients:\n    - {{ id: boss, secret_sha256: {}, role: admin }}\n    - {{ id: app, \
+             secret_sha256: {} }}\n",
+            digest("admin-secret-0123456789"),
+            digest("client-secret-0123456789")
+        ))
+        .start();
+    let put = async |secret: &str, body: Value| {
+        let request = gateway.client.put(gateway.url("/api/v1/llm-providers/routing")).bearer_auth(secret).json(&body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let all_to_openai = json!({ "weights": { "openai": 100 } });
+    assert_eq!(put("client-secret-0123456789", all_to_openai.clone()).await.0, 403);
+    let (status, body) = put("admin-secret-0123456789", json!({ "weights": { "opnai": 100 } })).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{body}");
+    assert_eq!(put("admin-secret-0123456789", json!({})).await.0, 400);
+    let (status, body) = put("admin-secret-0123456789", all_to_openai).await;
+    assert_eq!((status, &body["weights"]), (200, &json!({ "mistral": 0, "openai": 100 })), "{body}");
+    for _ in 0..20 {
+        let request = gateway.client.post(gateway.url("/api/request")).bearer_auth("client-secret-0123456789");
+        let answer: Value = request.json(&json!({ "query": "Hello" })).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["metadata"]["provider"], "openai", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn prices_are_told_and_a_file_goes_over_them() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let prices =
+        r#"{"mistral":{"as_of":"2026-11-01","models":[{"ids":["mistral-small-latest"],"input":1000,"output":2000}]}}"#;
+    let prepared = both(&mistral, &openai).yaml("routing: { prices: prices.json }\n").prepare();
+    std::fs::write(prepared.path().join("prices.json"), prices).unwrap();
+    let gateway = prepared.start();
+    let one = gateway.get("/api/v1/pricing?provider=openai&model=gpt-4o").await;
+    assert_eq!(
+        (one.status, &one.body["pricing"]),
+        (200, &json!({ "input_per_1k": 0.0025, "cached_input_per_1k": 0.00125, "output_per_1k": 0.01 })),
+        "{one:?}"
+    );
+    let ours = gateway.get("/api/v1/pricing?provider=mistral&model=mistral-small-latest").await.body;
+    assert_eq!((&ours["pricing"]["input_per_1k"], &ours["as_of"]), (&json!(1.0), &json!("2026-11-01")), "{ours}");
+    let all = gateway.get("/api/v1/pricing").await.body["pricing"].as_array().unwrap().clone();
+    assert!(all.len() > 50 && all.iter().all(|row| row["model"].is_string() && row["provider"].is_string()));
+    let unknown = gateway.get("/api/v1/pricing?provider=openai&model=nothing").await;
+    assert_eq!((unknown.status, &unknown.body["error"]), (404, &json!("Not Found")), "{unknown:?}");
+
+    let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": { "provider": "mistral" } })).await;
+    assert!(answer.body["metadata"]["cost_usd"].as_f64().unwrap() > 0.001, "{answer:?}");
+}
+
+#[tokio::test]
+async fn past_the_bound_on_bytes_in_flight_the_answer_is_429() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let gateway =
+        Setup::with(&mistral).yaml("server: { listen: \"127.0.0.1:0\", max_bytes_in_flight: 1MiB }\n").start();
+    let slow = std::time::Duration::from_secs(3);
+    mistral.script(mistral_double::Rule::once(mistral_double::Behaviour::answer().before_first_byte(slow)));
+    let large = "word ".repeat(130_000);
+    let (first, (status, retry_after)) = tokio::join!(gateway.ask(&large), async {
+        mistral.wait_until(|stats| stats.in_flight > 0).await.unwrap();
+        let request = gateway.client.post(gateway.url("/v1/chat/completions"));
+        let body = json!({ "messages": [{ "role": "user", "content": large }] });
+        let answer = request.json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().get("retry-after").is_some())
+    });
+    assert_eq!((status, retry_after), (429, true));
+    assert_eq!(first.status, 200, "{first:?}");
+    assert_eq!(gateway.ask(&large).await.status, 200, "the room was given back");
 }

@@ -87,7 +87,9 @@ impl Pipeline {
             }
         };
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
-        let constraints = Constraints::new(request.preference.clone()).for_task(request.chat.task);
+        let constraints = Constraints::new(request.preference.clone())
+            .for_task(request.chat.task)
+            .with_key(request.provider_key.take());
         let asked = request.chat.model.as_deref();
         // With `skip_llm` no provider is needed.
         let reachable =

@@ -9,6 +9,7 @@ use super::streaming::AnswerStream;
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
 use crate::policy::{Decision, Overloaded, Surface};
+use crate::provider::ApiKey;
 use crate::router::{Preference, RouteError, Routed};
 
 /// Who asks, as the surface's identity found out.
@@ -37,6 +38,8 @@ pub struct Request {
     pub preference: Preference,
     /// Further facts for policies, sorted by name.
     pub attributes: Vec<(String, String)>,
+    /// The caller's own key for the upstream, in the place of the operator's.
+    pub provider_key: Option<ApiKey>,
     /// Policies only; no model is asked.
     pub skip_llm: bool,
 }

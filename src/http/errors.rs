@@ -206,6 +206,7 @@ pub(super) fn listing(status: StatusCode, message: &str, detail: Option<Detail<'
         StatusCode::BAD_REQUEST => "VALIDATION_ERROR",
         StatusCode::FORBIDDEN => "FORBIDDEN",
         StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
         StatusCode::CONFLICT => "CONFLICT",
         StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
         _ => "INTERNAL_ERROR",

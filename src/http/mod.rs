@@ -21,6 +21,7 @@ pub mod identity;
 mod meter;
 mod metrics;
 mod openai;
+mod provider_key;
 pub mod serve;
 mod sse;
 mod stats;
@@ -56,6 +57,8 @@ pub struct App {
     guard: Guard,
     in_flight: InFlight,
     body_limit: usize,
+    /// Whether callers may bring their own keys for upstreams.
+    caller_keys: bool,
     honest_status: bool,
     stats: Stats,
     prometheus: PrometheusHandle,
@@ -87,6 +90,7 @@ impl App {
             guard: Guard::new(server, auth),
             in_flight,
             body_limit: server.body_limit,
+            caller_keys: server.caller_keys,
             honest_status: server.honest_status,
             stats: Stats::default(),
             prometheus,

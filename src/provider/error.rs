@@ -230,7 +230,12 @@ pub struct ProviderError {
     upstream_code: Option<String>,
     correlation_id: Option<String>,
     retry_after: Option<Duration>,
+    /// The caller's own key was used, and this is about that key.
+    of_callers_key: bool,
 }
+
+/// What a vendor says about a key.
+const ABOUT_THE_KEY: [u16; 4] = [401, 402, 403, 429];
 
 impl ProviderError {
     /// A failure of a class; the message is cleaned.
@@ -242,6 +247,7 @@ impl ProviderError {
             upstream_code: None,
             correlation_id: None,
             retry_after: None,
+            of_callers_key: false,
         }
     }
 
@@ -273,6 +279,19 @@ impl ProviderError {
         self
     }
 
+    /// The same, the caller's own key having been used: what the vendor says about it is the caller's affair, and comes
+    /// back as it is.
+    #[must_use]
+    pub fn with_callers_key(mut self) -> Self {
+        self.of_callers_key = self.status.is_some_and(|status| ABOUT_THE_KEY.contains(&status));
+        self
+    }
+
+    /// Whether it is about the caller's own key, and so says nothing about the provider.
+    pub fn is_of_callers_key(&self) -> bool {
+        self.of_callers_key
+    }
+
     /// Without the key, should the upstream have repeated it.
     #[must_use]
     pub(crate) fn scrubbed(mut self, key: &ApiKey) -> Self {
@@ -294,12 +313,12 @@ impl ProviderError {
 
     /// Whether the same request may be sent to the same provider again, after a wait.
     pub fn retryable(&self) -> bool {
-        self.kind.retryable()
+        self.kind.retryable() && !self.of_callers_key
     }
 
     /// Whether another provider may be asked.
     pub fn fail_over(&self) -> bool {
-        self.kind.fail_over()
+        self.kind.fail_over() && !self.of_callers_key
     }
 
     /// Whether the provider's health (and later its breaker) counts it.
@@ -309,12 +328,16 @@ impl ProviderError {
 
     /// What it says about the provider's health.
     pub fn health_effect(&self) -> HealthEffect {
-        self.kind.health_effect()
+        if self.of_callers_key { HealthEffect::None } else { self.kind.health_effect() }
     }
 
     /// How it is shown to a client.
     pub fn surface_as(&self) -> Surface {
-        self.kind.surface_as()
+        let surface = self.kind.surface_as();
+        match self.status {
+            Some(status) if self.of_callers_key => Surface { status, ..surface },
+            _ => surface,
+        }
     }
 
     /// What happened, in one line fit for clients.

@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 
 /// A provider's key. It can be put into a request's `Authorization` header and nowhere else: `Debug` and `Display` print
 /// `[secret]`, and there is no way to read it back.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(HeaderValue);
 
 /// Why a text cannot be a key. Does not repeat the text.

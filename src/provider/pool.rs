@@ -56,13 +56,6 @@ impl Member {
     fn rests_until(&self, now: Instant) -> Option<Instant> {
         self.resting().map(|rest| rest.until).filter(|until| *until > now)
     }
-
-    /// Lets it rest, if the failure is its own. Says how long.
-    fn rest_after(&self, error: &ProviderError) -> Option<Duration> {
-        let rest = rest(error)?;
-        *self.resting() = Some(Rest { until: Instant::now() + rest, refused: error.kind() != ErrorKind::RateLimited });
-        Some(rest)
-    }
 }
 
 /// How long a key rests after a failure; `None` where another key would do no better.
@@ -92,6 +85,22 @@ impl KeyPool {
         members
     }
 
+    /// Lets a key rest, if the failure is its own.
+    fn rests(&self, member: &Member, error: &ProviderError) -> bool {
+        let Some(rest) = rest(error) else { return false };
+        let now = Instant::now();
+        let refused = error.kind() != ErrorKind::RateLimited;
+        let before = member.resting().replace(Rest { until: now + rest, refused });
+        if before.is_none_or(|before| before.until <= now || before.refused != refused) {
+            let (provider, of) = (&self.first.info().name, self.members.len());
+            let code = error.code();
+            metrics::counter!("octroi_provider_key_rests_total", "provider" => provider.clone(), "code" => code)
+                .increment(1);
+            tracing::warn!(provider, key = member.number, of, ?rest, "key rests: {error}");
+        }
+        true
+    }
+
     /// Asks with one key after the other, as long as a failure is the key's. Keys that rest are asked only when all do,
     /// and then one of them.
     async fn ask<T, F>(&self, call: impl Fn(Arc<dyn Provider>) -> F) -> Result<T, ProviderError>
@@ -108,11 +117,9 @@ impl KeyPool {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(rest) = member.rest_after(&error) else { return Err(error) };
-            let provider = &self.first.info().name;
-            metrics::counter!("octroi_provider_key_rests_total", "provider" => provider.clone(), "code" => error.code())
-                .increment(1);
-            tracing::warn!(provider, key = member.number, of = self.members.len(), ?rest, "key rests: {error}");
+            if !self.rests(member, &error) {
+                return Err(error);
+            }
             failure = Some(match failure.take() {
                 Some(before) => milder(before, error),
                 None => error,
@@ -170,7 +177,7 @@ impl Provider for KeyPool {
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
                     if error.kind() != ErrorKind::RateLimited {
-                        member.rest_after(&error);
+                        self.rests(member, &error);
                     }
                     failure = Some(error);
                 }

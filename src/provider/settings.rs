@@ -177,6 +177,7 @@ impl Settings {
             priority: self.priority,
             weight: self.weight,
             has_api_key: self.api_key.is_some(),
+            is_exposed: reqwest::Url::parse(origin).is_ok_and(|url| endpoint::is_exposed(&url)),
         }
     }
 }
@@ -204,6 +205,8 @@ pub struct Info {
     pub weight: f64,
     /// Whether it is called with a key.
     pub has_api_key: bool,
+    /// Whether what it is sent travels in the clear, and not on this machine alone.
+    pub is_exposed: bool,
 }
 
 /// Why a provider cannot be made.

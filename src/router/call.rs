@@ -8,15 +8,19 @@ use tokio::time::timeout_at;
 use super::breaker::Pass;
 use super::entry::Entry;
 use super::error::{Attempt, RouteError};
+use super::operation::Form;
 use super::retry::Retry;
 use super::{Routed, meter};
-use crate::provider::{ErrorKind, Provider, ProviderError};
+use crate::provider::{ApiKey, ErrorKind, Provider, ProviderError};
 
 /// What is asked of a provider.
 #[async_trait]
 pub(super) trait Operation: Sync {
     /// What it answers.
     type Answer: Send;
+
+    /// How it comes.
+    const FORM: Form;
 
     /// The model, as the caller named it.
     fn model(&self) -> Option<&str>;
@@ -33,11 +37,12 @@ pub(super) trait Operation: Sync {
 pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
     operation: &O,
+    key: Option<&ApiKey>,
     retry: &Retry,
     deadline: Duration,
 ) -> Result<Routed<O::Answer>, RouteError> {
     let asked = operation.model();
-    let mut call = Call { operation, deadline: Instant::now() + deadline, attempts: Vec::with_capacity(1) };
+    let mut call = Call { operation, key, deadline: Instant::now() + deadline, attempts: Vec::with_capacity(1) };
     let mut left = retry.attempts;
     let mut failure = None;
     let mut opens = None;
@@ -66,6 +71,10 @@ pub(super) async fn ask<O: Operation>(
                 Err(error) => error,
             };
             failures += 1;
+            // However often one request is tried again, it is one request that failed: others may fare better.
+            if failures == 1 {
+                entry.monitor.call_failed(&error);
+            }
             let error = failure.insert(error);
             if !error.fail_over() || call.remaining().is_zero() {
                 break 'candidates;
@@ -94,6 +103,8 @@ pub(super) async fn ask<O: Operation>(
 /// What the attempts of one request share.
 struct Call<'a, O> {
     operation: &'a O,
+    /// The caller's own key, in the place of the provider's.
+    key: Option<&'a ApiKey>,
     deadline: Instant,
     attempts: Vec<Attempt>,
 }
@@ -103,36 +114,50 @@ impl<O: Operation> Call<'_, O> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// Asks once, with the key that counts.
+    async fn ask(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<O::Answer, ProviderError> {
+        let Some(key) = self.key else { return self.operation.call(provider, renamed).await };
+        let Some(opened) = provider.with_key(key) else {
+            return Err(ProviderError::new(ErrorKind::InvalidRequest, "this provider takes no key of a caller"));
+        };
+        self.operation.call(opened.as_ref(), renamed).await.map_err(ProviderError::with_callers_key)
+    }
+
     /// Asks a provider once, and tells all who keep account of it.
     async fn attempt(&mut self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
         let renamed = entry.renames(self.operation.model()).then_some(model);
         let begun = Instant::now();
-        let in_hand = entry.latency.begin();
-        let called = timeout_at(self.deadline.into(), self.operation.call(entry.provider.as_ref(), renamed)).await;
+        let latency = entry.latencies.of(O::FORM);
+        let in_hand = latency.begin();
+        let called = timeout_at(self.deadline.into(), self.ask(entry.provider.as_ref(), renamed)).await;
         drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
         let result = match called {
             Ok(Ok(answer)) => {
                 entry.monitor.succeeded();
-                entry.latency.answered(elapsed, now);
+                entry.limited.answered();
+                latency.answered(elapsed, now);
                 pass.succeeded();
                 Ok(answer)
             }
             Ok(Err(error)) => {
-                entry.monitor.call_failed(&error);
                 if error.counts_against_health() {
-                    entry.latency.failed(elapsed, now);
+                    latency.failed(elapsed, now);
                     pass.failed(now);
+                }
+                if !error.is_of_callers_key() {
+                    entry.limited.failed(&error, now);
                 }
                 Err(error)
             }
             // The request's time was used up, which need not be this provider's fault.
             Err(_) => {
-                entry.latency.failed(elapsed, now);
+                latency.failed(elapsed, now);
                 Err(ProviderError::new(ErrorKind::Timeout, "no answer within the request's time (routing.deadline)"))
             }
         };
+        entry.tally.count(result.is_err(), elapsed);
         let provider = entry.info().name.clone();
         let (code, correlation_id) = match &result {
             Ok(answer) => ("ok", O::correlation_id(answer).map(str::to_owned)),

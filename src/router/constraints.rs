@@ -1,7 +1,7 @@
 //! What a request and the policies that saw it say about where it may go.
 
 use crate::chat::Task;
-use crate::provider::Info;
+use crate::provider::{ApiKey, Info};
 
 /// What the caller asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub struct Constraints {
     preference: Preference,
     providers: Option<Vec<String>>,
     regions: Option<Vec<String>>,
+    key: Option<ApiKey>,
 }
 
 impl Constraints {
@@ -35,6 +36,17 @@ impl Constraints {
     pub fn for_task(mut self, task: Task) -> Self {
         self.task = task;
         self
+    }
+
+    /// To be opened by the caller's own key, which goes to one provider and no other.
+    pub fn with_key(mut self, key: Option<ApiKey>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The caller's own key.
+    pub(crate) fn key(&self) -> Option<&ApiKey> {
+        self.key.as_ref()
     }
 
     /// What is wanted.

@@ -8,21 +8,61 @@ use std::time::Instant;
 use super::breaker::Breakers;
 use super::health::Monitor;
 use super::latency::Latency;
+use super::limited::Limited;
+use super::operation::Form;
 use super::retry::Budget;
+use super::tally::Tally;
 use crate::provider::{Info, Provider};
 
 /// A provider, and what the router knows of it.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) provider: Arc<dyn Provider>,
-    pub(super) weight: f64,
+    pub(super) weight: Weight,
     /// What it calls the models that callers name.
     pub(super) models: BTreeMap<String, String>,
     pub(super) monitor: Arc<Monitor>,
-    pub(super) latency: Latency,
+    pub(super) latencies: Latencies,
+    pub(super) limited: Limited,
+    pub(super) tally: Tally,
     pub(super) breakers: Breakers,
     pub(super) budget: Budget,
     pub(super) turn: AtomicU64,
+}
+
+/// The share that counts. It changes while requests are under way.
+#[derive(Debug)]
+pub(super) struct Weight(AtomicU64);
+
+impl Weight {
+    pub(super) fn new(weight: f64) -> Self {
+        Self(AtomicU64::new(weight.to_bits()))
+    }
+
+    pub(super) fn get(&self) -> f64 {
+        // A number by itself: nothing else has to be seen in order.
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set(&self, weight: f64) {
+        self.0.store(weight.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// How quick a provider is: a first event comes sooner than a whole answer, and the two are not to be compared.
+#[derive(Debug, Default)]
+pub(super) struct Latencies {
+    whole: Latency,
+    first_event: Latency,
+}
+
+impl Latencies {
+    pub(super) fn of(&self, form: Form) -> &Latency {
+        match form {
+            Form::Whole => &self.whole,
+            Form::Streamed => &self.first_event,
+        }
+    }
 }
 
 impl Entry {

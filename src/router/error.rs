@@ -32,6 +32,29 @@ impl BuildError {
     }
 }
 
+/// Why weights are not taken. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightError {
+    /// Of a provider that is not there.
+    #[error("unknown provider `{name}`; configured: {known}", known = known.join(", "))]
+    Unknown {
+        /// The name, cleaned.
+        name: String,
+        /// Those that are there.
+        known: Vec<String>,
+    },
+    /// A number that is no weight.
+    #[error("the weight of `{name}` must be a number of zero or more")]
+    Number {
+        /// The provider's name.
+        name: String,
+    },
+    /// Nobody would be asked.
+    #[error("at least one weight must be above 0")]
+    AllZero,
+}
+
 /// One call to one provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -70,6 +93,21 @@ pub enum RouteError {
         /// Its name.
         name: String,
     },
+    /// A caller's own key, and more than one provider that it could be sent to.
+    #[error(
+        "X-Provider-Key needs one provider: name a model that only one serves, or set context.strict_provider; this \
+         request could go to {}", among.join(", ")
+    )]
+    KeyWithoutProvider {
+        /// Those that it could be sent to.
+        among: Vec<String>,
+    },
+    /// A caller's own key, and a provider to which it would travel in the clear.
+    #[error("X-Provider-Key is not sent to provider `{name}`: its endpoint is neither https nor on this machine")]
+    KeyInClear {
+        /// Its name.
+        name: String,
+    },
     /// Bounds, weights and the model's name leave nobody.
     #[error("no provider may answer this request ({reason})")]
     NoCandidate {
@@ -99,6 +137,8 @@ impl RouteError {
             Self::NoProviders => "no_providers",
             Self::UnknownProvider { .. } => "unknown_provider",
             Self::NoTraffic { .. } => "provider_without_traffic",
+            Self::KeyWithoutProvider { .. } => "key_without_provider",
+            Self::KeyInClear { .. } => "key_in_clear",
             Self::NoCandidate { .. } => "no_candidate",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed { error, .. } => error.code(),
@@ -111,6 +151,8 @@ impl RouteError {
             Self::NoProviders => Surface { status: 503, code: "no_providers" },
             Self::UnknownProvider { .. } => Surface { status: 400, code: "unknown_provider" },
             Self::NoTraffic { .. } => Surface { status: 400, code: "provider_without_traffic" },
+            Self::KeyWithoutProvider { .. } => Surface { status: 400, code: "key_without_provider" },
+            Self::KeyInClear { .. } => Surface { status: 400, code: "key_in_clear" },
             Self::NoCandidate { .. } => Surface { status: 503, code: "no_candidate" },
             Self::BreakerOpen { .. } => Surface { status: 503, code: "upstream_unavailable" },
             Self::Failed { error, .. } => error.surface_as(),

@@ -12,11 +12,13 @@ mod entry;
 mod error;
 mod health;
 mod latency;
+mod limited;
 mod meter;
 mod operation;
 mod order;
 mod retry;
 mod strategy;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -26,20 +28,22 @@ use futures_util::TryStreamExt;
 use tokio::task::JoinSet;
 
 use crate::chat::{ChatAnswer, ChatRequest};
-use crate::provider::{Info, Provider, Streamed};
+use crate::provider::{Info, Provider, ProviderError, Streamed};
 use breaker::Breakers;
 use constraints::same;
-use entry::Entry;
+use entry::{Entry, Weight};
 use health::Monitor;
 use order::Turns;
 use retry::Budget;
 
 pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
-pub use error::{Attempt, BuildError, RouteError};
+pub use error::{Attempt, BuildError, RouteError, WeightError};
 pub use health::{Health, State};
+pub use operation::Form;
 pub use retry::Retry;
 pub use strategy::{Strategy, UnknownStrategy};
+pub use tally::Counts;
 
 /// How requests are shared among providers.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +88,8 @@ pub struct ProviderStatus<'a> {
     pub weight: f64,
     /// What is known of its health.
     pub health: Health,
+    /// What it was asked so far.
+    pub counts: Counts,
 }
 
 /// Where a request could still go.
@@ -108,7 +114,8 @@ pub struct Routed<T = ChatAnswer> {
     pub attempts: Vec<Attempt>,
 }
 
-/// All providers, and the order among them. Immutable but for health; a new configuration is a new router.
+/// All providers, and the order among them. Immutable but for health, counts and weights; a new configuration is a new
+/// router.
 #[derive(Debug)]
 pub struct Router {
     entries: Vec<Entry>,
@@ -142,10 +149,12 @@ impl Router {
                 return Err(BuildError::Weight { name: info.name.clone() });
             }
             entries.push(Entry {
-                weight,
+                weight: Weight::new(weight),
                 models: model_maps.remove(&info.name).unwrap_or_default(),
                 monitor: Arc::new(Monitor::new(&info.name)),
-                latency: Default::default(),
+                latencies: Default::default(),
+                limited: Default::default(),
+                tally: Default::default(),
                 breakers: Breakers::new(&info.name, breaker),
                 budget: Budget::new(retry.budget),
                 turn: Default::default(),
@@ -173,9 +182,45 @@ impl Router {
     pub fn providers(&self) -> impl Iterator<Item = ProviderStatus<'_>> {
         self.entries.iter().map(|entry| ProviderStatus {
             info: entry.info(),
-            weight: entry.weight,
+            weight: entry.weight.get(),
             health: entry.monitor.read(),
+            counts: entry.tally.read(),
         })
+    }
+
+    /// How the order is found.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// The provider that `failover` asks first.
+    pub fn default_provider(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
+    /// Shares the traffic anew, until the next start. A provider that is left out gets neither traffic nor failover.
+    pub fn share(&self, weights: &BTreeMap<String, f64>) -> Result<(), WeightError> {
+        for (name, weight) in weights {
+            if self.entry(name).is_none() {
+                return Err(WeightError::Unknown { name: crate::provider::safe_text(name, 60), known: self.known() });
+            }
+            if !weight.is_finite() || *weight < 0.0 {
+                return Err(WeightError::Number { name: name.clone() });
+            }
+        }
+        let sum: f64 = weights.values().sum();
+        if sum <= 0.0 || !sum.is_finite() {
+            return Err(WeightError::AllZero);
+        }
+        let of = |entry: &Entry| weights.iter().find(|(name, _)| same(name, &entry.info().name));
+        for entry in &self.entries {
+            entry.weight.set(of(entry).map_or(0.0, |(_, weight)| weight / sum));
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> Vec<String> {
+        self.entries.iter().map(|entry| entry.info().name.clone()).collect()
     }
 
     /// A provider by its name.
@@ -207,14 +252,14 @@ impl Router {
         model: Option<&'a str>,
         constraints: &Constraints,
     ) -> Result<Vec<&'a Arc<dyn Provider>>, RouteError> {
-        Ok(self.ordered(model, constraints)?.into_iter().map(|entry| &entry.provider).collect())
+        Ok(self.ordered(model, constraints, Form::Whole)?.into_iter().map(|entry| &entry.provider).collect())
     }
 
     /// Asks the first candidate, again where the class of its failure says that this may help, and the next one as long as
     /// the class says that another may do better.
     pub async fn route(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
-        let candidates = self.ordered(request.model.as_deref(), constraints)?;
-        call::ask(&candidates, &operation::Whole(request), &self.retry, self.deadline).await
+        let candidates = self.ordered(request.model.as_deref(), constraints, Form::Whole)?;
+        call::ask(&candidates, &operation::Whole(request), constraints.key(), &self.retry, self.deadline).await
     }
 
     /// The same for an answer that is streamed: it has begun when its first event is there. From then on nothing is tried
@@ -224,11 +269,14 @@ impl Router {
         request: &ChatRequest,
         constraints: &Constraints,
     ) -> Result<Routed<Streamed>, RouteError> {
-        let candidates = self.ordered(request.model.as_deref(), constraints)?;
-        let mut routed = call::ask(&candidates, &operation::Streaming(request), &self.retry, self.deadline).await?;
+        let candidates = self.ordered(request.model.as_deref(), constraints, Form::Streamed)?;
+        let streaming = operation::Streaming(request);
+        let mut routed = call::ask(&candidates, &streaming, constraints.key(), &self.retry, self.deadline).await?;
         if let Some(entry) = self.entry(&routed.provider) {
             let monitor = Arc::clone(&entry.monitor);
-            let told = routed.answer.events.inspect_err(move |error| monitor.call_failed(error));
+            let callers_key = constraints.key().is_some();
+            let own = move |error: ProviderError| if callers_key { error.with_callers_key() } else { error };
+            let told = routed.answer.events.map_err(own).inspect_err(move |error| monitor.call_failed(error));
             routed.answer.events = Box::pin(told);
         }
         Ok(routed)
@@ -252,7 +300,7 @@ impl Router {
             Preference::Pin(name) => Some(self.named(name)?),
         };
         let fits = |entry: &&Entry| {
-            entry.weight > 0.0
+            entry.weight.get() > 0.0
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
                 && entry.provider.does(constraints.task())
                 && constraints.allow(entry.info())
@@ -262,23 +310,35 @@ impl Router {
         if eligible.is_empty() {
             return Err(RouteError::NoCandidate { reason: self.reason(model, constraints) });
         }
-        Ok(eligible)
+        match (constraints.key(), eligible.as_slice()) {
+            (None, _) => Ok(eligible),
+            (Some(_), [only]) if only.info().is_exposed => {
+                Err(RouteError::KeyInClear { name: only.info().name.clone() })
+            }
+            (Some(_), [_]) => Ok(eligible),
+            (Some(_), several) => {
+                let among = several.iter().map(|entry| entry.info().name.clone()).collect();
+                Err(RouteError::KeyWithoutProvider { among })
+            }
+        }
     }
 
     /// The provider that a caller named; never silently another one.
     fn named(&self, name: &str) -> Result<&Entry, RouteError> {
         let Some(entry) = self.entry(name) else {
-            let known = self.entries.iter().map(|entry| entry.info().name.clone()).collect();
-            return Err(RouteError::UnknownProvider { name: crate::provider::safe_text(name, 60), known });
+            return Err(RouteError::UnknownProvider {
+                name: crate::provider::safe_text(name, 60),
+                known: self.known(),
+            });
         };
-        if entry.weight == 0.0 {
+        if entry.weight.get() == 0.0 {
             return Err(RouteError::NoTraffic { name: entry.info().name.clone() });
         }
         Ok(entry)
     }
 
     fn reason(&self, model: Option<&str>, constraints: &Constraints) -> String {
-        if self.entries.iter().all(|entry| entry.weight == 0.0) {
+        if self.entries.iter().all(|entry| entry.weight.get() == 0.0) {
             return "every weight is 0".to_owned();
         }
         let mut reason = constraints.describe();
@@ -291,7 +351,7 @@ impl Router {
         reason
     }
 
-    fn ordered(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<&Entry>, RouteError> {
+    fn ordered(&self, model: Option<&str>, constraints: &Constraints, form: Form) -> Result<Vec<&Entry>, RouteError> {
         let mut entries = self.eligible(model, constraints)?;
         if entries.len() < 2 {
             return Ok(entries);
@@ -300,7 +360,7 @@ impl Router {
         match (self.strategy, &turn) {
             (_, Some(turn)) => turn.order(&mut entries),
             (Strategy::Failover, _) => order::by_failover(&mut entries, self.default.as_deref()),
-            (Strategy::LeastLatency, _) => order::by_latency(&mut entries),
+            (Strategy::LeastLatency, _) => order::by_latency(&mut entries, form),
             (Strategy::LowestCost, _) => order::by_cost(&mut entries, model),
             _ => order::by_weight(&mut entries, fastrand::f64),
         }

@@ -9,6 +9,15 @@ use super::call::Operation;
 use crate::chat::{ChatAnswer, ChatRequest};
 use crate::provider::{ErrorKind, Provider, ProviderError, Streamed};
 
+/// How an answer is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// At once.
+    Whole,
+    /// Piece by piece.
+    Streamed,
+}
+
 /// A whole answer.
 pub(super) struct Whole<'a>(pub(super) &'a ChatRequest);
 
@@ -18,6 +27,8 @@ pub(super) struct Streaming<'a>(pub(super) &'a ChatRequest);
 #[async_trait]
 impl Operation for Whole<'_> {
     type Answer = ChatAnswer;
+
+    const FORM: Form = Form::Whole;
 
     fn model(&self) -> Option<&str> {
         self.0.model.as_deref()
@@ -35,6 +46,8 @@ impl Operation for Whole<'_> {
 #[async_trait]
 impl Operation for Streaming<'_> {
     type Answer = Streamed;
+
+    const FORM: Form = Form::Streamed;
 
     fn model(&self) -> Option<&str> {
         self.0.model.as_deref()

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::constraints::same;
 use super::entry::Entry;
 use super::health::State;
+use super::operation::Form;
 use crate::chat::Usage;
 
 /// Higher priority first; inside a priority each place is drawn by weight from those that are left. `draw` gives a number
@@ -19,10 +20,10 @@ pub(super) fn by_weight(entries: &mut [&Entry], mut draw: impl FnMut() -> f64) {
             if left.len() < 2 {
                 break;
             }
-            let total: f64 = left.iter().map(|entry| entry.weight).sum();
+            let total: f64 = left.iter().map(|entry| entry.weight.get()).sum();
             let mut ticket = draw() * total;
             let drawn = left.iter().position(|entry| {
-                ticket -= entry.weight;
+                ticket -= entry.weight.get();
                 ticket < 0.0
             });
             if let Some(drawn) = drawn {
@@ -34,7 +35,7 @@ pub(super) fn by_weight(entries: &mut [&Entry], mut draw: impl FnMut() -> f64) {
 
 /// The default first, then by priority, then by falling weight.
 pub(super) fn by_failover(entries: &mut [&Entry], default: Option<&str>) {
-    entries.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+    entries.sort_by(|one, other| other.weight.get().total_cmp(&one.weight.get()));
     entries.sort_by_key(|entry| {
         let is_default = default.is_some_and(|name| same(name, &entry.info().name));
         (Reverse(is_default), Reverse(entry.info().priority))
@@ -42,9 +43,9 @@ pub(super) fn by_failover(entries: &mut [&Entry], default: Option<&str>) {
 }
 
 /// Higher priority first, then who would answer soonest.
-pub(super) fn by_latency(entries: &mut [&Entry]) {
+pub(super) fn by_latency(entries: &mut [&Entry], form: Form) {
     let now = Instant::now();
-    by_number(entries, |entry| entry.latency.cost(now));
+    by_number(entries, |entry| entry.latencies.of(form).cost(now));
 }
 
 /// Higher priority first, then the lowest price of the model that each would be asked for: of three tokens in for one out.
@@ -94,10 +95,13 @@ impl Turn<'_> {
     }
 }
 
-/// Those that are unhealthy, or whose breaker lets nothing pass, behind the others, else as they were. The state is read
-/// once each: it may change meanwhile.
+/// Those that are unhealthy, or over their limit, or whose breaker lets nothing pass, behind the others, else as they
+/// were. The state is read once each: it may change meanwhile.
 pub(super) fn failing_last(entries: &mut [&Entry], asked: Option<&str>) {
-    entries.sort_by_cached_key(|entry| entry.monitor.state() == State::Unhealthy || entry.refuses(asked));
+    let now = Instant::now();
+    entries.sort_by_cached_key(|entry| {
+        entry.monitor.state() == State::Unhealthy || entry.limited.holds(now) || entry.refuses(asked)
+    });
 }
 
 /// The named one to the front, else as they were.

@@ -43,6 +43,7 @@ impl Fake {
                 priority,
                 weight,
                 has_api_key: true,
+                is_exposed: false,
             },
             family: "",
             failure: Mutex::new(None),
@@ -624,4 +625,82 @@ async fn a_stream_that_fails_with_its_first_event_is_asked_of_the_next() {
     let first = routed.answer.events.next().await.unwrap().unwrap();
     assert!(matches!(first.deltas.as_slice(), [Delta::Started { .. }]), "the event that was waited for is not lost");
     assert!(routed.answer.events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_provider_over_its_limit_is_asked_after_the_others_until_it_may_be_asked_again() {
+    let (first, second) = (Fake::new("first", 9, 1.0), Fake::new("second", 5, 1.0));
+    let router = router(&[&first, &second], Routing::default());
+    first.hint(Some(7));
+    *first.failures_left.lock().unwrap() = Some(1);
+    first.fail(ErrorKind::RateLimited);
+    assert_eq!(router.route(&hello(), &any()).await.unwrap().provider, "second");
+    assert_eq!(order(&router, &any()), ["second", "first"]);
+    assert_eq!(router.providers().next().unwrap().health.state, State::Unknown, "it is not unwell");
+    // Who wants it all the same is answered, and then it is no longer over its limit.
+    assert_eq!(router.route(&hello(), &pin("first")).await.unwrap().provider, "first");
+    assert_eq!(order(&router, &any()), ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_at_every_try_counts_once_against_health() {
+    let only = Fake::new("only", 5, 1.0);
+    let router = router(&[&only], Routing { retry: Retry { attempts: 2, ..Retry::default() }, ..Routing::default() });
+    only.hint(None);
+    only.fail(ErrorKind::UpstreamFailed);
+    for failed in 1..=3 {
+        router.route(&hello(), &any()).await.unwrap_err();
+        let state = router.providers().next().unwrap().health.state;
+        assert_eq!(state == State::Unhealthy, failed == 3, "{failed} requests failed");
+    }
+}
+
+#[tokio::test]
+async fn first_events_and_whole_answers_are_not_compared() {
+    let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], by(Strategy::LeastLatency));
+    (a.takes(2), b.takes(40));
+    for name in ["a", "b"] {
+        router.route(&hello(), &pin(name)).await.unwrap();
+    }
+    (a.takes(40), b.takes(2));
+    for name in ["a", "b"] {
+        router.stream(&hello(), &pin(name)).await.unwrap();
+    }
+    assert_eq!(router.stream(&hello(), &any()).await.unwrap().provider, "b");
+    assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn traffic_is_shared_anew() {
+    let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    let share = |list: &[(&str, f64)]| router.share(&weights(list).weights);
+    for (list, error) in [
+        (&[("a", 1.0), ("c", 1.0)][..], "unknown provider `c`; configured: a, b"),
+        (&[("a", -1.0), ("b", 1.0)], "the weight of `a` must be a number of zero or more"),
+        (&[("a", f64::NAN)], "the weight of `a` must be a number of zero or more"),
+        (&[("a", 0.0)], "at least one weight must be above 0"),
+        (&[], "at least one weight must be above 0"),
+    ] {
+        assert_eq!(share(list).unwrap_err().to_string(), error);
+        assert_eq!(router.providers().map(|it| it.weight).collect::<Vec<_>>(), [1.0, 1.0]);
+    }
+    share(&[("B", 30.0)]).unwrap();
+    assert_eq!(router.providers().map(|it| it.weight).collect::<Vec<_>>(), [0.0, 1.0]);
+    assert_eq!(router.names(None, &any()).unwrap(), ["b"]);
+    assert_eq!(router.names(None, &pin("a")).unwrap_err().code(), "provider_without_traffic");
+}
+
+#[tokio::test]
+async fn what_a_provider_was_asked_is_counted() {
+    let only = Fake::new("only", 5, 1.0);
+    let router = router(&[&only], Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() });
+    let counts = || router.providers().next().unwrap().counts;
+    assert_eq!(counts(), Counts::default());
+    router.route(&hello(), &any()).await.unwrap();
+    only.fail(ErrorKind::UpstreamFailed);
+    router.stream(&hello(), &any()).await.unwrap_err();
+    assert_eq!((counts().requests, counts().errors), (2, 1));
+    assert!(counts().last_used.is_some() && counts().average() <= counts().elapsed);
 }

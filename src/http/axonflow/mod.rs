@@ -10,6 +10,7 @@ mod llm_call;
 mod media;
 mod policy_info;
 mod pre_check;
+mod pricing;
 mod providers;
 mod request;
 mod request_type;
@@ -32,7 +33,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/audit/llm-call", post(llm_call::handle))
         .route("/api/v1/audit/search", post(audit::search))
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
-        .route("/api/v1/llm-providers", get(providers::list))
+        .route("/api/v1/pricing", get(pricing::handle))
+        .merge(providers::routes())
         .merge(static_policies::routes())
 }
 

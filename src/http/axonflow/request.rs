@@ -20,7 +20,7 @@ use crate::http::answer::{json, with_request_id};
 use crate::http::errors::retry_after;
 use crate::http::handled::{self, Handled};
 use crate::http::stats::Ending;
-use crate::http::{ApiError, App, body, meter};
+use crate::http::{ApiError, App, body, meter, provider_key};
 use crate::router::{RouteError, Routed};
 
 #[derive(Deserialize)]
@@ -134,7 +134,10 @@ async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<
     let request_type = RequestType::of(body.request_type.as_deref());
     *kind = request_type.as_str();
     let streams = body.stream.unwrap_or(false) || body.context.as_ref().is_some_and(|context| context.stream);
-    let asked = asked(body, caller, request_type)?;
+    let asked = gateway::Request {
+        provider_key: provider_key::read(app, &head.headers)?,
+        ..asked(body, caller, request_type)?
+    };
     let tenant = asked.caller.tenant.clone();
     let reply = if streams {
         match app.gateway.process_streaming(asked).await? {
@@ -184,6 +187,7 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
         },
         preference,
         attributes: context.attributes(),
+        provider_key: None,
         skip_llm,
     })
 }

@@ -15,7 +15,8 @@ use crate::gateway::{self, Answered, Caller, Outcome, Surface};
 use crate::http::answer::with_request_id;
 use crate::http::handled::{Answer, Handled};
 use crate::http::stats::Ending;
-use crate::http::{ApiError, App, body, meter};
+use crate::http::{ApiError, App, body, meter, provider_key};
+use crate::provider::ApiKey;
 use crate::router::Preference;
 
 /// What a body asks, and who it says asks.
@@ -40,7 +41,8 @@ pub(super) async fn handle(
         let presented = app.identity.presented(&head.headers)?;
         let asked = parse(&body::read(&head, content, app.body_limit).await?)?;
         let caller = presented.caller(None, asked.user.clone())?;
-        exchange(&app, caller, asked, form).await
+        let provider_key = provider_key::read(&app, &head.headers)?;
+        exchange(&app, caller, provider_key, asked, form).await
     };
     answered
         .await
@@ -48,7 +50,13 @@ pub(super) async fn handle(
         .counted(&app, task.as_str(), started)
 }
 
-async fn exchange(app: &App, caller: Caller, asked: Asked, form: Form) -> Result<Answer, ApiError> {
+async fn exchange(
+    app: &App,
+    caller: Caller,
+    provider_key: Option<ApiKey>,
+    asked: Asked,
+    form: Form,
+) -> Result<Answer, ApiError> {
     let Asked { chat, stream, .. } = asked;
     let named = chat.model.clone();
     let asked = gateway::Request {
@@ -58,6 +66,7 @@ async fn exchange(app: &App, caller: Caller, asked: Asked, form: Form) -> Result
         chat,
         preference: Preference::Any,
         attributes: Vec::new(),
+        provider_key,
         skip_llm: false,
     };
     let reply = match stream {

@@ -1,13 +1,15 @@
-//! `GET /api/v1/llm-providers`: the providers that were started, page by page.
+//! The providers that were started, page by page and one by one.
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::named;
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
 use crate::router::ProviderStatus;
@@ -98,6 +100,46 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: U
     Ok(json(StatusCode::OK, &Answer { providers, pagination }))
 }
 
+#[derive(Serialize)]
+struct One<'a> {
+    provider: Provider<'a>,
+}
+
+/// `GET /api/v1/llm-providers/{name}`.
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    app.identity.presented(&headers)?;
+    Ok(match named(&app, path) {
+        Ok(status) => json(StatusCode::OK, &One { provider: shown(status) }),
+        Err(response) => response,
+    })
+}
+
+#[derive(Serialize)]
+struct HealthOf<'a> {
+    name: &'a str,
+    health: Health,
+}
+
+/// `GET /api/v1/llm-providers/{name}/health`: what is known; nothing is asked for it.
+pub(super) async fn health(
+    State(app): State<Arc<App>>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    app.identity.presented(&headers)?;
+    Ok(match named(&app, path) {
+        Ok(status) => {
+            let shown = shown(status);
+            json(StatusCode::OK, &HealthOf { name: shown.name, health: shown.health })
+        }
+        Err(response) => response,
+    })
+}
+
 /// A whole number from 1 on.
 fn number(field: &'static str, text: Option<&str>) -> Result<Option<usize>, ApiError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
@@ -131,7 +173,7 @@ fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
 }
 
 /// A share as whole percent; one that takes traffic is never shown as 0.
-fn percent(weight: f64) -> u64 {
+pub(super) fn percent(weight: f64) -> u64 {
     let percent = (weight * 100.0).round() as u64;
     if weight > 0.0 { percent.max(1) } else { 0 }
 }

@@ -1,0 +1,95 @@
+//! `GET /api/v1/pricing`: what models cost.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use crate::http::answer::json;
+use crate::http::{ApiError, App};
+use crate::provider::{Price, PriceTable};
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    provider: Option<String>,
+    model: Option<String>,
+}
+
+/// What a model costs at a provider, by US dollars and the standard tier.
+#[derive(Serialize)]
+struct Row<'a> {
+    provider: &'a str,
+    /// `*`: every model that has no row of its own.
+    model: &'a str,
+    pricing: Rates,
+    /// When the price was read.
+    as_of: jiff::civil::Date,
+}
+
+#[derive(Serialize)]
+struct Rates {
+    input_per_1k: f64,
+    cached_input_per_1k: f64,
+    output_per_1k: f64,
+}
+
+#[derive(Serialize)]
+struct All<'a> {
+    pricing: Vec<Row<'a>>,
+}
+
+/// The family's errors: the status in words, and what is wrong.
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: &'a str,
+    message: &'a str,
+}
+
+/// Price tables are by the million. Fractions of binary numbers are not shown.
+fn per_1k(million: f64) -> f64 {
+    (million * 1e6).round() / 1e9
+}
+
+fn row<'a>(provider: &'a str, model: &'a str, price: Price, table: &PriceTable) -> Row<'a> {
+    let pricing = Rates {
+        input_per_1k: per_1k(price.rates.input),
+        cached_input_per_1k: per_1k(price.rates.cached_input),
+        output_per_1k: per_1k(price.rates.output),
+    };
+    Row { provider, model, pricing, as_of: table.as_of() }
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    json(status, &Failure { error: status.canonical_reason().unwrap_or_default(), message })
+}
+
+/// `GET /api/v1/pricing?provider&model`: one row where both are named, else all that fit, of the providers that were
+/// started.
+pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    app.identity.presented(&headers)?;
+    let Ok(Query(asked)) = Query::<Asked>::try_from_uri(&uri) else {
+        return Ok(failure(StatusCode::BAD_REQUEST, "expected `provider` and `model`, each at most once"));
+    };
+    let provider = asked.provider.as_deref().filter(|it| !it.is_empty());
+    let model = asked.model.as_deref().filter(|it| !it.is_empty());
+    let router = app.gateway.router();
+    let started: Vec<_> = router.providers().map(|status| status.info.name.as_str()).collect();
+    if provider.is_some_and(|name| !started.iter().any(|it| it.eq_ignore_ascii_case(name))) {
+        return Ok(failure(StatusCode::NOT_FOUND, "no provider of this name was started"));
+    }
+    let tables = started.iter().filter(|name| provider.is_none_or(|it| name.eq_ignore_ascii_case(it)));
+    let tables = tables.filter_map(|name| Some((*name, router.provider(name)?.prices()?)));
+    let pricing: Vec<Row<'_>> = match model {
+        Some(model) => tables.filter_map(|(name, table)| Some(row(name, model, table.get(model)?, table))).collect(),
+        None => tables
+            .flat_map(|(name, table)| table.models().map(move |(model, price)| row(name, model, price, table)))
+            .collect(),
+    };
+    match (provider.and(model), pricing.as_slice()) {
+        (Some(_), [only]) => Ok(json(StatusCode::OK, only)),
+        (Some(_), _) => Ok(failure(StatusCode::NOT_FOUND, "the price of this model is not known")),
+        _ => Ok(json(StatusCode::OK, &All { pricing })),
+    }
+}

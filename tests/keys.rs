@@ -1,0 +1,144 @@
+//! Whose key opens an upstream: several of the operator's, or the caller's own.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
+mod support;
+
+use mistral_double::{Failure, MistralDouble, RateLimit, Rule};
+use openai_double::OpenAiDouble;
+use serde_json::{Value, json};
+use support::{Gateway, Setup};
+
+const CALLERS: &str = "sk-of-the-caller-0123456789";
+
+/// A double that knows this key.
+async fn double(key: &str) -> MistralDouble {
+    MistralDouble::builder().accept_key(key).start().await.unwrap()
+}
+
+fn mistral(double: &MistralDouble, credentials: &str) -> String {
+    let endpoint = double.origin();
+    format!("llm_providers:\n  mistral:\n    credentials: {credentials}\n    config: {{ endpoint: \"{endpoint}\" }}\n")
+}
+
+/// In front of a double that knows the caller's key, by an operator who has another.
+fn taking_keys(double: &MistralDouble) -> Setup {
+    Setup::without_provider()
+        .yaml(&mistral(double, "{ api_key: sk-of-the-operator }"))
+        .yaml("server: { listen: \"127.0.0.1:0\", caller_keys: true }\n")
+}
+
+async fn chat(gateway: &Gateway, key: Option<&str>, body: Value) -> (u16, Value) {
+    let mut request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    if let Some(key) = key {
+        request = request.header("X-Provider-Key", key);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn hello() -> Value {
+    json!({ "messages": [{ "role": "user", "content": "Hello" }] })
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_stood_in_for_by_the_next() {
+    let double = double("sk-good").await;
+    let gateway = Setup::without_provider()
+        .yaml(&mistral(&double, "{ api_key: sk-stale, api_keys: [\"${UNSET:-}\", sk-good, sk-staler] }"))
+        .start();
+    for _ in 0..6 {
+        let answer = gateway.ask("Hello").await;
+        assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+    }
+    let providers = gateway.get("/api/v1/llm-providers/mistral/health").await.body;
+    assert_eq!(providers["health"]["status"], "healthy", "{providers}");
+    let log = gateway.log.text();
+    assert!(log.contains("key rests") && !log.contains("sk-stale") && !log.contains("sk-good"), "{log}");
+}
+
+#[tokio::test]
+async fn a_callers_own_key_opens_the_upstream_and_is_kept_nowhere() {
+    let double = double(CALLERS).await;
+    let gateway = taking_keys(&double).start();
+    let (status, body) = chat(&gateway, None, hello()).await;
+    assert_eq!(status, 502, "the operator's key is refused: {body}");
+    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    assert_eq!(status, 200, "{body}");
+
+    let mut streaming = hello();
+    streaming["stream"] = json!(true);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("X-Provider-Key", CALLERS);
+    let text = request.json(&streaming).send().await.unwrap().text().await.unwrap();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+
+    let pinned = json!({ "query": "Hello", "context": { "provider": "mistral", "strict_provider": true } });
+    let request = gateway.client.post(gateway.url("/api/request")).header("X-Provider-Key", CALLERS);
+    let answer: Value = request.json(&pinned).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["success"], true, "{answer}");
+
+    let files = std::fs::read_dir(gateway.folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.is_file()).collect();
+    assert!(files.iter().any(|path| path.ends_with("octroi.db")));
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        let found = bytes.windows(CALLERS.len()).any(|window| window == CALLERS.as_bytes());
+        assert!(!found, "the key stands in {}", file.display());
+    }
+    assert!(!gateway.log.text().contains(CALLERS));
+}
+
+#[tokio::test]
+async fn what_the_vendor_says_about_a_callers_key_comes_back_and_touches_nobody_else() {
+    let double = double("sk-of-the-operator").await;
+    let gateway = taking_keys(&double).start();
+    for _ in 0..6 {
+        let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+        assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
+        assert!(!body.to_string().contains(CALLERS), "{body}");
+    }
+    double.script(Rule::once(Failure::from(RateLimit::requests())));
+    let (status, body) = chat(&gateway, Some("sk-of-the-operator"), hello()).await;
+    assert_eq!((status, &body["error"]["code"]), (429, &json!("rate_limited")), "{body}");
+
+    let status = gateway.get("/api/v1/providers/status").await.body;
+    assert_eq!(status["mistral"]["status"], "healthy", "{status}");
+    let (status, body) = chat(&gateway, None, hello()).await;
+    assert_eq!(status, 200, "neither breaker nor health was touched: {body}");
+}
+
+#[tokio::test]
+async fn a_callers_key_is_sent_to_one_named_provider_only() {
+    let (mistral, openai) = (double(CALLERS).await, OpenAiDouble::start().await.unwrap());
+    let gateway = taking_keys(&mistral)
+        .env("OPENAI_API_KEY", openai_double::KEY)
+        .env("OPENAI_ENDPOINT", &openai.origin())
+        .start();
+    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("key_without_provider")), "{body}");
+    assert!(openai.chats().is_empty());
+    let mut named = hello();
+    named["model"] = json!("mistral-small-latest");
+    assert_eq!(chat(&gateway, Some(CALLERS), named).await.0, 200);
+}
+
+#[tokio::test]
+async fn keys_of_callers_are_refused_where_they_are_not_taken_or_would_travel_in_the_clear() {
+    let double = double("sk-of-the-operator").await;
+    let gateway = Setup::without_provider().yaml(&mistral(&double, "{ api_key: sk-of-the-operator }")).start();
+    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    assert_eq!((status, &body["error"]["param"]), (400, &json!("X-Provider-Key")), "{body}");
+
+    let gateway = taking_keys(&double).start();
+    let (status, body) = chat(&gateway, Some("two words"), hello()).await;
+    assert_eq!((status, &body["error"]["param"]), (400, &json!("X-Provider-Key")), "{body}");
+
+    let in_clear =
+        "llm_providers:\n  mistral:\n    credentials: { api_key: k }\n    config: { endpoint: \"http://192.0.2.1\" }\n";
+    let gateway = Setup::without_provider()
+        .yaml(in_clear)
+        .yaml("server: { listen: \"127.0.0.1:0\", caller_keys: true }\n")
+        .start();
+    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("key_in_clear")), "{body}");
+}
