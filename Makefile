@@ -42,10 +42,10 @@ build: plugins ## build everything for development
 dev: build ## run the gateway on http://localhost:8080, offline without MISTRAL_API_KEY
 	target/debug/octroi dev
 
-test: examples $(VENV)/.ready ## every behaviour once (needs Node 20 and Python 3.10)
+test: examples $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## every behaviour once (needs Node 20 and Python 3.10)
 	cargo test --locked --workspace
 	cargo build --locked
-	$(VENV)/bin/python -m pytest -q tests/sdk/python
+	$(VENV)/bin/python -m pytest -q tests/sdk/python tests/clients/test_all.py
 
 clients: build $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## LangChain, LiteLLM, Node's clients in front of it (needs Node 20)
 	$(VENV)/bin/python -m pytest -q tests/clients/test_all.py

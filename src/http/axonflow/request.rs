@@ -295,9 +295,11 @@ fn text<T: Serialize>(body: &T) -> String {
 /// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.
 fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) -> Response {
     meter::attempts(error.attempts());
-    let is_callers = matches!(error, RouteError::UnknownProvider { .. } | RouteError::NoTraffic { .. });
+    let surface = error.surface_as();
+    // Nobody was asked, and asking again as it is would lead nowhere.
+    let is_callers = surface.status == 400 && error.provider_error().is_none();
     let honest = app.honest_status || is_callers;
-    let status = if honest { error.surface_as().status } else { 200 };
+    let status = if honest { surface.status } else { 200 };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = error.to_string();
     let needs_message = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN);
