@@ -401,3 +401,25 @@ async fn past_the_bound_on_bytes_in_flight_the_answer_is_429() {
     assert_eq!(first.status, 200, "{first:?}");
     assert_eq!(gateway.ask(&large).await.status, 200, "the room was given back");
 }
+
+#[tokio::test]
+async fn codestrals_host_has_a_key_of_its_own_and_no_list_of_models() {
+    let codestral = MistralDouble::builder().host(mistral_double::Host::Codestral).start().await.unwrap();
+    let yaml = format!(
+        "llm_providers:\n  codestral:\n    type: mistral\n    credentials: {{ api_key: \"{}\" }}\n    config: {{ endpoint: \
+         \"{}\", model: codestral-latest }}\n",
+        mistral_double::DEFAULT_CODESTRAL_KEY,
+        codestral.origin()
+    );
+    let gateway = Setup::without_provider().yaml(&yaml).start();
+    let filled = gateway.post("/v1/fim/completions", json!({ "prompt": "fn a() {", "suffix": "}" })).await;
+    assert_eq!(filled.status, 200, "{filled:?}");
+    codestral.wait_until(|stats| stats.received > 1).await.unwrap();
+    eventually("the probe has been answered", async || {
+        let health = gateway.get("/api/v1/llm-providers/codestral/health").await.body;
+        health["health"]["last_checked"].is_string()
+    })
+    .await;
+    let health = gateway.get("/api/v1/llm-providers/codestral/health").await.body;
+    assert_eq!(health["health"]["status"], "healthy", "{health}");
+}

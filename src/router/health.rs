@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::provider::{HealthEffect, Provider, ProviderError};
+use crate::provider::{ErrorKind, HealthEffect, Provider, ProviderError};
 
 /// So many failures of calls in a row make a provider unhealthy; one would punish a hiccup.
 const FAILURES: u32 = 3;
@@ -113,10 +113,11 @@ impl Monitor {
         }
     }
 
-    /// A probe failed. A refusal for its rate says that the edge is up and the key known.
+    /// A probe failed. A refusal for its rate says that the edge is up and the key known; hosts without a list of models
+    /// (Codestral's, many a server of one's own) answer and are up too.
     pub(crate) fn probe_failed(&self, error: &ProviderError) {
         match error.kind() {
-            crate::provider::ErrorKind::RateLimited => self.succeeded(),
+            ErrorKind::RateLimited | ErrorKind::EndpointNotFound => self.succeeded(),
             _ => self.failed(error, 1),
         }
     }

@@ -460,3 +460,16 @@ fn only_mistrals_regional_hosts_are_regional() {
         assert_eq!(regional_host(&Url::parse(url).unwrap()), region, "{url}");
     }
 }
+
+#[test]
+fn codestrals_host_chats_and_fills_in() {
+    for (endpoint, task, does) in [
+        ("https://codestral.mistral.ai", Task::Chat, true),
+        ("https://codestral.mistral.ai/v1", Task::FillIn, true),
+        ("https://codestral.mistral.ai", Task::Embed, false),
+        ("https://codestral.mistral.ai", Task::Moderate, false),
+        ("https://api.mistral.ai", Task::Embed, true),
+    ] {
+        assert_eq!(Mistral::new(settings(endpoint)).unwrap().does(task), does, "{endpoint} {task:?}");
+    }
+}

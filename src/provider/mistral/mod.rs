@@ -160,8 +160,9 @@ impl Provider for Mistral {
         names::listed(model, &self.info.model, &self.models).unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
-    fn does(&self, _task: Task) -> bool {
-        true
+    /// Codestral's own host chats and fills in, and has keys of its own.
+    fn does(&self, task: Task) -> bool {
+        self.chat_url.host_str() != Some("codestral.mistral.ai") || matches!(task, Task::Chat | Task::FillIn)
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
