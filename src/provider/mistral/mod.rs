@@ -1,15 +1,18 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`) and what a refusal means (`error`,
-//! `limits`). All of that is pure; only this file talks to the network, through the
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`) and what a refusal
+//! means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
 //! provider's HTTP client. It never retries, never chooses among providers and never looks at what was said.
 
 mod error;
 mod limits;
+mod order;
 mod parameters;
+mod repairs;
 mod request;
 mod texts;
 mod tool_id;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use super::{
     ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use order::AfterTool;
 use request::Prepared;
 
 /// Longer than this a probe does not wait.
@@ -40,6 +44,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Mistral {
     info: Info,
     models: Vec<String>,
+    bridged: Vec<String>,
     max_tokens: Option<u32>,
     key: ApiKey,
     upstream: Upstream,
@@ -74,6 +79,7 @@ impl Mistral {
         Ok(Self {
             info,
             models: settings.models,
+            bridged: settings.bridge_user_after_tool,
             max_tokens: settings.max_tokens,
             key,
             upstream,
@@ -89,12 +95,11 @@ impl Mistral {
 
     /// Where a request goes, and its body.
     fn prepare(&self, request: &ChatRequest, model: &str, stream: bool) -> Result<(&Url, Prepared), ProviderError> {
-        let options = request::Options { model, max_tokens: self.max_tokens, stream };
+        let bridged = self.bridged.iter().any(|listed| listed == model || listed == "*");
+        let after_tool = if bridged { AfterTool::Assistant } else { AfterTool::Anything };
+        let options = request::Options { model, max_tokens: self.max_tokens, after_tool, stream };
         match request.task {
-            Task::FillIn => {
-                let body = texts::fill_in(request, options)?;
-                Ok((&self.fill_in_url, Prepared { body, notes: Vec::new() }))
-            }
+            Task::FillIn => Ok((&self.fill_in_url, texts::fill_in(request, options)?)),
             _ => Ok((&self.chat_url, request::prepare(request, options)?)),
         }
     }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::chat::{Called, ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
+use crate::chat::{
+    Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice,
+};
 use crate::provider::{ErrorKind, Kind, ProviderError, http};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
@@ -168,6 +170,8 @@ enum WirePart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
 }
 
 /// The body of `POST /v1/chat/completions`.
@@ -228,11 +232,13 @@ fn push<'a>(
     for part in &message.parts {
         match part {
             Part::Text { text } => parts.push(WirePart::Text { text }),
-            Part::Image { url } if kind == Kind::Ollama && !url.starts_with("data:") => {
+            Part::Image { url, .. } if kind == Kind::Ollama && !url.starts_with("data:") => {
                 let message = "this provider takes images as `data:` only; the gateway fetches none";
                 return Err(ProviderError::new(ErrorKind::InvalidRequest, message));
             }
-            Part::Image { url } => parts.push(WirePart::ImageUrl { image_url: ImageUrl { url } }),
+            Part::Image { url, detail } => {
+                parts.push(WirePart::ImageUrl { image_url: ImageUrl { url, detail: *detail } });
+            }
             Part::Thinking { .. } => dropped.thinking += 1,
             Part::ToolCall { id, name, arguments } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };

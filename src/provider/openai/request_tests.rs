@@ -42,7 +42,7 @@ fn messages_take_the_form_that_openai_takes() {
     let call =
         |arguments: &str| Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: arguments.into() };
     let result = Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "one".into() };
-    let image = Part::Image { url: "https://example.com/a.png".into() };
+    let image = Part::Image { url: "https://example.com/a.png".into(), detail: None };
     let message = |role, parts| Message { role, parts };
     let cases: Vec<(&str, Message, Value, usize)> = vec![
         ("system", Message::text(Role::System, "Be brief."), json!([{"role": "system", "content": "Be brief."}]), 0),
@@ -144,7 +144,7 @@ fn the_operators_max_tokens_yields_to_the_callers() {
 #[test]
 fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
     let image = |url: &str| {
-        let parts = vec![Part::Image { url: url.into() }];
+        let parts = vec![Part::Image { url: url.into(), detail: None }];
         ChatRequest { messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() }
     };
     let azure = Options { kind: Kind::AzureOpenAi, ..OPTIONS };
