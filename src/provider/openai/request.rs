@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::chat::{
     Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice,
 };
-use crate::provider::{ErrorKind, Kind, ProviderError, http};
+use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
 const RESERVED: [&str; 20] = [
@@ -181,6 +181,14 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     for message in &request.messages {
         push(message, options.kind, &mut messages, &mut dropped)?;
     }
+    let mut notes = dropped.notes();
+    // OpenAI refuses JSON mode where no message has the word.
+    if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
+        let behind_system = messages.iter().take_while(|message| message.role == "system").count();
+        let content = Content::Text(json_prompt::ASK);
+        messages.insert(behind_system, Wire { role: "system", content, tool_calls: Vec::new(), tool_call_id: None });
+        notes.push(json_prompt::ASKED.to_owned());
+    }
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let has_tools = !request.tools.is_empty();
     let strict = matches!(options.kind, Kind::OpenAi | Kind::AzureOpenAi);
@@ -209,7 +217,6 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         extra,
     };
     let body = http::json(&body)?;
-    let mut notes = dropped.notes();
     if !left_out.is_empty() {
         // Every one of them stands in the lists above.
         let names = left_out.keys().copied().collect::<Vec<_>>().join(", ");

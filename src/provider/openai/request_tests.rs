@@ -153,3 +153,25 @@ fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
     assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::InvalidRequest);
     assert!(prepare(&image("data:image/png;base64,aGk="), ollama).is_ok());
 }
+
+#[test]
+fn json_mode_says_json_unless_the_caller_does() {
+    let system = json!({"role": "system", "content": "Answer with a JSON object."});
+    let thought = Message { role: Role::Assistant, parts: vec![Part::Thinking { text: "JSON?".into() }, text("Hm")] };
+    for (messages, format, at) in [
+        (vec![Message::text(Role::User, "Hi")], "json_object", Some(0)),
+        (vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")], "json_object", Some(1)),
+        (vec![Message::text(Role::User, "As Json, please")], "json_object", None),
+        // What is left out of the request says nothing.
+        (vec![thought, Message::text(Role::User, "Hi")], "json_object", Some(0)),
+        (vec![Message::text(Role::User, "Hi")], "text", None),
+    ] {
+        let response_format = Some(from(json!({ "type": format })));
+        let request = ChatRequest { response_format, messages: messages.clone(), ..ChatRequest::default() };
+        let (body, notes) = sent(&request, OPTIONS);
+        let sent = body["messages"].as_array().unwrap();
+        assert_eq!(sent.iter().position(|message| *message == system), at, "{sent:?}");
+        assert_eq!(sent.len(), messages.len() + usize::from(at.is_some()));
+        assert_eq!(notes.iter().filter(|note| note.contains("JSON")).count(), usize::from(at.is_some()));
+    }
+}
