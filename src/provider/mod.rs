@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 mod arguments;
+mod call_id;
 mod changes;
 mod chunk;
 mod completion;
