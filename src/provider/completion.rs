@@ -6,7 +6,6 @@
 pub(super) mod content;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::call_id::Made;
@@ -89,19 +88,6 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         held: None,
     };
     Ok(Parsed { answer, tier })
-}
-
-/// Reads the body of an answer with status 200 to `GET /v1/models`, far enough to know that such an API wrote it.
-pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
-    #[derive(Deserialize)]
-    struct Models {
-        #[serde(rename = "data")]
-        _data: Vec<IgnoredAny>,
-    }
-    match serde_json::from_slice::<Models>(body) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(malformed("the upstream's answer is no list of models")),
-    }
 }
 
 pub(super) fn malformed(message: &str) -> ProviderError {

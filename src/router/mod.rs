@@ -13,6 +13,7 @@ mod error;
 mod health;
 mod latency;
 mod meter;
+mod models;
 mod operation;
 mod order;
 mod retry;
@@ -38,6 +39,7 @@ pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
 pub use error::{Attempt, BuildError, RouteError};
 pub use health::{Health, State};
+pub use models::Model;
 pub use retry::Retry;
 pub use strategy::{Strategy, UnknownStrategy};
 

@@ -102,19 +102,6 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     })
 }
 
-/// Reads the body of an answer with status 200 to `GET /v1beta/models`, far enough to know that such an API wrote it.
-pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
-    #[derive(Deserialize)]
-    struct Models {
-        #[serde(rename = "models")]
-        _models: Vec<serde::de::IgnoredAny>,
-    }
-    match serde_json::from_slice::<Models>(body) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer is no list of models")),
-    }
-}
-
 /// serde's own message may quote what the model said; the place does not.
 pub(super) fn not_a_response(error: &serde_json::Error) -> ProviderError {
     let what = match error.classify() {

@@ -30,7 +30,8 @@ use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::results;
 use super::{
-    ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said, streaming,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said,
+    streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use order::AfterTool;
@@ -43,7 +44,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Mistral {
     info: Info,
-    models: Vec<String>,
+    catalogue: Catalogue,
     bridged: Vec<String>,
     max_tokens: Option<u32>,
     key: ApiKey,
@@ -78,7 +79,7 @@ impl Mistral {
         let host = if region.is_some() { Host::Regional } else { Host::Global };
         Ok(Self {
             info,
-            models: settings.models,
+            catalogue: Catalogue::new(settings.models),
             bridged: settings.bridge_user_after_tool,
             max_tokens: settings.max_tokens,
             key,
@@ -159,10 +160,15 @@ impl Provider for Mistral {
         &self.info
     }
 
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
+    }
+
     /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides about
     /// every name that is not plainly another vendor's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, &self.models).unwrap_or_else(|| Vendor::of(model).is_none())
+        names::listed(model, &self.info.model, self.catalogue.configured())
+            .unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
     fn does(&self, _task: Task) -> bool {
@@ -223,7 +229,7 @@ impl Provider for Mistral {
         let reply =
             self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
         match reply.status {
-            200 => completion::check_models(&reply.body),
+            200 => self.catalogue.read(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }
