@@ -66,7 +66,22 @@ pub enum Part {
     Image {
         /// `https://...`, or `data:image/FORMAT;base64,...`.
         url: String,
+        /// How closely the model is to look, where the caller said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<Detail>,
     },
+}
+
+/// How closely a model looks at an image: more costs more tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// At a small version of it.
+    Low,
+    /// As the vendor likes.
+    Auto,
+    /// At all of it.
+    High,
 }
 
 impl Part {
@@ -103,7 +118,7 @@ pub struct Binary<'a> {
 impl Part {
     /// What is known of a part whose content policies do not see; `None` for text.
     pub fn binary(&self) -> Option<Binary<'_>> {
-        let Self::Image { url } = self else { return None };
+        let Self::Image { url, .. } = self else { return None };
         let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
         Some(match inline {
             Some((media_type, content)) => {

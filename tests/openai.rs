@@ -6,7 +6,7 @@ mod support;
 
 use mistral_double::{Behaviour, Failure, MistralDouble, ToolCall};
 use serde_json::{Value, json};
-use support::{Gateway, Setup};
+use support::{Gateway, Setup, eventually};
 
 async fn chat(gateway: &Gateway, body: Value) -> (reqwest::header::HeaderMap, support::Answer) {
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).bearer_auth("sk-anything").json(&body);
@@ -144,13 +144,56 @@ async fn errors_have_both_shapes_and_name_the_field() {
 #[tokio::test]
 async fn models_are_listed_and_looked_up() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
-    let list = gateway.get("/v1/models").await.body;
-    assert_eq!(list["object"], "list");
-    let model = &list["data"][0];
-    assert_eq!((&model["object"], &model["owned_by"]), (&json!("model"), &json!("mistral")));
-    let path = format!("/v1/models/{}", model["id"].as_str().unwrap());
-    assert_eq!(&gateway.get(&path).await.body, model);
+    let provider = |name: &str, further: &str| {
+        format!(
+            "  {name}:\n    type: mistral\n    credentials: {{ api_key: \"{}\" }}\n    config: {{ endpoint: \"{}\", {further} }}\n",
+            double.key(),
+            double.origin()
+        )
+    };
+    let gateway = Setup::without_provider()
+        .yaml("llm_providers:\n")
+        .yaml(&provider(
+            "closed",
+            "model: mistral-large-latest, models: [ours], model_map: { small: ministral-8b-latest }",
+        ))
+        .yaml(&provider("idle", "model: never-listed").replace("    config", "    weight: 0\n    config"))
+        .yaml(&provider("open", "model: mistral-small-latest"))
+        .start();
+    let listed = async || gateway.get("/v1/models").await.body;
+    let ids = |list: &Value| -> Vec<String> {
+        list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+    };
+    eventually("both lists have been read", async || {
+        let small = gateway.get("/v1/models/small").await.body;
+        small["name"].is_string() && ids(&listed().await).contains(&"mistral-embed".to_owned())
+    })
+    .await;
+    let list = listed().await;
+    let mut unique = ids(&list);
+    unique.sort();
+    unique.dedup();
+    assert_eq!(ids(&list), unique, "sorted, and each once");
+    assert!(!unique.contains(&"never-listed".to_owned()), "a provider without traffic answers nobody: {unique:?}");
+    let model = |id: &str| list["data"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap().clone();
+    for (id, owner, chats) in [
+        ("mistral-large-latest", "closed", true),
+        ("ours", "closed", true),
+        ("small", "closed", true),
+        ("mistral-small-latest", "open", true),
+        ("mistral-embed", "open", false),
+    ] {
+        let found = model(id);
+        assert_eq!(
+            (&found["object"], &found["type"], &found["owned_by"]),
+            (&json!("model"), &json!("base"), &json!(owner))
+        );
+        assert_eq!(found["capabilities"]["completion_chat"], chats, "{found}");
+        assert_eq!(gateway.get(&format!("/v1/models/{id}")).await.body, found);
+    }
+    assert_eq!(model("small")["name"], "ministral-8b-2512", "what its vendor says of the model behind the name");
+    assert_eq!(gateway.get("/v1/models/never-listed").await.body["owned_by"], "open", "Mistral may have it");
+    assert_eq!(gateway.get("/v1/models/gpt-4o").await.status, 404);
 }
 
 async fn post(gateway: &Gateway, route: &str, body: &Value) -> support::Answer {

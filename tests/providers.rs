@@ -122,13 +122,17 @@ async fn tools_and_schemas_work_in_proxy_mode_with_every_vendor() {
 #[tokio::test]
 async fn what_was_changed_for_a_provider_is_on_record() {
     let mistral = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&mistral).start();
-    let context = json!({ "response_format": { "type": "json_object" } });
-    let answer = gateway.post("/api/request", json!({ "query": "Three towns", "context": context })).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let entries = gateway.search(json!({ "limit": 1, "decision_id": answer.body["request_id"] })).await;
-    let notes = &entries[0]["policy_details"]["notes"];
-    assert_eq!(notes, &json!(["a system message added that asks for JSON, as JSON mode wants"]), "{entries:?}");
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    for provider in ["mistral", "openai"] {
+        let format = json!({ "type": "json_object" });
+        let context = json!({ "response_format": format, "provider": provider, "strict_provider": true });
+        let answer = gateway.post("/api/request", json!({ "query": "Three towns", "context": context })).await;
+        assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+        let entries = gateway.search(json!({ "limit": 1, "decision_id": answer.body["request_id"] })).await;
+        let notes = &entries[0]["policy_details"]["notes"];
+        assert_eq!(notes, &json!(["a system message added that asks for JSON, as JSON mode wants"]), "{entries:?}");
+    }
 }
 
 /// Anthropic and Gemini by the environment alone.

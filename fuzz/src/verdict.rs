@@ -69,7 +69,7 @@ fn conversation(input: &mut Unstructured<'_>) -> Result<Vec<Message>> {
                 1 => Part::Thinking { text },
                 2 => Part::ToolCall { id: "call".into(), name: "tool".into(), arguments: text },
                 3 => Part::ToolResult { id: "call".into(), name: None, text },
-                _ => Part::Image { url: text },
+                _ => Part::Image { url: text, detail: None },
             });
         }
         messages.push(Message { role, parts });

@@ -23,6 +23,11 @@ impl<'a> Called<'a> {
     pub fn new(id: &'a str, name: &'a str, arguments: &'a str) -> Self {
         Self { id, r#type: "function", function: Function { name, arguments } }
     }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> &'a str {
+        self.id
+    }
 }
 
 impl Message {

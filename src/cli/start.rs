@@ -117,6 +117,7 @@ fn started(
         further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,
         model: provider.model.clone(),
         models: provider.models.clone(),
+        bridge_user_after_tool: provider.bridge_user_after_tool.clone(),
         api_version: provider.api_version.clone(),
         max_tokens: provider.max_tokens,
         timeout: provider.timeout,

@@ -6,6 +6,9 @@ use super::error::ConfigError;
 use super::scalar::FromText;
 use super::yaml;
 
+/// Older names of variables, which count where the newer one is not set: the older one, and the newer one.
+const OLDER: [(&str, &str); 1] = [("LOCAL_LLM_ENDPOINT", "OLLAMA_ENDPOINT")];
+
 /// Environment variables. An empty one counts as not set.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -25,9 +28,27 @@ impl Environment {
         self
     }
 
-    /// The variable's value, unless it is empty.
+    /// The variable's value, unless it is empty; that of its older name where it has one.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.own(name).or_else(|| self.own(self.older(name)?))
+    }
+
+    /// The older name under which a variable is set, where the newer one is not.
+    fn older(&self, name: &str) -> Option<&'static str> {
+        let (older, _) = OLDER.iter().find(|(_, newer)| *newer == name && self.own(newer).is_none())?;
+        self.own(older).map(|_| *older)
+    }
+
+    fn own(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// One sentence for each older name that is set: it is used, or passed over.
+    pub(super) fn older_names(&self) -> impl Iterator<Item = String> {
+        OLDER.iter().filter(|(older, _)| self.own(older).is_some()).map(|(older, newer)| match self.own(newer) {
+            None => format!("{older} is an older name, taken for {newer}; set that instead"),
+            Some(_) => format!("{older} was passed over: it is an older name of {newer}, which is set"),
+        })
     }
 
     /// The variable as a `T`. An error does not show the value when it could be a secret.
@@ -37,6 +58,7 @@ impl Environment {
             Some(value) => Ok(Some(value)),
             None => {
                 let found = if name.ends_with("_KEY") { "a text (not shown)".into() } else { yaml::quoted(text) };
+                let name = self.older(name).unwrap_or(name);
                 Err(ConfigError::Variable { name, found, allowed: T::allowed() })
             }
         }

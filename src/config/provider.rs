@@ -33,6 +33,8 @@ pub struct Provider {
     pub model: String,
     /// The models that may be asked beside it, `*` for all; empty: those of its kind.
     pub models: Vec<String>,
+    /// Models that take no user's message right behind a tool's answer, `*` for all. Mistral's alone.
+    pub bridge_user_after_tool: Vec<String>,
     /// The version of Azure's API.
     pub api_version: Option<String>,
     /// What it calls the models that requests name. A name that stands here is served under its mapped one.
@@ -61,6 +63,7 @@ impl Provider {
             further_keys: Vec::new(),
             model: kind.variables().and_then(|it| it.default_model).unwrap_or_default().into(),
             models: Vec::new(),
+            bridge_user_after_tool: Vec::new(),
             api_version: None,
             model_map: BTreeMap::new(),
             endpoint,

@@ -50,6 +50,7 @@ impl RawCredentials {
 struct RawProviderConfig {
     model: Option<Parsed<Line>>,
     models: Option<Vec<Parsed<Line>>>,
+    bridge_user_after_tool: Option<Vec<Parsed<Line>>>,
     /// Azure's word for its model.
     deployment_name: Option<Parsed<Line>>,
     api_version: Option<Parsed<Line>>,
@@ -175,6 +176,10 @@ impl RawProvider {
                 assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only azure-openai has it"));
             }
         }
+        if config.bridge_user_after_tool.is_some() && kind != ProviderKind::Mistral {
+            let key = "bridge_user_after_tool";
+            assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only mistral has it"));
+        }
         let model = match config.model.or(config.deployment_name.filter(|_| azure)) {
             Some(Parsed(Line(model))) => Some(model),
             None => read::<Line>(environment, variables.model)?.map(|Line(model)| model),
@@ -212,7 +217,8 @@ impl RawProvider {
             api_key,
             further_keys,
             model,
-            models: config.models.unwrap_or_default().into_iter().map(|Parsed(Line(model))| model).collect(),
+            models: names(config.models),
+            bridge_user_after_tool: names(config.bridge_user_after_tool),
             api_version: api_version.map(|Line(version)| version),
             model_map: model_map(config.model_map.unwrap_or_default(), &name, assembly)?,
             endpoint,
@@ -224,6 +230,11 @@ impl RawProvider {
             kind,
         }))
     }
+}
+
+/// Names of models, as they are written.
+fn names(written: Option<Vec<Parsed<Line>>>) -> Vec<String> {
+    written.unwrap_or_default().into_iter().map(|Parsed(Line(model))| model).collect()
 }
 
 /// The variable, if this kind has one and it is set.

@@ -7,6 +7,7 @@ pub(crate) struct Changes {
     pub(crate) thinking: usize,
     pub(crate) misplaced: usize,
     pub(crate) wrapped: usize,
+    pub(crate) details: usize,
 }
 
 impl Changes {
@@ -19,6 +20,7 @@ impl Changes {
             ),
             (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
             (self.misplaced, "parts left out that have no place in a message of their role"),
+            (self.details, "images sent without their `detail`, which the provider does not have"),
             (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
         ]
         .iter()

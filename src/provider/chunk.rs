@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::call_id::Made;
 use super::completion::content::Content;
 use super::completion::{finish_reason, malformed, read_usage, tier};
 use super::price::Tier;
@@ -44,6 +45,8 @@ pub(crate) struct Chunks {
     /// The model that was asked.
     asked: String,
     begun: bool,
+    /// For calls that have none. Made of the first event, which no other answer has.
+    ids: Made<Bytes>,
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
@@ -105,7 +108,14 @@ impl Telling {
 impl Chunks {
     /// Of an answer by this model.
     pub(crate) fn new(asked: &str) -> Self {
-        Self { asked: asked.to_owned(), begun: false, choices: BTreeMap::new(), usage: None, tier: Tier::Standard }
+        Self {
+            asked: asked.to_owned(),
+            begun: false,
+            ids: Made::of(Bytes::new()),
+            choices: BTreeMap::new(),
+            usage: None,
+            tier: Tier::Standard,
+        }
     }
 
     /// The tokens of the whole answer, once they are known, and how urgently it was served.
@@ -143,6 +153,7 @@ impl Chunks {
         };
         if !choices.is_empty() && !self.begun {
             self.begun = true;
+            self.ids = Made::of(data.clone());
             let text = |name| chunk.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
             telling.deltas.push(Delta::Started {
                 id: text("id").unwrap_or_default().to_owned(),
@@ -183,7 +194,7 @@ impl Chunks {
         let state = self.choices.entry(number).or_default();
         let before = telling.deltas.len();
         if let Some(Value::Object(delta)) = choice.remove("delta") {
-            state.delta(delta, number, telling)?;
+            state.delta(delta, number, &mut self.ids, telling)?;
         }
         if state.finished && telling.deltas.len() > before {
             return Err(malformed("the upstream's answer went on behind its end"));
@@ -207,6 +218,7 @@ impl Choice {
         &mut self,
         mut delta: Map<String, Value>,
         choice: u32,
+        ids: &mut Made<Bytes>,
         telling: &mut Telling,
     ) -> Result<(), ProviderError> {
         telling.know(&delta, &DELTA);
@@ -226,7 +238,7 @@ impl Choice {
             Some(_) => return Err(malformed("the tool calls of the upstream's stream are no list")),
         };
         for call in calls {
-            telling.verbatim &= self.calls.read(call, choice, &mut telling.deltas)? == Told::Verbatim;
+            telling.verbatim &= self.calls.read(call, choice, ids, &mut telling.deltas)? == Told::Verbatim;
         }
         Ok(())
     }

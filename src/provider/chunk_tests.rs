@@ -156,12 +156,6 @@ fn calls_without_numbers_or_steady_ids_are_kept_apart() {
             0,
         ),
         (
-            "names alone",
-            vec![json!({ "function": function("look", "{}") }), json!({ "function": function("look", "{}") })],
-            vec![nameless_id(0), nameless_id(1)],
-            0,
-        ),
-        (
             "numbers that begin elsewhere",
             vec![
                 json!({ "index": 7, "id": "a", "type": "function", "function": function("look", "{") }),
@@ -191,10 +185,6 @@ fn calls_without_numbers_or_steady_ids_are_kept_apart() {
     let many: Vec<_> = (0..2000).map(|index| json!({ "index": index, "function": function("look", "") })).collect();
     let error = read(&[delta(json!({ "tool_calls": many }))]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
-}
-
-fn nameless_id(call: u32) -> Delta {
-    Delta::ToolCall { choice: 0, call, id: None, name: Some("look".into()), arguments: "{}".into() }
 }
 
 #[test]
@@ -312,4 +302,22 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{data}");
         assert!(!error.message().contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
+    let begun = |id: Value| json!({ "id": id, "function": { "name": "look", "arguments": "" } });
+    let chunks = [
+        begun(json!("null")),
+        json!({ "id": "null", "function": { "name": "", "arguments": "{}" } }),
+        begun(json!(null)),
+    ]
+    .map(|call| delta(json!({ "tool_calls": [call] })));
+    let events = read(&chunks).unwrap();
+    assert!(events.iter().all(|event| event.frame.is_none()), "a client must not see the upstream's id");
+    let said: Vec<_> = events.into_iter().flat_map(|event| event.deltas).collect();
+    let Delta::ToolCall { id: Some(first), .. } = &said[0] else { panic!("{said:?}") };
+    let Delta::ToolCall { id: Some(second), .. } = &said[2] else { panic!("{said:?}") };
+    assert_eq!(said[..3], [call(0, first, "look", ""), more(0, "{}"), call(1, second, "look", "")]);
+    assert!(first != second && [first, second].iter().all(|id| crate::provider::call_id::fits(id)), "{first} {second}");
 }

@@ -6,9 +6,9 @@
 pub(super) mod content;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
+use super::call_id::Made;
 use super::price::Tier;
 use super::{ErrorKind, ProviderError};
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
@@ -71,7 +71,9 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     }
     choices.sort_by_key(|choice| choice.index.unwrap_or(0));
     let mut notes = Vec::new();
-    let choices = choices.into_iter().map(|choice| read_choice(choice, &mut notes)).collect::<Result<Vec<_>, _>>()?;
+    let mut ids = Made::of(body);
+    let choices =
+        choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes)).collect::<Result<Vec<_>, _>>()?;
     let usage = completion.usage.as_ref().and_then(Value::as_object);
     let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
@@ -88,19 +90,6 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     Ok(Parsed { answer, tier })
 }
 
-/// Reads the body of an answer with status 200 to `GET /v1/models`, far enough to know that such an API wrote it.
-pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
-    #[derive(Deserialize)]
-    struct Models {
-        #[serde(rename = "data")]
-        _data: Vec<IgnoredAny>,
-    }
-    match serde_json::from_slice::<Models>(body) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(malformed("the upstream's answer is no list of models")),
-    }
-}
-
 pub(super) fn malformed(message: &str) -> ProviderError {
     ProviderError::new(ErrorKind::MalformedAnswer, message)
 }
@@ -114,7 +103,7 @@ fn not_a_completion(error: &serde_json::Error) -> ProviderError {
     malformed(&format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column()))
 }
 
-fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
+fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
     let mut parts = Vec::new();
     let reasoning = message.reasoning_content.as_ref().or(message.reasoning.as_ref()).and_then(Value::as_str);
@@ -127,7 +116,7 @@ fn read_choice(choice: WireChoice, notes: &mut Vec<String>) -> Result<Choice, Pr
         parts.push(Part::Text { text: text.to_owned() });
     }
     let calls = message.tool_calls.unwrap_or_default();
-    parts.extend(calls.iter().filter_map(|call| read_call(call, notes)));
+    parts.extend(calls.iter().filter_map(|call| read_call(call, ids, notes)));
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     let finish_reason = finish_reason(choice.finish_reason.as_deref(), called)?;
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
@@ -154,8 +143,8 @@ pub(super) fn tier(usage: Option<&Map<String, Value>>, beside: Option<&Value>) -
     Tier::named(usage.and_then(|usage| usage.get("service_tier")).or(beside).and_then(Value::as_str))
 }
 
-/// A tool call; `type` and `index` may be missing, arguments may be an object instead of text (Q23).
-fn read_call(call: &Value, notes: &mut Vec<String>) -> Option<Part> {
+/// A tool call; `type`, `index` and a usable `id` may be missing, arguments may be an object instead of text (Q23).
+fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Option<Part> {
     let function = call.get("function").and_then(Value::as_object);
     let Some(name) = function.and_then(|function| function.get("name")).and_then(Value::as_str) else {
         notes.push("a tool call without a function's name left out".to_owned());
@@ -167,8 +156,8 @@ fn read_call(call: &Value, notes: &mut Vec<String>) -> Option<Part> {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let id = call.get("id").and_then(Value::as_str).filter(|id| *id != "null").unwrap_or_default();
-    Some(Part::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments })
+    let id = ids.or_made(call.get("id").and_then(Value::as_str));
+    Some(Part::ToolCall { id, name: name.to_owned(), arguments })
 }
 
 /// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's

@@ -90,14 +90,14 @@ fn a_message_is_read_in_every_form() {
             3,
         ),
         (
-            "calls without type and index, arguments as object, as nothing, without id",
+            "calls without type and index, arguments as object, as nothing",
             json!({"content": "", "tool_calls": [
                 {"id": "D681PevKs", "function": {"name": "look", "arguments": "{\"a\": 1}"}},
                 {"id": "D681PevKt", "type": "function", "index": 1, "function": {"name": "look", "arguments": {"b": 2}}},
-                {"id": "null", "function": {"name": "look"}},
+                {"id": "D681PevKv", "function": {"name": "look"}},
                 {"id": "D681PevKu", "function": {"arguments": "{}"}},
             ]}),
-            vec![call("D681PevKs", "{\"a\": 1}"), call("D681PevKt", "{\"b\":2}"), call("", "{}")],
+            vec![call("D681PevKs", "{\"a\": 1}"), call("D681PevKt", "{\"b\":2}"), call("D681PevKv", "{}")],
             1,
         ),
     ];
@@ -214,4 +214,14 @@ fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{body}");
         assert!(!error.message().contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
+    let look = json!({"name": "look", "arguments": "{}"});
+    let calls = json!([{"function": look}, {"id": "", "function": look}, {"id": "null", "function": look}]);
+    let answer = read(&json!({"choices": [{"message": {"tool_calls": calls}}]})).unwrap().answer;
+    let ids: Vec<&str> = answer.choices[0].message.tool_calls().map(|call| call.id()).collect();
+    assert!(ids.iter().all(|id| crate::provider::call_id::fits(id)), "{ids:?}");
+    assert!(ids.len() == 3 && ids[0] != ids[1] && ids[1] != ids[2] && ids[2] != ids[0], "{ids:?}");
 }

@@ -1,5 +1,7 @@
 //! Images that stand in a request itself.
 
+use crate::chat::Detail;
+
 /// An image as `data:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inline<'a> {
@@ -15,6 +17,11 @@ pub(crate) fn inline(url: &str) -> Option<Inline<'_>> {
     let described = head.strip_suffix(";base64")?;
     let media_type = described.split(';').next().filter(|media_type| !media_type.is_empty())?;
     Some(Inline { media_type, content })
+}
+
+/// Whether something is asked for that a vendor without such a field would not do anyway.
+pub(crate) fn asks(detail: Option<Detail>) -> bool {
+    matches!(detail, Some(Detail::Low | Detail::High))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! JSON asked for in words, where a model cannot be held to it.
 
-use crate::chat::ResponseFormat;
+use crate::chat::{Message, Part, ResponseFormat};
 
 /// What to tell the model; nothing where text is wanted.
 pub(crate) fn words(format: &ResponseFormat) -> Option<String> {
@@ -15,3 +15,19 @@ pub(crate) fn words(format: &ResponseFormat) -> Option<String> {
 
 /// What the record says about it.
 pub(crate) const NOTE: &str = "JSON is asked for in the instructions: the provider cannot hold the model to it here";
+
+/// What is said to a model in JSON mode that nobody told of JSON: some write white space without end then, and OpenAI
+/// refuses the request.
+pub(crate) const ASK: &str = "Answer with a JSON object.";
+
+/// What the record says about it.
+pub(crate) const ASKED: &str = "a system message added that asks for JSON, as JSON mode wants";
+
+/// Whether the word stands in what a conversation says.
+pub(crate) fn is_said(messages: &[Message]) -> bool {
+    let says_json = |text: &str| text.as_bytes().windows(4).any(|window| window.eq_ignore_ascii_case(b"json"));
+    messages.iter().flat_map(|message| &message.parts).any(|part| match part {
+        Part::Text { text } | Part::ToolResult { text, .. } => says_json(text),
+        Part::Thinking { .. } | Part::ToolCall { .. } | Part::Image { .. } => false,
+    })
+}

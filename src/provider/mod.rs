@@ -9,6 +9,8 @@
 
 pub mod anthropic;
 mod arguments;
+mod call_id;
+mod catalogue;
 mod changes;
 mod chunk;
 mod completion;
@@ -42,6 +44,7 @@ use async_trait::async_trait;
 
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
+pub use catalogue::{Card, Catalogue};
 pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
@@ -57,6 +60,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 
     /// Whether a model that a caller named may be asked of this provider. Names of other vendors' models are never sent.
     fn serves(&self, model: &str) -> bool;
+
+    /// The models that it lists, beside its default one.
+    fn catalogue(&self) -> Option<&Catalogue> {
+        None
+    }
 
     /// Whether it is asked for this at all.
     fn does(&self, task: Task) -> bool {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{ApiKey, ErrorKind, Info, PriceTable, Provider, ProviderError, Streamed};
+use super::{ApiKey, Catalogue, ErrorKind, Info, PriceTable, Provider, ProviderError, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
 /// How long a key rests that is over its limit, where the vendor does not say.
@@ -146,6 +146,10 @@ impl Provider for KeyPool {
 
     fn serves(&self, model: &str) -> bool {
         self.first.serves(model)
+    }
+
+    fn catalogue(&self) -> Option<&Catalogue> {
+        self.first.catalogue()
     }
 
     fn does(&self, task: Task) -> bool {

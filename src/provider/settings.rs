@@ -96,6 +96,8 @@ pub struct Settings {
     pub model: String,
     /// The models that may be asked beside the default one, `*` for all; empty: those of its kind.
     pub models: Vec<String>,
+    /// Of Mistral: models that take no user's message right behind a tool's answer, `*` for all.
+    pub bridge_user_after_tool: Vec<String>,
     /// The version of Azure's API.
     pub api_version: Option<String>,
     /// The operator's `max_tokens` for requests that set none themselves.
@@ -130,6 +132,7 @@ impl Settings {
             further_keys: Vec::new(),
             model: String::new(),
             models: Vec::new(),
+            bridge_user_after_tool: Vec::new(),
             api_version: None,
             max_tokens: None,
             timeout: Duration::from_secs(120),

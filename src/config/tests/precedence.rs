@@ -269,3 +269,20 @@ fn models_have_their_own_names_at_a_provider() {
     let config = load(body, &full()).config;
     assert_eq!(config.providers[0].model_map["gpt-4o"], "mistral-large-latest");
 }
+
+#[test]
+fn axonflows_older_name_of_a_machines_own_models_is_known() {
+    let local = ("LOCAL_LLM_ENDPOINT", "http://127.0.0.1:11435");
+    let loaded = load("", &environment([local]));
+    assert_eq!(names(&loaded.config), ["ollama"]);
+    assert_eq!(loaded.config.providers[0].endpoint.as_str(), "http://127.0.0.1:11435");
+    assert_eq!(loaded.warnings, ["LOCAL_LLM_ENDPOINT is an older name, taken for OLLAMA_ENDPOINT; set that instead"]);
+    let loaded = load("", &environment([local, ("OLLAMA_ENDPOINT", "http://127.0.0.1:11434")]));
+    assert_eq!(loaded.config.providers[0].endpoint.as_str(), "http://127.0.0.1:11434");
+    assert_eq!(
+        loaded.warnings,
+        ["LOCAL_LLM_ENDPOINT was passed over: it is an older name of OLLAMA_ENDPOINT, which is set"]
+    );
+    let error = parse("version: \"1.0\"", &environment([("LOCAL_LLM_ENDPOINT", "nowhere")])).unwrap_err().to_string();
+    assert!(error.contains("LOCAL_LLM_ENDPOINT"), "{error}");
+}

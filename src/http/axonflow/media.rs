@@ -39,7 +39,7 @@ fn part(index: usize, media: Media) -> Result<Part, ApiError> {
         if !(url.starts_with("https://") || url.starts_with("http://")) || url.chars().any(char::is_control) {
             return wrong("url", "expected an http or https URL");
         }
-        return Ok(Part::Image { url });
+        return Ok(Part::Image { url, detail: None });
     }
     let data = media.base64_data.unwrap_or_default();
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
@@ -54,7 +54,7 @@ fn part(index: usize, media: Media) -> Result<Part, ApiError> {
     if format.is_empty() || !format.bytes().all(fits) {
         return wrong("mime_type", "expected the type of an image, such as image/png");
     }
-    Ok(Part::Image { url: format!("data:{mime_type};base64,{data}") })
+    Ok(Part::Image { url: format!("data:{mime_type};base64,{data}"), detail: None })
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
             {"source":"url","url":"https://example.org/a.png","mime_type":"image/png"},
             {"id":"1","type":"image/jpeg","base64":"/9j/"}]"#;
         let urls = ["data:image/png;base64,iVBORw0=", "https://example.org/a.png", "data:image/jpeg;base64,/9j/"];
-        assert_eq!(read(json).unwrap(), urls.map(|url| Part::Image { url: url.into() }));
+        assert_eq!(read(json).unwrap(), urls.map(|url| Part::Image { url: url.into(), detail: None }));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Detail, Message, Part, Role};
 use crate::http::ApiError;
 
 /// A message on the wire. What is not read here changes nothing that a model sees.
@@ -52,7 +52,7 @@ struct Piece {
 #[serde(untagged)]
 enum ImageUrl {
     Mistral(String),
-    OpenAi { url: String },
+    OpenAi { url: String, detail: Option<Detail> },
 }
 
 #[derive(Deserialize)]
@@ -141,8 +141,9 @@ impl Piece {
                 Ok(Part::Thinking { text: thoughts.into_iter().filter_map(|thought| thought.text).collect() })
             }
             "image_url" => {
-                let url = match self.image_url.ok_or_else(|| missing("image_url"))? {
-                    ImageUrl::Mistral(url) | ImageUrl::OpenAi { url } => url,
+                let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
+                    ImageUrl::Mistral(url) => (url, None),
+                    ImageUrl::OpenAi { url, detail } => (url, detail),
                 };
                 // Fetched by the provider, not by the gateway.
                 let is_address = ["https://", "http://", "data:image/"].iter().any(|begin| url.starts_with(begin));
@@ -150,7 +151,7 @@ impl Piece {
                     let allowed = "expected an http or https URL, or data:image/TYPE;base64,...";
                     return Err(ApiError::field(format!("{field}.image_url"), allowed));
                 }
-                Ok(Part::Image { url })
+                Ok(Part::Image { url, detail })
             }
             _ => Err(ApiError::field(
                 format!("{field}.type"),

@@ -1,65 +1,24 @@
-//! `GET /v1/models`: the models that requests go to when they name none, one for each provider.
+//! `GET /v1/models`: the models that requests may name.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::errors;
 use crate::http::App;
 use crate::http::answer::json;
-use crate::router::{Constraints, Preference};
-
-#[derive(Serialize)]
-struct List<'a> {
-    object: &'static str,
-    data: Vec<Model<'a>>,
-}
-
-#[derive(Serialize)]
-struct Model<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    owned_by: &'a str,
-    /// Mistral's clients read no card without a type and capabilities.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    capabilities: Capabilities,
-}
-
-#[derive(Serialize)]
-struct Capabilities {
-    completion_chat: bool,
-}
-
-impl<'a> Model<'a> {
-    /// When a model was made is nobody's knowledge here.
-    fn new(id: &'a str, owned_by: &'a str) -> Self {
-        Self {
-            id,
-            object: "model",
-            created: 0,
-            owned_by,
-            kind: "base",
-            capabilities: Capabilities { completion_chat: true },
-        }
-    }
-}
+use crate::router::Model;
 
 /// `GET /v1/models`.
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     match app.identity.presented(&headers) {
         Ok(_) => {
-            let mut owners = BTreeMap::new();
-            for provider in app.gateway.router().providers() {
-                owners.entry(provider.info.model.as_str()).or_insert(provider.info.name.as_str());
-            }
-            let data = owners.into_iter().map(|(id, owner)| Model::new(id, owner)).collect();
-            json(StatusCode::OK, &List { object: "list", data })
+            let models = app.gateway.router().models();
+            let data: Vec<_> = models.into_iter().map(|(id, model)| card(&id, model)).collect();
+            json(StatusCode::OK, &json!({ "object": "list", "data": data }))
         }
         Err(error) => errors::api(&error),
     }
@@ -73,18 +32,25 @@ pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id
     if let Err(error) = crate::http::identity::checked("model", &id) {
         return errors::api(&error);
     }
-    match owner(&app, &id) {
-        Some(owner) => json(StatusCode::OK, &Model::new(&id, owner)),
+    match app.gateway.router().model(&id) {
+        Some(model) => json(StatusCode::OK, &card(&id, model)),
         None => errors::no_such_model(),
     }
 }
 
 /// Whether some provider would be asked for a model of this name.
 pub(super) fn is_served(app: &App, model: &str) -> bool {
-    owner(app, model).is_some()
+    app.gateway.router().model(model).is_some()
 }
 
-/// The first provider that would be.
-fn owner<'a>(app: &'a App, model: &'a str) -> Option<&'a str> {
-    app.gateway.router().names(Some(model), &Constraints::new(Preference::Any)).ok()?.first().copied()
+/// What both families' clients read of a model. Mistral's read none without a type and capabilities, OpenAI's none without
+/// the time at which it was made, which where its vendor does not say is nobody's knowledge.
+fn card(id: &str, model: Model<'_>) -> Map<String, Value> {
+    let mut card = model.told;
+    card.entry("created").or_insert_with(|| json!(0));
+    card.entry("capabilities").or_insert_with(|| json!({ "completion_chat": true }));
+    for (name, value) in [("id", id), ("object", "model"), ("owned_by", model.provider), ("type", "base")] {
+        card.insert(name.to_owned(), value.into());
+    }
+    card
 }

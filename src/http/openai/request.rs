@@ -154,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::{Message, Part, Role};
+    use crate::chat::{Detail, Message, Part, Role};
 
     fn parsed(body: &Value) -> Result<Asked, ApiError> {
         parse(&Bytes::from(body.to_string()))
@@ -202,8 +202,8 @@ mod tests {
                 Role::User,
                 vec![
                     text("What is it?"),
-                    Part::Image { url: "https://example.org/a.png".into() },
-                    Part::Image { url: "data:image/png;base64,AA==".into() },
+                    Part::Image { url: "https://example.org/a.png".into(), detail: Some(Detail::Low) },
+                    Part::Image { url: "data:image/png;base64,AA==".into(), detail: None },
                 ],
             ),
             (

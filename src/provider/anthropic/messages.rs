@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::chat::{Message, Part, Role};
 use crate::provider::arguments::Arguments;
 use crate::provider::changes::Changes;
-use crate::provider::image;
+use crate::provider::image::{self, asks};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What images may be.
@@ -109,7 +109,10 @@ impl<'a> Conversation<'a> {
                 Part::Text { text } if text.trim().is_empty() => {}
                 Part::Text { text } => blocks.push(Block::Text { text }),
                 Part::Image { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
-                Part::Image { url } => blocks.push(Block::Image { source: source(url)? }),
+                Part::Image { url, detail } => {
+                    self.changes.details += usize::from(asks(*detail));
+                    blocks.push(Block::Image { source: source(url)? });
+                }
                 Part::Thinking { .. } => self.changes.thinking += 1,
                 Part::ToolCall { id, name, arguments } if speaker == Speaker::Assistant => {
                     let input = Arguments::read(arguments);

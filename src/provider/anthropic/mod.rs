@@ -28,7 +28,7 @@ use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
 use super::{
-    ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, completion, dialect, streaming,
+    ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use answer::Billing;
@@ -44,7 +44,7 @@ const API_VERSION: &str = "2023-06-01";
 #[derive(Clone, Debug)]
 pub struct Anthropic {
     info: Info,
-    models: Vec<String>,
+    catalogue: Catalogue,
     max_tokens: Option<u32>,
     key: ApiKey,
     upstream: Upstream,
@@ -68,7 +68,16 @@ impl Anthropic {
         let key = settings.api_key.clone().ok_or_else(no_key)?;
         let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
-        Ok(Self { info, models, max_tokens, key, upstream, messages_url, models_url, prices })
+        Ok(Self {
+            info,
+            catalogue: Catalogue::new(models),
+            max_tokens,
+            key,
+            upstream,
+            messages_url,
+            models_url,
+            prices,
+        })
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
@@ -94,9 +103,13 @@ impl Provider for Anthropic {
         &self.info
     }
 
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
+    }
+
     /// The default model, those that are listed and, where none is listed, every name that is Anthropic's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, &self.models)
+        names::listed(model, &self.info.model, self.catalogue.configured())
             .unwrap_or_else(|| Vendor::of(model) == Some(Vendor::Anthropic))
     }
 
@@ -144,7 +157,7 @@ impl Provider for Anthropic {
         let reply =
             self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
         match reply.status {
-            200 => completion::check_models(&reply.body),
+            200 => self.catalogue.read(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }

@@ -29,7 +29,7 @@ fn result(id: &str, text: &str) -> Part {
 }
 
 fn image(url: &str) -> Part {
-    Part::Image { url: url.into() }
+    Part::Image { url: url.into(), detail: None }
 }
 
 fn hi() -> ChatRequest {

@@ -1,8 +1,10 @@
 //! The tool calls of one choice of a stream: whole ones, and those that come in fragments, whatever of their numbers and
 //! ids is missing.
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use crate::provider::call_id::{Made, is_one};
 use crate::provider::completion::malformed;
 use crate::provider::{Delta, ProviderError};
 
@@ -41,11 +43,17 @@ pub(super) enum Told {
 
 impl Calls {
     /// Reads one element of `tool_calls`.
-    pub(super) fn read(&mut self, call: &Value, choice: u32, deltas: &mut Vec<Delta>) -> Result<Told, ProviderError> {
+    pub(super) fn read(
+        &mut self,
+        call: &Value,
+        choice: u32,
+        ids: &mut Made<Bytes>,
+        deltas: &mut Vec<Delta>,
+    ) -> Result<Told, ProviderError> {
         let function = call.get("function").and_then(Value::as_object);
         let field = |name| function.and_then(|function| function.get(name));
         let name = field("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty() && *id != "null");
+        let id = call.get("id").and_then(Value::as_str).filter(|id| is_one(id));
         let index = call.get("index").and_then(Value::as_u64);
         let arguments = match field("arguments") {
             None | Some(Value::Null) => String::new(),
@@ -63,7 +71,7 @@ impl Calls {
         let verbatim = index == Some(u64::from(number)) && is_openais(call, function, known.is_none());
         state.argued |= !arguments.is_empty();
         if known.is_none() {
-            let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
+            let (id, name) = (Some(ids.or_made(id)), name.map(str::to_owned));
             deltas.push(Delta::ToolCall { choice, call: number, id, name, arguments });
         } else if !arguments.is_empty() {
             deltas.push(Delta::ToolCall { choice, call: number, id: None, name: None, arguments });
@@ -112,7 +120,7 @@ fn is_openais(call: &Value, function: Option<&Map<String, Value>>, first: bool) 
     let (Some(call), Some(function)) = (call.as_object(), function) else { return false };
     let filled = |fields: &Map<String, Value>, name: &str| fields.get(name).is_some_and(|value| !value.is_null());
     let known = |fields: &Map<String, Value>, names: &[&str]| fields.keys().all(|name| names.contains(&name.as_str()));
-    let text = |name| call.get(name).and_then(Value::as_str).filter(|text| !text.is_empty() && *text != "null");
+    let text = |name| call.get(name).and_then(Value::as_str).filter(|text| is_one(text));
     let opened = match first {
         true => text("id").is_some() && text("type") == Some("function"),
         false => !filled(call, "id") && !filled(function, "name"),

@@ -5,9 +5,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::provider::call_id::Made;
 use crate::provider::completion::number;
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -84,7 +84,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     }
     candidates.sort_by_key(|candidate| candidate.index);
     let mut notes = Vec::new();
-    let mut ids = Ids::of(body);
+    let mut ids = Made::of(body);
     let choices = candidates
         .into_iter()
         .map(|candidate| read_candidate(candidate, &mut ids, &mut notes))
@@ -100,19 +100,6 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
         notes,
         held: None,
     })
-}
-
-/// Reads the body of an answer with status 200 to `GET /v1beta/models`, far enough to know that such an API wrote it.
-pub(crate) fn check_models(body: &[u8]) -> Result<(), ProviderError> {
-    #[derive(Deserialize)]
-    struct Models {
-        #[serde(rename = "models")]
-        _models: Vec<serde::de::IgnoredAny>,
-    }
-    match serde_json::from_slice::<Models>(body) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer is no list of models")),
-    }
 }
 
 /// serde's own message may quote what the model said; the place does not.
@@ -134,7 +121,11 @@ pub(super) fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
     }
 }
 
-fn read_candidate(candidate: Candidate, ids: &mut Ids, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
+fn read_candidate(
+    candidate: Candidate,
+    ids: &mut Made<&[u8]>,
+    notes: &mut Vec<String>,
+) -> Result<Choice, ProviderError> {
     let mut parts = Vec::new();
     for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
         read_part(&part, ids, &mut parts, notes);
@@ -144,7 +135,12 @@ fn read_candidate(candidate: Candidate, ids: &mut Ids, notes: &mut Vec<String>) 
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
 }
 
-pub(super) fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+pub(super) fn read_part<A: AsRef<[u8]>>(
+    part: &RawValue,
+    ids: &mut Made<A>,
+    parts: &mut Vec<Part>,
+    notes: &mut Vec<String>,
+) {
     let Ok(part) = serde_json::from_str::<WirePart>(part.get()) else {
         notes.push("content left out that cannot be read".to_owned());
         return;
@@ -158,7 +154,7 @@ pub(super) fn read_part(part: &RawValue, ids: &mut Ids, parts: &mut Vec<Part>, n
         },
         (None, Some(call)) => {
             let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
-            parts.push(Part::ToolCall { id: ids.of_call(call.id), name: call.name, arguments });
+            parts.push(Part::ToolCall { id: ids.or_made(Some(&call.id)), name: call.name, arguments });
         }
         (None, None) if part.thought_signature.is_some() => {}
         (None, None) => notes.push("content left out that is neither text nor a tool call".to_owned()),
@@ -203,30 +199,6 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         completion_tokens: answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0)),
         cached_tokens: count("cachedContentTokenCount").unwrap_or(0).min(prompt_tokens),
     })
-}
-
-/// Ids for calls that have none: older models tell calls apart by name and order, clients by id.
-#[derive(Debug)]
-pub(super) struct Ids {
-    digest: String,
-    made: usize,
-}
-
-impl Ids {
-    /// Ids that no other answer has.
-    pub(super) fn of(answer: &[u8]) -> Self {
-        let mut digest = hex::encode(Sha256::digest(answer));
-        digest.truncate(16);
-        Self { digest, made: 0 }
-    }
-
-    fn of_call(&mut self, id: String) -> String {
-        if !id.is_empty() {
-            return id;
-        }
-        self.made += 1;
-        format!("call_{}_{}", self.digest, self.made)
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::model::Model;
 use crate::chat::{Message, Part, Role};
 use crate::provider::arguments::{Arguments, object};
 use crate::provider::changes::Changes;
-use crate::provider::image;
+use crate::provider::image::{self, asks};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What stands in the place of a signature that is not there: Google's documentation gives it for calls that come from
@@ -136,7 +136,10 @@ impl<'a> Conversation<'a> {
             match part {
                 Part::Text { text } if text.is_empty() => {}
                 Part::Text { text } => parts.push(WirePart::Text { text }),
-                Part::Image { url } => parts.push(WirePart::Image { inline_data: blob(url)? }),
+                Part::Image { url, detail } => {
+                    self.changes.details += usize::from(asks(*detail));
+                    parts.push(WirePart::Image { inline_data: blob(url)? });
+                }
                 Part::Thinking { .. } => self.changes.thinking += 1,
                 Part::ToolCall { id, name, arguments } if speaker == Speaker::Model => {
                     let args = Arguments::read(arguments);

@@ -24,7 +24,9 @@ use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
-use super::{ApiKey, BuildError, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming};
+use super::{
+    ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
+};
 use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use stream::Reading;
 
@@ -38,7 +40,7 @@ const API_VERSION: &str = "v1beta";
 #[derive(Clone, Debug)]
 pub struct Gemini {
     info: Info,
-    models: Vec<String>,
+    catalogue: Catalogue,
     max_tokens: Option<u32>,
     key: ApiKey,
     upstream: Upstream,
@@ -60,7 +62,7 @@ impl Gemini {
         let key = settings.api_key.clone().ok_or_else(no_key)?;
         let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
-        Ok(Self { info, models, max_tokens, key, upstream, origin: base, prices })
+        Ok(Self { info, catalogue: Catalogue::new(models), max_tokens, key, upstream, origin: base, prices })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.
@@ -89,9 +91,13 @@ impl Provider for Gemini {
         &self.info
     }
 
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
+    }
+
     /// The default model, those that are listed and, where none is listed, every name that is Google's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, &self.models)
+        names::listed(model, &self.info.model, self.catalogue.configured())
             .unwrap_or_else(|| Vendor::of(model) == Some(Vendor::Google))
     }
 
@@ -138,7 +144,7 @@ impl Provider for Gemini {
             .await
             .map_err(|error| error.scrubbed(&self.key))?;
         match reply.status {
-            200 => answer::check_models(&reply.body),
+            200 => self.catalogue.read(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }

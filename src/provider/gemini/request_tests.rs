@@ -81,7 +81,10 @@ fn messages_take_the_form_that_gemini_takes() {
         (
             "an image",
             "gemini-2.5-flash",
-            vec![message(Role::User, vec![text("what?"), Part::Image { url: "data:image/png;base64,aGk=".into() }])],
+            vec![message(
+                Role::User,
+                vec![text("what?"), Part::Image { url: "data:image/png;base64,aGk=".into(), detail: None }],
+            )],
             json!(null),
             json!([user(json!([{"text": "what?"}, {"inlineData": {"mimeType": "image/png", "data": "aGk="}}]))]),
             0,
@@ -157,7 +160,10 @@ fn messages_take_the_form_that_gemini_takes() {
 fn what_cannot_be_sent_is_refused_here() {
     for (message, kind) in [
         (message(Role::User, vec![]), ErrorKind::InvalidRequest),
-        (message(Role::User, vec![Part::Image { url: "https://example.com/a.png".into() }]), ErrorKind::InvalidRequest),
+        (
+            message(Role::User, vec![Part::Image { url: "https://example.com/a.png".into(), detail: None }]),
+            ErrorKind::InvalidRequest,
+        ),
         (message(Role::Tool, vec![result("nobody's", "a")]), ErrorKind::ToolCallId),
     ] {
         let request = ChatRequest { messages: vec![message], ..ChatRequest::default() };

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::answer::{Candidate, Ids, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
+use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
 use super::error;
 use crate::chat::{Part, Usage};
+use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
 use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, said};
 
@@ -24,7 +25,7 @@ pub(super) struct Reading {
     key: ApiKey,
     cost: Cost,
     /// Made of the first event, which no other answer has.
-    ids: Option<Ids>,
+    ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
     usage: Option<Usage>,
 }
@@ -46,7 +47,7 @@ impl Reading {
         let state = self.choices.entry(choice).or_default();
         let mut parts = Vec::new();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
-            let ids = self.ids.get_or_insert_with(|| Ids::of(part.get().as_bytes()));
+            let ids = self.ids.get_or_insert_with(|| Made::of(part.get().as_bytes().to_vec()));
             // What is left out of a stream is not on record.
             read_part(&part, ids, &mut parts, &mut Vec::new());
         }
@@ -88,7 +89,7 @@ impl Dialect for Reading {
             if response.candidates.is_empty() && response.prompt_feedback.is_some() {
                 return Err(no_candidate(response.prompt_feedback));
             }
-            self.ids = Some(Ids::of(data));
+            self.ids = Some(Made::of(data.to_vec()));
             deltas.push(Delta::Started {
                 id: response.response_id.unwrap_or_default(),
                 model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| self.asked.clone()),

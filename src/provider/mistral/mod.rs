@@ -1,15 +1,18 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `parameters`, `tool_id`) and what a refusal means (`error`,
-//! `limits`). All of that is pure; only this file talks to the network, through the
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`) and what a refusal
+//! means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
 //! provider's HTTP client. It never retries, never chooses among providers and never looks at what was said.
 
 mod error;
 mod limits;
+mod order;
 mod parameters;
+mod repairs;
 mod request;
 mod texts;
 mod tool_id;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +30,11 @@ use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::results;
 use super::{
-    ApiKey, BuildError, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said, streaming,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said,
+    streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use order::AfterTool;
 use request::Prepared;
 
 /// Longer than this a probe does not wait.
@@ -39,7 +44,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Mistral {
     info: Info,
-    models: Vec<String>,
+    catalogue: Catalogue,
+    bridged: Vec<String>,
     max_tokens: Option<u32>,
     key: ApiKey,
     upstream: Upstream,
@@ -73,7 +79,8 @@ impl Mistral {
         let host = if region.is_some() { Host::Regional } else { Host::Global };
         Ok(Self {
             info,
-            models: settings.models,
+            catalogue: Catalogue::new(settings.models),
+            bridged: settings.bridge_user_after_tool,
             max_tokens: settings.max_tokens,
             key,
             upstream,
@@ -89,12 +96,11 @@ impl Mistral {
 
     /// Where a request goes, and its body.
     fn prepare(&self, request: &ChatRequest, model: &str, stream: bool) -> Result<(&Url, Prepared), ProviderError> {
-        let options = request::Options { model, max_tokens: self.max_tokens, stream };
+        let bridged = self.bridged.iter().any(|listed| listed == model || listed == "*");
+        let after_tool = if bridged { AfterTool::Assistant } else { AfterTool::Anything };
+        let options = request::Options { model, max_tokens: self.max_tokens, after_tool, stream };
         match request.task {
-            Task::FillIn => {
-                let body = texts::fill_in(request, options)?;
-                Ok((&self.fill_in_url, Prepared { body, notes: Vec::new() }))
-            }
+            Task::FillIn => Ok((&self.fill_in_url, texts::fill_in(request, options)?)),
             _ => Ok((&self.chat_url, request::prepare(request, options)?)),
         }
     }
@@ -154,10 +160,15 @@ impl Provider for Mistral {
         &self.info
     }
 
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
+    }
+
     /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides about
     /// every name that is not plainly another vendor's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, &self.models).unwrap_or_else(|| Vendor::of(model).is_none())
+        names::listed(model, &self.info.model, self.catalogue.configured())
+            .unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
     /// Codestral's own host chats and fills in, and has keys of its own.
@@ -219,7 +230,7 @@ impl Provider for Mistral {
         let reply =
             self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
         match reply.status {
-            200 => completion::check_models(&reply.body),
+            200 => self.catalogue.read(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }

@@ -12,6 +12,9 @@ use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice
 use crate::provider::schema::without_identity;
 use crate::provider::{ErrorKind, ProviderError, left_out, names};
 
+/// Of two numbers in the vendor's documentation, that of its specification.
+const HIGHEST_TEMPERATURE: f64 = 1.5;
+
 /// A function's parameters where the caller gave none: Mistral wants some.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
@@ -102,12 +105,11 @@ pub(super) fn of<'a>(
     let has_tools = !request.tools.is_empty();
     let mut parameters = Parameters {
         max_tokens: request.max_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
+        temperature: temperature(request, notes),
+        top_p: top_p(request, notes),
         n: request.n,
         stop: &request.stop,
-        // A negative seed is as good as another, but refused: the same seed is always the same.
-        random_seed: request.seed.map(|seed| seed & i64::MAX),
+        random_seed: seed(request),
         presence_penalty: request.presence_penalty,
         frequency_penalty: request.frequency_penalty,
         tools: request.tools.iter().map(tool).collect::<Result<_, _>>()?,
@@ -117,11 +119,6 @@ pub(super) fn of<'a>(
         reasoning_effort: None,
         own: BTreeMap::new(),
     };
-    // One specification allows zero, the other does not.
-    if parameters.top_p.is_some_and(|share| share <= 0.0) {
-        parameters.top_p = None;
-        notes.push("top_p left out: the provider takes only values above 0".to_owned());
-    }
     if let Some(asked) = request.reasoning_effort {
         if reasons {
             parameters.reasoning_effort = Some(effort(asked));
@@ -138,6 +135,30 @@ pub(super) fn of<'a>(
     parameters.own = own;
     notes.extend(left_out::note(foreign.into_keys()));
     Ok(parameters)
+}
+
+/// The temperature, within what the API takes: OpenAI's goes up to 2.
+pub(super) fn temperature(request: &ChatRequest, notes: &mut Vec<String>) -> Option<f64> {
+    let asked = request.temperature?;
+    if asked > HIGHEST_TEMPERATURE {
+        notes.push(format!("temperature lowered to {HIGHEST_TEMPERATURE}, the highest that the provider takes"));
+    }
+    Some(asked.min(HIGHEST_TEMPERATURE))
+}
+
+/// Nucleus sampling. One specification allows zero, the other does not.
+pub(super) fn top_p(request: &ChatRequest, notes: &mut Vec<String>) -> Option<f64> {
+    let asked = request.top_p?;
+    if asked > 0.0 {
+        return Some(asked);
+    }
+    notes.push("top_p left out: the provider takes only values above 0".to_owned());
+    None
+}
+
+/// A negative seed is as good as another, but refused: the same seed is always the same.
+pub(super) fn seed(request: &ChatRequest) -> Option<i64> {
+    request.seed.map(|seed| seed & i64::MAX)
 }
 
 /// Names are checked here, where the error can say which (Q8).
@@ -205,6 +226,8 @@ fn says_something(name: &str, value: &Value) -> bool {
 fn is_own(name: &str, value: &Value) -> bool {
     match name {
         "prompt_cache_key" => value.as_str().is_some_and(str::is_ascii),
+        "top_k" => value.as_i64().is_some_and(|most| most >= -1),
+        "repetition_penalty" => value.as_f64().is_some_and(|penalty| penalty >= 0.0),
         "service_tier" => matches!(value.as_str(), Some("auto" | "standard_only")),
         "prediction"
         | "prompt_mode"

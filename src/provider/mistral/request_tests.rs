@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{ReasoningEffort, Tool, ToolChoice};
+use crate::chat::{Detail, Message, Part, ReasoningEffort, Role, Tool, ToolChoice};
 
-const OPTIONS: Options<'_> = Options { model: "ministral-8b-latest", max_tokens: None, stream: false };
+const OPTIONS: Options<'_> =
+    Options { model: "ministral-8b-latest", max_tokens: None, after_tool: AfterTool::Anything, stream: false };
 
 fn request(messages: Vec<Message>) -> ChatRequest {
     ChatRequest { messages, ..ChatRequest::default() }
@@ -25,6 +26,10 @@ fn call(id: &str, arguments: &str) -> Part {
 
 fn result(id: &str, text: &str) -> Part {
     Part::ToolResult { id: id.into(), name: Some("look".into()), text: text.into() }
+}
+
+fn image(detail: Option<Detail>) -> Part {
+    Part::Image { url: "https://example.com/a.png".into(), detail }
 }
 
 fn sent(request: &ChatRequest) -> (Value, Vec<String>) {
@@ -75,10 +80,11 @@ fn messages_take_the_form_that_mistral_takes() {
         ),
         (
             "images in object form",
-            vec![message(Role::User, vec![text("what?"), Part::Image { url: "https://example.com/a.png".into() }])],
+            vec![message(Role::User, vec![text("what?"), image(None), image(Some(Detail::Low))])],
             json!([{"role": "user", "content": [
                 {"type": "text", "text": "what?"},
                 {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
             ]}]),
             0,
         ),
@@ -211,6 +217,8 @@ fn parameters_take_the_form_that_mistral_takes() {
             0,
         ),
         ("a negative seed is one that is not", Box::new(|it| it.seed = Some(-1)), json!({"random_seed": i64::MAX}), 0),
+        ("a temperature for OpenAI", Box::new(|it| it.temperature = Some(1.9)), json!({"temperature": 1.5}), 1),
+        ("the highest temperature", Box::new(|it| it.temperature = Some(1.5)), json!({"temperature": 1.5}), 0),
         ("top_p of zero is refused in places", Box::new(|it| it.top_p = Some(0.0)), json!({}), 1),
         (
             "a tool without parameters gets some; required is any",
@@ -267,9 +275,10 @@ fn parameters_take_the_form_that_mistral_takes() {
             "Mistral's own fields pass, those of others and null do not",
             Box::new(|it| {
                 it.extra = from(json!({"prompt_cache_key": "k", "safe_prompt": false, "metadata": {"a": 1},
-                    "service_tier": "flex", "logit_bias": {}, "user": "jane", "store": null, "odd name": 1}));
+                    "service_tier": "flex", "logit_bias": {}, "user": "jane", "store": null, "odd name": 1, "top_k": 5,
+                    "repetition_penalty": 1.5, "min_tokens": 3}));
             }),
-            json!({"prompt_cache_key": "k", "metadata": {"a": 1}}),
+            json!({"prompt_cache_key": "k", "metadata": {"a": 1}, "top_k": 5, "repetition_penalty": 1.5, "min_tokens": 3}),
             1,
         ),
     ];
@@ -281,6 +290,9 @@ fn parameters_take_the_form_that_mistral_takes() {
         assert_eq!(Value::from(body.clone()), expected, "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
+    // Few of its models have log probabilities; the others refuse the whole request.
+    let (_, notes) = sent(&asking(|it| it.extra = from(json!({"logprobs": true, "top_logprobs": 2}))));
+    assert_eq!(notes, ["fields left out that the provider does not know: logprobs, top_logprobs"]);
     let (_, notes) = sent(&asking(|it| it.extra = from(json!({"user": "jane", "odd name": 1, "seed": 2}))));
     assert_eq!(notes, ["fields left out that the provider does not know: seed, user and 1 more"]);
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::request::Options;
+use super::parameters;
+use super::request::{Options, Prepared};
 use crate::chat::{ChatRequest, Task};
 use crate::provider::{ProviderError, http};
 
@@ -46,19 +47,21 @@ struct AboutTexts<'a> {
 }
 
 /// The body of `POST /v1/fim/completions`.
-pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Vec<u8>, ProviderError> {
+pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let mut texts = request.texts();
-    http::json(&FillIn {
+    let mut notes = Vec::new();
+    let body = http::json(&FillIn {
         model: options.model,
         prompt: texts.next().unwrap_or_default(),
         suffix: texts.next(),
         max_tokens: request.max_tokens.or(options.max_tokens),
-        temperature: request.temperature,
-        top_p: request.top_p,
+        temperature: parameters::temperature(request, &mut notes),
+        top_p: parameters::top_p(request, &mut notes),
         stop: &request.stop,
-        random_seed: request.seed,
+        random_seed: parameters::seed(request),
         stream: options.stream,
-    })
+    })?;
+    Ok(Prepared { body, notes })
 }
 
 /// The body of `POST /v1/embeddings` or `POST /v1/moderations`.

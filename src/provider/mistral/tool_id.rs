@@ -3,12 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
 use crate::chat::{Message, Part};
-
-const LENGTH: usize = 9;
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use crate::provider::call_id::{derive, fits};
 
 /// Which id stands for which in one conversation. The same id gets the same stand-in in every turn, so that a
 /// conversation that grows stays the same text to the vendor's prompt cache.
@@ -34,8 +30,9 @@ impl<'a> ToolIds<'a> {
         if foreign {
             for id in ids().filter(|id| !fits(id)) {
                 if !mapped.contains_key(id) {
-                    let stand_in = (0..=u32::MAX).map(|round| derive(id, round)).find(|new| !taken.contains(new));
-                    let stand_in = stand_in.unwrap_or_else(|| derive(id, 0));
+                    let stand_in =
+                        (0..=u32::MAX).map(|round| derive(id.as_bytes(), round)).find(|new| !taken.contains(new));
+                    let stand_in = stand_in.unwrap_or_else(|| derive(id.as_bytes(), 0));
                     taken.insert(stand_in.clone());
                     mapped.insert(id, stand_in);
                 }
@@ -60,28 +57,6 @@ fn id(part: &Part) -> Option<&str> {
         Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => Some(id),
         _ => None,
     }
-}
-
-fn fits(id: &str) -> bool {
-    id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-/// The first nine base-62 digits of the SHA-256 of the id; of id and round after a collision.
-fn derive(id: &str, round: u32) -> String {
-    let mut hash = Sha256::new();
-    hash.update(id.as_bytes());
-    if round > 0 {
-        hash.update(round.to_be_bytes());
-    }
-    let digest = hash.finalize();
-    let mut number = digest.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
-    let mut out = String::with_capacity(LENGTH);
-    for _ in 0..LENGTH {
-        let digit = ALPHABET.get((number % 62) as usize).copied().unwrap_or(b'0');
-        out.push(char::from(digit));
-        number /= 62;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -115,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_stand_in_never_meets_an_id_that_is_there() {
-        let natural = derive("call_1", 0);
+        let natural = derive(b"call_1", 0);
         let messages = conversation(&["call_1", &natural]);
         let ids = ToolIds::of(&messages);
         assert_eq!(ids.get(&natural), natural);

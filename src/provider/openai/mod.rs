@@ -23,8 +23,8 @@ use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
 use super::{
-    ApiKey, BuildError, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion, results, said,
-    streaming,
+    ApiKey, BuildError, Catalogue, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion,
+    results, said, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use request::{Bound, StreamUsage};
@@ -42,7 +42,7 @@ const AZURE_2024_09: &str = "2024-09-01";
 #[derive(Clone, Debug)]
 pub struct OpenAi {
     info: Info,
-    models: Vec<String>,
+    catalogue: Catalogue,
     max_tokens: Option<u32>,
     key: Option<ApiKey>,
     upstream: Upstream,
@@ -71,7 +71,7 @@ impl OpenAi {
         let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
         Ok(Self {
             info,
-            models: settings.models,
+            catalogue: Catalogue::new(settings.models),
             max_tokens: settings.max_tokens,
             key: settings.api_key,
             upstream,
@@ -162,12 +162,16 @@ impl Provider for OpenAi {
         &self.info
     }
 
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
+    }
+
     /// The default model and those that are listed. Where none is listed: of OpenAI every name that is OpenAI's, of
     /// Ollama the default with or without `:latest`, of the others the default alone, since their names tell nothing.
     fn serves(&self, model: &str) -> bool {
         let default = self.info.model.as_str();
         let latest = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
-        names::listed(model, default, &self.models).unwrap_or_else(|| match self.info.kind {
+        names::listed(model, default, self.catalogue.configured()).unwrap_or_else(|| match self.info.kind {
             Kind::OpenAi => Vendor::of(model) == Some(Vendor::OpenAi),
             Kind::Ollama => latest(model) == latest(default),
             _ => false,
@@ -252,7 +256,7 @@ impl Provider for OpenAi {
         };
         let reply = self.upstream.get(&url, PROBE_TIMEOUT).await.map_err(|error| self.scrubbed(error))?;
         match reply.status {
-            200 => completion::check_models(&reply.body),
+            200 => self.catalogue.read(&reply.body),
             status => Err(self.refusal(status, &reply.headers, &reply.body)),
         }
     }

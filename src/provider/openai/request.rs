@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::chat::{Called, ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice};
-use crate::provider::{ErrorKind, Kind, ProviderError, http};
+use crate::chat::{
+    Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice,
+};
+use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
 const RESERVED: [&str; 20] = [
@@ -168,6 +170,8 @@ enum WirePart<'a> {
 #[derive(Serialize)]
 struct ImageUrl<'a> {
     url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
 }
 
 /// The body of `POST /v1/chat/completions`.
@@ -176,6 +180,14 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut messages = Vec::with_capacity(request.messages.len());
     for message in &request.messages {
         push(message, options.kind, &mut messages, &mut dropped)?;
+    }
+    let mut notes = dropped.notes();
+    // OpenAI refuses JSON mode where no message has the word.
+    if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
+        let behind_system = messages.iter().take_while(|message| message.role == "system").count();
+        let content = Content::Text(json_prompt::ASK);
+        messages.insert(behind_system, Wire { role: "system", content, tool_calls: Vec::new(), tool_call_id: None });
+        notes.push(json_prompt::ASKED.to_owned());
     }
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let has_tools = !request.tools.is_empty();
@@ -205,7 +217,6 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         extra,
     };
     let body = http::json(&body)?;
-    let mut notes = dropped.notes();
     if !left_out.is_empty() {
         // Every one of them stands in the lists above.
         let names = left_out.keys().copied().collect::<Vec<_>>().join(", ");
@@ -228,11 +239,13 @@ fn push<'a>(
     for part in &message.parts {
         match part {
             Part::Text { text } => parts.push(WirePart::Text { text }),
-            Part::Image { url } if kind == Kind::Ollama && !url.starts_with("data:") => {
+            Part::Image { url, .. } if kind == Kind::Ollama && !url.starts_with("data:") => {
                 let message = "this provider takes images as `data:` only; the gateway fetches none";
                 return Err(ProviderError::new(ErrorKind::InvalidRequest, message));
             }
-            Part::Image { url } => parts.push(WirePart::ImageUrl { image_url: ImageUrl { url } }),
+            Part::Image { url, detail } => {
+                parts.push(WirePart::ImageUrl { image_url: ImageUrl { url, detail: *detail } });
+            }
             Part::Thinking { .. } => dropped.thinking += 1,
             Part::ToolCall { id, name, arguments } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };

@@ -42,7 +42,7 @@ fn messages_take_the_form_that_openai_takes() {
     let call =
         |arguments: &str| Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: arguments.into() };
     let result = Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "one".into() };
-    let image = Part::Image { url: "https://example.com/a.png".into() };
+    let image = Part::Image { url: "https://example.com/a.png".into(), detail: None };
     let message = |role, parts| Message { role, parts };
     let cases: Vec<(&str, Message, Value, usize)> = vec![
         ("system", Message::text(Role::System, "Be brief."), json!([{"role": "system", "content": "Be brief."}]), 0),
@@ -144,7 +144,7 @@ fn the_operators_max_tokens_yields_to_the_callers() {
 #[test]
 fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
     let image = |url: &str| {
-        let parts = vec![Part::Image { url: url.into() }];
+        let parts = vec![Part::Image { url: url.into(), detail: None }];
         ChatRequest { messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() }
     };
     let azure = Options { kind: Kind::AzureOpenAi, ..OPTIONS };
@@ -152,4 +152,26 @@ fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
     let ollama = Options { kind: Kind::Ollama, ..OPTIONS };
     assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::InvalidRequest);
     assert!(prepare(&image("data:image/png;base64,aGk="), ollama).is_ok());
+}
+
+#[test]
+fn json_mode_says_json_unless_the_caller_does() {
+    let system = json!({"role": "system", "content": "Answer with a JSON object."});
+    let thought = Message { role: Role::Assistant, parts: vec![Part::Thinking { text: "JSON?".into() }, text("Hm")] };
+    for (messages, format, at) in [
+        (vec![Message::text(Role::User, "Hi")], "json_object", Some(0)),
+        (vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")], "json_object", Some(1)),
+        (vec![Message::text(Role::User, "As Json, please")], "json_object", None),
+        // What is left out of the request says nothing.
+        (vec![thought, Message::text(Role::User, "Hi")], "json_object", Some(0)),
+        (vec![Message::text(Role::User, "Hi")], "text", None),
+    ] {
+        let response_format = Some(from(json!({ "type": format })));
+        let request = ChatRequest { response_format, messages: messages.clone(), ..ChatRequest::default() };
+        let (body, notes) = sent(&request, OPTIONS);
+        let sent = body["messages"].as_array().unwrap();
+        assert_eq!(sent.iter().position(|message| *message == system), at, "{sent:?}");
+        assert_eq!(sent.len(), messages.len() + usize::from(at.is_some()));
+        assert_eq!(notes.iter().filter(|note| note.contains("JSON")).count(), usize::from(at.is_some()));
+    }
 }

@@ -1,0 +1,77 @@
+//! Ids of tool calls that the gateway makes: nine letters and digits, which every vendor takes and Mistral takes alone.
+
+use sha2::{Digest, Sha256};
+
+/// What Mistral wants of an id.
+const LENGTH: usize = 9;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Whether every vendor takes an id.
+pub(crate) fn fits(id: &str) -> bool {
+    id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// The first nine base-62 digits of the SHA-256 of the seed; of seed and round from the second round on.
+pub(crate) fn derive(seed: &[u8], round: u32) -> String {
+    let mut hash = Sha256::new();
+    hash.update(seed);
+    if round > 0 {
+        hash.update(round.to_be_bytes());
+    }
+    let digest = hash.finalize();
+    let mut number = digest.iter().take(16).fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    let mut out = String::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        let digit = ALPHABET.get((number % 62) as usize).copied().unwrap_or(b'0');
+        out.push(char::from(digit));
+        number /= 62;
+    }
+    out
+}
+
+/// Ids for the calls of one answer that came without: clients tell calls apart by them, and name them in what they send
+/// back.
+#[derive(Debug)]
+pub(crate) struct Made<A> {
+    answer: A,
+    made: u32,
+}
+
+impl<A: AsRef<[u8]>> Made<A> {
+    /// Ids that no other answer has. `answer`: its bytes, or those of its first event.
+    pub(crate) fn of(answer: A) -> Self {
+        Self { answer, made: 0 }
+    }
+
+    /// The upstream's id if it is one, else one that is made.
+    pub(crate) fn or_made(&mut self, id: Option<&str>) -> String {
+        match id.filter(|id| is_one(id)) {
+            Some(id) => id.to_owned(),
+            None => {
+                self.made = self.made.saturating_add(1);
+                derive(self.answer.as_ref(), self.made)
+            }
+        }
+    }
+}
+
+/// Some models of Mistral's and of others write `null` as text.
+pub(crate) fn is_one(id: &str) -> bool {
+    !id.is_empty() && id != "null"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_without_an_id_get_one_of_their_own() {
+        let mut made = Made::of("an answer");
+        let ids = [None, Some(""), Some("null")].map(|id| made.or_made(id));
+        assert!(ids.iter().all(|id| fits(id)), "{ids:?}");
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+        assert_eq!(made.or_made(Some("call_1")), "call_1");
+        assert_ne!(Made::of("another").or_made(None), ids[0]);
+    }
+}

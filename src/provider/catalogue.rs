@@ -1,0 +1,133 @@
+//! The models of one provider by name: those that the configuration lists, and those that the vendor listed when it was
+//! last probed. Nothing is asked for this alone.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::ProviderError;
+use super::completion::malformed;
+
+/// More models than any vendor lists.
+const MOST: usize = 2_000;
+
+/// A model that a vendor lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// Its name.
+    pub id: String,
+    /// What the vendor says of it that clients of OpenAI's and Mistral's read, in the types in which they read it.
+    pub told: Map<String, Value>,
+}
+
+/// All that a provider lists. Copies share what the vendor listed: the keys of one account see the same models.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    configured: Arc<[String]>,
+    /// Sorted by name.
+    listed: Arc<ArcSwap<Vec<Card>>>,
+}
+
+/// A list of models, in OpenAI's form, which Mistral and Anthropic share, or in Gemini's.
+#[derive(Deserialize)]
+struct List {
+    #[serde(alias = "models")]
+    data: Vec<Map<String, Value>>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(configured: Vec<String>) -> Self {
+        Self { configured: configured.into(), listed: Arc::default() }
+    }
+
+    /// What the configuration lists beside the default model; `*` stands for all.
+    pub fn configured(&self) -> &[String] {
+        &self.configured
+    }
+
+    /// What the vendor listed last; nothing as long as it was not asked.
+    pub fn listed(&self) -> Arc<Vec<Card>> {
+        self.listed.load_full()
+    }
+
+    /// What the vendor said of a model.
+    pub fn told(&self, id: &str) -> Option<Map<String, Value>> {
+        let listed = self.listed.load();
+        let at = listed.binary_search_by(|card| card.id.as_str().cmp(id)).ok()?;
+        listed.get(at).map(|card| card.told.clone())
+    }
+
+    /// Reads the body of an answer with status 200 to a probe.
+    pub(crate) fn read(&self, body: &[u8]) -> Result<(), ProviderError> {
+        let list: List =
+            serde_json::from_slice(body).map_err(|_| malformed("the upstream's answer is no list of models"))?;
+        let mut cards: Vec<Card> = list.data.into_iter().filter_map(card).take(MOST).collect();
+        cards.sort_by(|one, other| one.id.cmp(&other.id));
+        cards.dedup_by(|one, other| one.id == other.id);
+        self.listed.store(Arc::new(cards));
+        Ok(())
+    }
+}
+
+/// A model under a name that clients can send back. Gemini writes `models/` before it.
+fn card(mut told: Map<String, Value>) -> Option<Card> {
+    let id = match told.get("id") {
+        Some(id) => id.as_str()?.to_owned(),
+        None => told.remove("name")?.as_str()?.trim_start_matches("models/").to_owned(),
+    };
+    let plain = (1..=128).contains(&id.len()) && !id.chars().any(char::is_control);
+    told.retain(|name, value| is_read(name, value));
+    plain.then_some(Card { id, told })
+}
+
+/// Whether clients read a field, and in this type: Mistral's refuse a whole list for one of another.
+fn is_read(name: &str, value: &Value) -> bool {
+    match name {
+        "created" | "max_context_length" => value.is_u64(),
+        "default_model_temperature" => value.is_number(),
+        "name" | "description" | "deprecation" | "deprecation_replacement_model" => value.is_string(),
+        "aliases" => value.as_array().is_some_and(|names| names.iter().all(Value::is_string)),
+        "capabilities" => value.as_object().is_some_and(|traits| traits.values().all(Value::is_boolean)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::ErrorKind;
+
+    #[test]
+    fn every_vendors_list_is_read() {
+        for (body, expected) in [
+            (
+                json!({"object": "list", "data": [
+                    {"id": "b", "created": "2026-11-01", "capabilities": {"batch": {"supported": true}}},
+                    {"id": "a", "object": "model", "created": 7, "owned_by": "x", "capabilities": {"vision": true},
+                        "deprecation": null},
+                    {"id": "line\nbreak"}, {"object": "model"},
+                ]}),
+                json!([{"id": "a", "told": {"created": 7, "capabilities": {"vision": true}}}, {"id": "b", "told": {}}]),
+            ),
+            (
+                json!({"models": [{"name": "models/gemini-x", "inputTokenLimit": 5}], "nextPageToken": "n"}),
+                json!([{"id": "gemini-x", "told": {}}]),
+            ),
+            (json!({"data": []}), json!([])),
+        ] {
+            let catalogue = Catalogue::new(Vec::new());
+            catalogue.clone().read(body.to_string().as_bytes()).unwrap();
+            let cards = catalogue.listed();
+            let found: Vec<_> = cards.iter().map(|card| json!({"id": card.id, "told": card.told})).collect();
+            assert_eq!(json!(found), expected);
+        }
+        for wrong in ["{}", "[]", "<html>", r#"{"data": 1}"#] {
+            let error = Catalogue::new(Vec::new()).read(wrong.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{wrong}");
+        }
+    }
+}

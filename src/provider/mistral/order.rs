@@ -1,0 +1,112 @@
+//! The order of messages. Mistral refuses others with code 3230, and a conversation that was once out of order is refused
+//! at every later turn. The numbers are those of the table of quirks in the documentation of the provider.
+//!
+//! A tool's answer to a call that nobody made stays where it is: what it would answer cannot be known, and the vendor says
+//! so.
+
+use super::repairs::Repairs;
+use super::wire::Wire;
+
+/// What a model is told of a call that was never run.
+const NOT_EXECUTED: &str = "This call was not executed.";
+
+/// What stands between a tool's answer and the user where a model wants something there.
+const BRIDGE: &str = "Understood.";
+
+/// What may follow a tool's answer (Q4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterTool {
+    /// A user's message too, as since April 2026.
+    Anything,
+    /// An assistant's message only.
+    Assistant,
+}
+
+/// Puts messages into an order that the model takes.
+pub(super) fn repaired<'a>(messages: Vec<Wire<'a>>, after_tool: AfterTool, repairs: &mut Repairs) -> Vec<Wire<'a>> {
+    let messages = instructions_first(messages, repairs);
+    let mut messages = results_behind_calls(messages, repairs);
+    if after_tool == AfterTool::Assistant {
+        messages = bridged(messages, repairs);
+    }
+    continue_last_answer(&mut messages, repairs);
+    messages
+}
+
+/// Instructions may not follow an answer, the assistant's or a tool's, nor be the last of several messages (Q5): those
+/// that do go to the others at the beginning.
+fn instructions_first<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
+    let last_other = messages.iter().rposition(|message| message.role != "system");
+    let mut kept: Vec<Wire<'a>> = Vec::with_capacity(messages.len());
+    let mut late = Vec::new();
+    for (index, message) in messages.into_iter().enumerate() {
+        let behind_an_answer = kept.last().is_some_and(|before| matches!(before.role, "assistant" | "tool"));
+        let at_the_end = last_other.is_some_and(|last| index > last);
+        let misplaced = message.role == "system" && (behind_an_answer || at_the_end);
+        if misplaced { late.push(message) } else { kept.push(message) }
+    }
+    repairs.moved_system += late.len();
+    let beginning = kept.iter().take_while(|message| message.role == "system").count();
+    kept.splice(beginning..beginning, late);
+    kept
+}
+
+/// Each call has one answer, right behind it (Q6). Those that stand later are moved, and those that are missing say that
+/// the call was not executed. An id that is called again later belongs to the later call from there on.
+fn results_behind_calls<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
+    let mut ordered = Vec::with_capacity(messages.len());
+    let mut waiting: Vec<Option<Wire<'a>>> = messages.into_iter().map(Some).collect();
+    for index in 0..waiting.len() {
+        let Some(message) = waiting.get_mut(index).and_then(Option::take) else { continue };
+        let mut open: Vec<&str> = message.tool_calls.iter().map(|call| call.id()).collect();
+        ordered.push(message);
+        let mut adjacent = true;
+        for slot in waiting.iter_mut().skip(index + 1) {
+            if open.is_empty() {
+                break;
+            }
+            let Some(later) = slot else { continue };
+            if later.tool_calls.iter().any(|call| open.contains(&call.id())) {
+                break;
+            }
+            match later.tool_call_id.and_then(|id| open.iter().position(|call| *call == id)) {
+                Some(answered) => {
+                    open.remove(answered);
+                    repairs.moved_results += usize::from(!adjacent);
+                    ordered.extend(slot.take());
+                }
+                None => adjacent = false,
+            }
+        }
+        repairs.unanswered_calls += open.len();
+        ordered.extend(open.into_iter().map(|call| Wire::result(call, None, NOT_EXECUTED)));
+    }
+    ordered
+}
+
+fn bridged<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
+    let mut bridged: Vec<Wire<'a>> = Vec::with_capacity(messages.len());
+    for message in messages {
+        if message.role == "user" && bridged.last().is_some_and(|before| before.role == "tool") {
+            bridged.push(Wire::text("assistant", BRIDGE));
+            repairs.bridges += 1;
+        }
+        bridged.push(message);
+    }
+    bridged
+}
+
+/// A conversation may end with an answer only if that is to be continued (Q5).
+fn continue_last_answer(messages: &mut [Wire<'_>], repairs: &mut Repairs) {
+    if let Some(last) = messages.last_mut()
+        && last.role == "assistant"
+        && last.tool_calls.is_empty()
+    {
+        last.prefix = Some(true);
+        repairs.prefixed = true;
+    }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! In which order a conversation goes to Mistral.
+
+use super::*;
+use crate::chat::{Message, Part, Role};
+use crate::provider::mistral::tool_id::ToolIds;
+use crate::provider::mistral::wire::Thinking;
+
+/// A conversation in short: `s`ystem, `u`ser, `a`ssistant; `a:x,y` calls tools, `t:x` is a tool's answer.
+fn conversation(short: &str) -> Vec<Message> {
+    let message = |word: &str| {
+        let (role, ids) = word.split_once(':').unwrap_or((word, ""));
+        let ids = ids.split(',').filter(|id| !id.is_empty());
+        let call = |id: &str| Part::ToolCall { id: long(id), name: "look".into(), arguments: "{}".into() };
+        let result = |id: &str| Part::ToolResult { id: long(id), name: None, text: "found".into() };
+        match role {
+            "a" if word.contains(':') => Message { role: Role::Assistant, parts: ids.map(call).collect() },
+            "t" => Message { role: Role::Tool, parts: ids.map(result).collect() },
+            "s" => Message::text(Role::System, "s"),
+            "a" => Message::text(Role::Assistant, "a"),
+            _ => Message::text(Role::User, "u"),
+        }
+    };
+    short.split_whitespace().map(message).collect()
+}
+
+fn long(id: &str) -> String {
+    format!("{id:0>9}")
+}
+
+/// The wire's messages in short: `t!` is an answer that nobody gave, `b` a bridge, `a+` an answer to be continued.
+fn short(messages: &[Wire<'_>]) -> String {
+    let one = |message: &Wire<'_>| {
+        let json = serde_json::to_value(message).unwrap();
+        let id = |id: &serde_json::Value| id.as_str().unwrap().trim_start_matches('0').to_owned();
+        let calls: Vec<String> =
+            json["tool_calls"].as_array().into_iter().flatten().map(|call| id(&call["id"])).collect();
+        match (message.role, json["content"].as_str()) {
+            ("assistant", Some(BRIDGE)) => "b".to_owned(),
+            ("assistant", _) if !calls.is_empty() => format!("a:{}", calls.join(",")),
+            ("assistant", _) if json["prefix"] == true => "a+".to_owned(),
+            ("tool", Some(NOT_EXECUTED)) => format!("t!:{}", id(&json["tool_call_id"])),
+            ("tool", _) => format!("t:{}", id(&json["tool_call_id"])),
+            (role, _) => role[..1].to_owned(),
+        }
+    };
+    messages.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn put_right(before: &str, after_tool: AfterTool) -> (String, Vec<String>) {
+    let messages = conversation(before);
+    let ids = ToolIds::of(&messages);
+    let mut repairs = Repairs::default();
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    (short(&repaired(wires, after_tool, &mut repairs)), repairs.notes())
+}
+
+#[test]
+fn what_is_in_order_stays_and_what_is_not_is_put_right() {
+    for (claim, before, after, notes) in [
+        ("a conversation", "s s u a u", "s s u a u", 0),
+        ("one system message", "s", "s", 0),
+        ("instructions between users", "u s u", "u s u", 0),
+        ("instructions behind an answer", "s u a s u", "s s u a u", 1),
+        ("several of them", "u a s s u", "s s u a u", 1),
+        ("instructions behind a tool's answer", "u a:1 t:1 s u", "s u a:1 t:1 u", 1),
+        ("instructions at the end", "u s", "s u", 1),
+        ("answers in another order than the calls", "u a:1,2 t:2 t:1 u", "u a:1,2 t:2 t:1 u", 0),
+        ("a user behind a tool's answer", "u a:1 t:1 u", "u a:1 t:1 u", 0),
+        ("a late answer", "u a:1,2 t:1 u t:2", "u a:1,2 t:1 t:2 u", 1),
+        ("a late answer behind the next turn", "u a:1 u a t:1 u", "u a:1 t:1 u a u", 1),
+        ("a call that was cancelled", "u a:1 u", "u a:1 t!:1 u", 1),
+        ("one of several", "u a:1,2,3 t:2 a", "u a:1,2,3 t:2 t!:1 t!:3 a+", 2),
+        ("a conversation that ends with calls", "u a:1", "u a:1 t!:1", 1),
+        ("an id that is used twice", "u a:1 u a:1 t:1", "u a:1 t!:1 u a:1 t:1", 1),
+        ("an id that is used and answered twice", "u a:1 t:1 a:1 t:1", "u a:1 t:1 a:1 t:1", 0),
+        ("an answer to no call", "u t:1 u", "u t:1 u", 0),
+        ("an answer to be continued", "u a", "u a+", 1),
+    ] {
+        let (found, noted) = put_right(before, AfterTool::Anything);
+        assert_eq!(found, after, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn a_bridge_stands_only_where_a_model_wants_one() {
+    for (before, after, bridges) in [
+        ("u a:1,2 t:1 t:2 u a:1 t:1 u", "u a:1,2 t:1 t:2 b u a:1 t:1 b u", 2),
+        ("u a:1 u", "u a:1 t!:1 b u", 1),
+        ("u a:1 t:1 a u", "u a:1 t:1 a u", 0),
+        ("u a:1 t:1", "u a:1 t:1", 0),
+    ] {
+        let (found, notes) = put_right(before, AfterTool::Assistant);
+        assert_eq!(found, after);
+        let noted = notes.iter().filter(|note| note.contains("put between")).map(String::as_str).collect::<Vec<_>>();
+        let expected =
+            format!("{bridges} assistant messages put between a tool's answer and the user, as the model wants");
+        assert_eq!(noted, if bridges > 0 { vec![expected.as_str()] } else { vec![] });
+    }
+}

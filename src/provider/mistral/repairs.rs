@@ -1,0 +1,37 @@
+//! What is changed in messages that Mistral would not take as they are, for the record.
+
+/// How often it was done.
+#[derive(Default)]
+pub(super) struct Repairs {
+    pub(super) replaced_ids: usize,
+    pub(super) dropped_assistants: usize,
+    pub(super) dropped_thinking: usize,
+    pub(super) misplaced_calls: usize,
+    pub(super) moved_system: usize,
+    pub(super) moved_results: usize,
+    pub(super) unanswered_calls: usize,
+    pub(super) bridges: usize,
+    pub(super) prefixed: bool,
+}
+
+impl Repairs {
+    /// A note for each kind of change.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let counted = [
+            (self.replaced_ids, "tool call ids replaced by ones that the provider takes"),
+            (self.dropped_assistants, "empty assistant messages left out"),
+            (self.dropped_thinking, "reasoning parts left out, which the model does not take"),
+            (self.misplaced_calls, "tool calls left out, which stood in a message not the assistant's"),
+            (self.moved_system, "system messages moved to the beginning: the provider takes none behind an answer"),
+            (self.moved_results, "tools' answers moved right behind their calls, where the provider wants them"),
+            (self.unanswered_calls, "tool calls answered as not executed: the conversation has no answer to them"),
+            (self.bridges, "assistant messages put between a tool's answer and the user, as the model wants"),
+        ];
+        notes.extend(counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        if self.prefixed {
+            notes.push("the last message is the assistant's: sent as a prefix to be continued".to_owned());
+        }
+        notes
+    }
+}

@@ -1,0 +1,161 @@
+//! Messages in the form that Mistral takes. The numbers are those of the table of quirks in the documentation of the
+//! provider.
+
+use serde::Serialize;
+
+use super::repairs::Repairs;
+use super::tool_id::ToolIds;
+use crate::chat::{Called, Detail, Message, Part, Role};
+
+/// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
+#[derive(Serialize)]
+pub(super) struct Wire<'a> {
+    pub(super) role: &'static str,
+    content: Content<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool_calls: Vec<Called<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prefix: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Chunks(Vec<Chunk<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Chunk<'a> {
+    Text {
+        text: &'a str,
+    },
+    /// The object form is the one that everybody takes (Q22).
+    ImageUrl {
+        image_url: Url<'a>,
+    },
+    Thinking {
+        thinking: [Thought<'a>; 1],
+        closed: bool,
+    },
+}
+
+#[derive(Serialize)]
+struct Url<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
+}
+
+#[derive(Serialize)]
+struct Thought<'a> {
+    r#type: &'static str,
+    text: &'a str,
+}
+
+/// What becomes of reasoning in a history: models without any refuse it (Q12).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thinking {
+    Replay,
+    Drop,
+}
+
+impl<'a> Wire<'a> {
+    /// A message of one text.
+    pub(super) fn text(role: &'static str, text: &'a str) -> Self {
+        let content = Content::Text(text);
+        Self { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None, prefix: None }
+    }
+
+    /// A tool's answer.
+    pub(super) fn result(call: &'a str, name: Option<&'a str>, text: &'a str) -> Self {
+        Self { tool_call_id: Some(call), name, ..Self::text("tool", text) }
+    }
+
+    /// Canonical messages in the wire's form: each tool's answer is a message of its own there.
+    pub(super) fn all(
+        messages: &'a [Message],
+        ids: &'a ToolIds<'a>,
+        thinking: Thinking,
+        repairs: &mut Repairs,
+    ) -> Vec<Self> {
+        let mut all = Vec::with_capacity(messages.len());
+        for message in messages {
+            push(message, ids, thinking, &mut all, repairs);
+        }
+        all
+    }
+}
+
+fn push<'a>(
+    message: &'a Message,
+    ids: &'a ToolIds<'a>,
+    thinking: Thinking,
+    out: &mut Vec<Wire<'a>>,
+    repairs: &mut Repairs,
+) {
+    let assistant = message.role == Role::Assistant;
+    let mut chunks = Vec::new();
+    let mut tool_calls = Vec::new();
+    let mut results = 0_usize;
+    for part in &message.parts {
+        match part {
+            Part::Text { text } => chunks.push(Chunk::Text { text }),
+            Part::Image { url, detail } => {
+                chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
+            }
+            Part::Thinking { text } if assistant && thinking == Thinking::Replay => {
+                chunks.push(Chunk::Thinking { thinking: [Thought { r#type: "text", text }], closed: true });
+            }
+            Part::Thinking { .. } => repairs.dropped_thinking += 1,
+            Part::ToolCall { id, name, arguments } if assistant => {
+                let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
+                tool_calls.push(Called::new(ids.get(id), name, arguments));
+            }
+            Part::ToolCall { .. } => repairs.misplaced_calls += 1,
+            Part::ToolResult { id, name, text } => {
+                results += 1;
+                out.push(Wire::result(ids.get(id), name.as_deref(), text));
+            }
+        }
+    }
+    if results > 0 && chunks.is_empty() && tool_calls.is_empty() {
+        return;
+    }
+    let content = content(chunks);
+    if assistant && tool_calls.is_empty() && content.is_blank() {
+        repairs.dropped_assistants += 1;
+        return;
+    }
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    out.push(Wire { role, content, tool_calls, tool_call_id: None, name: None, prefix: None });
+}
+
+/// One text is sent as a plain string, which every model and deployment takes.
+fn content(chunks: Vec<Chunk<'_>>) -> Content<'_> {
+    match chunks.as_slice() {
+        [] => Content::Text(""),
+        [Chunk::Text { text }] => Content::Text(text),
+        _ => Content::Chunks(chunks),
+    }
+}
+
+impl Content<'_> {
+    /// Nothing that Mistral would count as an answer (Q7).
+    fn is_blank(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Chunks(chunks) => chunks.iter().all(|chunk| matches!(chunk, Chunk::Text { text: "" })),
+        }
+    }
+}
