@@ -1,6 +1,6 @@
 //! Several providers behind one gateway: retries, failover and the way back, through sockets, in front of doubles.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panics")]
 
 mod support;
 
@@ -74,4 +74,33 @@ async fn a_model_is_asked_for_under_each_providers_name() {
         last.unwrap().json()["model"].clone()
     };
     assert_eq!((asked(&first), asked(&second)), (json!("ministral-8b-latest"), json!("mistral-small-latest")));
+}
+
+#[tokio::test]
+async fn retries_and_breakers_are_counted() {
+    let double = double().await;
+    let gateway = Setup::with(&double)
+        .yaml("routing: { retry: { attempts: 2, budget: 0 }, breaker: { failures: 3, open_for: 300ms } }\n")
+        .start();
+    double.script(Rule::always(Failure::unavailable()));
+    for code in ["upstream_unavailable", "upstream_unavailable", "breaker_open"] {
+        let answer = gateway.ask("Hello").await;
+        assert_eq!(answer.body["metadata"]["error_code"], code, "{answer:?}");
+    }
+    let metric = async |line: &str| {
+        let text = gateway.client.get(gateway.url("/prometheus")).send().await.unwrap().text().await.unwrap();
+        let found = text.lines().find_map(|it| it.strip_prefix(line)).map(|it| it.trim().to_owned());
+        found.unwrap_or_else(|| panic!("no {line} in:\n{text}"))
+    };
+    assert_eq!(metric("octroi_provider_retries_total{provider=\"mistral\",result=\"tried\"}").await, "2");
+    assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"open\"}").await, "1");
+    assert_eq!(metric("octroi_breakers_open{provider=\"mistral\"}").await, "1");
+    assert_eq!(metric("octroi_bytes_in_flight").await, "0");
+
+    double.clear_script();
+    support::eventually("the breaker lets a call pass", async || gateway.ask("Hello").await.body["success"] == true)
+        .await;
+    assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"half_open\"}").await, "1");
+    assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"closed\"}").await, "1");
+    assert_eq!(metric("octroi_breakers_open{provider=\"mistral\"}").await, "0");
 }

@@ -70,6 +70,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
 }
 
 fn text(app: &App) -> Response {
+    ::metrics::gauge!("octroi_bytes_in_flight").set(app.in_flight.held() as f64);
     answer::text(PROMETHEUS, app.prometheus.render())
 }
 
