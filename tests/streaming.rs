@@ -181,6 +181,7 @@ async fn reasoning_reaches_the_client_beside_the_text() {
 async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    let mut estimated = 0;
     for fault in [
         StreamFault::FlatError,
         StreamFault::WrappedError,
@@ -198,7 +199,15 @@ async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
         let record = last_record(&gateway).await;
         assert_eq!(record["policy_decision"], "error", "{fault:?} {record}");
         assert!(record["error_message"].is_string(), "{fault:?} {record}");
+        if record["policy_details"]["estimated"] == true {
+            estimated += 1;
+            assert!(
+                record["completion_tokens"].as_u64().unwrap() >= 1 && record["cost"].as_f64().unwrap() > 0.0,
+                "{record}"
+            );
+        }
     }
+    assert!(estimated >= 3, "what broke off before its usage came is estimated; {estimated} were");
 }
 
 #[tokio::test]

@@ -159,6 +159,9 @@ impl Entry {
         if let Some(streamed) = &outcome.streamed {
             self.detail("streamed", encode(streamed)?);
         }
+        if outcome.estimated {
+            self.detail("estimated", true);
+        }
         if outcome.client_gone {
             self.detail("client_gone", true);
         }

@@ -6,6 +6,7 @@
 //! the upstream call but never the record.
 
 mod check;
+mod estimate;
 mod pipeline;
 mod record;
 mod request;

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::estimate;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, context};
@@ -242,8 +243,7 @@ impl Pipeline {
         let mut shown = original.clone();
         let gateway = self.gateway.clone();
         let judged = gateway.policies.decide(&self.set, Question::Response, &told, &mut shown, self.id.as_str()).await;
-        let mut outcome = self.outcome(so_far);
-        routed_into(&mut outcome, &routed);
+        let mut outcome = self.answered_outcome(so_far, &routed);
         let decision = match judged {
             Ok(decision) => decision,
             Err(overloaded) => {
@@ -409,6 +409,7 @@ impl Pipeline {
             completion_tokens: 0,
             cached_tokens: 0,
             cost_usd: None,
+            estimated: false,
             latency_ms: self.milliseconds(),
             finish_reason: None,
             block_reason: None,
@@ -418,6 +419,32 @@ impl Pipeline {
             streamed: None,
             notes: Vec::new(),
             content: None,
+        }
+    }
+
+    /// The outcome of a call that was answered, so far as it is known whatever policies say.
+    pub(super) fn answered_outcome(&self, decision: audit::Decision, routed: &Routed) -> audit::Outcome {
+        let answer = &routed.answer;
+        let (usage, cost_usd) = match answer.usage {
+            Some(usage) => (usage, answer.cost_usd),
+            None => {
+                let usage = estimate::usage(&*self.original, answer.choices.iter().map(|choice| &choice.message));
+                let provider = self.gateway.router.provider(&routed.provider);
+                (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
+            }
+        };
+        audit::Outcome {
+            provider: routed.provider.clone(),
+            model: routed.model.clone(),
+            attempts: u32::try_from(routed.attempts.len()).unwrap_or(u32::MAX),
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            cached_tokens: usage.cached_tokens,
+            cost_usd,
+            estimated: answer.usage.is_none(),
+            notes: answer.notes.iter().take(NOTES).cloned().collect(),
+            finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
+            ..self.outcome(decision)
         }
     }
 
@@ -486,19 +513,6 @@ impl Gateway {
 
 /// Notes of a provider that are kept, at most.
 const NOTES: usize = 32;
-
-pub(super) fn routed_into(outcome: &mut audit::Outcome, routed: &Routed) {
-    let usage = routed.answer.usage.unwrap_or_default();
-    outcome.provider = routed.provider.clone();
-    outcome.model = routed.model.clone();
-    outcome.attempts = u32::try_from(routed.attempts.len()).unwrap_or(u32::MAX);
-    outcome.prompt_tokens = usage.prompt_tokens;
-    outcome.completion_tokens = usage.completion_tokens;
-    outcome.cached_tokens = usage.cached_tokens;
-    outcome.cost_usd = routed.answer.cost_usd;
-    outcome.notes = routed.answer.notes.iter().take(NOTES).cloned().collect();
-    outcome.finish_reason = routed.answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned());
-}
 
 /// Waits for a record that nobody waits for.
 pub(super) async fn settle(receipt: Receipt) {

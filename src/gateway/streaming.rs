@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::pipeline::{Answer, Pipeline, routed_into, settle};
+use super::pipeline::{Answer, Pipeline, settle};
 use super::record;
 use super::request::{Answered, PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
@@ -157,8 +157,7 @@ impl Pipeline {
         let chat_answer = transcript.answer(correlation_id, notes);
         let routed = Routed { provider, model, answer: chat_answer, attempts };
 
-        let mut outcome = self.outcome(so_far);
-        routed_into(&mut outcome, &routed);
+        let mut outcome = self.answered_outcome(so_far, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });
         outcome.policies = record::evaluations(&decision);
         let how = match (record::refusal(&decision), stopped) {

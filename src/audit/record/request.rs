@@ -89,6 +89,9 @@ pub struct Outcome {
     /// Cost in US dollars; `None` when the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether tokens and cost are estimates: nobody has counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// Milliseconds from the request's arrival to its end.
     #[serde(default)]
     pub latency_ms: u64,

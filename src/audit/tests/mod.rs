@@ -92,6 +92,7 @@ fn outcome(id: &str, second: i64) -> Outcome {
         completion_tokens: 200,
         cached_tokens: 0,
         cost_usd: Some(0.00004),
+        estimated: false,
         latency_ms: 812,
         finish_reason: Some("stop".into()),
         block_reason: None,
