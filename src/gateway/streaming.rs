@@ -307,7 +307,7 @@ impl Passage {
                     }
                     (*choice, part.part, arguments)
                 }
-                Delta::Started { .. } | Delta::Finished { .. } | Delta::Usage { .. } => continue,
+                Delta::Started { .. } | Delta::Finished { .. } | Delta::Usage { .. } | Delta::Note(_) => continue,
             };
             if !text.is_empty() {
                 fresh.push(Fresh { id: PartId { choice, part }, text: text.clone() });
@@ -324,7 +324,7 @@ impl Passage {
             match delta {
                 Delta::Started { .. } => deltas.push(delta),
                 Delta::Finished { .. } | Delta::Usage { .. } => ends.push(delta),
-                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } => {}
+                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
             }
         }
         for Fresh { id, text } in passed {

@@ -90,4 +90,6 @@ pub enum Delta {
         /// What they cost in US dollars; `None` when the model's price is not known.
         cost_usd: Option<f64>,
     },
+    /// What the adapter left out of the answer, for the record, at the end. Never holds prompt or answer text.
+    Note(String),
 }

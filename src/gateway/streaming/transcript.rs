@@ -14,6 +14,7 @@ pub(crate) struct Transcript {
     choices: BTreeMap<u32, Spoken>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
+    notes: Vec<String>,
     bytes: u64,
 }
 
@@ -32,6 +33,7 @@ impl Transcript {
             choices: BTreeMap::new(),
             usage: None,
             cost_usd: None,
+            notes: Vec::new(),
             bytes: 0,
         }
     }
@@ -56,6 +58,7 @@ impl Transcript {
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
+            Delta::Note(note) => self.notes.push(note.clone()),
         }
     }
 
@@ -77,8 +80,9 @@ impl Transcript {
         self.bytes
     }
 
-    /// The answer, as far as it came.
-    pub(crate) fn answer(self, correlation_id: Option<String>, notes: Vec<String>) -> ChatAnswer {
+    /// The answer, as far as it came. `notes`: on what was done to the request.
+    pub(crate) fn answer(self, correlation_id: Option<String>, mut notes: Vec<String>) -> ChatAnswer {
+        notes.extend(self.notes);
         let choices = self.choices.into_values().map(|spoken| Choice {
             message: Message { role: Role::Assistant, parts: spoken.parts.into_iter().map(|(_, part)| part).collect() },
             finish_reason: spoken.finish.unwrap_or(FinishReason::Other),

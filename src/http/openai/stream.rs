@@ -130,6 +130,7 @@ impl Chunks {
                     self.choices.insert(*choice, true);
                 }
                 Delta::Usage { usage: used, cost_usd } => usage = Some((*used, *cost_usd)),
+                Delta::Note(_) => {}
             }
         }
         if !ends && usage.is_none() {
@@ -248,7 +249,7 @@ impl Chunks {
                 Delta::Finished { choice, reason } => {
                     at(&mut choices, *choice).finish_reason = Some(reason.as_str());
                 }
-                Delta::Usage { .. } => {}
+                Delta::Usage { .. } | Delta::Note(_) => {}
             }
         }
         if choices.is_empty() {

@@ -115,7 +115,7 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) 
 }
 
 /// The kind's name comes from the upstream: it is repeated only if it looks like one.
-fn unknown_content(kind: &str) -> String {
+pub(super) fn unknown_content(kind: &str) -> String {
     let plain = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     format!("content of the kind `{}` left out", if plain { kind } else { "?" })
 }

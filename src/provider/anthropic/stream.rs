@@ -3,17 +3,20 @@
 //! A message begins, its blocks begin, grow and end one behind another, its end is told with the tokens, and then it stops.
 //! Events and kinds of blocks that are not known say nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage};
+use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, unknown_content};
 use super::error;
 use crate::chat::Usage;
 use crate::provider::dialect::Dialect;
 use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError};
+
+/// So many kinds that a stream leaves out are remembered.
+const MOST_NOTED: usize = 16;
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
@@ -29,6 +32,8 @@ pub(super) struct Reading {
     usage: Map<String, Value>,
     finished: bool,
     over: bool,
+    /// On what is left out.
+    notes: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +87,7 @@ enum Block {
         #[serde(default)]
         name: String,
     },
+    Thinking,
     #[serde(other)]
     Unknown,
 }
@@ -119,11 +125,21 @@ impl Reading {
             usage: Map::new(),
             finished: false,
             over: false,
+            notes: BTreeSet::new(),
         }
     }
 
     fn count(&mut self, usage: Map<String, Value>) {
         self.usage.extend(usage.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+
+    /// A block of a kind that is not known is left out.
+    fn note_block(&mut self, data: &[u8]) {
+        let event: Value = serde_json::from_slice(data).unwrap_or_default();
+        let kind = event["content_block"]["type"].as_str().unwrap_or_default();
+        if self.notes.len() < MOST_NOTED {
+            self.notes.insert(unknown_content(kind));
+        }
     }
 
     /// More of a call's arguments; nothing for a block that is none.
@@ -149,6 +165,10 @@ impl Dialect for Reading {
                 let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
                 self.calls.insert(index, (call, false));
                 Some(Delta::ToolCall { choice: 0, call, id: Some(id), name: Some(name), arguments: String::new() })
+            }
+            Event::ContentBlockStart { content_block: Block::Unknown, .. } => {
+                self.note_block(data);
+                None
             }
             Event::ContentBlockDelta { delta: Piece::TextDelta { text: more }, .. } => text(more),
             Event::ContentBlockDelta { delta: Piece::ThinkingDelta { thinking }, .. } => {
@@ -191,7 +211,8 @@ impl Dialect for Reading {
         let usage = Value::Object(std::mem::take(&mut self.usage));
         let counted = read_usage(&usage);
         let told = counted.map(|it| Delta::Usage { usage: it, cost_usd: (self.cost)(&it, billing(&usage)) });
-        (self.finished && self.over).then(|| told.into_iter().collect())
+        let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
+        (self.finished && self.over).then(|| told.into_iter().chain(notes).collect())
     }
 
     fn scrubbed(&self, error: ProviderError) -> ProviderError {

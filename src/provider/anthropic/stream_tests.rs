@@ -84,7 +84,8 @@ fn a_message_is_told_piece_by_piece() {
     assert_eq!(read(&mut reading, &[json!({"type": "message_stop"})]), []);
     assert!(reading.is_over());
     let usage = Usage { prompt_tokens: 30, completion_tokens: 15, cached_tokens: 5 };
-    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
+    let note = Delta::Note("content of the kind `hologram` left out".into());
+    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }, note]));
 }
 
 #[test]

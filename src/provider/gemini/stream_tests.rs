@@ -108,3 +108,14 @@ fn an_error_inside_a_stream_has_its_class() {
         assert!(!error.message().contains("secret"));
     }
 }
+
+#[test]
+fn what_is_left_out_is_noted_at_the_end() {
+    let mut reading = reading();
+    let part = json!([{"executableCode": {"code": "1"}}]);
+    let end = json!({"candidates": [{"index": 0, "finishReason": "STOP"}]});
+    read(&mut reading, &[event(0, part.clone()), event(0, part), end]);
+    let notes: Vec<Delta> =
+        reading.end().unwrap().into_iter().filter(|delta| matches!(delta, Delta::Note(_))).collect();
+    assert_eq!(notes, [Delta::Note("content left out that is neither text nor a tool call".into())]);
+}
