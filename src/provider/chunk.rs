@@ -111,7 +111,7 @@ impl Telling {
         let mut notes = Vec::new();
         for part in content.into_parts(&mut notes) {
             match part {
-                Part::Thinking { text } => self.deltas.push(Delta::Thinking { choice, text }),
+                Part::Thinking { text, .. } => self.deltas.push(Delta::Thinking { choice, text }),
                 Part::Text { text } => self.deltas.push(Delta::Text { choice, text }),
                 // Content is made of no other parts.
                 _ => {}

@@ -114,7 +114,7 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
     let mut parts = Vec::new();
     let reasoning = message.reasoning_content.as_ref().or(message.reasoning.as_ref()).and_then(Value::as_str);
     if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-        parts.push(Part::Thinking { text: text.to_owned() });
+        parts.push(Part::Thinking { text: text.to_owned(), seal: None });
     }
     parts.append(&mut message.content.into_parts(notes));
     if let Some(text) = message.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
@@ -163,7 +163,7 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Op
         Some(other) => other.to_string(),
     };
     let id = ids.or_made(call.get("id").and_then(Value::as_str));
-    Some(Part::ToolCall { id, name: name.to_owned(), arguments })
+    Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: None })
 }
 
 /// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's

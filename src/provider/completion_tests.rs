@@ -9,11 +9,11 @@ fn text(text: &str) -> Part {
 }
 
 fn thinking(text: &str) -> Part {
-    Part::Thinking { text: text.into() }
+    Part::Thinking { text: text.into(), seal: None }
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
 }
 
 fn read(body: &Value) -> Result<Parsed, ProviderError> {

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, unknown_content};
+use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, signed, unknown_content};
 use super::error;
-use crate::chat::Usage;
+use crate::chat::{Seal, Usage};
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed};
 
 /// So many kinds that a stream leaves out are remembered.
 const MOST_NOTED: usize = 16;
@@ -28,6 +28,8 @@ pub(super) struct Reading {
     cost: Cost,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
     calls: BTreeMap<u64, (u32, bool)>,
+    /// The reasoning that is told now: its block's index, its text and its signature so far.
+    thought: Option<(u64, String, String)>,
     /// What was counted, the last of each.
     usage: Map<String, Value>,
     finished: bool,
@@ -87,7 +89,14 @@ enum Block {
         #[serde(default)]
         name: String,
     },
-    Thinking,
+    Thinking {
+        #[serde(default)]
+        thinking: String,
+    },
+    RedactedThinking {
+        #[serde(default)]
+        data: String,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -100,6 +109,9 @@ enum Piece {
     },
     ThinkingDelta {
         thinking: String,
+    },
+    SignatureDelta {
+        signature: String,
     },
     InputJsonDelta {
         partial_json: String,
@@ -122,6 +134,7 @@ impl Reading {
             key,
             cost,
             calls: BTreeMap::new(),
+            thought: None,
             usage: Map::new(),
             finished: false,
             over: false,
@@ -153,6 +166,7 @@ impl Reading {
 impl Dialect for Reading {
     fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
         let event: Event = serde_json::from_slice(data).map_err(|error| not_a_message(&error))?;
+        let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
             Event::MessageStart { message } => {
@@ -166,13 +180,34 @@ impl Dialect for Reading {
                 self.calls.insert(index, (call, false));
                 Some(Delta::ToolCall { choice: 0, call, id: Some(id), name: Some(name), arguments: String::new() })
             }
+            Event::ContentBlockStart { index, content_block: Block::Thinking { thinking } } => {
+                self.thought = Some((index, thinking.clone(), String::new()));
+                thinks(thinking)
+            }
+            Event::ContentBlockStart { content_block: Block::RedactedThinking { data }, .. } => {
+                let (of, seal) = (Sealed::Thoughts(String::new()), Seal::AnthropicRedacted(data));
+                Some(Delta::Seal { choice: 0, of, seal })
+            }
             Event::ContentBlockStart { content_block: Block::Unknown, .. } => {
                 self.note_block(data);
                 None
             }
             Event::ContentBlockDelta { delta: Piece::TextDelta { text: more }, .. } => text(more),
             Event::ContentBlockDelta { delta: Piece::ThinkingDelta { thinking }, .. } => {
-                (!thinking.is_empty()).then_some(Delta::Thinking { choice: 0, text: thinking })
+                if let Some((_, text, _)) = &mut self.thought {
+                    text.push_str(&thinking);
+                }
+                thinks(thinking)
+            }
+            Event::ContentBlockDelta { delta: Piece::SignatureDelta { signature }, .. } => {
+                if let Some((_, _, told)) = &mut self.thought {
+                    told.push_str(&signature);
+                }
+                None
+            }
+            Event::ContentBlockStop { index } if self.thought.as_ref().is_some_and(|(begun, ..)| *begun == index) => {
+                let sealed = self.thought.take().and_then(|(_, text, signature)| Some((text, signed(signature)?)));
+                sealed.map(|(text, seal)| Delta::Seal { choice: 0, of: Sealed::Thoughts(text), seal })
             }
             Event::ContentBlockDelta { index, delta: Piece::InputJsonDelta { partial_json } } => {
                 self.arguments(index, partial_json)
@@ -191,10 +226,7 @@ impl Dialect for Reading {
                 None
             }
             Event::Error => return Err(error::classify_event(data, Timestamp::now())),
-            Event::ContentBlockStart { .. }
-            | Event::ContentBlockDelta { .. }
-            | Event::ContentBlockStop { .. }
-            | Event::Unknown => None,
+            Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {
             let message = "the upstream's answer went on behind its end";

@@ -14,7 +14,7 @@ use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, said};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, said};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
@@ -70,11 +70,12 @@ impl Reading {
         for part in parts {
             match part {
                 Part::Text { text } => deltas.push(Delta::Text { choice, text }),
-                Part::Thinking { text } => deltas.push(Delta::Thinking { choice, text }),
-                Part::ToolCall { id, name, arguments } => {
+                Part::Thinking { text, .. } => deltas.push(Delta::Thinking { choice, text }),
+                Part::ToolCall { id, name, arguments, seal } => {
                     let call = state.calls;
                     state.calls += 1;
                     deltas.push(Delta::ToolCall { choice, call, id: Some(id), name: Some(name), arguments });
+                    deltas.extend(seal.map(|seal| Delta::Seal { choice, of: Sealed::Call(call), seal }));
                 }
                 Part::ToolResult { .. } | Part::Image { .. } => {}
             }

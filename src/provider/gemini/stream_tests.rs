@@ -51,6 +51,7 @@ fn an_answer_is_told_piece_by_piece() {
                 name: Some("look".into()),
                 arguments: "{\"a\":1}".into(),
             },
+            Delta::Seal { choice: 0, of: Sealed::Call(0), seal: crate::chat::Seal::Google("EqQB".into()) },
             Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
             Delta::Finished { choice: 1, reason: FinishReason::Length },
         ]
