@@ -5,6 +5,7 @@
 
 mod called;
 mod request;
+mod seal;
 mod task;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::in_flight::Held;
 
 pub use called::Called;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
+pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};
 
 /// Who spoke a message.
@@ -42,6 +44,9 @@ pub enum Part {
     Thinking {
         /// The reasoning, as text.
         text: String,
+        /// By which its vendor knows it again.
+        #[serde(skip)]
+        seal: Option<Seal>,
     },
     /// The model asks for a tool to be run.
     ToolCall {
@@ -51,6 +56,9 @@ pub enum Part {
         name: String,
         /// The arguments, as JSON text.
         arguments: String,
+        /// By which its vendor knows the thoughts before it again.
+        #[serde(skip)]
+        seal: Option<Seal>,
     },
     /// What a tool answered.
     ToolResult {
@@ -88,18 +96,29 @@ impl Part {
     /// The text that policies inspect and may edit; `None` for parts whose content they do not see.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Self::Text { text } | Self::Thinking { text } | Self::ToolResult { text, .. } => Some(text),
+            Self::Text { text } | Self::Thinking { text, .. } | Self::ToolResult { text, .. } => Some(text),
             Self::ToolCall { arguments, .. } => Some(arguments),
             Self::Image { .. } => None,
         }
     }
 
-    /// The same, to be edited.
+    /// The same, to be edited. A seal beside it is dropped: it holds for the text as it was.
     pub fn text_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::Text { text } | Self::Thinking { text } | Self::ToolResult { text, .. } => Some(text),
-            Self::ToolCall { arguments, .. } => Some(arguments),
+            Self::Text { text } | Self::ToolResult { text, .. } => Some(text),
+            Self::Thinking { text, seal } | Self::ToolCall { arguments: text, seal, .. } => {
+                *seal = None;
+                Some(text)
+            }
             Self::Image { .. } => None,
+        }
+    }
+
+    /// The seal beside it.
+    pub fn seal(&self) -> Option<&Seal> {
+        match self {
+            Self::Thinking { seal, .. } | Self::ToolCall { seal, .. } => seal.as_ref(),
+            Self::Text { .. } | Self::ToolResult { .. } | Self::Image { .. } => None,
         }
     }
 }

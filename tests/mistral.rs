@@ -112,3 +112,32 @@ async fn parameters_of_other_vendors_are_fitted() {
     let sent = double.last_request().unwrap().json().clone();
     assert_eq!((&sent["temperature"], &sent["random_seed"]), (&json!(1.5), &json!(i64::MAX)), "{sent}");
 }
+
+#[tokio::test]
+async fn a_field_that_the_vendor_refuses_is_told_in_the_form_that_its_clients_read() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let image = json!({ "type": "image_url", "image_url": "http://example.com/a.png" });
+    let body = json!({ "model": "mistral-large-latest", "messages": [{ "role": "user", "content": [image] }] });
+    let answer = gateway.post("/v1/chat/completions", body).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let detail = &answer.body["detail"];
+    assert_eq!((&detail[0]["msg"], &detail[0]["loc"]), (&answer.body["message"], &json!(["body"])), "{answer:?}");
+    assert_eq!(answer.body["message"], answer.body["error"]["message"]);
+    let other = gateway.post("/v1/chat/completions", json!({ "messages": [] })).await;
+    assert_eq!((other.status, other.body.get("detail")), (400, None));
+}
+
+#[tokio::test]
+async fn what_a_stream_leaves_out_is_on_record() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let cited = vec![text("Paris is "), json!({ "type": "reference", "reference_ids": [1, 2] }), text("big")];
+    double.script(Behaviour::parts(cited));
+    let body = json!({ "stream": true, "messages": [{ "role": "user", "content": "Paris?" }] });
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert_eq!(notes(&gateway).await, json!(["a citation of 2 references left out"]), "{text}");
+}

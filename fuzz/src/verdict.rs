@@ -66,8 +66,8 @@ fn conversation(input: &mut Unstructured<'_>) -> Result<Vec<Message>> {
             let text: String = input.arbitrary()?;
             parts.push(match input.int_in_range(0..=4)? {
                 0 => Part::Text { text },
-                1 => Part::Thinking { text },
-                2 => Part::ToolCall { id: "call".into(), name: "tool".into(), arguments: text },
+                1 => Part::Thinking { text, seal: None },
+                2 => Part::ToolCall { id: "call".into(), name: "tool".into(), arguments: text, seal: None },
                 3 => Part::ToolResult { id: "call".into(), name: None, text },
                 _ => Part::Image { url: text, detail: None },
             });

@@ -34,7 +34,7 @@ impl Message {
     /// The tools that it asks for.
     pub fn tool_calls(&self) -> impl Iterator<Item = Called<'_>> {
         self.parts.iter().filter_map(|part| match part {
-            Part::ToolCall { id, name, arguments } => Some(Called::new(id, name, arguments)),
+            Part::ToolCall { id, name, arguments, .. } => Some(Called::new(id, name, arguments)),
             _ => None,
         })
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::request::{Caller, Refusal};
 use crate::audit::record as audit;
-use crate::chat::{ChatRequest, Message, ResponseFormat};
+use crate::chat::{ChatRequest, Message, Part, ResponseFormat};
 use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase};
 use crate::policy::verdict::{Action, Finding, Severity};
@@ -129,17 +129,19 @@ fn finding(finding: &Finding) -> audit::Finding {
     }
 }
 
-/// What no policy saw.
+/// What no policy saw: content that is no text, and what vendors gave beside reasoning.
 pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
-    messages
-        .iter()
-        .flat_map(|message| &message.parts)
+    let parts = || messages.iter().flat_map(|message| &message.parts);
+    let seals: u64 = parts().filter_map(Part::seal).map(|seal| seal.size() as u64).sum();
+    let seals = audit::NotInspected { kind: "seals".to_owned(), media_type: String::new(), size: Some(seals) };
+    parts()
         .filter_map(|part| part.binary())
         .map(|binary| audit::NotInspected {
             kind: binary.kind.to_owned(),
             media_type: binary.media_type.unwrap_or_default().to_owned(),
             size: (binary.size > 0).then_some(binary.size as u64),
         })
+        .chain((seals.size > Some(0)).then_some(seals))
         .collect()
 }
 

@@ -141,6 +141,7 @@ impl Pipeline {
             client,
             choices: self.request.chat.n.unwrap_or(1).max(1),
             heads: Vec::new(),
+            seals: Vec::new(),
             released: 0,
         };
         let stopped = match begun {
@@ -205,6 +206,8 @@ struct Passage {
     choices: u32,
     /// Tool calls whose beginning waits for the first of their arguments to be passed on.
     heads: Vec<Head>,
+    /// Seals that wait for the end of their choice: until then what they hold for may be edited.
+    seals: Vec<Delta>,
     /// Bytes of text that were passed on.
     released: u64,
 }
@@ -219,6 +222,14 @@ enum Stop {
 impl From<InspectionError> for Stop {
     fn from(error: InspectionError) -> Self {
         Self::Failed(StreamFailure::Inspection(error))
+    }
+}
+
+/// The choice that a delta ends.
+fn finished(delta: &Delta) -> Option<u32> {
+    match delta {
+        Delta::Finished { choice, .. } => Some(*choice),
+        _ => None,
     }
 }
 
@@ -251,10 +262,6 @@ impl Passage {
         for delta in &event.deltas {
             self.transcript.take(delta);
         }
-        let finished = |delta: &Delta| match delta {
-            Delta::Finished { choice, .. } => Some(*choice),
-            _ => None,
-        };
         let ended: Vec<u32> = event.deltas.iter().filter_map(finished).collect();
         let last = !was_finished && (over || self.transcript.finished() >= self.choices);
         let fresh = self.fresh(&event)?;
@@ -306,7 +313,11 @@ impl Passage {
                     }
                     (*choice, part.part, arguments)
                 }
-                Delta::Started { .. } | Delta::Finished { .. } | Delta::Usage { .. } => continue,
+                Delta::Started { .. }
+                | Delta::Finished { .. }
+                | Delta::Usage { .. }
+                | Delta::Seal { .. }
+                | Delta::Note(_) => continue,
             };
             if !text.is_empty() {
                 fresh.push(Fresh { id: PartId { choice, part }, text: text.clone() });
@@ -323,7 +334,8 @@ impl Passage {
             match delta {
                 Delta::Started { .. } => deltas.push(delta),
                 Delta::Finished { .. } | Delta::Usage { .. } => ends.push(delta),
-                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } => {}
+                Delta::Seal { .. } => self.seals.push(delta),
+                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
             }
         }
         for Fresh { id, text } in passed {
@@ -352,6 +364,19 @@ impl Passage {
                 name: head.name,
                 arguments: String::new(),
             }));
+        }
+        let finished: Vec<u32> = ends.iter().filter_map(finished).collect();
+        let (due, later) = std::mem::take(&mut self.seals).into_iter().partition(|seal| match seal {
+            Delta::Seal { choice, .. } => finished.contains(choice),
+            _ => false,
+        });
+        self.seals = later;
+        let due: Vec<Delta> = due;
+        // They hold for the text as the model wrote it.
+        if !self.inspection.edited() {
+            deltas.extend(due);
+        } else if !due.is_empty() {
+            self.transcript.leaves_out_seal();
         }
         deltas.append(&mut ends);
         StreamEvent { frame: None, deltas }

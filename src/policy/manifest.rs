@@ -382,8 +382,10 @@ impl CaseMessage {
         let kind = self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text });
         let part = match kind {
             CasePart::Text => Part::Text { text },
-            CasePart::Thinking => Part::Thinking { text },
-            CasePart::ToolCall => Part::ToolCall { id: "call00001".into(), name: "tool".into(), arguments: text },
+            CasePart::Thinking => Part::Thinking { text, seal: None },
+            CasePart::ToolCall => {
+                Part::ToolCall { id: "call00001".into(), name: "tool".into(), arguments: text, seal: None }
+            }
             CasePart::ToolResult => Part::ToolResult { id: "call00001".into(), name: Some("tool".into()), text },
         };
         Message { role: self.role, parts: vec![part] }

@@ -7,7 +7,7 @@
 
 mod call;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -18,12 +18,15 @@ use super::call_id::Made;
 use super::completion::content::Content;
 use super::completion::{finish_reason, malformed, read_usage, tier};
 use super::price::Tier;
-use super::{Delta, ProviderError, StreamEvent};
+use super::{Delta, ProviderError, StreamEvent, left_out};
 use crate::chat::{Part, Usage};
 use call::{Calls, Told};
 
 /// More choices than OpenAI gives to one request.
 const MAX_CHOICES: u32 = 128;
+
+/// So many different things that a stream leaves out are remembered.
+const MOST_NOTED: usize = 16;
 
 /// The fields of a chunk as OpenAI writes it (`obfuscation` is its padding, which its clients know), and Mistral's
 /// padding, which is cut out.
@@ -50,6 +53,8 @@ pub(crate) struct Chunks {
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
+    left_out: BTreeSet<String>,
+    notes: BTreeSet<String>,
 }
 
 /// What a chunk is.
@@ -74,12 +79,23 @@ struct Telling {
     deltas: Vec<Delta>,
     /// Nothing stands in the chunk that a client of OpenAI's does not know, or that the deltas leave out.
     verbatim: bool,
+    /// Names of fields that are not told.
+    left_out: BTreeSet<String>,
+    /// On content that is not told.
+    notes: BTreeSet<String>,
 }
 
 impl Telling {
     /// Looks for fields that are not told. A null says nothing.
     fn know(&mut self, fields: &Map<String, Value>, known: &[&str]) {
-        self.verbatim &= fields.iter().all(|(name, value)| value.is_null() || known.contains(&name.as_str()));
+        for (name, value) in fields {
+            if !value.is_null() && !known.contains(&name.as_str()) {
+                self.verbatim = false;
+                if self.left_out.len() < MOST_NOTED {
+                    self.left_out.insert(name.clone());
+                }
+            }
+        }
     }
 
     fn content(&mut self, content: Option<Value>, choice: u32) -> Result<(), ProviderError> {
@@ -92,15 +108,17 @@ impl Telling {
                     .map_err(|_| malformed("the content of the upstream's stream is of no known form"))?
             }
         };
-        // Chunks of kinds that are not known have no text.
-        for part in content.into_parts(&mut Vec::new()) {
+        let mut notes = Vec::new();
+        for part in content.into_parts(&mut notes) {
             match part {
-                Part::Thinking { text } => self.deltas.push(Delta::Thinking { choice, text }),
+                Part::Thinking { text, .. } => self.deltas.push(Delta::Thinking { choice, text }),
                 Part::Text { text } => self.deltas.push(Delta::Text { choice, text }),
                 // Content is made of no other parts.
                 _ => {}
             }
         }
+        let room = MOST_NOTED.saturating_sub(self.notes.len());
+        self.notes.extend(notes.into_iter().take(room));
         Ok(())
     }
 }
@@ -115,12 +133,20 @@ impl Chunks {
             choices: BTreeMap::new(),
             usage: None,
             tier: Tier::Standard,
+            left_out: BTreeSet::new(),
+            notes: BTreeSet::new(),
         }
     }
 
     /// The tokens of the whole answer, once they are known, and how urgently it was served.
     pub(crate) fn usage(&self) -> Option<(Usage, Tier)> {
         self.usage.map(|usage| (usage, self.tier))
+    }
+
+    /// What was left out of the answer.
+    pub(crate) fn notes(&mut self) -> impl Iterator<Item = String> {
+        let fields = left_out::of_answer(self.left_out.iter().map(String::as_str));
+        std::mem::take(&mut self.notes).into_iter().chain(fields)
     }
 
     /// Whether every choice that has begun has ended, and one has.
@@ -141,7 +167,12 @@ impl Chunks {
         if is_error(&chunk) {
             return Ok(Read::Error(data.clone()));
         }
-        let mut telling = Telling { deltas: Vec::with_capacity(2), verbatim: !data.contains(&b'\n') };
+        let mut telling = Telling {
+            deltas: Vec::with_capacity(2),
+            verbatim: !data.contains(&b'\n'),
+            left_out: std::mem::take(&mut self.left_out),
+            notes: std::mem::take(&mut self.notes),
+        };
         telling.know(&chunk, &CHUNK);
         let choices = match chunk.remove("choices") {
             Some(Value::Array(choices)) => choices,
@@ -170,7 +201,8 @@ impl Chunks {
         };
         // Some servers count along with every chunk; the last count is that of the whole.
         self.usage = usage.and_then(read_usage).or(self.usage);
-        let Telling { deltas, verbatim } = telling;
+        let Telling { deltas, verbatim, left_out, notes } = telling;
+        (self.left_out, self.notes) = (left_out, notes);
         let frame = match chunk.contains_key("p") {
             _ if !verbatim => None,
             true => without_padding(data),

@@ -321,3 +321,23 @@ fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
     assert_eq!(said[..3], [call(0, first, "look", ""), more(0, "{}"), call(1, second, "look", "")]);
     assert!(first != second && [first, second].iter().all(|id| crate::provider::call_id::fits(id)), "{first} {second}");
 }
+
+#[test]
+fn what_a_stream_leaves_out_is_noted_once() {
+    let mut chunks = Chunks::new("asked-for");
+    let reference = json!([{ "type": "reference", "reference_ids": [1] }, { "type": "text", "text": "a" }]);
+    for _ in 0..2 {
+        let chunk = json!({ "id": "1", "citations": ["x"], "choices": [
+            { "index": 0, "delta": { "content": reference }, "logprobs": { "content": [] }, "finish_reason": null },
+        ] });
+        let Read::Event(event) = chunks.read(&Bytes::from(chunk.to_string())).unwrap() else { panic!("{chunk}") };
+        assert_eq!(event.frame, None);
+    }
+    assert_eq!(
+        chunks.notes().collect::<Vec<_>>(),
+        [
+            "a citation of 1 references left out",
+            "fields of the answer left out, which no policy could see: citations, logprobs",
+        ]
+    );
+}

@@ -6,11 +6,12 @@
 pub(super) mod content;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::price::Tier;
-use super::{ErrorKind, ProviderError};
+use super::{ErrorKind, ProviderError, left_out};
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
 use content::Content;
 
@@ -44,6 +45,8 @@ struct WireChoice {
     finish_reason: Option<String>,
     #[serde(default)]
     message: Option<WireMessage>,
+    #[serde(default)]
+    logprobs: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -105,10 +108,13 @@ fn not_a_completion(error: &serde_json::Error) -> ProviderError {
 
 fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
+    if choice.logprobs.is_some() {
+        notes.extend(left_out::of_answer(["logprobs"]));
+    }
     let mut parts = Vec::new();
     let reasoning = message.reasoning_content.as_ref().or(message.reasoning.as_ref()).and_then(Value::as_str);
     if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
-        parts.push(Part::Thinking { text: text.to_owned() });
+        parts.push(Part::Thinking { text: text.to_owned(), seal: None });
     }
     parts.append(&mut message.content.into_parts(notes));
     if let Some(text) = message.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
@@ -157,7 +163,7 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Op
         Some(other) => other.to_string(),
     };
     let id = ids.or_made(call.get("id").and_then(Value::as_str));
-    Some(Part::ToolCall { id, name: name.to_owned(), arguments })
+    Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: None })
 }
 
 /// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's

@@ -9,11 +9,11 @@ fn text(text: &str) -> Part {
 }
 
 fn thinking(text: &str) -> Part {
-    Part::Thinking { text: text.into() }
+    Part::Thinking { text: text.into(), seal: None }
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
 }
 
 fn read(body: &Value) -> Result<Parsed, ProviderError> {
@@ -224,4 +224,18 @@ fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
     let ids: Vec<&str> = answer.choices[0].message.tool_calls().map(|call| call.id()).collect();
     assert!(ids.iter().all(|id| crate::provider::call_id::fits(id)), "{ids:?}");
     assert!(ids.len() == 3 && ids[0] != ids[1] && ids[1] != ids[2] && ids[2] != ids[0], "{ids:?}");
+}
+
+#[test]
+fn log_probabilities_are_left_out_with_a_note() {
+    for (logprobs, noted) in [
+        (
+            json!({"content": [{"token": "a", "logprob": -0.1}]}),
+            vec!["fields of the answer left out, which no policy could see: logprobs"],
+        ),
+        (json!(null), vec![]),
+    ] {
+        let answer = read(&json!({"choices": [{"message": {"content": "a"}, "logprobs": logprobs}]})).unwrap().answer;
+        assert_eq!(answer.notes, noted);
+    }
 }

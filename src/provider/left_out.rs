@@ -1,18 +1,28 @@
-//! The note about fields of a request that a vendor does not have.
+//! Notes about fields that are left out: of a request those that a vendor does not have, of an answer those that no policy
+//! could see.
 
 use std::collections::BTreeSet;
 
 /// Names of fields that a note repeats, at most.
 const NAMED: usize = 8;
 
-/// A note that names fields, as far as they look like names: they are the caller's text.
+/// The note about fields of a request.
 pub(crate) fn note<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    named(fields).map(|named| format!("fields left out that the provider does not know: {named}"))
+}
+
+/// The note about fields of an answer.
+pub(crate) fn of_answer<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    named(fields).map(|named| format!("fields of the answer left out, which no policy could see: {named}"))
+}
+
+/// Names of fields, as far as they look like names: they are the caller's text, or the upstream's.
+fn named<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fields: BTreeSet<&str> = fields.into_iter().collect();
     let plain =
         |name: &&&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let named: Vec<&str> = fields.iter().filter(plain).take(NAMED).copied().collect();
     let further = fields.len() - named.len();
     let further = if further > 0 { format!(" and {further} more") } else { String::new() };
-    (!fields.is_empty())
-        .then(|| format!("fields left out that the provider does not know: {}{further}", named.join(", ")))
+    (!fields.is_empty()).then(|| format!("{}{further}", named.join(", ")))
 }

@@ -49,7 +49,7 @@ pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
 pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
-pub use stream::{Delta, EventStream, StreamEvent, Streamed};
+pub use stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};
 pub use text::clean as safe_text;
 
 /// One account at one vendor.

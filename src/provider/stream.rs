@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::error::ProviderError;
-use crate::chat::{FinishReason, Usage};
+use crate::chat::{FinishReason, Seal, Usage};
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
 /// last item; a stream that ends without [`Delta::Finished`] for each choice is reported as such an error by the provider.
@@ -90,4 +90,24 @@ pub enum Delta {
         /// What they cost in US dollars; `None` when the model's price is not known.
         cost_usd: Option<f64>,
     },
+    /// What the vendor wants back beside what its model said. Where policies change that, it is not passed on.
+    Seal {
+        /// Which choice.
+        choice: u32,
+        /// What it goes with.
+        of: Sealed,
+        /// The seal.
+        seal: Seal,
+    },
+    /// What the adapter left out of the answer, for the record, at the end. Never holds prompt or answer text.
+    Note(String),
+}
+
+/// What a seal goes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// A piece of reasoning that is whole: its text, which was told before.
+    Thoughts(String),
+    /// The call of this number.
+    Call(u32),
 }

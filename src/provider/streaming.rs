@@ -97,7 +97,8 @@ impl<R: Reading> State<R> {
         if let Some(body) = self.body.take() {
             body.give_back();
         }
-        self.usage().map(|usage| StreamEvent { frame: None, deltas: vec![usage] })
+        let deltas: Vec<Delta> = self.usage().into_iter().chain(self.chunks.notes().map(Delta::Note)).collect();
+        (!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas })
     }
 
     /// The tokens, once.

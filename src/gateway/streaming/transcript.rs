@@ -6,6 +6,9 @@ use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
 use crate::policy::stream::StreamPart;
 use crate::provider::Delta;
 
+/// The note about it.
+const SEALS_LEFT_OUT: &str = "signatures of reasoning left out: a policy changed what they hold for";
+
 /// A streamed answer, put together.
 #[derive(Debug)]
 pub(crate) struct Transcript {
@@ -14,6 +17,7 @@ pub(crate) struct Transcript {
     choices: BTreeMap<u32, Spoken>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
+    notes: Vec<String>,
     bytes: u64,
 }
 
@@ -32,6 +36,7 @@ impl Transcript {
             choices: BTreeMap::new(),
             usage: None,
             cost_usd: None,
+            notes: Vec::new(),
             bytes: 0,
         }
     }
@@ -56,6 +61,9 @@ impl Transcript {
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
+            Delta::Note(note) => self.notes.push(note.clone()),
+            // For whoever sends it back, and no text.
+            Delta::Seal { .. } => {}
         }
     }
 
@@ -63,6 +71,13 @@ impl Transcript {
         self.bytes += text.len() as u64;
         if let Some(known) = self.choices.entry(choice).or_default().part(part).text_mut() {
             known.push_str(text);
+        }
+    }
+
+    /// A seal was not passed on.
+    pub(crate) fn leaves_out_seal(&mut self) {
+        if self.notes.iter().all(|note| note != SEALS_LEFT_OUT) {
+            self.notes.push(SEALS_LEFT_OUT.to_owned());
         }
     }
 
@@ -77,8 +92,9 @@ impl Transcript {
         self.bytes
     }
 
-    /// The answer, as far as it came.
-    pub(crate) fn answer(self, correlation_id: Option<String>, notes: Vec<String>) -> ChatAnswer {
+    /// The answer, as far as it came. `notes`: on what was done to the request.
+    pub(crate) fn answer(self, correlation_id: Option<String>, mut notes: Vec<String>) -> ChatAnswer {
+        notes.extend(self.notes);
         let choices = self.choices.into_values().map(|spoken| Choice {
             message: Message { role: Role::Assistant, parts: spoken.parts.into_iter().map(|(_, part)| part).collect() },
             finish_reason: spoken.finish.unwrap_or(FinishReason::Other),
@@ -103,8 +119,10 @@ impl Spoken {
             let (text, empty) = (String::new(), String::new());
             let part = match id {
                 StreamPart::Text => Part::Text { text },
-                StreamPart::Thinking => Part::Thinking { text },
-                StreamPart::ToolCall(_) => Part::ToolCall { id: empty.clone(), name: empty, arguments: text },
+                StreamPart::Thinking => Part::Thinking { text, seal: None },
+                StreamPart::ToolCall(_) => {
+                    Part::ToolCall { id: empty.clone(), name: empty, arguments: text, seal: None }
+                }
             };
             self.parts.push((id, part));
             self.parts.len() - 1

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, Json, Part};
 use crate::http::answer::json;
 use crate::router::Routed;
@@ -36,6 +37,8 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    thinking_blocks: Vec<ThinkingBlock>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCall<'a>>,
 }
 
@@ -45,6 +48,8 @@ struct ToolCall<'a> {
     called: Called<'a>,
     /// Mistral's clients read it.
     index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent>,
 }
 
 #[derive(Serialize)]
@@ -73,14 +78,22 @@ impl From<chat::Usage> for Usage {
 
 impl<'a> Choice<'a> {
     fn new(index: usize, choice: &'a chat::Choice) -> Self {
-        let called = choice.message.tool_calls().enumerate();
-        let tool_calls: Vec<_> = called.map(|(index, called)| ToolCall { called, index }).collect();
+        let calls = choice.message.parts.iter().filter_map(|part| match part {
+            Part::ToolCall { id, name, arguments, seal } => Some((Called::new(id, name, arguments), seal.as_ref())),
+            _ => None,
+        });
+        let call = |(index, (called, seal))| ToolCall { called, index, extra_content: ExtraContent::of(seal) };
+        let tool_calls: Vec<_> = calls.enumerate().map(call).collect();
+        let blocks = choice.message.parts.iter().filter_map(|part| match part {
+            Part::Thinking { text, seal } => ThinkingBlock::of(text, seal.as_ref()),
+            _ => None,
+        });
         let thoughts: String = choice
             .message
             .parts
             .iter()
             .filter_map(|part| match part {
-                Part::Thinking { text } => Some(text.as_str()),
+                Part::Thinking { text, .. } => Some(text.as_str()),
                 _ => None,
             })
             .collect();
@@ -89,6 +102,7 @@ impl<'a> Choice<'a> {
             role: "assistant",
             content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
             reasoning_content: (!thoughts.is_empty()).then_some(thoughts),
+            thinking_blocks: blocks.collect(),
             tool_calls,
         };
         Self { index, message, finish_reason: choice.finish_reason.as_str() }

@@ -37,16 +37,23 @@ struct Body<'a> {
     #[serde(flatten)]
     mistral: Told<'a>,
     error: Told<'a>,
+    /// What Mistral's clients read of a 422, and nothing else of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<[Detail<'a>; 1]>,
 }
 
-impl<'a> From<Told<'a>> for Body<'a> {
-    fn from(told: Told<'a>) -> Self {
-        Self { object: "error", mistral: told.clone(), error: told }
-    }
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    loc: [&'static str; 1],
+    msg: &'a str,
 }
 
 fn body(status: StatusCode, told: Told<'_>) -> Response {
-    json(status, &Body::from(told))
+    let detail = Detail { kind: "value_error", loc: ["body"], msg: told.message };
+    let detail = (status == StatusCode::UNPROCESSABLE_ENTITY).then_some([detail]);
+    json(status, &Body { object: "error", mistral: told.clone(), error: told, detail })
 }
 
 /// An error of the gateway or of the request itself.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{Detail, Message, Part, Role};
 use crate::http::ApiError;
 
@@ -14,6 +15,8 @@ pub(super) struct Wire {
     content: Option<Content>,
     /// How several vendors and their clients carry reasoning beside the text.
     reasoning_content: Option<String>,
+    /// The same with what its vendor wants back.
+    thinking_blocks: Option<Vec<ThinkingBlock>>,
     tool_calls: Option<Vec<ToolCall>>,
     tool_call_id: Option<String>,
     name: Option<String>,
@@ -63,6 +66,7 @@ struct Thought {
 #[derive(Deserialize)]
 struct ToolCall {
     id: Option<String>,
+    extra_content: Option<ExtraContent>,
     function: Function,
 }
 
@@ -91,8 +95,11 @@ impl Wire {
             WireRole::Tool => Role::Tool,
         };
         let mut parts = Vec::new();
-        if let Some(text) = self.reasoning_content.filter(|text| !text.is_empty()) {
-            parts.push(Part::Thinking { text });
+        let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
+        match (blocks, self.reasoning_content.filter(|text| !text.is_empty())) {
+            (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
+            (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
+            (None, None) => {}
         }
         let is_empty = match self.content {
             None => true,
@@ -138,7 +145,10 @@ impl Piece {
             "refusal" => Ok(Part::Text { text: self.refusal.ok_or_else(|| missing("refusal"))? }),
             "thinking" => {
                 let thoughts = self.thinking.ok_or_else(|| missing("thinking"))?;
-                Ok(Part::Thinking { text: thoughts.into_iter().filter_map(|thought| thought.text).collect() })
+                Ok(Part::Thinking {
+                    text: thoughts.into_iter().filter_map(|thought| thought.text).collect(),
+                    seal: None,
+                })
             }
             "image_url" => {
                 let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
@@ -169,6 +179,7 @@ impl ToolCall {
             Some(Arguments::Text(text)) => text,
             Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
         };
-        Part::ToolCall { id: self.id.unwrap_or_default(), name: self.function.name, arguments }
+        let seal = self.extra_content.and_then(ExtraContent::seal);
+        Part::ToolCall { id: self.id.unwrap_or_default(), name: self.function.name, arguments, seal }
     }
 }

@@ -12,6 +12,7 @@ mod fill_in;
 mod message;
 mod models;
 mod request;
+mod seal;
 mod stream;
 mod texts;
 

@@ -213,9 +213,19 @@ mod tests {
                 ] }),
                 Role::Assistant,
                 vec![
-                    Part::Thinking { text: "Hm".into() },
-                    Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{\"a\":1}".into() },
-                    Part::ToolCall { id: "call_2".into(), name: "look".into(), arguments: "{\"a\":2}".into() },
+                    Part::Thinking { text: "Hm".into(), seal: None },
+                    Part::ToolCall {
+                        id: "call_1".into(),
+                        name: "look".into(),
+                        arguments: "{\"a\":1}".into(),
+                        seal: None,
+                    },
+                    Part::ToolCall {
+                        id: "call_2".into(),
+                        name: "look".into(),
+                        arguments: "{\"a\":2}".into(),
+                        seal: None,
+                    },
                 ],
             ),
             (
@@ -224,7 +234,7 @@ mod tests {
                     { "type": "text", "text": "Yes" },
                 ] }),
                 Role::Assistant,
-                vec![Part::Thinking { text: "Hm".into() }, text("Yes")],
+                vec![Part::Thinking { text: "Hm".into(), seal: None }, text("Yes")],
             ),
             (
                 json!({ "role": "tool", "tool_call_id": "call_1", "name": "look", "content": [

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 use super::answer::{Form, Route, Usage};
 use super::errors;
 use super::request::Pieces;
+use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::Called;
 use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
 use crate::http::answer::with_request_id;
 use crate::http::sse::{self, Frame};
-use crate::provider::{Delta, StreamEvent};
+use crate::provider::{Delta, Sealed, StreamEvent};
 
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
 pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Response, oneshot::Receiver<Arc<Ended>>) {
@@ -52,6 +53,8 @@ struct DeltaBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    thinking_blocks: Vec<ThinkingBlock>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<CallBody<'a>>,
 }
 
@@ -63,6 +66,8 @@ struct CallBody<'a> {
     begun: Option<Called<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     function: Option<More<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +135,7 @@ impl Chunks {
                     self.choices.insert(*choice, true);
                 }
                 Delta::Usage { usage: used, cost_usd } => usage = Some((*used, *cost_usd)),
+                Delta::Seal { .. } | Delta::Note(_) => {}
             }
         }
         if !ends && usage.is_none() {
@@ -243,12 +249,24 @@ impl Chunks {
                         index: *call,
                         begun: begun.then_some(called),
                         function: (!begun).then_some(More { arguments }),
+                        extra_content: None,
                     });
+                }
+                Delta::Seal { choice, of: Sealed::Thoughts(text), seal } => {
+                    at(&mut choices, *choice).delta.thinking_blocks.extend(ThinkingBlock::of(text, Some(seal)));
+                }
+                Delta::Seal { choice, of: Sealed::Call(call), seal } => {
+                    let calls = &mut at(&mut choices, *choice).delta.tool_calls;
+                    let extra_content = ExtraContent::of(Some(seal));
+                    match calls.iter_mut().find(|body| body.index == *call) {
+                        Some(body) => body.extra_content = extra_content,
+                        None => calls.push(CallBody { index: *call, begun: None, function: None, extra_content }),
+                    }
                 }
                 Delta::Finished { choice, reason } => {
                     at(&mut choices, *choice).finish_reason = Some(reason.as_str());
                 }
-                Delta::Usage { .. } => {}
+                Delta::Usage { .. } | Delta::Note(_) => {}
             }
         }
         if choices.is_empty() {

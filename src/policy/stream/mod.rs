@@ -146,6 +146,11 @@ impl Inspection {
         self.stages.iter().map(Stage::waiting).sum()
     }
 
+    /// Whether any of the text was changed so far.
+    pub fn edited(&self) -> bool {
+        self.stages.iter().any(Stage::edited)
+    }
+
     /// Whether a policy has ended the stream.
     pub fn refused(&self) -> bool {
         self.decision.refused()
@@ -208,7 +213,7 @@ impl Inspection {
     /// What is recorded of it.
     pub fn end(mut self) -> Decision {
         let refused = self.decision.refused();
-        self.decision.edited = self.stages.iter().any(Stage::edited);
+        self.decision.edited = self.edited();
         self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(refused)).collect();
         self.decision.elapsed = self.started.elapsed();
         self.decision

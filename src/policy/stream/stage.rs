@@ -359,8 +359,10 @@ impl PartEntry {
         use super::StreamPart;
         match self.id.part {
             StreamPart::Text => Part::Text { text },
-            StreamPart::Thinking => Part::Thinking { text },
-            StreamPart::ToolCall(_) => Part::ToolCall { id: String::new(), name: self.name.clone(), arguments: text },
+            StreamPart::Thinking => Part::Thinking { text, seal: None },
+            StreamPart::ToolCall(_) => {
+                Part::ToolCall { id: String::new(), name: self.name.clone(), arguments: text, seal: None }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
 use crate::provider::completion::number;
 use crate::provider::price::{Host, Terms};
 use crate::provider::{ErrorKind, ProviderError};
@@ -47,6 +47,10 @@ struct Block {
     text: String,
     #[serde(default)]
     thinking: String,
+    #[serde(default)]
+    signature: String,
+    #[serde(default)]
+    data: String,
     #[serde(default)]
     id: String,
     #[serde(default)]
@@ -103,19 +107,27 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) 
             Some(Part::Text { text }) => text.push_str(&block.text),
             _ => parts.push(Part::Text { text: block.text }),
         },
-        // Empty where the vendor shows no thoughts.
-        "thinking" if block.thinking.is_empty() => {}
-        "thinking" => parts.push(Part::Thinking { text: block.thinking }),
+        // Without a text where the vendor shows no thoughts.
+        "thinking" if block.thinking.is_empty() && block.signature.is_empty() => {}
+        "thinking" => parts.push(Part::Thinking { text: block.thinking, seal: signed(block.signature) }),
+        "redacted_thinking" => {
+            parts.push(Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted(block.data)) });
+        }
         "tool_use" => {
             let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
-            parts.push(Part::ToolCall { id: block.id, name: block.name, arguments });
+            parts.push(Part::ToolCall { id: block.id, name: block.name, arguments, seal: None });
         }
         kind => notes.push(unknown_content(kind)),
     }
 }
 
+/// The seal of reasoning, if there is one.
+pub(super) fn signed(signature: String) -> Option<Seal> {
+    (!signature.is_empty()).then_some(Seal::Anthropic(signature))
+}
+
 /// The kind's name comes from the upstream: it is repeated only if it looks like one.
-fn unknown_content(kind: &str) -> String {
+pub(super) fn unknown_content(kind: &str) -> String {
     let plain = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     format!("content of the kind `{}` left out", if plain { kind } else { "?" })
 }

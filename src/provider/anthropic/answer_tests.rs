@@ -56,10 +56,16 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     )
     .unwrap()
     .answer;
-    let call =
-        |id: &str, arguments: &str| Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() };
+    let call = |id: &str, arguments: &str| Part::ToolCall {
+        id: id.into(),
+        name: "look".into(),
+        arguments: arguments.into(),
+        seal: None,
+    };
     let parts = vec![
-        Part::Thinking { text: "hm".into() },
+        Part::Thinking { text: "hm".into(), seal: Some(Seal::Anthropic("EqQB".into())) },
+        Part::Thinking { text: String::new(), seal: Some(Seal::Anthropic("EqQB".into())) },
+        Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted("EmwK".into())) },
         Part::Text { text: "Paris is big".into() },
         call("toolu_1", r#"{"z": 1, "a": 2}"#),
         call("toolu_2", "{}"),
@@ -67,14 +73,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     assert_eq!(answer.choices[0].message.parts, parts);
     assert_eq!(answer.choices[0].finish_reason, FinishReason::ToolCalls);
     assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
-    assert_eq!(
-        answer.notes,
-        [
-            "content of the kind `redacted_thinking` left out",
-            "content of the kind `?` left out",
-            "content left out that cannot be read"
-        ]
-    );
+    assert_eq!(answer.notes, ["content of the kind `?` left out", "content left out that cannot be read"]);
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! A canonical conversation as Anthropic's turns.
 //!
 //! There are two roles, which take turns; instructions stand outside. A tool's answers are blocks at the beginning of the
-//! user's turn. A block without text is refused, and so is reasoning without the signature that came with it, which the
-//! canonical types do not carry.
+//! user's turn. A block without text is refused, and so is reasoning without the signature that came with it.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Part, Role, Seal};
 use crate::provider::arguments::Arguments;
 use crate::provider::changes::Changes;
 use crate::provider::image::{self, asks};
@@ -23,6 +22,7 @@ const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"]
 pub(super) struct Conversation<'a> {
     pub(super) system: Vec<&'a str>,
     pub(super) turns: Vec<Turn<'a>>,
+    thinks: bool,
     changes: Changes,
 }
 
@@ -48,6 +48,13 @@ enum Block<'a> {
     Image {
         source: Source<'a>,
     },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
@@ -68,9 +75,9 @@ enum Source<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// Reads the messages of a request.
-    pub(super) fn of(messages: &'a [Message]) -> Result<Self, ProviderError> {
-        let mut conversation = Self::default();
+    /// Reads the messages of a request. `thinks`: the model does, and takes back what it thought.
+    pub(super) fn of(messages: &'a [Message], thinks: bool) -> Result<Self, ProviderError> {
+        let mut conversation = Self { thinks, ..Self::default() };
         for message in messages {
             conversation.add(message)?;
         }
@@ -81,11 +88,17 @@ impl<'a> Conversation<'a> {
         Ok(conversation)
     }
 
-    /// Whether the model is to go on with what it said: after tools have answered, or with an answer that it began.
+    /// Whether the model is to go on with what it said without what it thought before that: after tools have answered, or
+    /// with an answer that it began.
     pub(super) fn continues(&self) -> bool {
-        self.turns.last().is_some_and(|turn| {
-            turn.role == Speaker::Assistant || matches!(turn.content.first(), Some(Block::ToolResult { .. }))
-        })
+        let begins_with = |turn: Option<&Turn<'_>>, fits: fn(&Block<'_>) -> bool| {
+            turn.and_then(|turn| turn.content.first()).is_some_and(fits)
+        };
+        let mut latest = self.turns.iter().rev();
+        let last = latest.next();
+        let answered = begins_with(last, |block| matches!(block, Block::ToolResult { .. }));
+        let thought = |block: &Block<'_>| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
+        last.is_some_and(|turn| turn.role == Speaker::Assistant) || answered && !begins_with(latest.next(), thought)
     }
 
     /// What was changed, for the record.
@@ -113,8 +126,11 @@ impl<'a> Conversation<'a> {
                     self.changes.details += usize::from(asks(*detail));
                     blocks.push(Block::Image { source: source(url)? });
                 }
-                Part::Thinking { .. } => self.changes.thinking += 1,
-                Part::ToolCall { id, name, arguments } if speaker == Speaker::Assistant => {
+                Part::Thinking { text, seal } => match reasoning(text, seal.as_ref()) {
+                    Some(block) if self.thinks && speaker == Speaker::Assistant => blocks.push(block),
+                    _ => self.changes.thinking += 1,
+                },
+                Part::ToolCall { id, name, arguments, .. } if speaker == Speaker::Assistant => {
                     let input = Arguments::read(arguments);
                     self.changes.wrapped += usize::from(input.is_text());
                     blocks.push(Block::ToolUse { id: tool_id(id), name, input });
@@ -145,13 +161,24 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// An answer to be continued may not end in white space.
+    /// An answer to be continued may not end in white space, and has no reasoning.
     fn trim_last_answer(&mut self) {
-        if let Some(Turn { role: Speaker::Assistant, content }) = self.turns.last_mut()
-            && let Some(Block::Text { text }) = content.last_mut()
-        {
+        let Some(Turn { role: Speaker::Assistant, content }) = self.turns.last_mut() else { return };
+        let before = content.len();
+        content.retain(|block| !matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. }));
+        self.changes.thinking += before - content.len();
+        if let Some(Block::Text { text }) = content.last_mut() {
             *text = text.trim_end();
         }
+    }
+}
+
+/// Reasoning in the form in which it is taken back, if it came from this vendor.
+fn reasoning<'a>(text: &'a str, seal: Option<&'a Seal>) -> Option<Block<'a>> {
+    match seal? {
+        Seal::Anthropic(signature) => Some(Block::Thinking { thinking: text, signature }),
+        Seal::AnthropicRedacted(data) => Some(Block::RedactedThinking { data }),
+        Seal::Google(_) => None,
     }
 }
 

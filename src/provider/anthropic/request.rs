@@ -6,9 +6,9 @@
 use serde::Serialize;
 
 use super::messages::{Conversation, Turn};
-use super::model::Model;
+use super::model::{Model, Thinking};
 use super::parameters::{self, Parameters};
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, ReasoningEffort};
 use crate::provider::{ProviderError, http};
 
 /// What the provider decides about a request.
@@ -49,10 +49,10 @@ enum Instruction<'a> {
 
 /// The body of `POST /v1/messages`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
-    let conversation = Conversation::of(&request.messages)?;
+    let model = Model::named(options.model);
+    let conversation = Conversation::of(&request.messages, thinks(request, model))?;
     let mut notes = conversation.notes();
     let bound = request.max_tokens.or(options.max_tokens);
-    let model = Model::named(options.model);
     let parameters = parameters::of(request, model, bound, conversation.continues(), &mut notes)?;
     let system = conversation.system.iter().copied().chain(parameters.instruction.as_deref());
     let body = Body {
@@ -64,6 +64,15 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     };
     let body = http::json(&body)?;
     Ok(Prepared { body, notes })
+}
+
+/// Whether a model may think about a request, and then wants back what it thought before.
+fn thinks(request: &ChatRequest, model: Model) -> bool {
+    match model.thinking() {
+        Thinking::None => false,
+        Thinking::Budget => request.reasoning_effort.is_some_and(|effort| effort != ReasoningEffort::None),
+        Thinking::Effort => true,
+    }
 }
 
 #[cfg(test)]

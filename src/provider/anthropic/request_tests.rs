@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Part, Role, Seal};
 use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
@@ -21,7 +21,7 @@ fn text(text: &str) -> Part {
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
 }
 
 fn result(id: &str, text: &str) -> Part {
@@ -139,7 +139,12 @@ fn messages_take_the_form_that_anthropic_takes() {
                 message(Role::User, vec![text("Hi"), call("x", "{}")]),
                 message(
                     Role::Assistant,
-                    vec![Part::Thinking { text: "hm".into() }, text("Yes."), image("https://x"), result("x", "y")],
+                    vec![
+                        Part::Thinking { text: "hm".into(), seal: None },
+                        text("Yes."),
+                        image("https://x"),
+                        result("x", "y"),
+                    ],
                 ),
                 Message::text(Role::User, "Sure?"),
             ],
@@ -379,4 +384,50 @@ fn parameters_take_the_form_that_anthropic_takes() {
     }
     let odd = ChatRequest { seed: Some(1), extra: from(json!({"user": "jane", "odd name": 1})), ..hi() };
     assert_eq!(sent(&odd, OPTIONS).1, ["fields left out that the provider does not know: seed, user and 1 more"]);
+}
+
+#[test]
+fn reasoning_goes_back_under_its_signature_to_models_that_think() {
+    let thought = |seal: Seal| Part::Thinking { text: "hm".into(), seal: Some(seal) };
+    let signed = || thought(Seal::Anthropic("EqQB".into()));
+    let redacted = Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted("EmwK".into())) };
+    let wire = json!({"type": "thinking", "thinking": "hm", "signature": "EqQB"});
+    let redacted_wire = json!({"type": "redacted_thinking", "data": "EmwK"});
+    let unsigned = Part::Thinking { text: "hm".into(), seal: None };
+    let effort = Some(ReasoningEffort::High);
+    for (claim, model, asked, parts, expected, thinking, notes) in [
+        ("a budget", "claude-sonnet-4-5", effort, vec![signed()], vec![&wire], "enabled", 0),
+        (
+            "encrypted too",
+            "claude-sonnet-4-5",
+            effort,
+            vec![redacted, signed()],
+            vec![&redacted_wire, &wire],
+            "enabled",
+            0,
+        ),
+        ("an effort", "claude-opus-4-8", effort, vec![signed()], vec![&wire], "adaptive", 0),
+        ("unasked", "claude-opus-5", None, vec![signed()], vec![&wire], "", 0),
+        ("nobody asked it to think", "claude-sonnet-4-5", None, vec![signed()], vec![], "", 1),
+        ("it cannot think", "claude-3-5-haiku-20241022", None, vec![signed()], vec![], "", 1),
+        ("without a signature the budget is left out too", "claude-sonnet-4-5", effort, vec![unsigned], vec![], "", 2),
+        ("another vendor's", "claude-opus-5", None, vec![thought(Seal::Google("x".into()))], vec![], "", 1),
+    ] {
+        let parts = parts.into_iter().chain([call("a", "{}")]).collect();
+        let messages = vec![
+            Message::text(Role::User, "Hi"),
+            message(Role::Assistant, parts),
+            message(Role::Tool, vec![result("a", "one")]),
+        ];
+        let request = ChatRequest { messages, reasoning_effort: asked, ..ChatRequest::default() };
+        let (body, noted) = sent(&request, Options { model, ..OPTIONS });
+        let blocks = body["messages"][1]["content"].as_array().unwrap();
+        assert_eq!(blocks[..blocks.len() - 1].iter().collect::<Vec<_>>(), expected, "{claim}");
+        assert_eq!(body["thinking"]["type"].as_str().unwrap_or_default(), thinking, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+    let begun = vec![Message::text(Role::User, "Hi"), message(Role::Assistant, vec![signed(), text("Well,")])];
+    let request = ChatRequest { messages: begun, reasoning_effort: effort, ..ChatRequest::default() };
+    let (body, _) = sent(&request, OPTIONS);
+    assert_eq!(body["messages"][1]["content"], json!([{"type": "text", "text": "Well,"}]), "an answer to be continued");
 }

@@ -3,17 +3,20 @@
 //! A message begins, its blocks begin, grow and end one behind another, its end is told with the tokens, and then it stops.
 //! Events and kinds of blocks that are not known say nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage};
+use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, signed, unknown_content};
 use super::error;
-use crate::chat::Usage;
+use crate::chat::{Seal, Usage};
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed};
+
+/// So many kinds that a stream leaves out are remembered.
+const MOST_NOTED: usize = 16;
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
@@ -25,10 +28,14 @@ pub(super) struct Reading {
     cost: Cost,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
     calls: BTreeMap<u64, (u32, bool)>,
+    /// The reasoning that is told now: its block's index, its text and its signature so far.
+    thought: Option<(u64, String, String)>,
     /// What was counted, the last of each.
     usage: Map<String, Value>,
     finished: bool,
     over: bool,
+    /// On what is left out.
+    notes: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +89,14 @@ enum Block {
         #[serde(default)]
         name: String,
     },
+    Thinking {
+        #[serde(default)]
+        thinking: String,
+    },
+    RedactedThinking {
+        #[serde(default)]
+        data: String,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -94,6 +109,9 @@ enum Piece {
     },
     ThinkingDelta {
         thinking: String,
+    },
+    SignatureDelta {
+        signature: String,
     },
     InputJsonDelta {
         partial_json: String,
@@ -116,14 +134,25 @@ impl Reading {
             key,
             cost,
             calls: BTreeMap::new(),
+            thought: None,
             usage: Map::new(),
             finished: false,
             over: false,
+            notes: BTreeSet::new(),
         }
     }
 
     fn count(&mut self, usage: Map<String, Value>) {
         self.usage.extend(usage.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+
+    /// A block of a kind that is not known is left out.
+    fn note_block(&mut self, data: &[u8]) {
+        let event: Value = serde_json::from_slice(data).unwrap_or_default();
+        let kind = event["content_block"]["type"].as_str().unwrap_or_default();
+        if self.notes.len() < MOST_NOTED {
+            self.notes.insert(unknown_content(kind));
+        }
     }
 
     /// More of a call's arguments; nothing for a block that is none.
@@ -137,6 +166,7 @@ impl Reading {
 impl Dialect for Reading {
     fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
         let event: Event = serde_json::from_slice(data).map_err(|error| not_a_message(&error))?;
+        let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
             Event::MessageStart { message } => {
@@ -150,9 +180,34 @@ impl Dialect for Reading {
                 self.calls.insert(index, (call, false));
                 Some(Delta::ToolCall { choice: 0, call, id: Some(id), name: Some(name), arguments: String::new() })
             }
+            Event::ContentBlockStart { index, content_block: Block::Thinking { thinking } } => {
+                self.thought = Some((index, thinking.clone(), String::new()));
+                thinks(thinking)
+            }
+            Event::ContentBlockStart { content_block: Block::RedactedThinking { data }, .. } => {
+                let (of, seal) = (Sealed::Thoughts(String::new()), Seal::AnthropicRedacted(data));
+                Some(Delta::Seal { choice: 0, of, seal })
+            }
+            Event::ContentBlockStart { content_block: Block::Unknown, .. } => {
+                self.note_block(data);
+                None
+            }
             Event::ContentBlockDelta { delta: Piece::TextDelta { text: more }, .. } => text(more),
             Event::ContentBlockDelta { delta: Piece::ThinkingDelta { thinking }, .. } => {
-                (!thinking.is_empty()).then_some(Delta::Thinking { choice: 0, text: thinking })
+                if let Some((_, text, _)) = &mut self.thought {
+                    text.push_str(&thinking);
+                }
+                thinks(thinking)
+            }
+            Event::ContentBlockDelta { delta: Piece::SignatureDelta { signature }, .. } => {
+                if let Some((_, _, told)) = &mut self.thought {
+                    told.push_str(&signature);
+                }
+                None
+            }
+            Event::ContentBlockStop { index } if self.thought.as_ref().is_some_and(|(begun, ..)| *begun == index) => {
+                let sealed = self.thought.take().and_then(|(_, text, signature)| Some((text, signed(signature)?)));
+                sealed.map(|(text, seal)| Delta::Seal { choice: 0, of: Sealed::Thoughts(text), seal })
             }
             Event::ContentBlockDelta { index, delta: Piece::InputJsonDelta { partial_json } } => {
                 self.arguments(index, partial_json)
@@ -171,10 +226,7 @@ impl Dialect for Reading {
                 None
             }
             Event::Error => return Err(error::classify_event(data, Timestamp::now())),
-            Event::ContentBlockStart { .. }
-            | Event::ContentBlockDelta { .. }
-            | Event::ContentBlockStop { .. }
-            | Event::Unknown => None,
+            Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {
             let message = "the upstream's answer went on behind its end";
@@ -191,7 +243,8 @@ impl Dialect for Reading {
         let usage = Value::Object(std::mem::take(&mut self.usage));
         let counted = read_usage(&usage);
         let told = counted.map(|it| Delta::Usage { usage: it, cost_usd: (self.cost)(&it, billing(&usage)) });
-        (self.finished && self.over).then(|| told.into_iter().collect())
+        let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
+        (self.finished && self.over).then(|| told.into_iter().chain(notes).collect())
     }
 
     fn scrubbed(&self, error: ProviderError) -> ProviderError {

@@ -19,6 +19,10 @@ fn text(text: &str) -> Delta {
     Delta::Text { choice: 0, text: text.into() }
 }
 
+fn sealed(text: &str, seal: Seal) -> Delta {
+    Delta::Seal { choice: 0, of: Sealed::Thoughts(text.into()), seal }
+}
+
 fn more(call: u32, arguments: &str) -> Delta {
     Delta::ToolCall { choice: 0, call, id: None, name: None, arguments: arguments.into() }
 }
@@ -46,6 +50,8 @@ fn a_message_is_told_piece_by_piece() {
             delta(0, json!({"type": "thinking_delta", "thinking": "hm"})),
             delta(0, json!({"type": "signature_delta", "signature": "EqQB"})),
             stop(0),
+            start(9, json!({"type": "redacted_thinking", "data": "EmwK"})),
+            stop(9),
             start(1, json!({"type": "text", "text": ""})),
             delta(1, json!({"type": "text_delta", "text": "Hel"})),
             delta(1, json!({"type": "text_delta", "text": "lo"})),
@@ -70,6 +76,8 @@ fn a_message_is_told_piece_by_piece() {
         [
             Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into() },
             Delta::Thinking { choice: 0, text: "hm".into() },
+            sealed("hm", Seal::Anthropic("EqQB".into())),
+            sealed("", Seal::AnthropicRedacted("EmwK".into())),
             text("Hel"),
             text("lo"),
             called(0, "toolu_1"),
@@ -84,7 +92,8 @@ fn a_message_is_told_piece_by_piece() {
     assert_eq!(read(&mut reading, &[json!({"type": "message_stop"})]), []);
     assert!(reading.is_over());
     let usage = Usage { prompt_tokens: 30, completion_tokens: 15, cached_tokens: 5 };
-    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
+    let note = Delta::Note("content of the kind `hologram` left out".into());
+    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }, note]));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(super) struct Circumstances {
     pub(super) max_tokens: Option<u32>,
     /// The model is to call a tool, whatever it thinks.
     pub(super) forced: bool,
-    /// The model goes on with an answer whose thoughts are not kept.
+    /// The model goes on with an answer whose thoughts did not come back.
     pub(super) continues: bool,
 }
 

@@ -121,7 +121,7 @@ fn add_text(parts: &mut Vec<Part>, more: &str) {
 fn add_thinking(parts: &mut Vec<Part>, more: &str) {
     match parts.last_mut() {
         _ if more.is_empty() => {}
-        Some(Part::Thinking { text }) => text.push_str(more),
-        _ => parts.push(Part::Thinking { text: more.to_owned() }),
+        Some(Part::Thinking { text, .. }) => text.push_str(more),
+        _ => parts.push(Part::Thinking { text: more.to_owned(), seal: None }),
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::completion::number;
 use crate::provider::{ErrorKind, ProviderError};
@@ -60,9 +60,9 @@ struct WirePart {
     thought: bool,
     #[serde(default)]
     function_call: Option<Call>,
-    /// It may stand alone, behind a text that was streamed.
+    /// It may stand alone, behind a text that was streamed. Beside a text nobody needs it back.
     #[serde(default)]
-    thought_signature: Option<serde::de::IgnoredAny>,
+    thought_signature: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -148,13 +148,14 @@ pub(super) fn read_part<A: AsRef<[u8]>>(
     match (part.text, part.function_call) {
         (Some(more), _) if more.is_empty() => {}
         (Some(more), _) => match (part.thought, parts.last_mut()) {
-            (true, Some(Part::Thinking { text })) | (false, Some(Part::Text { text })) => text.push_str(&more),
-            (true, _) => parts.push(Part::Thinking { text: more }),
+            (true, Some(Part::Thinking { text, .. })) | (false, Some(Part::Text { text })) => text.push_str(&more),
+            (true, _) => parts.push(Part::Thinking { text: more, seal: None }),
             (false, _) => parts.push(Part::Text { text: more }),
         },
         (None, Some(call)) => {
             let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
-            parts.push(Part::ToolCall { id: ids.or_made(Some(&call.id)), name: call.name, arguments });
+            let seal = part.thought_signature.map(Seal::Google);
+            parts.push(Part::ToolCall { id: ids.or_made(Some(&call.id)), name: call.name, arguments, seal });
         }
         (None, None) if part.thought_signature.is_some() => {}
         (None, None) => notes.push("content left out that is neither text nor a tool call".to_owned()),

@@ -50,10 +50,15 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     let answer = parse(body, "asked-for").unwrap();
     let Choice { message, finish_reason } = &answer.choices[0];
     let call = |part: &Part| match part {
-        Part::ToolCall { id, name, arguments } => (id.clone(), name.clone(), arguments.clone()),
+        Part::ToolCall { id, name, arguments, .. } => (id.clone(), name.clone(), arguments.clone()),
         _ => panic!("{part:?}"),
     };
-    assert_eq!(message.parts[..2], [Part::Thinking { text: "hm".into() }, Part::Text { text: "Paris is big".into() }]);
+    assert_eq!(
+        message.parts[..2],
+        [Part::Thinking { text: "hm".into(), seal: None }, Part::Text { text: "Paris is big".into() }]
+    );
+    let seals: Vec<_> = message.parts.iter().map(Part::seal).collect();
+    assert_eq!(seals, [None, None, Some(&Seal::Google("EqQB".into())), None, None]);
     assert_eq!(call(&message.parts[2]), ("k3".into(), "look".into(), r#"{"z": 1, "a": 2}"#.into()));
     let (made, other) = (call(&message.parts[3]).0, call(&message.parts[4]).0);
     assert!(crate::provider::call_id::fits(&made) && made != other, "{made} {other}");

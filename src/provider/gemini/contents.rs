@@ -1,7 +1,7 @@
 //! A canonical conversation as Gemini's contents.
 //!
 //! There are two roles, which take turns; instructions stand outside. A tool's answer names its function, and newer models
-//! want each step of calls to carry the signature of the thoughts before it, which the canonical types do not keep.
+//! want each step of calls to carry the signature of the thoughts before it.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::model::Model;
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Part, Role, Seal};
 use crate::provider::arguments::{Arguments, object};
 use crate::provider::changes::Changes;
 use crate::provider::image::{self, asks};
@@ -55,7 +55,7 @@ enum WirePart<'a> {
     Call {
         function_call: Call<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        thought_signature: Option<&'static str>,
+        thought_signature: Option<&'a str>,
     },
     Response {
         function_response: Response<'a>,
@@ -131,7 +131,7 @@ impl<'a> Conversation<'a> {
         let speaker = if message.role == Role::Assistant { Speaker::Model } else { Speaker::User };
         let mut parts = Vec::with_capacity(message.parts.len());
         // The first of the calls that are made at once carries the signature.
-        let mut signature = self.model.wants_signatures().then_some(NO_SIGNATURE);
+        let mut stand_in = self.model.wants_signatures().then_some(NO_SIGNATURE);
         for part in &message.parts {
             match part {
                 Part::Text { text } if text.is_empty() => {}
@@ -141,11 +141,16 @@ impl<'a> Conversation<'a> {
                     parts.push(WirePart::Image { inline_data: blob(url)? });
                 }
                 Part::Thinking { .. } => self.changes.thinking += 1,
-                Part::ToolCall { id, name, arguments } if speaker == Speaker::Model => {
+                Part::ToolCall { id, name, arguments, seal } if speaker == Speaker::Model => {
                     let args = Arguments::read(arguments);
                     self.changes.wrapped += usize::from(args.is_text());
                     let function_call = Call { id, name, args };
-                    parts.push(WirePart::Call { function_call, thought_signature: signature.take() });
+                    let own = match seal {
+                        Some(Seal::Google(signature)) => Some(signature.as_str()),
+                        _ => None,
+                    };
+                    parts.push(WirePart::Call { function_call, thought_signature: own.or(stand_in) });
+                    stand_in = None;
                 }
                 Part::ToolCall { .. } => self.changes.misplaced += 1,
                 Part::ToolResult { .. } if speaker == Speaker::Model => self.changes.misplaced += 1,

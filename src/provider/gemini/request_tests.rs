@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Part, Role, Seal};
 use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "gemini-2.5-flash", max_tokens: None };
@@ -21,7 +21,11 @@ fn text(text: &str) -> Part {
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
+}
+
+fn sealed(id: &str, seal: Seal) -> Part {
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: "{}".into(), seal: Some(seal) }
 }
 
 fn result(id: &str, text: &str) -> Part {
@@ -137,11 +141,43 @@ fn messages_take_the_form_that_gemini_takes() {
             1,
         ),
         (
+            "a call's own signature goes back with it; another vendor's does not",
+            "gemini-3.5-flash",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![sealed("one", Seal::Google("EqQB".into())), call("two", "{}")]),
+                message(Role::Tool, vec![result("one", "a"), result("two", "b")]),
+                message(Role::Assistant, vec![sealed("three", Seal::Anthropic("EmwK".into()))]),
+                message(Role::Tool, vec![result("three", "c")]),
+            ],
+            json!(null),
+            json!([
+                user(json!([{"text": "Hi"}])),
+                model(json!([
+                    {"functionCall": {"id": "one", "name": "look", "args": {}}, "thoughtSignature": "EqQB"},
+                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
+                ])),
+                user(json!([
+                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
+                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
+                ])),
+                model(json!([
+                    {"functionCall": {"id": "three", "name": "look", "args": {}},
+                        "thoughtSignature": "skip_thought_signature_validator"},
+                ])),
+                user(json!([{"functionResponse": {"id": "three", "name": "look", "response": {"output": "c"}}}])),
+            ]),
+            0,
+        ),
+        (
             "reasoning stays here, and so does what is misplaced",
             "gemini-2.5-flash",
             vec![
                 message(Role::User, vec![text("Hi"), call("x", "{}")]),
-                message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }, text("Yes."), result("x", "y")]),
+                message(
+                    Role::Assistant,
+                    vec![Part::Thinking { text: "hm".into(), seal: None }, text("Yes."), result("x", "y")],
+                ),
             ],
             json!(null),
             json!([user(json!([{"text": "Hi"}])), model(json!([{"text": "Yes."}]))]),

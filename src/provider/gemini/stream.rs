@@ -3,7 +3,7 @@
 //! Each event is a response with more of each candidate and the tokens so far; a call is always whole. Nothing says that
 //! the answer is over but the end of the stream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
@@ -14,7 +14,7 @@ use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, said};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, said};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
@@ -28,6 +28,8 @@ pub(super) struct Reading {
     ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
     usage: Option<Usage>,
+    /// On what is left out.
+    notes: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +41,15 @@ struct ChoiceState {
 impl Reading {
     /// Of an answer by the model `asked`.
     pub(super) fn new(asked: &str, key: ApiKey, cost: Cost) -> Self {
-        Self { asked: asked.to_owned(), key, cost, ids: None, choices: BTreeMap::new(), usage: None }
+        Self {
+            asked: asked.to_owned(),
+            key,
+            cost,
+            ids: None,
+            choices: BTreeMap::new(),
+            usage: None,
+            notes: BTreeSet::new(),
+        }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
@@ -48,8 +58,10 @@ impl Reading {
         let mut parts = Vec::new();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
             let ids = self.ids.get_or_insert_with(|| Made::of(part.get().as_bytes().to_vec()));
-            // What is left out of a stream is not on record.
-            read_part(&part, ids, &mut parts, &mut Vec::new());
+            let mut notes = Vec::new();
+            read_part(&part, ids, &mut parts, &mut notes);
+            // Few different ones.
+            self.notes.extend(notes);
         }
         if state.finished && !parts.is_empty() {
             let message = "the upstream's answer went on behind its end";
@@ -58,11 +70,12 @@ impl Reading {
         for part in parts {
             match part {
                 Part::Text { text } => deltas.push(Delta::Text { choice, text }),
-                Part::Thinking { text } => deltas.push(Delta::Thinking { choice, text }),
-                Part::ToolCall { id, name, arguments } => {
+                Part::Thinking { text, .. } => deltas.push(Delta::Thinking { choice, text }),
+                Part::ToolCall { id, name, arguments, seal } => {
                     let call = state.calls;
                     state.calls += 1;
                     deltas.push(Delta::ToolCall { choice, call, id: Some(id), name: Some(name), arguments });
+                    deltas.extend(seal.map(|seal| Delta::Seal { choice, of: Sealed::Call(call), seal }));
                 }
                 Part::ToolResult { .. } | Part::Image { .. } => {}
             }
@@ -110,7 +123,8 @@ impl Dialect for Reading {
     fn end(&mut self) -> Option<Vec<Delta>> {
         let whole = !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished);
         let told = self.usage.map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage) });
-        whole.then(|| told.into_iter().collect())
+        let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
+        whole.then(|| told.into_iter().chain(notes).collect())
     }
 
     fn scrubbed(&self, error: ProviderError) -> ProviderError {

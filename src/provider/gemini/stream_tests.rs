@@ -51,6 +51,7 @@ fn an_answer_is_told_piece_by_piece() {
                 name: Some("look".into()),
                 arguments: "{\"a\":1}".into(),
             },
+            Delta::Seal { choice: 0, of: Sealed::Call(0), seal: crate::chat::Seal::Google("EqQB".into()) },
             Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
             Delta::Finished { choice: 1, reason: FinishReason::Length },
         ]
@@ -107,4 +108,15 @@ fn an_error_inside_a_stream_has_its_class() {
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }
+}
+
+#[test]
+fn what_is_left_out_is_noted_at_the_end() {
+    let mut reading = reading();
+    let part = json!([{"executableCode": {"code": "1"}}]);
+    let end = json!({"candidates": [{"index": 0, "finishReason": "STOP"}]});
+    read(&mut reading, &[event(0, part.clone()), event(0, part), end]);
+    let notes: Vec<Delta> =
+        reading.end().unwrap().into_iter().filter(|delta| matches!(delta, Delta::Note(_))).collect();
+    assert_eq!(notes, [Delta::Note("content left out that is neither text nor a tool call".into())]);
 }

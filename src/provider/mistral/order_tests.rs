@@ -10,7 +10,7 @@ fn conversation(short: &str) -> Vec<Message> {
     let message = |word: &str| {
         let (role, ids) = word.split_once(':').unwrap_or((word, ""));
         let ids = ids.split(',').filter(|id| !id.is_empty());
-        let call = |id: &str| Part::ToolCall { id: long(id), name: "look".into(), arguments: "{}".into() };
+        let call = |id: &str| Part::ToolCall { id: long(id), name: "look".into(), arguments: "{}".into(), seal: None };
         let result = |id: &str| Part::ToolResult { id: long(id), name: None, text: "found".into() };
         match role {
             "a" if word.contains(':') => Message { role: Role::Assistant, parts: ids.map(call).collect() },

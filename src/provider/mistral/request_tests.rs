@@ -21,7 +21,7 @@ fn text(text: &str) -> Part {
 }
 
 fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into() }
+    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
 }
 
 fn result(id: &str, text: &str) -> Part {
@@ -134,7 +134,7 @@ fn messages_take_the_form_that_mistral_takes() {
         ),
         (
             "reasoning is dropped where the model has none, and what is then empty with it",
-            vec![user(), message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }]), user()],
+            vec![user(), message(Role::Assistant, vec![Part::Thinking { text: "hm".into(), seal: None }]), user()],
             json!([user_wire, user_wire]),
             2,
         ),
@@ -148,7 +148,7 @@ fn messages_take_the_form_that_mistral_takes() {
 
 #[test]
 fn reasoning_is_replayed_to_models_that_reason() {
-    let thought = message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }, text("Yes.")]);
+    let thought = message(Role::Assistant, vec![Part::Thinking { text: "hm".into(), seal: None }, text("Yes.")]);
     let messages = vec![Message::text(Role::User, "Hi"), thought, Message::text(Role::User, "Sure?")];
     for (model, replayed) in [
         ("magistral-small-latest", true),

@@ -65,7 +65,8 @@ mod tests {
     use crate::chat::Role;
 
     fn conversation(ids: &[&str]) -> Vec<Message> {
-        let call = |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into() };
+        let call =
+            |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), seal: None };
         vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]
     }
 

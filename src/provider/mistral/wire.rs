@@ -109,11 +109,11 @@ fn push<'a>(
             Part::Image { url, detail } => {
                 chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
             }
-            Part::Thinking { text } if assistant && thinking == Thinking::Replay => {
+            Part::Thinking { text, .. } if assistant && thinking == Thinking::Replay && !text.is_empty() => {
                 chunks.push(Chunk::Thinking { thinking: [Thought { r#type: "text", text }], closed: true });
             }
             Part::Thinking { .. } => repairs.dropped_thinking += 1,
-            Part::ToolCall { id, name, arguments } if assistant => {
+            Part::ToolCall { id, name, arguments, .. } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 tool_calls.push(Called::new(ids.get(id), name, arguments));
             }

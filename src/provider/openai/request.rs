@@ -247,7 +247,7 @@ fn push<'a>(
                 parts.push(WirePart::ImageUrl { image_url: ImageUrl { url, detail: *detail } });
             }
             Part::Thinking { .. } => dropped.thinking += 1,
-            Part::ToolCall { id, name, arguments } if assistant => {
+            Part::ToolCall { id, name, arguments, .. } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 tool_calls.push(Called::new(id, name, arguments));
             }

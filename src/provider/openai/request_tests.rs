@@ -39,8 +39,12 @@ fn a_stream_is_asked_for_its_tokens_where_that_can_be_asked() {
 
 #[test]
 fn messages_take_the_form_that_openai_takes() {
-    let call =
-        |arguments: &str| Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: arguments.into() };
+    let call = |arguments: &str| Part::ToolCall {
+        id: "call_1".into(),
+        name: "look".into(),
+        arguments: arguments.into(),
+        seal: None,
+    };
     let result = Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "one".into() };
     let image = Part::Image { url: "https://example.com/a.png".into(), detail: None };
     let message = |role, parts| Message { role, parts };
@@ -70,7 +74,7 @@ fn messages_take_the_form_that_openai_takes() {
         ),
         (
             "reasoning stays here",
-            message(Role::Assistant, vec![Part::Thinking { text: "hm".into() }, text("Yes.")]),
+            message(Role::Assistant, vec![Part::Thinking { text: "hm".into(), seal: None }, text("Yes.")]),
             json!([{"role": "assistant", "content": "Yes."}]),
             1,
         ),
@@ -157,7 +161,8 @@ fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
 #[test]
 fn json_mode_says_json_unless_the_caller_does() {
     let system = json!({"role": "system", "content": "Answer with a JSON object."});
-    let thought = Message { role: Role::Assistant, parts: vec![Part::Thinking { text: "JSON?".into() }, text("Hm")] };
+    let thought =
+        Message { role: Role::Assistant, parts: vec![Part::Thinking { text: "JSON?".into(), seal: None }, text("Hm")] };
     for (messages, format, at) in [
         (vec![Message::text(Role::User, "Hi")], "json_object", Some(0)),
         (vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")], "json_object", Some(1)),

@@ -43,6 +43,10 @@ pub(crate) fn events(message: &Value) -> String {
     begun["usage"]["output_tokens"] = json!(1);
     let mut events = vec![json!({ "type": "message_start", "message": begun }), json!({ "type": "ping" })];
     for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+        if matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking")) {
+            events.extend(thought(index, block));
+            continue;
+        }
         let (mut empty, text, kind, field) = if block["type"] == "tool_use" {
             (block.clone(), block["input"].to_string(), "input_json_delta", "partial_json")
         } else {
@@ -72,4 +76,21 @@ pub(crate) fn events(message: &Value) -> String {
         .iter()
         .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
         .collect()
+}
+
+/// The events that tell reasoning: its text, then its signature. What is encrypted comes whole.
+fn thought(index: usize, block: &Value) -> Vec<Value> {
+    let mut begun = block.clone();
+    let mut deltas = Vec::new();
+    if block["type"] == "thinking" {
+        begun["thinking"] = json!("");
+        begun["signature"] = json!("");
+        for (kind, field) in [("thinking_delta", "thinking"), ("signature_delta", "signature")] {
+            let delta = json!({ "type": kind, field: block[field] });
+            deltas.push(json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+        }
+    }
+    let start = json!({ "type": "content_block_start", "index": index, "content_block": begun });
+    let stop = json!({ "type": "content_block_stop", "index": index });
+    [start].into_iter().chain(deltas).chain([stop]).collect()
 }

@@ -3,7 +3,7 @@
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::KEY;
+use crate::{KEY, SIGNATURE};
 
 /// The models that there are: one of each generation that refuses more than the one before.
 pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5", "claude-opus-5-5"];
@@ -231,6 +231,13 @@ fn turns(body: &Value, model: &str) -> Checked {
             let message = "`tool_use` ids were found without `tool_result` blocks immediately after, or the reverse";
             return refuse(&format!("{place}{message}"));
         }
+        let thinks = body["thinking"]["type"] == "enabled";
+        let goes_on = index + 2 == turns.len() && turns[index + 1]["content"][0]["type"] == "tool_result";
+        let first = blocks.first().map_or("", |block| block["type"].as_str().unwrap_or_default());
+        if thinks && goes_on && !matches!(first, "thinking" | "redacted_thinking") {
+            let message = "Expected `thinking` or `redacted_thinking`, but found";
+            return refuse(&format!("{place}content.0.type: {message} `{first}`"));
+        }
         for (at, block) in blocks.iter().enumerate() {
             check_block(block, speaker, &format!("{place}content.{at}."), at < answered.len())?;
         }
@@ -271,6 +278,20 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
                 }
                 Some("url") if block["source"]["url"].as_str().is_some_and(|url| url.starts_with("https://")) => Ok(()),
                 _ => refuse(&format!("{place}source: Input should be a valid image source")),
+            }
+        }
+        ("assistant", "thinking") => {
+            known(fields, place, &["type", "thinking", "signature"])?;
+            match block["thinking"].is_string() && block["signature"] == SIGNATURE {
+                true => Ok(()),
+                false => refuse(&format!("{place}: Invalid `signature` in `thinking` block")),
+            }
+        }
+        ("assistant", "redacted_thinking") => {
+            known(fields, place, &["type", "data"])?;
+            match block["data"] == SIGNATURE {
+                true => Ok(()),
+                false => refuse(&format!("{place}: Invalid `data` in `redacted_thinking` block")),
             }
         }
         ("assistant", "tool_use") => {

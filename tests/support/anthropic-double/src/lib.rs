@@ -34,6 +34,9 @@ pub use check::{MODELS, Refusal};
 /// The key that the double accepts.
 pub const KEY: &str = "sk-ant-offline-key";
 
+/// The signature under which the double takes reasoning back; give it with reasoning that it is to say.
+pub const SIGNATURE: &str = "EqQBCkYIAxgCIkDouble";
+
 /// The largest request body that is read.
 const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
 

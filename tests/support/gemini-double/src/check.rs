@@ -3,10 +3,13 @@
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::KEY;
+use crate::{KEY, SIGNATURE};
 
 /// The models that there are: one that is told to think by a budget, and one by a level.
 pub const MODELS: [&str; 2] = ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite"];
+
+/// What Google's documentation gives for calls that come from elsewhere.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// A status and Google's error object.
 #[derive(Clone, Debug)]
@@ -173,6 +176,10 @@ fn turns(body: &Value, newer: bool) -> Checked {
         let first = parts.iter().find(|part| part.get("functionCall").is_some());
         if newer && first.is_some_and(|part| !part["thoughtSignature"].is_string()) {
             return refuse("Function call is missing a thought_signature in functionCall parts.");
+        }
+        let signed = parts.iter().filter_map(|part| part["thoughtSignature"].as_str());
+        if signed.into_iter().any(|signature| ![SIGNATURE, NO_SIGNATURE].contains(&signature)) {
+            return refuse("Thought signature is not valid.");
         }
         parts.iter().try_for_each(|part| check_part(part, turn["role"] == "model"))?;
     }

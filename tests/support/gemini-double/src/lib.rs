@@ -34,6 +34,9 @@ pub use check::{MODELS, Refusal};
 /// The key that the double accepts.
 pub const KEY: &str = "AIza-offline-key";
 
+/// The signature of thoughts that the double gives with calls, and takes back.
+pub const SIGNATURE: &str = "EqQBCkYIDoubleGoogle";
+
 /// The largest request body that is read.
 const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
 
@@ -58,9 +61,13 @@ impl Behaviour {
     /// An answer that calls these tools: names and arguments. Like older models', they have no ids.
     #[must_use]
     pub fn tool_calls(calls: &[(&str, Value)]) -> Self {
-        Self::Parts(
-            calls.iter().map(|(name, args)| json!({ "functionCall": { "name": name, "args": args } })).collect(),
-        )
+        let mut parts: Vec<Value> =
+            calls.iter().map(|(name, args)| json!({ "functionCall": { "name": name, "args": args } })).collect();
+        // The first of those that are made at once carries it.
+        if let Some(first) = parts.first_mut() {
+            first["thoughtSignature"] = SIGNATURE.into();
+        }
+        Self::Parts(parts.into())
     }
 
     /// A server without capacity.

@@ -1,0 +1,22 @@
+//! What vendors give beside what their models thought.
+
+/// What a vendor gives beside what its model thought, and wants back with it so that the model goes on from there. It is
+/// opaque: policies do not see it and records do not keep it. It goes with the text that it stands beside as the model
+/// wrote it: where that is edited, it is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// Anthropic's signature of reasoning.
+    Anthropic(String),
+    /// Anthropic's reasoning, encrypted: there is no text beside it.
+    AnthropicRedacted(String),
+    /// Google's signature of the thoughts before a tool call.
+    Google(String),
+}
+
+impl Seal {
+    /// Bytes of it.
+    pub fn size(&self) -> usize {
+        let (Self::Anthropic(text) | Self::AnthropicRedacted(text) | Self::Google(text)) = self;
+        text.len()
+    }
+}
