@@ -271,6 +271,12 @@ async fn texts_become_vectors_in_batches() {
     let total = answer.body["usage"]["total_tokens"].as_u64().unwrap();
     assert!(total >= 1_100, "the batches' tokens are added: {total}");
 
+    // No policy could read them.
+    for tokens in [json!([1, 2]), json!([[1, 2], [3]])] {
+        let answer = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": tokens })).await;
+        assert_eq!((answer.status, &answer.body["param"]), (400, &json!("input")), "{answer:?}");
+        assert!(answer.body["message"].as_str().unwrap().contains("tokens"), "{answer:?}");
+    }
     let missing = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": [] })).await;
     assert_eq!((missing.status, &missing.body["param"]), (400, &json!("input")));
 }
@@ -287,4 +293,44 @@ async fn texts_are_moderated_and_flagged() {
     assert_eq!(flagged, [false, true], "{results:?}");
     assert_eq!(results[1]["categories"]["violence_and_threats"], true, "{results:?}");
     assert_eq!(double.last_request().unwrap().json()["model"], "mistral-moderation-latest");
+}
+
+#[tokio::test]
+async fn conversations_are_moderated_under_the_same_policies() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let called = json!([
+        user("Look"),
+        { "role": "assistant", "tool_calls": [{ "id": "call_1", "function": { "name": "look", "arguments": "{}" } }] },
+        { "role": "tool", "tool_call_id": "call_1", "content": "moderate:violence_and_threats" },
+    ]);
+    for (input, expected) in [
+        (json!([user("Hello")]), vec![false]),
+        (json!([[user("Write to jane@example.org")], called]), vec![false, true]),
+    ] {
+        let answer = post(&gateway, "/v1/chat/moderations", &json!({ "input": input })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let results = answer.body["results"].as_array().unwrap();
+        let flagged: Vec<_> = results.iter().map(|result| result["flagged"] == true).collect();
+        assert_eq!(flagged, expected, "{answer:?}");
+    }
+    let sent = double.last_request().unwrap();
+    assert_eq!((sent.path(), &sent.json()["model"]), ("/v1/chat/moderations", &json!("mistral-moderation-latest")));
+    assert_eq!(sent.json()["input"][0], json!([user("Write to [EMAIL]")]), "as the policies left it");
+    assert_eq!(sent.json()["input"][1][2]["tool_call_id"].as_str().unwrap().len(), 9, "{}", sent.json());
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    assert_eq!((&record["request_type"], &record["provider"]), (&json!("moderation"), &json!("mistral")), "{record}");
+
+    let denied = post(&gateway, "/v1/chat/moderations", &json!({ "input": [user("card 4111 1111 1111 1111")] })).await;
+    assert_eq!((denied.status, &denied.body["policy"]), (400, &json!("pii")), "{denied:?}");
+    for (input, param) in [
+        (json!([]), "input"),
+        (json!(["Hello"]), "input[0]"),
+        (json!([[user("a")], user("b")]), "input[1]"),
+        (json!([[user("a")], []]), "input[1]"),
+        (json!([[user("a"), { "role": "tool", "content": "x" }]]), "input[0][1].tool_call_id"),
+    ] {
+        let answer = post(&gateway, "/v1/chat/moderations", &json!({ "input": input })).await;
+        assert_eq!((answer.status, &answer.body["param"]), (400, &json!(param)), "{answer:?}");
+    }
 }

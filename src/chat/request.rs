@@ -44,6 +44,8 @@ pub struct ChatRequest {
     pub parallel_tool_calls: Option<bool>,
     /// The form of the answer.
     pub response_format: Option<ResponseFormat>,
+    /// How many messages each conversation has, of [`Task::ModerateChats`].
+    pub lengths: Vec<usize>,
     /// The form of vectors, of [`Task::Embed`].
     pub vectors: VectorForm,
     /// How long to think.

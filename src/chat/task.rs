@@ -20,6 +20,8 @@ pub enum Task {
     Embed,
     /// A judgement of each text, which stand as for [`Task::Embed`].
     Moderate,
+    /// A judgement of each conversation: the messages of all stand behind one another.
+    ModerateChats,
 }
 
 impl Task {
@@ -29,7 +31,7 @@ impl Task {
             Self::Chat => "chat",
             Self::FillIn => "completion",
             Self::Embed => "embedding",
-            Self::Moderate => "moderation",
+            Self::Moderate | Self::ModerateChats => "moderation",
         }
     }
 }
@@ -50,6 +52,16 @@ impl ChatRequest {
     pub fn about(task: Task, model: Option<String>, texts: Vec<String>) -> Self {
         let parts = texts.into_iter().map(|text| Part::Text { text }).collect();
         Self { task, model, messages: vec![Message { role: Role::User, parts }], ..Self::default() }
+    }
+
+    /// The conversations of [`Task::ModerateChats`], as policies left them.
+    pub fn conversations(&self) -> impl Iterator<Item = &[Message]> {
+        let mut rest = self.messages.as_slice();
+        self.lengths.iter().map(move |length| {
+            let (conversation, others) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = others;
+            conversation
+        })
     }
 
     /// The texts of such a request, as policies left them.

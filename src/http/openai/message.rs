@@ -85,9 +85,9 @@ enum Arguments {
 }
 
 impl Wire {
-    /// The message at `index`, in the gateway's terms.
-    pub(super) fn message(self, index: usize) -> Result<Message, ApiError> {
-        let field = |name: &str| Cow::Owned(format!("messages[{index}].{name}"));
+    /// The message at a place of the body, in the gateway's terms.
+    pub(super) fn message(self, place: &str) -> Result<Message, ApiError> {
+        let field = |name: &str| Cow::Owned(format!("{place}.{name}"));
         let role = match self.role {
             WireRole::System | WireRole::Developer => Role::System,
             WireRole::User => Role::User,

@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/completions", wrong_method.clone().post(fill_in::completions))
         .route("/v1/embeddings", wrong_method.clone().post(texts::embeddings))
         .route("/v1/moderations", wrong_method.clone().post(texts::moderations))
+        .route("/v1/chat/moderations", wrong_method.clone().post(texts::chat_moderations))
         .route("/v1/models", wrong_method.clone().get(models::list))
         .route("/v1/models/{*id}", wrong_method.get(models::one))
         .route("/v1/{*path}", any(async || errors::api(&ApiError::NotFound)))

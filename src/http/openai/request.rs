@@ -113,7 +113,8 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     let read: Body = body::parse(bytes)?;
     let stream = Pieces::of(read.stream, read.stream_options);
     let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
-    let messages: Result<_, _> = messages.into_iter().enumerate().map(|(index, wire)| wire.message(index)).collect();
+    let messages: Result<_, _> =
+        messages.into_iter().enumerate().map(|(index, wire)| wire.message(&format!("messages[{index}]"))).collect();
     let chat = ChatRequest {
         task: Task::Chat,
         model: model(read.model)?,
@@ -130,6 +131,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         tool_choice: read.tool_choice,
         parallel_tool_calls: read.parallel_tool_calls,
         response_format: read.response_format,
+        lengths: Vec::new(),
         vectors: VectorForm::default(),
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,

@@ -1,13 +1,17 @@
-//! `POST /v1/embeddings` and `POST /v1/moderations`: one result for each text.
+//! `POST /v1/embeddings` and `POST /v1/moderations`: one result for each text. `POST /v1/chat/moderations`: one for each
+//! conversation.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::answer::Form;
 use super::exchange::{self, Asked};
+use super::message::Wire;
 use super::request;
 use crate::chat::{ChatRequest, Task, VectorForm};
 use crate::http::{ApiError, App, body};
@@ -36,6 +40,16 @@ struct Body {
 enum Input {
     One(String),
     Several(Vec<String>),
+    /// Anything else, such as lists of tokens.
+    Other(IgnoredAny),
+}
+
+/// A body of conversations.
+#[derive(Deserialize)]
+struct Conversations {
+    model: Option<String>,
+    input: Option<Vec<Value>>,
+    user: Option<String>,
 }
 
 /// `POST /v1/embeddings`.
@@ -58,10 +72,55 @@ pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -
     .await
 }
 
+/// `POST /v1/chat/moderations`, Mistral's: one conversation, or several.
+pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Request) -> Response {
+    exchange::handle(app, request, Task::ModerateChats, Form::Judgements, |bytes| {
+        let read: Conversations = body::parse(bytes)?;
+        let model = request::model(read.model)?.unwrap_or_else(|| MODERATION.to_owned());
+        let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;
+        let mut chat = ChatRequest { task: Task::ModerateChats, model: Some(model), ..ChatRequest::default() };
+        if input.iter().any(Value::is_array) {
+            for (index, conversation) in input.into_iter().enumerate() {
+                let place = format!("input[{index}]");
+                let Value::Array(messages) = conversation else {
+                    return Err(ApiError::field(place, "expected a conversation beside others, a list of messages"));
+                };
+                add(&mut chat, messages, &place)?;
+            }
+        } else {
+            add(&mut chat, input, "input")?;
+        }
+        Ok(Asked { chat, user: read.user, stream: None })
+    })
+    .await
+}
+
+/// Adds a conversation.
+fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), ApiError> {
+    if messages.is_empty() {
+        return Err(ApiError::field(place.to_owned(), "a conversation has at least one message"));
+    }
+    if chat.messages.len() + messages.len() > MOST {
+        return Err(ApiError::field("input", format!("more than {MOST} messages")));
+    }
+    chat.lengths.push(messages.len());
+    for (index, message) in messages.into_iter().enumerate() {
+        let place = format!("{place}[{index}]");
+        let wire: Wire =
+            serde_json::from_value(message).map_err(|_| ApiError::field(place.clone(), "expected a message"))?;
+        chat.messages.push(wire.message(&place)?);
+    }
+    Ok(())
+}
+
 fn asked(read: Body, task: Task, model: String) -> Result<Asked, ApiError> {
     let texts = match read.input {
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
+        Some(Input::Other(_)) => {
+            let reason = "expected texts; lists of tokens are not passed on, since no policy could read them";
+            return Err(ApiError::field("input", reason));
+        }
         _ => return Err(ApiError::Required("input")),
     };
     if texts.len() > MOST {

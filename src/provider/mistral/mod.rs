@@ -53,6 +53,7 @@ pub struct Mistral {
     fill_in_url: Url,
     embed_url: Url,
     moderate_url: Url,
+    moderate_chats_url: Url,
     models_url: Url,
     prices: Arc<PriceTable>,
     host: Host,
@@ -70,6 +71,7 @@ impl Mistral {
         };
         let (chat_url, fill_in_url) = (path("/v1/chat/completions")?, path("/v1/fim/completions")?);
         let (embed_url, moderate_url) = (path("/v1/embeddings")?, path("/v1/moderations")?);
+        let moderate_chats_url = path("/v1/chat/moderations")?;
         let models_url = path("/v1/models")?;
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let key = settings.api_key.clone().ok_or_else(no_key)?;
@@ -88,6 +90,7 @@ impl Mistral {
             fill_in_url,
             embed_url,
             moderate_url,
+            moderate_chats_url,
             models_url,
             prices: settings.prices,
             host,
@@ -134,13 +137,33 @@ impl Mistral {
 
     async fn ask_about(&self, request: &ChatRequest, model: &str, texts: &[&str]) -> Result<ChatAnswer, ProviderError> {
         let url = if request.task == Task::Embed { &self.embed_url } else { &self.moderate_url };
-        let body = texts::about(request, model, texts)?;
+        self.results(url, texts::about(request, model, texts)?, request.task, model, texts.len()).await
+    }
+
+    /// One result for each conversation.
+    async fn about_chats(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
+        let Prepared { body, notes } = texts::about_chats(request, model)?;
+        let count = request.lengths.len();
+        let mut answer = self.results(&self.moderate_chats_url, body, request.task, model, count).await?;
+        answer.notes = notes;
+        Ok(answer)
+    }
+
+    /// Asks for so many results.
+    async fn results(
+        &self,
+        url: &Url,
+        body: Vec<u8>,
+        task: Task,
+        model: &str,
+        count: usize,
+    ) -> Result<ChatAnswer, ProviderError> {
         let reply = self.upstream.post(url, body).await.map_err(|error| error.scrubbed(&self.key))?;
         if reply.status != 200 {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let id = error::correlation_id(&reply.headers);
-        let mut answer = results::parse(&reply.body, request.task, model, texts.len())
+        let mut answer = results::parse(&reply.body, task, model, count)
             .map_err(|error| error.with_status(200).with_correlation_id(id))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
@@ -178,8 +201,10 @@ impl Provider for Mistral {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_for(request.model.as_deref());
-        if matches!(request.task, Task::Embed | Task::Moderate) {
-            return self.about_texts(request, model).await;
+        match request.task {
+            Task::Embed | Task::Moderate => return self.about_texts(request, model).await,
+            Task::ModerateChats => return self.about_chats(request, model).await,
+            Task::Chat | Task::FillIn => {}
         }
         let (url, prepared) = self.prepare(request, model, false)?;
         let reply = self.upstream.post(url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::parameters;
+use super::repairs::Repairs;
 use super::request::{Options, Prepared};
+use super::tool_id::ToolIds;
+use super::wire::{Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
 use crate::provider::{ProviderError, http};
 
@@ -46,6 +49,12 @@ struct AboutTexts<'a> {
     encoding_format: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct AboutChats<'a> {
+    model: &'a str,
+    input: Vec<Vec<Wire<'a>>>,
+}
+
 /// The body of `POST /v1/fim/completions`.
 pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let mut texts = request.texts();
@@ -74,4 +83,14 @@ pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Resul
         output_dtype: form.and_then(|form| form.dtype.as_deref()),
         encoding_format: form.and_then(|form| form.encoding.as_deref()),
     })
+}
+
+/// The body of `POST /v1/chat/moderations`.
+pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared, ProviderError> {
+    let ids = ToolIds::of(&request.messages);
+    let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
+    let one = |messages| Wire::all(messages, &ids, Thinking::Drop, &mut repairs);
+    let input = request.conversations().map(one).collect();
+    let body = http::json(&AboutChats { model, input })?;
+    Ok(Prepared { body, notes: repairs.notes() })
 }

@@ -183,7 +183,7 @@ impl Provider for OpenAi {
         match task {
             Task::Chat | Task::Embed => true,
             Task::Moderate => self.info.kind == Kind::OpenAi,
-            Task::FillIn => false,
+            Task::FillIn | Task::ModerateChats => false,
         }
     }
 
