@@ -129,6 +129,7 @@ pub struct Binary<'a> {
     /// `image`.
     pub kind: &'static str,
     /// Such as `image/png`, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<&'a str>,
     /// Bytes of the content; 0 where it is not known.
     pub size: usize,

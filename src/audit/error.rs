@@ -14,6 +14,12 @@ pub enum AuditError {
     /// The settings name no usable store.
     #[error("{0}")]
     Settings(String),
+    /// The key is missing or wrong.
+    #[error("audit key: {0}")]
+    Key(String),
+    /// Somebody else appended to this node's chain.
+    #[error("another process writes records as this node: stop it, or give one of them another `audit.node`")]
+    ChainMoved,
     /// The store could not be opened.
     #[error("cannot open the audit store {path}: {reason}")]
     Open {
@@ -35,12 +41,28 @@ pub enum AuditError {
         /// The newest schema that this version knows.
         known: i64,
     },
+    /// An older version of the gateway wrote the store.
+    #[error(
+        "the audit store {path} has schema {found} and this version reads schema {known}; a start of the gateway \
+             brings it up to date"
+    )]
+    OlderSchema {
+        /// The database file.
+        path: String,
+        /// The schema that was found.
+        found: i64,
+        /// The schema of this version.
+        known: i64,
+    },
     /// The file is a database of another program.
     #[error("{path} is a database of another program; name another file in `audit.url`")]
     ForeignFile {
         /// The database file.
         path: String,
     },
+    /// The database does not answer.
+    #[error("the audit database does not answer: {0}")]
+    Unreachable(String),
     /// Another process holds the database's write lock.
     #[error("the audit store is locked by another process")]
     Locked,
@@ -91,9 +113,13 @@ impl AuditError {
             Self::Overloaded => "audit_overloaded",
             Self::Closed => "audit_closed",
             Self::Settings(_) => "audit_settings",
+            Self::Key(_) => "audit_key",
+            Self::ChainMoved => "audit_chain_moved",
             Self::Open { .. } => "audit_open",
             Self::NewerSchema { .. } => "audit_newer_schema",
+            Self::OlderSchema { .. } => "audit_older_schema",
             Self::ForeignFile { .. } => "audit_foreign_file",
+            Self::Unreachable(_) => "audit_unreachable",
             Self::Locked => "audit_locked",
             Self::DiskFull => "audit_disk_full",
             Self::ReadOnly(_) => "audit_read_only",
@@ -114,6 +140,14 @@ impl AuditError {
 
     /// Whether the connection that reported this is to be replaced by a new one.
     pub(crate) fn ends_the_connection(&self) -> bool {
-        matches!(self, Self::Open { .. } | Self::ReadOnly(_) | Self::Io(_) | Self::Corrupt(_) | Self::Store(_))
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::Open { .. }
+                | Self::ReadOnly(_)
+                | Self::Io(_)
+                | Self::Corrupt(_)
+                | Self::Store(_)
+        )
     }
 }

@@ -10,8 +10,9 @@ use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
 use super::search::{Page, Query};
-use super::store::Store;
-use super::{AuditError, Settings, store, writer};
+use super::store::{Role, Store};
+use super::text_rule::TextRule;
+use super::{AuditError, PublicKey, Settings, store, writer};
 
 /// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
@@ -26,6 +27,7 @@ struct Shared {
     queue: Queue,
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
+    public_key: PublicKey,
     searches: Semaphore,
     lookups: Semaphore,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -35,21 +37,29 @@ impl AuditLog {
     /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
         let store: Arc<dyn Store> = store::open(settings)?.into();
-        let (queue, receiver) = Queue::new(settings.queue);
+        let rule = TextRule { key: settings.key.clone(), mode: settings.content };
+        let (queue, receiver) = Queue::new(settings.queue, rule);
+        let chain = writer::Chain::new(store.enrol(settings.node.as_deref(), Role::Gateway)?, settings);
         let contexts = Arc::new(RecentContexts::default());
         let (for_writer, remembered) = (Arc::clone(&store), Arc::clone(&contexts));
         let writer = std::thread::Builder::new()
             .name("audit-writer".to_owned())
-            .spawn(move || writer::run(&*for_writer, receiver, remembered))
+            .spawn(move || writer::run(&*for_writer, receiver, remembered, chain))
             .map_err(|error| AuditError::Io(format!("cannot start the audit writer: {error}")))?;
         Ok(Self(Arc::new(Shared {
             queue,
             store,
             contexts,
+            public_key: settings.key.public(),
             searches: Semaphore::new(SEARCHES),
             lookups: Semaphore::new(LOOKUPS),
             writer: Mutex::new(Some(writer)),
         })))
+    }
+
+    /// The key that signs checkpoints.
+    pub fn public_key(&self) -> PublicKey {
+        self.0.public_key
     }
 
     /// Takes the two slots of a request, before any work is done for it. Never waits: a full queue is `Overloaded`.

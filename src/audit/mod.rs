@@ -6,31 +6,47 @@
 //! changes a record, and knows nothing of HTTP or of the rest of the gateway.
 //!
 //! ```text
-//! reserve_request -> intent ----\                     /-> records   (appended, never changed)
-//!                    outcome ----> queue -> writer ---+-> entries   (searched)
-//! append          -> pre-check -/    one transaction  \-> contexts  (looked up)
+//! reserve_request -> intent ----\                     /-> records, checkpoints  (appended, chained, never changed)
+//!                    outcome ----> queue -> writer ---+-> contents              (texts; may be erased)
+//! append          -> pre-check -/    one transaction   \-> entries, contexts     (searched, looked up)
 //! ```
 
+mod chain;
+mod checkpoint;
 mod contexts;
 mod entry;
+mod erase;
 mod error;
+mod export;
+mod key;
 mod log;
 mod queue;
+mod reader;
 pub mod record;
 mod row;
 mod search;
 mod settings;
 mod store;
+mod text_rule;
+mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use chain::{ChainHash, Head, Seq};
+pub use checkpoint::{Checkpoint, CheckpointKind};
 pub use entry::Entry;
+pub use erase::{ErasureOrder, Selection, erase};
 pub use error::AuditError;
+pub use export::{ExportError, ExportOptions, VerifiedExport, export, verify_export};
+pub use key::{AuditKey, Made, PublicKey};
 pub use log::AuditLog;
-pub use queue::{OutcomePermit, Receipt, RecordPermit, RequestPermit, Seq};
+pub use queue::{OutcomePermit, Receipt, RecordPermit, RequestPermit};
+pub use reader::{AuditReader, ChainInfo, Item, TrailRecord};
 pub use record::Record;
 pub use row::ContextRow;
 pub use search::{Page, Query};
-pub use settings::{Durability, Settings};
+pub use settings::{CheckpointEvery, Durability, Settings};
+pub use text_rule::ContentMode;
+pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};

@@ -15,15 +15,13 @@ use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::AuditError;
+use super::chain::Seq;
 use super::record::{Intent, Outcome, Record};
 use super::row::Row;
+use super::text_rule::TextRule;
 
 /// Bytes of queued records beyond which nothing new is accepted. Promised slots are honoured beyond it.
 const MOST_QUEUED_BYTES: usize = 256 << 20;
-
-/// A record's place in the trail; later records have greater numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seq(pub i64);
 
 /// What travels to the writer.
 pub(crate) enum Message {
@@ -60,13 +58,14 @@ pub(crate) struct Queue {
     sender: Sender<Message>,
     slots: Arc<Semaphore>,
     queued_bytes: Arc<AtomicUsize>,
+    rule: Arc<TextRule>,
 }
 
 impl Queue {
-    pub(crate) fn new(size: usize) -> (Self, Receiver<Message>) {
+    pub(crate) fn new(size: usize, rule: TextRule) -> (Self, Receiver<Message>) {
         let (sender, receiver) = std::sync::mpsc::channel();
         let slots = Arc::new(Semaphore::new(size.clamp(2, Semaphore::MAX_PERMITS)));
-        (Self { sender, slots, queued_bytes: Arc::default() }, receiver)
+        (Self { sender, slots, queued_bytes: Arc::default(), rule: Arc::new(rule) }, receiver)
     }
 
     /// Takes slots, at once or not at all.
@@ -105,7 +104,7 @@ impl Queue {
     }
 
     fn send(&self, slots: OwnedSemaphorePermit, records: &[Record]) -> Receipt {
-        let rows: Result<Vec<Row>, AuditError> = records.iter().map(Row::new).collect();
+        let rows: Result<Vec<Row>, AuditError> = records.iter().map(|record| Row::new(record, &self.rule)).collect();
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) => return Receipt(Waiting::Refused(Some(error))),

@@ -1,21 +1,25 @@
 //! A record as a store takes it: encoded once, in its caller's task, so that the one writer only moves bytes.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::AuditError;
-use super::record::{Caller, Decision, Record, matched_names};
+use super::chain::Place;
+use super::record::{Caller, Content, Decision, Record, RecordKind, matched_names};
+use super::text_rule::{TextDigests, TextRule};
 
 /// An encoded record and what it does to the tables that are searched.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: RecordKind,
     pub(crate) id: String,
     pub(crate) at: Timestamp,
-    /// Compact JSON in the order of the fields' declaration, without nulls. The hash chain will cover these very bytes.
+    /// Compact JSON in the order of the fields' declaration, without nulls. The hash chain covers these very bytes.
     pub(crate) body: String,
-    pub(crate) content: Option<String>,
+    /// What is stored of the text.
+    pub(crate) content: Option<Arc<str>>,
     pub(crate) effect: Effect,
 }
 
@@ -26,6 +30,8 @@ pub(crate) enum Effect {
     None,
     /// It opens an entry.
     Open(Opening),
+    /// It removes the texts of these records.
+    Erase(Vec<Place>),
     /// It completes the entry of its id.
     Close { decision: Decision, matched: Vec<String> },
 }
@@ -76,12 +82,11 @@ pub struct ContextRow {
 }
 
 impl Row {
-    /// Encodes a record.
-    pub(crate) fn new(record: &Record) -> Result<Self, AuditError> {
-        let (body, content, effect) = match record {
+    /// Encodes a record, with what the rule says of its text.
+    pub(crate) fn new(record: &Record, rule: &TextRule) -> Result<Self, AuditError> {
+        let ((body, content), effect) = match record {
             Record::Intent(intent) => (
-                json(intent)?,
-                text(intent.content.as_ref())?,
+                encoded(intent, intent.content.as_ref(), rule)?,
                 Effect::Open(Opening {
                     entry: EntryKind::Request,
                     caller: intent.caller.clone(),
@@ -94,13 +99,11 @@ impl Row {
                 }),
             ),
             Record::Outcome(outcome) => (
-                json(outcome)?,
-                text(outcome.content.as_ref())?,
+                encoded(outcome, outcome.content.as_ref(), rule)?,
                 Effect::Close { decision: outcome.decision, matched: matched_names(&outcome.policies) },
             ),
             Record::PreCheck(check) => (
-                json(check)?,
-                text(check.content.as_ref())?,
+                encoded(check, check.content.as_ref(), rule)?,
                 Effect::Open(Opening {
                     entry: EntryKind::PreCheck,
                     caller: check.caller.clone(),
@@ -117,8 +120,7 @@ impl Row {
                 }),
             ),
             Record::LlmCall(call) => (
-                json(call)?,
-                text(call.content().as_ref())?,
+                encoded(call, call.content.as_ref(), rule)?,
                 Effect::Open(Opening {
                     entry: EntryKind::LlmCall,
                     caller: call.caller.clone(),
@@ -129,15 +131,16 @@ impl Row {
                     context: None,
                 }),
             ),
-            Record::PolicySetChange(change) => (json(change)?, None, Effect::None),
-            Record::Lifecycle(lifecycle) => (json(lifecycle)?, None, Effect::None),
+            Record::PolicySetChange(change) => (encoded(change, None, rule)?, Effect::None),
+            Record::Lifecycle(lifecycle) => (encoded(lifecycle, None, rule)?, Effect::None),
+            Record::Erasure(erasure) => (encoded(erasure, None, rule)?, Effect::Erase(erasure.places.clone())),
         };
         Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect })
     }
 
     /// Bytes of text that the row holds.
     pub(crate) fn size(&self) -> usize {
-        self.body.len() + self.content.as_ref().map_or(0, String::len)
+        self.body.len() + self.content.as_ref().map_or(0, |content| content.len())
     }
 
     /// The context that it makes, with its id.
@@ -154,10 +157,21 @@ fn whole_microseconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, AuditError> {
-    serde_json::to_string(value).map_err(|error| AuditError::Encoding(error.to_string()))
-}
-
-fn text(content: Option<&Value>) -> Result<Option<String>, AuditError> {
-    content.map(json).transpose()
+/// A record's body with the HMACs of its text, and what is stored of the text.
+fn encoded<T: Serialize>(
+    record: &T,
+    content: Option<&Content>,
+    rule: &TextRule,
+) -> Result<(String, Option<Arc<str>>), AuditError> {
+    #[derive(Serialize)]
+    struct Body<'r, T> {
+        #[serde(flatten)]
+        record: &'r T,
+        #[serde(flatten)]
+        text: TextDigests,
+    }
+    let (text, stored) = rule.apply(content);
+    let body =
+        serde_json::to_string(&Body { record, text }).map_err(|error| AuditError::Encoding(error.to_string()))?;
+    Ok((body, stored))
 }

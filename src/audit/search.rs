@@ -7,11 +7,11 @@ use super::AuditError;
 use super::entry::Entry;
 use super::record::Decision;
 
-/// A search over one tenant's entries. What is `None` does not filter; every filter is exact and all must fit.
+/// A search over one tenant's entries, or over all. What is `None` does not filter; every filter is exact and all must fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// The tenant whose entries are searched. No query sees two.
-    pub tenant: String,
+    /// The tenant whose entries are searched; `None`: all of them, which is for whoever may read the store itself.
+    pub tenant: Option<String>,
     /// The client's id.
     pub client_id: Option<String>,
     /// The person, as the client named them.
@@ -44,8 +44,13 @@ impl Query {
 
     /// Everything of a tenant.
     pub fn new(tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..Self::everything() }
+    }
+
+    /// Everything of all tenants.
+    pub fn everything() -> Self {
         Self {
-            tenant: tenant.into(),
+            tenant: None,
             client_id: None,
             user_email: None,
             start: None,

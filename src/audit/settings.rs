@@ -1,5 +1,11 @@
 //! What the audit log is opened with.
 
+use std::time::Duration;
+
+use super::AuditError;
+use super::key::AuditKey;
+use super::text_rule::ContentMode;
+
 /// How much a record has survived when its append returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -8,6 +14,21 @@ pub enum Durability {
     Process,
     /// Flushed to the device before the answer: survives a power cut.
     Disk,
+}
+
+/// How often the chain's head is signed. Whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointEvery {
+    /// After so many records.
+    pub records: u64,
+    /// So long after the first record that is not signed yet.
+    pub interval: Duration,
+}
+
+impl Default for CheckpointEvery {
+    fn default() -> Self {
+        Self { records: 1_000, interval: Duration::from_secs(60) }
+    }
 }
 
 /// How to open an [`AuditLog`](super::AuditLog).
@@ -20,14 +41,30 @@ pub struct Settings {
     /// The most records that are promised or waiting at once. A request holds two slots from its acceptance, one of
     /// them until its outcome is durable, so this also bounds the requests in flight. At least 2.
     pub queue: usize,
+    /// Whose chain the records belong to; `None`: the store's own name for its one gateway, made once.
+    pub node: Option<String>,
+    /// Signs checkpoints and digests texts.
+    pub key: AuditKey,
+    /// How much text is stored.
+    pub content: ContentMode,
+    /// How often the chain is signed.
+    pub checkpoint: CheckpointEvery,
 }
 
 impl Settings {
     /// Room for 8,192 requests in flight.
     pub const DEFAULT_QUEUE: usize = 16_384;
 
-    /// The given store, `process` durability and the default queue.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), durability: Durability::default(), queue: Self::DEFAULT_QUEUE }
+    /// The given store, a key that is kept nowhere, and defaults.
+    pub fn new(url: impl Into<String>) -> Result<Self, AuditError> {
+        Ok(Self {
+            url: url.into(),
+            durability: Durability::default(),
+            queue: Self::DEFAULT_QUEUE,
+            node: None,
+            key: AuditKey::random()?,
+            content: ContentMode::default(),
+            checkpoint: CheckpointEvery::default(),
+        })
     }
 }

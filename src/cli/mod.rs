@@ -1,5 +1,6 @@
 //! The command line: one file per command. Nothing imports it but `main`.
 
+mod audit;
 mod check;
 mod dev;
 mod policy;
@@ -28,6 +29,12 @@ enum Command {
     Dev(Configured),
     /// Checks the configuration, loads every policy, prints a table; exits with 1 when anything fails.
     Check(Configured),
+    /// Searches, shows, exports, verifies and erases what was recorded.
+    #[command(after_help = audit::FIRST)]
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Makes, builds, tries and measures a policy: for its author.
     #[command(after_help = policy::FIRST)]
     Policy {
@@ -51,6 +58,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve(configured) => serve::run(&configured),
         Command::Dev(configured) => dev::run(&configured),
         Command::Check(configured) => check::run(&configured),
+        Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policy::run(&command),
     }
 }

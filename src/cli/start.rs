@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{self, AuditLog};
+use crate::audit::AuditLog;
 use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
@@ -132,19 +132,6 @@ fn started(
     Ok(provider::build(settings)?)
 }
 
-fn audit_log(config: &Config) -> anyhow::Result<AuditLog> {
-    let config::AuditStore::Sqlite(path) = &config.audit.store;
-    let settings = audit::Settings {
-        url: format!("sqlite://{}", path.display()),
-        durability: match config.audit.durability {
-            config::Durability::Process => audit::Durability::Process,
-            config::Durability::Disk => audit::Durability::Disk,
-        },
-        queue: config.audit.queue,
-    };
-    Ok(AuditLog::open(&settings)?)
-}
-
 /// Where the gateway listens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addresses {
@@ -165,7 +152,7 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     let in_flight = InFlight::new(config.server.max_bytes_in_flight);
     let router = Arc::new(router(&config, &in_flight)?);
     let (policies, changes) = policy_host(&config)?;
-    let audit = audit_log(&config)?;
+    let audit = AuditLog::open(&super::audit::settings(&config.audit)?)?;
     // Before the first reload, so that the receiver of changes is read.
     let gateway = Gateway::start(policies.clone(), changes, router.clone(), audit, config.digest()).await?;
     let reload = tokio::select! {

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use admin::Admin;
-pub use audit::{Audit, AuditStore, Durability};
+pub use audit::{Audit, AuditContent, AuditKeySource, AuditStore, Durability};
 pub use auth::{Auth, Client, Role, SecretDigest};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
@@ -157,7 +157,7 @@ fn assemble(
         providers: providers.started,
         routing,
         policies,
-        audit: raw.audit.unwrap_or_default().assemble(),
+        audit: raw.audit.unwrap_or_default().assemble(&assembly)?,
         log: raw.log.unwrap_or_default().assemble(),
     };
     Ok(Loaded { config, source: None, warnings: assembly.warnings })

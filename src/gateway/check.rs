@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -83,6 +84,7 @@ impl Gateway {
             Err(overloaded) => {
                 let error = GatewayError::from(overloaded);
                 check.error = Some(error.to_string());
+                check.content = record::content(&original, None);
                 permit.append(check).await?;
                 return Err(error);
             }
@@ -96,11 +98,8 @@ impl Gateway {
         check.requires_redaction = decision.edited;
         check.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
         check.policies = record::evaluations(&decision);
-        check.content = self
-            .keep(&set, AuditPhase::Intent, &told, original, &context_id, &mut check.policies)
-            .await
-            .as_deref()
-            .and_then(record::content);
+        let kept = self.keep(&set, AuditPhase::Intent, &told, &original, &context_id, &mut check.policies).await;
+        check.content = record::content(&original, kept.as_ref());
         check.latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         permit.append(check).await?;
         let mut policies = PolicyInfo::default();
@@ -143,13 +142,13 @@ impl Gateway {
             Vec::new(),
         );
         let mut policies = Vec::new();
-        let (response_summary, metadata) = match told_text(&report) {
+        let content = match told_text(&report) {
             Some(messages) => {
-                let kept =
-                    self.keep(&set, AuditPhase::Outcome, &told, Arc::new(messages), &audit_id, &mut policies).await;
-                kept_text(kept, &report)
+                let messages = Arc::new(messages);
+                let kept = self.keep(&set, AuditPhase::Outcome, &told, &messages, &audit_id, &mut policies).await;
+                reported(&report, kept.as_deref())
             }
-            None => (None, None),
+            None => None,
         };
         let usage = Usage {
             prompt_tokens: report.prompt_tokens,
@@ -172,8 +171,7 @@ impl Gateway {
             cost_usd,
             generation: set.generation().0,
             policies,
-            response_summary,
-            metadata,
+            content,
         };
         permit.append(call).await?;
         Ok(audit_id)
@@ -193,11 +191,24 @@ fn told_text(report: &LlmCallReport) -> Option<Vec<Message>> {
     (!parts.is_empty()).then(|| vec![Message { role: Role::Assistant, parts }])
 }
 
-/// What the audit policies left of it. Metadata that their edits made unreadable are withheld.
-fn kept_text(kept: Option<Vec<Message>>, report: &LlmCallReport) -> (Option<String>, Option<Map<String, Value>>) {
-    let mut texts =
-        kept.into_iter().flatten().flat_map(|message| message.parts).filter_map(|part| part.text().map(str::to_owned));
-    let summary = if report.response_summary.is_some() { texts.next() } else { None };
-    let metadata = texts.next().and_then(|text| serde_json::from_str(&text).ok());
-    (summary, metadata)
+/// What an application reported in words.
+#[derive(PartialEq, Serialize)]
+struct Reported {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_summary: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// The report as content. Metadata that the audit policies' edits made unreadable are withheld.
+fn reported(report: &LlmCallReport, kept: Option<&Vec<Message>>) -> Option<audit::Content> {
+    let metadata = report.metadata.clone().filter(|it| !it.is_empty());
+    let original = Reported { response_summary: report.response_summary.clone(), metadata };
+    let Some(kept) = kept else { return audit::Content::withheld(&original) };
+    let mut texts = kept.iter().flat_map(|message| &message.parts).filter_map(|part| part.text().map(str::to_owned));
+    let kept = Reported {
+        response_summary: original.response_summary.as_ref().and_then(|_| texts.next()),
+        metadata: texts.next().and_then(|text| serde_json::from_str(&text).ok()),
+    };
+    if kept == original { audit::Content::unchanged(&original) } else { audit::Content::edited(&original, &kept) }
 }

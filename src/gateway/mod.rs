@@ -121,6 +121,7 @@ impl Gateway {
             event,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.run.config_digest.clone(),
+            public_key: Some(self.audit.public_key().to_string()),
         }
     }
 

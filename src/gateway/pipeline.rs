@@ -26,7 +26,7 @@ use crate::chat::{ChatRequest, Message};
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
-use crate::router::{Constraints, Preference, RouteError, Routed, Router};
+use crate::router::{Attempt, Constraints, Preference, RouteError, Routed, Router};
 
 impl Gateway {
     /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
@@ -250,6 +250,7 @@ impl Pipeline {
                 let error = GatewayError::from(overloaded);
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(format!("{error}; the answer was withheld"));
+                outcome.content = record::content(&original, None);
                 let receipt = permit.outcome(outcome);
                 let _ = answer.send(Err(error));
                 return settle(receipt).await;
@@ -302,7 +303,9 @@ impl Pipeline {
 
     /// A request that could not be judged: recorded as an error, answered with one.
     async fn give_up(self, permit: RequestPermit, error: GatewayError, answer: Answer) {
-        let intent = audit::Intent { error: Some(error.to_string()), ..self.bare_intent(audit::Decision::Error) };
+        let content = record::content(&self.original, None);
+        let intent =
+            audit::Intent { error: Some(error.to_string()), content, ..self.bare_intent(audit::Decision::Error) };
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error = Some(error.to_string());
         let receipt = permit.intent_and_outcome(intent, outcome);
@@ -382,19 +385,16 @@ impl Pipeline {
         audit::Intent { block_reason, policies, error, content, ..self.bare_intent(decided) }
     }
 
-    /// What may be kept of these messages; `None` when the audit policies withhold it.
+    /// These messages, and what may be kept of them.
     pub(super) async fn keep(
         &self,
         phase: AuditPhase,
         context: &Arc<Context>,
         messages: Arc<Vec<Message>>,
         policies: &mut Vec<audit::PolicyEvaluation>,
-    ) -> Option<serde_json::Value> {
-        self.gateway
-            .keep(&self.set, phase, context, messages, self.id.as_str(), policies)
-            .await
-            .as_deref()
-            .and_then(record::content)
+    ) -> Option<audit::Content> {
+        let kept = self.gateway.keep(&self.set, phase, context, &messages, self.id.as_str(), policies).await;
+        record::content(&messages, kept.as_ref())
     }
 
     pub(super) fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
@@ -405,6 +405,7 @@ impl Pipeline {
             provider: String::new(),
             model: String::new(),
             attempts: 0,
+            calls: Vec::new(),
             prompt_tokens: 0,
             completion_tokens: 0,
             cached_tokens: 0,
@@ -433,10 +434,9 @@ impl Pipeline {
                 (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
             }
         };
-        audit::Outcome {
+        let mut outcome = audit::Outcome {
             provider: routed.provider.clone(),
             model: routed.model.clone(),
-            attempts: u32::try_from(routed.attempts.len()).unwrap_or(u32::MAX),
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             cached_tokens: usage.cached_tokens,
@@ -445,13 +445,15 @@ impl Pipeline {
             notes: answer.notes.iter().take(NOTES).cloned().collect(),
             finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
             ..self.outcome(decision)
-        }
+        };
+        tried_into(&mut outcome, &routed.attempts);
+        outcome
     }
 
     fn failed_outcome(&self, error: &RouteError) -> audit::Outcome {
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error = Some(error.to_string());
-        outcome.attempts = u32::try_from(error.attempts().len()).unwrap_or(u32::MAX);
+        tried_into(&mut outcome, error.attempts());
         if let Some(last) = error.attempts().last() {
             outcome.provider = last.provider.clone();
             outcome.model = last.model.clone();
@@ -489,10 +491,11 @@ impl Gateway {
         set: &PolicySet,
         phase: AuditPhase,
         context: &Arc<Context>,
-        mut messages: Arc<Vec<Message>>,
+        original: &Arc<Vec<Message>>,
         request_id: &str,
         policies: &mut Vec<audit::PolicyEvaluation>,
-    ) -> Option<Vec<Message>> {
+    ) -> Option<Arc<Vec<Message>>> {
+        let mut messages = original.clone();
         match self.policies.decide(set, Question::Audit(phase), context, &mut messages, request_id).await {
             Ok(decision) => {
                 policies.extend(record::evaluations(&decision));
@@ -501,7 +504,7 @@ impl Gateway {
                     .evaluations
                     .iter()
                     .any(|it| it.enforced && matches!(it.outcome, policy::Outcome::Verdict(_)));
-                (seen && !decision.refused()).then(|| Arc::unwrap_or_clone(messages))
+                (seen && !decision.refused()).then_some(messages)
             }
             Err(overloaded) => {
                 tracing::warn!(request = request_id, "{overloaded}: the text of a record was withheld");
@@ -513,6 +516,11 @@ impl Gateway {
 
 /// Notes of a provider that are kept, at most.
 const NOTES: usize = 32;
+
+fn tried_into(outcome: &mut audit::Outcome, attempts: &[Attempt]) {
+    outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+    outcome.calls = attempts.iter().map(record::call).collect();
+}
 
 /// Waits for a record that nobody waits for.
 pub(super) async fn settle(receipt: Receipt) {

@@ -1,14 +1,17 @@
 //! From what policies decided to what is recorded.
 
-use serde_json::Value;
+use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::request::{Caller, Refusal};
 use crate::audit::record as audit;
-use crate::chat::{ChatRequest, Message, Part, ResponseFormat};
+use crate::chat::{Binary, ChatRequest, Message, Part, ResponseFormat, Role};
 use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase};
 use crate::policy::verdict::{Action, Finding, Severity};
 use crate::policy::{self, Decision, Evaluation, Outcome};
+use crate::router::Attempt;
 
 /// Who asked.
 pub(super) fn caller(caller: &Caller) -> audit::Caller {
@@ -129,6 +132,17 @@ fn finding(finding: &Finding) -> audit::Finding {
     }
 }
 
+/// A call to a provider.
+pub(super) fn call(attempt: &Attempt) -> audit::Call {
+    audit::Call {
+        provider: attempt.provider.clone(),
+        model: attempt.model.clone(),
+        code: attempt.code.to_owned(),
+        latency_ms: u64::try_from(attempt.elapsed.as_millis()).unwrap_or(u64::MAX),
+        correlation_id: attempt.correlation_id.clone(),
+    }
+}
+
 /// What no policy saw: content that is no text, and what vendors gave beside reasoning.
 pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
     let parts = || messages.iter().flat_map(|message| &message.parts);
@@ -160,13 +174,35 @@ pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = a
     .map(|(kind, _, size)| audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size })
 }
 
-/// Messages as content. Binary parts are left out: no policy saw what they hold.
-pub(super) fn content(messages: &[Message]) -> Option<Value> {
-    let mut messages = messages.to_vec();
-    for message in &mut messages {
-        message.parts.retain(|part| part.binary().is_none());
+/// Messages as content: as they came, and what the audit policies left of them, if anything.
+pub(super) fn content(original: &Arc<Vec<Message>>, kept: Option<&Arc<Vec<Message>>>) -> Option<audit::Content> {
+    match kept {
+        Some(kept) if Arc::ptr_eq(kept, original) => audit::Content::unchanged(&said(original)),
+        Some(kept) => audit::Content::edited(&said(original), &said(kept)),
+        None => audit::Content::withheld(&said(original)),
     }
-    serde_json::to_value(messages).ok()
+}
+
+/// A message as it is recorded: every part at its place, of binary ones what policies are told of them.
+#[derive(Serialize)]
+struct Said<'m> {
+    role: Role,
+    parts: Vec<SaidPart<'m>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SaidPart<'m> {
+    Text(&'m Part),
+    Binary(Binary<'m>),
+}
+
+fn said(messages: &[Message]) -> Vec<Said<'_>> {
+    let part = |part| Part::binary(part).map_or(SaidPart::Text(part), SaidPart::Binary);
+    messages
+        .iter()
+        .map(|message| Said { role: message.role, parts: message.parts.iter().map(part).collect() })
+        .collect()
 }
 
 /// Why a request is refused, in the words that AxonFlow's clients know.

@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::{Caller, Decision, NotInspected, PolicyEvaluation};
+use super::{Caller, Content, Decision, NotInspected, PolicyEvaluation};
 
 /// An application asked whether it may send a prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,9 +42,9 @@ pub struct PreCheck {
     /// Milliseconds that the decision took.
     #[serde(default)]
     pub latency_ms: u64,
-    /// The prompt as the audit policies left it; `None` when it was withheld.
+    /// The prompt.
     #[serde(skip)]
-    pub content: Option<Value>,
+    pub content: Option<Content>,
 }
 
 /// An application reports a call that it made.
@@ -84,24 +83,7 @@ pub struct LlmCall {
     /// Audit policies' parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyEvaluation>,
-    /// The answer's summary as the audit policies left it. It is content.
+    /// What the application said of the answer (`response_summary`) and added (`metadata`), if anything.
     #[serde(skip)]
-    pub response_summary: Option<String>,
-    /// Whatever the application added, as the audit policies left it. It is content: it may hold text.
-    #[serde(skip)]
-    pub metadata: Option<Map<String, Value>>,
-}
-
-impl LlmCall {
-    /// What is stored as the record's content.
-    pub(crate) fn content(&self) -> Option<Value> {
-        let mut content = Map::new();
-        if let Some(summary) = &self.response_summary {
-            content.insert("response_summary".to_owned(), Value::String(summary.clone()));
-        }
-        if let Some(metadata) = &self.metadata {
-            content.insert("metadata".to_owned(), Value::Object(metadata.clone()));
-        }
-        (!content.is_empty()).then_some(Value::Object(content))
-    }
+    pub content: Option<Content>,
 }

@@ -1,9 +1,10 @@
-//! The records of the gateway's own history: which policies were live, and when it ran.
+//! The records of the gateway's own history: which policies were live, when it ran, and what was erased.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
+use crate::audit::chain::Place;
 
 /// A policy of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,4 +58,35 @@ pub struct Lifecycle {
     pub version: String,
     /// Digest of the configuration, secrets left out.
     pub config_digest: String,
+    /// The key that signs checkpoints from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+}
+
+/// Texts were erased; their records stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erasure {
+    /// Its own id.
+    pub erasure_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who had it done, as the system knows them.
+    pub by: String,
+    /// The one request, pre-check or reported call whose texts were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_id: Option<String>,
+    /// The client whose texts were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_client: Option<String>,
+    /// That client's texts before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Timestamp>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many texts.
+    pub texts: u64,
+    /// Which they are.
+    #[serde(skip)]
+    pub(crate) places: Vec<Place>,
 }

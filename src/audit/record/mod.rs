@@ -1,22 +1,27 @@
 //! What is recorded: immutable facts, appended in the order in which they became durable.
 //!
-//! A record has two halves. Its *body* is everything but text: who, what, which policy decided what, tokens, cost. Its
-//! *content* is the text as the audit policies left it, or nothing when they withheld it. They are stored side by
-//! side, so that text can be erased later while the body, which the hash chain will cover, stays as it was written.
+//! A record has two halves. Its *body* is everything but text: who, what, which policy decided what, tokens, cost, and
+//! the HMAC of the text. Its *content* is the text as the audit policies left it, or nothing when they withheld it. They
+//! are stored apart, so that text can be erased later while the body, which the hash chain covers, stays as it was
+//! written.
 
+mod content;
 mod gateway_mode;
 mod history;
+mod kind;
 mod policy;
 mod request;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use content::Content;
 pub use gateway_mode::{LlmCall, PreCheck};
-pub use history::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
+pub use history::{Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
+pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
 pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
-pub use request::{Intent, NotInspected, Outcome, StreamedText};
+pub use request::{Call, Intent, NotInspected, Outcome, StreamedText};
 
 /// Who asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,18 +87,21 @@ pub enum Record {
     PolicySetChange(Box<PolicySetChange>),
     /// The gateway started or stopped.
     Lifecycle(Box<Lifecycle>),
+    /// Texts were erased.
+    Erasure(Box<Erasure>),
 }
 
 impl Record {
-    /// The kind's name in the store.
-    pub fn kind(&self) -> &'static str {
+    /// What it is about.
+    pub fn kind(&self) -> RecordKind {
         match self {
-            Self::Intent(_) => "intent",
-            Self::Outcome(_) => "outcome",
-            Self::PreCheck(_) => "pre_check",
-            Self::LlmCall(_) => "llm_call",
-            Self::PolicySetChange(_) => "policy_set_change",
-            Self::Lifecycle(_) => "lifecycle",
+            Self::Intent(_) => RecordKind::Intent,
+            Self::Outcome(_) => RecordKind::Outcome,
+            Self::PreCheck(_) => RecordKind::PreCheck,
+            Self::LlmCall(_) => RecordKind::LlmCall,
+            Self::PolicySetChange(_) => RecordKind::PolicySetChange,
+            Self::Lifecycle(_) => RecordKind::Lifecycle,
+            Self::Erasure(_) => RecordKind::Erasure,
         }
     }
 
@@ -106,10 +114,11 @@ impl Record {
             Self::LlmCall(record) => record.at,
             Self::PolicySetChange(record) => record.at,
             Self::Lifecycle(record) => record.at,
+            Self::Erasure(record) => record.at,
         }
     }
 
-    /// The request, context or audit id, or the generation or node it is about.
+    /// The request, context or audit id, or the generation, run or erasure that it is about.
     pub fn id(&self) -> String {
         match self {
             Self::Intent(record) => record.request_id.clone(),
@@ -118,6 +127,7 @@ impl Record {
             Self::LlmCall(record) => record.audit_id.clone(),
             Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
             Self::Lifecycle(record) => record.run_id.clone(),
+            Self::Erasure(record) => record.erasure_id.clone(),
         }
     }
 }
@@ -131,4 +141,4 @@ macro_rules! into_record {
         }
     )*};
 }
-into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, Lifecycle);
+into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, Lifecycle, Erasure);

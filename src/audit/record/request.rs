@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Caller, Decision, PolicyEvaluation};
+use super::{Caller, Content, Decision, PolicyEvaluation};
 
 /// A part of a message whose content no policy saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +53,9 @@ pub struct Intent {
     /// What went wrong, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The messages as the audit policies left them (a list of `{role, parts}`); `None` when they were withheld.
+    /// The messages.
     #[serde(skip)]
-    pub content: Option<Value>,
+    pub content: Option<Content>,
 }
 
 /// What became of a request.
@@ -77,6 +76,9 @@ pub struct Outcome {
     /// Calls that were made upstream.
     #[serde(default)]
     pub attempts: u32,
+    /// What became of each, in order. (Absent in records that are older than the chain.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
     /// Tokens of the prompt.
     #[serde(default)]
     pub prompt_tokens: u64,
@@ -116,9 +118,25 @@ pub struct Outcome {
     /// What the provider's adapter repaired or left out. Holds no text of prompt or answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The answer as the audit policies left it; `None` when it was withheld or there was none.
+    /// The answer, if there was one.
     #[serde(skip)]
-    pub content: Option<Value>,
+    pub content: Option<Content>,
+}
+
+/// A call to a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The provider.
+    pub provider: String,
+    /// The model that it was asked for.
+    pub model: String,
+    /// `ok`, or the class of the failure.
+    pub code: String,
+    /// Milliseconds that it took.
+    pub latency_ms: u64,
+    /// The id under which the vendor finds the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
 }
 
 /// How much text of a streamed answer came, and how much of it the client was sent.

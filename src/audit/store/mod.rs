@@ -3,16 +3,25 @@
 //! The trait is blocking on purpose. Writing happens on the writer's own thread and reading on tokio's blocking
 //! threads, so a store over a network drives its asynchronous client there, and nothing above this line differs.
 
+mod filter;
 mod sqlite;
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 
+use super::chain::{ChainHash, Head, Place, Seq};
+use super::checkpoint::Checkpoint;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
-use super::{AuditError, Seq, Settings};
+use super::{AuditError, Selection, Settings};
 
 /// A store of records.
 pub(crate) trait Store: Send + Sync {
+    /// The node of that name, made if it is not there. Without a name: the first of that role that wrote here, or a new
+    /// one. A name that has another role is refused.
+    fn enrol(&self, node: Option<&str>, role: Role) -> Result<Node, AuditError>;
+
     /// Opens the one connection that writes and lends it to `work` until that returns. What is prepared for the
     /// connection lives exactly as long.
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError>;
@@ -22,12 +31,64 @@ pub(crate) trait Store: Send + Sync {
 
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;
+
+    /// All nodes that ever wrote here.
+    fn nodes(&self) -> Result<Vec<Node>, AuditError>;
+
+    /// The first and the last record of a node; `None` when there is none.
+    fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError>;
+
+    /// At most so many records from this place on, up to that one, in order.
+    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError>;
+
+    /// The checkpoints of a node, in order.
+    fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError>;
+
+    /// The records of a request, a pre-check or a reported call; of a context, those of its pre-check and its calls.
+    fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError>;
+
+    /// At most so many records that have texts and that a selection covers.
+    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError>;
+}
+
+/// A record as it stands in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredRecord {
+    pub(crate) place: Place,
+    pub(crate) at_microseconds: i64,
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) body: String,
+    /// None of a record that is older than the chain.
+    pub(crate) hash: Option<ChainHash>,
+    pub(crate) content: Option<String>,
+}
+
+/// What a node writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Requests.
+    Gateway,
+    /// Erasures.
+    Operator,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// The connection that writes.
 pub(crate) trait Session {
-    /// Writes all rows, or none, and returns their places when they are durable.
-    fn commit(&mut self, rows: &[&Row]) -> Result<Vec<Seq>, AuditError>;
+    /// Where a node's chain ends, and the last record that a checkpoint covers.
+    fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError>;
+
+    /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
+    fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;
 
     /// Removes at most so many contexts that expired before; returns how many.
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError>;
@@ -36,7 +97,47 @@ pub(crate) trait Session {
     fn tidy(&mut self);
 
     /// Leaves everything in the main file, at the end.
-    fn checkpoint(&mut self) -> Result<(), AuditError>;
+    fn finish(&mut self) -> Result<(), AuditError>;
+}
+
+/// A record with its place in the chain.
+pub(crate) struct Link<'r> {
+    pub(crate) place: Place,
+    pub(crate) hash: ChainHash,
+    pub(crate) row: &'r Row,
+}
+
+/// Who writes a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// In this store.
+    pub(crate) number: i64,
+    /// Everywhere.
+    pub(crate) id: String,
+}
+
+/// What callers name things by may hold a NUL, which PostgreSQL's texts cannot: it is shown as a mark, in both stores.
+fn storable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
+}
+
+/// A name for a node that was given none.
+fn new_node_id() -> String {
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("node-{}", random.get(..8).unwrap_or(&random))
+}
+
+impl Node {
+    /// This node, unless it has another role than the one that is wanted.
+    fn in_role(self, its: &str, wanted: Role) -> Result<Self, AuditError> {
+        if its == wanted.as_str() {
+            return Ok(self);
+        }
+        Err(AuditError::Settings(format!(
+            "audit.node: `{}` is the name of the store's {its} chain; take another one",
+            self.id
+        )))
+    }
 }
 
 /// Opens the store that the settings name, bringing its schema up to date.
@@ -46,11 +147,23 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
         Some(("sqlite", path)) if !path.is_empty() => {
             Ok(Box::new(sqlite::SqliteStore::open(path.into(), settings.durability)?))
         }
-        _ => Err(AuditError::Settings(format!(
-            "audit.url: {} is not a store of this version; write `sqlite://FILE`",
-            without_password(url)
-        ))),
+        _ => Err(unknown_store(url)),
     }
+}
+
+/// Opens a store that is there, to be read or to have texts erased. Changes nothing by itself.
+pub(crate) fn open_existing(url: &str) -> Result<Box<dyn Store>, AuditError> {
+    match url.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(sqlite::SqliteStore::open_existing(path.into())?)),
+        _ => Err(unknown_store(url)),
+    }
+}
+
+fn unknown_store(url: &str) -> AuditError {
+    AuditError::Settings(format!(
+        "audit.url: {} is not a store of this version; write `sqlite://FILE`",
+        without_password(url)
+    ))
 }
 
 /// A mistyped URL may hold a password: what stands before an `@` is not repeated in an error.

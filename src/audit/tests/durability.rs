@@ -11,7 +11,7 @@ async fn an_appended_record_is_seen_by_another_program_at_once() {
         let second = append(&log, outcome("r1", 1)).await.unwrap();
         assert!(second > first);
         assert_eq!(file.count("SELECT count(*) FROM records"), 2);
-        assert_eq!(file.count("SELECT count(*) FROM entries WHERE outcome_seq = 2"), 1);
+        assert_eq!(file.count("SELECT count(*) FROM entries WHERE outcome_place & 0xffffffffff = 2"), 1);
     }
 }
 

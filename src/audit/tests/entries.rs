@@ -95,7 +95,7 @@ async fn a_pre_check_and_its_calls_are_entries_joined_by_the_context() {
 async fn a_long_answer_is_cut_between_characters() {
     let file = File::new();
     let log = file.open();
-    let answer = Outcome { content: Some(json!("\u{e9}".repeat(500))), ..outcome("r1", 1) };
+    let answer = Outcome { content: Content::unchanged(&"\u{e9}".repeat(500)), ..outcome("r1", 1) };
     request(&log, intent("r1", 0), answer).await;
     assert_eq!(only_entry(&log).await["response_sample"], json!("\u{e9}".repeat(200)));
 }
@@ -123,6 +123,7 @@ async fn history_is_recorded_and_is_nobodys_entry() {
         event: LifecycleEvent::Start,
         version: "0.1.0".into(),
         config_digest: "sha256:3".into(),
+        public_key: None,
     };
     append(&log, started.clone()).await.unwrap();
     append(&log, change).await.unwrap();

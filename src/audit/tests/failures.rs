@@ -82,7 +82,8 @@ async fn after_an_error_of_the_store_the_log_goes_on() {
 #[test]
 fn a_store_that_cannot_be_opened_is_refused_at_the_start() {
     let file = File::new();
-    let open = |url: String| AuditLog::open(&Settings::new(url)).err().map(|error| (error.code(), error.to_string()));
+    let open =
+        |url: String| AuditLog::open(&Settings::new(url).unwrap()).err().map(|error| (error.code(), error.to_string()));
     let (code, _) = open(format!("sqlite://{}/missing/audit.db", file.folder.path().display())).unwrap();
     assert_eq!(code, "audit_open");
     let (code, text) = open("postgres://me:secret@host/db".into()).unwrap();

@@ -1,8 +1,11 @@
 //! Through `AuditLog`, with real files.
 
+mod chain;
 mod durability;
 mod entries;
+mod erasure;
 mod failures;
+mod migration;
 mod search;
 mod sqlite_file;
 mod timing;
@@ -13,18 +16,20 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use super::record::{
-    Action, Caller, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck, Readings,
+    Action, Caller, Content, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck,
+    Readings,
 };
-use super::{AuditError, AuditLog, Durability, Query, Record, Seq, Settings};
+use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Query, Record, Seq, Settings};
 
 /// A file in a folder that goes with the test.
 struct File {
     folder: TempDir,
+    key: AuditKey,
 }
 
 impl File {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), key: AuditKey::random().unwrap() }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -32,7 +37,7 @@ impl File {
     }
 
     fn settings(&self) -> Settings {
-        settings(&self.path())
+        Settings { key: self.key.clone(), ..settings(&self.path()) }
     }
 
     fn open(&self) -> AuditLog {
@@ -47,7 +52,7 @@ impl File {
 }
 
 fn settings(path: &Path) -> Settings {
-    Settings::new(format!("sqlite://{}", path.display()))
+    Settings::new(format!("sqlite://{}", path.display())).unwrap()
 }
 
 fn at(second: i64) -> Timestamp {
@@ -73,7 +78,7 @@ fn intent(id: &str, second: i64) -> Intent {
         policies: vec![evaluation("pii", Action::Allow)],
         not_inspected: Vec::new(),
         error: None,
-        content: Some(serde_json::json!([
+        content: Content::unchanged(&serde_json::json!([
             {"role": "system", "parts": [{"kind": "text", "text": "Be kind."}]},
             {"role": "user", "parts": [{"kind": "text", "text": "What is an octroi?"}]}
         ])),
@@ -88,6 +93,7 @@ fn outcome(id: &str, second: i64) -> Outcome {
         provider: "mistral".into(),
         model: "mistral-small-latest".into(),
         attempts: 1,
+        calls: Vec::new(),
         prompt_tokens: 14,
         completion_tokens: 200,
         cached_tokens: 0,
@@ -101,7 +107,9 @@ fn outcome(id: &str, second: i64) -> Outcome {
         client_gone: false,
         streamed: None,
         notes: Vec::new(),
-        content: Some(serde_json::json!({"role": "assistant", "parts": [{"kind": "text", "text": "A gate."}]})),
+        content: Content::unchanged(&serde_json::json!([
+            {"role": "assistant", "parts": [{"kind": "text", "text": "A gate."}]}
+        ])),
     }
 }
 
@@ -121,7 +129,7 @@ fn pre_check(id: &str, second: i64) -> PreCheck {
         not_inspected: Vec::new(),
         error: None,
         latency_ms: 1,
-        content: Some(serde_json::json!("write to [email]")),
+        content: Content::edited(&"write to eva@example.org", &"write to [email]"),
     }
 }
 
@@ -140,8 +148,9 @@ fn llm_call(id: &str, context: &str, second: i64) -> LlmCall {
         cost_usd: None,
         generation: 7,
         policies: Vec::new(),
-        response_summary: Some("It was said.".into()),
-        metadata: Some(serde_json::from_str(r#"{"ticket":"4711"}"#).unwrap()),
+        content: Content::unchanged(&serde_json::json!({
+            "response_summary": "It was said.", "metadata": {"ticket": "4711"}
+        })),
     }
 }
 

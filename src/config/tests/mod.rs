@@ -1,4 +1,5 @@
 //! What configuration promises, claim by claim.
+mod audit;
 mod expansion;
 mod files;
 mod formats;

@@ -38,8 +38,8 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    let tenant = presented.searched_tenant(body.client_id.as_deref())?;
     let query = Query {
-        tenant: presented.searched_tenant(body.client_id.as_deref())?,
         client_id: name("client_id", body.client_id)?,
         // As records show it, should somebody search by a token.
         user_email: body.user_email.and_then(user),
@@ -52,6 +52,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
         policy_name: not_empty(body.policy_name),
         limit: body.limit.unwrap_or(Query::DEFAULT_LIMIT),
         offset: body.offset.unwrap_or(0),
+        ..Query::new(tenant)
     };
     if not_empty(body.override_id).is_some() {
         // There are no overrides here, so that no entry has one.

@@ -1,6 +1,6 @@
 //! SQLite's errors, classed once.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::audit::AuditError;
 
@@ -21,6 +21,13 @@ pub(super) fn classed(error: rusqlite::Error) -> AuditError {
 /// Whether a constraint refused the statement.
 pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+/// Whether the primary key of a table of records is taken.
+pub(super) fn is_taken_place(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|it| [ffi::SQLITE_CONSTRAINT_PRIMARYKEY, ffi::SQLITE_CONSTRAINT_ROWID].contains(&it.extended_code))
 }
 
 #[cfg(test)]

@@ -3,24 +3,25 @@
 //! One connection writes, on the writer's thread; a few read-only ones read beside it and never make it wait. A third
 //! thread moves the log's pages into the main file.
 
-mod checkpoint;
+mod archive;
 mod failure;
-mod filter;
 mod read;
 mod schema;
 mod session;
+mod wal;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Session, Store};
+use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
+use crate::audit::chain::Place;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::{AuditError, Durability};
+use crate::audit::{AuditError, Checkpoint, Durability, Selection};
 use failure::classed;
 
 /// How long a write waits for another process's lock before its waiters are told.
@@ -46,6 +47,17 @@ impl SqliteStore {
         let store = Self { readers: read::Readers::new(path.clone()), durability, path: path.clone() };
         let mut connection = store.connect()?;
         schema::migrate(&mut connection, &path)?;
+        Ok(store)
+    }
+
+    /// A file that is there, with the schema of this version.
+    pub(super) fn open_existing(path: PathBuf) -> Result<Self, AuditError> {
+        let store = Self { readers: read::Readers::new(path.clone()), durability: Durability::Disk, path };
+        if !store.path.exists() {
+            let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
+            return Err(AuditError::Open { path: store.path.display().to_string(), reason });
+        }
+        store.readers.with(|connection| schema::check(connection, &store.path))?;
         Ok(store)
     }
 
@@ -75,10 +87,31 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
+    fn enrol(&self, node: Option<&str>, role: Role) -> Result<Node, AuditError> {
+        let mut connection = self.connect()?;
+        // Immediate: of two processes that enrol at once, one makes the node and the other finds it.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(classed)?;
+        let (condition, value) = match node {
+            Some(id) => ("id = ?", id),
+            None => ("role = ?", role.as_str()),
+        };
+        let sql = format!("SELECT number, id, role FROM nodes WHERE {condition} ORDER BY number LIMIT 1");
+        let read = |row: &rusqlite::Row<'_>| Ok((Node { number: row.get(0)?, id: row.get(1)? }, row.get(2)?));
+        let found: Option<(Node, String)> = transaction.query_row(&sql, [value], read).optional().map_err(classed)?;
+        if let Some((found, its)) = found {
+            return found.in_role(&its, role);
+        }
+        let id = node.map_or_else(new_node_id, str::to_owned);
+        transaction.execute("INSERT INTO nodes (id, role) VALUES (?, ?)", [&id, role.as_str()]).map_err(classed)?;
+        let number = transaction.last_insert_rowid();
+        transaction.commit().map_err(classed)?;
+        Ok(Node { number, id })
+    }
+
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
         let connection = self.connect()?;
-        let checkpointer = checkpoint::Checkpointer::start(self.connect()?)?;
-        let mut session = session::SqliteSession::new(&connection, checkpointer)?;
+        let wal = wal::WalMover::start(self.connect()?)?;
+        let mut session = session::SqliteSession::new(&connection, wal)?;
         work(&mut session);
         Ok(())
     }
@@ -89,5 +122,29 @@ impl Store for SqliteStore {
 
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {
         self.readers.with(|connection| read::context(connection, id))
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, AuditError> {
+        self.readers.with(archive::nodes)
+    }
+
+    fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
+        self.readers.with(|connection| archive::extent(connection, node))
+    }
+
+    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError> {
+        self.readers.with(|connection| archive::records(connection, from, to, at_most))
+    }
+
+    fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
+        self.readers.with(|connection| archive::checkpoints(connection, node))
+    }
+
+    fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+        self.readers.with(|connection| archive::records_of(connection, id))
+    }
+
+    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
+        self.readers.with(|connection| archive::texts(connection, selection, at_most))
     }
 }

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params_from_iter};
 
 use super::LOCK_PATIENCE;
 use super::failure::classed;
-use super::filter::Filter;
 use crate::audit::AuditError;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
+use crate::audit::store::filter::{Dialect, Filter, Value};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
@@ -58,24 +58,29 @@ impl Readers {
 /// One page, and how many fit, of one moment.
 pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, AuditError> {
     let moment = connection.unchecked_transaction().map_err(classed)?;
-    let Filter { from, conditions, mut values, order } = Filter::new(query);
+    let mut filter = Filter::new(query, Dialect::Sqlite);
+    let Filter { from, conditions, order, .. } = &filter;
     let count = format!("SELECT count(*) FROM {from} WHERE {conditions}");
-    let total: i64 = moment.query_row(&count, params_from_iter(&values), |row| row.get(0)).map_err(classed)?;
+    let total: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
 
     // The page is cut before the records are joined: what is passed over is never read.
     let page = format!(
-        "WITH page AS MATERIALIZED (SELECT e.seq AS seq FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?) \
-         SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.user, e.request_type, e.decision, \
-                opened.body, iif(octet_length(opened.content) <= {TEXT_AT_MOST}, opened.content, NULL), \
-                closed.body, iif(octet_length(closed.content) <= {TEXT_AT_MOST}, closed.content, NULL) \
-         FROM page CROSS JOIN entries e ON e.seq = page.seq CROSS JOIN records opened ON opened.seq = e.seq \
-              LEFT JOIN records closed ON closed.seq = e.outcome_seq \
-         ORDER BY e.at DESC, e.seq DESC"
+        "WITH page AS MATERIALIZED \
+              (SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?) \
+         SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
+                opened.body, iif(octet_length(asked.content) <= {TEXT_AT_MOST}, asked.content, NULL), \
+                closed.body, iif(octet_length(answered.content) <= {TEXT_AT_MOST}, answered.content, NULL) \
+         FROM page CROSS JOIN entries e ON e.place = page.place CROSS JOIN records opened ON opened.place = e.place \
+              LEFT JOIN records closed ON closed.place = e.outcome_place \
+              LEFT JOIN contents asked ON asked.place = e.place \
+              LEFT JOIN contents answered ON answered.place = e.outcome_place \
+         ORDER BY e.at DESC, e.place DESC"
     );
-    values.push(Value::Integer(i64::from(query.limit)));
-    values.push(Value::Integer(i64::try_from(query.offset).unwrap_or(i64::MAX)));
+    for number in [i64::from(query.limit), i64::try_from(query.offset).unwrap_or(i64::MAX)] {
+        filter.value(Dialect::Sqlite, Value::Number(number));
+    }
     let mut statement = moment.prepare(&page).map_err(classed)?;
-    let mut rows = statement.query(params_from_iter(&values)).map_err(classed)?;
+    let mut rows = statement.query(params_from_iter(&filter.values)).map_err(classed)?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next().map_err(classed)? {
         entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
@@ -112,4 +117,51 @@ pub(super) fn context(connection: &Connection, id: &str) -> Result<Option<Contex
     let expires_at = Timestamp::from_microsecond(expires_at)
         .map_err(|error| AuditError::Encoding(format!("the expiry of context {id}: {error}")))?;
     Ok(Some(ContextRow { client, tenant, approved, expires_at }))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Text(text) => text.to_sql(),
+            Self::Number(number) => number.to_sql(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_query_scans_a_table() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&super::super::schema::MIGRATIONS.concat()).unwrap();
+        let some = |text: &str| Some(text.to_owned());
+        let all = || Query::new("acme");
+        // The filters, and whether the index gives the order too.
+        let cases = [
+            (all(), true),
+            (Query { client_id: some("c"), ..all() }, true),
+            (Query { user_email: some("u"), client_id: some("c"), ..all() }, true),
+            (Query { action: some("blocked"), client_id: some("c"), ..all() }, true),
+            (Query { action: some("allowed"), ..all() }, true),
+            (Query { start: Some(Timestamp::UNIX_EPOCH), request_type: some("chat"), ..all() }, true),
+            (Query { policy_name: some("pii"), start: Some(Timestamp::UNIX_EPOCH), ..all() }, true),
+            (Query { decision_id: some("r1"), end: Some(Timestamp::UNIX_EPOCH), ..all() }, true),
+            (Query { request_id: some("r1"), action: some("blocked"), ..all() }, false),
+        ];
+        for (query, ordered) in cases {
+            let Filter { from, conditions, values, order } = Filter::new(&query, Dialect::Sqlite);
+            let sql = format!("EXPLAIN QUERY PLAN SELECT e.place FROM {from} WHERE {conditions} ORDER BY {order}");
+            let mut statement = connection.prepare(&sql).unwrap();
+            let plan: Vec<String> = statement
+                .query_map(params_from_iter(&values), |row| row.get(3))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            let plan = plan.join("; ");
+            assert!(!plan.contains("SCAN"), "{query:?}: {plan}");
+            assert!(!ordered || !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+        }
+    }
 }

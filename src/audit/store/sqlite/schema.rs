@@ -11,22 +11,20 @@ use crate::audit::AuditError;
 const APPLICATION_ID: i64 = 0x4f63_7472;
 
 /// In order; the first makes version 1. A released file is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_records.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("0001_records.sql"), include_str!("0002_chain.sql")];
 
 /// Brings the schema up to date. Refuses a file of another program and one that a newer version wrote.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), AuditError> {
     // Immediate: of two processes that start at once, one migrates and the other finds it done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(classed)?;
     let read = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(classed);
-    let (application, found) = (read("PRAGMA application_id")?, read("PRAGMA user_version")?);
+    let application = read("PRAGMA application_id")?;
     let tables = read("SELECT count(*) FROM sqlite_schema")?;
-    let known = MIGRATIONS.len() as i64;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
         return Err(AuditError::ForeignFile { path: path.display().to_string() });
     }
-    if found > known {
-        return Err(AuditError::NewerSchema { path: path.display().to_string(), found, known });
-    }
+    let found = found(&transaction, path)?;
+    let known = MIGRATIONS.len() as i64;
     let done = usize::try_from(found).unwrap_or(0);
     for migration in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(migration).map_err(classed)?;
@@ -36,4 +34,27 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Au
         transaction.execute_batch(&stamp).map_err(classed)?;
     }
     transaction.commit().map_err(classed)
+}
+
+/// Whether a file has the schema of this version, which it must have where it may not be changed.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), AuditError> {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(classed)?;
+    if application != APPLICATION_ID {
+        return Err(AuditError::ForeignFile { path: path.display().to_string() });
+    }
+    let (found, known) = (found(connection, path)?, MIGRATIONS.len() as i64);
+    if found < known {
+        return Err(AuditError::OlderSchema { path: path.display().to_string(), found, known });
+    }
+    Ok(())
+}
+
+/// The schema of a file of ours; one that a newer version wrote is refused.
+fn found(connection: &Connection, path: &Path) -> Result<i64, AuditError> {
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(classed)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(AuditError::NewerSchema { path: path.display().to_string(), found, known });
+    }
+    Ok(found)
 }

@@ -1,55 +1,65 @@
 //! The connection that writes, with its statements prepared once.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
-use super::checkpoint::Checkpointer;
-use super::failure::{classed, is_constraint};
+use super::failure::{classed, is_constraint, is_taken_place};
+use super::wal::WalMover;
+use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::{Effect, Opening, Row};
-use crate::audit::store::Session;
-use crate::audit::{AuditError, Seq};
+use crate::audit::store::{Link, Node, Session, storable};
+use crate::audit::{AuditError, Checkpoint};
 
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
-    checkpointer: Checkpointer,
+    wal: WalMover,
     begin: Statement<'c>,
     commit: Statement<'c>,
     rollback: Statement<'c>,
     record: Statement<'c>,
+    content: Statement<'c>,
+    checkpoint: Statement<'c>,
     open: Statement<'c>,
     close: Statement<'c>,
     matched: Statement<'c>,
     matched_later: Statement<'c>,
     context: Statement<'c>,
     clean: Statement<'c>,
+    erase: Statement<'c>,
 }
 
 impl<'c> SqliteSession<'c> {
-    pub(super) fn new(connection: &'c Connection, checkpointer: Checkpointer) -> Result<Self, AuditError> {
+    pub(super) fn new(connection: &'c Connection, wal: WalMover) -> Result<Self, AuditError> {
         let prepare = |sql: &str| connection.prepare(sql).map_err(classed);
         Ok(Self {
             connection,
-            checkpointer,
+            wal,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             rollback: prepare("ROLLBACK")?,
-            record: prepare("INSERT INTO records (at, kind, id, body, content) VALUES (?, ?, ?, ?, ?)")?,
+            record: prepare("INSERT INTO records (place, at, kind, id, body, hash) VALUES (?, ?, ?, ?, ?, ?)")?,
+            content: prepare("INSERT INTO contents (place, content) VALUES (?, ?)")?,
+            checkpoint: prepare(
+                "INSERT OR REPLACE INTO checkpoints (place, kind, at, hash, public_key, signature) \
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )?,
             open: prepare(
-                "INSERT INTO entries (seq, id, context_id, kind, at, tenant, client, user, request_type, decision) \
+                "INSERT INTO entries (place, id, context_id, kind, at, tenant, client, \"user\", request_type, decision) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
             close: prepare(
-                "UPDATE entries SET outcome_seq = ?, decision = ? \
-                 WHERE id = ? AND kind = 'request' AND outcome_seq IS NULL",
+                "UPDATE entries SET outcome_place = ?, decision = ? \
+                 WHERE id = ? AND kind = 'request' AND outcome_place IS NULL",
             )?,
             matched: prepare("INSERT INTO entry_policies (tenant, policy, at, entry) VALUES (?, ?, ?, ?)")?,
             matched_later: prepare(
                 "INSERT OR IGNORE INTO entry_policies (tenant, policy, at, entry) \
-                 SELECT tenant, ?, at, seq FROM entries WHERE id = ?",
+                 SELECT tenant, ?, at, place FROM entries WHERE id = ?",
             )?,
             context: prepare(
                 "INSERT INTO contexts (context_id, client, tenant, approved, expires_at) VALUES (?, ?, ?, ?, ?)",
             )?,
+            erase: prepare("DELETE FROM contents WHERE place = ?")?,
             clean: prepare(
                 "DELETE FROM contexts WHERE context_id IN \
                  (SELECT context_id FROM contexts WHERE expires_at < ? ORDER BY expires_at LIMIT ?)",
@@ -57,24 +67,34 @@ impl<'c> SqliteSession<'c> {
         })
     }
 
-    fn write_all(&mut self, rows: &[&Row]) -> Result<Vec<Seq>, AuditError> {
+    fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         self.begin.execute([]).map_err(classed)?;
-        let mut seqs = Vec::with_capacity(rows.len());
-        for row in rows {
-            seqs.push(self.write(row)?);
+        for link in links {
+            self.write(link)?;
+        }
+        if let Some((Place(place), Checkpoint { kind, at, head, public_key, signature })) = checkpoint {
+            let (at, hash) = (at.as_microsecond(), head.hash.0);
+            self.checkpoint
+                .execute(params![place, kind.as_str(), at, hash, public_key.0, signature])
+                .map_err(classed)?;
         }
         self.commit.execute([]).map_err(classed)?;
-        Ok(seqs)
+        Ok(())
     }
 
-    fn write(&mut self, row: &Row) -> Result<Seq, AuditError> {
+    fn write(&mut self, &Link { place: Place(place), hash, row }: &Link<'_>) -> Result<(), AuditError> {
         let at = row.at.as_microsecond();
-        let seq = self.record.insert(params![at, row.kind, row.id, row.body, row.content]).map_err(classed)?;
+        let moved = |error| if is_taken_place(&error) { AuditError::ChainMoved } else { classed(error) };
+        self.record.execute(params![place, at, row.kind.as_str(), row.id, row.body, hash.0]).map_err(moved)?;
+        if let Some(content) = &row.content {
+            self.content.execute(params![place, &**content]).map_err(classed)?;
+        }
         match &row.effect {
             Effect::None => {}
-            Effect::Open(opening) => self.open(row, opening, at, seq)?,
+            Effect::Erase(places) => self.erase(places)?,
+            Effect::Open(opening) => self.open(row, opening, at, place)?,
             Effect::Close { decision, matched } => {
-                if self.close.execute(params![seq, decision.as_str(), row.id]).map_err(classed)? != 1 {
+                if self.close.execute(params![place, decision.as_str(), row.id]).map_err(classed)? != 1 {
                     return Err(self.why_not_closed(row));
                 }
                 for policy in matched {
@@ -82,10 +102,21 @@ impl<'c> SqliteSession<'c> {
                 }
             }
         }
-        Ok(Seq(seq))
+        Ok(())
     }
 
-    fn open(&mut self, row: &Row, opening: &Opening, at: i64, seq: i64) -> Result<(), AuditError> {
+    /// The texts are overwritten, not only let go. One that is not there any more was somebody else's to erase.
+    fn erase(&mut self, places: &[Place]) -> Result<(), AuditError> {
+        self.connection.execute_batch("PRAGMA secure_delete = ON").map_err(classed)?;
+        for Place(place) in places {
+            if self.erase.execute([place]).map_err(classed)? != 1 {
+                return Err(AuditError::ChainMoved);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, row: &Row, opening: &Opening, at: i64, place: i64) -> Result<(), AuditError> {
         let duplicate = |error: rusqlite::Error| match is_constraint(&error) {
             true => AuditError::Duplicate { id: row.id.clone() },
             false => classed(error),
@@ -93,20 +124,20 @@ impl<'c> SqliteSession<'c> {
         let Opening { entry, caller, request_type, decision, matched, context_id, context } = opening;
         self.open
             .execute(params![
-                seq,
+                place,
                 row.id,
                 context_id,
                 entry.as_str(),
                 at,
-                caller.tenant,
-                caller.client,
-                caller.user,
-                request_type,
+                storable(&caller.tenant),
+                storable(&caller.client),
+                storable(&caller.user),
+                storable(request_type),
                 decision.as_str()
             ])
             .map_err(duplicate)?;
         for policy in matched {
-            self.matched.execute(params![caller.tenant, policy, at, seq]).map_err(classed)?;
+            self.matched.execute(params![storable(&caller.tenant), policy, at, place]).map_err(classed)?;
         }
         if let Some(context) = context {
             let expires_at = context.expires_at.as_microsecond();
@@ -128,10 +159,27 @@ impl<'c> SqliteSession<'c> {
 }
 
 impl Session for SqliteSession<'_> {
-    fn commit(&mut self, rows: &[&Row]) -> Result<Vec<Seq>, AuditError> {
-        let result = self.write_all(rows);
+    fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError> {
+        let last = |column: &str, table: &str| {
+            let sql =
+                format!("SELECT place, {column} FROM {table} WHERE place BETWEEN ? AND ? ORDER BY place DESC LIMIT 1");
+            let (first, last) = Place::of_node(node.number);
+            let found = self
+                .connection
+                .query_row(&sql, [first.0, last.0], |row| Ok((Place(row.get(0)?).seq(), ChainHash(row.get(1)?))))
+                .optional();
+            found.map_err(classed)
+        };
+        let head = last("hash", "records")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
+        let signed = last("hash", "checkpoints")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
+        // All records may have been removed by a cut: the chain goes on from it.
+        Ok(if signed.seq > head.seq { (signed, signed.seq) } else { (head, signed.seq) })
+    }
+
+    fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
+        let result = self.write_all(links, checkpoint);
         match &result {
-            Ok(_) => self.checkpointer.wrote(rows),
+            Ok(()) => self.wal.wrote(links),
             // A failed COMMIT leaves the transaction open; some errors have ended it already.
             Err(_) if !self.connection.is_autocommit() => {
                 if let Err(error) = self.rollback.execute([]) {
@@ -148,11 +196,11 @@ impl Session for SqliteSession<'_> {
     }
 
     fn tidy(&mut self) {
-        self.checkpointer.finish(self.connection);
+        self.wal.finish(self.connection);
     }
 
-    fn checkpoint(&mut self) -> Result<(), AuditError> {
-        self.checkpointer.stop();
+    fn finish(&mut self) -> Result<(), AuditError> {
+        self.wal.stop();
         // A reader may hold a part of the log back; the rest stays in the log, which is as durable.
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))

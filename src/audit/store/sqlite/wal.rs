@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use crate::audit::AuditError;
-use crate::audit::row::Row;
+use crate::audit::store::Link;
 
 /// Pages that are appended between two rounds of the thread: about 8 MB.
 const ROUND_AFTER: usize = 2_048;
@@ -25,14 +25,14 @@ const FEW_PAGES: i64 = 512;
 const CATCH_UP_ROUNDS: usize = 4;
 
 /// The writer's end of the thread.
-pub(super) struct Checkpointer {
+pub(super) struct WalMover {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     appended: usize,
     finish: Arc<AtomicBool>,
 }
 
-impl Checkpointer {
+impl WalMover {
     pub(super) fn start(connection: Connection) -> Result<Self, AuditError> {
         // One round waits at most; more would do nothing.
         let (wake, rounds) = sync_channel::<()>(1);
@@ -57,10 +57,10 @@ impl Checkpointer {
     }
 
     /// A transaction was appended to the log.
-    pub(super) fn wrote(&mut self, rows: &[&Row]) {
-        // The pages of a transaction are guessed: the ends of the indexes, and what the rows fill. Only the rhythm
+    pub(super) fn wrote(&mut self, links: &[Link<'_>]) {
+        // The pages of a transaction are guessed: the ends of the indexes, and what the records fill. Only the rhythm
         // depends on it.
-        let filled: usize = rows.iter().map(|row| 2 + row.size() / 4_096).sum();
+        let filled: usize = links.iter().map(|link| 2 + link.row.size() / 4_096).sum();
         self.appended += 8 + filled;
         if self.appended >= ROUND_AFTER
             && let Some(wake) = &self.wake
@@ -92,7 +92,7 @@ impl Checkpointer {
     }
 }
 
-impl Drop for Checkpointer {
+impl Drop for WalMover {
     fn drop(&mut self) {
         self.stop();
     }

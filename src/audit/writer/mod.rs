@@ -1,20 +1,25 @@
 //! The one thread that writes.
 //!
-//! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. There
-//! is no timer: a lone record is committed at once, and while one transaction commits the next batch gathers.
+//! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. No
+//! record waits for a timer: a lone one is committed at once, and while one transaction commits the next batch gathers.
+//! It also links each record to the one before and has the chain signed now and then.
+
+mod chain;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 
 use super::AuditError;
+use super::chain::Seq;
 use super::contexts::RecentContexts;
-use super::queue::{Job, Message, Seq};
+use super::queue::{Job, Message};
 use super::row::Row;
 use super::store::{Session, Store};
+pub(crate) use chain::Chain;
 
 /// Records of one transaction at most: bounds how long its first waiter waits for its last.
 const MOST_RECORDS: usize = 512;
@@ -25,12 +30,16 @@ const KEEP_EXPIRED: SignedDuration = SignedDuration::from_hours(24);
 /// How often expired contexts are looked for, and how many are removed at a time.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 const CLEAN_AT_MOST: usize = 500;
+/// How often a batch is linked anew because another process of the same node was quicker.
+const MOVES: usize = 8;
 
 /// Writes until it is told to stop.
-pub(crate) fn run(store: &dyn Store, receiver: Receiver<Message>, contexts: Arc<RecentContexts>) {
-    let mut writer = Writer { receiver, contexts, stop: Stop::NotAsked, marks: Vec::new(), next_clean: Instant::now() };
+pub(crate) fn run(store: &dyn Store, receiver: Receiver<Message>, contexts: Arc<RecentContexts>, chain: Chain) {
+    let (marks, next_clean) = (Vec::new(), Instant::now());
+    let mut writer = Writer { receiver, contexts, chain, stop: Stop::NotAsked, marks, next_clean };
     loop {
-        let opened = store.write(&mut |session| writer.serve(session));
+        let mut begun = Ok(());
+        let opened = store.write(&mut |session| begun = writer.serve(session)).and(begun);
         if let Err(error) = opened {
             tracing::error!(code = error.code(), %error, "the audit store cannot be opened for writing");
             // One attempt for each batch: its waiters learn of it, and the next one tries again.
@@ -59,6 +68,7 @@ enum Stop {
 struct Writer {
     receiver: Receiver<Message>,
     contexts: Arc<RecentContexts>,
+    chain: Chain,
     stop: Stop,
     /// Who waits for what was queued before it; told when the batch that it came with is over.
     marks: Vec<oneshot::Sender<()>>,
@@ -66,38 +76,51 @@ struct Writer {
 }
 
 impl Writer {
-    /// Commits batch after batch. Returns at the end, or when the connection is to be replaced.
-    fn serve(&mut self, session: &mut dyn Session) {
+    /// Commits batch after batch. Returns at the end, or when the connection is to be replaced; an error when it could
+    /// not begin.
+    fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        self.find_head(session)?;
         self.clean(session);
         loop {
             let batch = self.next_batch();
-            let broken = !batch.is_empty() && self.commit(session, batch) == Connection::Broken;
+            let state = if batch.is_empty() { self.sign_when_due(session) } else { self.commit(session, batch) };
             self.tell_marks();
-            if broken {
-                return;
+            if state == Connection::Broken {
+                return Ok(());
             }
             if matches!(self.stop, Stop::Asked(_)) {
                 while let Some(rest) = self.queued() {
                     if self.commit(session, rest) == Connection::Broken {
-                        return;
+                        return Ok(());
                     }
                 }
-                let checkpointed = session.checkpoint();
-                self.end(checkpointed);
-                return;
+                let finished = self.sign(session).and_then(|()| session.finish());
+                self.end(finished);
+                return Ok(());
             }
             session.tidy();
             self.clean(session);
         }
     }
 
-    /// Waits for something to write, then takes what else is queued, up to the bounds. Empty when it is to end.
+    fn find_head(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        let (head, signed) = session.head(&self.chain.node)?;
+        self.chain.go_on_from(head, signed);
+        Ok(())
+    }
+
+    /// Waits for something to write, then takes what else is queued, up to the bounds. Empty when it is to end, or when
+    /// the chain is to be signed and nothing came.
     fn next_batch(&mut self) -> Vec<Job> {
         if !matches!(self.stop, Stop::NotAsked) {
             return self.queued().unwrap_or_default();
         }
         loop {
-            match self.receiver.recv() {
+            let message = match self.chain.due_in() {
+                Some(patience) => self.receiver.recv_timeout(patience),
+                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
                 Ok(Message::Write(job)) => return self.gather(job),
                 // What was queued before it has been written: it came in an earlier batch.
                 Ok(Message::Mark(mark)) => {
@@ -107,12 +130,35 @@ impl Writer {
                     self.ask_to_stop(done);
                     return Vec::new();
                 }
-                Err(_) => {
+                Err(RecvTimeoutError::Timeout) => return Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => {
                     self.ask_to_stop(None);
                     return Vec::new();
                 }
             }
         }
+    }
+
+    /// Signs the chain where no record did it on its way.
+    fn sign_when_due(&mut self, session: &mut dyn Session) -> Connection {
+        if self.chain.due_in().is_none_or(|left| !left.is_zero()) {
+            return Connection::Usable;
+        }
+        match self.sign(session) {
+            Ok(()) => Connection::Usable,
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "the audit chain could not be signed; later again");
+                self.chain.put_off();
+                state_after(&error)
+            }
+        }
+    }
+
+    fn sign(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        let Some(checkpoint) = self.chain.last_checkpoint() else { return Ok(()) };
+        session.commit(&[], Some((self.chain.place(&checkpoint), &checkpoint)))?;
+        self.chain.moved_to(self.chain.head(), Some(checkpoint.head.seq));
+        Ok(())
     }
 
     fn tell_marks(&mut self) {
@@ -172,16 +218,16 @@ impl Writer {
     fn commit(&mut self, session: &mut dyn Session, batch: Vec<Job>) -> Connection {
         let started = Instant::now();
         let rows: Vec<&Row> = batch.iter().flat_map(|job| &job.rows).collect();
-        let result = session.commit(&rows);
+        let result = self.append(session, &rows);
         metrics::histogram!("octroi_audit_commit_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("octroi_audit_commit_records").record(rows.len() as f64);
         match result {
-            Ok(seqs) => {
-                let mut seqs = seqs.into_iter();
+            Ok(Seq(before)) => {
+                let mut last = before;
                 for job in batch {
                     // The last one's: once that is there, all of the job are.
-                    let seq = seqs.by_ref().take(job.rows.len()).last().unwrap_or(Seq(0));
-                    self.succeed(job, seq);
+                    last += i64::try_from(job.rows.len()).unwrap_or(0);
+                    self.succeed(job, Seq(last));
                 }
                 Connection::Usable
             }
@@ -195,17 +241,39 @@ impl Writer {
                 state
             }
             Err(error) => {
-                let state = if error.ends_the_connection() { Connection::Broken } else { Connection::Usable };
                 tracing::error!(code = error.code(), %error, "audit records were not written");
                 fail(batch, &error);
-                state
+                state_after(&error)
+            }
+        }
+    }
+
+    /// Links the rows to the chain and writes them; returns the number of the record before the first.
+    fn append(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<Seq, AuditError> {
+        let mut moves = 0;
+        loop {
+            let before = self.chain.head().seq;
+            let (links, head) = self.chain.links(rows);
+            let checkpoint = self.chain.checkpoint(head);
+            let placed = checkpoint.as_ref().map(|checkpoint| (self.chain.place(checkpoint), checkpoint));
+            match session.commit(&links, placed) {
+                Ok(()) => {
+                    self.chain.moved_to(head, checkpoint.map(|checkpoint| checkpoint.head.seq));
+                    return Ok(before);
+                }
+                Err(AuditError::ChainMoved) if moves < MOVES => {
+                    tracing::warn!(node = self.chain.node.id, "{}", AuditError::ChainMoved);
+                    moves += 1;
+                    self.find_head(session)?;
+                }
+                Err(error) => return Err(error),
             }
         }
     }
 
     fn succeed(&self, job: Job, seq: Seq) {
         for row in &job.rows {
-            metrics::counter!("octroi_audit_records_total", "kind" => row.kind).increment(1);
+            metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
             if let Some((id, context)) = row.context() {
                 self.contexts.remember(id, context);
             }
@@ -235,6 +303,10 @@ impl Writer {
 enum Connection {
     Usable,
     Broken,
+}
+
+fn state_after(error: &AuditError) -> Connection {
+    if error.ends_the_connection() { Connection::Broken } else { Connection::Usable }
 }
 
 fn fail(batch: Vec<Job>, error: &AuditError) {

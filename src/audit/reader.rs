@@ -1,0 +1,183 @@
+//! Reading a store beside the gateway, or without one: search, single stories, whole chains.
+//!
+//! It changes nothing, and blocks: it is for commands.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use super::chain::{ChainHash, Place, Seq};
+use super::checkpoint::Checkpoint;
+use super::search::{Page, Query};
+use super::store::{self, Node, Store, StoredRecord};
+use super::{AuditError, CheckpointKind};
+
+/// Records that are read at a time.
+const AT_ONCE: usize = 1_000;
+
+/// A store that is read.
+pub struct AuditReader {
+    store: Box<dyn Store>,
+    nodes: Vec<Node>,
+}
+
+/// A record as it stands in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailRecord {
+    /// Whose chain it is in; empty where it is older than the chain.
+    pub node: String,
+    /// Its number there.
+    pub seq: Seq,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The kind's name.
+    pub kind: String,
+    /// What it is about.
+    pub id: String,
+    /// Its body, as JSON: the bytes that the hash covers.
+    pub body: String,
+    /// Its hash; none where it is older than the chain.
+    pub hash: Option<ChainHash>,
+    /// Its text, as JSON, if one is stored.
+    pub content: Option<String>,
+}
+
+/// What stands in a chain, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A record.
+    Record(TrailRecord),
+    /// A signature over what came before. A cut stands before the first record that was not removed.
+    Checkpoint(Checkpoint),
+}
+
+/// One node's chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainInfo {
+    /// The node; empty for records that are older than the chain.
+    pub node: String,
+    /// The first record that is there.
+    pub first: Seq,
+    /// The last one; before the first where there is none.
+    pub last: Seq,
+    number: i64,
+}
+
+impl ChainInfo {
+    /// Records that are there, where none is missing.
+    pub fn records(&self) -> u64 {
+        u64::try_from(self.last.0 - self.first.0 + 1).unwrap_or(0)
+    }
+}
+
+impl AuditReader {
+    /// Opens a store that is there.
+    pub fn open(url: &str) -> Result<Self, AuditError> {
+        let store = store::open_existing(url)?;
+        let nodes = store.nodes()?;
+        Ok(Self { store, nodes })
+    }
+
+    /// A page of entries, newest first.
+    pub fn search(&self, query: &Query) -> Result<Page, AuditError> {
+        query.check()?;
+        self.store.search(query)
+    }
+
+    /// The records of a request, a pre-check or a reported call, oldest first; of a context, those of its pre-check and
+    /// its calls.
+    pub fn records_of(&self, id: &str) -> Result<Vec<TrailRecord>, AuditError> {
+        self.store.records_of(id)?.into_iter().map(|record| self.named(record)).collect()
+    }
+
+    /// The chains in the store, and first the records that are older, if there are any.
+    pub fn chains(&self) -> Result<Vec<ChainInfo>, AuditError> {
+        let mut chains = Vec::new();
+        if let Some((first, last)) = self.store.extent(0)? {
+            chains.push(ChainInfo { node: String::new(), first: first.seq(), last: last.seq(), number: 0 });
+        }
+        for Node { number, id } in self.store.nodes()? {
+            let (first, last) = match self.store.extent(number)? {
+                Some((first, last)) => (first.seq(), last.seq()),
+                // All were removed, or none was written yet.
+                None => (Seq(1), Seq(0)),
+            };
+            chains.push(ChainInfo { node: id, first, last, number });
+        }
+        Ok(chains)
+    }
+
+    /// A chain from this record on.
+    pub fn chain(
+        &self,
+        chain: &ChainInfo,
+        from: Seq,
+    ) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
+        let checkpoints = self.store.checkpoints(chain.number)?;
+        Ok(Items {
+            reader: self,
+            next: Some(Place::new(chain.number, from)),
+            last: Place::new(chain.number, chain.last),
+            records: VecDeque::new(),
+            checkpoints: checkpoints
+                .into_iter()
+                .filter(|it| it.head.seq >= from || it.kind == CheckpointKind::Cut)
+                .collect(),
+        })
+    }
+
+    /// At most so many records behind this one.
+    pub fn records_after(&self, chain: &ChainInfo, after: Seq, at_most: usize) -> Result<Vec<TrailRecord>, AuditError> {
+        let (_, last) = Place::of_node(chain.number);
+        let records = self.store.records(Place::new(chain.number, Seq(after.0 + 1)), last, at_most)?;
+        records.into_iter().map(|record| self.named(record)).collect()
+    }
+
+    fn named(&self, record: StoredRecord) -> Result<TrailRecord, AuditError> {
+        let StoredRecord { place, at_microseconds, kind, id, body, hash, content } = record;
+        let at = Timestamp::from_microsecond(at_microseconds)
+            .map_err(|error| AuditError::Encoding(format!("the time of {id}: {error}")))?;
+        let node = self.nodes.iter().find(|node| node.number == place.node());
+        let node = node.map(|node| node.id.clone()).unwrap_or_default();
+        Ok(TrailRecord { node, seq: place.seq(), at, kind, id, body, hash, content })
+    }
+}
+
+struct Items<'a> {
+    reader: &'a AuditReader,
+    next: Option<Place>,
+    last: Place,
+    records: VecDeque<TrailRecord>,
+    checkpoints: VecDeque<Checkpoint>,
+}
+
+impl Iterator for Items<'_> {
+    type Item = Result<Item, AuditError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.records.is_empty()
+            && let Some(from) = self.next.take()
+            && let Err(error) = self.read_on(from)
+        {
+            return Some(Err(error));
+        }
+        let next = self.records.front().map(|record| record.seq);
+        // Behind its record, and before the next one.
+        if let Some(checkpoint) = self.checkpoints.pop_front_if(|it| next.is_none_or(|next| it.head.seq < next)) {
+            return Some(Ok(Item::Checkpoint(checkpoint)));
+        }
+        self.records.pop_front().map(|record| Ok(Item::Record(record)))
+    }
+}
+
+impl Items<'_> {
+    fn read_on(&mut self, from: Place) -> Result<(), AuditError> {
+        let records = self.reader.store.records(from, self.last, AT_ONCE)?;
+        self.next = match records.last() {
+            Some(last) if records.len() == AT_ONCE => Some(Place(last.place.0 + 1)),
+            _ => None,
+        };
+        self.records = records.into_iter().map(|record| self.reader.named(record)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! The kinds of records, by the names that they have in stores.
+
+use serde::{Deserialize, Serialize};
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// A request was accepted.
+    Intent,
+    /// What became of it.
+    Outcome,
+    /// An application asked for a decision.
+    PreCheck,
+    /// An application reports a call.
+    LlmCall,
+    /// The live policies changed.
+    PolicySetChange,
+    /// The gateway started or stopped.
+    Lifecycle,
+    /// Texts were erased.
+    Erasure,
+}
+
+impl RecordKind {
+    /// The word in stores and exports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Outcome => "outcome",
+            Self::PreCheck => "pre_check",
+            Self::LlmCall => "llm_call",
+            Self::PolicySetChange => "policy_set_change",
+            Self::Lifecycle => "lifecycle",
+            Self::Erasure => "erasure",
+        }
+    }
+}

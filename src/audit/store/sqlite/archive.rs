@@ -1,0 +1,106 @@
+//! Reading the trail itself: records in the order of their chains, and the signatures over them.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::failure::classed;
+use crate::audit::chain::{ChainHash, Head, Place};
+use crate::audit::store::{Node, StoredRecord};
+use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
+
+/// What a record is read from; `r` is the record.
+const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.content \
+                      FROM records r LEFT JOIN contents c ON c.place = r.place";
+
+pub(super) fn nodes(connection: &Connection) -> Result<Vec<Node>, AuditError> {
+    let mut statement = connection.prepare("SELECT number, id FROM nodes ORDER BY number").map_err(classed)?;
+    let rows = statement.query_map([], |row| Ok(Node { number: row.get(0)?, id: row.get(1)? })).map_err(classed)?;
+    rows.collect::<Result<_, _>>().map_err(classed)
+}
+
+pub(super) fn extent(connection: &Connection, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
+    let (first, last) = Place::of_node(node);
+    let end = |order: &str| {
+        let sql = format!("SELECT place FROM records WHERE place BETWEEN ? AND ? ORDER BY place {order} LIMIT 1");
+        connection.query_row(&sql, [first.0, last.0], |row| row.get(0).map(Place)).optional().map_err(classed)
+    };
+    Ok(end("ASC")?.zip(end("DESC")?))
+}
+
+pub(super) fn records(
+    connection: &Connection,
+    from: Place,
+    to: Place,
+    at_most: usize,
+) -> Result<Vec<StoredRecord>, AuditError> {
+    let sql = format!("{RECORD} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?");
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let rows = statement.query_map(params![from.0, to.0, at_most as i64], record).map_err(classed)?;
+    rows.collect::<Result<_, _>>().map_err(classed)
+}
+
+pub(super) fn records_of(connection: &Connection, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+    let sql = format!(
+        "WITH entry AS (SELECT place, outcome_place FROM entries WHERE id = ?1 \
+                  UNION SELECT place, outcome_place FROM entries WHERE context_id = ?1) \
+         {RECORD} WHERE r.place IN (SELECT place FROM entry UNION SELECT outcome_place FROM entry) \
+         ORDER BY r.at, r.place"
+    );
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let rows = statement.query_map([id], record).map_err(classed)?;
+    rows.collect::<Result<_, _>>().map_err(classed)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
+    Ok(StoredRecord {
+        place: Place(row.get(0)?),
+        at_microseconds: row.get(1)?,
+        kind: row.get(2)?,
+        id: row.get(3)?,
+        body: row.get(4)?,
+        hash: row.get::<_, Option<[u8; 32]>>(5)?.map(ChainHash),
+        content: row.get(6)?,
+    })
+}
+
+pub(super) fn checkpoints(connection: &Connection, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
+    let (first, last) = Place::of_node(node);
+    let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
+               WHERE place BETWEEN ? AND ? ORDER BY place, kind";
+    let mut statement = connection.prepare(sql).map_err(classed)?;
+    let rows = statement
+        .query_map([first.0, last.0], |row| {
+            let head = Head { seq: Place(row.get(0)?).seq(), hash: ChainHash(row.get(3)?) };
+            Ok((row.get::<_, String>(1)?, row.get(2)?, head, PublicKey(row.get(4)?), row.get(5)?))
+        })
+        .map_err(classed)?;
+    rows.map(|row| {
+        let (kind, at, head, public_key, signature) = row.map_err(classed)?;
+        let wrong = |what: &str| AuditError::Encoding(format!("checkpoint {}: {what}", head.seq.0));
+        let kind = CheckpointKind::parse(&kind).ok_or_else(|| wrong("unknown kind"))?;
+        let at = Timestamp::from_microsecond(at).map_err(|_| wrong("no such time"))?;
+        Ok(Checkpoint { kind, at, head, public_key, signature })
+    })
+    .collect()
+}
+
+pub(super) fn texts(connection: &Connection, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
+    let (condition, values) = match selection {
+        Selection::Id(id) => (
+            "e.place IN (SELECT place FROM entries WHERE id = ?1 UNION SELECT place FROM entries WHERE context_id = ?1) \
+             AND ?2 >= e.at",
+            (id, i64::MAX),
+        ),
+        Selection::Client { client, before } => ("e.client = ?1 AND e.at < ?2", (client, before.as_microsecond())),
+    };
+    let sql = format!(
+        "SELECT c.place FROM entries e JOIN contents c ON c.place = e.place WHERE {condition} \
+         UNION ALL \
+         SELECT c.place FROM entries e JOIN contents c ON c.place = e.outcome_place WHERE {condition} LIMIT ?3"
+    );
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let rows = statement
+        .query_map(params![values.0, values.1, at_most as i64], |row| row.get(0).map(Place))
+        .map_err(classed)?;
+    rows.collect::<Result<_, _>>().map_err(classed)
+}

@@ -1,0 +1,340 @@
+//! Checking a chain: every record against the one before, every checkpoint against both.
+//!
+//! It is fed in order, from a store or from an export, and stops at the first thing that does not fit.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use super::AuditKey;
+use super::chain::{ChainHash, Covered, Head, Seq};
+use super::checkpoint::{Checkpoint, CheckpointKind};
+use super::key::PublicKey;
+use super::reader::TrailRecord;
+
+/// The first thing in a chain that does not fit.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Misfit {
+    /// Numbers are missing.
+    #[error("{}", missing(node, .after, .found))]
+    Missing {
+        /// The chain.
+        node: String,
+        /// The last record before the gap.
+        after: Seq,
+        /// The first behind it.
+        found: Seq,
+    },
+    /// A record is not what was written.
+    #[error("{node}: record {seq} ({kind} {id}) was changed, or the one before it: its hash does not fit", seq = seq.0)]
+    Changed {
+        /// The chain.
+        node: String,
+        /// The record.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
+    /// A record has no hash although its chain has begun.
+    #[error("{node}: record {seq} ({kind} {id}) has no hash", seq = seq.0)]
+    Unchained {
+        /// The chain.
+        node: String,
+        /// The record.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
+    /// A checkpoint was signed for a chain that was another one.
+    #[error("{node}: record {seq}: the signed checkpoint says another hash: records up to it were rewritten", seq = seq.0)]
+    Rewritten {
+        /// The chain.
+        node: String,
+        /// The checkpoint's record.
+        seq: Seq,
+    },
+    /// A checkpoint covers records that are not there.
+    #[error("{node}: records {} to {} are missing at the end: a signed checkpoint covers them", last.0 + 1, signed.0)]
+    CutOff {
+        /// The chain.
+        node: String,
+        /// The last record that is there.
+        last: Seq,
+        /// The last record that was signed.
+        signed: Seq,
+    },
+    /// A signature is not that of the key that it names.
+    #[error("{node}: the checkpoint at record {seq} has a wrong signature", seq = seq.0)]
+    Signature {
+        /// The chain.
+        node: String,
+        /// The checkpoint's record.
+        seq: Seq,
+    },
+    /// A key signed that is not trusted.
+    #[error(
+        "{node}: the checkpoint at record {seq} is signed by another key, {key}; if it is one of yours, name it with \
+         --public-key",
+        seq = seq.0
+    )]
+    Untrusted {
+        /// The chain.
+        node: String,
+        /// The checkpoint's record.
+        seq: Seq,
+        /// The key.
+        key: PublicKey,
+    },
+    /// Nothing in the chain is signed.
+    #[error(
+        "{node}: not one of its checkpoints is there: nothing says that its {records} records are the ones written"
+    )]
+    Unsigned {
+        /// The chain.
+        node: String,
+        /// Its records.
+        records: u64,
+    },
+    /// A text is not the one that its record names.
+    #[error("{node}: the text of record {seq} ({kind} {id}) was changed: its HMAC does not fit", seq = seq.0)]
+    Text {
+        /// The chain.
+        node: String,
+        /// The record.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
+    /// Texts vanished.
+    #[error(
+        "{missing} texts are missing, and erasures account for {erased} of them; the first that is missing is that of \
+         {first}"
+    )]
+    Vanished {
+        /// Texts that records name and that are not there.
+        missing: u64,
+        /// Texts that erasures say they erased.
+        erased: u64,
+        /// Chain and number of the first record whose text is missing.
+        first: String,
+    },
+}
+
+fn missing(node: &str, Seq(after): &Seq, Seq(found): &Seq) -> String {
+    match (*found - after, *after) {
+        (..=1, _) => format!("{node}: record {found} stands behind record {after}"),
+        (2, 0) => format!("{node}: record 1 is missing, and no signed cut says that it was removed"),
+        (_, 0) => {
+            format!("{node}: records 1 to {} are missing, and no signed cut says that they were removed", found - 1)
+        }
+        (2, _) => format!("{node}: record {} is missing", after + 1),
+        _ => format!("{node}: records {} to {} are missing", after + 1, found - 1),
+    }
+}
+
+/// Where a chain may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// At its first record, or behind a signed cut.
+    AtItsStart,
+    /// Anywhere: an export of a part. What stood before is proven by the first checkpoint behind it.
+    Anywhere,
+}
+
+/// What was found in a chain that fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The chain.
+    pub node: String,
+    /// Records that were checked.
+    pub records: u64,
+    /// The first of them.
+    pub first: Seq,
+    /// Where it ends.
+    pub head: Head,
+    /// Checkpoints and cuts that fit.
+    pub checkpoints: u64,
+    /// The last record that a checkpoint covers.
+    pub signed: Seq,
+    /// Records up to this one were removed on purpose.
+    pub cut: Option<Seq>,
+}
+
+/// Checks one chain.
+pub struct ChainVerifier<'k> {
+    trusted: &'k [PublicKey],
+    begins: Begins,
+    head: Option<Head>,
+    found: Verified,
+}
+
+impl<'k> ChainVerifier<'k> {
+    /// Of this node's chain; only these keys count.
+    pub fn new(node: &str, trusted: &'k [PublicKey], begins: Begins) -> Self {
+        let found = Verified {
+            node: node.to_owned(),
+            records: 0,
+            first: Seq(0),
+            head: Head::EMPTY,
+            checkpoints: 0,
+            signed: Seq(0),
+            cut: None,
+        };
+        Self { trusted, begins, head: None, found }
+    }
+
+    /// The next record. `previous` is what the record itself says of the one before, where it says it.
+    pub fn record(&mut self, record: &TrailRecord, previous: Option<ChainHash>) -> Result<(), Misfit> {
+        let node = || self.found.node.clone();
+        let before = match (self.head, self.begins, previous) {
+            (Some(head), _, _) => head,
+            (None, Begins::Anywhere, Some(hash)) => Head { seq: Seq(record.seq.0 - 1), hash },
+            (None, _, _) => Head::EMPTY,
+        };
+        if record.seq.0 != before.seq.0 + 1 {
+            return Err(Misfit::Missing { node: node(), after: before.seq, found: record.seq });
+        }
+        let Some(hash) = record.hash else {
+            let (kind, id) = (record.kind.clone(), record.id.clone());
+            return Err(Misfit::Unchained { node: node(), seq: record.seq, kind, id });
+        };
+        let covered = Covered {
+            node: &self.found.node,
+            seq: record.seq,
+            previous: before.hash,
+            at_microseconds: record.at.as_microsecond(),
+            kind: &record.kind,
+            id: &record.id,
+            body: &record.body,
+        };
+        if covered.hash() != hash || previous.is_some_and(|previous| previous != before.hash) {
+            let (kind, id) = (record.kind.clone(), record.id.clone());
+            return Err(Misfit::Changed { node: node(), seq: record.seq, kind, id });
+        }
+        if self.found.records == 0 {
+            self.found.first = record.seq;
+        }
+        self.found.records += 1;
+        self.head = Some(Head { seq: record.seq, hash });
+        Ok(())
+    }
+
+    /// The next checkpoint, behind the record that it ends with.
+    pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Misfit> {
+        let node = || self.found.node.clone();
+        let Head { seq, hash } = checkpoint.head;
+        if !self.trusted.contains(&checkpoint.public_key) {
+            return Err(Misfit::Untrusted { node: node(), seq, key: checkpoint.public_key });
+        }
+        if !checkpoint.is_signed_for(&self.found.node) {
+            return Err(Misfit::Signature { node: node(), seq });
+        }
+        match (checkpoint.kind, self.head) {
+            (CheckpointKind::Cut, None) => {
+                self.head = Some(checkpoint.head);
+                self.found.cut = Some(seq);
+            }
+            (_, Some(head)) if head.seq == seq && head.hash != hash => {
+                return Err(Misfit::Rewritten { node: node(), seq });
+            }
+            (_, Some(head)) if head.seq < seq => {
+                return Err(Misfit::CutOff { node: node(), last: head.seq, signed: seq });
+            }
+            (CheckpointKind::Checkpoint, None) if self.begins == Begins::AtItsStart => {
+                return Err(Misfit::CutOff { node: node(), last: Seq(0), signed: seq });
+            }
+            _ => {}
+        }
+        self.found.checkpoints += 1;
+        self.found.signed = self.found.signed.max(seq);
+        Ok(())
+    }
+
+    /// The chain is over.
+    pub fn end(mut self) -> Result<Verified, Misfit> {
+        if self.found.records > 0 && self.found.checkpoints == 0 {
+            return Err(Misfit::Unsigned { node: self.found.node, records: self.found.records });
+        }
+        self.found.head = self.head.unwrap_or(Head::EMPTY);
+        Ok(self.found)
+    }
+}
+
+/// Checks texts against the HMACs in their records: for whoever has the key.
+pub struct TextVerifier<'k> {
+    key: &'k AuditKey,
+    found: VerifiedTexts,
+    first_missing: Option<String>,
+    accounted: u64,
+    /// Chains that go on with another key, from a start of their gateway on.
+    other_keys: HashSet<String>,
+}
+
+/// What was found of texts that fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifiedTexts {
+    /// Texts that are there and fit.
+    pub texts: u64,
+    /// Texts that were erased.
+    pub erased: u64,
+    /// Texts that are there, and whose HMAC another key made.
+    pub unchecked: u64,
+}
+
+impl<'k> TextVerifier<'k> {
+    /// With the deployment's key.
+    pub fn new(key: &'k AuditKey) -> Self {
+        Self { key, found: VerifiedTexts::default(), first_missing: None, accounted: 0, other_keys: HashSet::new() }
+    }
+
+    /// The next record of any chain. Its body must have been checked.
+    pub fn record(&mut self, record: &TrailRecord) -> Result<(), Misfit> {
+        #[derive(Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Body {
+            kept_hmac: Option<String>,
+            texts: u64,
+            public_key: Option<String>,
+        }
+        let body: Body = serde_json::from_str(&record.body).unwrap_or_default();
+        match (record.kind.as_str(), body.public_key) {
+            ("erasure", _) => self.accounted += body.texts,
+            ("lifecycle", Some(key)) if key == self.key.public().to_string() => {
+                self.other_keys.remove(&record.node);
+            }
+            ("lifecycle", Some(_)) => {
+                self.other_keys.insert(record.node.clone());
+            }
+            _ => {}
+        }
+        match (&record.content, body.kept_hmac) {
+            (None, None) => {}
+            (Some(_), Some(_)) if self.other_keys.contains(&record.node) => self.found.unchecked += 1,
+            (Some(text), Some(hmac)) if self.key.hmac(text) == hmac => self.found.texts += 1,
+            (None, Some(_)) => {
+                self.found.erased += 1;
+                self.first_missing.get_or_insert_with(|| format!("{} {}", record.node, record.seq.0));
+            }
+            (Some(_), _) => {
+                let (kind, id) = (record.kind.clone(), record.id.clone());
+                return Err(Misfit::Text { node: record.node.clone(), seq: record.seq, kind, id });
+            }
+        }
+        Ok(())
+    }
+
+    /// All chains are over.
+    pub fn end(self) -> Result<VerifiedTexts, Misfit> {
+        let (missing, erased) = (self.found.erased, self.accounted);
+        match self.first_missing {
+            Some(first) if missing > erased => Err(Misfit::Vanished { missing, erased, first }),
+            _ => Ok(self.found),
+        }
+    }
+}

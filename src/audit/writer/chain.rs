@@ -1,0 +1,120 @@
+//! The end of the chain, as the writer knows it, and when it is signed.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::audit::chain::{Covered, Head, Place, Seq};
+use crate::audit::checkpoint::{Checkpoint, CheckpointKind};
+use crate::audit::row::Row;
+use crate::audit::store::{Link, Node, Session};
+use crate::audit::{AuditError, AuditKey, CheckpointEvery, Settings};
+
+/// One node's chain.
+pub(crate) struct Chain {
+    pub(super) node: Node,
+    key: AuditKey,
+    every: CheckpointEvery,
+    head: Head,
+    /// The last record that a checkpoint covers.
+    signed: Seq,
+    /// When what is not signed yet is to be, at the latest; `None` when all is.
+    due: Option<Instant>,
+}
+
+impl Chain {
+    /// Of this node; where it ends is found out when the store is open.
+    pub(crate) fn new(node: Node, settings: &Settings) -> Self {
+        let (key, every) = (settings.key.clone(), settings.checkpoint);
+        Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None }
+    }
+
+    /// Goes on from what the store says. A store with records that nobody signed is signed with the next ones.
+    pub(super) fn go_on_from(&mut self, head: Head, signed: Seq) {
+        (self.head, self.signed) = (head, signed);
+        self.due = (head.seq > signed).then(Instant::now);
+    }
+
+    /// The rows as the next links, and the head that they make.
+    pub(super) fn links<'r>(&self, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
+        let mut head = self.head;
+        let links = rows
+            .iter()
+            .map(|row| {
+                let seq = Seq(head.seq.0 + 1);
+                let covered = Covered {
+                    node: &self.node.id,
+                    seq,
+                    previous: head.hash,
+                    at_microseconds: row.at.as_microsecond(),
+                    kind: row.kind.as_str(),
+                    id: &row.id,
+                    body: &row.body,
+                };
+                head = Head { seq, hash: covered.hash() };
+                Link { place: Place::new(self.node.number, seq), hash: head.hash, row }
+            })
+            .collect();
+        (links, head)
+    }
+
+    /// The checkpoint of this head, if it is time for one.
+    pub(super) fn checkpoint(&self, head: Head) -> Option<Checkpoint> {
+        let unsigned = head.seq.0 - self.signed.0;
+        // The first records of a chain are signed at once: a chain without any checkpoint is no chain.
+        let due = self.signed == Seq(0)
+            || unsigned >= i64::try_from(self.every.records).unwrap_or(i64::MAX)
+            || self.due.is_some_and(|due| due <= Instant::now());
+        (unsigned > 0 && due).then(|| self.signed_head(head))
+    }
+
+    /// The checkpoint of what is not signed yet, if anything is.
+    pub(super) fn last_checkpoint(&self) -> Option<Checkpoint> {
+        (self.head.seq > self.signed).then(|| self.signed_head(self.head))
+    }
+
+    fn signed_head(&self, head: Head) -> Checkpoint {
+        Checkpoint::sign(CheckpointKind::Checkpoint, &self.node.id, Timestamp::now(), head, &self.key)
+    }
+
+    /// Appends one record from where the store says that the chain ends, and signs it at once.
+    pub(crate) fn append_signed(&mut self, session: &mut dyn Session, row: &Row) -> Result<Seq, AuditError> {
+        let (head, signed) = session.head(&self.node)?;
+        self.go_on_from(head, signed);
+        let (links, head) = self.links(&[row]);
+        let checkpoint = self.signed_head(head);
+        session.commit(&links, Some((self.place(&checkpoint), &checkpoint)))?;
+        self.moved_to(head, Some(head.seq));
+        Ok(head.seq)
+    }
+
+    /// The place of a checkpoint: that of the record that it ends with.
+    pub(super) fn place(&self, checkpoint: &Checkpoint) -> Place {
+        Place::new(self.node.number, checkpoint.head.seq)
+    }
+
+    /// These are durable.
+    pub(super) fn moved_to(&mut self, head: Head, signed: Option<Seq>) {
+        self.head = head;
+        self.signed = signed.unwrap_or(self.signed);
+        self.due = match self.due {
+            _ if self.head.seq == self.signed => None,
+            Some(due) if signed.is_none() => Some(due),
+            _ => Some(Instant::now() + self.every.interval),
+        };
+    }
+
+    /// A checkpoint could not be written: the next attempt waits as long as the first did.
+    pub(super) fn put_off(&mut self) {
+        self.due = self.due.map(|_| Instant::now() + self.every.interval);
+    }
+
+    /// How long until what is not signed is to be; `None` when all is signed.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn head(&self) -> Head {
+        self.head
+    }
+}

@@ -1,0 +1,120 @@
+//! `octroi audit export`: the trail with its proofs, or entries for a spreadsheet.
+
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use super::search::policies;
+use super::verify::bar;
+use super::{Filter, Format};
+use crate::audit::{self, AuditReader, ExportOptions, Query};
+
+pub(super) fn run(
+    reader: &AuditReader,
+    format: Format,
+    output: Option<&Path>,
+    without_content: bool,
+    filter: &Filter,
+) -> anyhow::Result<ExitCode> {
+    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match output {
+        Some(path) => {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            Box::new(file.with_context(|| format!("cannot make {}", path.display()))?)
+        }
+        None => Box::new(std::io::stdout().lock()),
+    });
+    match format {
+        Format::Jsonl => {
+            if (Query { start: None, ..filter.query() }) != Query::everything() {
+                bail!(
+                    "a jsonl export is verified record by record: only --since narrows it; --format csv takes the \
+                     other filters"
+                );
+            }
+            let options = ExportOptions { since: filter.since, without_content };
+            let records = reader.chains()?.iter().map(audit::ChainInfo::records).sum();
+            let bar = bar(records);
+            audit::export(reader, &options, &mut out, &mut || bar.inc(1))?;
+            bar.finish_and_clear();
+        }
+        Format::Csv => csv(reader, &filter.query(), &mut out)?,
+    }
+    out.flush().context("cannot write the export")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Entries, newest first.
+fn csv(reader: &AuditReader, query: &Query, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut out = csv::Writer::from_writer(out);
+    out.write_record([
+        "timestamp",
+        "id",
+        "request_id",
+        "tenant_id",
+        "client_id",
+        "user_email",
+        "request_type",
+        "decision",
+        "policies",
+        "provider",
+        "model",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "response_time_ms",
+        "error",
+    ])?;
+    let mut query = Query { limit: Query::MOST, ..query.clone() };
+    // Entries that come meanwhile would move the pages.
+    query.end = query.end.or_else(|| Some(jiff::Timestamp::now()));
+    loop {
+        let page = reader.search(&query)?;
+        for entry in &page.entries {
+            out.write_record(
+                [
+                    entry.timestamp.to_string(),
+                    entry.id.clone(),
+                    entry.request_id.clone(),
+                    entry.tenant_id.clone(),
+                    entry.client_id.clone(),
+                    entry.user_email.clone(),
+                    entry.request_type.clone(),
+                    entry.policy_decision.clone(),
+                    policies(entry).join(" "),
+                    entry.provider.clone(),
+                    entry.model.clone(),
+                    entry.prompt_tokens.to_string(),
+                    entry.completion_tokens.to_string(),
+                    entry.cost.map(|cost| cost.to_string()).unwrap_or_default(),
+                    entry.response_time_ms.to_string(),
+                    entry.error_message.clone().unwrap_or_default(),
+                ]
+                .map(plain),
+            )?;
+        }
+        query.offset += page.entries.len() as u64;
+        if page.entries.is_empty() || query.offset >= page.total {
+            return Ok(out.flush()?);
+        }
+    }
+}
+
+/// A spreadsheet takes a text that begins with one of these for a formula, and callers choose some of these texts.
+fn plain(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_a_formula() {
+        assert_eq!(plain("=HYPERLINK(\"http://x\")".into()), "'=HYPERLINK(\"http://x\")");
+        assert_eq!(plain("eva@example.org".into()), "eva@example.org");
+    }
+}

@@ -1,0 +1,58 @@
+//! `octroi audit search`: entries, as a table or as JSON lines.
+
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+
+use super::{print_json, print_line};
+use crate::audit::{AuditReader, Entry, Page, Query};
+
+pub(super) fn run(reader: &AuditReader, query: &Query, json: bool) -> anyhow::Result<ExitCode> {
+    let page = reader.search(query)?;
+    if json {
+        for entry in &page.entries {
+            print_json(entry)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Page { entries, total, offset, .. } = page;
+    if entries.is_empty() {
+        print_line(&format!("nothing fits ({total} in all)"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print_line(&table(&entries).to_string())?;
+    print_line(&format!("{} to {} of {total}", offset + 1, offset + entries.len() as u64))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(entries: &[Entry]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["time", "id", "client", "user", "type", "decision", "policies", "model", "tokens", "ms"]);
+    for entry in entries {
+        table.add_row(columns(entry));
+    }
+    table
+}
+
+/// An entry in a few words.
+pub(super) fn columns(entry: &Entry) -> [String; 10] {
+    [
+        format!("{:.3}", entry.timestamp),
+        entry.id.clone(),
+        entry.client_id.clone(),
+        entry.user_email.clone(),
+        entry.request_type.clone(),
+        entry.policy_decision.clone(),
+        policies(entry).join(", "),
+        entry.model.clone(),
+        entry.tokens_used.to_string(),
+        entry.response_time_ms.to_string(),
+    ]
+}
+
+/// The policies that matched.
+pub(super) fn policies(entry: &Entry) -> Vec<&str> {
+    let names = entry.policy_details.get("policies").and_then(|names| names.as_array());
+    names.into_iter().flatten().filter_map(|name| name.as_str()).collect()
+}

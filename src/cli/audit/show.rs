@@ -1,0 +1,128 @@
+//! `octroi audit show`: everything that is on record about one id.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::{print_json, print_line};
+use crate::audit::record::PolicyEvaluation;
+use crate::audit::{AuditReader, TrailRecord};
+
+/// Fields that are told apart from the others.
+const TOLD_APART: [&str; 3] = ["policies", "calls", "at"];
+
+pub(super) fn run(reader: &AuditReader, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let records = reader.records_of(id)?;
+    if records.is_empty() {
+        bail!("no request, pre-check, reported call or context has the id {id}");
+    }
+    for record in &records {
+        if json { print_json(&as_json(record)?)? } else { print_line(&story(record)?)? }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(record: &TrailRecord) -> anyhow::Result<Value> {
+    Ok(json!({
+        "node": record.node, "seq": record.seq.0, "at": record.at, "kind": record.kind, "id": record.id,
+        "hash": record.hash.map(|hash| hash.to_string()), "body": serde_json::from_str::<Value>(&record.body)?,
+        "content": record.content.as_deref().map(serde_json::from_str::<Value>).transpose()?,
+    }))
+}
+
+fn story(record: &TrailRecord) -> anyhow::Result<String> {
+    let body: serde_json::Map<String, Value> = serde_json::from_str(&record.body)?;
+    let place = match record.hash {
+        Some(hash) => format!("{} {} {hash}", record.node, record.seq.0),
+        None => format!("{}, older than the chain", record.seq.0),
+    };
+    let mut lines = vec![format!("{}  {}  {}", record.kind, record.at, record.id), field("record", &place)];
+    for (name, value) in body.iter().filter(|(name, _)| !TOLD_APART.contains(&name.as_str())) {
+        lines.push(field(name, &words(value)));
+    }
+    if let Some(Value::Array(calls)) = body.get("calls") {
+        for call in calls {
+            lines.push(field("call", &words(call)));
+        }
+    }
+    if let Some(policies) = body.get("policies") {
+        let policies: Vec<PolicyEvaluation> = serde_json::from_value(policies.clone())?;
+        lines.push(table(&policies).to_string());
+        lines.extend(policies.iter().flat_map(remarks));
+    }
+    lines.push(match &record.content {
+        Some(content) => field("text", content),
+        None if body.contains_key("kept_hmac") => field("text", "erased"),
+        None if body.contains_key("content_hmac") => field("text", "not kept"),
+        None => field("text", "none"),
+    });
+    Ok(lines.join("\n") + "\n")
+}
+
+fn field(name: &str, value: &str) -> String {
+    format!("  {:<16} {value}", name.replace('_', " "))
+}
+
+/// A value without JSON's marks where it needs none.
+fn words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name} {}", words(value))).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
+        other => other.to_string(),
+    }
+}
+
+fn table(policies: &[PolicyEvaluation]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["  policy", "asked as", "mode", "said", "findings", "edits", "us", "version", "settings"]);
+    let short = |digest: &str| digest.chars().take(12).collect::<String>();
+    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    for policy in policies {
+        let said = match (&policy.error, policy.skipped) {
+            (_, true) => "skipped".to_owned(),
+            (Some(error), _) => error.code.clone(),
+            (None, _) => word(json!(policy.action)),
+        };
+        let mode = word(json!(policy.mode));
+        table.add_row([
+            format!("  {}", policy.policy),
+            word(json!(policy.phase)),
+            if policy.enforced || mode == "shadow" { mode } else { format!("{mode}, not in force here") },
+            said,
+            policy.findings.len().to_string(),
+            policy.edits.to_string(),
+            policy.elapsed_us.to_string(),
+            short(&policy.version),
+            short(&policy.settings_hash),
+        ]);
+    }
+    table
+}
+
+/// What a table has no room for.
+fn remarks(policy: &PolicyEvaluation) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let mut say = |what: &str, text: String| remarks.push(field(&policy.policy, &format!("{what}: {text}")));
+    if let Some(reason) = &policy.reason {
+        say("reason", reason.clone());
+    }
+    if let Some(error) = &policy.error {
+        say("error", error.message.clone());
+    }
+    for finding in &policy.findings {
+        say("finding", words(&json!(finding)));
+    }
+    if !policy.tags.is_empty() {
+        say("tags", policy.tags.join(", "));
+    }
+    if policy.readings != crate::audit::record::Readings::default() {
+        say("was told", words(&json!(policy.readings)));
+    }
+    remarks
+}

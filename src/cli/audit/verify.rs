@@ -1,0 +1,160 @@
+//! `octroi audit verify`: does everything fit?
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{open, print_line, settings};
+use crate::audit::{
+    AuditReader, Begins, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Verified, verify_export,
+};
+use crate::config::Config;
+
+/// Checks the configured store.
+pub(super) fn store(config: &Config, public_keys: &[PublicKey]) -> anyhow::Result<ExitCode> {
+    let reader = open(config)?;
+    let key = match settings::known_key(&config.audit.key) {
+        Ok(key) => Some(key),
+        // Whoever names public keys may have no other.
+        Err(_) if !public_keys.is_empty() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let trusted: Vec<_> = match (public_keys, &key) {
+        ([], Some(key)) => vec![key.public()],
+        (named, _) => named.to_vec(),
+    };
+    let mut texts = key.as_ref().map(TextVerifier::new);
+    match check(&reader, &trusted, &mut texts)? {
+        Ok(checked) => {
+            for chain in &checked {
+                report(chain)?;
+            }
+            match texts.map(TextVerifier::end) {
+                Some(Ok(found)) => {
+                    print_line(&format!(
+                        "texts: {} are as they were written, {} were erased, and erasures account for them",
+                        found.texts, found.erased
+                    ))?;
+                    if found.unchecked > 0 {
+                        print_line(&format!(
+                            "texts: {} are from the time of another key; not checked",
+                            found.unchecked
+                        ))?;
+                    }
+                }
+                Some(Err(misfit)) => return does_not_fit(&misfit),
+                None => print_line("texts: not checked; that takes the key itself (audit.key)")?,
+            }
+            print_line("ok")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(misfit) => does_not_fit(&misfit),
+    }
+}
+
+fn check(
+    reader: &AuditReader,
+    trusted: &[PublicKey],
+    texts: &mut Option<TextVerifier<'_>>,
+) -> anyhow::Result<Result<Vec<Verified>, Misfit>> {
+    let chains = reader.chains()?;
+    let bar = bar(chains.iter().map(|chain| chain.records()).sum());
+    let mut verified = Vec::new();
+    for chain in &chains {
+        if chain.node.is_empty() {
+            bar.inc(chain.records());
+            bar.suspend(|| {
+                print_line(&format!("{} records are older than the chain; nothing proves them", chain.records()))
+            })?;
+            continue;
+        }
+        let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
+        for item in reader.chain(chain, chain.first)? {
+            let fits = match item? {
+                Item::Record(record) => {
+                    bar.inc(1);
+                    verifier.record(&record, None).and_then(|()| match texts {
+                        Some(texts) => texts.record(&record),
+                        None => Ok(()),
+                    })
+                }
+                Item::Checkpoint(checkpoint) => verifier.checkpoint(&checkpoint),
+            };
+            if let Err(misfit) = fits {
+                bar.finish_and_clear();
+                return Ok(Err(misfit));
+            }
+        }
+        match verifier.end() {
+            Ok(found) => verified.push(found),
+            Err(misfit) => {
+                bar.finish_and_clear();
+                return Ok(Err(misfit));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(Ok(verified))
+}
+
+/// Checks an export, with nothing but public keys.
+pub(super) fn export(file: &Path, public_keys: &[PublicKey]) -> anyhow::Result<ExitCode> {
+    let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let bar = bar(opened.metadata().map_or(0, |it| it.len()));
+    bar.set_style(style("{bytes} of {total_bytes}"));
+    let mut lines = BufReader::new(bar.wrap_read(opened));
+    let checked = verify_export(&mut lines, public_keys, &mut || ());
+    bar.finish_and_clear();
+    match checked {
+        Ok(found) => {
+            if found.older > 0 {
+                print_line(&format!("{} records are older than the chain; nothing proves them", found.older))?;
+            }
+            for chain in &found.chains {
+                report(chain)?;
+            }
+            print_line("ok")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(ExportError::Misfit(misfit)) => does_not_fit(&misfit),
+        Err(error) => Err(error).with_context(|| file.display().to_string()),
+    }
+}
+
+fn report(chain: &Verified) -> std::io::Result<()> {
+    let Verified { node, records, first, head, checkpoints, signed, cut } = chain;
+    let mut line = format!("{node}: {records} records fit, and {checkpoints} signed checkpoints");
+    if let Some(cut) = cut {
+        line.push_str(&format!("; those up to {} were removed by a signed cut", cut.0));
+    } else if first.0 > 1 {
+        line.push_str(&format!("; they begin at {}", first.0));
+    }
+    if head.seq > *signed {
+        line.push_str(&format!("; the last {} are not signed yet", head.seq.0 - signed.0));
+    }
+    print_line(&line)?;
+    print_line(&format!("{node}: head {} {}", head.seq.0, head.hash))
+}
+
+#[expect(clippy::print_stderr, reason = "what does not fit is the command's error")]
+fn does_not_fit(misfit: &Misfit) -> anyhow::Result<ExitCode> {
+    eprintln!("octroi: it does not fit: {misfit}");
+    Ok(ExitCode::FAILURE)
+}
+
+/// A bar on standard error; none where that is no terminal.
+pub(super) fn bar(length: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    bar.set_style(style("{pos} of {len} records, {per_sec}"));
+    bar
+}
+
+fn style(counted: &str) -> ProgressStyle {
+    // The template is ours; one that could not be read would show the default bar.
+    ProgressStyle::with_template(&format!("{{wide_bar}} {counted}, {{eta}}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,243 @@
+//! `octroi audit`, as an operator and as somebody who does not trust them.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mistral_double::MistralDouble;
+use serde_json::{Value, json};
+use support::{Gateway, Prepared, Setup};
+
+/// Exit code, and both outputs.
+fn run(prepared: &Prepared, arguments: &[&str]) -> (Option<i32>, String) {
+    let arguments: Vec<_> = ["audit"].iter().chain(arguments).copied().collect();
+    let output = prepared.command(&arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+fn fine(prepared: &Prepared, arguments: &[&str]) -> String {
+    let (code, text) = run(prepared, arguments);
+    assert_eq!(code, Some(0), "{arguments:?}\n{text}");
+    text
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A gateway that answered, masked, refused, pre-checked and took a report.
+async fn busy() -> (MistralDouble, Gateway, String) {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    assert_eq!(gateway.ask("What is an octroi?").await.status, 200);
+    assert_eq!(gateway.ask("Write to eva@example.org").await.status, 200);
+    let refused = gateway.ask("My IBAN is DE89370400440532013000").await;
+    assert_eq!(refused.body["blocked"], true, "{refused:?}");
+    let checked = gateway.pre_check("Hello").await;
+    let context = checked.body["context_id"].as_str().unwrap().to_owned();
+    let report = json!({
+        "context_id": context, "client_id": "community", "provider": "mistral", "model": "mistral-small-latest",
+        "response_summary": "It greeted.", "token_usage": { "prompt_tokens": 3, "completion_tokens": 4 }
+    });
+    assert_eq!(gateway.post("/api/audit/llm-call", report).await.status, 200);
+    (double, gateway, context)
+}
+
+#[tokio::test]
+async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway() {
+    let (_double, gateway, context) = busy().await;
+    let prepared = gateway.prepared.as_ref().unwrap();
+
+    let table = fine(prepared, &["search"]);
+    assert!(table.contains("1 to 5 of 5"), "{table}");
+    let blocked = lines(&fine(prepared, &["search", "--decision", "blocked", "--since", "1h", "--json"]));
+    assert_eq!(blocked.len(), 1, "{blocked:?}");
+    assert_eq!(blocked[0]["policy_details"]["policies"][0], "pii");
+    assert!(fine(prepared, &["search", "--client", "nobody"]).contains("nothing fits"));
+    assert!(fine(prepared, &["search", "--until", "1h"]).contains("nothing fits"));
+    assert_eq!(lines(&fine(prepared, &["search", "--policy", "pii", "--tenant", "community", "--json"])).len(), 2);
+
+    let masked = lines(&fine(prepared, &["search", "--decision", "redacted", "--json"]));
+    let story = fine(prepared, &["show", masked[0]["id"].as_str().unwrap()]);
+    for expected in [
+        "intent",
+        "outcome",
+        "pii",
+        "audit-redact",
+        "pre-check",
+        "enforce",
+        "redact",
+        "email",
+        "Write to [EMAIL]",
+        "mistral-small-latest",
+        "call",
+        "code ok",
+        "prompt tokens",
+        "generation",
+    ] {
+        assert!(story.contains(expected), "{expected} is missing:\n{story}");
+    }
+    assert!(!story.contains("eva@"), "{story}");
+    let records = lines(&fine(prepared, &["show", &context, "--json"]));
+    let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["pre_check", "llm_call"], "a context shows its pre-check and its calls");
+    assert_eq!(records[1]["content"]["response_summary"], "It greeted.");
+    let (code, text) = run(prepared, &["show", "req_nothing"]);
+    assert!(code == Some(1) && text.contains("req_nothing"), "{text}");
+
+    let csv = fine(prepared, &["export", "--format", "csv"]);
+    assert_eq!(csv.lines().count(), 6, "{csv}");
+    assert!(csv.lines().next().unwrap().starts_with("timestamp,id,request_id,tenant_id,client_id"), "{csv}");
+    let (code, text) = run(prepared, &["export", "--client", "community"]);
+    assert!(code == Some(1) && text.contains("--format csv"), "{text}");
+}
+
+#[tokio::test]
+async fn tail_shows_what_is_there_and_what_comes() {
+    let (_double, gateway, _) = busy().await;
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let mut command = prepared.command(&["audit", "tail", "--json", "--lines", "1"]);
+    let mut tail = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(tail.stdout.take().unwrap()));
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["request_type"], "llm-call", "the newest that was there");
+    let answer = gateway.ask("And what comes now?").await;
+    let entry = next();
+    assert_eq!(entry["id"], answer.body["request_id"]);
+    assert_eq!(entry["policy_decision"], "allowed");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+}
+
+/// The export, and the public key.
+fn exported(prepared: &Prepared) -> (PathBuf, String) {
+    let path = prepared.path().join("trail.jsonl");
+    fine(prepared, &["export", "--output", path.to_str().unwrap()]);
+    (path, fine(prepared, &["key"]).trim().to_owned())
+}
+
+fn second_implementation(export: &Path, key: &str) -> (Option<i32>, String) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify-audit.py");
+    let output = Command::new("python3").arg(script).arg(export).arg(key).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), text)
+}
+
+#[tokio::test]
+async fn the_store_and_an_export_of_it_verify_and_a_change_of_either_is_named() {
+    let (_double, gateway, _) = busy().await;
+    let mut gateway = gateway;
+    let beside = fine(gateway.prepared.as_ref().unwrap(), &["verify"]);
+    assert!(beside.contains("\nok"), "beside a running gateway: {beside}");
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let whole = fine(&prepared, &["verify"]);
+    assert!(whole.contains("records fit") && !whole.contains("not signed yet"), "{whole}");
+
+    let (path, key) = exported(&prepared);
+    let export = path.to_str().unwrap();
+    let verified = fine(&prepared, &["verify", "--export", export, "--public-key", &key]);
+    let head = |text: &str| text.lines().find_map(|line| line.split(": head ").nth(1).map(str::to_owned));
+    assert!(head(&whole).is_some() && head(&verified) == head(&whole), "{verified}{whole}");
+    let (code, text) = second_implementation(&path, &key);
+    assert_eq!(code, Some(0), "{text}");
+    let other = "00".repeat(32);
+    assert_eq!(run(&prepared, &["verify", "--export", export, "--public-key", &other]).0, Some(1));
+    assert_eq!(second_implementation(&path, &other).0, Some(1));
+
+    // Somebody makes a refusal look like an answer.
+    let forged =
+        fs::read_to_string(&path).unwrap().replace(r#"\"decision\":\"blocked\""#, r#"\"decision\":\"allowed\""#);
+    fs::write(&path, forged).unwrap();
+    let (code, text) = run(&prepared, &["verify", "--export", export, "--public-key", &key]);
+    assert!(code == Some(1) && text.contains("was changed"), "{text}");
+    assert_eq!(second_implementation(&path, &key).0, Some(1));
+
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    let changed = database.execute("UPDATE records SET body = replace(body, 'blocked', 'allowed')", []);
+    assert!(changed.is_err(), "a trigger refuses it");
+    database.execute_batch("DROP TRIGGER records_are_never_changed").unwrap();
+    database.execute("UPDATE records SET body = replace(body, 'blocked', 'allowed')", []).unwrap();
+    drop(database);
+    let (code, text) = run(&prepared, &["verify"]);
+    assert!(code == Some(1) && text.contains("record 7 (intent"), "{text}");
+}
+
+#[test]
+fn the_documented_vector_fits_the_second_implementation() {
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
+    let first_checkpoint = fs::read_to_string(&vector).unwrap().lines().nth(1).map(str::to_owned).unwrap();
+    let checkpoint: Value = serde_json::from_str(&first_checkpoint).unwrap();
+    let (code, text) = second_implementation(&vector, checkpoint["public_key"].as_str().unwrap());
+    assert_eq!(code, Some(0), "{text}");
+    let forged = tempfile::NamedTempFile::new().unwrap();
+    fs::write(forged.path(), fs::read_to_string(&vector).unwrap().replace("run-1", "run-2")).unwrap();
+    assert_eq!(second_implementation(forged.path(), checkpoint["public_key"].as_str().unwrap()).0, Some(1));
+}
+
+#[tokio::test]
+async fn erased_texts_are_gone_and_everything_still_verifies() {
+    let (_double, gateway, context) = busy().await;
+    let prepared = gateway.prepared.as_ref().unwrap();
+    assert!(fine(prepared, &["erase", "--id", &context, "--reason", "asked for"]).contains("2 texts erased"));
+    assert_eq!(run(prepared, &["erase", "--id", &context]).0, Some(1), "nothing is left to be erased");
+    let story = fine(prepared, &["show", &context]);
+    assert!(story.contains("erased") && !story.contains("It greeted"), "{story}");
+    let erased = fine(prepared, &["erase", "--client", "community", "--before", "0s"]);
+    assert!(erased.contains("5 texts erased"), "three prompts and two answers: {erased}");
+    assert_eq!(gateway.ask("The gateway goes on").await.status, 200);
+    let verified = fine(prepared, &["verify"]);
+    assert!(verified.contains("operator: 2 records fit") && verified.contains("7 were erased"), "{verified}");
+    let (path, key) = exported(prepared);
+    let records = lines(&fs::read_to_string(&path).unwrap());
+    let by = records.iter().find(|line| line["kind"] == "erasure").unwrap()["body"].as_str().unwrap();
+    assert!(by.contains("\"reason\":\"asked for\"") && by.contains("\"by\":\"uid "), "{by}");
+    assert_eq!(second_implementation(&path, &key).0, Some(0));
+    for wrong in [&["erase"][..], &["erase", "--client", "c"], &["erase", "--id", "i", "--client", "c"]] {
+        assert_eq!(run(prepared, wrong).0, Some(2), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_comes_from_the_environment_or_a_file_and_is_made_once() {
+    let secret = "5a".repeat(32);
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mut gateway = Setup::with(&double).env("OCTROI_AUDIT_KEY", &secret).start();
+    assert_eq!(gateway.ask("Hello").await.status, 200);
+    gateway.terminate();
+    gateway.wait();
+    let mut prepared = gateway.prepared.take().unwrap();
+    assert!(!prepared.path().join("octroi.key").exists());
+    let public = fine(&prepared, &["key"]);
+    fine(&prepared, &["verify"]);
+    assert!(!gateway.log.text().contains(&secret));
+
+    // Another key takes over. Whoever trusts both sees one chain.
+    prepared.environment.clear();
+    assert_eq!(run(&prepared, &["key"]).0, Some(1), "none is made by looking");
+    let mut gateway = prepared.start();
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let (code, text) = run(&prepared, &["verify"]);
+    assert!(code == Some(1) && text.contains("another key") && text.contains(public.trim()), "{text}");
+    let now = fine(&prepared, &["key"]);
+    let both = fine(&prepared, &["verify", "--public-key", public.trim(), "--public-key", now.trim()]);
+    assert!(both.contains("2 are from the time of another key"), "{both}");
+}
+
+#[test]
+fn a_key_that_is_none_stops_the_start_and_is_not_shown() {
+    let prepared = Setup::without_provider().env("OCTROI_AUDIT_KEY", "hunter2").prepare();
+    let output = prepared.command(&["serve"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("OCTROI_AUDIT_KEY") && !text.contains("hunter2"), "{text}");
+    let (code, text) = run(&prepared, &["search"]);
+    assert!(code == Some(1) && text.contains("octroi.db"), "{text}");
+}
