@@ -11,7 +11,7 @@ FUZZ_TARGETS := manifest module verdict
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples test clients soak lint fmt fuzz docs bench deny target
+.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -42,7 +42,13 @@ build: plugins ## build everything for development
 dev: build ## run the gateway on http://localhost:8080, offline without MISTRAL_API_KEY
 	target/debug/octroi dev
 
-test: examples $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## every behaviour once (needs Node 20 and Python 3.10)
+postgres: ## PostgreSQL for the tests, from the system's packages, if it is missing
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || [ "$$OCTROI_SKIP_POSTGRES" = 1 ] || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+			|| { echo "make postgres: PostgreSQL 15 or later is missing; install it: sudo apt-get install postgresql"; exit 1; }; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; }
+
+test: examples $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## every behaviour once (needs Node 20, Python 3.10 and PostgreSQL 15)
 	cargo test --locked --workspace
 	cargo build --locked
 	$(VENV)/bin/python -m pytest -q tests/sdk/python tests/clients/test_all.py
@@ -64,11 +70,12 @@ $(VENV)/.ready: tests/sdk/python/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-soak: plugins ## what takes long: reload storms, the hostile suite ten times, latency beside spinning policies
+soak: plugins ## what takes long: reload storms, the hostile suite ten times, 100 kills, latency beside spinning policies
 	OCTROI_SOAK=1 cargo test --locked --test reload -- --nocapture --test-threads 1
 	for round in 1 2 3 4 5 6 7 8 9 10; do \
 		OCTROI_SOAK=1 cargo test --locked --test hostile -- --nocapture --test-threads 1 || exit 1; \
 	done
+	OCTROI_SOAK=1 cargo test --locked --test audit_kill -- --nocapture --test-threads 1
 	cargo bench --locked --bench spinning
 
 lint: target ## rustfmt and clippy, warnings are errors
@@ -94,7 +101,8 @@ fuzz: ## fuzz manifests, modules and verdicts, FUZZ_SECONDS each (needs nightly 
 docs: ## write docs/wit.md from wit/
 	OCTROI_WRITE_DOCS=1 cargo test --locked --test wit_reference
 
-bench: plugins ## the numbers of the README: evaluations, reloads, memory
+bench: plugins ## the numbers of the README: records, evaluations, reloads, memory
+	cargo bench --locked --bench audit
 	cargo bench --locked --bench evaluation
 	cargo bench --locked --bench gateway
 

@@ -669,3 +669,22 @@ async fn a_thousand_rules_are_held_and_no_more() {
     assert_eq!(code(&full), (403, "FORBIDDEN"), "{full:?}");
     assert!(full.body["message"].as_str().unwrap().contains("1000"), "{full:?}");
 }
+
+#[tokio::test]
+async fn who_changes_a_policy_is_on_record_before_it_is_in_force() {
+    let gateway = open();
+    let made = create(&gateway, "alice", project_x()).await;
+    let id = made.body["id"].as_str().unwrap_or_else(|| panic!("{made:?}")).to_owned();
+    let gone = send(&gateway, "alice", Method::DELETE, &format!("/{id}"), Value::Null).await;
+    assert!(gone.status < 300, "{gone:?}");
+    let refused = create(&gateway, "bob", json!({ "name": "none" })).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let database = rusqlite::Connection::open(gateway.folder().join("octroi.db")).unwrap();
+    let mut statement =
+        database.prepare("SELECT body FROM records WHERE kind = 'static_policy_change' ORDER BY place").unwrap();
+    let bodies = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let bodies: Vec<Value> = bodies.map(|body| serde_json::from_str(&body.unwrap()).unwrap()).collect();
+    let told: Vec<_> = bodies.iter().map(|it| (&it["client"], &it["tenant"], &it["policy"], &it["change"])).collect();
+    let (alice, id) = (json!("alice"), json!(id));
+    assert_eq!(told, [(&alice, &alice, &id, &json!("created")), (&alice, &alice, &id, &json!("deleted"))]);
+}

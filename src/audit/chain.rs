@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// What the hash of a record begins with, so that it is the hash of nothing else.
@@ -90,7 +91,7 @@ impl Head {
 
 /// A record's place in a store: its node's number there, and its number in that node's chain, in one integer. Records
 /// of a node are neighbours, in order. Node 0 is for records that are older than the chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Place(pub(crate) i64);
 
 /// A chain has room for 10^12 records.

@@ -45,7 +45,7 @@ pub struct ErasureOrder {
     pub reason: Option<String>,
 }
 
-/// Erases texts of a store that is there; returns how many. Blocks.
+/// Erases texts of a store that is there; returns how many. Blocks, on a thread that drives no runtime.
 pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditError> {
     let store = store::open_existing(&settings.url)?;
     if store.texts(&order.selection, 1)?.is_empty() {

@@ -60,6 +60,9 @@ pub enum AuditError {
         /// The database file.
         path: String,
     },
+    /// The spill journal cannot take or give records.
+    #[error("the audit's spill journal {0}")]
+    Spill(String),
     /// The database does not answer.
     #[error("the audit database does not answer: {0}")]
     Unreachable(String),
@@ -119,6 +122,7 @@ impl AuditError {
             Self::NewerSchema { .. } => "audit_newer_schema",
             Self::OlderSchema { .. } => "audit_older_schema",
             Self::ForeignFile { .. } => "audit_foreign_file",
+            Self::Spill(_) => "audit_spill",
             Self::Unreachable(_) => "audit_unreachable",
             Self::Locked => "audit_locked",
             Self::DiskFull => "audit_disk_full",
@@ -136,6 +140,11 @@ impl AuditError {
     /// Whether one record is at fault and its neighbours in the same transaction are not.
     pub(crate) fn is_of_one_record(&self) -> bool {
         matches!(self, Self::Duplicate { .. } | Self::NoIntent { .. } | Self::Encoding(_) | Self::Store(_))
+    }
+
+    /// Whether the store may have the records all the same, and a new connection will tell.
+    pub(crate) fn leaves_it_open(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Io(_))
     }
 
     /// Whether the connection that reported this is to be replaced by a new one.

@@ -6,13 +6,14 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::contexts::RecentContexts;
+use super::journal::Journal;
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
 use super::search::{Page, Query};
 use super::store::{Role, Store};
 use super::text_rule::TextRule;
-use super::{AuditError, PublicKey, Settings, store, writer};
+use super::{AuditError, Durability, PublicKey, Settings, store, writer};
 
 /// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
@@ -36,15 +37,24 @@ struct Shared {
 impl AuditLog {
     /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
-        let store: Arc<dyn Store> = store::open(settings)?.into();
+        let spill = settings.spill.as_ref();
+        let flush = settings.durability == Durability::Disk;
+        let journal = spill.map(|spill| Journal::open(&spill.file, spill.size, flush)).transpose()?;
+        let (store, node) = apart(|| {
+            let store = store::open(settings)?;
+            let node = store.enrol(settings.node.as_deref(), Role::Gateway)?;
+            Ok((store, node))
+        })?;
+        let store: Arc<dyn Store> = store.into();
         let rule = TextRule { key: settings.key.clone(), mode: settings.content };
         let (queue, receiver) = Queue::new(settings.queue, rule);
-        let chain = writer::Chain::new(store.enrol(settings.node.as_deref(), Role::Gateway)?, settings);
+        let chain = writer::Chain::new(node, settings);
         let contexts = Arc::new(RecentContexts::default());
+        let keep = settings.keep;
         let (for_writer, remembered) = (Arc::clone(&store), Arc::clone(&contexts));
         let writer = std::thread::Builder::new()
             .name("audit-writer".to_owned())
-            .spawn(move || writer::run(&*for_writer, receiver, remembered, chain))
+            .spawn(move || writer::run(&*for_writer, receiver, remembered, chain, journal, keep))
             .map_err(|error| AuditError::Io(format!("cannot start the audit writer: {error}")))?;
         Ok(Self(Arc::new(Shared {
             queue,
@@ -115,6 +125,13 @@ impl AuditLog {
     }
 }
 
+/// Without what is in it.
+impl std::fmt::Debug for AuditLog {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AuditLog").field("public_key", &self.0.public_key).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         let thread = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -125,6 +142,14 @@ impl Drop for Shared {
             }
         }
     }
+}
+
+/// On a thread of its own: a store may drive a runtime, which cannot be done inside another.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, AuditError> + Send) -> Result<T, AuditError> {
+    std::thread::scope(|scope| match scope.spawn(work).join() {
+        Ok(result) => result,
+        Err(_) => Err(AuditError::Store("the store could not be opened: its thread panicked".to_owned())),
+    })
 }
 
 async fn blocking<T: Send + 'static>(

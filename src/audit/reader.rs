@@ -1,6 +1,6 @@
 //! Reading a store beside the gateway, or without one: search, single stories, whole chains.
 //!
-//! It changes nothing, and blocks: it is for commands.
+//! It changes nothing, and blocks: it is for commands, and for threads that drive no runtime.
 
 use std::collections::VecDeque;
 

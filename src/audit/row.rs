@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::AuditError;
 use super::chain::Place;
@@ -11,7 +11,7 @@ use super::record::{Caller, Content, Decision, Record, RecordKind, matched_names
 use super::text_rule::{TextDigests, TextRule};
 
 /// An encoded record and what it does to the tables that are searched.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) kind: RecordKind,
     pub(crate) id: String,
@@ -24,7 +24,7 @@ pub(crate) struct Row {
 }
 
 /// What a record does beside being kept.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     /// Nothing: it is not an entry of the search.
     None,
@@ -37,7 +37,7 @@ pub(crate) enum Effect {
 }
 
 /// What an entry is found by.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Opening {
     pub(crate) entry: EntryKind,
     pub(crate) caller: Caller,
@@ -51,7 +51,7 @@ pub(crate) struct Opening {
 }
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EntryKind {
     Request,
     PreCheck,
@@ -69,7 +69,7 @@ impl EntryKind {
 }
 
 /// A pre-check's context: what a later report of a call is checked against.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextRow {
     /// The client that asked.
     pub client: String,
@@ -132,7 +132,9 @@ impl Row {
                 }),
             ),
             Record::PolicySetChange(change) => (encoded(change, None, rule)?, Effect::None),
+            Record::StaticPolicyChange(change) => (encoded(change, None, rule)?, Effect::None),
             Record::Lifecycle(lifecycle) => (encoded(lifecycle, None, rule)?, Effect::None),
+            Record::Retention(retention) => (encoded(retention, None, rule)?, Effect::None),
             Record::Erasure(erasure) => (encoded(erasure, None, rule)?, Effect::Erase(erasure.places.clone())),
         };
         Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect })

@@ -1,10 +1,12 @@
 //! What the audit log is opened with.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::AuditError;
 use super::key::AuditKey;
 use super::text_rule::ContentMode;
+use super::writer::Keep;
 
 /// How much a record has survived when its append returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub struct Settings {
     pub content: ContentMode,
     /// How often the chain is signed.
     pub checkpoint: CheckpointEvery,
+    /// Where records go that the store does not take; `None`: they are refused.
+    pub spill: Option<SpillTo>,
+    /// How long records are kept.
+    pub keep: Keep,
+}
+
+/// A journal for records that the store does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpillTo {
+    /// The file, on a local disk.
+    pub file: PathBuf,
+    /// Its greatest size, in bytes. Beyond it records are refused.
+    pub size: u64,
 }
 
 impl Settings {
@@ -65,6 +80,8 @@ impl Settings {
             key: AuditKey::random()?,
             content: ContentMode::default(),
             checkpoint: CheckpointEvery::default(),
+            spill: None,
+            keep: Keep::default(),
         })
     }
 }

@@ -1,13 +1,14 @@
 //! `audit`: where records are kept, how much text of them, who signs them, and how sure they are before an answer leaves.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::assembly::Assembly;
 use super::error::ConfigError;
-use super::scalar::{FromText, Identifier, Line, Parsed, Whole};
+use super::scalar::{FromText, Identifier, Line, Parsed, Size, Span, Whole};
 use super::secret::Secret;
 
 /// Auditing.
@@ -21,8 +22,8 @@ pub struct Audit {
     pub queue: usize,
     /// How much text is stored.
     pub content: AuditContent,
-    /// Whose chain the records belong to; none: a name that is made once.
-    pub node: Option<String>,
+    /// Whose chain the records belong to.
+    pub node: AuditNode,
     /// Where the key is that signs the chain.
     #[serde(skip)]
     pub key: AuditKeySource,
@@ -30,6 +31,27 @@ pub struct Audit {
     pub checkpoint_records: u64,
     /// And so long after a record, at the latest.
     pub checkpoint_interval: Duration,
+    /// What becomes of records that the store does not take.
+    pub on_failure: AuditFailure,
+    /// How old records may grow; none: as old as they like.
+    pub retention_age: Option<Duration>,
+    /// How many bytes they may take; none: as many as they like.
+    pub retention_size: Option<u64>,
+}
+
+/// What becomes of records that the store does not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditFailure {
+    /// They are refused, and their requests with them.
+    Deny,
+    /// They go into a journal, and later into the store.
+    Spill {
+        /// The journal.
+        file: PathBuf,
+        /// Its greatest size, in bytes.
+        size: u64,
+    },
 }
 
 /// How much text is stored, of that which audit policies let pass.
@@ -45,6 +67,18 @@ pub enum AuditContent {
     Hash,
     /// The same as `hash`: the HMAC is part of every record.
     None,
+}
+
+/// Whose chain the records belong to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditNode {
+    /// This name.
+    Named(String),
+    /// One that the store makes once for its one gateway.
+    OfTheStore,
+    /// One that is made once and kept in this file.
+    KeptIn(PathBuf),
 }
 
 /// Where the audit key is.
@@ -64,6 +98,42 @@ pub enum AuditKeySource {
 pub enum AuditStore {
     /// An SQLite file; relative to the working directory.
     Sqlite(PathBuf),
+    /// A PostgreSQL database, which several gateways may share.
+    Postgres(DatabaseUrl),
+}
+
+/// The address of a database. Shown without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The whole address. Only for the database.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn shown(&self) -> String {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        // A password may also stand among the parameters.
+        let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+        let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        match user.split_once(':').map_or(user, |(user, _)| user) {
+            "" => format!("{scheme}://{place}"),
+            user => format!("{scheme}://{user}@{place}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown())
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown())
+    }
 }
 
 /// What an acknowledged record survives.
@@ -79,10 +149,14 @@ pub enum Durability {
 
 impl FromText for AuditStore {
     fn allowed() -> String {
-        "`sqlite://FILE` (other stores are not built into this version)".into()
+        "`sqlite://FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`".into()
     }
 
     fn from_text(text: &str) -> Option<Self> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let plain = !text.contains(|it: char| it.is_control() || it.is_whitespace());
+            return plain.then(|| Self::Postgres(DatabaseUrl(text.into())));
+        }
         let file = text.strip_prefix("sqlite://")?;
         let plain = !file.contains(['?', '#', '@', ':']) && !file.contains(char::is_control);
         (plain && !file.is_empty() && !file.ends_with('/')).then(|| Self::Sqlite(file.into()))
@@ -99,6 +173,31 @@ pub(super) struct RawAudit {
     node: Option<Parsed<Identifier>>,
     key: Option<Parsed<Line>>,
     checkpoint: Option<RawCheckpoint>,
+    on_failure: Option<OnFailure>,
+    spill: Option<RawSpill>,
+    retention: Option<RawRetention>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRetention {
+    age: Option<Parsed<Span<60_000, { 100 * 366 * 86_400_000 }>>>,
+    size: Option<Size<{ 1 << 20 }, { 1 << 50 }>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OnFailure {
+    #[default]
+    Deny,
+    Spill,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSpill {
+    file: Option<Parsed<Line>>,
+    size: Option<Size<{ 1 << 20 }, { 1 << 40 }>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -114,22 +213,42 @@ const KEY_VARIABLE: &str = "OCTROI_AUDIT_KEY";
 impl RawAudit {
     pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Audit, ConfigError> {
         let store = self.url.map_or_else(|| AuditStore::Sqlite("octroi.db".into()), |Parsed(store)| store);
-        let AuditStore::Sqlite(file) = &store;
+        let beside = |ending: &str| match &store {
+            AuditStore::Sqlite(file) => file.with_extension(ending),
+            AuditStore::Postgres(_) => PathBuf::from("octroi").with_extension(ending),
+        };
         let key = match self.key {
             Some(Parsed(Line(path))) => AuditKeySource::File(path.into()),
             None => match assembly.environment.parsed::<Secret>(KEY_VARIABLE)? {
                 Some(secret) => AuditKeySource::Given(secret),
-                None => AuditKeySource::MadeOnce(file.with_extension("key")),
+                None => AuditKeySource::MadeOnce(beside("key")),
             },
         };
         let checkpoint = self.checkpoint.unwrap_or_default();
+        let node = match (self.node, &store) {
+            (Some(Parsed(Identifier(name))), _) => AuditNode::Named(name),
+            (None, AuditStore::Sqlite(_)) => AuditNode::OfTheStore,
+            (None, AuditStore::Postgres(_)) => AuditNode::KeptIn(beside("node")),
+        };
+        let retention = self.retention.unwrap_or_default();
+        let spill = self.spill.unwrap_or_default();
+        let on_failure = match self.on_failure.unwrap_or_default() {
+            OnFailure::Deny => AuditFailure::Deny,
+            OnFailure::Spill => AuditFailure::Spill {
+                file: spill.file.map_or_else(|| beside("spill"), |Parsed(Line(path))| path.into()),
+                size: spill.size.map_or(256 << 20, |size| size.bytes() as u64),
+            },
+        };
         Ok(Audit {
             store,
             durability: self.durability.unwrap_or_default(),
             queue: self.queue.map_or(10_000, Whole::get),
             content: self.content.unwrap_or_default(),
-            node: self.node.map(|Parsed(Identifier(name))| name),
+            node,
             key,
+            on_failure,
+            retention_age: retention.age.map(|Parsed(Span(age))| age),
+            retention_size: retention.size.map(|size| size.bytes() as u64),
             checkpoint_records: checkpoint.records.map_or(1_000, Whole::get),
             checkpoint_interval: Duration::from_secs(checkpoint.seconds.map_or(60, Whole::get)),
         })

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use admin::Admin;
-pub use audit::{Audit, AuditContent, AuditKeySource, AuditStore, Durability};
+pub use audit::{Audit, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, DatabaseUrl, Durability};
 pub use auth::{Auth, Client, Role, SecretDigest};
 pub use endpoint::Endpoint;
 pub use environment::Environment;

@@ -75,7 +75,7 @@ impl Gateway {
     ) -> Result<Arc<Self>, AuditError> {
         let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
         let tasks = TaskTracker::new();
-        let static_policies = StaticPolicies::new(policies.clone(), tasks.clone());
+        let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
         let gateway = Arc::new(Self { policies, router, audit, static_policies, tasks, run });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
         tokio::spawn(record_changes(gateway.audit.clone(), changes));

@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::AuditLog;
 use crate::config::Role;
 use crate::policy::manifest::Manifest;
 use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
@@ -41,6 +42,8 @@ const LOAD: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct StaticPolicies {
     host: Arc<PolicyHost>,
+    /// Where it is recorded who changes what.
+    audit: AuditLog,
     tasks: TaskTracker,
     /// Held for a whole change.
     turn: Mutex<()>,
@@ -82,9 +85,10 @@ pub enum Found {
 type Result<T> = std::result::Result<T, StaticPolicyError>;
 
 impl StaticPolicies {
-    pub(super) fn new(host: Arc<PolicyHost>, tasks: TaskTracker) -> Arc<Self> {
+    pub(super) fn new(host: Arc<PolicyHost>, audit: AuditLog, tasks: TaskTracker) -> Arc<Self> {
         Arc::new(Self {
             host,
+            audit,
             tasks,
             turn: Mutex::default(),
             probe: Mutex::default(),
@@ -146,7 +150,7 @@ impl StaticPolicies {
         let edit = move |file: &mut RuleFile| {
             let version = file.create(&fields, &tenants, &by, now())?;
             let rule = version.rule().ok_or(StaticPolicyError::Internal)?;
-            Ok(Edit { version: Some((rule.id.clone(), version)), answer: rule, adds: true })
+            Ok(Edit { id: rule.id.clone(), version: Some(version), answer: rule, adds: true })
         };
         self.change(author, edit).await
     }
@@ -161,7 +165,7 @@ impl StaticPolicies {
             let id = own(file, &who, &id)?;
             let version = file.update(&id, &fields, &who.client, now())?.ok_or(StaticPolicyError::NotFound)?;
             let rule = version.rule().ok_or(StaticPolicyError::Internal)?;
-            Ok(Edit { version: Some((rule.id.clone(), version)), answer: rule, adds })
+            Ok(Edit { id: rule.id.clone(), version: Some(version), answer: rule, adds })
         };
         self.change(author, edit).await
     }
@@ -173,7 +177,7 @@ impl StaticPolicies {
         let edit = move |file: &mut RuleFile| {
             let id = own(file, &who, &id)?;
             file.delete(&id).ok_or(StaticPolicyError::NotFound)?;
-            Ok(Edit { answer: (), version: None, adds: false })
+            Ok(Edit { answer: (), id, version: None, adds: false })
         };
         self.change(author, edit).await
     }

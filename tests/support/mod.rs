@@ -39,6 +39,8 @@ pub struct Setup {
     /// Further keys below `policies`, each behind a comma.
     pub policies_further: String,
     pub environment: Vec<(String, String)>,
+    /// The `audit` key's value; by default an SQLite file in the folder.
+    pub audit: Option<String>,
 }
 
 impl Setup {
@@ -74,6 +76,12 @@ impl Setup {
         self
     }
 
+    /// The `audit` key's value, in flow style. `FOLDER` stands for the gateway's folder.
+    pub fn audit(mut self, audit: &str) -> Self {
+        self.audit = Some(audit.to_owned());
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -87,10 +95,9 @@ impl Setup {
         for name in &self.policies {
             copy_policy(name, &policies);
         }
-        let mut yaml = format!(
-            "version: \"1.0\"\nlog: {{ format: json, level: debug }}\naudit: {{ url: \"sqlite://{}\" }}\n",
-            folder.path().join("octroi.db").display()
-        );
+        let audit = self.audit.unwrap_or_else(|| "{ url: \"sqlite://FOLDER/octroi.db\" }".to_owned());
+        let audit = audit.replace("FOLDER", &folder.path().display().to_string());
+        let mut yaml = format!("version: \"1.0\"\nlog: {{ format: json, level: debug }}\naudit: {audit}\n");
         yaml.push_str(&self.double.unwrap_or_default());
         yaml.push_str(&self.yaml);
         if !yaml.contains("\nserver:") {

@@ -35,6 +35,24 @@ pub struct PolicySetChange {
     pub reason: String,
 }
 
+/// Somebody changes a static policy over HTTP. Written before the change is made; what came of it, the next change of the
+/// live policies tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaticPolicyChange {
+    /// Its own id.
+    pub change_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// The client that changes it.
+    pub client: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// The policy.
+    pub policy: String,
+    /// `create`, `update` or `delete`, in the words of the policy's history.
+    pub change: String,
+}
+
 /// What happened to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,4 +107,19 @@ pub struct Erasure {
     /// Which they are.
     #[serde(skip)]
     pub(crate) places: Vec<Place>,
+}
+
+/// Old records are removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// Its own id.
+    pub retention_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whose records.
+    pub of_node: String,
+    /// The last one that is removed.
+    pub through: i64,
+    /// Why, in words.
+    pub reason: String,
 }

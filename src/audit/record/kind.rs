@@ -16,10 +16,14 @@ pub enum RecordKind {
     LlmCall,
     /// The live policies changed.
     PolicySetChange,
+    /// A static policy is changed over HTTP.
+    StaticPolicyChange,
     /// The gateway started or stopped.
     Lifecycle,
     /// Texts were erased.
     Erasure,
+    /// Old records are removed.
+    Retention,
 }
 
 impl RecordKind {
@@ -31,8 +35,10 @@ impl RecordKind {
             Self::PreCheck => "pre_check",
             Self::LlmCall => "llm_call",
             Self::PolicySetChange => "policy_set_change",
+            Self::StaticPolicyChange => "static_policy_change",
             Self::Lifecycle => "lifecycle",
             Self::Erasure => "erasure",
+            Self::Retention => "retention",
         }
     }
 }

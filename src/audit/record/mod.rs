@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use content::Content;
 pub use gateway_mode::{LlmCall, PreCheck};
-pub use history::{Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
+pub use history::{Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange, Retention, StaticPolicyChange};
 pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
 pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
@@ -85,10 +85,14 @@ pub enum Record {
     LlmCall(Box<LlmCall>),
     /// The live policies changed.
     PolicySetChange(Box<PolicySetChange>),
+    /// A static policy is changed over HTTP.
+    StaticPolicyChange(Box<StaticPolicyChange>),
     /// The gateway started or stopped.
     Lifecycle(Box<Lifecycle>),
     /// Texts were erased.
     Erasure(Box<Erasure>),
+    /// Old records are removed.
+    Retention(Box<Retention>),
 }
 
 impl Record {
@@ -100,8 +104,10 @@ impl Record {
             Self::PreCheck(_) => RecordKind::PreCheck,
             Self::LlmCall(_) => RecordKind::LlmCall,
             Self::PolicySetChange(_) => RecordKind::PolicySetChange,
+            Self::StaticPolicyChange(_) => RecordKind::StaticPolicyChange,
             Self::Lifecycle(_) => RecordKind::Lifecycle,
             Self::Erasure(_) => RecordKind::Erasure,
+            Self::Retention(_) => RecordKind::Retention,
         }
     }
 
@@ -113,8 +119,10 @@ impl Record {
             Self::PreCheck(record) => record.at,
             Self::LlmCall(record) => record.at,
             Self::PolicySetChange(record) => record.at,
+            Self::StaticPolicyChange(record) => record.at,
             Self::Lifecycle(record) => record.at,
             Self::Erasure(record) => record.at,
+            Self::Retention(record) => record.at,
         }
     }
 
@@ -126,8 +134,10 @@ impl Record {
             Self::PreCheck(record) => record.context_id.clone(),
             Self::LlmCall(record) => record.audit_id.clone(),
             Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
+            Self::StaticPolicyChange(record) => record.change_id.clone(),
             Self::Lifecycle(record) => record.run_id.clone(),
             Self::Erasure(record) => record.erasure_id.clone(),
+            Self::Retention(record) => record.retention_id.clone(),
         }
     }
 }
@@ -141,4 +151,4 @@ macro_rules! into_record {
         }
     )*};
 }
-into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, Lifecycle, Erasure);
+into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, StaticPolicyChange, Lifecycle, Erasure, Retention);

@@ -12,7 +12,6 @@ pub(super) enum Dialect {
     /// rather walk a tenant's whole history than sort five rows. `?` stands for a value.
     Sqlite,
     /// The planner knows its tables. `$1` stands for a value.
-    #[expect(dead_code, reason = "the store that speaks it comes with the next commit")]
     Postgres,
 }
 

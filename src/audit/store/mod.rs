@@ -4,6 +4,7 @@
 //! threads, so a store over a network drives its asynchronous client there, and nothing above this line differs.
 
 mod filter;
+mod postgres;
 mod sqlite;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 
 use super::chain::{ChainHash, Head, Place, Seq};
 use super::checkpoint::Checkpoint;
+use super::node_id::new_node_id;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
 use super::{AuditError, Selection, Settings};
@@ -90,6 +92,21 @@ pub(crate) trait Session {
     /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;
 
+    /// The nodes whose records are of requests.
+    fn gateways(&mut self) -> Result<Vec<Node>, AuditError>;
+
+    /// The first and the last record of a node; `None` when there is none.
+    fn extent(&mut self, node: i64) -> Result<Option<(Place, Place)>, AuditError>;
+
+    /// Place, time and hash of the record at this place, or of the next one of its node.
+    fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError>;
+
+    /// About how many bytes the records take.
+    fn used_bytes(&mut self) -> Result<u64, AuditError>;
+
+    /// Removes the records of a node from one place to another, and puts the cut there.
+    fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError>;
+
     /// Removes at most so many contexts that expired before; returns how many.
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError>;
 
@@ -121,12 +138,6 @@ fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
-/// A name for a node that was given none.
-fn new_node_id() -> String {
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("node-{}", random.get(..8).unwrap_or(&random))
-}
-
 impl Node {
     /// This node, unless it has another role than the one that is wanted.
     fn in_role(self, its: &str, wanted: Role) -> Result<Self, AuditError> {
@@ -147,6 +158,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
         Some(("sqlite", path)) if !path.is_empty() => {
             Ok(Box::new(sqlite::SqliteStore::open(path.into(), settings.durability)?))
         }
+        Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open(url)?)),
         _ => Err(unknown_store(url)),
     }
 }
@@ -155,13 +167,14 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
 pub(crate) fn open_existing(url: &str) -> Result<Box<dyn Store>, AuditError> {
     match url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(sqlite::SqliteStore::open_existing(path.into())?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open_existing(url)?)),
         _ => Err(unknown_store(url)),
     }
 }
 
 fn unknown_store(url: &str) -> AuditError {
     AuditError::Settings(format!(
-        "audit.url: {} is not a store of this version; write `sqlite://FILE`",
+        "audit.url: {} is not a store of this version; write `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`",
         without_password(url)
     ))
 }

@@ -5,6 +5,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, NotInspected, PolicySetChange};
 
+on_both_stores! {
+    intent_and_outcome_are_one_entry,
+    an_intent_without_outcome_is_an_error_and_found_as_one,
+    a_pre_check_and_its_calls_are_entries_joined_by_the_context,
+    a_long_answer_is_cut_between_characters,
+    history_is_recorded_and_is_nobodys_entry,
+    a_context_is_there_when_its_append_has_returned,
+}
+
 async fn only_entry(log: &AuditLog) -> Value {
     let page = log.search(Query::new("acme")).await.unwrap();
     assert_eq!((page.total, page.entries.len()), (1, 1));
@@ -20,10 +29,8 @@ fn assert_no_nulls(value: &Value) {
     }
 }
 
-#[tokio::test]
-async fn intent_and_outcome_are_one_entry() {
-    let file = File::new();
-    let log = file.open();
+async fn intent_and_outcome_are_one_entry(home: Home) {
+    let log = home.open();
     let mut asked = intent("r1", 0);
     asked.policies =
         vec![evaluation("sql", Action::Allow), evaluation("mail", Action::Redact), evaluation("pii", Action::Deny)];
@@ -52,10 +59,8 @@ async fn intent_and_outcome_are_one_entry() {
     assert_eq!(details["not_inspected"][0]["media_type"], "image/png");
 }
 
-#[tokio::test]
-async fn an_intent_without_outcome_is_an_error_and_found_as_one() {
-    let file = File::new();
-    let log = file.open();
+async fn an_intent_without_outcome_is_an_error_and_found_as_one(home: Home) {
+    let log = home.open();
     append(&log, intent("r1", 0)).await.unwrap();
     let entry = only_entry(&log).await;
     assert_no_nulls(&entry);
@@ -68,10 +73,8 @@ async fn an_intent_without_outcome_is_an_error_and_found_as_one() {
     assert_eq!(only_entry(&log).await["policy_decision"], "allowed");
 }
 
-#[tokio::test]
-async fn a_pre_check_and_its_calls_are_entries_joined_by_the_context() {
-    let file = File::new();
-    let log = file.open();
+async fn a_pre_check_and_its_calls_are_entries_joined_by_the_context(home: Home) {
+    let log = home.open();
     append(&log, pre_check("c1", 0)).await.unwrap();
     append(&log, llm_call("a1", "c1", 1)).await.unwrap();
     append(&log, llm_call("a2", "c1", 2)).await.unwrap();
@@ -91,19 +94,15 @@ async fn a_pre_check_and_its_calls_are_entries_joined_by_the_context() {
     }
 }
 
-#[tokio::test]
-async fn a_long_answer_is_cut_between_characters() {
-    let file = File::new();
-    let log = file.open();
+async fn a_long_answer_is_cut_between_characters(home: Home) {
+    let log = home.open();
     let answer = Outcome { content: Content::unchanged(&"\u{e9}".repeat(500)), ..outcome("r1", 1) };
     request(&log, intent("r1", 0), answer).await;
     assert_eq!(only_entry(&log).await["response_sample"], json!("\u{e9}".repeat(200)));
 }
 
-#[tokio::test]
-async fn history_is_recorded_and_is_nobodys_entry() {
-    let file = File::new();
-    let log = file.open();
+async fn history_is_recorded_and_is_nobodys_entry(home: Home) {
+    let log = home.open();
     let policy = LivePolicy {
         name: "pii".into(),
         version: "sha256:1".into(),
@@ -128,14 +127,12 @@ async fn history_is_recorded_and_is_nobodys_entry() {
     append(&log, started.clone()).await.unwrap();
     append(&log, change).await.unwrap();
     append(&log, Lifecycle { event: LifecycleEvent::Stop, ..started }).await.unwrap();
-    assert_eq!(file.count("SELECT count(*) FROM records"), 3);
+    assert_eq!(home.count("SELECT count(*) FROM records"), 3);
     assert_eq!(log.search(Query::new("acme")).await.unwrap().total, 0);
 }
 
-#[tokio::test]
-async fn a_context_is_there_when_its_append_has_returned() {
-    let file = File::new();
-    let log = file.open();
+async fn a_context_is_there_when_its_append_has_returned(home: Home) {
+    let log = home.open();
     assert_eq!(log.context("c1").await.unwrap(), None);
     append(&log, PreCheck { approved: false, ..pre_check("c1", 0) }).await.unwrap();
     let context = log.context("c1").await.unwrap().unwrap();

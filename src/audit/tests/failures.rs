@@ -2,10 +2,14 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises() {
-    let file = File::new();
-    let log = AuditLog::open(&Settings { queue: 4, ..file.settings() }).unwrap();
+on_both_stores! {
+    a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises,
+    a_poisonous_record_fails_alone,
+    a_request_that_was_refused_is_written_whole_or_not_at_all,
+}
+
+async fn a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises(home: Home) {
+    let log = AuditLog::open(&Settings { queue: 4, ..home.settings() }).unwrap();
     let (first, second) = (log.reserve_request().unwrap(), log.reserve_request().unwrap());
     assert_eq!(log.reserve_request().err(), Some(AuditError::Overloaded));
     assert_eq!(append(&log, intent("r9", 0)).await, Err(AuditError::Overloaded));
@@ -20,10 +24,8 @@ async fn a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises(
     assert_eq!(ids(&log, Query::new("acme")).await, ["r2", "r1"]);
 }
 
-#[tokio::test]
-async fn a_poisonous_record_fails_alone() {
-    let file = File::new();
-    let log = file.open();
+async fn a_poisonous_record_fails_alone(home: Home) {
+    let log = home.open();
     let records = [
         ("a", intent("a", 0).into()),
         ("a", intent("a", 1).into()),
@@ -39,24 +41,22 @@ async fn a_poisonous_record_fails_alone() {
         codes.push(receipt.await.map_or_else(|error| error.code(), |_| "ok"));
     }
     assert_eq!(codes, ["ok", "audit_duplicate", "ok", "audit_no_intent", "ok", "audit_duplicate", "ok"]);
-    assert_eq!(file.count("SELECT count(*) FROM records"), 4, "a refused record leaves nothing");
+    assert_eq!(home.count("SELECT count(*) FROM records"), 4, "a refused record leaves nothing");
 }
 
-#[tokio::test]
-async fn a_request_that_was_refused_is_written_whole_or_not_at_all() {
-    let file = File::new();
-    let log = file.open();
+async fn a_request_that_was_refused_is_written_whole_or_not_at_all(home: Home) {
+    let log = home.open();
     let wrong = log.reserve_request().unwrap().intent_and_outcome(intent("r1", 0), outcome("other", 0));
     assert_eq!(wrong.await, Err(AuditError::NoIntent { id: "other".into() }));
-    assert_eq!(file.count("SELECT count(*) FROM records"), 0);
+    assert_eq!(home.count("SELECT count(*) FROM records"), 0);
 }
 
 #[tokio::test]
 async fn a_locked_store_answers_its_waiters_and_goes_on_when_it_is_free() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     append(&log, intent("before", 0)).await.unwrap();
-    let other = rusqlite::Connection::open(file.path()).unwrap();
+    let other = rusqlite::Connection::open(home.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert_eq!(append(&log, intent("during", 1)).await, Err(AuditError::Locked));
     other.execute_batch("COMMIT").unwrap();
@@ -66,11 +66,11 @@ async fn a_locked_store_answers_its_waiters_and_goes_on_when_it_is_free() {
 
 #[tokio::test]
 async fn after_an_error_of_the_store_the_log_goes_on() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     append(&log, intent("before", 0)).await.unwrap();
     // A new connection is made after an error of unknown kind.
-    let other = rusqlite::Connection::open(file.path()).unwrap();
+    let other = rusqlite::Connection::open(home.path()).unwrap();
     other
         .execute_batch("CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END")
         .unwrap();
@@ -81,12 +81,18 @@ async fn after_an_error_of_the_store_the_log_goes_on() {
 
 #[test]
 fn a_store_that_cannot_be_opened_is_refused_at_the_start() {
-    let file = File::new();
+    let home = Home::sqlite();
     let open =
         |url: String| AuditLog::open(&Settings::new(url).unwrap()).err().map(|error| (error.code(), error.to_string()));
-    let (code, _) = open(format!("sqlite://{}/missing/audit.db", file.folder.path().display())).unwrap();
+    let (code, _) = open(format!("sqlite://{}/missing/audit.db", home.folder().display())).unwrap();
     assert_eq!(code, "audit_open");
-    let (code, text) = open("postgres://me:secret@host/db".into()).unwrap();
-    assert_eq!(code, "audit_settings");
-    assert!(!text.contains("secret"), "{text}");
+    for (url, expected) in [
+        ("mysql://me:secret@host/db", "audit_settings"),
+        ("postgres://me:secret@host/db?sslmode=secret", "audit_settings"),
+        ("postgres://me:secret@127.0.0.1:1/db", "audit_open"),
+    ] {
+        let (code, text) = open(url.into()).unwrap();
+        assert_eq!(code, expected, "{url}");
+        assert!(!text.contains("me:secret") && text.contains("...@"), "{text}");
+    }
 }

@@ -4,16 +4,16 @@
 use super::*;
 use crate::audit::{AuditReader, ErasureOrder, Selection, erase};
 
-fn first_version() -> File {
-    let file = File::new();
-    std::fs::write(file.path(), include_bytes!("../../../tests/fixtures/audit-schema-1.db")).unwrap();
-    file
+fn first_version() -> Home {
+    let home = Home::sqlite();
+    std::fs::write(home.path(), include_bytes!("../../../tests/fixtures/audit-schema-1.db")).unwrap();
+    home
 }
 
 #[tokio::test]
 async fn a_store_of_the_first_version_keeps_all_it_had_before_the_chain() {
-    let file = first_version();
-    let settings = file.settings();
+    let home = first_version();
+    let settings = home.settings();
     let log = AuditLog::open(&settings).unwrap();
     let page = log.search(Query::new("community")).await.unwrap();
     let found: Vec<_> =
@@ -31,27 +31,27 @@ async fn a_store_of_the_first_version_keeps_all_it_had_before_the_chain() {
     assert_eq!(append(&log, intent("new", 0)).await, Ok(Seq(1)), "a chain begins with what comes now");
     log.shutdown().await.unwrap();
 
-    let (chains, texts) = chain::verify(&file, &settings.key).unwrap();
+    let (chains, texts) = chain::verify(&home, &settings.key).unwrap();
     assert_eq!((chains.len(), chains[0].records, texts.texts), (1, 1, 1));
     let chains = AuditReader::open(&settings.url).unwrap().chains().unwrap();
     assert_eq!((chains[0].node.as_str(), chains[0].records()), ("", 9));
-    assert_eq!(file.count("SELECT count(*) FROM records WHERE hash IS NULL"), 9);
+    assert_eq!(home.count("SELECT count(*) FROM records WHERE hash IS NULL"), 9);
 }
 
 #[test]
 fn the_texts_of_the_first_version_can_be_erased() {
-    let file = first_version();
-    let settings = file.settings();
+    let home = first_version();
+    let settings = home.settings();
     drop(AuditLog::open(&settings).unwrap());
     let selection = Selection::Client { client: "community".into(), before: Timestamp::now() };
     assert_eq!(erase(&settings, &ErasureOrder { selection, by: "uid 0".into(), reason: None }), Ok(5));
-    chain::verify(&file, &settings.key).unwrap();
+    chain::verify(&home, &settings.key).unwrap();
 }
 
 #[test]
 fn a_reader_changes_no_store_of_an_older_version() {
-    let file = first_version();
-    let error = AuditReader::open(&file.settings().url).err().unwrap();
+    let home = first_version();
+    let error = AuditReader::open(&home.settings().url).err().unwrap();
     assert_eq!(error.code(), "audit_older_schema");
-    assert_eq!(file.count("PRAGMA user_version"), 1);
+    assert_eq!(home.count("PRAGMA user_version"), 1);
 }

@@ -6,11 +6,17 @@ mod entries;
 mod erasure;
 mod failures;
 mod migration;
+mod retention;
 mod search;
+mod shared;
+mod spill;
 mod sqlite_file;
 mod timing;
 
-use std::path::Path;
+#[path = "../../../tests/support/postgres.rs"]
+mod postgres;
+
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
@@ -21,38 +27,144 @@ use super::record::{
 };
 use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Query, Record, Seq, Settings};
 
-/// A file in a folder that goes with the test.
-struct File {
-    folder: TempDir,
+/// Where a test's records are, and its key.
+struct Home {
+    at: At,
     key: AuditKey,
 }
 
-impl File {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), key: AuditKey::random().unwrap() }
+enum At {
+    /// A file in a folder that goes with the test.
+    Sqlite(TempDir),
+    /// A database of the server that the tests share.
+    Postgres(String),
+}
+
+/// The same tests on both stores.
+macro_rules! on_both_stores {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Home::sqlite()).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                if let Some(home) = super::Home::postgres() {
+                    super::$test(home).await;
+                }
+            })*
+        }
+    };
+}
+use on_both_stores;
+
+impl Home {
+    fn sqlite() -> Self {
+        Self { at: At::Sqlite(tempfile::tempdir().unwrap()), key: AuditKey::random().unwrap() }
     }
 
-    fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("audit.db")
+    /// None when the tests are to go without PostgreSQL.
+    fn postgres() -> Option<Self> {
+        let url = postgres::shared()?.database();
+        Some(Self { at: At::Postgres(url), key: AuditKey::random().unwrap() })
+    }
+
+    fn folder(&self) -> &Path {
+        match &self.at {
+            At::Sqlite(folder) => folder.path(),
+            At::Postgres(url) => panic!("{url} has no folder"),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder().join("audit.db")
+    }
+
+    fn url(&self) -> String {
+        match &self.at {
+            At::Sqlite(_) => format!("sqlite://{}", self.path().display()),
+            At::Postgres(url) => url.clone(),
+        }
     }
 
     fn settings(&self) -> Settings {
-        Settings { key: self.key.clone(), ..settings(&self.path()) }
+        let node = matches!(self.at, At::Postgres(_)).then(|| "node-1".to_owned());
+        Settings { key: self.key.clone(), node, ..Settings::new(self.url()).unwrap() }
     }
 
     fn open(&self) -> AuditLog {
         AuditLog::open(&self.settings()).unwrap()
     }
 
-    /// What another program sees.
+    /// What another program sees, by a column of texts.
+    fn column(&self, sql: &str) -> Vec<String> {
+        match &self.at {
+            At::Sqlite(_) => {
+                let connection = rusqlite::Connection::open(self.path()).unwrap();
+                let mut statement = connection.prepare(sql).unwrap();
+                let text = |row: &rusqlite::Row<'_>| {
+                    let value: rusqlite::types::Value = row.get(0)?;
+                    Ok(match value {
+                        rusqlite::types::Value::Integer(number) => number.to_string(),
+                        rusqlite::types::Value::Text(text) => text,
+                        other => panic!("{other:?}"),
+                    })
+                };
+                statement.query_map([], text).unwrap().collect::<Result<_, _>>().unwrap()
+            }
+            At::Postgres(url) => {
+                let rows = postgres::execute(url, &format!("SET search_path = octroi; {sql}")).unwrap();
+                rows.into_iter().map(|mut row| row.remove(0).unwrap()).collect()
+            }
+        }
+    }
+
+    /// A number that another program sees.
     fn count(&self, sql: &str) -> i64 {
-        let connection = rusqlite::Connection::open(self.path()).unwrap();
-        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        self.column(sql).remove(0).parse().unwrap()
+    }
+
+    /// What an intruder does who may write the database. `{zeros}` stands for 32 zero bytes.
+    fn tamper(&self, sql: &str) {
+        match &self.at {
+            At::Sqlite(_) => {
+                let connection = rusqlite::Connection::open(self.path()).unwrap();
+                connection.execute_batch("DROP TRIGGER IF EXISTS records_are_never_changed").unwrap();
+                connection.execute_batch(&sql.replace("{zeros}", "zeroblob(32)")).unwrap();
+            }
+            At::Postgres(url) => {
+                let sql = sql.replace("{zeros}", "decode(repeat('00', 32), 'hex')");
+                let trigger = "DROP TRIGGER IF EXISTS records_are_never_changed ON records";
+                postgres::execute(url, &format!("SET search_path = octroi; {trigger}; {sql}")).unwrap();
+            }
+        }
+    }
+
+    /// The same records once more. Nobody may have them open.
+    fn copy(&self) -> Self {
+        let at = match &self.at {
+            At::Sqlite(folder) => {
+                let copy = tempfile::tempdir().unwrap();
+                std::fs::copy(folder.path().join("audit.db"), copy.path().join("audit.db")).unwrap();
+                At::Sqlite(copy)
+            }
+            At::Postgres(url) => {
+                let server = postgres::shared().unwrap();
+                let (from, to) = (url.rsplit('/').next().unwrap(), format!("copy_{}", uuid::Uuid::new_v4().simple()));
+                postgres::execute(&server.url("postgres"), &format!("CREATE DATABASE {to} TEMPLATE {from}")).unwrap();
+                At::Postgres(server.url(&to))
+            }
+        };
+        Self { at, key: self.key.clone() }
     }
 }
 
-fn settings(path: &Path) -> Settings {
-    Settings::new(format!("sqlite://{}", path.display())).unwrap()
+/// On a thread of its own: what blocks may not do so inside a runtime.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 fn at(second: i64) -> Timestamp {

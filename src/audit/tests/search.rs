@@ -2,9 +2,16 @@
 
 use super::*;
 
+on_both_stores! {
+    every_filter_finds_exactly_what_fits_newest_first,
+    pages_join_without_gap_or_overlap_and_say_the_total,
+    limits_out_of_range_are_refused,
+    requests_of_the_same_instant_come_in_the_order_of_their_records,
+}
+
 /// Twelve requests in two tenants, one second apart, and a pre-check with a call.
-async fn filled(file: &File) -> AuditLog {
-    let log = file.open();
+async fn filled(home: &Home) -> AuditLog {
+    let log = home.open();
     for number in 0..12_i64 {
         let id = format!("r{number}");
         let mut asked = intent(&id, number);
@@ -33,10 +40,8 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-#[tokio::test]
-async fn every_filter_finds_exactly_what_fits_newest_first() {
-    let file = File::new();
-    let log = filled(&file).await;
+async fn every_filter_finds_exactly_what_fits_newest_first(home: Home) {
+    let log = filled(&home).await;
     let all = || Query::new("acme");
     let nine = SignedDuration::from_nanos(9_000);
     let cases: Vec<(&str, Query, &[&str])> = vec![
@@ -97,10 +102,8 @@ async fn every_filter_finds_exactly_what_fits_newest_first() {
     }
 }
 
-#[tokio::test]
-async fn pages_join_without_gap_or_overlap_and_say_the_total() {
-    let file = File::new();
-    let log = filled(&file).await;
+async fn pages_join_without_gap_or_overlap_and_say_the_total(home: Home) {
+    let log = filled(&home).await;
     let mut found = Vec::new();
     for offset in [0, 5, 10, 15] {
         let page = log.search(Query { limit: 5, offset, ..Query::new("acme") }).await.unwrap();
@@ -110,10 +113,8 @@ async fn pages_join_without_gap_or_overlap_and_say_the_total() {
     assert_eq!(found, ids(&log, Query::new("acme")).await);
 }
 
-#[tokio::test]
-async fn limits_out_of_range_are_refused() {
-    let file = File::new();
-    let log = file.open();
+async fn limits_out_of_range_are_refused(home: Home) {
+    let log = home.open();
     for limit in [0, 1_001] {
         let error = log.search(Query { limit, ..Query::new("acme") }).await.unwrap_err();
         assert_eq!(error.code(), "audit_query");
@@ -122,10 +123,8 @@ async fn limits_out_of_range_are_refused() {
     assert_eq!(far.code(), "audit_query");
 }
 
-#[tokio::test]
-async fn requests_of_the_same_instant_come_in_the_order_of_their_records() {
-    let file = File::new();
-    let log = file.open();
+async fn requests_of_the_same_instant_come_in_the_order_of_their_records(home: Home) {
+    let log = home.open();
     for id in ["first", "second", "third"] {
         append(&log, intent(id, 0)).await.unwrap();
     }
@@ -134,9 +133,9 @@ async fn requests_of_the_same_instant_come_in_the_order_of_their_records() {
 
 #[tokio::test]
 async fn a_search_does_not_make_the_writer_wait() {
-    let file = File::new();
-    let log = filled(&file).await;
-    let reader = rusqlite::Connection::open(file.path()).unwrap();
+    let home = Home::sqlite();
+    let log = filled(&home).await;
+    let reader = rusqlite::Connection::open(home.path()).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM records;").unwrap();
     append(&log, intent("meanwhile", 30)).await.unwrap();
     assert_eq!(ids(&log, Query { limit: 1, ..Query::new("acme") }).await, ["meanwhile"]);

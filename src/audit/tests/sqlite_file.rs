@@ -6,11 +6,11 @@ use super::*;
 
 #[tokio::test]
 async fn the_files_are_readable_by_their_owner_alone() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     append(&log, intent("r1", 0)).await.unwrap();
     let mut seen = 0;
-    for entry in std::fs::read_dir(file.folder.path()).unwrap() {
+    for entry in std::fs::read_dir(home.folder()).unwrap() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
         seen += 1;
@@ -20,43 +20,43 @@ async fn the_files_are_readable_by_their_owner_alone() {
 
 #[test]
 fn a_newer_schema_is_refused_with_what_to_do() {
-    let file = File::new();
-    drop(file.open());
-    let other = rusqlite::Connection::open(file.path()).unwrap();
+    let home = Home::sqlite();
+    drop(home.open());
+    let other = rusqlite::Connection::open(home.path()).unwrap();
     other.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(other);
-    let error = AuditLog::open(&file.settings()).err().unwrap();
+    let error = AuditLog::open(&home.settings()).err().unwrap();
     assert_eq!(error.code(), "audit_newer_schema");
     assert!(error.to_string().contains("schema 99"), "{error}");
-    assert_eq!(file.count("PRAGMA user_version"), 99, "it was left alone");
+    assert_eq!(home.count("PRAGMA user_version"), 99, "it was left alone");
 }
 
 #[test]
 fn a_database_of_another_program_is_refused() {
-    let file = File::new();
-    let other = rusqlite::Connection::open(file.path()).unwrap();
+    let home = Home::sqlite();
+    let other = rusqlite::Connection::open(home.path()).unwrap();
     other.execute_batch("CREATE TABLE customers (name TEXT)").unwrap();
     drop(other);
-    assert_eq!(AuditLog::open(&file.settings()).err().unwrap().code(), "audit_foreign_file");
+    assert_eq!(AuditLog::open(&home.settings()).err().unwrap().code(), "audit_foreign_file");
 }
 
 #[test]
 fn a_file_that_is_no_database_is_refused() {
-    let file = File::new();
-    std::fs::write(file.path(), vec![b'x'; 4_096]).unwrap();
-    assert_eq!(AuditLog::open(&file.settings()).err().unwrap().code(), "audit_corrupt");
+    let home = Home::sqlite();
+    std::fs::write(home.path(), vec![b'x'; 4_096]).unwrap();
+    assert_eq!(AuditLog::open(&home.settings()).err().unwrap().code(), "audit_corrupt");
 }
 
 #[tokio::test]
 async fn records_cannot_be_changed_but_their_text_can_be_erased() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     request(&log, intent("r1", 0), outcome("r1", 1)).await;
-    let other = rusqlite::Connection::open(file.path()).unwrap();
+    let other = rusqlite::Connection::open(home.path()).unwrap();
     for column in ["body", "at", "kind", "id", "place", "hash"] {
         assert!(other.execute_batch(&format!("UPDATE records SET {column} = 9")).is_err(), "{column}");
     }
-    assert_eq!(file.count("SELECT count(*) FROM records WHERE body LIKE '%octroi%' OR body LIKE '%gate%'"), 0);
+    assert_eq!(home.count("SELECT count(*) FROM records WHERE body LIKE '%octroi%' OR body LIKE '%gate%'"), 0);
     other.execute_batch("DELETE FROM contents").unwrap();
     let entry = log.search(Query::new("acme")).await.unwrap().entries.remove(0);
     assert_eq!((entry.query, entry.response_sample), (None, None));
@@ -64,8 +64,8 @@ async fn records_cannot_be_changed_but_their_text_can_be_erased() {
 
 #[tokio::test]
 async fn contexts_are_cleaned_a_day_after_they_expired() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     let expired = |hours: i64| Timestamp::now() - SignedDuration::from_hours(hours);
     append(&log, PreCheck { expires_at: expired(25), ..pre_check("old", 0) }).await.unwrap();
     append(&log, PreCheck { expires_at: expired(1), ..pre_check("recent", 1) }).await.unwrap();
@@ -73,7 +73,7 @@ async fn contexts_are_cleaned_a_day_after_they_expired() {
     log.shutdown().await.unwrap();
     drop(log);
 
-    let log = file.open();
+    let log = home.open();
     // The first thing that the writer does is to clean.
     append(&log, intent("r1", 3)).await.unwrap();
     assert_eq!(log.context("old").await.unwrap(), None);
@@ -84,10 +84,10 @@ async fn contexts_are_cleaned_a_day_after_they_expired() {
 
 #[tokio::test]
 async fn the_log_file_starts_over_instead_of_growing() {
-    let file = File::new();
-    let log = file.open();
+    let home = Home::sqlite();
+    let log = home.open();
     // The write-ahead log's header counts at byte 12 how often it started over.
-    let begun = || std::fs::read(file.path().with_extension("db-wal")).map(|log| log[12..16].to_vec()).unwrap();
+    let begun = || std::fs::read(home.path().with_extension("db-wal")).map(|log| log[12..16].to_vec()).unwrap();
     let text = "x".repeat(1 << 20);
     append(&log, intent("first", 0)).await.unwrap();
     let before = begun();

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::*;
 
 async fn measure(callers: usize, each: usize, durability: Durability) -> (Duration, Duration, f64) {
-    let file = File::new();
-    let log = AuditLog::open(&Settings { durability, ..file.settings() }).unwrap();
+    let home = Home::sqlite();
+    let log = AuditLog::open(&Settings { durability, ..home.settings() }).unwrap();
     let started = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {

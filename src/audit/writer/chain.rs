@@ -114,6 +114,10 @@ impl Chain {
         self.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
+    pub(super) fn key(&self) -> &AuditKey {
+        &self.key
+    }
+
     pub(super) fn head(&self) -> Head {
         self.head
     }

@@ -3,28 +3,32 @@
 //! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. No
 //! record waits for a timer: a lone one is committed at once, and while one transaction commits the next batch gathers.
 //! It also links each record to the one before and has the chain signed now and then.
+//!
+//! When the store does not take records, their waiters are told; or, where a spill journal is configured, they go there,
+//! and from there into the store, in order and once, as soon as it takes them again.
 
 mod chain;
+mod inbox;
+mod retention;
+mod spill;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::oneshot;
 
+use self::inbox::Inbox;
 use super::AuditError;
-use super::chain::Seq;
+use super::chain::{Head, Seq};
 use super::contexts::RecentContexts;
+use super::journal::Journal;
 use super::queue::{Job, Message};
 use super::row::Row;
 use super::store::{Session, Store};
 pub(crate) use chain::Chain;
+pub use retention::Keep;
 
-/// Records of one transaction at most: bounds how long its first waiter waits for its last.
-const MOST_RECORDS: usize = 512;
-/// Bytes of one transaction at most.
-const MOST_BYTES: usize = 4 << 20;
 /// How long a context is kept after it expired.
 const KEEP_EXPIRED: SignedDuration = SignedDuration::from_hours(24);
 /// How often expired contexts are looked for, and how many are removed at a time.
@@ -34,45 +38,79 @@ const CLEAN_AT_MOST: usize = 500;
 const MOVES: usize = 8;
 
 /// Writes until it is told to stop.
-pub(crate) fn run(store: &dyn Store, receiver: Receiver<Message>, contexts: Arc<RecentContexts>, chain: Chain) {
-    let (marks, next_clean) = (Vec::new(), Instant::now());
-    let mut writer = Writer { receiver, contexts, chain, stop: Stop::NotAsked, marks, next_clean };
-    loop {
-        let mut begun = Ok(());
-        let opened = store.write(&mut |session| begun = writer.serve(session)).and(begun);
+pub(crate) fn run(
+    store: &dyn Store,
+    receiver: Receiver<Message>,
+    contexts: Arc<RecentContexts>,
+    chain: Chain,
+    journal: Option<Journal>,
+    keep: Keep,
+) {
+    let inbox = Inbox::new(receiver);
+    let now = Instant::now();
+    let mut writer = Writer {
+        inbox,
+        contexts,
+        chain,
+        journal,
+        keep,
+        cutting: Vec::new(),
+        stored: Head::EMPTY,
+        unsure: None,
+        next_drain: now,
+        next_clean: now,
+        next_retention: now,
+    };
+    while !writer.inbox.has_ended() {
+        let mut served = Ok(());
+        let opened = store.write(&mut |session| served = writer.serve(session)).and(served);
         if let Err(error) = opened {
             tracing::error!(code = error.code(), %error, "the audit store cannot be opened for writing");
-            // One attempt for each batch: its waiters learn of it, and the next one tries again.
-            let batch = writer.next_batch();
-            if batch.is_empty() {
-                writer.end(Err(error));
-            } else {
-                fail(batch, &error);
-                writer.tell_marks();
-            }
-        }
-        if matches!(writer.stop, Stop::Done) {
-            return;
+            writer.do_without_store(&error);
         }
     }
 }
 
-/// Whether the writer is to end.
-enum Stop {
-    NotAsked,
-    /// It ends when the queue is empty, and tells these.
-    Asked(Vec<oneshot::Sender<Result<(), AuditError>>>),
-    Done,
-}
-
 struct Writer {
-    receiver: Receiver<Message>,
+    inbox: Inbox,
     contexts: Arc<RecentContexts>,
     chain: Chain,
-    stop: Stop,
-    /// Who waits for what was queued before it; told when the batch that it came with is over.
-    marks: Vec<oneshot::Sender<()>>,
+    /// Where records go that the store does not take; `None`: they are refused.
+    journal: Option<Journal>,
+    /// How long records are kept.
+    keep: Keep,
+    /// What is being removed.
+    cutting: Vec<retention::Cutting>,
+    /// Where the chain ends in the store: before the records in the journal.
+    stored: Head,
+    /// What was being committed when the connection broke.
+    unsure: Option<Unsure>,
+    /// When the store is next asked to take what waits in the journal.
+    next_drain: Instant,
     next_clean: Instant,
+    /// When old records are next looked for.
+    next_retention: Instant,
+}
+
+/// A batch that is answered when the store is open again.
+struct Unsure {
+    batch: Vec<Job>,
+    /// The chain's head if the store has it already; `None`: it was not sent.
+    head: Option<Head>,
+}
+
+/// What a commit left of the connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    Usable,
+    Broken,
+}
+
+/// Whether a batch whose connection breaks is tried on the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Last,
 }
 
 impl Writer {
@@ -80,22 +118,24 @@ impl Writer {
     /// not begin.
     fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         self.find_head(session)?;
+        if self.settle_unsure(session) == Connection::Broken {
+            return Ok(());
+        }
         self.clean(session);
         loop {
-            let batch = self.next_batch();
-            let state = if batch.is_empty() { self.sign_when_due(session) } else { self.commit(session, batch) };
-            self.tell_marks();
+            let state = self.turn(session);
+            self.inbox.tell_marks();
             if state == Connection::Broken {
                 return Ok(());
             }
-            if matches!(self.stop, Stop::Asked(_)) {
-                while let Some(rest) = self.queued() {
-                    if self.commit(session, rest) == Connection::Broken {
+            if self.inbox.is_to_end() {
+                while let Some(rest) = self.inbox.queued() {
+                    if self.take(session, rest) == Connection::Broken {
                         return Ok(());
                     }
                 }
                 let finished = self.sign(session).and_then(|()| session.finish());
-                self.end(finished);
+                self.inbox.end(&finished);
                 return Ok(());
             }
             session.tidy();
@@ -103,39 +143,71 @@ impl Writer {
         }
     }
 
+    /// One batch, or what is due when none comes.
+    fn turn(&mut self, session: &mut dyn Session) -> Connection {
+        if self.drain(session) == Connection::Broken {
+            return Connection::Broken;
+        }
+        if self.retain(session) == Connection::Broken {
+            return Connection::Broken;
+        }
+        let patience = match self.drain_in() {
+            Some(drain) => Some(drain),
+            None => self.chain.due_in().into_iter().chain(self.retain_in()).min(),
+        };
+        let batch = self.inbox.next_batch(patience);
+        if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch) }
+    }
+
+    /// Into the store; or behind those that wait for it.
+    fn take(&mut self, session: &mut dyn Session, batch: Vec<Job>) -> Connection {
+        if self.is_spilling() {
+            self.spill(batch);
+            return Connection::Usable;
+        }
+        self.commit(session, batch, Attempt::First)
+    }
+
     fn find_head(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         let (head, signed) = session.head(&self.chain.node)?;
-        self.chain.go_on_from(head, signed);
+        self.stored = head;
+        // With the records that wait, the chain ends later than the store knows.
+        let waiting = self.journal.as_ref().and_then(Journal::head).filter(|waiting| waiting.seq > head.seq);
+        self.chain.go_on_from(waiting.unwrap_or(head), signed);
         Ok(())
     }
 
-    /// Waits for something to write, then takes what else is queued, up to the bounds. Empty when it is to end, or when
-    /// the chain is to be signed and nothing came.
-    fn next_batch(&mut self) -> Vec<Job> {
-        if !matches!(self.stop, Stop::NotAsked) {
-            return self.queued().unwrap_or_default();
-        }
-        loop {
-            let message = match self.chain.due_in() {
-                Some(patience) => self.receiver.recv_timeout(patience),
-                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match message {
-                Ok(Message::Write(job)) => return self.gather(job),
-                // What was queued before it has been written: it came in an earlier batch.
-                Ok(Message::Mark(mark)) => {
-                    let _ = mark.send(());
-                }
-                Ok(Message::Stop(done)) => {
-                    self.ask_to_stop(done);
-                    return Vec::new();
-                }
-                Err(RecvTimeoutError::Timeout) => return Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.ask_to_stop(None);
-                    return Vec::new();
-                }
+    /// Answers the batch whose connection broke, if the store has it, or else tries it once more.
+    fn settle_unsure(&mut self, session: &mut dyn Session) -> Connection {
+        match self.unsure.take() {
+            None => Connection::Usable,
+            Some(Unsure { batch, head }) if head == Some(self.stored) => {
+                self.succeed_all(batch, self.stored.seq);
+                Connection::Usable
             }
+            Some(Unsure { batch, .. }) if self.is_spilling() => {
+                self.spill(batch);
+                Connection::Usable
+            }
+            Some(Unsure { batch, .. }) => self.commit(session, batch, Attempt::Last),
+        }
+    }
+
+    /// There is no store to ask: one round of refusing, or of spilling.
+    fn do_without_store(&mut self, error: &AuditError) {
+        let unsure = self.unsure.take().map(|unsure| unsure.batch);
+        if self.journal.is_some() {
+            self.spill_for_a_while(unsure);
+            return self.inbox.tell_marks();
+        }
+        // One attempt for each batch: its waiters learn of it, and the next one tries again.
+        fail(unsure.unwrap_or_default(), error);
+        self.inbox.tell_marks();
+        let batch = self.inbox.next_batch(None);
+        if batch.is_empty() {
+            self.inbox.end(&Err(error.clone()));
+        } else {
+            self.unsure = Some(Unsure { batch, head: None });
         }
     }
 
@@ -154,112 +226,79 @@ impl Writer {
         }
     }
 
+    /// Signs what the store has and nobody signed.
     fn sign(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        let Some(checkpoint) = self.chain.last_checkpoint() else { return Ok(()) };
+        // Of records that wait nobody can say yet that the store has them.
+        let Some(checkpoint) = self.chain.last_checkpoint().filter(|_| !self.is_spilling()) else { return Ok(()) };
         session.commit(&[], Some((self.chain.place(&checkpoint), &checkpoint)))?;
         self.chain.moved_to(self.chain.head(), Some(checkpoint.head.seq));
         Ok(())
     }
 
-    fn tell_marks(&mut self) {
-        for mark in self.marks.drain(..) {
-            // Whoever gave the wait up does not want to know.
-            let _ = mark.send(());
-        }
-    }
-
-    fn gather(&mut self, first: Job) -> Vec<Job> {
-        let (mut records, mut bytes) = (first.rows.len(), first.size);
-        let mut batch = vec![first];
-        while records < MOST_RECORDS && bytes < MOST_BYTES {
-            match self.receiver.try_recv() {
-                Ok(Message::Write(job)) => {
-                    records += job.rows.len();
-                    bytes += job.size;
-                    batch.push(job);
-                }
-                Ok(Message::Mark(mark)) => self.marks.push(mark),
-                Ok(Message::Stop(done)) => self.ask_to_stop(done),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
-        }
-        batch
-    }
-
-    /// What is queued right now, without waiting.
-    fn queued(&mut self) -> Option<Vec<Job>> {
-        loop {
-            match self.receiver.try_recv() {
-                Ok(Message::Write(job)) => return Some(self.gather(job)),
-                Ok(Message::Mark(mark)) => self.marks.push(mark),
-                Ok(Message::Stop(done)) => self.ask_to_stop(done),
-                Err(_) => return None,
-            }
-        }
-    }
-
-    fn ask_to_stop(&mut self, done: Option<oneshot::Sender<Result<(), AuditError>>>) {
-        match &mut self.stop {
-            Stop::Asked(waiting) => waiting.extend(done),
-            Stop::NotAsked | Stop::Done => self.stop = Stop::Asked(done.into_iter().collect()),
-        }
-    }
-
-    fn end(&mut self, result: Result<(), AuditError>) {
-        if let Stop::Asked(waiting) = std::mem::replace(&mut self.stop, Stop::Done) {
-            for waiter in waiting {
-                let _ = waiter.send(result.clone());
-            }
-        }
-    }
-
     /// Commits a batch and answers its waiters. When one record is at fault, each job gets a transaction of its own,
     /// so that its neighbours are kept.
-    fn commit(&mut self, session: &mut dyn Session, batch: Vec<Job>) -> Connection {
+    fn commit(&mut self, session: &mut dyn Session, batch: Vec<Job>, attempt: Attempt) -> Connection {
         let started = Instant::now();
         let rows: Vec<&Row> = batch.iter().flat_map(|job| &job.rows).collect();
         let result = self.append(session, &rows);
         metrics::histogram!("octroi_audit_commit_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("octroi_audit_commit_records").record(rows.len() as f64);
         match result {
-            Ok(Seq(before)) => {
-                let mut last = before;
-                for job in batch {
-                    // The last one's: once that is there, all of the job are.
-                    last += i64::try_from(job.rows.len()).unwrap_or(0);
-                    self.succeed(job, Seq(last));
-                }
+            Ok(last) => {
+                self.succeed_all(batch, last);
                 Connection::Usable
             }
             Err(error) if error.is_of_one_record() && batch.len() > 1 => {
-                let mut state = Connection::Usable;
-                for job in batch {
-                    if self.commit(session, vec![job]) == Connection::Broken {
-                        state = Connection::Broken;
+                let mut jobs = batch.into_iter();
+                while let Some(job) = jobs.next() {
+                    if self.commit(session, vec![job], attempt) == Connection::Broken {
+                        // Behind the one that broke it, on the next connection.
+                        let rest: Vec<Job> = jobs.collect();
+                        match &mut self.unsure {
+                            _ if rest.is_empty() => {}
+                            // Whether the first is there can no longer be told by the head: it is tried again, and
+                            // refused as a duplicate if it is.
+                            Some(unsure) => {
+                                unsure.batch.extend(rest);
+                                unsure.head = None;
+                            }
+                            None => self.unsure = Some(Unsure { batch: rest, head: None }),
+                        }
+                        return Connection::Broken;
                     }
                 }
-                state
+                Connection::Usable
+            }
+            Err(error) if error.leaves_it_open() && attempt == Attempt::First => {
+                tracing::warn!(code = error.code(), %error, "the audit store's connection broke; once more on a new one");
+                let (_, head) = self.chain.links(&rows);
+                self.unsure = Some(Unsure { batch, head: Some(head) });
+                Connection::Broken
             }
             Err(error) => {
-                tracing::error!(code = error.code(), %error, "audit records were not written");
-                fail(batch, &error);
+                tracing::error!(code = error.code(), %error, "the audit store did not take records");
+                if self.journal.is_some() && !error.is_of_one_record() {
+                    self.spill(batch);
+                } else {
+                    fail(batch, &error);
+                }
                 state_after(&error)
             }
         }
     }
 
-    /// Links the rows to the chain and writes them; returns the number of the record before the first.
+    /// Links the rows to the chain and writes them; returns the number of the last.
     fn append(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<Seq, AuditError> {
         let mut moves = 0;
         loop {
-            let before = self.chain.head().seq;
             let (links, head) = self.chain.links(rows);
             let checkpoint = self.chain.checkpoint(head);
             let placed = checkpoint.as_ref().map(|checkpoint| (self.chain.place(checkpoint), checkpoint));
             match session.commit(&links, placed) {
                 Ok(()) => {
                     self.chain.moved_to(head, checkpoint.map(|checkpoint| checkpoint.head.seq));
-                    return Ok(before);
+                    self.stored = head;
+                    return Ok(head.seq);
                 }
                 Err(AuditError::ChainMoved) if moves < MOVES => {
                     tracing::warn!(node = self.chain.node.id, "{}", AuditError::ChainMoved);
@@ -271,14 +310,21 @@ impl Writer {
         }
     }
 
-    fn succeed(&self, job: Job, seq: Seq) {
-        for row in &job.rows {
-            metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
-            if let Some((id, context)) = row.context() {
-                self.contexts.remember(id, context);
+    /// Answers the waiters of records that are durable; `last` is the number of the last record.
+    fn succeed_all(&self, batch: Vec<Job>, Seq(last): Seq) {
+        let records = |job: &Job| i64::try_from(job.rows.len()).unwrap_or(0);
+        let mut number = last - batch.iter().map(records).sum::<i64>();
+        for job in batch {
+            // The last one's: once that is there, all of the job are.
+            number += records(&job);
+            for row in &job.rows {
+                metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
+                if let Some((id, context)) = row.context() {
+                    self.contexts.remember(id, context);
+                }
             }
+            job.answer(Ok(Seq(number)));
         }
-        job.answer(Ok(seq));
     }
 
     /// Removes a bounded number of old contexts, now and then.
@@ -296,13 +342,6 @@ impl Writer {
             Err(error) => tracing::warn!(code = error.code(), %error, "expired contexts were not removed"),
         }
     }
-}
-
-/// What a commit left of the connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Connection {
-    Usable,
-    Broken,
 }
 
 fn state_after(error: &AuditError) -> Connection {

@@ -1,7 +1,9 @@
 //! From the configuration to what the audit log is opened with.
 
-use crate::audit::{AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Made, Settings};
-use crate::config::{self, AuditContent, AuditKeySource, AuditStore};
+use crate::audit::{
+    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, Settings, SpillTo, kept_node_id,
+};
+use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
 /// What a gateway opens its audit log with. Makes the key at the first start.
 pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditError> {
@@ -12,21 +14,37 @@ pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditE
             config::Durability::Disk => Durability::Disk,
         },
         queue: audit.queue,
-        node: audit.node.clone(),
+        node: node(&audit.node)?,
         key: key(&audit.key)?,
         content: match audit.content {
             AuditContent::Full => ContentMode::Full,
             AuditContent::Redacted => ContentMode::Redacted,
             AuditContent::Hash | AuditContent::None => ContentMode::Nothing,
         },
+        spill: match &audit.on_failure {
+            AuditFailure::Deny => None,
+            AuditFailure::Spill { file, size } => Some(SpillTo { file: file.clone(), size: *size }),
+        },
+        keep: Keep { age: audit.retention_age, size: audit.retention_size },
         checkpoint: CheckpointEvery { records: audit.checkpoint_records, interval: audit.checkpoint_interval },
     })
 }
 
 /// The store's address.
 pub(super) fn url(audit: &config::Audit) -> String {
-    let AuditStore::Sqlite(path) = &audit.store;
-    format!("sqlite://{}", path.display())
+    match &audit.store {
+        AuditStore::Sqlite(path) => format!("sqlite://{}", path.display()),
+        AuditStore::Postgres(url) => url.expose().to_owned(),
+    }
+}
+
+/// The node's name; `None` where the store has one. It is made at the first start.
+fn node(node: &AuditNode) -> Result<Option<String>, AuditError> {
+    match node {
+        AuditNode::Named(name) => Ok(Some(name.clone())),
+        AuditNode::OfTheStore => Ok(None),
+        AuditNode::KeptIn(path) => kept_node_id(path).map(Some),
+    }
 }
 
 fn key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {

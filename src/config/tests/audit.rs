@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::{AuditContent, AuditKeySource};
+use crate::config::{AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
 use super::{body, environment, parse};
 
@@ -24,11 +24,11 @@ fn the_key_is_named_given_or_made_beside_the_store() {
 #[test]
 fn what_is_left_open_has_the_documented_defaults() {
     let audit = body("").unwrap().config.audit;
-    assert_eq!((audit.content, audit.node), (AuditContent::Redacted, None));
+    assert_eq!((audit.content, audit.node), (AuditContent::Redacted, AuditNode::OfTheStore));
     assert_eq!((audit.checkpoint_records, audit.checkpoint_interval), (1_000, Duration::from_secs(60)));
     let audit =
         body("audit: {content: none, node: east-1, checkpoint: {records: 5, seconds: 7}}").unwrap().config.audit;
-    assert_eq!((audit.content, audit.node.as_deref()), (AuditContent::None, Some("east-1")));
+    assert_eq!((audit.content, audit.node), (AuditContent::None, AuditNode::Named("east-1".into())));
     assert_eq!((audit.checkpoint_records, audit.checkpoint_interval), (5, Duration::from_secs(7)));
 }
 
@@ -40,6 +40,11 @@ fn what_is_not_allowed_is_refused() {
         "audit: {key: [a]}",
         "audit: {checkpoint: {records: 0}}",
         "audit: {checkpoint: {minutes: 1}}",
+        "audit: {on_failure: allow}",
+        "audit: {spill: {size: 1}}",
+        "audit: {retention: {age: 1s}}",
+        "audit: {retention: {age: 90}}",
+        "audit: {retention: {size: 5}}",
     ] {
         assert!(body(text).is_err(), "{text}");
     }
@@ -50,4 +55,27 @@ fn the_key_is_not_part_of_the_digest() {
     let digest =
         |key: &str| parse("version: \"1.0\"", &environment([("OCTROI_AUDIT_KEY", key)])).unwrap().config.digest();
     assert_eq!(digest("one"), digest("two"));
+}
+
+#[test]
+fn a_database_is_taken_and_shown_without_its_password() {
+    let audit = body("audit: {url: \"postgres://me:hunter2@host:5432/db?sslmode=require\"}").unwrap().config.audit;
+    let AuditStore::Postgres(url) = &audit.store else { panic!("{audit:?}") };
+    assert_eq!(url.expose(), "postgres://me:hunter2@host:5432/db?sslmode=require");
+    assert_eq!(format!("{url:?}"), "postgres://me@host:5432/db");
+    assert_eq!(audit.node, AuditNode::KeptIn("octroi.node".into()));
+    assert!(matches!(audit.key, AuditKeySource::MadeOnce(path) if path == Path::new("octroi.key")));
+}
+
+#[test]
+fn records_are_refused_or_spilled_and_kept_as_long_as_is_said() {
+    let audit = body("audit: {spill: {size: 1MiB}}").unwrap().config.audit;
+    assert_eq!((audit.on_failure, audit.retention_age, audit.retention_size), (AuditFailure::Deny, None, None));
+    let audit = body("audit: {on_failure: spill, url: \"sqlite://a/b.db\"}").unwrap().config.audit;
+    assert_eq!(audit.on_failure, AuditFailure::Spill { file: "a/b.spill".into(), size: 256 << 20 });
+    let text = "audit: {on_failure: spill, spill: {file: /fast/disk, size: 1GiB}, retention: {age: 180d, size: 50GiB}}";
+    let audit = body(text).unwrap().config.audit;
+    assert_eq!(audit.on_failure, AuditFailure::Spill { file: "/fast/disk".into(), size: 1 << 30 });
+    assert_eq!(audit.retention_age, Some(Duration::from_secs(180 * 86_400)));
+    assert_eq!(audit.retention_size, Some(50 << 30));
 }

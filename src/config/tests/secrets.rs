@@ -20,7 +20,8 @@ fn a_secret_prints_as_a_mark() {
 fn a_configuration_does_not_show_its_secrets() {
     let text = format!(
         "auth: {{mode: clients, clients: [{{id: a, secret_sha256: {DIGEST}}}]}}\nadmin: {{token_sha256: {DIGEST}}}\n\
-         llm_providers: {{mistral: {{credentials: {{api_key: {SECRET}}}}}}}"
+         llm_providers: {{mistral: {{credentials: {{api_key: {SECRET}}}}}}}\n\
+         audit: {{url: \"postgres://me:{SECRET}@host/db?password={SECRET}\"}}"
     );
     let loaded = body(&text).unwrap();
     let shown = format!("{loaded:?} {loaded:#?} {}", serde_json::to_string(&loaded.config).unwrap());
@@ -53,7 +54,8 @@ fn an_error_does_not_show_a_secret_wherever_it_was_put() {
         "auth: {mode: clients, clients: hunter2-hunter2}",
         "admin: {token_sha256: hunter2-hunter2}",
         "admin: {token: hunter2-hunter2}",
-        "audit: {url: \"postgres://me:hunter2-hunter2@host/db\"}",
+        "audit: {url: \"mysql://me:hunter2-hunter2@host/db\"}",
+        "audit: {url: \"postgres://me:hunter2-hunter2@host/d b\"}",
         "routing: {default: \"${KEY}\"}",
         "log: {level: \"${KEY}\"}",
         "llm_providers: {mistral: {credentials: {api_key: hunter2-hunter2, api_key: hunter2-hunter2}}}",

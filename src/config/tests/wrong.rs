@@ -227,9 +227,9 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("audit: {durability: maybe}", "2:9: audit.durability: found the text \"maybe\", allowed: process, disk"),
     (
-        "audit: {url: \"postgres://me:hunter2@host/db\"}",
-        "2:9: audit.url: found a URL with credentials or a query (not shown), allowed: `sqlite://FILE` (other stores \
-         are not built into this version)",
+        "audit: {url: \"mysql://me:hunter2@host/db\"}",
+        "2:9: audit.url: found a URL with credentials or a query (not shown), allowed: `sqlite://FILE` or \
+         `postgres://USER:PASSWORD@HOST/DATABASE`",
     ),
     ("audit: {queue: 0}", "2:9: audit.queue: found the number 0, allowed: an integer from 1 to 1000000"),
     ("log: {level: loud}", "2:7: log.level: found the text \"loud\", allowed: error, warn, info, debug, trace"),

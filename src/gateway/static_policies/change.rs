@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, TURN, trial};
+use crate::audit::record::StaticPolicyChange;
 use crate::chat::{Message, Role as Speaker};
 use crate::policy::component::Question;
 use crate::policy::load::{LoadCode, LoadError};
@@ -14,8 +18,10 @@ use crate::policy::{Candidate, CandidateError, Context, PolicyState, Surface};
 pub(super) struct Edit<T> {
     /// For the caller.
     pub(super) answer: T,
-    /// What is to be kept of it, under the rule's id.
-    pub(super) version: Option<(String, Version)>,
+    /// The rule's id.
+    pub(super) id: String,
+    /// What is to be kept of it; none of a rule that is taken away.
+    pub(super) version: Option<Version>,
     /// Whether the rules look for more than before.
     pub(super) adds: bool,
 }
@@ -67,20 +73,19 @@ impl StaticPolicies {
                 return Err(error);
             }
         };
+        // Before it is made: a change without a record would be nobody's.
+        let change = edit.version.as_ref().map_or("deleted", |version| version.change.as_str());
+        self.record(&author, &edit.id, change).await?;
         let after = Some(text);
         if !replaced(&folder, &before, &after).await? {
             let problem = format!("{} was edited while the change was made; make it again", rules::FILE);
             return Err(StaticPolicyError::Conflict(problem));
         }
         self.come_into_force(&folder, &candidate, before, after).await?;
-        if let Some((id, version)) = edit.version.clone() {
-            tracing::info!(id, change = version.change.as_str(), client = author.client, "static policy changed");
-        } else {
-            tracing::info!(client = author.client, "static policy deleted");
-        }
+        tracing::info!(id = edit.id, change, client = author.client, "static policy changed");
         let kept = blocking(move || {
-            if let Some((id, version)) = edit.version
-                && let Err(error) = folder.remember(&id, version)
+            if let Some(version) = edit.version
+                && let Err(error) = folder.remember(&edit.id, version)
             {
                 tracing::warn!(%error, "a version of a static policy is in force, but not in its history");
             }
@@ -88,6 +93,21 @@ impl StaticPolicies {
             Ok(edit.answer)
         });
         kept.await
+    }
+
+    /// Who changes what, durable.
+    async fn record(&self, author: &Author, policy: &str, change: &str) -> Result<()> {
+        let record = StaticPolicyChange {
+            change_id: format!("change-{}", Uuid::now_v7().simple()),
+            at: Timestamp::now(),
+            client: author.client.clone(),
+            tenant: author.tenant.clone(),
+            policy: policy.to_owned(),
+            change: change.to_owned(),
+        };
+        let unrecorded = |error| StaticPolicyError::Unavailable(format!("the change cannot be recorded ({error})"));
+        let written = self.audit.append(record).map_err(unrecorded)?;
+        written.await.map(|_| ()).map_err(unrecorded)
     }
 
     /// The version that the text makes, loaded, and tried on an ordinary text if it looks for more than before: rules

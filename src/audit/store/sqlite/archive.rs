@@ -13,7 +13,16 @@ const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.cont
                       FROM records r LEFT JOIN contents c ON c.place = r.place";
 
 pub(super) fn nodes(connection: &Connection) -> Result<Vec<Node>, AuditError> {
-    let mut statement = connection.prepare("SELECT number, id FROM nodes ORDER BY number").map_err(classed)?;
+    nodes_where(connection, "TRUE")
+}
+
+pub(super) fn gateways(connection: &Connection) -> Result<Vec<Node>, AuditError> {
+    nodes_where(connection, "role = 'gateway'")
+}
+
+fn nodes_where(connection: &Connection, condition: &str) -> Result<Vec<Node>, AuditError> {
+    let sql = format!("SELECT number, id FROM nodes WHERE {condition} ORDER BY number");
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
     let rows = statement.query_map([], |row| Ok(Node { number: row.get(0)?, id: row.get(1)? })).map_err(classed)?;
     rows.collect::<Result<_, _>>().map_err(classed)
 }
@@ -25,6 +34,13 @@ pub(super) fn extent(connection: &Connection, node: i64) -> Result<Option<(Place
         connection.query_row(&sql, [first.0, last.0], |row| row.get(0).map(Place)).optional().map_err(classed)
     };
     Ok(end("ASC")?.zip(end("DESC")?))
+}
+
+pub(super) fn record_at(connection: &Connection, from: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
+    let (_, Place(last)) = Place::of_node(from.node());
+    let sql = "SELECT place, at, hash FROM records WHERE place BETWEEN ? AND ? ORDER BY place LIMIT 1";
+    let read = |row: &Row<'_>| Ok((Place(row.get(0)?), row.get(1)?, ChainHash(row.get(2)?)));
+    connection.query_row(sql, [from.0, last], read).optional().map_err(classed)
 }
 
 pub(super) fn records(

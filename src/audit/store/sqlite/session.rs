@@ -3,12 +3,16 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
+use super::archive;
 use super::failure::{classed, is_constraint, is_taken_place};
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::{Effect, Opening, Row};
 use crate::audit::store::{Link, Node, Session, storable};
 use crate::audit::{AuditError, Checkpoint};
+
+/// Pages that a cut changes, guessed.
+const CUT_PAGES: usize = 1_024;
 
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
@@ -72,14 +76,29 @@ impl<'c> SqliteSession<'c> {
         for link in links {
             self.write(link)?;
         }
-        if let Some((Place(place), Checkpoint { kind, at, head, public_key, signature })) = checkpoint {
-            let (at, hash) = (at.as_microsecond(), head.hash.0);
-            self.checkpoint
-                .execute(params![place, kind.as_str(), at, hash, public_key.0, signature])
-                .map_err(classed)?;
+        if let Some((place, checkpoint)) = checkpoint {
+            self.sign(place, checkpoint)?;
         }
         self.commit.execute([]).map_err(classed)?;
         Ok(())
+    }
+
+    fn sign(&mut self, Place(place): Place, checkpoint: &Checkpoint) -> Result<(), AuditError> {
+        let Checkpoint { kind, at, head, public_key, signature } = checkpoint;
+        let (at, hash) = (at.as_microsecond(), head.hash.0);
+        let values = params![place, kind.as_str(), at, hash, public_key.0, signature];
+        self.checkpoint.execute(values).map(|_| ()).map_err(classed)
+    }
+
+    /// A failed COMMIT leaves the transaction open; some errors have ended it already.
+    fn rolled_back<T>(&mut self, result: Result<T, AuditError>) -> Result<T, AuditError> {
+        if result.is_err()
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.rollback.execute([])
+        {
+            return Err(AuditError::Io(format!("a failed transaction cannot be rolled back: {error}")));
+        }
+        result
     }
 
     fn write(&mut self, &Link { place: Place(place), hash, row }: &Link<'_>) -> Result<(), AuditError> {
@@ -178,17 +197,62 @@ impl Session for SqliteSession<'_> {
 
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         let result = self.write_all(links, checkpoint);
-        match &result {
-            Ok(()) => self.wal.wrote(links),
-            // A failed COMMIT leaves the transaction open; some errors have ended it already.
-            Err(_) if !self.connection.is_autocommit() => {
-                if let Err(error) = self.rollback.execute([]) {
-                    return Err(AuditError::Io(format!("a failed transaction cannot be rolled back: {error}")));
-                }
-            }
-            Err(_) => {}
+        if result.is_ok() {
+            self.wal.wrote(links);
         }
-        result
+        self.rolled_back(result)
+    }
+
+    fn gateways(&mut self) -> Result<Vec<Node>, AuditError> {
+        archive::gateways(self.connection)
+    }
+
+    fn extent(&mut self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
+        archive::extent(self.connection, node)
+    }
+
+    fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
+        archive::record_at(self.connection, place)
+    }
+
+    fn used_bytes(&mut self) -> Result<u64, AuditError> {
+        let number = |pragma: &str| {
+            let read = self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+            read.map(i64::unsigned_abs).map_err(classed)
+        };
+        Ok((number("page_count")? - number("freelist_count")?) * number("page_size")?)
+    }
+
+    fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
+        let (Place(first), _) = Place::of_node(through.node());
+        let result = (|| {
+            self.begin.execute([]).map_err(classed)?;
+            // The policies' rows are found by the records that made them.
+            let matched = "DELETE FROM entry_policies WHERE (tenant, policy, at, entry) IN \
+                 (SELECT e.tenant, json_extract(p.value, '$.policy'), e.at, e.place \
+                  FROM entries e JOIN records r ON r.place IN (e.place, e.outcome_place), \
+                       json_each(r.body, '$.policies') p \
+                  WHERE e.place BETWEEN ?1 AND ?2)";
+            for sql in [
+                matched,
+                "DELETE FROM entries WHERE place BETWEEN ?1 AND ?2",
+                "DELETE FROM contents WHERE place BETWEEN ?1 AND ?2",
+                "DELETE FROM records WHERE place BETWEEN ?1 AND ?2",
+            ] {
+                self.connection.execute(sql, [from.0, through.0]).map_err(classed)?;
+            }
+            let signed = "DELETE FROM checkpoints WHERE place BETWEEN ?1 AND ?2";
+            self.connection.execute(signed, [first, through.0]).map_err(classed)?;
+            self.sign(through, cut)?;
+            self.commit.execute([]).map_err(classed)
+        })();
+        match result {
+            Ok(_) => {
+                self.wal.wrote_pages(CUT_PAGES);
+                Ok(())
+            }
+            Err(error) => self.rolled_back(Err(error)),
+        }
     }
 
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError> {

@@ -61,7 +61,12 @@ impl WalMover {
         // The pages of a transaction are guessed: the ends of the indexes, and what the records fill. Only the rhythm
         // depends on it.
         let filled: usize = links.iter().map(|link| 2 + link.row.size() / 4_096).sum();
-        self.appended += 8 + filled;
+        self.wrote_pages(8 + filled);
+    }
+
+    /// So many pages were appended, about.
+    pub(super) fn wrote_pages(&mut self, pages: usize) {
+        self.appended += pages;
         if self.appended >= ROUND_AFTER
             && let Some(wake) = &self.wake
         {

@@ -1,0 +1,191 @@
+//! The audit store by itself: records a second into SQLite, how long an append waits, how long a search takes.
+//!
+//! `make bench`. Requests of an ordinary size, intent and outcome each, as the gateway writes them, into a file in the
+//! system's temporary folder. `OCTROI_BENCH_RECORDS` (by default 5,000,000) records are there when searches are measured.
+
+#![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
+#![expect(clippy::expect_used, reason = "a bench that cannot run says why and ends")]
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use octroi::audit::record::{
+    Action, Caller, Content, Decision, Finding, Intent, Mode, Outcome, Phase, PolicyEvaluation, Readings,
+};
+use octroi::audit::{AuditLog, Durability, Query, Settings};
+
+/// Requests in flight at once.
+const CALLERS: usize = 256;
+
+fn main() {
+    // `cargo test --benches` only asks whether it runs.
+    let once = std::env::args().any(|it| it == "--test");
+    let records = std::env::var("OCTROI_BENCH_RECORDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5_000_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        println!("{:<44} {:>12} {:>12} {:>12}", "appending, requests in flight", "records/s", "p50", "p99");
+        for (durability, callers) in
+            [(Durability::Process, 1), (Durability::Process, CALLERS), (Durability::Disk, CALLERS)]
+        {
+            let requests = if once { callers } else { (callers * 200).clamp(5_000, 100_000) };
+            let folder = tempfile::tempdir().expect("a folder");
+            let log = open(&folder, durability);
+            let appended = append(&log, callers, requests, 0).await;
+            println!(
+                "{:<44} {:>12.0} {:>12?} {:>12?}",
+                format!("{durability:?}, {callers}"),
+                appended.rate,
+                appended.p50,
+                appended.p99
+            );
+            log.shutdown().await.expect("an end");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = open(&folder, Durability::Process);
+        let requests = if once { 1_000 } else { records / 2 };
+        let filled = append(&log, CALLERS, requests, 0).await;
+        println!("\n{} records at {:.0} a second; then, newest first, pages of 100:", requests * 2, filled.rate);
+        search(&log).await;
+    });
+}
+
+fn open(folder: &tempfile::TempDir, durability: Durability) -> AuditLog {
+    let url = format!("sqlite://{}", folder.path().join("audit.db").display());
+    let settings = Settings { durability, ..Settings::new(url).expect("a key") };
+    AuditLog::open(&settings).expect("a store")
+}
+
+struct Appended {
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
+}
+
+async fn append(log: &AuditLog, callers: usize, requests: usize, from: usize) -> Appended {
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut took = Vec::new();
+                for number in (caller..requests).step_by(callers) {
+                    let (intent, outcome) = request(from + number);
+                    let permit = log.reserve_request().expect("room");
+                    let before = Instant::now();
+                    let (durable, permit) = permit.intent(intent);
+                    durable.await.expect("an intent");
+                    took.push(before.elapsed());
+                    permit.outcome(outcome).await.expect("an outcome");
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for task in tasks {
+        took.extend(task.await.expect("a caller"));
+    }
+    let rate = 2.0 * took.len() as f64 / started.elapsed().as_secs_f64();
+    took.sort();
+    let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
+    Appended { rate, p50: at(50), p99: at(99) }
+}
+
+async fn search(log: &AuditLog) {
+    let some = |text: &str| Some(text.to_owned());
+    let tenant = || Query::new("tenant-3");
+    for (name, query) in [
+        ("a tenant", tenant()),
+        ("a client", Query { client_id: some("client-3"), ..tenant() }),
+        ("a person", Query { user_email: some("person-43@example.org"), ..tenant() }),
+        ("blocked", Query { action: some("blocked"), ..tenant() }),
+        ("a policy", Query { policy_name: some("pii"), ..tenant() }),
+        ("an hour", Query { start: Some(Timestamp::now() - SignedDuration::from_hours(1)), ..tenant() }),
+        ("an id", Query { decision_id: some("req_0000000777"), ..tenant() }),
+    ] {
+        let mut best = Duration::MAX;
+        let mut total = 0;
+        for _ in 0..5 {
+            let before = Instant::now();
+            total = log.search(query.clone()).await.expect("a page").total;
+            best = best.min(before.elapsed());
+        }
+        println!("{name:<44} {best:>12?} of {total}");
+    }
+}
+
+/// Ten tenants with one client and ten people each; every tenth request is refused by a policy.
+fn request(number: usize) -> (Intent, Outcome) {
+    let blocked = number % 10 == 7;
+    let decision = if blocked { Decision::Blocked } else { Decision::Allowed };
+    let tenant = number / 10 % 10;
+    let request_id = format!("req_{number:010}");
+    let said = |role: &str, text: &str| serde_json::json!([{ "role": role, "parts": [{ "kind": "text", "text": text.repeat(8) }] }]);
+    let policies = ["pii", "sql-injection", "audit-redact"]
+        .map(|policy| evaluation(policy, if blocked && policy == "pii" { Action::Deny } else { Action::Allow }));
+    let intent = Intent {
+        request_id: request_id.clone(),
+        at: Timestamp::now(),
+        surface: "proxy".into(),
+        request_type: "chat".into(),
+        caller: Caller {
+            client: format!("client-{tenant}"),
+            tenant: format!("tenant-{tenant}"),
+            user: format!("person-{}@example.org", number / 10 % 100),
+        },
+        provider: String::new(),
+        model: "mistral-small-latest".into(),
+        decision,
+        block_reason: None,
+        generation: 1,
+        policies: policies.into(),
+        not_inspected: Vec::new(),
+        error: None,
+        content: Content::unchanged(&said("user", "Explain the AI Act in two sentences to a baker in Lyon. ")),
+    };
+    let outcome = Outcome {
+        request_id,
+        at: Timestamp::now(),
+        decision,
+        provider: "mistral".into(),
+        model: "mistral-small-latest".into(),
+        attempts: 1,
+        calls: Vec::new(),
+        prompt_tokens: 100,
+        completion_tokens: 80,
+        cached_tokens: 0,
+        cost_usd: Some(0.00004),
+        estimated: false,
+        latency_ms: 20,
+        finish_reason: Some("stop".into()),
+        block_reason: None,
+        policies: vec![evaluation("audit-redact", Action::Allow)],
+        error: None,
+        client_gone: false,
+        streamed: None,
+        notes: Vec::new(),
+        content: Content::unchanged(&said("assistant", "It sorts uses by risk, and asks more of the risky ones. ")),
+    };
+    (intent, outcome)
+}
+
+fn evaluation(policy: &str, action: Action) -> PolicyEvaluation {
+    let finding = Finding { rule: "iban".into(), category: "pii".into(), severity: "high".into(), place: None };
+    PolicyEvaluation {
+        policy: policy.into(),
+        phase: Phase::PreCheck,
+        version: "6140c5b1d9b4f1d02a7c6a5b3e8d7f90123456789abcdef0123456789abcdef0".into(),
+        settings_hash: "1681af3be9c2d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456789a".into(),
+        mode: Mode::Enforce,
+        enforced: true,
+        action,
+        reason: None,
+        findings: if action == Action::Allow { Vec::new() } else { vec![finding] },
+        edits: 0,
+        tags: Vec::new(),
+        error: None,
+        readings: Readings::default(),
+        elapsed_us: 9,
+        skipped: false,
+    }
+}

@@ -1,0 +1,212 @@
+//! The spill journal: records that the store did not take, in a file of their own until it does.
+//!
+//! A frame is the length of what follows (4 bytes, the highest first), the first 8 bytes of its SHA-256, and one record as
+//! JSON. Frames are appended, and the file is emptied when all of them are in the store. What the end of the process tore
+//! is cut off: nobody was told that it was written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::AuditError;
+use super::chain::{ChainHash, Head, Place};
+use super::row::Row;
+use super::store::Link;
+
+/// Length and checksum.
+const HEADER: usize = 12;
+
+/// A record that waits for the store, with its place in the chain.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Spilled {
+    pub(crate) place: Place,
+    hash: String,
+    pub(crate) row: Row,
+}
+
+#[derive(Serialize)]
+struct Spilling<'r> {
+    place: Place,
+    hash: String,
+    row: &'r Row,
+}
+
+impl Spilled {
+    pub(crate) fn head(&self) -> Result<Head, AuditError> {
+        let hash = self.hash.parse::<ChainHash>();
+        let hash = hash.map_err(|error| AuditError::Encoding(format!("a hash in the spill journal: {error}")))?;
+        Ok(Head { seq: self.place.seq(), hash })
+    }
+}
+
+/// The journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole frames.
+    length: u64,
+    /// Bytes that are in the store already.
+    drained: u64,
+    most: u64,
+    flush: bool,
+    last: Option<Head>,
+}
+
+impl Journal {
+    /// Opens it, or makes it for its owner alone. `most` bounds its bytes; `flush` asks for the device before an
+    /// acknowledgement.
+    pub(crate) fn open(path: &Path, most: u64, flush: bool) -> Result<Self, AuditError> {
+        let failed = |error: std::io::Error| AuditError::Spill(format!("{} cannot be opened: {error}", path.display()));
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        // Two gateways would write into each other's frames.
+        file.try_lock().map_err(|_| {
+            AuditError::Spill(format!(
+                "{} is another gateway's; name another one in `audit.spill.file`",
+                path.display()
+            ))
+        })?;
+        let mut journal = Self { path: path.to_owned(), file, length: 0, drained: 0, most, flush, last: None };
+        journal.find_end()?;
+        Ok(journal)
+    }
+
+    /// Finds the last whole frame. What stands behind it is cut off; a copy stays, where it is more than a torn frame.
+    fn find_end(&mut self) -> Result<(), AuditError> {
+        let size = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
+        while let Some((spilled, end)) = self.frame_at(self.length)? {
+            self.last = Some(spilled.head()?);
+            self.length = end;
+        }
+        if size == self.length {
+            return Ok(());
+        }
+        let path = self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()));
+        let mut rest = Vec::new();
+        let kept = self
+            .file
+            .seek(SeekFrom::Start(self.length))
+            .and_then(|_| self.file.read_to_end(&mut rest))
+            .and_then(|_| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(&rest))
+            .and_then(|()| self.file.set_len(self.length));
+        kept.map_err(|error| self.failed("repaired", error))?;
+        metrics::counter!("octroi_audit_spill_damaged_bytes_total").increment(size - self.length);
+        tracing::error!(
+            file = %self.path.display(), bytes = size - self.length, copy = %path.display(),
+            "the spill journal ends in a frame that is not whole; the frames before it stand, the rest was set aside"
+        );
+        Ok(())
+    }
+
+    /// Whether everything is in the store.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.drained == self.length
+    }
+
+    /// Where the chain ends with the records that wait.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.last
+    }
+
+    /// Writes all records, or none.
+    pub(crate) fn append(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
+        let mut bytes = Vec::new();
+        for Link { place, hash, row } in links {
+            let spilling = Spilling { place: *place, hash: hash.to_string(), row };
+            let payload = serde_json::to_vec(&spilling).map_err(|error| AuditError::Encoding(error.to_string()))?;
+            let length = u32::try_from(payload.len())
+                .map_err(|_| AuditError::Encoding(format!("the record of {} is too long", row.id)))?;
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(checksum(&payload));
+            bytes.extend(payload);
+        }
+        if self.length + bytes.len() as u64 > self.most {
+            return Err(AuditError::Spill(format!(
+                "{} is full ({} bytes, audit.spill.size)",
+                self.path.display(),
+                self.most
+            )));
+        }
+        let written = self.file.write_all_at(&bytes, self.length);
+        let written = written.and_then(|()| if self.flush { self.file.sync_data() } else { Ok(()) });
+        if let Err(error) = written {
+            // A part of it may be there. Should this fail too, the next frames are written over it.
+            let _ = self.file.set_len(self.length);
+            return Err(self.failed("written", error));
+        }
+        self.length += bytes.len() as u64;
+        if let Some(Link { place, hash, .. }) = links.last() {
+            self.last = Some(Head { seq: place.seq(), hash: *hash });
+        }
+        metrics::gauge!("octroi_audit_spill_bytes").set((self.length - self.drained) as f64);
+        Ok(())
+    }
+
+    /// The next records that wait, at most so many, and where they end.
+    pub(crate) fn next(&self, at_most: usize) -> Result<(Vec<Spilled>, u64), AuditError> {
+        let (mut records, mut end) = (Vec::new(), self.drained);
+        while records.len() < at_most && end < self.length {
+            let Some((spilled, behind)) = self.frame_at(end)? else {
+                return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));
+            };
+            records.push(spilled);
+            end = behind;
+        }
+        Ok((records, end))
+    }
+
+    /// What stands before `end` is in the store. Empties the file when that is everything.
+    pub(crate) fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
+        self.drained = end;
+        if self.is_empty() {
+            self.file.set_len(0).map_err(|error| self.failed("emptied", error))?;
+            (self.length, self.drained, self.last) = (0, 0, None);
+        }
+        metrics::gauge!("octroi_audit_spill_bytes").set((self.length - self.drained) as f64);
+        Ok(())
+    }
+
+    /// The whole frame at this offset, and where it ends.
+    fn frame_at(&self, offset: u64) -> Result<Option<(Spilled, u64)>, AuditError> {
+        let mut header = [0; HEADER];
+        if !self.read_at(&mut header, offset)? {
+            return Ok(None);
+        }
+        let [a, b, c, d, sum @ ..] = header;
+        let length = u32::from_be_bytes([a, b, c, d]);
+        let end = offset + HEADER as u64 + u64::from(length);
+        let size = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
+        if end > size {
+            return Ok(None);
+        }
+        let mut payload = vec![0; length as usize];
+        if !self.read_at(&mut payload, offset + HEADER as u64)? || checksum(&payload) != sum {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice(&payload).ok().map(|spilled| (spilled, end)))
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<bool, AuditError> {
+        match self.file.read_exact_at(bytes, offset) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(self.failed("read", error)),
+        }
+    }
+
+    fn failed(&self, what: &str, error: std::io::Error) -> AuditError {
+        AuditError::Spill(format!("{} cannot be {what}: {error}", self.path.display()))
+    }
+}
+
+fn checksum(payload: &[u8]) -> [u8; 8] {
+    let mut sum = [0; 8];
+    sum.iter_mut().zip(Sha256::digest(payload)).for_each(|(to, from)| *to = from);
+    sum
+}

@@ -1,0 +1,133 @@
+//! Reading the trail itself: records in the order of their chains, and the signatures over them.
+
+use jiff::Timestamp;
+use tokio_postgres::{Client, Row};
+
+use super::connection::Failed;
+use crate::audit::chain::{ChainHash, Head, Place};
+use crate::audit::store::{Node, StoredRecord, storable};
+use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
+
+/// What a record is read from; `r` is the record.
+const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.content \
+                      FROM records r LEFT JOIN contents c ON c.place = r.place";
+
+pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, Failed> {
+    let rows = client.query("SELECT number, id FROM nodes ORDER BY number", &[]).await?;
+    Ok(rows.iter().map(|row| Node { number: row.get(0), id: row.get(1) }).collect())
+}
+
+pub(super) async fn gateways(client: &Client) -> Result<Vec<Node>, Failed> {
+    let rows = client.query("SELECT number, id FROM nodes WHERE role = 'gateway' ORDER BY number", &[]).await?;
+    Ok(rows.iter().map(|row| Node { number: row.get(0), id: row.get(1) }).collect())
+}
+
+pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Place, i64, ChainHash)>, Failed> {
+    let (_, Place(last)) = Place::of_node(from.node());
+    let sql = "SELECT place, at, hash FROM records WHERE place BETWEEN $1 AND $2 ORDER BY place LIMIT 1";
+    let row = client.query_opt(sql, &[&from.0, &last]).await?;
+    row.map(|row| Ok((Place(row.get(0)), row.get(1), hash(row.get(2))?))).transpose()
+}
+
+/// The number of records times what the newest take each, all tables together. The tables' own sizes would not do: they
+/// keep the room of what was removed.
+pub(super) async fn used_bytes(client: &Client) -> Result<u64, Failed> {
+    let sample = "SELECT coalesce(avg(octet_length(r.body) + coalesce(octet_length(c.content), 0)), 0)::bigint + 700 \
+                  FROM (SELECT place, body FROM records ORDER BY place DESC LIMIT 1000) r \
+                  LEFT JOIN contents c ON c.place = r.place";
+    let each: i64 = client.query_one(sample, &[]).await?.get(0);
+    let mut records = 0;
+    for node in nodes(client).await? {
+        if let Some((Place(first), Place(last))) = extent(client, node.number).await? {
+            records += last - first + 1;
+        }
+    }
+    Ok((records * each).unsigned_abs())
+}
+
+pub(super) async fn extent(client: &Client, node: i64) -> Result<Option<(Place, Place)>, Failed> {
+    let (Place(first), Place(last)) = Place::of_node(node);
+    let sql = "SELECT min(place), max(place) FROM records WHERE place BETWEEN $1 AND $2";
+    let row = client.query_one(sql, &[&first, &last]).await?;
+    Ok(row.get::<_, Option<i64>>(0).zip(row.get(1)).map(|(first, last)| (Place(first), Place(last))))
+}
+
+pub(super) async fn records(
+    client: &Client,
+    Place(from): Place,
+    Place(to): Place,
+    at_most: usize,
+) -> Result<Vec<StoredRecord>, Failed> {
+    let sql = format!("{RECORD} WHERE r.place BETWEEN $1 AND $2 ORDER BY r.place LIMIT $3");
+    let rows = client.query(&sql, &[&from, &to, &(at_most as i64)]).await?;
+    rows.iter().map(record).collect()
+}
+
+pub(super) async fn records_of(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
+    let sql = format!(
+        "WITH entry AS (SELECT place, outcome_place FROM entries WHERE id = $1 \
+                  UNION SELECT place, outcome_place FROM entries WHERE context_id = $1) \
+         {RECORD} WHERE r.place IN (SELECT place FROM entry UNION SELECT outcome_place FROM entry) \
+         ORDER BY r.at, r.place"
+    );
+    client.query(&sql, &[&storable(id)]).await?.iter().map(record).collect()
+}
+
+fn record(row: &Row) -> Result<StoredRecord, Failed> {
+    Ok(StoredRecord {
+        place: Place(row.get(0)),
+        at_microseconds: row.get(1),
+        kind: row.get(2),
+        id: row.get(3),
+        body: row.get(4),
+        hash: Some(hash(row.get(5))?),
+        content: row.get(6),
+    })
+}
+
+pub(super) fn hash(bytes: &[u8]) -> Result<ChainHash, Failed> {
+    Ok(ChainHash(exactly(bytes)?))
+}
+
+fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failed> {
+    let wrong = |_| AuditError::Corrupt(format!("{} bytes where there should be {N}", bytes.len()));
+    Ok(bytes.try_into().map_err(wrong)?)
+}
+
+pub(super) async fn checkpoints(client: &Client, node: i64) -> Result<Vec<Checkpoint>, Failed> {
+    let (Place(first), Place(last)) = Place::of_node(node);
+    let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
+               WHERE place BETWEEN $1 AND $2 ORDER BY place, kind";
+    client.query(sql, &[&first, &last]).await?.iter().map(checkpoint).collect()
+}
+
+fn checkpoint(row: &Row) -> Result<Checkpoint, Failed> {
+    let head = Head { seq: Place(row.get(0)).seq(), hash: hash(row.get(3))? };
+    let wrong = |what: &str| AuditError::Encoding(format!("checkpoint {}: {what}", head.seq.0));
+    Ok(Checkpoint {
+        kind: CheckpointKind::parse(row.get(1)).ok_or_else(|| wrong("unknown kind"))?,
+        at: Timestamp::from_microsecond(row.get(2)).map_err(|_| wrong("no such time"))?,
+        head,
+        public_key: PublicKey(exactly(row.get(4))?),
+        signature: exactly(row.get(5))?,
+    })
+}
+
+pub(super) async fn texts(client: &Client, selection: &Selection, at_most: usize) -> Result<Vec<Place>, Failed> {
+    let (condition, whose, before) = match selection {
+        Selection::Id(id) => (
+            "e.place IN (SELECT place FROM entries WHERE id = $1 UNION SELECT place FROM entries WHERE context_id = $1) \
+             AND e.at <= $2",
+            id,
+            i64::MAX,
+        ),
+        Selection::Client { client, before } => ("e.client = $1 AND e.at < $2", client, before.as_microsecond()),
+    };
+    let sql = format!(
+        "SELECT c.place FROM entries e JOIN contents c ON c.place = e.place WHERE {condition} \
+         UNION ALL \
+         SELECT c.place FROM entries e JOIN contents c ON c.place = e.outcome_place WHERE {condition} LIMIT $3"
+    );
+    let rows = client.query(&sql, &[&storable(whose), &before, &(at_most as i64)]).await?;
+    Ok(rows.iter().map(|row| Place(row.get(0))).collect())
+}

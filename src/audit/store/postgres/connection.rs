@@ -1,0 +1,149 @@
+//! A connection, and the runtime that drives it: from outside it blocks.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::failure::{classed, unreachable};
+use crate::audit::AuditError;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer of the database is waited for. After that nobody knows what became of the question, and the
+/// connection is given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// Where the database is. Shown without its password.
+#[derive(Clone)]
+pub(super) struct Address {
+    config: Config,
+    shown: String,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, AuditError> {
+        let shown = super::super::without_password(url);
+        let mut config: Config = url.parse().map_err(|error| {
+            AuditError::Settings(format!("audit.url: {shown} is no address of PostgreSQL: {error}"))
+        })?;
+        config.connect_timeout(CONNECT_WITHIN).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(ANSWER_WITHIN);
+        if config.get_application_name().is_none() {
+            config.application_name("octroi");
+        }
+        Ok(Self { config, shown })
+    }
+
+    pub(super) fn connect(&self) -> Result<Connection, AuditError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| AuditError::Io(format!("no runtime for the database's connection: {error}")))?;
+        let client = runtime.block_on(async {
+            let refused = |error: tokio_postgres::Error| AuditError::Open {
+                path: self.shown.clone(),
+                reason: with_cause(&error),
+            };
+            // Without TLS unless it is asked for; where it is, the certificate is verified.
+            let client = if self.config.get_ssl_mode() == SslMode::Require {
+                let (client, connection) = self.config.connect(verified_tls()?).await.map_err(refused)?;
+                tokio::spawn(connection);
+                client
+            } else {
+                let mut config = self.config.clone();
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
+                tokio::spawn(connection);
+                client
+            };
+            // Acknowledged is durable: what the server is set to may promise more, never less.
+            let raise = "SET search_path = octroi; \
+                         SELECT set_config('synchronous_commit', 'on', false) \
+                         WHERE current_setting('synchronous_commit') = 'off'";
+            client.batch_execute(raise).await.map_err(refused)?;
+            Ok(client)
+        })?;
+        Ok(Connection { runtime: Some(runtime), client: Arc::new(client) })
+    }
+}
+
+/// TLS that trusts whom the system trusts.
+fn verified_tls() -> Result<MakeRustlsConnect, AuditError> {
+    let failed = |error: rustls::Error| AuditError::Settings(format!("audit.url: no TLS: {error}"));
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(rustls_platform_verifier::BuilderVerifierExt::with_platform_verifier)
+        .map_err(failed)?
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// The library's error, with what stands behind it.
+pub(super) fn with_cause(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// A connection.
+pub(super) struct Connection {
+    runtime: Option<Runtime>,
+    client: Arc<Client>,
+}
+
+impl Connection {
+    /// Asks the database and waits for the answer.
+    pub(super) fn ask<T, F>(&self, question: impl FnOnce(Arc<Client>) -> F) -> Result<T, AuditError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        let Some(runtime) = &self.runtime else { return Err(unreachable("the connection is closed")) };
+        runtime.block_on(async {
+            match tokio::time::timeout(ANSWER_WITHIN, question(self.client.clone())).await {
+                Ok(answer) => answer.map_err(|Failed(error)| error),
+                Err(_) => Err(unreachable(&format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+            }
+        })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// A runtime may not be dropped where another one runs, and the last owner may well be there.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An error on its way out of a question.
+#[derive(Debug)]
+pub(super) struct Failed(pub(super) AuditError);
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self(classed(&error))
+    }
+}
+
+impl From<AuditError> for Failed {
+    fn from(error: AuditError) -> Self {
+        Self(error)
+    }
+}

@@ -1,0 +1,119 @@
+//! The store past one machine: PostgreSQL 15 or later, shared by several gateways.
+//!
+//! Each gateway writes its own chain on one connection; reading goes over a few others. What is acknowledged is flushed by
+//! the database, whatever `audit.durability` says: `process` has no meaning for a process on another machine.
+
+mod archive;
+mod batch;
+mod connection;
+mod failure;
+mod read;
+mod schema;
+mod session;
+
+use std::sync::{Mutex, PoisonError};
+
+use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
+use crate::audit::chain::Place;
+use crate::audit::row::ContextRow;
+use crate::audit::search::{Page, Query};
+use crate::audit::{AuditError, Checkpoint, Selection};
+use connection::{Address, Connection};
+
+/// Connections that are kept open when nobody reads.
+const KEPT: usize = 4;
+
+/// A database.
+pub(super) struct PostgresStore {
+    address: Address,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl PostgresStore {
+    /// Makes the tables if they are not there, and brings them up to date.
+    pub(super) fn open(url: &str) -> Result<Self, AuditError> {
+        let store = Self::new(url)?;
+        let connection = store.address.connect()?;
+        connection.ask(async |client| schema::migrate(&client, &store.address).await)?;
+        Ok(store)
+    }
+
+    /// A database that has the tables of this version.
+    pub(super) fn open_existing(url: &str) -> Result<Self, AuditError> {
+        let store = Self::new(url)?;
+        store.with(|connection| connection.ask(async |client| schema::check(&client, &store.address).await))?;
+        Ok(store)
+    }
+
+    fn new(url: &str) -> Result<Self, AuditError> {
+        Ok(Self { address: Address::parse(url)?, idle: Mutex::default() })
+    }
+
+    /// Lends a connection. One that reported an error is not kept.
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was closed while nobody used it is no news.
+        let usable = std::iter::from_fn(|| idle().pop()).find(|connection| !connection.is_closed());
+        let connection = usable.map_or_else(|| self.address.connect(), Ok)?;
+        let result = work(&connection)?;
+        let mut idle = idle();
+        if idle.len() < KEPT {
+            idle.push(connection);
+        }
+        Ok(result)
+    }
+}
+
+impl Store for PostgresStore {
+    fn enrol(&self, node: Option<&str>, role: Role) -> Result<Node, AuditError> {
+        let id = node.map_or_else(new_node_id, str::to_owned);
+        let (number, its): (i64, String) = self.with(|connection| {
+            connection.ask(async |client| {
+                let insert = "INSERT INTO nodes (id, role) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+                client.execute(insert, &[&id, &role.as_str()]).await?;
+                let row = client.query_one("SELECT number, role FROM nodes WHERE id = $1", &[&id]).await?;
+                Ok((row.get(0), row.get(1)))
+            })
+        })?;
+        Node { number, id }.in_role(&its, role)
+    }
+
+    fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
+        let connection = self.address.connect()?;
+        let mut session = session::PostgresSession::new(&connection)?;
+        work(&mut session);
+        Ok(())
+    }
+
+    fn search(&self, query: &Query) -> Result<Page, AuditError> {
+        self.with(|connection| connection.ask(async |client| read::search(&client, query).await))
+    }
+
+    fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {
+        self.with(|connection| connection.ask(async |client| read::context(&client, id).await))
+    }
+
+    fn nodes(&self) -> Result<Vec<Node>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::nodes(&client).await))
+    }
+
+    fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::extent(&client, node).await))
+    }
+
+    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::records(&client, from, to, at_most).await))
+    }
+
+    fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::checkpoints(&client, node).await))
+    }
+
+    fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::records_of(&client, id).await))
+    }
+
+    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::texts(&client, selection, at_most).await))
+    }
+}

@@ -1,0 +1,85 @@
+//! Searching, and looking up contexts.
+
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
+
+use super::connection::Failed;
+use crate::audit::AuditError;
+use crate::audit::entry::{Entry, Stored};
+use crate::audit::row::ContextRow;
+use crate::audit::search::{Page, Query};
+use crate::audit::store::filter::{Dialect, Filter, Value};
+
+/// A record's text beyond this is not loaded for a page of entries.
+const TEXT_AT_MOST: i64 = 256 << 10;
+
+/// One page, and how many fit, of one moment.
+pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Failed> {
+    let mut filter = Filter::new(query, Dialect::Postgres);
+    let count = format!("SELECT count(*) FROM {} WHERE {}", filter.from, filter.conditions);
+    let counted = filter.values.clone();
+    let limit = filter.value(Dialect::Postgres, Value::Number(i64::from(query.limit)));
+    let offset = filter.value(Dialect::Postgres, Value::Number(i64::try_from(query.offset).unwrap_or(i64::MAX)));
+    let Filter { from, conditions, order, values } = &filter;
+    // The page is cut before the records are joined: what is passed over is never read.
+    let page = format!(
+        "WITH page AS MATERIALIZED \
+              (SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}) \
+         SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
+                opened.body, CASE WHEN octet_length(asked.content) <= {TEXT_AT_MOST} THEN asked.content END, \
+                closed.body, CASE WHEN octet_length(answered.content) <= {TEXT_AT_MOST} THEN answered.content END \
+         FROM page JOIN entries e ON e.place = page.place JOIN records opened ON opened.place = e.place \
+              LEFT JOIN records closed ON closed.place = e.outcome_place \
+              LEFT JOIN contents asked ON asked.place = e.place \
+              LEFT JOIN contents answered ON answered.place = e.outcome_place \
+         ORDER BY e.at DESC, e.place DESC"
+    );
+    client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let total: i64 = client.query_one(&count, &parameters(&counted)).await?.get(0);
+    let rows = client.query(&page, &parameters(values)).await?;
+    client.batch_execute("COMMIT").await?;
+    let entries = rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?;
+    Ok(Page { entries, total: total.unsigned_abs(), limit: query.limit, offset: query.offset })
+}
+
+fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values
+        .iter()
+        .map(|value| match value {
+            Value::Text(text) => text as &(dyn ToSql + Sync),
+            Value::Number(number) => number,
+        })
+        .collect()
+}
+
+fn stored(row: &Row) -> Stored {
+    Stored {
+        id: row.get(0),
+        context_id: row.get(1),
+        kind: row.get(2),
+        at_microseconds: row.get(3),
+        tenant: row.get(4),
+        client: row.get(5),
+        user: row.get(6),
+        request_type: row.get(7),
+        decision: row.get(8),
+        opened: row.get(9),
+        opened_content: row.get(10),
+        closed: row.get(11),
+        closed_content: row.get(12),
+    }
+}
+
+/// The context of that id.
+pub(super) async fn context(client: &Client, id: &str) -> Result<Option<ContextRow>, Failed> {
+    // No context has such an id, and the database could not even be asked for it.
+    if id.contains('\0') {
+        return Ok(None);
+    }
+    let sql = "SELECT client, tenant, approved, expires_at FROM contexts WHERE context_id = $1";
+    let Some(row) = client.query_opt(sql, &[&id]).await? else { return Ok(None) };
+    let expires_at = Timestamp::from_microsecond(row.get(3))
+        .map_err(|error| AuditError::Encoding(format!("the expiry of context {id}: {error}")))?;
+    Ok(Some(ContextRow { client: row.get(0), tenant: row.get(1), approved: row.get(2), expires_at }))
+}

@@ -1,0 +1,56 @@
+//! The schema and its migrations: forward only, one SQL file each, counted in a table.
+
+use tokio_postgres::Client;
+
+use super::connection::{Address, Failed};
+use crate::audit::AuditError;
+
+/// In order; the first makes version 1. A released file is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_trail.sql")];
+
+/// Of gateways that start at once, one migrates: "Octr".
+const TURN: i64 = 0x4f63_7472;
+
+/// Brings the schema up to date. Refuses one that a newer version wrote.
+pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Failed> {
+    client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({TURN})")).await?;
+    if !exists(client).await? {
+        // Only where it is missing: whoever made it may have left us without the right to make another.
+        client
+            .batch_execute("CREATE SCHEMA IF NOT EXISTS octroi; CREATE TABLE schema_version (version BIGINT)")
+            .await?;
+        client.batch_execute("INSERT INTO schema_version VALUES (0)").await?;
+    }
+    let found = found(client, address).await?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(done) {
+        client.batch_execute(migration).await?;
+    }
+    let known = MIGRATIONS.len();
+    client.batch_execute(&format!("UPDATE schema_version SET version = {known}; COMMIT")).await?;
+    Ok(())
+}
+
+/// Whether the database has the schema of this version, which it must have where it may not be changed.
+pub(super) async fn check(client: &Client, address: &Address) -> Result<(), Failed> {
+    let found = if exists(client).await? { found(client, address).await? } else { 0 };
+    let known = MIGRATIONS.len() as i64;
+    if found < known {
+        return Err(Failed(AuditError::OlderSchema { path: address.to_string(), found, known }));
+    }
+    Ok(())
+}
+
+async fn exists(client: &Client) -> Result<bool, Failed> {
+    let sql = "SELECT to_regclass('octroi.schema_version') IS NOT NULL";
+    Ok(client.query_one(sql, &[]).await?.get(0))
+}
+
+async fn found(client: &Client, address: &Address) -> Result<i64, Failed> {
+    let found = client.query_one("SELECT max(version) FROM schema_version", &[]).await?.get(0);
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(Failed(AuditError::NewerSchema { path: address.to_string(), found, known }));
+    }
+    Ok(found)
+}

@@ -1,0 +1,82 @@
+//! Old records go, and what stays still proves itself.
+
+use std::time::Duration;
+
+use super::*;
+use crate::audit::{Keep, Seq};
+
+on_both_stores! {
+    records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place,
+    where_there_is_no_room_the_oldest_go,
+}
+
+/// Seconds from `at`'s beginning to now.
+fn ago() -> i64 {
+    Timestamp::now().as_second() - at(0).as_second()
+}
+
+async fn records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place(home: Home) {
+    let settings = home.settings();
+    let log = AuditLog::open(&settings).unwrap();
+    for number in 0..2_500 {
+        // The last five are of now.
+        let second = if number < 2_495 { ago() - 100_000 + number } else { ago() };
+        let asked = Intent { policies: vec![evaluation("pii", Action::Deny)], ..intent(&format!("r{number}"), second) };
+        drop(log.append(asked).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(home.count("SELECT count(*) FROM entry_policies"), 2_500);
+
+    let keep = Keep { age: Some(Duration::from_secs(3_600)), size: None };
+    let log = AuditLog::open(&Settings { keep, ..settings.clone() }).unwrap();
+    chain::until("old records are gone", || home.count("SELECT count(*) FROM records WHERE kind = 'intent'") == 5)
+        .await;
+    assert_eq!(ids(&log, Query::new("acme")).await, ["r2499", "r2498", "r2497", "r2496", "r2495"]);
+    append(&log, outcome("r2499", ago())).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    for table in ["contents", "entries", "entry_policies"] {
+        let left = home.count(&format!("SELECT count(*) FROM {table}"));
+        assert_eq!(left, if table == "contents" { 6 } else { 5 }, "{table}");
+    }
+    let (chains, texts) = chain::verify(&home, &settings.key).unwrap();
+    assert_eq!((chains[0].cut, chains[0].head.seq, chains[0].signed), (Some(Seq(2_495)), Seq(2_502), Seq(2_502)));
+    assert_eq!((texts.texts, texts.erased), (6, 0));
+    let why = "SELECT count(*) FROM records WHERE kind = 'retention' AND body LIKE '%older than%'";
+    assert_eq!(home.count(why), 1);
+
+    // It goes on after a restart, and the next cut takes the place of the first.
+    let log = AuditLog::open(&settings).unwrap();
+    append(&log, intent("next", ago())).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(chain::verify(&home, &settings.key).unwrap().0[0].head.seq, Seq(2_503));
+    for (tampered, expected) in [
+        ("DELETE FROM records WHERE place & 4095 = 2496", "record 2496 is missing"),
+        ("DELETE FROM checkpoints WHERE kind = 'cut'", "and no signed cut says"),
+    ] {
+        let copy = home.copy();
+        copy.tamper(tampered);
+        let misfit = chain::verify(&copy, &settings.key).unwrap_err().to_string();
+        assert!(misfit.contains(expected), "{misfit}");
+    }
+}
+
+async fn where_there_is_no_room_the_oldest_go(home: Home) {
+    let settings = home.settings();
+    let log = AuditLog::open(&settings).unwrap();
+    for number in 0..2_000 {
+        drop(log.append(intent(&format!("r{number}"), number)).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let keep = Keep { age: None, size: Some(1 << 20) };
+    let log = AuditLog::open(&Settings { keep, ..settings.clone() }).unwrap();
+    let left = || home.count("SELECT count(*) FROM records WHERE kind = 'intent'");
+    chain::until("there is room", || left() < 1_500).await;
+    log.shutdown().await.unwrap();
+    assert!(left() > 100, "no more than is needed: {}", left());
+    assert_eq!(home.count("SELECT count(*) FROM records WHERE id = 'r1999'"), 1, "the newest stay");
+    chain::verify(&home, &settings.key).unwrap();
+}

@@ -1,0 +1,241 @@
+//! Records that the store does not take: refused, or kept until it does, in order and once.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+use crate::audit::{SpillTo, VerifiedTexts};
+
+struct Spilling {
+    home: Home,
+    settings: Settings,
+}
+
+impl Spilling {
+    fn new() -> Self {
+        let home = Home::sqlite();
+        let spill = Some(SpillTo { file: home.folder().join("audit.spill"), size: 1 << 20 });
+        let settings = Settings { spill, ..home.settings() };
+        Self { home, settings }
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.home.folder().join("audit.spill")
+    }
+
+    fn open(&self) -> AuditLog {
+        AuditLog::open(&self.settings).unwrap()
+    }
+
+    /// Another process holds the database until this is dropped.
+    fn lock(&self) -> rusqlite::Connection {
+        let other = rusqlite::Connection::open(self.home.path()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        other
+    }
+
+    fn bytes(&self) -> u64 {
+        fs::metadata(self.journal()).unwrap().len()
+    }
+
+    async fn drained(&self) {
+        chain::until("the journal is empty", || self.bytes() == 0).await;
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.home.column("SELECT id FROM records ORDER BY place")
+    }
+}
+
+#[tokio::test]
+async fn what_a_locked_store_does_not_take_is_kept_and_comes_in_order_and_once() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    for number in 0..5 {
+        assert_eq!(append(&log, intent(&format!("r{number}"), number)).await, Ok(Seq(2 + number)), "numbers go on");
+    }
+    append(&log, pre_check("c1", 9)).await.unwrap();
+    assert!(log.context("c1").await.unwrap().is_some(), "a context is honoured before the store has it");
+    assert!(it.bytes() > 0);
+    drop(lock);
+    it.drained().await;
+    append(&log, outcome("r0", 9)).await.unwrap();
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), ["before", "r0", "r1", "r2", "r3", "r4", "c1", "r0"]);
+    let (chains, texts) = chain::verify(&it.home, &it.settings.key).unwrap();
+    assert_eq!((chains[0].records, chains[0].signed), (8, Seq(8)));
+    assert_eq!(texts, VerifiedTexts { texts: 8, ..VerifiedTexts::default() });
+}
+
+#[tokio::test]
+async fn what_waits_in_the_journal_survives_the_process() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    append(&log, intent("during", 1)).await.unwrap();
+    drop(log);
+    assert!(it.bytes() > 0, "the store was locked to the end");
+    drop(lock);
+    let kept = fs::read(it.journal()).unwrap();
+
+    let log = it.open();
+    it.drained().await;
+    append(&log, intent("after", 2)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(it.ids(), ["before", "during", "after"]);
+
+    // The process was killed after the store had the records, and before it emptied the journal.
+    fs::write(it.journal(), kept).unwrap();
+    let log = it.open();
+    it.drained().await;
+    append(&log, intent("last", 3)).await.unwrap();
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), ["before", "during", "after", "last"], "none twice");
+    chain::verify(&it.home, &it.settings.key).unwrap();
+}
+
+#[tokio::test]
+async fn a_torn_end_of_the_journal_is_cut_off_and_set_aside() {
+    let it = Spilling::new();
+    let log = it.open();
+    let lock = it.lock();
+    append(&log, intent("whole", 0)).await.unwrap();
+    let whole = it.bytes();
+    append(&log, intent("torn", 1)).await.unwrap();
+    drop(log);
+    drop(lock);
+    let bytes = fs::read(it.journal()).unwrap();
+    for (name, damage) in [
+        ("the last frame is not all there", bytes[..bytes.len() - 7].to_vec()),
+        ("its length alone is there", bytes[..whole as usize + 3].to_vec()),
+        ("a byte of it is another one", {
+            let mut bytes = bytes.clone();
+            let last = bytes.len() - 9;
+            bytes[last] ^= 1;
+            bytes
+        }),
+        ("zeros follow", [&bytes[..whole as usize], &[0; 64][..]].concat()),
+    ] {
+        let other = Spilling::new();
+        fs::copy(it.home.path(), other.home.path()).unwrap();
+        fs::write(other.journal(), damage).unwrap();
+        let log = AuditLog::open(&Settings { key: it.settings.key.clone(), ..other.settings.clone() }).unwrap();
+        other.drained().await;
+        log.shutdown().await.unwrap();
+        assert_eq!(other.ids(), ["whole"], "{name}");
+        let aside = fs::read_dir(other.home.folder())
+            .unwrap()
+            .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains(".damaged-"));
+        assert_eq!(aside.count(), 1, "{name}");
+        chain::verify(&other.home, &it.settings.key).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_journal_refuses_and_keeps_what_it_has() {
+    let it = Spilling::new();
+    let settings = Settings { spill: Some(SpillTo { file: it.journal(), size: 4_000 }), ..it.settings.clone() };
+    let log = AuditLog::open(&settings).unwrap();
+    let lock = it.lock();
+    let mut kept = Vec::new();
+    let refused = loop {
+        let id = format!("r{}", kept.len());
+        match append(&log, intent(&id, 0)).await {
+            Ok(_) => kept.push(id),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.code(), "audit_spill");
+    assert!(!kept.is_empty() && it.bytes() <= 4_000);
+    drop(lock);
+    it.drained().await;
+    append(&log, intent("after", 1)).await.unwrap();
+    kept.push("after".into());
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), kept);
+}
+
+#[tokio::test]
+async fn a_record_that_is_at_fault_is_refused_and_not_spilled() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("a", 0)).await.unwrap();
+    assert_eq!(append(&log, intent("a", 1)).await.map_err(|error| error.code()), Err("audit_duplicate"));
+    assert_eq!(it.bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_journal_of_another_chain_is_linked_to_the_one_that_is_there() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    append(&log, intent("during", 1)).await.unwrap();
+    drop(log);
+    drop(lock);
+    // Meanwhile somebody else wrote as this node.
+    let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
+    append(&other, intent("meanwhile", 2)).await.unwrap();
+    other.shutdown().await.unwrap();
+    let log = it.open();
+    it.drained().await;
+    append(&log, intent("after", 3)).await.unwrap();
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), ["before", "meanwhile", "during", "after"]);
+    chain::verify(&it.home, &it.settings.key).unwrap();
+}
+
+#[test]
+fn one_journal_has_one_gateway() {
+    let it = Spilling::new();
+    let _first = it.open();
+    assert_eq!(AuditLog::open(&it.settings).err().map(|error| error.code()), Some("audit_spill"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_restarted_is_used_again_and_meanwhile_records_are_refused() {
+    let Some(mut server) = postgres::Server::start() else { return };
+    let key = AuditKey::random().unwrap();
+    let home = Home { at: At::Postgres(server.database()), key };
+    let log = home.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    server.kill();
+    let refused = append(&log, intent("during", 1)).await.map_err(|error| error.code());
+    assert!(matches!(refused, Err("audit_unreachable" | "audit_open")), "{refused:?}");
+    server.restart();
+    append(&log, intent("after", 2)).await.unwrap();
+    // Once more while nobody writes: the first record afterwards does not find the old connection.
+    server.kill();
+    server.restart();
+    append(&log, intent("later", 3)).await.unwrap();
+    log.shutdown().await.unwrap();
+    assert_eq!(home.column("SELECT id FROM records ORDER BY place"), ["before", "after", "later"]);
+    chain::verify(&home, &home.key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_gone_for_a_while_loses_nothing_where_records_spill() {
+    let Some(mut server) = postgres::Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home { at: At::Postgres(server.database()), key: AuditKey::random().unwrap() };
+    let file = folder.path().join("octroi.spill");
+    let log =
+        AuditLog::open(&Settings { spill: Some(SpillTo { file: file.clone(), size: 1 << 20 }), ..home.settings() })
+            .unwrap();
+    append(&log, intent("r0", 0)).await.unwrap();
+    server.kill();
+    for number in 1..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    server.restart();
+    chain::until("the journal is empty", || fs::metadata(&file).unwrap().len() == 0).await;
+    append(&log, intent("r20", 20)).await.unwrap();
+    log.shutdown().await.unwrap();
+    let expected: Vec<_> = (0..=20).map(|number| format!("r{number}")).collect();
+    assert_eq!(home.column("SELECT id FROM records ORDER BY place"), expected);
+    chain::verify(&home, &home.key).unwrap();
+}

@@ -1,0 +1,160 @@
+//! Retention: the oldest records go, by age and by size, and a signed cut stands in their place.
+//!
+//! A cut names the last record that was removed and its hash, so that what follows still proves itself. It goes into the
+//! store in the transaction that removes the records; a record of its own says why.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::{Connection, Writer, state_after};
+use crate::audit::AuditError;
+use crate::audit::chain::{Head, Place, Seq};
+use crate::audit::checkpoint::{Checkpoint, CheckpointKind};
+use crate::audit::record::Retention;
+use crate::audit::row::Row;
+use crate::audit::store::{Node, Session};
+use crate::audit::text_rule::{ContentMode, TextRule};
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// Records that one transaction removes.
+const AT_ONCE: i64 = 1_000;
+/// Of the records, so many go when there is no room: one in so many.
+const PART: i64 = 20;
+
+/// How long records are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// No longer than this.
+    pub age: Option<Duration>,
+    /// The oldest no longer than they all fit into so many bytes.
+    pub size: Option<u64>,
+}
+
+/// What is to be removed.
+#[derive(Debug)]
+pub(super) struct Cutting {
+    node: Node,
+    through: Seq,
+}
+
+impl Writer {
+    /// Removes a bounded number of records whose time is over.
+    pub(super) fn retain(&mut self, session: &mut dyn Session) -> Connection {
+        match self.retain_some(session) {
+            Ok(()) => Connection::Usable,
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "old audit records were not removed; later again");
+                self.cutting.clear();
+                self.next_retention = Instant::now() + LOOK_EVERY;
+                state_after(&error)
+            }
+        }
+    }
+
+    /// How long until there is something to remove, or to look for.
+    pub(super) fn retain_in(&self) -> Option<Duration> {
+        let keeps_all = self.keep == Keep::default();
+        (!keeps_all).then(|| self.next_retention.saturating_duration_since(Instant::now()))
+    }
+
+    fn retain_some(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        if self.retain_in().is_none_or(|left| !left.is_zero()) || self.is_spilling() {
+            return Ok(());
+        }
+        if self.cutting.is_empty() {
+            self.next_retention = Instant::now() + LOOK_EVERY;
+            self.look(session)?;
+        }
+        let Some(Cutting { node, through }) = self.cutting.last() else { return Ok(()) };
+        let Some((first, _)) = session.extent(node.number)? else {
+            self.cutting.pop();
+            return Ok(());
+        };
+        let last = Seq(through.0.min(first.seq().0 + AT_ONCE - 1));
+        let place = Place::new(node.number, last);
+        let done = match session.record_at(place)? {
+            Some((at, _, hash)) if at == place => {
+                let head = Head { seq: last, hash };
+                let cut = Checkpoint::sign(CheckpointKind::Cut, &node.id, Timestamp::now(), head, self.chain.key());
+                session.cut(first, place, &cut)?;
+                last >= *through
+            }
+            // Somebody removed it.
+            _ => true,
+        };
+        if done {
+            self.cutting.pop();
+        }
+        if !self.cutting.is_empty() {
+            // The rest goes with the next turns, between which others are served.
+            self.next_retention = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Finds out what is to be removed, and says so in a record.
+    fn look(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
+            for node in session.gateways()? {
+                if let Some(through) = last_before(session, node.number, cutoff)? {
+                    self.plan(session, node, through, &format!("older than {cutoff}"))?;
+                }
+            }
+        }
+        if self.cutting.is_empty()
+            && let Some(most) = self.keep.size
+        {
+            let used = session.used_bytes()?;
+            if used > most {
+                let mut oldest: Option<(i64, Node, Place, Place)> = None;
+                for node in session.gateways()? {
+                    let Some((first, last)) = session.extent(node.number)? else { continue };
+                    let Some((_, at, _)) = session.record_at(first)? else { continue };
+                    if first < last && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest) {
+                        oldest = Some((at, node, first, last));
+                    }
+                }
+                if let Some((_, node, Place(first), Place(last))) = oldest {
+                    let through = Place(first + (last - first) / PART).seq();
+                    self.plan(session, node, through, &format!("{used} bytes are used, and {most} may be"))?;
+                    // There may be more to remove.
+                    self.next_retention = Instant::now();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, session: &mut dyn Session, node: Node, through: Seq, reason: &str) -> Result<(), AuditError> {
+        tracing::info!(node = node.id, through = through.0, reason, "audit records are removed");
+        let record = Retention {
+            retention_id: format!("retention-{}", uuid::Uuid::now_v7().simple()),
+            at: Timestamp::now(),
+            of_node: node.id.clone(),
+            through: through.0,
+            reason: reason.to_owned(),
+        };
+        let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
+        self.append(session, &[&Row::new(&record.into(), &rule)?])?;
+        self.cutting.push(Cutting { node, through });
+        Ok(())
+    }
+}
+
+/// The last record of a node before which all are older, roughly: records stand in the order in which they became durable.
+/// The last one of all is never meant.
+fn last_before(session: &mut dyn Session, node: i64, cutoff: Timestamp) -> Result<Option<Seq>, AuditError> {
+    let Some((Place(first), Place(last))) = session.extent(node)? else { return Ok(None) };
+    let is_older = |session: &mut dyn Session, place: i64| {
+        Ok::<bool, AuditError>(session.record_at(Place(place))?.is_some_and(|(_, at, _)| at < cutoff.as_microsecond()))
+    };
+    // Below `low` all are older; from `high` on none is.
+    let (mut low, mut high) = (first, last);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_older(session, middle)? { low = middle + 1 } else { high = middle }
+    }
+    Ok((low > first).then(|| Place(low - 1).seq()))
+}

@@ -1,0 +1,138 @@
+//! A disk that is full, and one that is slow: nothing that was acknowledged is lost, and nothing passes without a record.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use mistral_double::MistralDouble;
+use serde_json::json;
+use support::{Gateway, Setup, eventually};
+
+/// A disk that can be told to fail.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Compiled by the compiler that SQLite was compiled with.
+    fn library(&self) -> PathBuf {
+        let library = self.0.path().join("failing_disk.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/c/failing_disk.c");
+        let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+        assert!(compiled.unwrap().success(), "a C compiler is needed");
+        library
+    }
+
+    fn is(&self, what: &str) {
+        fs::write(self.0.path().join(what), "").unwrap();
+    }
+
+    fn is_no_longer(&self, what: &str) {
+        fs::remove_file(self.0.path().join(what)).unwrap();
+    }
+
+    fn under(&self, setup: Setup) -> Gateway {
+        let (library, folder) = (self.library(), self.0.path().display().to_string());
+        setup.env("LD_PRELOAD", &library.display().to_string()).env("OCTROI_DISK", &folder).start()
+    }
+}
+
+fn verified(gateway: &Gateway) -> String {
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let output = prepared.command(&["audit", "verify"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+async fn found(gateway: &Gateway) -> HashSet<String> {
+    let entries = gateway.search(json!({ "limit": 1000 })).await;
+    entries.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_passes_and_afterwards_everything_goes_on() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let disk = Disk::new();
+    let gateway = disk.under(Setup::with(&double));
+    assert_eq!(gateway.ask("before").await.status, 200);
+    disk.is("full");
+    let response = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "during" })).send();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().contains_key("retry-after"));
+    let body: serde_json::Value = response.json().await.unwrap();
+    assert!(body.to_string().contains("audit_disk_full"), "{body}");
+    assert_eq!(gateway.pre_check("during").await.status, 503);
+    disk.is_no_longer("full");
+    eventually("it goes on", async || gateway.ask("after").await.status == 200).await;
+    let entries = gateway.search(json!({})).await;
+    assert!(entries.iter().all(|entry| entry["query"] != "during"), "{entries:?}");
+    verified(&gateway);
+}
+
+#[tokio::test]
+async fn where_records_spill_a_full_disk_of_the_store_stops_nobody() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let disk = Disk::new();
+    // The journal is on another disk: its name holds no `.db`.
+    let gateway = disk.under(Setup::with(&double).audit("{ url: \"sqlite://FOLDER/octroi.db\", on_failure: spill }"));
+    disk.is("full");
+    let mut acknowledged = HashSet::new();
+    for number in 0..20 {
+        let answer = gateway.ask(&format!("during {number}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        acknowledged.insert(answer.body["request_id"].as_str().unwrap().to_owned());
+    }
+    let context = gateway.pre_check("during").await.body["context_id"].as_str().unwrap().to_owned();
+    let report = json!({ "context_id": context, "client_id": "community", "provider": "mistral", "model": "m" });
+    assert_eq!(gateway.post("/api/audit/llm-call", report).await.status, 200);
+    assert!(gateway.metric("octroi_audit_spilled_records_total ").await >= 42.0);
+    disk.is_no_longer("full");
+    let journal = gateway.folder().join("octroi.spill");
+    eventually("the journal is empty", async || fs::metadata(&journal).unwrap().len() == 0).await;
+    let found = found(&gateway).await;
+    assert!(acknowledged.is_subset(&found), "{acknowledged:?} {found:?}");
+    assert_eq!(found.len(), 22, "none twice: twenty requests, a pre-check and a report");
+    verified(&gateway);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_slow_disk_requests_wait_or_are_refused_and_none_is_lost() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let disk = Disk::new();
+    let audit = "{ url: \"sqlite://FOLDER/octroi.db\", durability: disk, queue: 16 }";
+    let gateway = Arc::new(disk.under(Setup::with(&double).audit(audit)));
+    disk.is("slow");
+    let asking: Vec<_> = (0..60)
+        .map(|number| {
+            let gateway = gateway.clone();
+            tokio::spawn(async move { gateway.ask(&format!("request {number}")).await })
+        })
+        .collect();
+    let mut acknowledged = HashSet::new();
+    let mut refused = 0;
+    for asked in asking {
+        let answer = asked.await.unwrap();
+        match answer.status {
+            200 => assert!(acknowledged.insert(answer.body["request_id"].as_str().unwrap().to_owned())),
+            503 => {
+                assert!(answer.body.to_string().contains("audit_overloaded"), "{answer:?}");
+                refused += 1;
+            }
+            other => assert_eq!(other, 200, "{answer:?}"),
+        }
+    }
+    assert!(!acknowledged.is_empty() && refused > 0, "{} answered, {refused} refused", acknowledged.len());
+    disk.is_no_longer("slow");
+    assert_eq!(found(&gateway).await, acknowledged, "what was refused left no record");
+    verified(&gateway);
+}
