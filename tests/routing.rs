@@ -1,6 +1,6 @@
 //! Several providers behind one gateway: retries, failover and the way back, through sockets, in front of doubles.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panics")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
 
 mod support;
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::named;
+use super::{named, unknown};
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
 use crate::router::ProviderStatus;
@@ -113,8 +113,8 @@ pub(super) async fn one(
 ) -> Result<Response, ApiError> {
     app.identity.presented(&headers)?;
     Ok(match named(&app, path) {
-        Ok(status) => json(StatusCode::OK, &One { provider: shown(status) }),
-        Err(response) => response,
+        Some(status) => json(StatusCode::OK, &One { provider: shown(status) }),
+        None => unknown(),
     })
 }
 
@@ -132,11 +132,11 @@ pub(super) async fn health(
 ) -> Result<Response, ApiError> {
     app.identity.presented(&headers)?;
     Ok(match named(&app, path) {
-        Ok(status) => {
+        Some(status) => {
             let shown = shown(status);
             json(StatusCode::OK, &HealthOf { name: shown.name, health: shown.health })
         }
-        Err(response) => response,
+        None => unknown(),
     })
 }
 

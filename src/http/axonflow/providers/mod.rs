@@ -47,11 +47,13 @@ async fn configured() -> Response {
 }
 
 /// The provider that the path names.
-fn named(app: &App, path: Result<Path<String>, PathRejection>) -> Result<ProviderStatus<'_>, Response> {
-    let found = path.ok().and_then(|Path(name)| {
-        app.gateway.router().providers().find(|status| status.info.name.eq_ignore_ascii_case(&name))
-    });
-    found.ok_or_else(|| listing(StatusCode::NOT_FOUND, "no provider of this name was started", None))
+fn named(app: &App, path: Result<Path<String>, PathRejection>) -> Option<ProviderStatus<'_>> {
+    let Path(name) = path.ok()?;
+    app.gateway.router().providers().find(|status| status.info.name.eq_ignore_ascii_case(&name))
+}
+
+fn unknown() -> Response {
+    listing(StatusCode::NOT_FOUND, "no provider of this name was started", None)
 }
 
 #[derive(Serialize)]

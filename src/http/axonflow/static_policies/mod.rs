@@ -81,7 +81,7 @@ fn author(app: &App, headers: &HeaderMap) -> Result<Author, ApiError> {
 }
 
 async fn said(app: &App, head: &Parts, content: Body) -> Result<Said, ApiError> {
-    body::parse(&body::read(&head, content, app.body_limit).await?)
+    body::parse(&body::read(head, content, app.body_limit).await?)
 }
 
 /// The id of the path.
