@@ -48,7 +48,7 @@ postgres: ## PostgreSQL for the tests, from the system's packages, if it is miss
 			|| { echo "make postgres: PostgreSQL 15 or later is missing; install it: sudo apt-get install postgresql"; exit 1; }; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; }
 
-test: examples $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## every behaviour once (needs Node 20, Python 3.10 and PostgreSQL 15)
+test: examples postgres $(VENV)/.ready $(CLIENTS)/.ready tests/clients/node/node_modules/.ready ## every behaviour once (needs Node 20, Python 3.10 and PostgreSQL 15)
 	cargo test --locked --workspace
 	cargo build --locked
 	$(VENV)/bin/python -m pytest -q tests/sdk/python tests/clients/test_all.py
