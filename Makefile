@@ -11,7 +11,7 @@ FUZZ_TARGETS := manifest module verdict
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench deny target
+.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench bench-http deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -105,6 +105,9 @@ bench: plugins ## the numbers of the README: records, evaluations, reloads, memo
 	cargo bench --locked --bench audit
 	cargo bench --locked --bench evaluation
 	cargo bench --locked --bench gateway
+
+bench-http: plugins ## latency, throughput and cost over HTTP, beside nginx if that is installed (two cores, 8 minutes)
+	cargo bench --locked --bench http
 
 deny: ## licences, vulnerabilities and sources of dependencies (needs cargo-deny)
 	cargo deny check

@@ -1,0 +1,63 @@
+//! A process on the core that is measured: what it used, and a word to stand still while another one is measured.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+
+/// The system counts processor time in these (USER_HZ).
+const TICK: Duration = Duration::from_millis(10);
+
+/// What runs its argument on a core, and ends it when this process is gone.
+pub(crate) fn wrapper(core: usize) -> Vec<String> {
+    ["taskset", "-c", &core.to_string(), "setpriv", "--pdeathsig", "KILL"].map(str::to_owned).into()
+}
+
+/// Keeps this thread, and those that it starts from now on, on a core.
+pub(crate) fn stay_on(core: usize) {
+    let this = std::process::id().to_string();
+    let set = Command::new("taskset").args(["-cp", &core.to_string(), &this]).output();
+    let set = set.expect("taskset of util-linux is there");
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
+}
+
+/// Every connection has two ends here, and each is an open file.
+pub(crate) fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("the hard limit");
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// Processor time of all its threads, in the kernel and out of it.
+    pub(crate) fn used(self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("it runs");
+        // The name, which may hold anything, ends with the last bracket; behind it stands the third field.
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).expect("a line of /proc/PID/stat");
+        let ticks = |field: usize| fields.split(' ').nth(field - 3).and_then(|it| it.parse::<u32>().ok());
+        TICK * (ticks(14).expect("utime") + ticks(15).expect("stime"))
+    }
+
+    /// Resident memory in megabytes (10^6).
+    pub(crate) fn resident(self) -> f64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.0)).expect("it runs");
+        let pages: f64 = statm.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a line of /proc/PID/statm");
+        pages * 4_096.0 / 1e6
+    }
+
+    pub(crate) fn stand_still(self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn go_on(self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(self, signal: Signal) {
+        let process = i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(process, signal).expect("it runs");
+    }
+}

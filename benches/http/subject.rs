@@ -1,0 +1,99 @@
+//! What is measured: a way to ask, and the process that it costs.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::connection::Call;
+use crate::load::{Load, Run};
+use crate::process::Process;
+
+/// What people send.
+const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers \
+    3 devices for each floor, delivery within 14 days, and a technician within 4 hours on working days. The board asked \
+    whether toner is included, what happens after the first 36 months, and who pays for repairs that the users caused. \
+    Keep it short, use plain words, list what is still open, and end with a proposal for a vote next week.";
+
+/// Where it is asked, and who has to work for it; nobody when the model is asked itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Option<Process>,
+}
+
+impl Server {
+    /// `POST /v1/chat/completions`, as the model and everything in front of it takes it.
+    pub(crate) fn chat(self, name: &'static str) -> Subject {
+        self.asks(name, "/v1/chat/completions", &chat(""), r#""total_tokens":152"#)
+    }
+
+    /// The same as a stream.
+    pub(crate) fn stream(self, name: &'static str) -> Subject {
+        self.asks(name, "/v1/chat/completions", &chat(r#","stream":true"#), "data: [DONE]")
+    }
+
+    /// Proxy mode.
+    pub(crate) fn request(self, name: &'static str) -> Subject {
+        self.asks(name, "/api/request", &format!(r#"{{"query":"{PROMPT}"}}"#), r#""success":true"#)
+    }
+
+    /// Gateway mode: no model is asked.
+    pub(crate) fn pre_check(self, name: &'static str) -> Subject {
+        let body = format!(r#"{{"query":"{PROMPT}","client_id":"bench"}}"#);
+        self.asks(name, "/api/policy/pre-check", &body, r#""approved":true"#)
+    }
+
+    fn asks(self, name: &'static str, path: &str, body: &str, expected: &'static str) -> Subject {
+        Subject { name, server: self, call: Rc::new(Call::new(self.address, path, body, expected)) }
+    }
+}
+
+fn chat(further: &str) -> String {
+    let messages = format!(r#"[{{"role":"user","content":"{PROMPT}"}}]"#);
+    format!(r#"{{"model":"mistral-small-latest","messages":{messages}{further}}}"#)
+}
+
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    server: Server,
+    call: Rc<Call>,
+}
+
+/// How it is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Pressure {
+    /// Requests a second.
+    pub(crate) rate: u32,
+    pub(crate) connections: usize,
+    /// Not counted: memory is touched, the upstream's connections are opened.
+    pub(crate) warm: Duration,
+    pub(crate) time: Duration,
+}
+
+/// What came of it.
+pub(crate) struct Measured {
+    pub(crate) run: Run,
+    /// Microseconds of processor time a request.
+    pub(crate) cost: f64,
+    /// Megabytes afterwards.
+    pub(crate) resident: f64,
+}
+
+impl Subject {
+    pub(crate) async fn measure(&self, clock: &Rc<Clock>, pressure: Pressure) -> Measured {
+        let Pressure { rate, connections, warm, time } = pressure;
+        let process = self.server.process;
+        process.inspect(|it| it.go_on());
+        let mut load = Load::open(clock, &self.call, connections).await.expect("the server accepts");
+        load.run(rate, warm).await;
+        let before = process.map(Process::used);
+        let run = load.run(rate, time).await;
+        let used = process.map(Process::used).zip(before).map_or(Duration::ZERO, |(after, before)| after - before);
+        let resident = process.map_or(0.0, Process::resident);
+        process.inspect(|it| it.stand_still());
+        let cost = used.as_secs_f64() * 1e6 / run.answered.max(1) as f64;
+        Measured { run, cost, resident }
+    }
+}
