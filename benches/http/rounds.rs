@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::clock::Clock;
 use crate::load::Run;
 use crate::report::Series;
-use crate::subject::{Pressure, Subject};
+use crate::subject::{AnsweredBy, Pressure, Subject};
 
 /// The figures of one subject, once a round.
 #[derive(Clone, Default)]
@@ -63,7 +63,10 @@ pub(crate) async fn whole(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pre
     );
     for (subject, row) in subjects.iter().zip(&rows) {
         let [p50, p99] = &row.whole;
-        let [above50, above99] = above(&row.whole, &rows[0].whole);
+        let [above50, above99] = match subject.answered_by {
+            AnsweredBy::Model => above(&row.whole, &rows[0].whole),
+            AnsweredBy::Gateway => <[Series; 2]>::default(),
+        };
         println!(
             "{:<36} {p50:>22.3} {above50:>22.3} {p99:>20.2} {above99:>22.2} {:>18.0} {:>7.0} {:>6}",
             subject.name,

@@ -41,11 +41,13 @@ impl Server {
     /// Gateway mode: no model is asked.
     pub(crate) fn pre_check(self, name: &'static str) -> Subject {
         let body = format!(r#"{{"query":"{PROMPT}","client_id":"bench"}}"#);
-        self.asks(name, "/api/policy/pre-check", &body, r#""approved":true"#)
+        let asked = self.asks(name, "/api/policy/pre-check", &body, r#""approved":true"#);
+        Subject { answered_by: AnsweredBy::Gateway, ..asked }
     }
 
     fn asks(self, name: &'static str, path: &str, body: &str, expected: &'static str) -> Subject {
-        Subject { name, server: self, call: Rc::new(Call::new(self.address, path, body, expected)) }
+        let call = Rc::new(Call::new(self.address, path, body, expected));
+        Subject { name, server: self, call, answered_by: AnsweredBy::Model }
     }
 }
 
@@ -59,6 +61,14 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     server: Server,
     call: Rc<Call>,
+    pub(crate) answered_by: AnsweredBy,
+}
+
+/// Whose answer it is: only the model's can be had without the gateway, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnsweredBy {
+    Model,
+    Gateway,
 }
 
 /// How it is asked.
