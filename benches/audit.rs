@@ -135,6 +135,7 @@ fn request(number: usize) -> (Intent, Outcome) {
         },
         provider: String::new(),
         model: "mistral-small-latest".into(),
+        provider_key_hmac: None,
         decision,
         block_reason: None,
         generation: 1,

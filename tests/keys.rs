@@ -77,6 +77,12 @@ async fn a_callers_own_key_opens_the_upstream_and_is_kept_nowhere() {
     let answer: Value = request.json(&pinned).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["success"], true, "{answer}");
 
+    let export = ["audit", "export", "--output", "trail.jsonl"];
+    let exported = gateway.prepared.as_ref().unwrap().command(&export).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    let trail = std::fs::read_to_string(gateway.folder().join("trail.jsonl")).unwrap();
+    assert_eq!(trail.matches("provider_key_hmac").count(), 3, "one for each request that brought it");
+
     let files = std::fs::read_dir(gateway.folder()).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.filter(|path| path.is_file()).collect();
     assert!(files.iter().any(|path| path.ends_with("octroi.db")));

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::contexts::RecentContexts;
 use super::journal::Journal;
+use super::key::AuditKey;
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
@@ -28,7 +29,7 @@ struct Shared {
     queue: Queue,
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
-    public_key: PublicKey,
+    key: AuditKey,
     searches: Semaphore,
     lookups: Semaphore,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -60,7 +61,7 @@ impl AuditLog {
             queue,
             store,
             contexts,
-            public_key: settings.key.public(),
+            key: settings.key.clone(),
             searches: Semaphore::new(SEARCHES),
             lookups: Semaphore::new(LOOKUPS),
             writer: Mutex::new(Some(writer)),
@@ -69,7 +70,13 @@ impl AuditLog {
 
     /// The key that signs checkpoints.
     pub fn public_key(&self) -> PublicKey {
-        self.0.public_key
+        self.0.key.public()
+    }
+
+    /// What a record may hold of a secret: its HMAC-SHA-256 under the deployment's key, in hexadecimal. `what` it is keeps
+    /// equal secrets of different kinds apart, and all of them from texts.
+    pub fn keyed_hash(&self, what: &str, secret: &str) -> String {
+        self.0.key.hmac(&format!("{what}:{secret}"))
     }
 
     /// Takes the two slots of a request, before any work is done for it. Never waits: a full queue is `Overloaded`.

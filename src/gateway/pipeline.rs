@@ -90,7 +90,7 @@ impl Pipeline {
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
         let constraints = Constraints::new(request.preference.clone())
             .for_task(request.chat.task)
-            .with_key(request.provider_key.take());
+            .with_key(request.provider_key.clone());
         let asked = request.chat.model.as_deref();
         // With `skip_llm` no provider is needed.
         let reachable =
@@ -360,6 +360,11 @@ impl Pipeline {
             caller: record::caller(&self.request.caller),
             provider: preferred.to_owned(),
             model: self.request.chat.model.clone().unwrap_or_default(),
+            provider_key_hmac: self
+                .request
+                .provider_key
+                .as_ref()
+                .and_then(|key| key.digested(|key| self.gateway.audit.keyed_hash("provider_key", key))),
             decision,
             block_reason: None,
             generation: self.set.generation().0,

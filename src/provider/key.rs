@@ -4,8 +4,8 @@ use std::fmt;
 
 use reqwest::header::HeaderValue;
 
-/// A provider's key. It can be put into a request's `Authorization` header and nowhere else: `Debug` and `Display` print
-/// `[secret]`, and there is no way to read it back.
+/// A provider's key. It can be put into the header of a request that it opens, and digested: `Debug` and `Display` print
+/// `[secret]`, and there is no other way to read it back.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(HeaderValue);
 
@@ -57,6 +57,11 @@ impl ApiKey {
         let mut value = HeaderValue::from_bytes(self.0.as_bytes().strip_prefix(SCHEME.as_bytes())?).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+
+    /// A digest of the key, made by `digest`, which must give away nothing of it.
+    pub(crate) fn digested(&self, digest: impl FnOnce(&str) -> String) -> Option<String> {
+        self.0.to_str().ok()?.strip_prefix(SCHEME).map(digest)
     }
 
     /// `text` without the key, should an upstream have repeated it.

@@ -37,6 +37,10 @@ pub struct Intent {
     /// The model that was asked for; empty when the provider was to choose.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
+    /// Of the caller's own key for the provider, where one was sent: the HMAC-SHA-256 of `provider_key:` and the key,
+    /// under the deployment's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_key_hmac: Option<String>,
     /// The decision so far.
     pub decision: Decision,
     /// Why it was refused.

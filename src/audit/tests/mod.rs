@@ -184,6 +184,7 @@ fn intent(id: &str, second: i64) -> Intent {
         caller: caller("acme"),
         provider: "mistral".into(),
         model: String::new(),
+        provider_key_hmac: None,
         decision: Decision::Allowed,
         block_reason: None,
         generation: 7,
