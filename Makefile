@@ -98,8 +98,9 @@ fuzz: ## fuzz manifests, modules and verdicts, FUZZ_SECONDS each (needs nightly 
 			-max_total_time=$(FUZZ_SECONDS) -max_len=65536 -timeout=20 -rss_limit_mb=4096 || exit 1; \
 	done
 
-docs: ## write docs/wit.md from wit/
+docs: ## write docs/wit.md from wit/, and the audit's test vector
 	OCTROI_WRITE_DOCS=1 cargo test --locked --test wit_reference
+	OCTROI_WRITE_DOCS=1 cargo test --locked --lib audit::export
 
 bench: plugins ## the numbers of the README: records, evaluations, reloads, memory
 	cargo bench --locked --bench audit
