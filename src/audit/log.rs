@@ -135,7 +135,7 @@ impl AuditLog {
 /// Without what is in it.
 impl std::fmt::Debug for AuditLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("AuditLog").field("public_key", &self.0.public_key).finish_non_exhaustive()
+        formatter.debug_struct("AuditLog").field("public_key", &self.public_key()).finish_non_exhaustive()
     }
 }
 

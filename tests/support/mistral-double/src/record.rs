@@ -38,6 +38,12 @@ impl ReceivedRequest {
         self.uri.path()
     }
 
+    /// Whether it only asks what models there are.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.method == Method::GET
+    }
+
     /// A header's text, or `None` when it is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -150,7 +156,7 @@ impl Record {
     }
 
     pub(crate) fn last_request(&self) -> Option<Arc<ReceivedRequest>> {
-        self.ring().back().cloned()
+        self.ring().iter().rfind(|request| !request.is_probe()).cloned()
     }
 
     pub(crate) fn forget(&self) {

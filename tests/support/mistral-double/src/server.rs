@@ -88,7 +88,7 @@ impl MistralDouble {
         self.core.record.requests()
     }
 
-    /// The newest recorded request.
+    /// The newest recorded request that is no health probe: those come when they like.
     #[must_use]
     pub fn last_request(&self) -> Option<Arc<ReceivedRequest>> {
         self.core.record.last_request()
