@@ -13,7 +13,7 @@ use super::row::ContextRow;
 use super::search::{Page, Query};
 use super::store::{Role, Store};
 use super::text_rule::TextRule;
-use super::{AuditError, Durability, PublicKey, Settings, store, writer};
+use super::{ArchivedVersion, AuditError, Durability, PublicKey, Settings, store, writer};
 
 /// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
@@ -106,6 +106,12 @@ impl AuditLog {
         let _turn = self.0.lookups.acquire().await.map_err(|_| AuditError::Closed)?;
         let (store, id) = (Arc::clone(&self.0.store), id.to_owned());
         blocking(move || store.context(&id)).await
+    }
+
+    /// Keeps a version of a policy. Beside the writer: no record waits for it.
+    pub async fn archive(&self, version: ArchivedVersion) -> Result<(), AuditError> {
+        let store = Arc::clone(&self.0.store);
+        blocking(move || store.keep_version(&version)).await
     }
 
     /// Refuses new records, writes those that are queued, and ends the writer. Call it when no request is in flight

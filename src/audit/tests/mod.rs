@@ -12,6 +12,7 @@ mod shared;
 mod spill;
 mod sqlite_file;
 mod timing;
+mod versions;
 
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
