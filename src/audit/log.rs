@@ -13,7 +13,7 @@ use super::row::ContextRow;
 use super::search::{Page, Query};
 use super::store::{Role, Store};
 use super::text_rule::TextRule;
-use super::{ArchivedVersion, AuditError, Durability, PublicKey, Settings, store, writer};
+use super::{ArchivedVersion, AuditError, AuditKey, Durability, PublicKey, Settings, store, writer};
 
 /// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
@@ -28,7 +28,7 @@ struct Shared {
     queue: Queue,
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
-    public_key: PublicKey,
+    key: AuditKey,
     searches: Semaphore,
     lookups: Semaphore,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -60,7 +60,7 @@ impl AuditLog {
             queue,
             store,
             contexts,
-            public_key: settings.key.public(),
+            key: settings.key.clone(),
             searches: Semaphore::new(SEARCHES),
             lookups: Semaphore::new(LOOKUPS),
             writer: Mutex::new(Some(writer)),
@@ -69,7 +69,12 @@ impl AuditLog {
 
     /// The key that signs checkpoints.
     pub fn public_key(&self) -> PublicKey {
-        self.0.public_key
+        self.0.key.public()
+    }
+
+    /// Digests what a record must not hold as it is.
+    pub(crate) fn key(&self) -> &AuditKey {
+        &self.0.key
     }
 
     /// Takes the two slots of a request, before any work is done for it. Never waits: a full queue is `Overloaded`.
@@ -134,7 +139,7 @@ impl AuditLog {
 /// Without what is in it.
 impl std::fmt::Debug for AuditLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("AuditLog").field("public_key", &self.0.public_key).finish_non_exhaustive()
+        formatter.debug_struct("AuditLog").field("public_key", &self.0.key.public()).finish_non_exhaustive()
     }
 }
 

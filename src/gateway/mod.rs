@@ -10,9 +10,11 @@ mod check;
 mod estimate;
 mod pipeline;
 mod record;
+pub mod replay;
 mod request;
 pub mod static_policies;
 mod streaming;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
