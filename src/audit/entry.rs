@@ -150,7 +150,7 @@ impl Entry {
         self.show_reason(outcome.block_reason);
         self.show_matched(&outcome.policies);
         if !outcome.policies.is_empty() {
-            self.detail("response_evaluations", encode(&outcome.policies)?);
+            self.detail("response_evaluations", evaluations(&outcome.policies)?);
         }
         self.detail("attempts", outcome.attempts);
         if let Some(reason) = outcome.finish_reason {
@@ -208,16 +208,11 @@ impl Entry {
         Ok(())
     }
 
-    fn show_policies(
-        &mut self,
-        key: &str,
-        generation: u64,
-        evaluations: &[PolicyEvaluation],
-    ) -> Result<(), AuditError> {
+    fn show_policies(&mut self, key: &str, generation: u64, policies: &[PolicyEvaluation]) -> Result<(), AuditError> {
         self.detail("generation", generation);
         self.detail("policies", json!([]));
-        self.show_matched(evaluations);
-        self.detail(key, encode(evaluations)?);
+        self.show_matched(policies);
+        self.detail(key, evaluations(policies)?);
         Ok(())
     }
 
@@ -258,8 +253,16 @@ fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Value, AuditError> {
     serde_json::to_value(value).map_err(|error| AuditError::Encoding(error.to_string()))
 }
 
+/// What policies did, for whoever may search. Digests are for whoever has the key.
+fn evaluations(policies: &[PolicyEvaluation]) -> Result<Value, AuditError> {
+    let shown = policies.iter().map(|policy| PolicyEvaluation { edits_hmac: None, ..policy.clone() });
+    encode(&shown.collect::<Vec<_>>())
+}
+
 /// The last thing that the user said; of anything but a list of messages, its text.
 fn question(content: &Value) -> Option<String> {
+    // Attributes may stand beside the messages.
+    let content = content.get("messages").unwrap_or(content);
     let Value::Array(messages) = content else { return all_text(content) };
     let asked = messages.iter().rev().find(|message| message.get("role").and_then(Value::as_str) == Some("user"));
     all_text(asked.or(messages.last())?)

@@ -7,14 +7,13 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::contexts::RecentContexts;
 use super::journal::Journal;
-use super::key::AuditKey;
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
 use super::search::{Page, Query};
 use super::store::{Role, Store};
 use super::text_rule::TextRule;
-use super::{AuditError, Durability, PublicKey, Settings, store, writer};
+use super::{ArchivedVersion, AuditError, AuditKey, Durability, PublicKey, Settings, store, writer};
 
 /// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
@@ -73,10 +72,9 @@ impl AuditLog {
         self.0.key.public()
     }
 
-    /// What a record may hold of a secret: its HMAC-SHA-256 under the deployment's key, in hexadecimal. `what` it is keeps
-    /// equal secrets of different kinds apart, and all of them from texts.
-    pub fn keyed_hash(&self, what: &str, secret: &str) -> String {
-        self.0.key.hmac(&format!("{what}:{secret}"))
+    /// Digests what a record must not hold as it is.
+    pub(crate) fn key(&self) -> &AuditKey {
+        &self.0.key
     }
 
     /// Takes the two slots of a request, before any work is done for it. Never waits: a full queue is `Overloaded`.
@@ -115,6 +113,12 @@ impl AuditLog {
         blocking(move || store.context(&id)).await
     }
 
+    /// Keeps a version of a policy. Beside the writer: no record waits for it.
+    pub async fn archive(&self, version: ArchivedVersion) -> Result<(), AuditError> {
+        let store = Arc::clone(&self.0.store);
+        blocking(move || store.keep_version(&version)).await
+    }
+
     /// Refuses new records, writes those that are queued, and ends the writer. Call it when no request is in flight
     /// any more: an outcome that comes later is answered `Closed`.
     pub async fn shutdown(&self) -> Result<(), AuditError> {
@@ -135,7 +139,7 @@ impl AuditLog {
 /// Without what is in it.
 impl std::fmt::Debug for AuditLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("AuditLog").field("public_key", &self.public_key()).finish_non_exhaustive()
+        formatter.debug_struct("AuditLog").field("public_key", &self.0.key.public()).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@
 //! reserve_request -> intent ----\                     /-> records, checkpoints  (appended, chained, never changed)
 //!                    outcome ----> queue -> writer ---+-> contents              (texts; may be erased)
 //! append          -> pre-check -/    one transaction   \-> entries, contexts     (searched, looked up)
+//! archive -------------------------------------------> versions              (of policies, once each)
 //! ```
 
 mod chain;
@@ -30,7 +31,9 @@ mod search;
 mod settings;
 mod store;
 mod text_rule;
+mod trail_text;
 mod verify;
+mod version;
 mod writer;
 
 #[cfg(test)]
@@ -52,5 +55,7 @@ pub use row::ContextRow;
 pub use search::{Page, Query};
 pub use settings::{CheckpointEvery, Durability, Settings, SpillTo};
 pub use text_rule::ContentMode;
+pub use trail_text::TrailText;
 pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};
+pub use version::ArchivedVersion;
 pub use writer::Keep;

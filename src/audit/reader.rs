@@ -10,7 +10,7 @@ use super::chain::{ChainHash, Place, Seq};
 use super::checkpoint::Checkpoint;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
-use super::{AuditError, CheckpointKind};
+use super::{ArchivedVersion, AuditError, CheckpointKind};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
@@ -90,6 +90,11 @@ impl AuditReader {
         self.store.records_of(id)?.into_iter().map(|record| self.named(record)).collect()
     }
 
+    /// The version of a policy that has this digest, if it was archived.
+    pub fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {
+        self.store.version(digest)
+    }
+
     /// The chains in the store, and first the records that are older, if there are any.
     pub fn chains(&self) -> Result<Vec<ChainInfo>, AuditError> {
         let mut chains = Vec::new();
@@ -131,6 +136,20 @@ impl AuditReader {
         let (_, last) = Place::of_node(chain.number);
         let records = self.store.records(Place::new(chain.number, Seq(after.0 + 1)), last, at_most)?;
         records.into_iter().map(|record| self.named(record)).collect()
+    }
+
+    /// The first record of a chain that is not older, or the place behind its last. A chain's records stand in the order in
+    /// which they were written: those of one moment may stand a little apart.
+    pub fn first_since(&self, chain: &ChainInfo, since: Timestamp) -> Result<Seq, AuditError> {
+        let (mut first, mut end) = (chain.first.0, chain.last.0 + 1);
+        while first < end {
+            let middle = first + (end - first) / 2;
+            match self.records_after(chain, Seq(middle - 1), 1)?.first() {
+                Some(record) if record.at < since => first = middle + 1,
+                _ => end = middle,
+            }
+        }
+        Ok(Seq(first))
     }
 
     fn named(&self, record: StoredRecord) -> Result<TrailRecord, AuditError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::key::AuditKey;
 use super::record::Content;
@@ -20,7 +20,8 @@ pub enum ContentMode {
 }
 
 /// The HMACs of a record's text, in its body.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct TextDigests {
     /// Of the text as it came.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,7 +16,7 @@ use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::in_flight::InFlight;
-use crate::policy::{Pace, PolicyHost, Reload, Settings, Watcher};
+use crate::policy::{Change, Pace, PolicyHost, Settings, Watcher};
 use crate::provider::{self, ApiKey, Prices, Provider};
 use crate::router::{self, Router};
 use crate::telemetry;
@@ -34,7 +34,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// The policy host, as the configuration wants it.
-pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Reload>)> {
+pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, tokio::sync::mpsc::Receiver<Change>)> {
     allow_open_files();
     let policies = &config.policies;
     let settings = Settings {

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::record;
 use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply};
-use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context};
+use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context, text};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
 use crate::policy::{AuditPhase, Question};
@@ -66,6 +66,9 @@ impl Gateway {
             at,
             caller: record::caller(&request.caller),
             request_type: request.request_type,
+            providers: told.providers.clone(),
+            model: told.model.clone().unwrap_or_default(),
+            attributes: record::count(&told.attributes),
             decision: audit::Decision::Error,
             approved: false,
             expires_at: at,
@@ -84,7 +87,7 @@ impl Gateway {
             Err(overloaded) => {
                 let error = GatewayError::from(overloaded);
                 check.error = Some(error.to_string());
-                check.content = record::content(&original, None);
+                check.content = text::content(&original, &told.attributes, None);
                 permit.append(check).await?;
                 return Err(error);
             }
@@ -97,9 +100,9 @@ impl Gateway {
         check.expires_at = expires_at;
         check.requires_redaction = decision.edited;
         check.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
-        check.policies = record::evaluations(&decision);
+        check.policies = record::evaluations(&decision, self.audit.key());
         let kept = self.keep(&set, AuditPhase::Intent, &told, &original, &context_id, &mut check.policies).await;
-        check.content = record::content(&original, kept.as_ref());
+        check.content = text::content(&original, &told.attributes, kept.as_ref());
         check.latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         permit.append(check).await?;
         let mut policies = PolicyInfo::default();
@@ -142,11 +145,12 @@ impl Gateway {
             Vec::new(),
         );
         let mut policies = Vec::new();
-        let content = match told_text(&report) {
+        let reported = Reported::of(&report);
+        let content = match reported.messages() {
             Some(messages) => {
                 let messages = Arc::new(messages);
                 let kept = self.keep(&set, AuditPhase::Outcome, &told, &messages, &audit_id, &mut policies).await;
-                reported(&report, kept.as_deref())
+                reported.content(kept.as_deref())
             }
             None => None,
         };
@@ -178,37 +182,39 @@ impl Gateway {
     }
 }
 
-/// The text of a report, for the audit policies: the summary, and behind it the metadata as JSON.
-fn told_text(report: &LlmCallReport) -> Option<Vec<Message>> {
-    let metadata = report.metadata.as_ref().filter(|it| !it.is_empty());
-    let parts: Vec<_> = report
-        .response_summary
-        .iter()
-        .cloned()
-        .chain(metadata.and_then(|it| serde_json::to_string(it).ok()))
-        .map(|text| Part::Text { text })
-        .collect();
-    (!parts.is_empty()).then(|| vec![Message { role: Role::Assistant, parts }])
-}
-
 /// What an application reported in words.
-#[derive(PartialEq, Serialize)]
-struct Reported {
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Reported {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_summary: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Map<String, Value>>,
 }
 
-/// The report as content. Metadata that the audit policies' edits made unreadable are withheld.
-fn reported(report: &LlmCallReport, kept: Option<&Vec<Message>>) -> Option<audit::Content> {
-    let metadata = report.metadata.clone().filter(|it| !it.is_empty());
-    let original = Reported { response_summary: report.response_summary.clone(), metadata };
-    let Some(kept) = kept else { return audit::Content::withheld(&original) };
-    let mut texts = kept.iter().flat_map(|message| &message.parts).filter_map(|part| part.text().map(str::to_owned));
-    let kept = Reported {
-        response_summary: original.response_summary.as_ref().and_then(|_| texts.next()),
-        metadata: texts.next().and_then(|text| serde_json::from_str(&text).ok()),
-    };
-    if kept == original { audit::Content::unchanged(&original) } else { audit::Content::edited(&original, &kept) }
+impl Reported {
+    fn of(report: &LlmCallReport) -> Self {
+        let metadata = report.metadata.clone().filter(|it| !it.is_empty());
+        Self { response_summary: report.response_summary.clone(), metadata }
+    }
+
+    /// The same for the audit policies: the summary, and behind it the metadata as JSON.
+    pub(super) fn messages(&self) -> Option<Vec<Message>> {
+        let metadata = self.metadata.as_ref().and_then(|it| serde_json::to_string(it).ok());
+        let texts = self.response_summary.iter().cloned().chain(metadata);
+        let parts: Vec<_> = texts.map(|text| Part::Text { text }).collect();
+        (!parts.is_empty()).then(|| vec![Message { role: Role::Assistant, parts }])
+    }
+
+    /// The report as content. Metadata that the audit policies' edits made unreadable are withheld.
+    fn content(&self, kept: Option<&Vec<Message>>) -> Option<audit::Content> {
+        let Some(kept) = kept else { return audit::Content::withheld(self) };
+        let mut texts =
+            kept.iter().flat_map(|message| &message.parts).filter_map(|part| part.text().map(str::to_owned));
+        let kept = Self {
+            response_summary: self.response_summary.as_ref().and_then(|_| texts.next()),
+            metadata: texts.next().and_then(|text| serde_json::from_str(&text).ok()),
+        };
+        if kept == *self { audit::Content::unchanged(self) } else { audit::Content::edited(self, &kept) }
+    }
 }

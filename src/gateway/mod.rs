@@ -5,13 +5,16 @@
 //! request sees one generation of policies from its first to its last step, and that a client that goes away cancels
 //! the upstream call but never the record.
 
+mod archive;
 mod check;
 mod estimate;
 mod pipeline;
 mod record;
+pub mod replay;
 mod request;
 pub mod static_policies;
 mod streaming;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
 use crate::audit::{AuditError, AuditLog};
-use crate::policy::{Context, PolicyHost, Reload};
+use crate::policy::{Change, Context, PolicyHost};
 use crate::router::Router;
 use static_policies::StaticPolicies;
 
@@ -48,6 +51,8 @@ pub struct Gateway {
     audit: AuditLog,
     static_policies: Arc<StaticPolicies>,
     tasks: TaskTracker,
+    /// What is still to be recorded is; nothing more comes.
+    stopping: CancellationToken,
     run: Run,
 }
 
@@ -68,7 +73,7 @@ impl Gateway {
     /// Joins the parts and records the start. `changes` are those of the policy host, each of which is recorded.
     pub async fn start(
         policies: Arc<PolicyHost>,
-        changes: mpsc::Receiver<Reload>,
+        changes: mpsc::Receiver<Change>,
         router: Arc<Router>,
         audit: AuditLog,
         config_digest: String,
@@ -76,9 +81,10 @@ impl Gateway {
         let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
         let tasks = TaskTracker::new();
         let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
-        let gateway = Arc::new(Self { policies, router, audit, static_policies, tasks, run });
+        let stopping = CancellationToken::new();
+        let gateway = Arc::new(Self { policies, router, audit, static_policies, tasks, stopping, run });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
-        tokio::spawn(record_changes(gateway.audit.clone(), changes));
+        gateway.tasks.spawn(record_changes(gateway.audit.clone(), changes, gateway.stopping.clone()));
         Ok(gateway)
     }
 
@@ -102,9 +108,11 @@ impl Gateway {
         &self.audit
     }
 
-    /// Waits until requests in flight are recorded, at most `patience`, and closes the audit. New requests are refused.
+    /// Waits until requests in flight and changes of the policies are recorded, at most `patience`, and closes the audit.
+    /// New requests are refused.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), AuditError> {
         self.tasks.close();
+        self.stopping.cancel();
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::warn!(requests = self.tasks.len(), "requests were still in flight when the time to stop was over");
         }
@@ -150,8 +158,14 @@ impl Gateway {
     }
 }
 
-async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Reload>) {
-    while let Some(change) = changes.recv().await {
+async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Change>, stopping: CancellationToken) {
+    let mut archivist = archive::Archivist::new(audit.clone());
+    // What waits comes before the end.
+    while let Some(change) = tokio::select! {
+        biased;
+        change = changes.recv() => change,
+        () = stopping.cancelled() => None,
+    } {
         let from = change.from.0;
         let record = PolicySetChange {
             at: Timestamp::now(),
@@ -176,6 +190,7 @@ async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Reload>) {
         if let Err(error) = written {
             tracing::error!(%error, "a change of the policies could not be recorded");
         }
+        archivist.keep(change.originals).await;
     }
 }
 

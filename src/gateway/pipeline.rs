@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::estimate;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
-use super::{Gateway, GatewayError, context};
+use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
 use crate::audit::{OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatRequest, Message};
@@ -250,14 +250,14 @@ impl Pipeline {
                 let error = GatewayError::from(overloaded);
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(format!("{error}; the answer was withheld"));
-                outcome.content = record::content(&original, None);
+                outcome.content = text::content(&original, &Vec::new(), None);
                 let receipt = permit.outcome(outcome);
                 let _ = answer.send(Err(error));
                 return settle(receipt).await;
             }
         };
         self.policies.add(&decision);
-        outcome.policies = record::evaluations(&decision);
+        outcome.policies = self.evaluations(&decision);
         let refusal = record::refusal(&decision);
         match record::decided(&decision) {
             audit::Decision::Blocked => outcome.decision = audit::Decision::Blocked,
@@ -303,7 +303,7 @@ impl Pipeline {
 
     /// A request that could not be judged: recorded as an error, answered with one.
     async fn give_up(self, permit: RequestPermit, error: GatewayError, answer: Answer) {
-        let content = record::content(&self.original, None);
+        let content = text::content(&self.original, &self.context.attributes, None);
         let intent =
             audit::Intent { error: Some(error.to_string()), content, ..self.bare_intent(audit::Decision::Error) };
         let mut outcome = self.outcome(audit::Decision::Error);
@@ -364,7 +364,9 @@ impl Pipeline {
                 .request
                 .provider_key
                 .as_ref()
-                .and_then(|key| key.digested(|key| self.gateway.audit.keyed_hash("provider_key", key))),
+                .and_then(|key| key.digested(|key| self.gateway.audit.key().hmac(&format!("provider_key:{key}")))),
+            providers: self.context.providers.clone(),
+            attributes: record::count(&self.context.attributes),
             decision,
             block_reason: None,
             generation: self.set.generation().0,
@@ -385,7 +387,7 @@ impl Pipeline {
         block_reason: Option<String>,
         error: Option<String>,
     ) -> audit::Intent {
-        let mut policies = record::evaluations(decision);
+        let mut policies = self.evaluations(decision);
         let content = self.keep(AuditPhase::Intent, &self.context, self.original.clone(), &mut policies).await;
         audit::Intent { block_reason, policies, error, content, ..self.bare_intent(decided) }
     }
@@ -399,7 +401,17 @@ impl Pipeline {
         policies: &mut Vec<audit::PolicyEvaluation>,
     ) -> Option<audit::Content> {
         let kept = self.gateway.keep(&self.set, phase, context, &messages, self.id.as_str(), policies).await;
-        record::content(&messages, kept.as_ref())
+        let attributes = match phase {
+            AuditPhase::Intent => &context.attributes,
+            // They stand with the request.
+            AuditPhase::Outcome => &Vec::new(),
+        };
+        text::content(&messages, attributes, kept.as_ref())
+    }
+
+    /// Each policy's part in a decision, as it is recorded.
+    pub(super) fn evaluations(&self, decision: &Decision) -> Vec<audit::PolicyEvaluation> {
+        record::evaluations(decision, self.gateway.audit.key())
     }
 
     pub(super) fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
@@ -503,7 +515,7 @@ impl Gateway {
         let mut messages = original.clone();
         match self.policies.decide(set, Question::Audit(phase), context, &mut messages, request_id).await {
             Ok(decision) => {
-                policies.extend(record::evaluations(&decision));
+                policies.extend(record::evaluations(&decision, self.audit.key()));
                 // Text that no audit policy in force has seen is not kept.
                 let seen = decision
                     .evaluations

@@ -1,16 +1,15 @@
 //! From what policies decided to what is recorded.
 
-use std::sync::Arc;
-
-use serde::Serialize;
+use std::time::Duration;
 
 use super::request::{Caller, Refusal};
-use crate::audit::record as audit;
-use crate::chat::{Binary, ChatRequest, Message, Part, ResponseFormat, Role};
+use crate::audit::{AuditKey, record as audit};
+use crate::chat::{ChatRequest, Message, Part, ResponseFormat};
+use crate::policy::component::{Evaluated, Failed};
 use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase};
-use crate::policy::verdict::{Action, Finding, Severity};
-use crate::policy::{self, Decision, Evaluation, Outcome};
+use crate::policy::verdict::{Action, Edit, Finding, Severity};
+use crate::policy::{self, Decision, Evaluation, LivePolicy, Outcome};
 use crate::router::Attempt;
 
 /// Who asked.
@@ -22,20 +21,21 @@ pub(super) fn caller(caller: &Caller) -> audit::Caller {
     }
 }
 
-/// Each policy's part.
-pub(super) fn evaluations(decision: &Decision) -> Vec<audit::PolicyEvaluation> {
-    decision.evaluations.iter().map(evaluation).collect()
+/// How many there are.
+pub(super) fn count(attributes: &[(String, String)]) -> u32 {
+    u32::try_from(attributes.len()).unwrap_or(u32::MAX)
 }
 
-fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
+/// Each policy's part. Edits hold text: of them the number is recorded, and a digest under the key.
+pub(super) fn evaluations(decision: &Decision, key: &AuditKey) -> Vec<audit::PolicyEvaluation> {
+    decision.evaluations.iter().map(|it| evaluation(it, key)).collect()
+}
+
+fn evaluation(evaluation: &Evaluation, key: &AuditKey) -> audit::PolicyEvaluation {
     let digest = |digest: Option<Digest>| digest.map(|it| it.to_string()).unwrap_or_default();
     let mut record = audit::PolicyEvaluation {
         policy: evaluation.policy.clone(),
-        phase: match evaluation.phase {
-            Phase::PreCheck => audit::Phase::PreCheck,
-            Phase::Response => audit::Phase::Response,
-            Phase::Audit => audit::Phase::Audit,
-        },
+        phase: phase(evaluation.phase),
         version: digest(evaluation.version),
         settings_hash: digest(evaluation.settings_hash),
         mode: mode(evaluation.mode),
@@ -44,6 +44,7 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
         reason: None,
         findings: Vec::new(),
         edits: 0,
+        edits_hmac: None,
         tags: Vec::new(),
         error: None,
         readings: readings(&evaluation.readings),
@@ -56,6 +57,7 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
             record.reason = verdict.reason.clone();
             record.findings = verdict.findings.iter().map(finding).collect();
             record.edits = u32::try_from(verdict.edits.len()).unwrap_or(u32::MAX);
+            record.edits_hmac = edits_hmac(&verdict.edits, key);
             record.tags = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
             if let Some(routing) = &verdict.routing {
                 let limits = [("only-providers", &routing.providers), ("only-regions", &routing.regions)];
@@ -73,6 +75,51 @@ fn evaluation(evaluation: &Evaluation) -> audit::PolicyEvaluation {
         Outcome::Skipped => record.skipped = true,
     }
     record
+}
+
+/// A policy's part in a decision that is taken again.
+pub(super) fn recomputed(
+    policy: &LivePolicy,
+    phase: Phase,
+    enforced: bool,
+    evaluated: Result<Evaluated, Failed>,
+    key: &AuditKey,
+) -> audit::PolicyEvaluation {
+    let manifest = &policy.manifest;
+    let (outcome, readings) = match evaluated {
+        Ok(Evaluated { verdict, readings, .. }) => (Outcome::Verdict(verdict), readings),
+        Err(Failed { error, readings, .. }) => {
+            let (code, message) = (error.code(), error.to_string());
+            (Outcome::Error { code, message, on_error: manifest.on_error }, readings)
+        }
+    };
+    let again = Evaluation {
+        policy: manifest.name.to_string(),
+        phase,
+        version: Some(policy.version.id),
+        settings_hash: Some(policy.settings_hash),
+        mode: manifest.mode,
+        enforced,
+        outcome,
+        readings,
+        elapsed: Duration::ZERO,
+    };
+    evaluation(&again, key)
+}
+
+/// The interface that was asked.
+pub(super) fn phase(phase: Phase) -> audit::Phase {
+    match phase {
+        Phase::PreCheck => audit::Phase::PreCheck,
+        Phase::Response => audit::Phase::Response,
+        Phase::Audit => audit::Phase::Audit,
+    }
+}
+
+/// Tells whether two verdicts' edits are equal. The form that is digested is never changed: old records would differ.
+fn edits_hmac(edits: &[Edit], key: &AuditKey) -> Option<String> {
+    let edits = (!edits.is_empty()).then(|| serde_json::to_string(edits).ok())??;
+    Some(key.hmac(&edits))
 }
 
 fn readings(readings: &policy::readings::Readings) -> audit::Readings {
@@ -172,37 +219,6 @@ pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = a
     .into_iter()
     .filter(|(_, is_there, _)| *is_there)
     .map(|(kind, _, size)| audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size })
-}
-
-/// Messages as content: as they came, and what the audit policies left of them, if anything.
-pub(super) fn content(original: &Arc<Vec<Message>>, kept: Option<&Arc<Vec<Message>>>) -> Option<audit::Content> {
-    match kept {
-        Some(kept) if Arc::ptr_eq(kept, original) => audit::Content::unchanged(&said(original)),
-        Some(kept) => audit::Content::edited(&said(original), &said(kept)),
-        None => audit::Content::withheld(&said(original)),
-    }
-}
-
-/// A message as it is recorded: every part at its place, of binary ones what policies are told of them.
-#[derive(Serialize)]
-struct Said<'m> {
-    role: Role,
-    parts: Vec<SaidPart<'m>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum SaidPart<'m> {
-    Text(&'m Part),
-    Binary(Binary<'m>),
-}
-
-fn said(messages: &[Message]) -> Vec<Said<'_>> {
-    let part = |part| Part::binary(part).map_or(SaidPart::Text(part), SaidPart::Binary);
-    messages
-        .iter()
-        .map(|message| Said { role: message.role, parts: message.parts.iter().map(part).collect() })
-        .collect()
 }
 
 /// Why a request is refused, in the words that AxonFlow's clients know.

@@ -160,7 +160,7 @@ impl Pipeline {
 
         let mut outcome = self.answered_outcome(so_far, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });
-        outcome.policies = record::evaluations(&decision);
+        outcome.policies = self.evaluations(&decision);
         let how = match (record::refusal(&decision), stopped) {
             (Some(refusal), _) => StreamEnd::Refused(refusal),
             (None, Err(Stop::Failed(failure))) => StreamEnd::Failed(failure),

@@ -19,6 +19,7 @@ use super::load::cache::Cache;
 use super::load::worker::{Version, Worker, version_id};
 use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{Manifest, Mode, Name, Phase};
+use super::original::Original;
 use super::readings::{Source, Stated};
 use super::refused::Refused;
 use super::run::{Decision, Overloaded, Runner};
@@ -77,7 +78,7 @@ pub struct PolicyHost {
     warnings: ArcSwap<Vec<String>>,
     /// Held for a whole reload: loads are serial.
     known: Mutex<Known>,
-    changes: mpsc::Sender<Reload>,
+    changes: mpsc::Sender<Change>,
 }
 
 /// What the last reload found.
@@ -95,6 +96,17 @@ struct Known {
     orphans: Vec<PathBuf>,
     /// Whether a set was ever published.
     warm: bool,
+}
+
+/// A change of the set, for whoever records it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The set before.
+    pub from: Generation,
+    /// The set now in force.
+    pub set: Arc<PolicySet>,
+    /// The versions in it that were not in force before, as they were read.
+    pub originals: Vec<Original>,
 }
 
 /// A change of the set, or the finding that there is none.
@@ -115,7 +127,7 @@ pub struct Reload {
 
 impl PolicyHost {
     /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
-    pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Reload>), HostError> {
+    pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Change>), HostError> {
         let engine = Engine::start(Allocation::Pooled(settings.max_concurrent.saturating_add(settings.max_streams)))?;
         let cache = settings.cache.as_deref().and_then(|directory| {
             Cache::open(directory)
@@ -195,6 +207,18 @@ impl PolicyHost {
         self.runner.evaluate(policy, Source::Stated(Arc::new(stated)), question, context, messages).await
     }
 
+    /// The same on the caller's own thread, beside no request: for commands.
+    pub async fn evaluate_here(
+        &self,
+        policy: &LivePolicy,
+        stated: Stated,
+        question: Question,
+        context: &Context,
+        messages: &[Message],
+    ) -> Result<Evaluated, Failed> {
+        self.runner.evaluate_here(policy, Source::Stated(Arc::new(stated)), question, context, messages).await
+    }
+
     /// The directory that is watched.
     pub fn directory(&self) -> &Path {
         &self.settings.directory
@@ -247,12 +271,11 @@ impl PolicyHost {
         self.statuses.store(Arc::new(round.statuses));
         let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
         self.worker.tidy(self.settings.cache_size, needed).await;
-        let reload = Reload { from, set, changed, again, directories };
         if changed {
             // The receiver writes it to the audit; when it is gone the gateway is going down.
-            let _ = self.changes.send(reload.clone()).await;
+            let _ = self.changes.send(Change { from, set: set.clone(), originals: round.originals }).await;
         }
-        Ok(reload)
+        Ok(Reload { from, set, changed, again, directories })
     }
 
     /// Says who else may write the directory, once.
@@ -294,7 +317,8 @@ impl PolicyHost {
     }
 
     async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
-        let Found { path, manifest, module, fingerprint, .. } = found;
+        let Found { path, manifest, text, module, fingerprint, .. } = found;
+        let read = module.as_ref().ok().cloned().flatten();
         let name = match &manifest {
             Some(manifest) => Some(manifest.name.clone()),
             // Unless another manifest has taken the name over.
@@ -320,7 +344,7 @@ impl PolicyHost {
                 }
                 Err(error)
             }
-            (Ok(Some(module)), Some(manifest)) => self.load(known, &path, manifest, module, fingerprint).await,
+            (Ok(Some(module)), Some(manifest)) => self.load_found(known, &path, manifest, module, fingerprint).await,
             (Ok(_), _) => {
                 if let Some(name) = &name {
                     round.off.insert(name.clone());
@@ -340,6 +364,8 @@ impl PolicyHost {
                 let tally = same.map(|it| it.tally.clone());
                 if tally.is_none() {
                     known.since.insert(name.clone(), Timestamp::now());
+                    let original = |module| Original { version: version.id, manifest: text, module };
+                    round.originals.extend(read.map(original));
                 }
                 let settings_hash = manifest.settings_hash();
                 let policy =
@@ -391,7 +417,7 @@ impl PolicyHost {
         })
     }
 
-    async fn load(
+    async fn load_found(
         &self,
         known: &mut Known,
         path: &Path,
@@ -434,6 +460,8 @@ struct Round {
     live: BTreeMap<Name, Arc<LivePolicy>>,
     broken: Vec<Arc<BrokenPolicy>>,
     off: HashSet<Name>,
+    /// Of the versions that were not in force before.
+    originals: Vec<Original>,
     seen: HashMap<Name, PathBuf>,
     /// Subfolders that cannot be read.
     closed: Vec<PathBuf>,

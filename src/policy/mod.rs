@@ -17,6 +17,7 @@ pub mod load;
 pub mod manifest;
 pub mod measure;
 mod meter;
+mod original;
 pub mod readings;
 mod refused;
 pub mod rules;
@@ -34,7 +35,8 @@ mod writers;
 use serde::{Deserialize, Serialize};
 
 pub use component::Question;
-pub use host::{Candidate, CandidateError, HostError, PolicyHost, Reload, Settings};
+pub use host::{Candidate, CandidateError, Change, HostError, PolicyHost, Reload, Settings};
+pub use original::{NotOriginal, Original};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
 pub use set::{Generation, LivePolicy, PolicySet};
 pub use status::{PolicyState, PolicyStatus};
@@ -61,6 +63,11 @@ impl Surface {
             Self::Gateway => "gateway",
             Self::OpenAi => "openai",
         }
+    }
+
+    /// The one that is named so.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Proxy, Self::Gateway, Self::OpenAi].into_iter().find(|surface| surface.as_str() == word)
     }
 }
 

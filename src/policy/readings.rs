@@ -63,6 +63,17 @@ pub struct Stated {
     pub counters: BTreeMap<String, Answers>,
 }
 
+impl Stated {
+    /// What was told once, in the order in which it was told.
+    pub fn again(clock: Option<Timestamp>, counters: impl IntoIterator<Item = (String, u64)>) -> Self {
+        let mut stated = Self { clock, counters: BTreeMap::new() };
+        for (name, value) in counters {
+            stated.counters.entry(name).or_insert_with(|| Answers(Vec::new())).0.push(value);
+        }
+        stated
+    }
+}
+
 /// What calls on one counter answer, one after the other; the last goes for all that follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -305,6 +316,25 @@ mod tests {
         let told = teller.take().counters;
         assert_eq!(told.len(), 7);
         assert_eq!(told[1], CounterReading { name: "a".into(), window_seconds: 60, added: 1, value: 9 });
+    }
+
+    #[tokio::test]
+    async fn what_was_told_is_told_again_whatever_the_window() {
+        let counters: Arc<dyn CounterStore> = Arc::new(InProcess::default());
+        let mut first = world(counters);
+        let calls = [("a", 1, 60), ("a", 5, 3600), ("b", 0, 60), ("a", 1, 60)];
+        for (name, added, window) in calls {
+            first.count(name.into(), added, window).await.unwrap();
+        }
+        first.now().unwrap();
+        let told = first.take();
+        let answers = told.counters.iter().map(|it| (it.name.clone(), it.value));
+        let mut again = Teller::new(Source::Stated(Arc::new(Stated::again(told.clock, answers))));
+        for (name, added, window) in calls {
+            again.count(name.into(), added, window).await.unwrap();
+        }
+        again.now().unwrap();
+        assert_eq!(again.take(), told);
     }
 
     #[tokio::test]

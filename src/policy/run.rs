@@ -278,6 +278,19 @@ impl Runner {
         self.in_lane(policy, evaluation, wall).await
     }
 
+    /// The same where it is called, without a slot and without the slow lane: for whoever has the machine to themselves.
+    pub async fn evaluate_here(
+        &self,
+        policy: &LivePolicy,
+        source: Source,
+        question: Question,
+        context: &Context,
+        messages: &[Message],
+    ) -> Result<Evaluated, Failed> {
+        let allowance = policy.manifest.limits.budget().allowance(text_bytes(messages));
+        policy.version.ready.evaluate(&self.engine, allowance, source, question, context, messages).await
+    }
+
     /// Shows a policy a piece of a streamed answer: in the stream's instance, or a fresh one.
     pub(super) async fn judge(
         &self,

@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub path: PathBuf,
     /// The manifest, where it can be read.
     pub manifest: Option<Manifest>,
+    /// The manifest's text, where it is one.
+    pub text: Arc<str>,
     /// The module's bytes; `None` for a policy that is off.
     pub module: Result<Option<Arc<Vec<u8>>>, LoadError>,
     /// Digest of all bytes read, to see whether something changed.
@@ -232,6 +234,7 @@ impl Found {
         Self {
             path: path.to_owned(),
             manifest: None,
+            text: "".into(),
             module: Ok(None),
             fingerprint: Digest::of(b""),
             files: Vec::new(),
@@ -257,6 +260,7 @@ impl Found {
         self.fingerprint = Digest::of(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| bad(format!("{what}: not UTF-8: {error}")))?;
         let manifest = Manifest::parse(text, &what).map_err(|error| bad(error.to_string()))?;
+        self.text = text.into();
         let Manifest { module: name, sha256: pin, mode, limits, .. } = self.manifest.insert(manifest);
         if *mode == Mode::Off {
             return Ok(None);

@@ -23,7 +23,7 @@ impl std::fmt::Display for Generation {
     }
 }
 
-/// A policy that is in force.
+/// A policy that is in force, or ready to be.
 #[derive(Clone, Debug)]
 pub struct LivePolicy {
     /// Its manifest.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Content, Decision, NotInspected, PolicyEvaluation};
+use super::{Caller, Content, Decision, NotInspected, PolicyEvaluation, is_zero};
 
 /// An application asked whether it may send a prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,16 @@ pub struct PreCheck {
     pub caller: Caller,
     /// What the caller says it is; `chat` where the caller says nothing.
     pub request_type: String,
+    /// The provider that would be called, where the caller said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    /// The model that would be asked; empty where the caller did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// How many attributes policies were told. They are callers' text, and stand with the messages where those are
+    /// stored as they came.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attributes: u32,
     /// The decision.
     pub decision: Decision,
     /// Whether the call may be made.

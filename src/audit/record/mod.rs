@@ -152,3 +152,7 @@ macro_rules! into_record {
     )*};
 }
 into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, StaticPolicyChange, Lifecycle, Erasure, Retention);
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

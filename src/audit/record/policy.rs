@@ -138,6 +138,9 @@ pub struct PolicyEvaluation {
     /// How many edits it asked for.
     #[serde(default)]
     pub edits: u32,
+    /// HMAC-SHA-256 of these edits, as JSON: tells whether others are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edits_hmac: Option<String>,
     /// Tags that it put on the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Content, Decision, PolicyEvaluation};
+use super::{Caller, Content, Decision, PolicyEvaluation, is_zero};
 
 /// A part of a message whose content no policy saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,13 @@ pub struct Intent {
     /// under the deployment's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_key_hmac: Option<String>,
+    /// The providers that it could go to, as policies were told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    /// How many attributes policies were told. They are callers' text, and stand with the messages where those are
+    /// stored as they came.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attributes: u32,
     /// The decision so far.
     pub decision: Decision,
     /// Why it was refused.

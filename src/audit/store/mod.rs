@@ -16,7 +16,7 @@ use super::checkpoint::Checkpoint;
 use super::node_id::new_node_id;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
-use super::{AuditError, Selection, Settings};
+use super::{ArchivedVersion, AuditError, Selection, Settings};
 
 /// A store of records.
 pub(crate) trait Store: Send + Sync {
@@ -48,6 +48,12 @@ pub(crate) trait Store: Send + Sync {
 
     /// The records of a request, a pre-check or a reported call; of a context, those of its pre-check and its calls.
     fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError>;
+
+    /// Keeps a version of a policy, and its module if no other version has it. One that is there stays as it is.
+    fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError>;
+
+    /// The version of that digest.
+    fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError>;
 
     /// At most so many records that have texts and that a selection covers.
     fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError>;

@@ -34,6 +34,7 @@ async fn intent_and_outcome_are_one_entry(home: Home) {
     let mut asked = intent("r1", 0);
     asked.policies =
         vec![evaluation("sql", Action::Allow), evaluation("mail", Action::Redact), evaluation("pii", Action::Deny)];
+    asked.policies[1].edits_hmac = Some("0f".into());
     asked.not_inspected = vec![NotInspected { kind: "image".into(), media_type: "image/png".into(), size: Some(9) }];
     let mut answered = outcome("r1", 1);
     answered.policies = vec![evaluation("tone", Action::Warn)];

@@ -12,6 +12,7 @@ mod shared;
 mod spill;
 mod sqlite_file;
 mod timing;
+mod versions;
 
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
@@ -185,6 +186,8 @@ fn intent(id: &str, second: i64) -> Intent {
         provider: "mistral".into(),
         model: String::new(),
         provider_key_hmac: None,
+        providers: Vec::new(),
+        attributes: 0,
         decision: Decision::Allowed,
         block_reason: None,
         generation: 7,
@@ -232,6 +235,9 @@ fn pre_check(id: &str, second: i64) -> PreCheck {
         at: at(second),
         caller: caller("acme"),
         request_type: "pre-check".into(),
+        providers: Vec::new(),
+        model: String::new(),
+        attributes: 0,
         decision: Decision::Redacted,
         approved: true,
         expires_at: Timestamp::now() + SignedDuration::from_mins(5),
@@ -280,6 +286,7 @@ fn evaluation(policy: &str, action: Action) -> PolicyEvaluation {
         reason: None,
         findings: if action == Action::Allow { Vec::new() } else { vec![finding] },
         edits: 0,
+        edits_hmac: None,
         tags: Vec::new(),
         error: None,
         readings: Readings::default(),

@@ -2,6 +2,8 @@
 
 mod erase;
 mod export;
+mod replay;
+mod reproduce;
 mod search;
 mod settings;
 mod show;
@@ -18,6 +20,7 @@ use jiff::Timestamp;
 use super::Configured;
 use crate::audit::{AuditError, AuditReader, PublicKey, Query};
 use crate::config::{Config, Environment};
+use crate::gateway::replay::ReplayOptions;
 pub(super) use settings::settings;
 
 /// What to type first.
@@ -100,6 +103,47 @@ pub(super) enum Command {
     Key {
         #[command(flatten)]
         configured: Configured,
+    },
+    /// Recomputes one old decision: with the versions that took it, the text and the readings on record.
+    ///
+    /// Exits with 0 when every verdict is the one on record, with 1 when one is another, with 3 when something is missing:
+    /// the text (`audit.content` was not `full`), or a version that is not in the archive. A verdict that came from a
+    /// limit or a trap is shown, not recomputed; so is one on an answer that was streamed.
+    Reproduce {
+        #[command(flatten)]
+        configured: Configured,
+        /// The id of a request, a pre-check, a reported call or a context.
+        id: String,
+    },
+    /// Runs a policy that is not live over recorded requests, and prints what it would change.
+    ///
+    /// In the gateway's own sandbox, on all cores. Its cases must pass. The clock that it is told is the record's time;
+    /// counters begin at 0 for each request. Answers are judged where it judges answers.
+    Replay {
+        #[command(flatten)]
+        configured: Configured,
+        /// The manifest (NAME.yaml) of one policy. Compared with what the policy of its name said, or with nothing; its
+        /// `mode` and `rollout` make no difference.
+        #[arg(long, value_name = "FILE", required_unless_present = "policies")]
+        policy: Option<PathBuf>,
+        /// A folder of policies, as `policies.directory` is one. Compared with what the policies in force decided.
+        #[arg(long, value_name = "DIR", conflicts_with = "policy")]
+        policies: Option<PathBuf>,
+        /// The first moment: a time such as 2026-11-20T09:15:00Z or 2026-11-20, or an age such as 7d.
+        #[arg(long, value_name = "TIME", value_parser = when::read)]
+        since: Option<Timestamp>,
+        /// The last moment.
+        #[arg(long, value_name = "TIME", value_parser = when::read)]
+        until: Option<Timestamp>,
+        /// The client.
+        #[arg(long, value_name = "ID")]
+        client: Option<String>,
+        /// Examples of each change at most; the oldest are shown.
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1000))]
+        examples: u32,
+        /// One JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Erases texts. Their records stay, and one more says what was erased; `verify` still passes.
     Erase {
@@ -191,6 +235,22 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Key { configured } => {
             print_line(&settings::known_key(&config(configured)?.audit.key)?.public().to_string())?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Reproduce { configured, id } => reproduce::run(&config(configured)?, id),
+        Command::Replay { configured, policy, policies, since, until, client, examples, json } => {
+            let options = ReplayOptions {
+                since: *since,
+                until: *until,
+                client: client.clone(),
+                examples: usize::try_from(*examples).unwrap_or(usize::MAX),
+            };
+            let config = config(configured)?;
+            let what = match (policy, policies) {
+                (Some(manifest), _) => replay::What::Policy(manifest),
+                (None, Some(folder)) => replay::What::Folder(folder),
+                (None, None) => anyhow::bail!("either --policy or --policies"),
+            };
+            replay::run(&config, &what, &options, *json)
         }
         Command::Erase { configured, id, client, before, reason } => {
             let selection = erase::selection(id.as_deref(), client.as_deref(), *before)?;

@@ -30,13 +30,7 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Reads both files.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let manifest = read_manifest(path)?;
-        let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
-        let bytes = read_module(&module)?;
-        let digest = Digest::of(&bytes);
-        if let Some(pin) = manifest.sha256.filter(|pin| *pin != digest) {
-            bail!("{} has the digest {digest}, but {} pins {pin}", module.display(), path.display());
-        }
+        let (manifest, bytes) = read_both(path)?;
         Self::new(manifest, bytes)
     }
 
@@ -91,6 +85,18 @@ pub(super) fn conversation(question: Question, text: &str) -> Vec<Message> {
 /// Whether a path is a manifest's, by its ending.
 pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "yaml" || it == "yml")
+}
+
+/// Reads a manifest, and the module that it names.
+pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Vec<u8>)> {
+    let manifest = read_manifest(path)?;
+    let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
+    let bytes = read_module(&module)?;
+    let digest = Digest::of(&bytes);
+    if let Some(pin) = manifest.sha256.filter(|pin| *pin != digest) {
+        bail!("{} has the digest {digest}, but {} pins {pin}", module.display(), path.display());
+    }
+    Ok((manifest, bytes))
 }
 
 /// Reads a manifest.

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use self::candidate::read_both;
 use self::language::Language;
 use crate::config::Log;
 use crate::policy::load::pipeline::{self, ProcessLimits};

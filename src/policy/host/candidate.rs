@@ -96,6 +96,15 @@ impl PolicyHost {
         Ok(Candidate(Arc::new(LivePolicy { manifest, version, settings_hash, tally })))
     }
 
+    /// Loads a version whose files stand nowhere in the policies directory.
+    pub async fn load(&self, manifest: Manifest, module: Arc<Vec<u8>>) -> Result<Arc<LivePolicy>, LoadError> {
+        let serial = self.known.lock().await;
+        let version = self.worker.load(&manifest, module).await?;
+        drop(serial);
+        let settings_hash = manifest.settings_hash();
+        Ok(Arc::new(LivePolicy { manifest: Arc::new(manifest), version, settings_hash, tally: Arc::default() }))
+    }
+
     /// Asks a candidate about messages, in a sandbox of its own and within its limits. Nothing is recorded.
     pub async fn try_candidate(
         &self,

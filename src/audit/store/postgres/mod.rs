@@ -10,6 +10,7 @@ mod failure;
 mod read;
 mod schema;
 mod session;
+mod versions;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::{AuditError, Checkpoint, Selection};
+use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Selection};
 use connection::{Address, Connection};
 
 /// Connections that are kept open when nobody reads.
@@ -111,6 +112,14 @@ impl Store for PostgresStore {
 
     fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
         self.with(|connection| connection.ask(async |client| archive::records_of(&client, id).await))
+    }
+
+    fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
+        self.with(|connection| connection.ask(async |client| versions::keep(&client, version).await))
+    }
+
+    fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {
+        self.with(|connection| connection.ask(async |client| versions::find(&client, digest).await))
     }
 
     fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {

@@ -6,7 +6,7 @@ use super::connection::{Address, Failed};
 use crate::audit::AuditError;
 
 /// In order; the first makes version 1. A released file is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_trail.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("0001_trail.sql"), include_str!("0002_versions.sql")];
 
 /// Of gateways that start at once, one migrates: "Octr".
 const TURN: i64 = 0x4f63_7472;

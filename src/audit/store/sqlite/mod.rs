@@ -8,6 +8,7 @@ mod failure;
 mod read;
 mod schema;
 mod session;
+mod versions;
 mod wal;
 
 use std::fs::OpenOptions;
@@ -21,11 +22,14 @@ use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::{AuditError, Checkpoint, Durability, Selection};
+use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Durability, Selection};
 use failure::classed;
 
 /// How long a write waits for another process's lock before its waiters are told.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the archive waits for the writer, who may be busy: nobody waits for the archive.
+const ARCHIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A SQLite file.
 pub(super) struct SqliteStore {
@@ -142,6 +146,16 @@ impl Store for SqliteStore {
 
     fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
         self.readers.with(|connection| archive::records_of(connection, id))
+    }
+
+    fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
+        let connection = self.connect()?;
+        connection.busy_timeout(ARCHIVE_PATIENCE).map_err(classed)?;
+        versions::keep(&connection, version)
+    }
+
+    fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {
+        self.readers.with(|connection| versions::find(connection, digest))
     }
 
     fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {

@@ -1,0 +1,48 @@
+//! The archive of versions.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::failure::classed;
+use crate::audit::{ArchivedVersion, AuditError};
+
+/// Bytes of a module in one transaction: the records' writer waits for no more.
+const PART: usize = 1 << 20;
+
+/// Keeps a version. One that is there stays as it is.
+pub(super) fn keep(connection: &Connection, archived: &ArchivedVersion) -> Result<(), AuditError> {
+    let is_there = |column: &str, value: &str| {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM versions WHERE {column} = ?)");
+        connection.query_row(&sql, [value], |row| row.get::<_, bool>(0)).map_err(classed)
+    };
+    if is_there("version", &archived.version)? {
+        return Ok(());
+    }
+    let module = archived.module_digest();
+    if !is_there("module", &module)? {
+        let sql = "INSERT OR IGNORE INTO modules (digest, part, bytes) VALUES (?, ?, ?)";
+        let mut insert = connection.prepare(sql).map_err(classed)?;
+        for (part, bytes) in archived.module.chunks(PART).enumerate() {
+            insert.execute(params![module, part as i64, bytes]).map_err(classed)?;
+        }
+    }
+    let sql = "INSERT OR IGNORE INTO versions (version, module, manifest) VALUES (?, ?, ?)";
+    connection.execute(sql, params![archived.version, module, &*archived.manifest]).map_err(classed)?;
+    Ok(())
+}
+
+/// The version of that digest.
+pub(super) fn find(connection: &Connection, version: &str) -> Result<Option<ArchivedVersion>, AuditError> {
+    let sql = "SELECT module, manifest FROM versions WHERE version = ?";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let Some((digest, manifest)) = connection.query_row(sql, [version], read).optional().map_err(classed)? else {
+        return Ok(None);
+    };
+    let mut parts = connection.prepare("SELECT bytes FROM modules WHERE digest = ? ORDER BY part").map_err(classed)?;
+    let mut rows = parts.query([&digest]).map_err(classed)?;
+    let mut module = Vec::new();
+    while let Some(row) = rows.next().map_err(classed)? {
+        let part = row.get_ref(0).map_err(classed)?;
+        module.extend_from_slice(part.as_blob().map_err(|error| AuditError::Corrupt(error.to_string()))?);
+    }
+    ArchivedVersion::read(version, &digest, module, manifest).map(Some)
+}
