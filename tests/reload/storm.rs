@@ -127,7 +127,7 @@ async fn reloads_under_load_fail_no_request_and_none_sees_two_generations() {
 /// with those settings in which the generation has it that the request began with.
 fn one_generation_a_request(store: &Path) {
     let store = rusqlite::Connection::open(store).unwrap();
-    let mut records = store.prepare("SELECT kind, id, body FROM records ORDER BY seq").unwrap();
+    let mut records = store.prepare("SELECT kind, id, body FROM records ORDER BY place").unwrap();
     let records = records.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     let (mut sets, mut began, mut judged) = (BTreeMap::new(), BTreeMap::new(), 0_u64);
     let mut evaluations = Vec::new();
