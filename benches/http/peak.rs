@@ -12,8 +12,10 @@ use crate::subject::{Measured, Pressure, Subject};
 const LATE: Duration = Duration::from_millis(100);
 /// Where the search begins.
 const FROM: u32 = 4_000;
+/// Runs at a rate that is not kept, while others disturb.
+const TRIES: usize = 3;
 /// It ends when the highest rate kept and the lowest that was not are this close.
-const CLOSE: f64 = 1.05;
+const CLOSE: f64 = 1.06;
 
 #[derive(Clone, Default)]
 struct Row {
@@ -27,7 +29,7 @@ pub(crate) async fn search(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pr
     let mut rows = vec![Row::default(); subjects.len()];
     for _ in 0..rounds {
         for (subject, row) in subjects.iter().zip(&mut rows) {
-            let from = if row.rate.is_empty() { FROM } else { (row.rate.median() * 0.8) as u32 };
+            let from = if row.rate.is_empty() { FROM } else { (row.rate.median() * 0.85) as u32 };
             let (rate, measured) = highest(clock, subject, pressure, from).await;
             row.rate.push(f64::from(rate));
             row.cost.push(measured.cost);
@@ -41,7 +43,7 @@ pub(crate) async fn search(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pr
     }
 }
 
-/// Upwards by a quarter, then between the highest that was kept and the lowest that was not.
+/// Upwards by a third, then between the highest that was kept and the lowest that was not.
 async fn highest(clock: &Rc<Clock>, subject: &Subject, pressure: Pressure, from: u32) -> (u32, Measured) {
     let (mut rate, mut broken) = (from, None);
     let mut best = None;
@@ -53,7 +55,7 @@ async fn highest(clock: &Rc<Clock>, subject: &Subject, pressure: Pressure, from:
         }
         let kept = best.as_ref().map_or(0, |(rate, _)| *rate);
         rate = match broken {
-            None => rate + rate / 4,
+            None => rate + rate / 3,
             Some(broken) if kept > 0 && f64::from(broken) < f64::from(kept) * CLOSE => break,
             Some(broken) => (kept + broken) / 2,
         };
@@ -62,13 +64,16 @@ async fn highest(clock: &Rc<Clock>, subject: &Subject, pressure: Pressure, from:
     best.expect("a rate that was kept")
 }
 
-/// Twice, if need be: a neighbour's moment is no limit.
+/// Several times, while others disturb: their moment is no limit of this.
 async fn keeps_up(clock: &Rc<Clock>, subject: &Subject, pressure: Pressure) -> Option<Measured> {
-    for _ in 0..2 {
-        let measured = subject.measure(clock, pressure).await;
+    for _ in 0..TRIES {
+        let measured = subject.try_once(clock, pressure).await;
         let late = Duration::from_nanos(measured.run.whole.value_at_quantile(0.99));
         if measured.run.failed == 0 && late <= LATE {
             return Some(measured);
+        }
+        if measured.is_quiet() {
+            return None;
         }
     }
     None

@@ -9,6 +9,19 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 /// The system counts processor time in these (USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
 
+/// Processor time that all processes together took on these cores, and what the machine below took from them.
+pub(crate) fn busy(cores: &[usize]) -> Duration {
+    let stat = fs::read_to_string("/proc/stat").expect("Linux");
+    let of = |core: &usize| {
+        let name = format!("cpu{core} ");
+        let line = stat.lines().find_map(|line| line.strip_prefix(&name)).expect("a line for each core");
+        let ticks: Vec<u32> = line.split(' ').filter_map(|it| it.parse().ok()).collect();
+        // User, nice, system; and stolen.
+        [0, 1, 2, 7].iter().filter_map(|field| ticks.get(*field)).sum::<u32>()
+    };
+    TICK * cores.iter().map(of).sum()
+}
+
 /// What runs its argument on a core, and ends it when this process is gone.
 pub(crate) fn wrapper(core: usize) -> Vec<String> {
     ["taskset", "-c", &core.to_string(), "setpriv", "--pdeathsig", "KILL"].map(str::to_owned).into()
@@ -32,6 +45,11 @@ pub(crate) fn allow_open_files() {
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
+    /// The load generator and the model.
+    pub(crate) fn this() -> Self {
+        Self(std::process::id())
+    }
+
     /// Processor time of all its threads, in the kernel and out of it.
     pub(crate) fn used(self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("it runs");

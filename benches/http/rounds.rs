@@ -16,6 +16,7 @@ struct Row {
     whole: [Series; 2],
     cost: Series,
     resident: Series,
+    others: Series,
     failed: u64,
 }
 
@@ -45,6 +46,7 @@ async fn measure(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pressure, ro
             row.push(&measured.run);
             row.cost.push(measured.cost);
             row.resident.push(measured.resident);
+            row.others.push(measured.others * 100.0);
         }
     }
     rows
@@ -58,8 +60,8 @@ pub(crate) async fn whole(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pre
         pressure.rate, pressure.time
     );
     println!(
-        "{:<36} {:>22} {:>22} {:>20} {:>22} {:>18} {:>7} {:>6}",
-        "ms", "p50", "p50 above direct", "p99", "p99 above direct", "us of core each", "MB", "failed"
+        "{:<36} {:>22} {:>22} {:>20} {:>22} {:>18} {:>5} {:>8} {:>6}",
+        "ms", "p50", "p50 above direct", "p99", "p99 above direct", "us of core each", "MB", "others %", "failed"
     );
     for (subject, row) in subjects.iter().zip(&rows) {
         let [p50, p99] = &row.whole;
@@ -68,10 +70,11 @@ pub(crate) async fn whole(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pre
             AnsweredBy::Gateway => <[Series; 2]>::default(),
         };
         println!(
-            "{:<36} {p50:>22.3} {above50:>22.3} {p99:>20.2} {above99:>22.2} {:>18.0} {:>7.0} {:>6}",
+            "{:<36} {p50:>22.3} {above50:>22.3} {p99:>20.2} {above99:>22.2} {:>18.0} {:>5.0} {:>8.0} {:>6}",
             subject.name,
             row.cost,
             row.resident.median(),
+            row.others.median(),
             row.failed
         );
     }
@@ -87,21 +90,26 @@ pub(crate) async fn streams(clock: &Rc<Clock>, subjects: &[Subject], pressure: P
         crate::mock::PACE
     );
     println!(
-        "{:<36} {:>22} {:>22} {:>22} {:>22} {:>18} {:>6}",
+        "{:<36} {:>22} {:>22} {:>22} {:>22} {:>18} {:>8} {:>6}",
         "ms",
         "first token, p50",
         "above direct",
         "p99 above direct",
         "last, p50 above direct",
         "us of core each",
+        "others %",
         "failed"
     );
     for (subject, row) in subjects.iter().zip(&rows) {
         let [above50, above99] = above(&row.first, &rows[0].first);
         let [last, _] = above(&row.whole, &rows[0].whole);
         println!(
-            "{:<36} {:>22.3} {above50:>22.3} {above99:>22.2} {last:>22.3} {:>18.0} {:>6}",
-            subject.name, row.first[0], row.cost, row.failed
+            "{:<36} {:>22.3} {above50:>22.3} {above99:>22.2} {last:>22.3} {:>18.0} {:>8.0} {:>6}",
+            subject.name,
+            row.first[0],
+            row.cost,
+            row.others.median(),
+            row.failed
         );
     }
 }

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::CORES;
 use crate::clock::Clock;
 use crate::connection::Call;
 use crate::load::{Load, Run};
-use crate::process::Process;
+use crate::process::{self, Process};
 
 /// What people send.
 const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers \
@@ -89,21 +90,55 @@ pub(crate) struct Measured {
     pub(crate) cost: f64,
     /// Megabytes afterwards.
     pub(crate) resident: f64,
+    /// What others took of the two cores meanwhile, as a share of one.
+    pub(crate) others: f64,
+}
+
+/// Others take no more of a run that counts, as long as one like that can be had.
+const QUIET: f64 = 0.05;
+/// Runs for one that is quiet.
+const TRIES: usize = 4;
+
+impl Measured {
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.others <= QUIET
+    }
 }
 
 impl Subject {
+    /// The first run that others do not disturb; of several that they do, the least disturbed.
     pub(crate) async fn measure(&self, clock: &Rc<Clock>, pressure: Pressure) -> Measured {
+        let mut best = self.try_once(clock, pressure).await;
+        for _ in 1..TRIES {
+            if best.is_quiet() {
+                break;
+            }
+            let again = self.try_once(clock, pressure).await;
+            if again.others < best.others {
+                best = again;
+            }
+        }
+        best
+    }
+
+    /// One run, disturbed or not.
+    pub(crate) async fn try_once(&self, clock: &Rc<Clock>, pressure: Pressure) -> Measured {
         let Pressure { rate, connections, warm, time } = pressure;
         let process = self.server.process;
         process.inspect(|it| it.go_on());
         let mut load = Load::open(clock, &self.call, connections).await.expect("the server accepts");
         load.run(rate, warm).await;
-        let before = process.map(Process::used);
+        let used = || process.map_or(Duration::ZERO, Process::used);
+        let all = || (used(), Process::this().used(), process::busy(&CORES), Instant::now());
+        let before = all();
         let run = load.run(rate, time).await;
-        let used = process.map(Process::used).zip(before).map_or(Duration::ZERO, |(after, before)| after - before);
+        let after = all();
         let resident = process.map_or(0.0, Process::resident);
         process.inspect(|it| it.stand_still());
+        let used = after.0 - before.0;
+        let ours = used + (after.1 - before.1);
+        let others = (after.2 - before.2).saturating_sub(ours).as_secs_f64() / (after.3 - before.3).as_secs_f64();
         let cost = used.as_secs_f64() * 1e6 / run.answered.max(1) as f64;
-        Measured { run, cost, resident }
+        Measured { run, cost, resident, others }
     }
 }
