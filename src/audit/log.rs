@@ -56,6 +56,7 @@ impl AuditLog {
             .name("audit-writer".to_owned())
             .spawn(move || writer::run(&*for_writer, receiver, remembered, chain, journal, keep))
             .map_err(|error| AuditError::Io(format!("cannot start the audit writer: {error}")))?;
+        queue.is_read_by(writer.thread());
         Ok(Self(Arc::new(Shared {
             queue,
             store,

@@ -4,13 +4,17 @@
 //! and one for the outcome, so that a store which cannot keep up refuses requests *before* a model is paid for, and a
 //! request that was accepted never finds the queue full at its end. Records are queued when the method is called,
 //! not when the receipt is awaited: dropping a receipt gives up the answer, not the record.
+//!
+//! An intent is written while a model works, and nobody waits for an outcome: these two can wait a moment for others
+//! ([`Haste`]), so that one transaction, and one turn of the writer's thread, serves several requests.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::thread::Thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -33,10 +37,20 @@ pub(crate) enum Message {
     Stop(Option<oneshot::Sender<Result<(), AuditError>>>),
 }
 
+/// Whether a record may wait a moment for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// An answer waits for it alone.
+    AtOnce,
+    /// Meanwhile a model works, or the answer has left.
+    WithOthers,
+}
+
 /// Records on their way, and who waits for them.
 pub(crate) struct Job {
     pub(crate) rows: Vec<Row>,
     pub(crate) size: usize,
+    pub(crate) haste: Haste,
     queued_bytes: Arc<AtomicUsize>,
     slots: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<Seq, AuditError>>,
@@ -59,13 +73,20 @@ pub(crate) struct Queue {
     slots: Arc<Semaphore>,
     queued_bytes: Arc<AtomicUsize>,
     rule: Arc<TextRule>,
+    /// The thread at the other end, once it runs.
+    writer: Arc<OnceLock<Thread>>,
 }
 
 impl Queue {
     pub(crate) fn new(size: usize, rule: TextRule) -> (Self, Receiver<Message>) {
         let (sender, receiver) = std::sync::mpsc::channel();
         let slots = Arc::new(Semaphore::new(size.clamp(2, Semaphore::MAX_PERMITS)));
-        (Self { sender, slots, queued_bytes: Arc::default(), rule: Arc::new(rule) }, receiver)
+        (Self { sender, slots, queued_bytes: Arc::default(), rule: Arc::new(rule), writer: Arc::default() }, receiver)
+    }
+
+    /// Names the thread that a record in haste wakes.
+    pub(crate) fn is_read_by(&self, writer: &Thread) {
+        let _ = self.writer.set(writer.clone());
     }
 
     /// Takes slots, at once or not at all.
@@ -103,7 +124,7 @@ impl Queue {
         self.sender.send(Message::Stop(done)).is_ok()
     }
 
-    fn send(&self, slots: OwnedSemaphorePermit, records: &[Record]) -> Receipt {
+    fn send(&self, slots: OwnedSemaphorePermit, records: &[Record], haste: Haste) -> Receipt {
         let rows: Result<Vec<Row>, AuditError> = records.iter().map(|record| Row::new(record, &self.rule)).collect();
         let rows = match rows {
             Ok(rows) => rows,
@@ -112,9 +133,14 @@ impl Queue {
         let size = rows.iter().map(Row::size).sum();
         let (answer, receiver) = oneshot::channel();
         self.queued_bytes.fetch_add(size, Ordering::Relaxed);
-        let job = Job { rows, size, queued_bytes: Arc::clone(&self.queued_bytes), slots, answer };
+        let job = Job { rows, size, haste, queued_bytes: Arc::clone(&self.queued_bytes), slots, answer };
         // An ended writer drops the job, and with it the sender: the receipt then says `Closed`.
         let _ = self.sender.send(Message::Write(job));
+        if haste == Haste::AtOnce
+            && let Some(writer) = self.writer.get()
+        {
+            writer.unpark();
+        }
         Receipt(Waiting::Queued(receiver))
     }
 }
@@ -126,8 +152,8 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn send(self, records: &[Record]) -> Receipt {
-        self.queue.send(self.slots, records)
+    pub(crate) fn send(self, records: &[Record], haste: Haste) -> Receipt {
+        self.queue.send(self.slots, records, haste)
     }
 }
 
@@ -145,7 +171,7 @@ impl RequestPermit {
     pub fn intent(self, intent: Intent) -> (Receipt, OutcomePermit) {
         let Slots { mut slots, queue } = self.0;
         let receipt = match slots.split(1) {
-            Some(one) => queue.send(one, &[intent.into()]),
+            Some(one) => queue.send(one, &[intent.into()], Haste::WithOthers),
             None => Receipt(Waiting::Refused(Some(AuditError::Overloaded))),
         };
         (receipt, OutcomePermit(Slots { slots, queue }))
@@ -153,7 +179,7 @@ impl RequestPermit {
 
     /// Queues both at once, in one transaction: for a request that was over before it reached a provider.
     pub fn intent_and_outcome(self, intent: Intent, outcome: Outcome) -> Receipt {
-        self.0.send(&[intent.into(), outcome.into()])
+        self.0.send(&[intent.into(), outcome.into()], Haste::AtOnce)
     }
 }
 
@@ -164,7 +190,7 @@ pub struct OutcomePermit(Slots);
 impl OutcomePermit {
     /// Queues the outcome.
     pub fn outcome(self, outcome: Outcome) -> Receipt {
-        self.0.send(&[outcome.into()])
+        self.0.send(&[outcome.into()], Haste::WithOthers)
     }
 }
 
@@ -179,7 +205,7 @@ impl RecordPermit {
 
     /// Queues the record.
     pub fn append(self, record: impl Into<Record>) -> Receipt {
-        self.0.send(&[record.into()])
+        self.0.send(&[record.into()], Haste::AtOnce)
     }
 }
 

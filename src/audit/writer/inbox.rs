@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::audit::AuditError;
-use crate::audit::queue::{Job, Message};
+use crate::audit::queue::{Haste, Job, Message};
 
 /// Records of one transaction at most: bounds how long its first waiter waits for its last.
 const MOST_RECORDS: usize = 512;
 /// Bytes of one transaction at most.
 const MOST_BYTES: usize = 4 << 20;
+/// How long a batch waits for others while nothing in it is in haste: short beside the quickest model, long beside a
+/// record. Each transaction writes the same few pages, and on a busy core waking the writer costs as much as a record.
+const FOR_OTHERS: Duration = Duration::from_millis(1);
 
 /// The receiving side of the queue.
 pub(super) struct Inbox {
@@ -47,7 +50,13 @@ impl Inbox {
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match message {
-                Ok(Message::Write(job)) => return self.gather(job),
+                Ok(Message::Write(job)) => {
+                    if job.haste == Haste::WithOthers {
+                        // Not in `recv`: there each of those others would wake it. One in haste does.
+                        std::thread::park_timeout(FOR_OTHERS);
+                    }
+                    return self.gather(job);
+                }
                 // What was queued before it has been written: it came in an earlier batch.
                 Ok(Message::Mark(mark)) => {
                     let _ = mark.send(());

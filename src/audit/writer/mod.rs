@@ -1,7 +1,8 @@
 //! The one thread that writes.
 //!
-//! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. No
-//! record waits for a timer: a lone one is committed at once, and while one transaction commits the next batch gathers.
+//! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. A record
+//! that an answer waits for is committed at once, and while one transaction commits the next batch gathers; one that can
+//! wait is given a millisecond in which others may come.
 //! It also links each record to the one before and has the chain signed now and then.
 //!
 //! When the store does not take records, their waiters are told; or, where a spill journal is configured, they go there,
