@@ -1,7 +1,9 @@
 //! The embedded store: one SQLite file with a write-ahead log.
 //!
 //! One connection writes, on the writer's thread; a few read-only ones read beside it and never make it wait. A third
-//! thread moves the log's pages into the main file.
+//! thread moves the log's pages into the main file. What else this process writes, the archive of versions, takes turns
+//! with the writer: SQLite's own lock is waited for by polling, for a bounded time, and behind a slow disk two that
+//! poll starve each other.
 
 mod archive;
 mod failure;
@@ -28,14 +30,18 @@ use failure::classed;
 /// How long a write waits for another process's lock before its waiters are told.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long the archive waits for the writer, who may be busy: nobody waits for the archive.
+/// How long the archive waits for another process's lock: nobody waits for the archive.
 const ARCHIVE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose turn it is to write, of this process. Tokio's mutex, because it is fair.
+type Turns = tokio::sync::Mutex<()>;
 
 /// A SQLite file.
 pub(super) struct SqliteStore {
     path: PathBuf,
     durability: Durability,
     readers: read::Readers,
+    turns: Turns,
 }
 
 impl SqliteStore {
@@ -48,7 +54,8 @@ impl SqliteStore {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error.to_string())),
         }
-        let store = Self { readers: read::Readers::new(path.clone()), durability, path: path.clone() };
+        let readers = read::Readers::new(path.clone());
+        let store = Self { readers, durability, path: path.clone(), turns: Turns::default() };
         let mut connection = store.connect()?;
         schema::migrate(&mut connection, &path)?;
         Ok(store)
@@ -56,7 +63,8 @@ impl SqliteStore {
 
     /// A file that is there, with the schema of this version.
     pub(super) fn open_existing(path: PathBuf) -> Result<Self, AuditError> {
-        let store = Self { readers: read::Readers::new(path.clone()), durability: Durability::Disk, path };
+        let readers = read::Readers::new(path.clone());
+        let store = Self { readers, durability: Durability::Disk, path, turns: Turns::default() };
         if !store.path.exists() {
             let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
             return Err(AuditError::Open { path: store.path.display().to_string(), reason });
@@ -115,7 +123,7 @@ impl Store for SqliteStore {
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
         let connection = self.connect()?;
         let wal = wal::WalMover::start(self.connect()?)?;
-        let mut session = session::SqliteSession::new(&connection, wal)?;
+        let mut session = session::SqliteSession::new(&connection, wal, &self.turns)?;
         work(&mut session);
         Ok(())
     }
@@ -151,7 +159,7 @@ impl Store for SqliteStore {
     fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
         let connection = self.connect()?;
         connection.busy_timeout(ARCHIVE_PATIENCE).map_err(classed)?;
-        versions::keep(&connection, version)
+        versions::keep(&connection, &self.turns, version)
     }
 
     fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
+use super::Turns;
 use super::archive;
 use super::failure::{classed, is_constraint, is_taken_place};
 use super::wal::WalMover;
@@ -17,6 +18,7 @@ const CUT_PAGES: usize = 1_024;
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
     wal: WalMover,
+    turns: &'c Turns,
     begin: Statement<'c>,
     commit: Statement<'c>,
     rollback: Statement<'c>,
@@ -33,11 +35,12 @@ pub(super) struct SqliteSession<'c> {
 }
 
 impl<'c> SqliteSession<'c> {
-    pub(super) fn new(connection: &'c Connection, wal: WalMover) -> Result<Self, AuditError> {
+    pub(super) fn new(connection: &'c Connection, wal: WalMover, turns: &'c Turns) -> Result<Self, AuditError> {
         let prepare = |sql: &str| connection.prepare(sql).map_err(classed);
         Ok(Self {
             connection,
             wal,
+            turns,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             rollback: prepare("ROLLBACK")?,
@@ -72,6 +75,7 @@ impl<'c> SqliteSession<'c> {
     }
 
     fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
+        let _turn = self.turns.blocking_lock();
         self.begin.execute([]).map_err(classed)?;
         for link in links {
             self.write(link)?;
@@ -225,6 +229,7 @@ impl Session for SqliteSession<'_> {
 
     fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
         let (Place(first), _) = Place::of_node(through.node());
+        let _turn = self.turns.blocking_lock();
         let result = (|| {
             self.begin.execute([]).map_err(classed)?;
             // The policies' rows are found by the records that made them.
@@ -256,6 +261,7 @@ impl Session for SqliteSession<'_> {
     }
 
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError> {
+        let _turn = self.turns.blocking_lock();
         self.clean.execute(params![before.as_microsecond(), at_most as i64]).map_err(classed)
     }
 

@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::Turns;
 use super::failure::classed;
 use crate::audit::{ArchivedVersion, AuditError};
 
 /// Bytes of a module in one transaction: the records' writer waits for no more.
 const PART: usize = 1 << 20;
 
-/// Keeps a version. One that is there stays as it is.
-pub(super) fn keep(connection: &Connection, archived: &ArchivedVersion) -> Result<(), AuditError> {
+/// Keeps a version, one statement in each turn. One that is there stays as it is.
+pub(super) fn keep(connection: &Connection, turns: &Turns, archived: &ArchivedVersion) -> Result<(), AuditError> {
     let is_there = |column: &str, value: &str| {
         let sql = format!("SELECT EXISTS (SELECT 1 FROM versions WHERE {column} = ?)");
         connection.query_row(&sql, [value], |row| row.get::<_, bool>(0)).map_err(classed)
@@ -22,10 +23,12 @@ pub(super) fn keep(connection: &Connection, archived: &ArchivedVersion) -> Resul
         let sql = "INSERT OR IGNORE INTO modules (digest, part, bytes) VALUES (?, ?, ?)";
         let mut insert = connection.prepare(sql).map_err(classed)?;
         for (part, bytes) in archived.module.chunks(PART).enumerate() {
+            let _turn = turns.blocking_lock();
             insert.execute(params![module, part as i64, bytes]).map_err(classed)?;
         }
     }
     let sql = "INSERT OR IGNORE INTO versions (version, module, manifest) VALUES (?, ?, ?)";
+    let _turn = turns.blocking_lock();
     connection.execute(sql, params![archived.version, module, &*archived.manifest]).map_err(classed)?;
     Ok(())
 }
