@@ -11,6 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rustix::process::setpriority_process;
 
 use crate::audit::AuditError;
 use crate::audit::store::Link;
@@ -23,6 +24,9 @@ const FINISH_AT: i64 = 32_768;
 const FEW_PAGES: i64 = 512;
 /// Rounds in which the thread tries to leave only a few.
 const CATCH_UP_ROUNDS: usize = 4;
+
+/// Of the thread: about a tenth of a busy core, more than it needs. With less the log would grow under load.
+const NICENESS: i32 = 10;
 
 /// The writer's end of the thread.
 pub(super) struct WalMover {
@@ -41,6 +45,7 @@ impl WalMover {
         let thread = std::thread::Builder::new()
             .name("audit-checkpoint".to_owned())
             .spawn(move || {
+                step_back();
                 while rounds.recv().is_ok() {
                     // The last pages are the writer's: two at once would keep each other out.
                     if flag.load(Ordering::Acquire) {
@@ -100,6 +105,14 @@ impl WalMover {
 impl Drop for WalMover {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Lowers the priority of the thread that calls this (on Linux each thread has its own): nobody waits for it, and on a
+/// busy core requests would wait behind its copying.
+fn step_back() {
+    if let Err(error) = setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "the checkpoint thread runs at the priority of the others");
     }
 }
 
