@@ -114,6 +114,7 @@ impl Queue {
     pub(crate) async fn settle(&self) {
         let (mark, reached) = oneshot::channel();
         if self.sender.send(Message::Mark(mark)).is_ok() {
+            self.hurry();
             // An ended writer drops the mark: nothing is queued any more.
             let _ = reached.await;
         }
@@ -121,7 +122,16 @@ impl Queue {
 
     /// Asks the writer to write what is queued and to end. Whether it was still there to hear it.
     pub(crate) fn stop(&self, done: Option<oneshot::Sender<Result<(), AuditError>>>) -> bool {
-        self.sender.send(Message::Stop(done)).is_ok()
+        let is_there = self.sender.send(Message::Stop(done)).is_ok();
+        self.hurry();
+        is_there
+    }
+
+    /// Nothing waits for others any longer.
+    pub(crate) fn hurry(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
     }
 
     fn send(&self, slots: OwnedSemaphorePermit, records: &[Record], haste: Haste) -> Receipt {
@@ -136,10 +146,8 @@ impl Queue {
         let job = Job { rows, size, haste, queued_bytes: Arc::clone(&self.queued_bytes), slots, answer };
         // An ended writer drops the job, and with it the sender: the receipt then says `Closed`.
         let _ = self.sender.send(Message::Write(job));
-        if haste == Haste::AtOnce
-            && let Some(writer) = self.writer.get()
-        {
-            writer.unpark();
+        if haste == Haste::AtOnce {
+            self.hurry();
         }
         Receipt(Waiting::Queued(receiver))
     }

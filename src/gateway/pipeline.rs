@@ -10,6 +10,7 @@
 //! search behind the reply finds it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
-use crate::audit::{OutcomePermit, Receipt, RequestPermit};
+use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatRequest, Message};
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
@@ -191,17 +192,24 @@ impl Pipeline {
         };
         let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
         let gateway = self.gateway.clone();
+        let is_durable = AtomicBool::new(false);
         let upstream = async {
-            tokio::select! {
+            let upstream = tokio::select! {
                 biased;
                 upstream = ask(&gateway.router, &chat, &constraints, inspection) => upstream,
                 () = gone.cancelled() => Upstream::ClientGone,
+            };
+            if !is_durable.load(Ordering::Relaxed) {
+                gateway.audit.hurry();
             }
+            upstream
         };
         let recorded = async {
             let intent = self.intent(decision, intent_decision, None, None).await;
             let (durable, permit) = permit.intent(intent);
-            durable.await.map(|_| permit)
+            durable.await?;
+            is_durable.store(true, Ordering::Relaxed);
+            Ok::<_, AuditError>(permit)
         };
         let recorded_while_asked = futures_util::future::try_join(recorded, async { Ok(upstream.await) }).await;
         let (permit, upstream) = match recorded_while_asked {

@@ -12,9 +12,9 @@ use crate::audit::queue::{Haste, Job, Message};
 const MOST_RECORDS: usize = 512;
 /// Bytes of one transaction at most.
 const MOST_BYTES: usize = 4 << 20;
-/// How long a batch waits for others while nothing in it is in haste: short beside the quickest model, long beside a
-/// record. Each transaction writes the same few pages, and on a busy core waking the writer costs as much as a record.
-const FOR_OTHERS: Duration = Duration::from_millis(1);
+/// How long a batch waits for others while nothing in it is in haste: short beside most models, long beside a record.
+/// Each transaction writes the same dozen pages, and on a busy core waking the writer costs as much as a record.
+const FOR_OTHERS: Duration = Duration::from_millis(5);
 
 /// The receiving side of the queue.
 pub(super) struct Inbox {

@@ -2,7 +2,7 @@
 //!
 //! It takes what is queued, up to a bound, into one transaction, and answers every waiter when that is durable. A record
 //! that an answer waits for is committed at once, and while one transaction commits the next batch gathers; one that can
-//! wait is given a millisecond in which others may come.
+//! wait is given a few milliseconds in which others may come.
 //! It also links each record to the one before and has the chain signed now and then.
 //!
 //! When the store does not take records, their waiters are told; or, where a spill journal is configured, they go there,
