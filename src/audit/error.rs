@@ -66,6 +66,9 @@ pub enum AuditError {
     /// The database does not answer.
     #[error("the audit database does not answer: {0}")]
     Unreachable(String),
+    /// There is no store.
+    #[error("nothing is recorded (audit.url: none), so there is nothing to read")]
+    Off,
     /// Another process holds the database's write lock.
     #[error("the audit store is locked by another process")]
     Locked,
@@ -124,6 +127,7 @@ impl AuditError {
             Self::ForeignFile { .. } => "audit_foreign_file",
             Self::Spill(_) => "audit_spill",
             Self::Unreachable(_) => "audit_unreachable",
+            Self::Off => "audit_off",
             Self::Locked => "audit_locked",
             Self::DiskFull => "audit_disk_full",
             Self::ReadOnly(_) => "audit_read_only",

@@ -152,6 +152,9 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     let in_flight = InFlight::new(config.server.max_bytes_in_flight);
     let router = Arc::new(router(&config, &in_flight)?);
     let (policies, changes) = policy_host(&config)?;
+    if config.audit.store == config::AuditStore::None {
+        tracing::warn!("audit.url is none: nothing is recorded");
+    }
     let audit = AuditLog::open(&super::audit::settings(&config.audit)?)?;
     // Before the first reload, so that the receiver of changes is read.
     let gateway = Gateway::start(policies.clone(), changes, router.clone(), audit, config.digest()).await?;

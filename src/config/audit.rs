@@ -90,6 +90,8 @@ pub enum AuditKeySource {
     MadeOnce(PathBuf),
     /// This is it.
     Given(Secret),
+    /// Nowhere: a new one at each start.
+    Unkept,
 }
 
 /// Where records are kept.
@@ -100,6 +102,8 @@ pub enum AuditStore {
     Sqlite(PathBuf),
     /// A PostgreSQL database, which several gateways may share.
     Postgres(DatabaseUrl),
+    /// Nowhere: records are made, and forgotten.
+    None,
 }
 
 /// The address of a database. Shown without its password.
@@ -149,10 +153,13 @@ pub enum Durability {
 
 impl FromText for AuditStore {
     fn allowed() -> String {
-        "`sqlite://FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`".into()
+        "`sqlite://FILE`, `postgres://USER:PASSWORD@HOST/DATABASE` or `none`".into()
     }
 
     fn from_text(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self::None);
+        }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             let plain = !text.contains(|it: char| it.is_control() || it.is_whitespace());
             return plain.then(|| Self::Postgres(DatabaseUrl(text.into())));
@@ -215,19 +222,20 @@ impl RawAudit {
         let store = self.url.map_or_else(|| AuditStore::Sqlite("octroi.db".into()), |Parsed(store)| store);
         let beside = |ending: &str| match &store {
             AuditStore::Sqlite(file) => file.with_extension(ending),
-            AuditStore::Postgres(_) => PathBuf::from("octroi").with_extension(ending),
+            AuditStore::Postgres(_) | AuditStore::None => PathBuf::from("octroi").with_extension(ending),
         };
         let key = match self.key {
             Some(Parsed(Line(path))) => AuditKeySource::File(path.into()),
             None => match assembly.environment.parsed::<Secret>(KEY_VARIABLE)? {
                 Some(secret) => AuditKeySource::Given(secret),
+                None if store == AuditStore::None => AuditKeySource::Unkept,
                 None => AuditKeySource::MadeOnce(beside("key")),
             },
         };
         let checkpoint = self.checkpoint.unwrap_or_default();
         let node = match (self.node, &store) {
             (Some(Parsed(Identifier(name))), _) => AuditNode::Named(name),
-            (None, AuditStore::Sqlite(_)) => AuditNode::OfTheStore,
+            (None, AuditStore::Sqlite(_) | AuditStore::None) => AuditNode::OfTheStore,
             (None, AuditStore::Postgres(_)) => AuditNode::KeptIn(beside("node")),
         };
         let retention = self.retention.unwrap_or_default();

@@ -4,6 +4,7 @@
 //! threads, so a store over a network drives its asynchronous client there, and nothing above this line differs.
 
 mod filter;
+mod none;
 mod postgres;
 mod sqlite;
 
@@ -17,6 +18,9 @@ use super::node_id::new_node_id;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
 use super::{ArchivedVersion, AuditError, Selection, Settings};
+
+/// The address of no store at all.
+pub const NO_STORE: &str = "none";
 
 /// A store of records.
 pub(crate) trait Store: Send + Sync {
@@ -165,6 +169,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
             Ok(Box::new(sqlite::SqliteStore::open(path.into(), settings.durability)?))
         }
         Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open(url)?)),
+        None if url == NO_STORE => Ok(Box::new(none::NoStore)),
         _ => Err(unknown_store(url)),
     }
 }
@@ -174,13 +179,15 @@ pub(crate) fn open_existing(url: &str) -> Result<Box<dyn Store>, AuditError> {
     match url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(sqlite::SqliteStore::open_existing(path.into())?)),
         Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open_existing(url)?)),
+        None if url == NO_STORE => Err(AuditError::Off),
         _ => Err(unknown_store(url)),
     }
 }
 
 fn unknown_store(url: &str) -> AuditError {
     AuditError::Settings(format!(
-        "audit.url: {} is not a store of this version; write `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/DATABASE`",
+        "audit.url: {} is not a store of this version; write `sqlite://FILE`, `postgres://USER:PASSWORD@HOST/DATABASE` or \
+         `none`",
         without_password(url)
     ))
 }

@@ -1,7 +1,7 @@
 //! From the configuration to what the audit log is opened with.
 
 use crate::audit::{
-    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, Settings, SpillTo, kept_node_id,
+    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, Settings, SpillTo, kept_node_id,
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
@@ -35,6 +35,7 @@ pub(super) fn url(audit: &config::Audit) -> String {
     match &audit.store {
         AuditStore::Sqlite(path) => format!("sqlite://{}", path.display()),
         AuditStore::Postgres(url) => url.expose().to_owned(),
+        AuditStore::None => NO_STORE.to_owned(),
     }
 }
 
@@ -61,6 +62,7 @@ fn key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
 pub(super) fn known_key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
     match source {
         AuditKeySource::File(path) | AuditKeySource::MadeOnce(path) => AuditKey::read(path),
+        AuditKeySource::Unkept => AuditKey::random(),
         AuditKeySource::Given(secret) => AuditKey::parse(secret.expose(), "OCTROI_AUDIT_KEY"),
     }
 }

@@ -228,8 +228,8 @@ const CASES: &[(&str, &str)] = &[
     ("audit: {durability: maybe}", "2:9: audit.durability: found the text \"maybe\", allowed: process, disk"),
     (
         "audit: {url: \"mysql://me:hunter2@host/db\"}",
-        "2:9: audit.url: found a URL with credentials or a query (not shown), allowed: `sqlite://FILE` or \
-         `postgres://USER:PASSWORD@HOST/DATABASE`",
+        "2:9: audit.url: found a URL with credentials or a query (not shown), allowed: `sqlite://FILE`, \
+         `postgres://USER:PASSWORD@HOST/DATABASE` or `none`",
     ),
     ("audit: {queue: 0}", "2:9: audit.queue: found the number 0, allowed: an integer from 1 to 1000000"),
     ("log: {level: loud}", "2:7: log.level: found the text \"loud\", allowed: error, warn, info, debug, trace"),
