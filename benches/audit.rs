@@ -16,6 +16,8 @@ use octroi::audit::{AuditLog, Durability, Query, Settings};
 
 /// Requests in flight at once.
 const CALLERS: usize = 256;
+/// How often each search is asked.
+const SEARCHES: usize = 21;
 
 fn main() {
     // `cargo test --benches` only asks whether it runs.
@@ -44,7 +46,11 @@ fn main() {
         let log = open(&folder, Durability::Process);
         let requests = if once { 1_000 } else { records / 2 };
         let filled = append(&log, CALLERS, requests, 0).await;
-        println!("\n{} records at {:.0} a second; then, newest first, pages of 100:", requests * 2, filled.rate);
+        println!(
+            "\n{} records at {:.0} a second; then, newest first, pages of 100 (median, most):",
+            requests * 2,
+            filled.rate
+        );
         search(&log).await;
     });
 }
@@ -93,7 +99,7 @@ async fn append(log: &AuditLog, callers: usize, requests: usize, from: usize) ->
 
 async fn search(log: &AuditLog) {
     let some = |text: &str| Some(text.to_owned());
-    let tenant = || Query::new("tenant-3");
+    let tenant = || Query::new("acme");
     for (name, query) in [
         ("a tenant", tenant()),
         ("a client", Query { client_id: some("client-3"), ..tenant() }),
@@ -103,22 +109,25 @@ async fn search(log: &AuditLog) {
         ("an hour", Query { start: Some(Timestamp::now() - SignedDuration::from_hours(1)), ..tenant() }),
         ("an id", Query { decision_id: some("req_0000000777"), ..tenant() }),
     ] {
-        let mut best = Duration::MAX;
+        let mut took = Vec::new();
         let mut total = 0;
-        for _ in 0..5 {
+        for _ in 0..SEARCHES {
             let before = Instant::now();
             total = log.search(query.clone()).await.expect("a page").total;
-            best = best.min(before.elapsed());
+            took.push(before.elapsed());
         }
-        println!("{name:<44} {best:>12?} of {total}");
+        took.sort();
+        let (median, most) = (took[SEARCHES / 2], took[SEARCHES - 1]);
+        println!("{name:<44} {median:>12?} {most:>12?} of {total}");
     }
 }
 
-/// Ten tenants with one client and ten people each; every tenth request is refused by a policy.
+/// One tenant, by which no search is narrowed, with ten clients of ten people each; every tenth request is refused by a
+/// policy.
 fn request(number: usize) -> (Intent, Outcome) {
     let blocked = number % 10 == 7;
     let decision = if blocked { Decision::Blocked } else { Decision::Allowed };
-    let tenant = number / 10 % 10;
+    let client = number / 10 % 10;
     let request_id = format!("req_{number:010}");
     let said = |role: &str, text: &str| serde_json::json!([{ "role": role, "parts": [{ "kind": "text", "text": text.repeat(8) }] }]);
     let policies = ["pii", "sql-injection", "audit-redact"]
@@ -129,8 +138,8 @@ fn request(number: usize) -> (Intent, Outcome) {
         surface: "proxy".into(),
         request_type: "chat".into(),
         caller: Caller {
-            client: format!("client-{tenant}"),
-            tenant: format!("tenant-{tenant}"),
+            client: format!("client-{client}"),
+            tenant: "acme".to_owned(),
             user: format!("person-{}@example.org", number / 10 % 100),
         },
         provider: String::new(),

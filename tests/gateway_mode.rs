@@ -2,6 +2,7 @@
 
 mod support;
 
+use mistral_double::MistralDouble;
 use serde_json::{Value, json};
 use support::{Gateway, Setup};
 
@@ -136,4 +137,23 @@ async fn missing_fields_are_named() {
         assert_eq!((answer.status, &answer.body["error"]), (400, &json!(error)), "{path} {body}");
         assert_eq!(answer.body["success"], false);
     }
+}
+
+#[tokio::test]
+async fn without_a_store_everything_is_answered_and_nothing_is_found() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).audit("{ url: none }").start();
+    assert_eq!(gateway.ask("What is an octroi?").await.status, 200);
+    let context = gateway.pre_check("Hello").await.body["context_id"].as_str().unwrap().to_owned();
+    let report = json!({ "context_id": context, "client_id": "community", "provider": "mistral", "model": "m" });
+    assert_eq!(gateway.post("/api/audit/llm-call", report).await.status, 200, "contexts are remembered");
+    let search = gateway.post("/api/v1/audit/search", json!({ "limit": 10 })).await;
+    assert_eq!(
+        (search.status, &search.body["code"]),
+        (503, &json!("audit_off")),
+        "no empty list, as if there were none"
+    );
+    let stored = std::fs::read_dir(gateway.folder()).unwrap().filter_map(|it| it.ok()?.file_name().into_string().ok());
+    let stored: Vec<_> = stored.filter(|name| name.ends_with(".db") || name.ends_with(".key")).collect();
+    assert!(stored.is_empty(), "{stored:?}");
 }

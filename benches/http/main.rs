@@ -70,6 +70,7 @@ async fn measure(once: bool) {
     let shipped = gateway(&wrapper, model, "process", "transform");
     let observing = gateway(&wrapper, model, "process", "observe");
     let on_disk = gateway(&wrapper, model, "disk", "transform");
+    let unrecorded = without_audit(&wrapper, model);
     let other = std::env::var("OCTROI_BENCH_OTHER").ok();
     let other = other.map(|binary| gateway(&instead(&wrapper, &binary), model, "process", "transform"));
     match &started {
@@ -80,7 +81,7 @@ async fn measure(once: bool) {
     let direct = Server { address: model, process: None };
     let nginx = started.as_ref().map(|(_, nginx)| running(nginx.address, nginx.child.id()));
     let of = |gateway: &Gateway| running(gateway.address, gateway.child.id());
-    let [shipped, observing, on_disk] = [&shipped, &observing, &on_disk].map(of);
+    let [shipped, observing, on_disk, unrecorded] = [&shipped, &observing, &on_disk, &unrecorded].map(of);
     let other = other.as_ref().map(of);
     let pressure = |it: Pressure| if once { Pressure { time: Duration::from_millis(200), ..it } } else { it };
     let rounds = if once { 1 } else { ROUNDS };
@@ -93,6 +94,7 @@ async fn measure(once: bool) {
         Some(shipped.request("octroi, request")),
         Some(shipped.pre_check("octroi, pre-check")),
         other.map(|it| it.pre_check("other, pre-check")),
+        Some(unrecorded.chat("octroi without audit, completions")),
         Some(on_disk.chat("octroi on disk, completions")),
         Some(on_disk.request("octroi on disk, request")),
         Some(on_disk.pre_check("octroi on disk, pre-check")),
@@ -111,6 +113,7 @@ async fn measure(once: bool) {
             Some(direct.chat("direct")),
             nginx.map(|it| it.chat("nginx")),
             Some(shipped.chat("octroi, completions")),
+            Some(unrecorded.chat("octroi without audit, completions")),
             other.map(|it| it.chat("other, completions")),
             Some(shipped.pre_check("octroi, pre-check")),
             other.map(|it| it.pre_check("other, pre-check")),
@@ -143,18 +146,27 @@ fn running(address: SocketAddr, process: u32) -> Server {
 
 /// The shipped policies in front of the model. `shown`: how `pii` is shown streams.
 fn gateway(wrapper: &[String], model: SocketAddr, durability: &str, shown: &str) -> Gateway {
+    audited(wrapper, model, &format!("{{ url: \"sqlite://FOLDER/octroi.db\", durability: {durability} }}"), shown)
+}
+
+/// The same, and nothing is recorded.
+fn without_audit(wrapper: &[String], model: SocketAddr) -> Gateway {
+    audited(wrapper, model, "{ url: none }", "transform")
+}
+
+fn audited(wrapper: &[String], model: SocketAddr, audit: &str, shown: &str) -> Gateway {
     let provider = format!(
         "llm_providers:\n  mistral:\n    credentials: {{ api_key: bench }}\n    config: {{ endpoint: \"http://{model}\" \
          }}\n"
     );
-    let mut prepared = Setup { double: Some(provider), policies: support::shipped(), ..Setup::default() }.prepare();
+    let setup = Setup { double: Some(provider), policies: support::shipped(), ..Setup::default() }.audit(audit);
+    let mut prepared = setup.prepare();
     prepared.wrapper = wrapper.to_vec();
     let configuration = prepared.path().join("octroi.yaml");
     let yaml = fs::read_to_string(&configuration).unwrap();
-    let yaml = yaml.replace("level: debug", "level: info");
-    let durable = yaml.replace("audit: { ", &format!("audit: {{ durability: {durability}, "));
-    assert_ne!(durable, yaml, "the support's configuration has changed its form");
-    fs::write(configuration, durable).unwrap();
+    let quieter = yaml.replace("level: debug", "level: info");
+    assert_ne!(quieter, yaml, "the support's configuration has changed its form");
+    fs::write(configuration, quieter).unwrap();
     let manifest = prepared.policies().join("pii.yaml");
     let pii = fs::read_to_string(&manifest).unwrap();
     fs::write(manifest, format!("{pii}\nstream: {{ mode: {shown} }}\n")).unwrap();

@@ -1,7 +1,8 @@
 //! From the configuration to what the audit log is opened with.
 
 use crate::audit::{
-    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, Settings, SpillTo, kept_node_id,
+    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, Settings, SpillTo,
+    kept_node_id,
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
