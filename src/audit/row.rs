@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AuditError;
 use super::chain::Place;
-use super::record::{Caller, Content, Decision, Record, RecordKind, matched_names};
+use super::record::{Caller, Content, Decision, Intent, LlmCall, Outcome, PreCheck, Record, RecordKind, matched_names};
 use super::text_rule::{TextDigests, TextRule};
 
 /// An encoded record and what it does to the tables that are searched.
@@ -24,7 +24,7 @@ pub(crate) struct Row {
 }
 
 /// What a record does beside being kept.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     /// Nothing: it is not an entry of the search.
     None,
@@ -36,8 +36,83 @@ pub(crate) enum Effect {
     Close { decision: Decision, matched: Vec<String> },
 }
 
+impl Effect {
+    /// What a record does.
+    fn of(record: &Record) -> Self {
+        match record {
+            Record::Intent(intent) => Self::of_intent(intent),
+            Record::Outcome(outcome) => Self::of_outcome(outcome),
+            Record::PreCheck(check) => Self::of_pre_check(check),
+            Record::LlmCall(call) => Self::of_llm_call(call),
+            Record::PolicySetChange(_)
+            | Record::StaticPolicyChange(_)
+            | Record::Lifecycle(_)
+            | Record::Retention(_) => Self::None,
+            Record::Erasure(erasure) => Self::Erase(erasure.places.clone()),
+        }
+    }
+
+    /// What a record did to the search that is in the store already.
+    pub(crate) fn of_stored(kind: &str, body: &str) -> serde_json::Result<Self> {
+        let is = |known: RecordKind| kind == known.as_str();
+        Ok(match kind {
+            _ if is(RecordKind::Intent) => Self::of_intent(&serde_json::from_str(body)?),
+            _ if is(RecordKind::Outcome) => Self::of_outcome(&serde_json::from_str(body)?),
+            _ if is(RecordKind::PreCheck) => Self::of_pre_check(&serde_json::from_str(body)?),
+            _ if is(RecordKind::LlmCall) => Self::of_llm_call(&serde_json::from_str(body)?),
+            _ => Self::None,
+        })
+    }
+
+    fn of_intent(intent: &Intent) -> Self {
+        Self::Open(Opening {
+            entry: EntryKind::Request,
+            caller: intent.caller.clone(),
+            request_type: intent.request_type.clone(),
+            // What became of the request is not known before its outcome: until then the entry says "error".
+            decision: Decision::Error,
+            matched: matched_names(&intent.policies),
+            context_id: None,
+            context: None,
+        })
+    }
+
+    fn of_outcome(outcome: &Outcome) -> Self {
+        Self::Close { decision: outcome.decision, matched: matched_names(&outcome.policies) }
+    }
+
+    fn of_pre_check(check: &PreCheck) -> Self {
+        Self::Open(Opening {
+            entry: EntryKind::PreCheck,
+            caller: check.caller.clone(),
+            request_type: check.request_type.clone(),
+            decision: check.decision,
+            matched: matched_names(&check.policies),
+            context_id: Some(check.context_id.clone()),
+            context: Some(ContextRow {
+                client: check.caller.client.clone(),
+                tenant: check.caller.tenant.clone(),
+                approved: check.approved,
+                expires_at: whole_microseconds(check.expires_at),
+            }),
+        })
+    }
+
+    fn of_llm_call(call: &LlmCall) -> Self {
+        Self::Open(Opening {
+            entry: EntryKind::LlmCall,
+            caller: call.caller.clone(),
+            request_type: "llm-call".to_owned(),
+            decision: Decision::Allowed,
+            matched: matched_names(&call.policies),
+            context_id: Some(call.context_id.clone()),
+            context: None,
+        })
+    }
+}
+
 /// What an entry is found by.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Opening {
     pub(crate) entry: EntryKind,
     pub(crate) caller: Caller,
@@ -84,60 +159,18 @@ pub struct ContextRow {
 impl Row {
     /// Encodes a record, with what the rule says of its text.
     pub(crate) fn new(record: &Record, rule: &TextRule) -> Result<Self, AuditError> {
-        let ((body, content), effect) = match record {
-            Record::Intent(intent) => (
-                encoded(intent, intent.content.as_ref(), rule)?,
-                Effect::Open(Opening {
-                    entry: EntryKind::Request,
-                    caller: intent.caller.clone(),
-                    request_type: intent.request_type.clone(),
-                    // What became of the request is not known before its outcome: until then the entry says "error".
-                    decision: Decision::Error,
-                    matched: matched_names(&intent.policies),
-                    context_id: None,
-                    context: None,
-                }),
-            ),
-            Record::Outcome(outcome) => (
-                encoded(outcome, outcome.content.as_ref(), rule)?,
-                Effect::Close { decision: outcome.decision, matched: matched_names(&outcome.policies) },
-            ),
-            Record::PreCheck(check) => (
-                encoded(check, check.content.as_ref(), rule)?,
-                Effect::Open(Opening {
-                    entry: EntryKind::PreCheck,
-                    caller: check.caller.clone(),
-                    request_type: check.request_type.clone(),
-                    decision: check.decision,
-                    matched: matched_names(&check.policies),
-                    context_id: Some(check.context_id.clone()),
-                    context: Some(ContextRow {
-                        client: check.caller.client.clone(),
-                        tenant: check.caller.tenant.clone(),
-                        approved: check.approved,
-                        expires_at: whole_microseconds(check.expires_at),
-                    }),
-                }),
-            ),
-            Record::LlmCall(call) => (
-                encoded(call, call.content.as_ref(), rule)?,
-                Effect::Open(Opening {
-                    entry: EntryKind::LlmCall,
-                    caller: call.caller.clone(),
-                    request_type: "llm-call".to_owned(),
-                    decision: Decision::Allowed,
-                    matched: matched_names(&call.policies),
-                    context_id: Some(call.context_id.clone()),
-                    context: None,
-                }),
-            ),
-            Record::PolicySetChange(change) => (encoded(change, None, rule)?, Effect::None),
-            Record::StaticPolicyChange(change) => (encoded(change, None, rule)?, Effect::None),
-            Record::Lifecycle(lifecycle) => (encoded(lifecycle, None, rule)?, Effect::None),
-            Record::Retention(retention) => (encoded(retention, None, rule)?, Effect::None),
-            Record::Erasure(erasure) => (encoded(erasure, None, rule)?, Effect::Erase(erasure.places.clone())),
+        let (body, content) = match record {
+            Record::Intent(it) => encoded(it, it.content.as_ref(), rule)?,
+            Record::Outcome(it) => encoded(it, it.content.as_ref(), rule)?,
+            Record::PreCheck(it) => encoded(it, it.content.as_ref(), rule)?,
+            Record::LlmCall(it) => encoded(it, it.content.as_ref(), rule)?,
+            Record::PolicySetChange(it) => encoded(it, None, rule)?,
+            Record::StaticPolicyChange(it) => encoded(it, None, rule)?,
+            Record::Lifecycle(it) => encoded(it, None, rule)?,
+            Record::Retention(it) => encoded(it, None, rule)?,
+            Record::Erasure(it) => encoded(it, None, rule)?,
         };
-        Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect })
+        Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect: Effect::of(record) })
     }
 
     /// Bytes of text that the row holds.

@@ -9,6 +9,7 @@ mod postgres;
 mod sqlite;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -102,6 +103,16 @@ pub(crate) trait Session {
     /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;
 
+    /// Brings what is searched up to the last record, where it may be a moment behind.
+    fn index(&mut self) -> Result<(), AuditError> {
+        Ok(())
+    }
+
+    /// When [`Self::index`] is due; `None`: nothing waits for it.
+    fn index_in(&self) -> Option<Duration> {
+        None
+    }
+
     /// The nodes whose records are of requests.
     fn gateways(&mut self) -> Result<Vec<Node>, AuditError>;
 
@@ -174,7 +185,8 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
     }
 }
 
-/// Opens a store that is there, to be read or to have texts erased. Changes nothing by itself.
+/// Opens a store that is there, to be read or to have texts erased. Changes nothing by itself but the tables that are
+/// searched, where they are a moment behind the records and may be written.
 pub(crate) fn open_existing(url: &str) -> Result<Box<dyn Store>, AuditError> {
     match url.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(sqlite::SqliteStore::open_existing(path.into())?)),

@@ -18,6 +18,8 @@ async fn an_appended_record_is_seen_by_another_program_at_once(home: Home) {
         let second = append(&log, outcome(id, 1)).await.unwrap();
         assert!(second > first);
         assert_eq!(home.count("SELECT count(*) FROM records"), records);
+        // What is searched may be a moment behind, unless somebody searches.
+        log.search(Query::new("acme")).await.unwrap();
         let completed = format!("SELECT count(*) FROM entries WHERE outcome_place & 255 = {records}");
         assert_eq!(home.count(&completed), 1);
     }

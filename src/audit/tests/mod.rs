@@ -5,6 +5,7 @@ mod durability;
 mod entries;
 mod erasure;
 mod failures;
+mod index;
 mod migration;
 mod retention;
 mod search;

@@ -38,7 +38,7 @@ impl Inbox {
     }
 
     /// Waits for something to write, at most so long, then takes what else is queued, up to the bounds. Empty when
-    /// nothing came, or when the writer is to end.
+    /// nothing came, when somebody waits for what came before, or when the writer is to end.
     pub(super) fn next_batch(&mut self, patience: Option<Duration>) -> Vec<Job> {
         if self.is_to_end() {
             return self.queued().unwrap_or_default();
@@ -59,7 +59,8 @@ impl Inbox {
                 }
                 // What was queued before it has been written: it came in an earlier batch.
                 Ok(Message::Mark(mark)) => {
-                    let _ = mark.send(());
+                    self.marks.push(mark);
+                    return Vec::new();
                 }
                 Ok(Message::Stop(done)) => {
                     self.ask_to_stop(done);
@@ -102,6 +103,11 @@ impl Inbox {
             }
         }
         batch
+    }
+
+    /// Whether somebody waits for what was queued before.
+    pub(super) fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
     }
 
     /// The batch that they came with is over.

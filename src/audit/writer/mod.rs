@@ -124,7 +124,10 @@ impl Writer {
         }
         self.clean(session);
         loop {
-            let state = self.turn(session);
+            let mut state = self.turn(session);
+            if state == Connection::Usable {
+                state = self.index(session);
+            }
             self.inbox.tell_marks();
             if state == Connection::Broken {
                 return Ok(());
@@ -154,10 +157,25 @@ impl Writer {
         }
         let patience = match self.drain_in() {
             Some(drain) => Some(drain),
-            None => self.chain.due_in().into_iter().chain(self.retain_in()).min(),
+            None => self.chain.due_in().into_iter().chain(self.retain_in()).chain(session.index_in()).min(),
         };
         let batch = self.inbox.next_batch(patience);
         if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch) }
+    }
+
+    /// Brings what is searched up to date, when it is time or when somebody waits for it.
+    fn index(&mut self, session: &mut dyn Session) -> Connection {
+        let is_due = session.index_in().is_some_and(|left| left.is_zero());
+        if !is_due && !self.inbox.has_marks() {
+            return Connection::Usable;
+        }
+        session.index().map_or_else(
+            |error| {
+                tracing::warn!(code = error.code(), %error, "the tables that are searched lag behind; later again");
+                state_after(&error)
+            },
+            |()| Connection::Usable,
+        )
     }
 
     /// Into the store; or behind those that wait for it.
@@ -205,10 +223,12 @@ impl Writer {
         fail(unsure.unwrap_or_default(), error);
         self.inbox.tell_marks();
         let batch = self.inbox.next_batch(None);
-        if batch.is_empty() {
+        if !batch.is_empty() {
+            self.unsure = Some(Unsure { batch, head: None });
+        } else if self.inbox.is_to_end() {
             self.inbox.end(&Err(error.clone()));
         } else {
-            self.unsure = Some(Unsure { batch, head: None });
+            self.inbox.tell_marks();
         }
     }
 

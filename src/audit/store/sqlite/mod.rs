@@ -7,6 +7,7 @@
 
 mod archive;
 mod failure;
+mod index;
 mod read;
 mod schema;
 mod session;
@@ -34,7 +35,15 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const ARCHIVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whose turn it is to write, of this process. Tokio's mutex, because it is fair.
-type Turns = tokio::sync::Mutex<()>;
+#[derive(Default)]
+struct Turns(tokio::sync::Mutex<()>);
+
+impl Turns {
+    /// Waits for a turn. Never to be called by a task: it blocks.
+    fn wait(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.try_lock().unwrap_or_else(|_| self.0.blocking_lock())
+    }
+}
 
 /// A SQLite file.
 pub(super) struct SqliteStore {
@@ -70,7 +79,19 @@ impl SqliteStore {
             return Err(AuditError::Open { path: store.path.display().to_string(), reason });
         }
         store.readers.with(|connection| schema::check(connection, &store.path))?;
+        // A gateway that runs, or one that was killed, leaves the search a moment behind.
+        if let Err(error) = store.catch_up() {
+            tracing::debug!(%error, "the last records may not be found yet");
+        }
         Ok(store)
+    }
+
+    /// Fills the tables that are searched up to the last record.
+    fn catch_up(&self) -> Result<(), AuditError> {
+        let connection = self.connect()?;
+        let mut index = index::Index::new(&connection)?;
+        let nodes = archive::nodes(&connection)?;
+        nodes.iter().try_for_each(|node| index.catch_up(&self.turns, node.number))
     }
 
     /// A connection that may write.

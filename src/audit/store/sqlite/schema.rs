@@ -11,8 +11,12 @@ use crate::audit::AuditError;
 const APPLICATION_ID: i64 = 0x4f63_7472;
 
 /// In order; the first makes version 1. A released file is never edited.
-pub(super) const MIGRATIONS: [&str; 3] =
-    [include_str!("0001_records.sql"), include_str!("0002_chain.sql"), include_str!("0003_versions.sql")];
+pub(super) const MIGRATIONS: [&str; 4] = [
+    include_str!("0001_records.sql"),
+    include_str!("0002_chain.sql"),
+    include_str!("0003_versions.sql"),
+    include_str!("0004_indexed.sql"),
+];
 
 /// Brings the schema up to date. Refuses a file of another program and one that a newer version wrote.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), AuditError> {

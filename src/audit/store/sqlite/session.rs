@@ -1,15 +1,18 @@
 //! The connection that writes, with its statements prepared once.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
 use super::failure::{classed, is_constraint, is_taken_place};
+use super::index::Index;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
-use crate::audit::row::{Effect, Opening, Row};
-use crate::audit::store::{Link, Node, Session, storable};
+use crate::audit::row::{ContextRow, Effect, Opening};
+use crate::audit::store::{Link, Node, Session};
 use crate::audit::{AuditError, Checkpoint};
 
 /// Pages that a cut changes, guessed.
@@ -19,16 +22,13 @@ pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
     wal: WalMover,
     turns: &'c Turns,
+    index: Index<'c>,
     begin: Statement<'c>,
     commit: Statement<'c>,
     rollback: Statement<'c>,
     record: Statement<'c>,
     content: Statement<'c>,
     checkpoint: Statement<'c>,
-    open: Statement<'c>,
-    close: Statement<'c>,
-    matched: Statement<'c>,
-    matched_later: Statement<'c>,
     context: Statement<'c>,
     clean: Statement<'c>,
     erase: Statement<'c>,
@@ -41,6 +41,7 @@ impl<'c> SqliteSession<'c> {
             connection,
             wal,
             turns,
+            index: Index::new(connection)?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             rollback: prepare("ROLLBACK")?,
@@ -49,19 +50,6 @@ impl<'c> SqliteSession<'c> {
             checkpoint: prepare(
                 "INSERT OR REPLACE INTO checkpoints (place, kind, at, hash, public_key, signature) \
                  VALUES (?, ?, ?, ?, ?, ?)",
-            )?,
-            open: prepare(
-                "INSERT INTO entries (place, id, context_id, kind, at, tenant, client, \"user\", request_type, decision) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )?,
-            close: prepare(
-                "UPDATE entries SET outcome_place = ?, decision = ? \
-                 WHERE id = ? AND kind = 'request' AND outcome_place IS NULL",
-            )?,
-            matched: prepare("INSERT INTO entry_policies (tenant, policy, at, entry) VALUES (?, ?, ?, ?)")?,
-            matched_later: prepare(
-                "INSERT OR IGNORE INTO entry_policies (tenant, policy, at, entry) \
-                 SELECT tenant, ?, at, place FROM entries WHERE id = ?",
             )?,
             context: prepare(
                 "INSERT INTO contexts (context_id, client, tenant, approved, expires_at) VALUES (?, ?, ?, ?, ?)",
@@ -75,9 +63,10 @@ impl<'c> SqliteSession<'c> {
     }
 
     fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
-        let _turn = self.turns.blocking_lock();
+        let _turn = self.turns.wait();
         self.begin.execute([]).map_err(classed)?;
         for link in links {
+            self.index.take(link)?;
             self.write(link)?;
         }
         if let Some((place, checkpoint)) = checkpoint {
@@ -113,19 +102,22 @@ impl<'c> SqliteSession<'c> {
             self.content.execute(params![place, &**content]).map_err(classed)?;
         }
         match &row.effect {
-            Effect::None => {}
-            Effect::Erase(places) => self.erase(places)?,
-            Effect::Open(opening) => self.open(row, opening, at, place)?,
-            Effect::Close { decision, matched } => {
-                if self.close.execute(params![place, decision.as_str(), row.id]).map_err(classed)? != 1 {
-                    return Err(self.why_not_closed(row));
-                }
-                for policy in matched {
-                    self.matched_later.execute(params![policy, row.id]).map_err(classed)?;
-                }
-            }
+            Effect::None | Effect::Close { .. } => Ok(()),
+            Effect::Erase(places) => self.erase(places),
+            Effect::Open(Opening { context, .. }) => match context {
+                Some(context) => self.open_context(&row.id, context),
+                None => Ok(()),
+            },
         }
-        Ok(())
+    }
+
+    fn open_context(&mut self, id: &str, context: &ContextRow) -> Result<(), AuditError> {
+        let expires_at = context.expires_at.as_microsecond();
+        let opened = self.context.execute(params![id, context.client, context.tenant, context.approved, expires_at]);
+        opened.map(drop).map_err(|error| match is_constraint(&error) {
+            true => AuditError::Duplicate { id: id.to_owned() },
+            false => classed(error),
+        })
     }
 
     /// The texts are overwritten, not only let go. One that is not there any more was somebody else's to erase.
@@ -138,51 +130,13 @@ impl<'c> SqliteSession<'c> {
         }
         Ok(())
     }
-
-    fn open(&mut self, row: &Row, opening: &Opening, at: i64, place: i64) -> Result<(), AuditError> {
-        let duplicate = |error: rusqlite::Error| match is_constraint(&error) {
-            true => AuditError::Duplicate { id: row.id.clone() },
-            false => classed(error),
-        };
-        let Opening { entry, caller, request_type, decision, matched, context_id, context } = opening;
-        self.open
-            .execute(params![
-                place,
-                row.id,
-                context_id,
-                entry.as_str(),
-                at,
-                storable(&caller.tenant),
-                storable(&caller.client),
-                storable(&caller.user),
-                storable(request_type),
-                decision.as_str()
-            ])
-            .map_err(duplicate)?;
-        for policy in matched {
-            self.matched.execute(params![storable(&caller.tenant), policy, at, place]).map_err(classed)?;
-        }
-        if let Some(context) = context {
-            let expires_at = context.expires_at.as_microsecond();
-            self.context
-                .execute(params![row.id, context.client, context.tenant, context.approved, expires_at])
-                .map_err(duplicate)?;
-        }
-        Ok(())
-    }
-
-    fn why_not_closed(&self, row: &Row) -> AuditError {
-        let sql = "SELECT count(*) FROM entries WHERE id = ?";
-        match self.connection.query_row(sql, [&row.id], |found| found.get::<_, i64>(0)) {
-            Ok(0) => AuditError::NoIntent { id: row.id.clone() },
-            Ok(_) => AuditError::Duplicate { id: row.id.clone() },
-            Err(error) => classed(error),
-        }
-    }
 }
 
 impl Session for SqliteSession<'_> {
     fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError> {
+        // What comes may refer to what another process, or this one before it was killed, left for later.
+        self.index()?;
+        self.index.catch_up(self.turns, node.number)?;
         let last = |column: &str, table: &str| {
             let sql =
                 format!("SELECT place, {column} FROM {table} WHERE place BETWEEN ? AND ? ORDER BY place DESC LIMIT 1");
@@ -200,11 +154,29 @@ impl Session for SqliteSession<'_> {
     }
 
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
+        if self.index.is_full() {
+            self.index()?;
+        }
+        let waiting = self.index.len();
         let result = self.write_all(links, checkpoint);
-        if result.is_ok() {
-            self.wal.wrote(links);
+        match result {
+            Ok(()) => {
+                self.index.committed();
+                self.wal.wrote(links);
+            }
+            Err(_) => self.index.not_committed(waiting),
         }
         self.rolled_back(result)
+    }
+
+    fn index(&mut self) -> Result<(), AuditError> {
+        let pages = self.index.fill(self.turns)?;
+        self.wal.wrote_pages(pages);
+        Ok(())
+    }
+
+    fn index_in(&self) -> Option<Duration> {
+        self.index.due_in()
     }
 
     fn gateways(&mut self) -> Result<Vec<Node>, AuditError> {
@@ -228,8 +200,10 @@ impl Session for SqliteSession<'_> {
     }
 
     fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
+        self.index()?;
+        self.index.catch_up(self.turns, through.node())?;
         let (Place(first), _) = Place::of_node(through.node());
-        let _turn = self.turns.blocking_lock();
+        let _turn = self.turns.wait();
         let result = (|| {
             self.begin.execute([]).map_err(classed)?;
             // The policies' rows are found by the records that made them.
@@ -261,7 +235,7 @@ impl Session for SqliteSession<'_> {
     }
 
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError> {
-        let _turn = self.turns.blocking_lock();
+        let _turn = self.turns.wait();
         self.clean.execute(params![before.as_microsecond(), at_most as i64]).map_err(classed)
     }
 
@@ -270,6 +244,7 @@ impl Session for SqliteSession<'_> {
     }
 
     fn finish(&mut self) -> Result<(), AuditError> {
+        self.index()?;
         self.wal.stop();
         // A reader may hold a part of the log back; the rest stays in the log, which is as durable.
         self.connection

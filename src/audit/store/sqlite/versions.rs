@@ -23,12 +23,12 @@ pub(super) fn keep(connection: &Connection, turns: &Turns, archived: &ArchivedVe
         let sql = "INSERT OR IGNORE INTO modules (digest, part, bytes) VALUES (?, ?, ?)";
         let mut insert = connection.prepare(sql).map_err(classed)?;
         for (part, bytes) in archived.module.chunks(PART).enumerate() {
-            let _turn = turns.blocking_lock();
+            let _turn = turns.wait();
             insert.execute(params![module, part as i64, bytes]).map_err(classed)?;
         }
     }
     let sql = "INSERT OR IGNORE INTO versions (version, module, manifest) VALUES (?, ?, ?)";
-    let _turn = turns.blocking_lock();
+    let _turn = turns.wait();
     connection.execute(sql, params![archived.version, module, &*archived.manifest]).map_err(classed)?;
     Ok(())
 }

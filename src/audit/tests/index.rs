@@ -1,0 +1,104 @@
+//! The tables that are searched follow the records: whatever was left for later is made up for.
+
+use super::*;
+use crate::audit::{AuditReader, Page};
+
+/// Of every kind that a search finds, and with a policy of each half of a request.
+async fn fill(log: &AuditLog) {
+    request(log, intent("r1", 0), Outcome { policies: vec![evaluation("tone", Action::Deny)], ..outcome("r1", 1) })
+        .await;
+    append(log, intent("r2", 2)).await.unwrap();
+    append(log, pre_check("c1", 3)).await.unwrap();
+    append(log, llm_call("a1", "c1", 4)).await.unwrap();
+    let blocked = Outcome { decision: Decision::Blocked, ..outcome("r3", 6) };
+    let denied = Intent { policies: vec![evaluation("pii", Action::Deny)], ..intent("r3", 5) };
+    log.reserve_request().unwrap().intent_and_outcome(denied, blocked).await.unwrap();
+}
+
+/// As a kill leaves it, at worst: of the records from here on nothing is known to the search.
+fn forget(home: &Home, from: i64) {
+    let other = rusqlite::Connection::open(home.path()).unwrap();
+    other
+        .execute_batch(&format!(
+            "DELETE FROM entry_policies WHERE entry & 255 >= {from}; \
+             DELETE FROM entries WHERE place & 255 >= {from}; \
+             UPDATE entries SET outcome_place = NULL, decision = 'error' WHERE outcome_place & 255 >= {from}; \
+             UPDATE indexed SET place = place - (place & 255) + {from} - 1 WHERE node > 0;"
+        ))
+        .unwrap();
+}
+
+fn pages(search: impl Fn(Query) -> Page) -> Vec<Page> {
+    let queries = [
+        Query::new("acme"),
+        Query { policy_name: Some("pii".into()), ..Query::new("acme") },
+        Query { policy_name: Some("tone".into()), ..Query::new("acme") },
+        Query { action: Some("blocked".into()), ..Query::new("acme") },
+        Query { decision_id: Some("c1".into()), ..Query::new("acme") },
+    ];
+    queries.map(search).into()
+}
+
+fn read(home: &Home) -> Vec<Page> {
+    let reader = AuditReader::open(&home.url()).unwrap();
+    pages(|query| reader.search(&query).unwrap())
+}
+
+#[tokio::test]
+async fn what_a_kill_left_out_is_found_again_from_wherever_it_was_left() {
+    let home = Home::sqlite();
+    let log = home.open();
+    fill(&log).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    let before = read(&home);
+    let totals: Vec<_> = before.iter().map(|page| page.total).collect();
+    assert_eq!(totals, [5, 2, 1, 1, 1]);
+    for from in 1..=7 {
+        // By somebody who only reads...
+        forget(&home, from);
+        assert_eq!(read(&home), before, "from record {from}");
+        // ... and by the gateway, before anything refers to it.
+        forget(&home, from);
+        let log = home.open();
+        let again = append(&log, intent("r1", 9)).await;
+        assert_eq!(again, Err(AuditError::Duplicate { id: "r1".into() }), "from record {from}");
+        log.shutdown().await.unwrap();
+        drop(log);
+        assert_eq!(read(&home), before, "from record {from}");
+    }
+    assert_eq!(home.count("SELECT count(*) FROM records"), 7);
+}
+
+#[tokio::test]
+async fn a_gateway_and_a_reader_may_both_fill_the_tables() {
+    let home = Home::sqlite();
+    let log = home.open();
+    for number in 0..50 {
+        let id = format!("r{number}");
+        append(&log, intent(&id, number)).await.unwrap();
+        // What the gateway still has in hand, the reader has found.
+        let reader = AuditReader::open(&home.url()).unwrap();
+        assert_eq!(reader.search(&Query::new("acme")).unwrap().total, number.unsigned_abs() + 1);
+        append(&log, outcome(&id, number)).await.unwrap();
+        let twice = append(&log, outcome(&id, number)).await;
+        assert_eq!(twice, Err(AuditError::Duplicate { id }), "one outcome each");
+    }
+    let allowed = Query { action: Some("allowed".into()), ..Query::new("acme") };
+    assert_eq!(log.search(allowed).await.unwrap().total, 50);
+    assert_eq!(home.count("SELECT count(*) FROM records"), 100);
+}
+
+#[tokio::test]
+async fn the_tables_are_filled_although_nobody_searches() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, intent("r1", 0)).await.unwrap();
+    for _ in 0..100 {
+        if home.count("SELECT count(*) FROM entries") == 1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the entry is not there after five seconds");
+}
