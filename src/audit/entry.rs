@@ -1,4 +1,4 @@
-//! An entry of the search: one request, pre-check or reported call, as AxonFlow's SDKs read it.
+//! An entry of the search: one request, pre-check, reported call or reported tool, as AxonFlow's SDKs read it.
 //!
 //! Texts are never null and counts are integers; what is not known is left out. Intent and outcome are merged; while
 //! the outcome is not there, the decision is `error`.
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::AuditError;
-use super::record::{Intent, LlmCall, NotInspected, Outcome, PolicyEvaluation, PreCheck, matched_names};
+use super::record::{Intent, LlmCall, NotInspected, Outcome, PolicyEvaluation, PreCheck, ToolCall, matched_names};
 
 /// Characters of an answer that an entry shows.
 const SAMPLE: usize = 200;
@@ -29,7 +29,7 @@ pub struct Entry {
     pub client_id: String,
     /// The tenant.
     pub tenant_id: String,
-    /// The request type; `llm-call` for a reported call.
+    /// The request type; `llm-call` for a reported call, `tool-call` for a reported tool.
     pub request_type: String,
     /// `allowed`, `blocked`, `redacted` or `error`.
     pub policy_decision: String,
@@ -53,7 +53,7 @@ pub struct Entry {
     /// The decision's id, of a pre-check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision_id: Option<String>,
-    /// The report's id, of a reported call.
+    /// The report's id, of a reported call or tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_id: Option<String>,
     /// The context, of a pre-check and of a reported call.
@@ -68,7 +68,7 @@ pub struct Entry {
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// What the application added to its report.
+    /// What the application added to its report; of a tool its `input` and `output`, as the audit policies left them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
 }
@@ -124,6 +124,7 @@ impl TryFrom<Stored> for Entry {
                 entry.show_pre_check(decode(&stored.opened)?)?;
                 entry.query = content.as_ref().and_then(question);
             }
+            "tool_call" => entry.show_tool_call(decode(&stored.opened)?, content)?,
             _ => entry.show_llm_call(decode(&stored.opened)?, content)?,
         }
         Ok(entry)
@@ -204,6 +205,34 @@ impl Entry {
                 Some(Value::Object(metadata)) => Some(metadata),
                 _ => None,
             };
+        }
+        Ok(())
+    }
+
+    fn show_tool_call(&mut self, call: ToolCall, content: Option<Value>) -> Result<(), AuditError> {
+        self.show_policies("evaluations", call.generation, &call.policies)?;
+        self.detail("tool_name", call.tool);
+        for (name, value) in [
+            ("caller_name", call.caller_name),
+            ("tool_type", call.tool_type),
+            ("workflow_id", call.workflow_id),
+            ("step_id", call.step_id),
+        ] {
+            if !value.is_empty() {
+                self.detail(name, value);
+            }
+        }
+        if !call.policies_applied.is_empty() {
+            self.detail("policies_applied", call.policies_applied);
+        }
+        if let Some(success) = call.success {
+            self.detail("success", success);
+        }
+        self.response_time_ms = call.latency_ms;
+        self.audit_id = Some(call.audit_id);
+        if let Some(Value::Object(mut content)) = content {
+            self.error_message = content.remove("error_message").as_ref().and_then(all_text);
+            self.metadata = (!content.is_empty()).then_some(content);
         }
         Ok(())
     }

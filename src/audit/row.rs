@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AuditError;
 use super::chain::Place;
-use super::record::{Caller, Content, Decision, Intent, LlmCall, Outcome, PreCheck, Record, RecordKind, matched_names};
+use super::record::{
+    Caller, Content, Decision, Intent, LlmCall, Outcome, PreCheck, Record, RecordKind, ToolCall, matched_names,
+};
 use super::text_rule::{TextDigests, TextRule};
 
 /// An encoded record and what it does to the tables that are searched.
@@ -44,6 +46,7 @@ impl Effect {
             Record::Outcome(outcome) => Self::of_outcome(outcome),
             Record::PreCheck(check) => Self::of_pre_check(check),
             Record::LlmCall(call) => Self::of_llm_call(call),
+            Record::ToolCall(call) => Self::of_tool_call(call),
             Record::PolicySetChange(_)
             | Record::StaticPolicyChange(_)
             | Record::Lifecycle(_)
@@ -60,6 +63,7 @@ impl Effect {
             _ if is(RecordKind::Outcome) => Self::of_outcome(&serde_json::from_str(body)?),
             _ if is(RecordKind::PreCheck) => Self::of_pre_check(&serde_json::from_str(body)?),
             _ if is(RecordKind::LlmCall) => Self::of_llm_call(&serde_json::from_str(body)?),
+            _ if is(RecordKind::ToolCall) => Self::of_tool_call(&serde_json::from_str(body)?),
             _ => Self::None,
         })
     }
@@ -109,6 +113,18 @@ impl Effect {
             context: None,
         })
     }
+
+    fn of_tool_call(call: &ToolCall) -> Self {
+        Self::Open(Opening {
+            entry: EntryKind::ToolCall,
+            caller: call.caller.clone(),
+            request_type: "tool-call".to_owned(),
+            decision: call.decision(),
+            matched: matched_names(&call.policies),
+            context_id: None,
+            context: None,
+        })
+    }
 }
 
 /// What an entry is found by.
@@ -131,6 +147,7 @@ pub(crate) enum EntryKind {
     Request,
     PreCheck,
     LlmCall,
+    ToolCall,
 }
 
 impl EntryKind {
@@ -139,6 +156,7 @@ impl EntryKind {
             Self::Request => "request",
             Self::PreCheck => "pre_check",
             Self::LlmCall => "llm_call",
+            Self::ToolCall => "tool_call",
         }
     }
 }
@@ -164,6 +182,7 @@ impl Row {
             Record::Outcome(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::PreCheck(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::LlmCall(it) => encoded(it, it.content.as_ref(), rule)?,
+            Record::ToolCall(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::PolicySetChange(it) => encoded(it, None, rule)?,
             Record::StaticPolicyChange(it) => encoded(it, None, rule)?,
             Record::Lifecycle(it) => encoded(it, None, rule)?,

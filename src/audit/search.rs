@@ -24,7 +24,7 @@ pub struct Query {
     pub action: Option<String>,
     /// The request type.
     pub request_type: Option<String>,
-    /// The id that an answer gave: a request's, a pre-check's or a reported call's. Finds one entry at most.
+    /// The id that an answer gave: a request's, a pre-check's or a report's. Finds one entry at most.
     pub decision_id: Option<String>,
     /// The same, or a context's id: then its pre-check and the calls that were reported under it.
     pub request_id: Option<String>,

@@ -15,6 +15,7 @@ mod request;
 pub mod static_policies;
 mod streaming;
 mod text;
+mod tool_call;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +39,9 @@ pub use streaming::{AnswerEvent, AnswerStream, Ended, StreamEnd, StreamFailure};
 
 pub use request::{
     Answered, Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request,
-    RequestId,
+    RequestId, ToolCallReport,
 };
+pub use tool_call::ToolCallReply;
 
 /// How long a call may be reported after its pre-check.
 pub const CONTEXT_LIFETIME: Duration = Duration::from_secs(5 * 60);

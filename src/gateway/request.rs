@@ -196,6 +196,33 @@ pub struct LlmCallReport {
     pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
+/// A tool that an application ran.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolCallReport {
+    /// Its name, in the application's words, as are all names here.
+    pub tool: String,
+    /// The program that ran it; empty where the application did not say.
+    pub caller_name: String,
+    /// The tool's type; empty where the application did not say.
+    pub tool_type: String,
+    /// The workflow that it was part of; empty where the application did not say.
+    pub workflow_id: String,
+    /// The step within the workflow; empty where the application did not say.
+    pub step_id: String,
+    /// Policies that the application says it applied.
+    pub policies_applied: Vec<String>,
+    /// Whether it succeeded, where the application said so.
+    pub success: Option<bool>,
+    /// Milliseconds that it took.
+    pub latency_ms: u64,
+    /// What it was given.
+    pub input: Option<serde_json::Value>,
+    /// What it answered.
+    pub output: Option<serde_json::Value>,
+    /// What went wrong.
+    pub error_message: Option<String>,
+}
+
 /// Why the gateway gives no answer at all.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {

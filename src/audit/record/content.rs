@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 /// The text of a record as it came and as the audit policies left it, each as JSON: a list of `{role, parts}`, or of a
-/// reported call a mapping.
+/// reported call or tool a mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     pub(crate) original: Arc<str>,

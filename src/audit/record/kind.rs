@@ -14,6 +14,8 @@ pub enum RecordKind {
     PreCheck,
     /// An application reports a call.
     LlmCall,
+    /// An application reports a tool that it ran.
+    ToolCall,
     /// The live policies changed.
     PolicySetChange,
     /// A static policy is changed over HTTP.
@@ -34,6 +36,7 @@ impl RecordKind {
             Self::Outcome => "outcome",
             Self::PreCheck => "pre_check",
             Self::LlmCall => "llm_call",
+            Self::ToolCall => "tool_call",
             Self::PolicySetChange => "policy_set_change",
             Self::StaticPolicyChange => "static_policy_change",
             Self::Lifecycle => "lifecycle",

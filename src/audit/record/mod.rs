@@ -11,6 +11,7 @@ mod history;
 mod kind;
 mod policy;
 mod request;
+mod tool_call;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
 pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
 pub use request::{Call, Intent, NotInspected, Outcome, StreamedText};
+pub use tool_call::ToolCall;
 
 /// Who asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +85,8 @@ pub enum Record {
     PreCheck(Box<PreCheck>),
     /// An application reports a call that it made under a pre-check.
     LlmCall(Box<LlmCall>),
+    /// An application reports a tool that it ran.
+    ToolCall(Box<ToolCall>),
     /// The live policies changed.
     PolicySetChange(Box<PolicySetChange>),
     /// A static policy is changed over HTTP.
@@ -103,6 +107,7 @@ impl Record {
             Self::Outcome(_) => RecordKind::Outcome,
             Self::PreCheck(_) => RecordKind::PreCheck,
             Self::LlmCall(_) => RecordKind::LlmCall,
+            Self::ToolCall(_) => RecordKind::ToolCall,
             Self::PolicySetChange(_) => RecordKind::PolicySetChange,
             Self::StaticPolicyChange(_) => RecordKind::StaticPolicyChange,
             Self::Lifecycle(_) => RecordKind::Lifecycle,
@@ -118,6 +123,7 @@ impl Record {
             Self::Outcome(record) => record.at,
             Self::PreCheck(record) => record.at,
             Self::LlmCall(record) => record.at,
+            Self::ToolCall(record) => record.at,
             Self::PolicySetChange(record) => record.at,
             Self::StaticPolicyChange(record) => record.at,
             Self::Lifecycle(record) => record.at,
@@ -133,6 +139,7 @@ impl Record {
             Self::Outcome(record) => record.request_id.clone(),
             Self::PreCheck(record) => record.context_id.clone(),
             Self::LlmCall(record) => record.audit_id.clone(),
+            Self::ToolCall(record) => record.audit_id.clone(),
             Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
             Self::StaticPolicyChange(record) => record.change_id.clone(),
             Self::Lifecycle(record) => record.run_id.clone(),
@@ -151,7 +158,18 @@ macro_rules! into_record {
         }
     )*};
 }
-into_record!(Intent, Outcome, PreCheck, LlmCall, PolicySetChange, StaticPolicyChange, Lifecycle, Erasure, Retention);
+into_record!(
+    Intent,
+    Outcome,
+    PreCheck,
+    LlmCall,
+    ToolCall,
+    PolicySetChange,
+    StaticPolicyChange,
+    Lifecycle,
+    Erasure,
+    Retention
+);
 
 fn is_zero(number: &u32) -> bool {
     *number == 0

@@ -189,7 +189,7 @@ pub(super) struct Filter {
     /// `allowed`, `blocked`, `redacted` or `error`.
     #[arg(long, value_name = "WORD", value_parser = ["allowed", "blocked", "redacted", "error"])]
     decision: Option<String>,
-    /// The request type; `llm-call` for reported calls.
+    /// The request type; `llm-call` for reported calls, `tool-call` for reported tools.
     #[arg(long = "type", value_name = "TYPE")]
     request_type: Option<String>,
     /// A policy that matched, in shadow or not.

@@ -21,7 +21,7 @@ pub(super) fn run(config: &Config, id: &str) -> anyhow::Result<ExitCode> {
     let (host, _changes) = runtime.block_on(async { start::policy_host(config) })?;
     let reproduced = reproduce(&reader, &key, &host, runtime.handle(), id)?;
     if reproduced.is_empty() {
-        bail!("no request, pre-check, reported call or context has the id {id}");
+        bail!("no request, pre-check, reported call, reported tool or context has the id {id}");
     }
     for record in &reproduced {
         show(record)?;

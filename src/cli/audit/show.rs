@@ -16,7 +16,7 @@ const TOLD_APART: [&str; 3] = ["policies", "calls", "at"];
 pub(super) fn run(reader: &AuditReader, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let records = reader.records_of(id)?;
     if records.is_empty() {
-        bail!("no request, pre-check, reported call or context has the id {id}");
+        bail!("no request, pre-check, reported call, reported tool or context has the id {id}");
     }
     for record in &records {
         if json { print_json(&as_json(record)?)? } else { print_line(&story(record)?)? }

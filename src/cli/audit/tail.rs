@@ -32,7 +32,7 @@ pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Resul
             for record in reader.records_after(&chain, *last, AT_ONCE)? {
                 *last = record.seq;
                 // An intent is shown when its outcome is there.
-                if !matches!(record.kind.as_str(), "outcome" | "pre_check" | "llm_call") {
+                if !matches!(record.kind.as_str(), "outcome" | "pre_check" | "llm_call" | "tool_call") {
                     continue;
                 }
                 let page = reader.search(&Query { decision_id: Some(record.id), limit: 1, ..Query::everything() })?;

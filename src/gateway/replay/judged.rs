@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::super::check::Reported;
 use super::super::text;
-use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck};
+use super::super::tool_call::{self, ReportedTool};
+use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck, ToolCall};
 use crate::audit::{AuditError, TrailRecord, TrailText};
 use crate::chat::Message;
 use crate::policy::{AuditPhase, Context, Question, Surface};
@@ -21,8 +22,10 @@ pub(super) enum About {
     PreCheck,
     /// What a model answered.
     Answer,
-    /// What an application reported.
+    /// What an application reported of a call to a model.
     Report,
+    /// What it reported of a tool.
+    Tool,
 }
 
 impl About {
@@ -33,6 +36,7 @@ impl About {
             Self::PreCheck => "pre-check",
             Self::Answer => "answer",
             Self::Report => "reported call",
+            Self::Tool => "reported tool",
         }
     }
 
@@ -41,7 +45,7 @@ impl About {
         match self {
             Self::Request | Self::PreCheck => Question::PreCheck,
             Self::Answer => Question::Response,
-            Self::Report => self.kept(),
+            Self::Report | Self::Tool => self.kept(),
         }
     }
 
@@ -49,7 +53,7 @@ impl About {
     pub(super) fn kept(self) -> Question {
         Question::Audit(match self {
             Self::Request | Self::PreCheck => AuditPhase::Intent,
-            Self::Answer | Self::Report => AuditPhase::Outcome,
+            Self::Answer | Self::Report | Self::Tool => AuditPhase::Outcome,
         })
     }
 }
@@ -126,6 +130,14 @@ impl<'r> Judged<'r> {
         Ok(Self { about: About::Report, at, context, policies, ..Self::empty(record) })
     }
 
+    /// The record of a reported tool.
+    pub(super) fn tool(record: &'r TrailRecord) -> Result<Self, AuditError> {
+        let ToolCall { at, caller, policies, .. } = body(record)?;
+        let request_type = tool_call::REQUEST_TYPE.to_owned();
+        let context = context(Surface::Gateway, request_type, caller, Vec::new(), String::new());
+        Ok(Self { about: About::Tool, at, context, policies, ..Self::empty(record) })
+    }
+
     fn empty(record: &'r TrailRecord) -> Self {
         let context = context(Surface::Gateway, String::new(), Caller::default(), Vec::new(), String::new());
         Self {
@@ -158,6 +170,9 @@ impl<'r> Judged<'r> {
             |error: serde_json::Error| AuditError::Encoding(format!("the text of {}: {error}", self.record.id));
         let messages = match self.about {
             About::Report => serde_json::from_str::<Reported>(json).map_err(unreadable)?.messages().unwrap_or_default(),
+            About::Tool => {
+                serde_json::from_str::<ReportedTool>(json).map_err(unreadable)?.messages().unwrap_or_default()
+            }
             _ => text::read(json).map_err(unreadable)?.messages,
         };
         if self.attributes > 0

@@ -224,7 +224,7 @@ impl Replay<'_> {
         let report = &mut tally.report;
         *match judged.about {
             About::Request => &mut report.requests,
-            About::PreCheck | About::Report => &mut report.pre_checks,
+            About::PreCheck | About::Report | About::Tool => &mut report.pre_checks,
             About::Answer => &mut report.answers,
         } += 1;
         report.on_masked_text += u64::from(masked);

@@ -19,7 +19,7 @@ use crate::policy::{LivePolicy, Original, PolicyHost, Question, readings, verdic
 /// A record, and what came of taking its decisions again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reproduced {
-    /// `request`, `pre-check`, `answer` or `reported call`.
+    /// `request`, `pre-check`, `answer`, `reported call` or `reported tool`.
     pub about: &'static str,
     /// Its id.
     pub id: String,
@@ -82,6 +82,7 @@ fn judged<'r>(record: &'r TrailRecord, records: &'r [TrailRecord]) -> Result<Opt
             asked.map_or(Ok(None), |asked| Judged::answer(record, asked))
         }
         "llm_call" => Judged::report(record).map(Some),
+        "tool_call" => Judged::tool(record).map(Some),
         _ => Judged::prompt(record),
     }
 }

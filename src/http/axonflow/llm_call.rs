@@ -6,10 +6,11 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::name;
+use super::time::Milliseconds;
 use crate::chat::Usage;
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
@@ -35,17 +36,6 @@ struct TokenUsage {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
-}
-
-/// JavaScript's clocks count fractions, and clocks that were set back count less than nothing.
-#[derive(Clone, Copy)]
-struct Milliseconds(u64);
-
-impl<'de> Deserialize<'de> for Milliseconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The conversion saturates; what is below zero is zero.
-        f64::deserialize(deserializer).map(|number| Self(number.round() as u64))
-    }
 }
 
 #[derive(Serialize)]

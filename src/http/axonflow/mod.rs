@@ -17,6 +17,7 @@ mod request_type;
 mod static_policies;
 mod stream;
 mod time;
+mod tool_call;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/audit/llm-call", post(llm_call::handle))
         .route("/api/v1/audit/search", post(audit::search))
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
+        .route("/api/v1/audit/tool-call", post(tool_call::handle))
         .route("/api/v1/pricing", get(pricing::handle))
         .merge(providers::routes())
         .merge(static_policies::routes())

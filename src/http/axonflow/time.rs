@@ -3,8 +3,20 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use serde::{Deserialize, Deserializer};
 
 use crate::http::ApiError;
+
+/// A duration. JavaScript's clocks count fractions, and clocks that were set back count less than nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Milliseconds(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Milliseconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The conversion saturates; what is below zero is zero.
+        f64::deserialize(deserializer).map(|number| Self(number.round() as u64))
+    }
+}
 
 /// Reads an ISO 8601 time; one without a zone is UTC, a date alone its first instant. Empty is none.
 pub(super) fn read(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
