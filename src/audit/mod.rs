@@ -52,7 +52,7 @@ pub use queue::{OutcomePermit, Receipt, RecordPermit, RequestPermit};
 pub use reader::{AuditReader, ChainInfo, Item, TrailRecord};
 pub use record::Record;
 pub use row::ContextRow;
-pub use search::{Page, Query};
+pub use search::{Entries, Page, Query};
 pub use settings::{CheckpointEvery, Durability, Settings, SpillTo};
 pub use store::NO_STORE;
 pub use text_rule::ContentMode;

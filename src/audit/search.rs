@@ -30,10 +30,22 @@ pub struct Query {
     pub request_id: Option<String>,
     /// A policy that matched, enforced or not.
     pub policy_name: Option<String>,
+    /// Which kinds of entries.
+    pub entries: Entries,
     /// The most entries of the page, 1 to 1000.
     pub limit: u32,
     /// Entries to pass over.
     pub offset: u64,
+}
+
+/// Which kinds of entries a search is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entries {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that have a decision of their own: not calls to models that applications made under a pre-check.
+    Decisions,
 }
 
 impl Query {
@@ -60,6 +72,7 @@ impl Query {
             decision_id: None,
             request_id: None,
             policy_name: None,
+            entries: Entries::All,
             limit: Self::DEFAULT_LIMIT,
             offset: 0,
         }

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::audit::record::Decision;
-use crate::audit::search::Query;
+use crate::audit::row::EntryKind;
+use crate::audit::search::{Entries, Query};
 
 /// What differs between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,9 @@ impl Filter {
         }
         for request_type in query.action_as_request_type().into_iter().chain(query.request_type.as_deref()) {
             terms.equals("e.request_type", request_type);
+        }
+        if query.entries == Entries::Decisions {
+            terms.compares("e.kind", "<>", text(EntryKind::LlmCall.as_str()));
         }
         if let Some(start) = query.start {
             terms.compares(at, ">=", Value::Number(first_microsecond(start)));

@@ -27,7 +27,7 @@ use super::record::{
     Action, Caller, Content, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck,
     Readings,
 };
-use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Query, Record, Seq, Settings};
+use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Entries, Query, Record, Seq, Settings};
 
 /// Where a test's records are, and its key.
 struct Home {

@@ -58,6 +58,8 @@ async fn every_filter_finds_exactly_what_fits_newest_first(home: Home) {
         ("action as type", Query { action: some("sql"), ..all() }, &["r2"]),
         ("action unknown", Query { action: some("DROP TABLE"), ..all() }, &[]),
         ("type", Query { request_type: some("llm-call"), ..all() }, &["a1"]),
+        ("decisions", Query { entries: Entries::Decisions, start: Some(at(9)), ..all() }, &["c1", "r10", "r9"]),
+        ("decision that is none", Query { entries: Entries::Decisions, decision_id: some("a1"), ..all() }, &[]),
         ("policy", Query { policy_name: some("sql-injection"), ..all() }, &["r10", "r7", "r4", "r1"]),
         ("response policy", Query { policy_name: some("tone"), ..all() }, &["r2"]),
         ("policy that only allowed", Query { policy_name: some("pii"), ..all() }, &["c1"]),

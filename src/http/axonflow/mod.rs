@@ -1,11 +1,12 @@
-//! AxonFlow's surface: proxy mode, gateway mode, the audit's reads, the list of providers and static policies, as its SDKs
-//! speak them.
+//! AxonFlow's surface: proxy mode, gateway mode, the audit's reads, decisions, the list of providers and static policies,
+//! as its SDKs speak them.
 //!
 //! Reading is tolerant where AxonFlow is (nulls, missing ids, unknown request types); a value of a wrong type is an error
 //! that names its field. In answers keys are left out rather than null: several SDKs stumble over null.
 
 mod audit;
 mod context;
+mod decisions;
 mod llm_call;
 mod media;
 mod policy_info;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
         .route("/api/v1/audit/tool-call", post(tool_call::handle))
         .route("/api/v1/pricing", get(pricing::handle))
+        .merge(decisions::routes())
         .merge(providers::routes())
         .merge(static_policies::routes())
 }

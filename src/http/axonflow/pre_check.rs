@@ -22,7 +22,7 @@ use crate::http::{ApiError, App, body, meter};
 use crate::router::Preference;
 
 /// The reason that makes clients ask a human, and nothing else does.
-const REQUIRE_APPROVAL: &str = "require_approval";
+pub(super) const REQUIRE_APPROVAL: &str = "require_approval";
 
 #[derive(Deserialize)]
 struct Body {
