@@ -9,6 +9,7 @@ on_both_stores! {
     intent_and_outcome_are_one_entry,
     an_intent_without_outcome_is_an_error_and_found_as_one,
     a_pre_check_and_its_calls_are_entries_joined_by_the_context,
+    a_reported_tool_is_an_entry_of_its_own,
     a_long_answer_is_cut_between_characters,
     history_is_recorded_and_is_nobodys_entry,
     a_context_is_there_when_its_append_has_returned,
@@ -93,6 +94,30 @@ async fn a_pre_check_and_its_calls_are_entries_joined_by_the_context(home: Home)
     for entry in entries.as_array().unwrap() {
         assert_eq!((&entry["context_id"], &entry["request_id"]), (&json!("c1"), &json!("c1")));
     }
+}
+
+async fn a_reported_tool_is_an_entry_of_its_own(home: Home) {
+    let log = home.open();
+    append(&log, tool_call("t1", 0)).await.unwrap();
+    let entry = only_entry(&log).await;
+    assert_no_nulls(&entry);
+    for (key, expected) in [
+        ("id", json!("t1")),
+        ("request_id", json!("t1")),
+        ("audit_id", json!("t1")),
+        ("request_type", json!("tool-call")),
+        ("policy_decision", json!("error")),
+        ("response_time_ms", json!(45)),
+        ("error_message", json!("no [email]")),
+        ("metadata", json!({ "input": { "mail": "[email]" } })),
+    ] {
+        assert_eq!(entry[key], expected, "{key}: {entry}");
+    }
+    let details = &entry["policy_details"];
+    assert_eq!((&details["tool_name"], &details["policies"]), (&json!("getUserInfo"), &json!(["mask"])));
+    assert!(details.get("tool_type").is_none() && entry.get("context_id").is_none(), "{entry}");
+    let by_policy = Query { policy_name: Some("mask".into()), ..Query::new("acme") };
+    assert_eq!(ids(&log, by_policy).await, ["t1"]);
 }
 
 async fn a_long_answer_is_cut_between_characters(home: Home) {

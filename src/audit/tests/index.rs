@@ -10,6 +10,7 @@ async fn fill(log: &AuditLog) {
     append(log, intent("r2", 2)).await.unwrap();
     append(log, pre_check("c1", 3)).await.unwrap();
     append(log, llm_call("a1", "c1", 4)).await.unwrap();
+    append(log, tool_call("t1", 4)).await.unwrap();
     let blocked = Outcome { decision: Decision::Blocked, ..outcome("r3", 6) };
     let denied = Intent { policies: vec![evaluation("pii", Action::Deny)], ..intent("r3", 5) };
     log.reserve_request().unwrap().intent_and_outcome(denied, blocked).await.unwrap();
@@ -33,6 +34,7 @@ fn pages(search: impl Fn(Query) -> Page) -> Vec<Page> {
         Query::new("acme"),
         Query { policy_name: Some("pii".into()), ..Query::new("acme") },
         Query { policy_name: Some("tone".into()), ..Query::new("acme") },
+        Query { policy_name: Some("mask".into()), ..Query::new("acme") },
         Query { action: Some("blocked".into()), ..Query::new("acme") },
         Query { decision_id: Some("c1".into()), ..Query::new("acme") },
     ];
@@ -53,8 +55,8 @@ async fn what_a_kill_left_out_is_found_again_from_wherever_it_was_left() {
     drop(log);
     let before = read(&home);
     let totals: Vec<_> = before.iter().map(|page| page.total).collect();
-    assert_eq!(totals, [5, 2, 1, 1, 1]);
-    for from in 1..=7 {
+    assert_eq!(totals, [6, 2, 1, 1, 1, 1]);
+    for from in 1..=8 {
         // By somebody who only reads...
         forget(&home, from);
         assert_eq!(read(&home), before, "from record {from}");
@@ -67,7 +69,7 @@ async fn what_a_kill_left_out_is_found_again_from_wherever_it_was_left() {
         drop(log);
         assert_eq!(read(&home), before, "from record {from}");
     }
-    assert_eq!(home.count("SELECT count(*) FROM records"), 7);
+    assert_eq!(home.count("SELECT count(*) FROM records"), 8);
 }
 
 #[tokio::test]

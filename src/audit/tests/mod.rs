@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use super::record::{
     Action, Caller, Content, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck,
-    Readings,
+    Readings, ToolCall,
 };
 use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Entries, Query, Record, Seq, Settings};
 
@@ -271,6 +271,28 @@ fn llm_call(id: &str, context: &str, second: i64) -> LlmCall {
         content: Content::unchanged(&serde_json::json!({
             "response_summary": "It was said.", "metadata": {"ticket": "4711"}
         })),
+    }
+}
+
+fn tool_call(id: &str, second: i64) -> ToolCall {
+    ToolCall {
+        audit_id: id.into(),
+        at: at(second),
+        caller: caller("acme"),
+        tool: "getUserInfo".into(),
+        caller_name: "claude_code".into(),
+        tool_type: String::new(),
+        workflow_id: String::new(),
+        step_id: String::new(),
+        policies_applied: vec!["own".into()],
+        success: Some(false),
+        latency_ms: 45,
+        generation: 7,
+        policies: vec![evaluation("mask", Action::Redact)],
+        content: Content::edited(
+            &serde_json::json!({ "input": { "mail": "eva@example.org" }, "error_message": "no eva@example.org" }),
+            &serde_json::json!({ "input": { "mail": "[email]" }, "error_message": "no [email]" }),
+        ),
     }
 }
 
