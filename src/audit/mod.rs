@@ -8,7 +8,8 @@
 //! ```text
 //! reserve_request -> intent ----\                     /-> records, checkpoints  (appended, chained, never changed)
 //!                    outcome ----> queue -> writer ---+-> contents              (texts; may be erased)
-//! append          -> pre-check -/    one transaction   \-> entries, contexts     (searched, looked up)
+//! append          -> pre-check -/    one transaction   |-> contexts              (looked up)
+//!                                       a moment later \-> entries               (searched)
 //! archive -------------------------------------------> versions              (of policies, once each)
 //! ```
 
