@@ -4,8 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anthropic_double::AnthropicDouble;
 use gemini_double::GeminiDouble;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mistral_double::MistralDouble;
 use openai_double::{Behaviour, KEY, OpenAiDouble};
 use serde_json::{Value, json};
@@ -89,6 +94,62 @@ async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
     assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");
     assert_eq!(answer.body["metadata"]["error_code"], "upstream_unauthorized", "{answer:?}");
     assert!(answer.body["error"].as_str().unwrap().contains("Incorrect API key provided."), "{answer:?}");
+}
+
+/// Speaks nothing but HTTP/2, counts its connections, and keeps each call until another one has come.
+async fn http2_upstream() -> (String, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let (counted, both) = (connections.clone(), Arc::new(tokio::sync::Barrier::new(2)));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let both = both.clone();
+            let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let both = both.clone();
+                async move {
+                    assert_eq!(request.version(), hyper::Version::HTTP_2);
+                    if request.uri().path() != "/v1/chat/completions" {
+                        // A health probe.
+                        return Ok::<_, std::convert::Infallible>(hyper::Response::new("{\"data\":[]}".to_owned()));
+                    }
+                    both.wait().await;
+                    let answer = json!({
+                        "id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-4o",
+                        "choices": [{
+                            "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "Two." }
+                        }],
+                        "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 },
+                    });
+                    let response = hyper::Response::builder().header("content-type", "application/json");
+                    Ok(response.body(answer.to_string()).unwrap())
+                }
+            });
+            let serve = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(serve.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    (format!("http://{address}/v1"), connections)
+}
+
+#[tokio::test]
+async fn a_provider_may_be_spoken_to_in_http2() {
+    let (endpoint, connections) = http2_upstream().await;
+    let provider = |http2: bool| {
+        format!(
+            "llm_providers:\n  house:\n    type: openai-compatible\n    config: {{ endpoint: \"{endpoint}\", model: gpt-4o, \
+             http2: {http2}, timeout_seconds: 5 }}\n"
+        )
+    };
+    let gateway = Setup { double: Some(provider(true)), ..Setup::default() }.start();
+    let (first, second) = tokio::join!(gateway.ask("One?"), gateway.ask("Two?"));
+    for answer in [first, second] {
+        assert_eq!((answer.status, &answer.body["data"]["data"]), (200, &json!("Two.")), "{answer:?}");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "both at once over one connection");
+    let gateway = Setup { double: Some(provider(false)), ..Setup::default() }.start();
+    assert_ne!(gateway.ask("One?").await.status, 200, "HTTP/1.1 unless it is asked for");
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ fn started(
         kind,
         display_name: provider.display_name.clone(),
         endpoint: provider.endpoint.as_str().to_owned(),
+        http2: provider.http2,
         api_key: provider.api_key.as_ref().map(key).transpose()?,
         further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,
         model: provider.model.clone(),

@@ -41,6 +41,8 @@ pub struct Provider {
     pub model_map: BTreeMap<String, String>,
     /// Its base URL.
     pub endpoint: Endpoint,
+    /// Whether it is spoken to in HTTP/2.
+    pub http2: bool,
     /// The bound on an answer's tokens for requests that give none; none is sent when absent.
     pub max_tokens: Option<u32>,
     /// Time that a whole call may take.
@@ -67,6 +69,7 @@ impl Provider {
             api_version: None,
             model_map: BTreeMap::new(),
             endpoint,
+            http2: false,
             max_tokens: None,
             timeout: DEFAULT_TIMEOUT,
             priority: DEFAULT_PRIORITY,

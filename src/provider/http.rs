@@ -1,8 +1,8 @@
 //! The HTTP client of one provider: what is sent carries the key, what comes back is bounded in time and size.
 //!
 //! No redirect is followed (it would carry the key to another host), no cookie is kept, and no answer is decompressed,
-//! so that the bound on a body is a bound on memory. HTTP/1.1 only: one shared HTTP/2 connection queues at the vendor's
-//! limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https endpoints, where a proxy sees a
+//! so that the bound on a body is a bound on memory. HTTP/1.1, unless the settings say otherwise: one shared HTTP/2
+//! connection queues at the vendor's limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https endpoints, where a proxy sees a
 //! tunnel only; for plain http endpoints they are not, since the proxy would read the key.
 
 use std::time::Duration;
@@ -170,13 +170,13 @@ impl Upstream {
             .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS);
         let builder = if endpoint.scheme() == "https" { builder.https_only(true) } else { builder.no_proxy() };
+        let builder = if settings.http2 { builder.http2_prior_knowledge() } else { builder.http1_only() };
         let client = builder
             .build()
             .map_err(|error| BuildError::Client { provider: settings.name.clone(), reason: describe(error) })?;

@@ -88,6 +88,8 @@ pub struct Settings {
     pub display_name: String,
     /// The origin, with or without `/v1`: `https://api.mistral.ai`.
     pub endpoint: String,
+    /// Whether it is spoken to in HTTP/2: all calls over one connection, side by side.
+    pub http2: bool,
     /// The secret; some upstreams of one's own want none.
     pub api_key: Option<ApiKey>,
     /// Further keys of the account: when one is over its limit or refused, the next is used.
@@ -128,6 +130,7 @@ impl Settings {
             kind,
             display_name: kind.as_str().to_owned(),
             endpoint: endpoint.into(),
+            http2: false,
             api_key: None,
             further_keys: Vec::new(),
             model: String::new(),

@@ -1,7 +1,7 @@
 //! What is queued for the writer, batch by batch, and who waits for its end.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -43,36 +43,25 @@ impl Inbox {
         if self.is_to_end() {
             return self.queued().unwrap_or_default();
         }
-        let until = patience.map(|patience| Instant::now() + patience);
-        loop {
-            let message = match until {
-                Some(until) => self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())),
-                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match message {
-                Ok(Message::Write(job)) => {
-                    if job.haste == Haste::WithOthers {
-                        // Not in `recv`: there each of those others would wake it. One in haste does.
-                        std::thread::park_timeout(FOR_OTHERS);
-                    }
-                    return self.gather(job);
+        let message = match patience {
+            Some(patience) => self.receiver.recv_timeout(patience),
+            None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match message {
+            Ok(Message::Write(job)) => {
+                if job.haste == Haste::WithOthers {
+                    // Not in `recv`: there each of those others would wake it. One in haste does.
+                    std::thread::park_timeout(FOR_OTHERS);
                 }
-                // What was queued before it has been written: it came in an earlier batch.
-                Ok(Message::Mark(mark)) => {
-                    self.marks.push(mark);
-                    return Vec::new();
-                }
-                Ok(Message::Stop(done)) => {
-                    self.ask_to_stop(done);
-                    return Vec::new();
-                }
-                Err(RecvTimeoutError::Timeout) => return Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.ask_to_stop(None);
-                    return Vec::new();
-                }
+                return self.gather(job);
             }
+            // What was queued before it has been written: it came in an earlier batch.
+            Ok(Message::Mark(mark)) => self.marks.push(mark),
+            Ok(Message::Stop(done)) => self.ask_to_stop(done),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.ask_to_stop(None),
         }
+        Vec::new()
     }
 
     /// What is queued right now, without waiting.
