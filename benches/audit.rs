@@ -1,18 +1,22 @@
-//! The audit store by itself: records a second into SQLite, how long an append waits, how long a search takes.
+//! The audit store by itself: records a second into SQLite, how long an append waits, how long a search takes, and how
+//! fast a policy is tried on what is recorded.
 //!
 //! `make bench`. Requests of an ordinary size, intent and outcome each, as the gateway writes them, into a file in the
-//! system's temporary folder. `OCTROI_BENCH_RECORDS` (by default 5,000,000) records are there when searches are measured.
+//! system's temporary folder. `OCTROI_BENCH_RECORDS` (by default 5,000,000) records are there when searches and the
+//! replay are measured.
 
 #![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
 #![expect(clippy::expect_used, reason = "a bench that cannot run says why and ends")]
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use octroi::audit::record::{
     Action, Caller, Content, Decision, Finding, Intent, Mode, Outcome, Phase, PolicyEvaluation, Readings,
 };
-use octroi::audit::{AuditLog, Durability, Query, Settings};
+use octroi::audit::{AuditKey, AuditLog, Durability, Query, Settings};
 
 /// Requests in flight at once.
 const CALLERS: usize = 256;
@@ -31,7 +35,7 @@ fn main() {
         {
             let requests = if once { callers } else { (callers * 200).clamp(5_000, 100_000) };
             let folder = tempfile::tempdir().expect("a folder");
-            let log = open(&folder, durability);
+            let log = open(folder.path(), durability);
             let appended = append(&log, callers, requests, 0).await;
             println!(
                 "{:<44} {:>12.0} {:>12?} {:>12?}",
@@ -43,7 +47,7 @@ fn main() {
             log.shutdown().await.expect("an end");
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let log = open(&folder, Durability::Process);
+        let log = open(folder.path(), Durability::Process);
         let requests = if once { 1_000 } else { records / 2 };
         let filled = append(&log, CALLERS, requests, 0).await;
         println!(
@@ -52,13 +56,19 @@ fn main() {
             filled.rate
         );
         search(&log).await;
+        log.shutdown().await.expect("an end");
+        replay(folder.path());
     });
 }
 
-fn open(folder: &tempfile::TempDir, durability: Durability) -> AuditLog {
-    let url = format!("sqlite://{}", folder.path().join("audit.db").display());
-    let settings = Settings { durability, ..Settings::new(url).expect("a key") };
+fn open(folder: &Path, durability: Durability) -> AuditLog {
+    let (key, _) = AuditKey::read_or_make(&folder.join("audit.key")).expect("a key");
+    let settings = Settings { durability, key, ..Settings::new(url(folder)).expect("random bytes") };
     AuditLog::open(&settings).expect("a store")
+}
+
+fn url(folder: &Path) -> String {
+    format!("sqlite://{}", folder.join("audit.db").display())
 }
 
 struct Appended {
@@ -119,6 +129,25 @@ async fn search(log: &AuditLog) {
         took.sort();
         let (median, most) = (took[SEARCHES / 2], took[SEARCHES - 1]);
         println!("{name:<44} {median:>12?} {most:>12?} of {total}");
+    }
+}
+
+/// What `pii` says of every request, by the command that tries a policy before it goes live.
+fn replay(folder: &Path) {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let yaml = format!(
+        "version: \"1.0\"\naudit: {{ url: \"{}\" }}\npolicies: {{ directory: \"{}\" }}\n",
+        url(folder),
+        policies.display()
+    );
+    std::fs::write(folder.join("octroi.yaml"), yaml).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+    command.args(["audit", "replay", "--since", "1d", "--policy"]).arg(policies.join("pii.yaml")).current_dir(folder);
+    let output = command.output().expect("octroi starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = String::from_utf8_lossy(&output.stdout);
+    for line in report.lines().filter(|line| line.starts_with("judged again") || line.starts_with("time")) {
+        println!("replay, {line}");
     }
 }
 

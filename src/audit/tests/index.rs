@@ -104,3 +104,19 @@ async fn the_tables_are_filled_although_nobody_searches() {
     }
     panic!("the entry is not there after five seconds");
 }
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_being_found_or_written() {
+    let home = Home::sqlite();
+    let log = home.open();
+    fill(&log).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    forget(&home, 1);
+    let other = rusqlite::Connection::open(home.path()).unwrap();
+    let damaged = "DROP TRIGGER records_are_never_changed; UPDATE records SET body = '{' WHERE id = 'c1'";
+    other.execute_batch(damaged).unwrap();
+    let log = home.open();
+    append(&log, intent("r4", 9)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["r4", "r3", "t1", "a1", "r2", "r1"]);
+}

@@ -190,6 +190,8 @@ fn start(executable: &Path, limits: &Limits) -> std::io::Result<Child> {
         .arg(format!("--compile-seconds={}", limits.compile_time.as_secs()))
         // The keys of providers stand in the environment; the loader needs nothing of it.
         .env_clear()
+        // Or the allocator maps a gigabyte at once, all of which counts towards the loader's limit on memory.
+        .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -232,10 +232,14 @@ impl<'c> Index<'c> {
             let Some(last) = records.last() else { return Ok(()) };
             from = Place(last.place.0 + 1);
             for StoredRecord { place, at_microseconds: at, kind, id, body, .. } in records {
-                let effect = Effect::of_stored(&kind, &body).map_err(|error| {
-                    AuditError::Encoding(format!("record {} ({kind} {id}): {error}", place.seq().0))
-                })?;
-                self.apply(&Waiting { place, at, id, effect })?;
+                match Effect::of_stored(&kind, &body) {
+                    Ok(effect) => self.apply(&Waiting { place, at, id, effect })?,
+                    // It stays in the chain, where `verify` judges it; for its sake nothing else may go unrecorded.
+                    Err(error) => tracing::error!(
+                        record = place.seq().0, kind, id, %error,
+                        "a record cannot be read: a search will not find it"
+                    ),
+                }
             }
         }
         Ok(())
