@@ -36,6 +36,8 @@ pub struct Query {
     pub limit: u32,
     /// Entries to pass over.
     pub offset: u64,
+    /// Entries that are counted at most, for [`Page::total`]: counting millions takes longer than finding a page of them.
+    pub counted: u64,
 }
 
 /// Which kinds of entries a search is over.
@@ -53,6 +55,8 @@ impl Query {
     pub const DEFAULT_LIMIT: u32 = 100;
     /// The greatest page size.
     pub const MOST: u32 = 1_000;
+    /// Entries that are counted when nobody says otherwise.
+    pub const COUNTED: u64 = 100_000;
 
     /// Everything of a tenant.
     pub fn new(tenant: impl Into<String>) -> Self {
@@ -75,6 +79,7 @@ impl Query {
             entries: Entries::All,
             limit: Self::DEFAULT_LIMIT,
             offset: 0,
+            counted: Self::COUNTED,
         }
     }
 
@@ -104,10 +109,22 @@ impl Query {
 pub struct Page {
     /// The entries.
     pub entries: Vec<Entry>,
-    /// How many entries fit, on all pages.
+    /// How many entries fit, on all pages, up to [`Query::counted`]. Where that many or more fit, it is no less than that,
+    /// and greater than what has been passed over as long as the page is full: whoever pages up to it sees all.
     pub total: u64,
     /// The page size that was asked for.
     pub limit: u32,
     /// The entries that were passed over.
     pub offset: u64,
+}
+
+impl Page {
+    /// `counted`: how many fit, counted no further than the query says.
+    pub(crate) fn new(entries: Vec<Entry>, counted: i64, query: &Query) -> Self {
+        let counted = counted.unsigned_abs();
+        let passed = query.offset.saturating_add(entries.len() as u64);
+        let is_full = entries.len() as u64 >= u64::from(query.limit);
+        let total = if counted < query.counted { counted } else { counted.max(passed + u64::from(is_full)) };
+        Self { entries, total, limit: query.limit, offset: query.offset }
+    }
 }

@@ -5,6 +5,7 @@ use super::*;
 on_both_stores! {
     every_filter_finds_exactly_what_fits_newest_first,
     pages_join_without_gap_or_overlap_and_say_the_total,
+    a_total_that_is_not_counted_to_its_end_never_ends_the_pages,
     limits_out_of_range_are_refused,
     requests_of_the_same_instant_come_in_the_order_of_their_records,
 }
@@ -113,6 +114,24 @@ async fn pages_join_without_gap_or_overlap_and_say_the_total(home: Home) {
         found.extend(page.entries.into_iter().map(|entry| entry.id));
     }
     assert_eq!(found, ids(&log, Query::new("acme")).await);
+}
+
+async fn a_total_that_is_not_counted_to_its_end_never_ends_the_pages(home: Home) {
+    let log = filled(&home).await;
+    for (counted, limit, totals) in
+        [(13, 5, vec![12, 12, 12]), (12, 5, vec![12, 12, 12]), (3, 5, vec![6, 11, 12]), (3, 6, vec![7, 13, 12])]
+    {
+        let (mut found, mut said) = (0, Vec::new());
+        for offset in (0..).step_by(limit as usize) {
+            let page = log.search(Query { counted, limit, offset, ..Query::new("acme") }).await.unwrap();
+            found += page.entries.len();
+            said.push(page.total);
+            if offset + u64::from(limit) >= page.total {
+                break;
+            }
+        }
+        assert_eq!((found, said), (12, totals), "counted to {counted}");
+    }
 }
 
 async fn limits_out_of_range_are_refused(home: Home) {

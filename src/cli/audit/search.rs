@@ -21,7 +21,8 @@ pub(super) fn run(reader: &AuditReader, query: &Query, json: bool) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     }
     print_line(&table(&entries).to_string())?;
-    print_line(&format!("{} to {} of {total}", offset + 1, offset + entries.len() as u64))?;
+    let or_more = if total >= query.counted { " or more" } else { "" };
+    print_line(&format!("{} to {} of {total}{or_more}", offset + 1, offset + entries.len() as u64))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,8 +17,10 @@ const TEXT_AT_MOST: i64 = 256 << 10;
 /// One page, and how many fit, of one moment.
 pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Failed> {
     let mut filter = Filter::new(query, Dialect::Postgres);
-    let count = format!("SELECT count(*) FROM {} WHERE {}", filter.from, filter.conditions);
-    let counted = filter.values.clone();
+    let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
+    let Filter { from, conditions, .. } = &filter;
+    let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most}) AS fitting");
+    let count_values = filter.values.clone();
     let limit = filter.value(Dialect::Postgres, Value::Number(i64::from(query.limit)));
     let offset = filter.value(Dialect::Postgres, Value::Number(i64::try_from(query.offset).unwrap_or(i64::MAX)));
     let Filter { from, conditions, order, values } = &filter;
@@ -36,11 +38,11 @@ pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Faile
          ORDER BY e.at DESC, e.place DESC"
     );
     client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let total: i64 = client.query_one(&count, &parameters(&counted)).await?.get(0);
+    let counted: i64 = client.query_one(&count, &parameters(&count_values)).await?.get(0);
     let rows = client.query(&page, &parameters(values)).await?;
     client.batch_execute("COMMIT").await?;
     let entries = rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?;
-    Ok(Page { entries, total: total.unsigned_abs(), limit: query.limit, offset: query.offset })
+    Ok(Page::new(entries, counted, query))
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {

@@ -60,8 +60,9 @@ pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, Aud
     let moment = connection.unchecked_transaction().map_err(classed)?;
     let mut filter = Filter::new(query, Dialect::Sqlite);
     let Filter { from, conditions, order, .. } = &filter;
-    let count = format!("SELECT count(*) FROM {from} WHERE {conditions}");
-    let total: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
+    let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
+    let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most})");
+    let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
 
     // The page is cut before the records are joined: what is passed over is never read.
     let page = format!(
@@ -85,7 +86,7 @@ pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, Aud
     while let Some(row) = rows.next().map_err(classed)? {
         entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
     }
-    Ok(Page { entries, total: total.unsigned_abs(), limit: query.limit, offset: query.offset })
+    Ok(Page::new(entries, counted, query))
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
