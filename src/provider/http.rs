@@ -2,8 +2,8 @@
 //!
 //! No redirect is followed (it would carry the key to another host), no cookie is kept, and no answer is decompressed,
 //! so that the bound on a body is a bound on memory. HTTP/1.1, unless the settings say otherwise: one shared HTTP/2
-//! connection queues at the vendor's limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https endpoints, where a proxy sees a
-//! tunnel only; for plain http endpoints they are not, since the proxy would read the key.
+//! connection queues at the vendor's limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https
+//! endpoints, where a proxy sees a tunnel only; for plain http endpoints they are not, since the proxy would read the key.
 
 use std::time::Duration;
 

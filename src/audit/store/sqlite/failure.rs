@@ -1,6 +1,6 @@
 //! SQLite's errors, classed once.
 
-use rusqlite::{ErrorCode, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::audit::AuditError;
 
@@ -16,6 +16,15 @@ pub(super) fn classed(error: rusqlite::Error) -> AuditError {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => AuditError::Corrupt(error.to_string()),
         _ => AuditError::Store(error.to_string()),
     }
+}
+
+/// Ends the transaction that failed. Some errors have ended it already; a failed COMMIT leaves it open.
+pub(super) fn rolled_back<T>(connection: &Connection, result: Result<T, AuditError>) -> Result<T, AuditError> {
+    if result.is_err() && !connection.is_autocommit() {
+        let rolled_back = connection.execute_batch("ROLLBACK");
+        rolled_back.map_err(|error| AuditError::Io(format!("a failed transaction cannot be rolled back: {error}")))?;
+    }
+    result
 }
 
 /// Whether a constraint refused the statement.
@@ -36,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_full_database_is_a_full_disk() {
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x); PRAGMA max_page_count = 3;").unwrap();
         let error = connection.execute("INSERT INTO t VALUES (zeroblob(100000))", []).unwrap_err();
         assert_eq!(classed(error), AuditError::DiskFull);
@@ -45,7 +54,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_an_input_output_error() {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let error = rusqlite::Connection::open_with_flags("no-such-folder/audit.db", flags).unwrap_err();
+        let error = Connection::open_with_flags("no-such-folder/audit.db", flags).unwrap_err();
         assert_eq!(classed(error).code(), "audit_io");
     }
 }

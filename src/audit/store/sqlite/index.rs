@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
-use super::failure::classed;
+use super::failure::{classed, rolled_back};
 use super::{Turns, archive};
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
@@ -207,12 +207,7 @@ impl<'c> Index<'c> {
         let _turn = turns.wait();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(classed)?;
         let done = work(self).and_then(|()| self.connection.execute_batch("COMMIT").map_err(classed));
-        if done.is_err() && !self.connection.is_autocommit() {
-            self.connection
-                .execute_batch("ROLLBACK")
-                .map_err(|error| AuditError::Io(format!("a failed transaction cannot be rolled back: {error}")))?;
-        }
-        done
+        rolled_back(self.connection, done)
     }
 
     /// Up to where the tables are filled.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
-use super::failure::{classed, is_constraint, is_taken_place};
+use super::failure::{classed, is_constraint, is_taken_place, rolled_back};
 use super::index::Index;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
@@ -25,7 +25,6 @@ pub(super) struct SqliteSession<'c> {
     index: Index<'c>,
     begin: Statement<'c>,
     commit: Statement<'c>,
-    rollback: Statement<'c>,
     record: Statement<'c>,
     content: Statement<'c>,
     checkpoint: Statement<'c>,
@@ -44,7 +43,6 @@ impl<'c> SqliteSession<'c> {
             index: Index::new(connection)?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
-            rollback: prepare("ROLLBACK")?,
             record: prepare("INSERT INTO records (place, at, kind, id, body, hash) VALUES (?, ?, ?, ?, ?, ?)")?,
             content: prepare("INSERT INTO contents (place, content) VALUES (?, ?)")?,
             checkpoint: prepare(
@@ -63,7 +61,6 @@ impl<'c> SqliteSession<'c> {
     }
 
     fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
-        let _turn = self.turns.wait();
         self.begin.execute([]).map_err(classed)?;
         for link in links {
             self.index.take(link)?;
@@ -81,17 +78,6 @@ impl<'c> SqliteSession<'c> {
         let (at, hash) = (at.as_microsecond(), head.hash.0);
         let values = params![place, kind.as_str(), at, hash, public_key.0, signature];
         self.checkpoint.execute(values).map(|_| ()).map_err(classed)
-    }
-
-    /// A failed COMMIT leaves the transaction open; some errors have ended it already.
-    fn rolled_back<T>(&mut self, result: Result<T, AuditError>) -> Result<T, AuditError> {
-        if result.is_err()
-            && !self.connection.is_autocommit()
-            && let Err(error) = self.rollback.execute([])
-        {
-            return Err(AuditError::Io(format!("a failed transaction cannot be rolled back: {error}")));
-        }
-        result
     }
 
     fn write(&mut self, &Link { place: Place(place), hash, row }: &Link<'_>) -> Result<(), AuditError> {
@@ -158,6 +144,7 @@ impl Session for SqliteSession<'_> {
             self.index()?;
         }
         let waiting = self.index.len();
+        let _turn = self.turns.wait();
         let result = self.write_all(links, checkpoint);
         match result {
             Ok(()) => {
@@ -166,7 +153,7 @@ impl Session for SqliteSession<'_> {
             }
             Err(_) => self.index.not_committed(waiting),
         }
-        self.rolled_back(result)
+        rolled_back(self.connection, result)
     }
 
     fn index(&mut self) -> Result<(), AuditError> {
@@ -230,7 +217,7 @@ impl Session for SqliteSession<'_> {
                 self.wal.wrote_pages(CUT_PAGES);
                 Ok(())
             }
-            Err(error) => self.rolled_back(Err(error)),
+            Err(error) => rolled_back(self.connection, Err(error)),
         }
     }
 
