@@ -105,6 +105,51 @@ async fn the_tables_are_filled_although_nobody_searches() {
     panic!("the entry is not there after five seconds");
 }
 
+fn tables(home: &Home) -> [Vec<String>; 2] {
+    let entries = "SELECT json_array(place, outcome_place, id, context_id, kind, at, tenant, client, \"user\", \
+                   request_type, decision) FROM entries ORDER BY place";
+    let policies = "SELECT json_array(tenant, policy, at, entry) FROM entry_policies ORDER BY entry, policy";
+    [entries, policies].map(|sql| home.column(sql))
+}
+
+#[tokio::test]
+async fn an_outcome_that_waits_with_its_request_is_entered_as_one_that_comes_later() {
+    const REQUESTS: i64 = 700;
+    let home = Home::sqlite();
+    let log = home.open();
+    // In flight at once, so that many outcomes wait with their requests, and many do not: several steps' worth.
+    let requests = (0..REQUESTS).map(|number| {
+        let log = &log;
+        async move {
+            let policies = vec![evaluation("tone", [Action::Allow, Action::Deny][number as usize % 2])];
+            let ended = Outcome { policies, ..outcome(&format!("r{number}"), number + 1) };
+            let (durable, permit) = log.reserve_request().unwrap().intent(intent(&format!("r{number}"), number));
+            durable.await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(number.unsigned_abs() % 200)).await;
+            permit.outcome(ended).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(requests).await;
+    let mut filled = 0;
+    for _ in 0..200 {
+        filled = home.count("SELECT max(place) & 0xffffffff FROM indexed");
+        if filled == 2 * REQUESTS {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(filled, 2 * REQUESTS, "nobody searched, and all are there");
+    let stepwise = tables(&home);
+    assert_eq!(stepwise.each_ref().map(Vec::len), [REQUESTS as usize, REQUESTS as usize / 2]);
+    assert_eq!(home.count("SELECT count(*) FROM entries WHERE outcome_place IS NULL"), 0);
+    log.shutdown().await.unwrap();
+    drop(log);
+    let other = rusqlite::Connection::open(home.path()).unwrap();
+    other.execute_batch("DELETE FROM entry_policies; DELETE FROM entries; DELETE FROM indexed").unwrap();
+    drop(AuditReader::open(&home.url()).unwrap());
+    assert_eq!(tables(&home), stepwise, "read from the records, one by one");
+}
+
 #[tokio::test]
 async fn a_record_that_cannot_be_read_keeps_no_other_from_being_found_or_written() {
     let home = Home::sqlite();

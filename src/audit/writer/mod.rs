@@ -163,13 +163,16 @@ impl Writer {
         if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch) }
     }
 
-    /// Brings what is searched up to date, when it is time or when somebody waits for it.
+    /// Brings what is searched up to date when somebody waits for it, and nearer to that when it is time.
     fn index(&mut self, session: &mut dyn Session) -> Connection {
-        let is_due = session.index_in().is_some_and(|left| left.is_zero());
-        if !is_due && !self.inbox.has_marks() {
+        let indexed = if self.inbox.has_marks() {
+            session.index()
+        } else if session.index_in().is_some_and(|left| left.is_zero()) {
+            session.index_some()
+        } else {
             return Connection::Usable;
-        }
-        session.index().map_or_else(
+        };
+        indexed.map_or_else(
             |error| {
                 tracing::warn!(code = error.code(), %error, "the tables that are searched lag behind; later again");
                 state_after(&error)

@@ -2,10 +2,12 @@
 //!
 //! A record touches one page of each index, and a transaction writes every page that it touched: filled with every
 //! record, these tables would be most of what is written. So a commit writes the records alone, and what they mean for the
-//! search waits here until there is much of it, or a moment has passed, or somebody searches. What waits is only a copy:
-//! `indexed` says up to which record the tables are filled, and after a crash the rest is read from the records.
+//! search waits here until there is much of it, or a moment has passed, or somebody searches. By then most requests have
+//! their outcome, and one row takes both. The tables are filled in small steps, between which records are committed. What
+//! waits is only a copy: `indexed` says up to which record the tables are filled, and after a crash the rest is read from
+//! the records.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
@@ -14,12 +16,15 @@ use super::failure::{classed, rolled_back};
 use super::{Turns, archive};
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
+use crate::audit::record::Decision;
 use crate::audit::row::{Effect, EntryKind, Opening, Row};
 use crate::audit::store::{Link, StoredRecord, storable};
 
 /// Records that wait, and how long the first of them does, before the tables are filled.
 const MANY: usize = 512;
 const A_MOMENT: Duration = Duration::from_millis(100);
+/// Records of one step: a third of a millisecond, for which requests wait on a busy core.
+const A_FEW: usize = 128;
 /// Records that wait at most. Beyond it commits fail with whatever keeps the tables from being filled.
 const MOST: usize = 16_384;
 /// Records that are read from the store at a time.
@@ -28,12 +33,12 @@ const AT_ONCE: usize = 512;
 /// What waits for the tables, and the statements that fill them.
 pub(super) struct Index<'c> {
     connection: &'c Connection,
-    waiting: Vec<Waiting>,
-    /// Of the entries that wait: whether each is complete. Of others: those that were completed since.
-    closed: HashMap<String, bool>,
-    since: Option<Instant>,
-    /// So many are too many to wait for the moment's end.
-    many: usize,
+    /// In the order of their places.
+    waiting: VecDeque<Waiting>,
+    /// Of the entries that records wait for, by id: the record that completed it, if there is one.
+    complete: HashMap<String, Option<Place>>,
+    /// After a failure: when it is tried again.
+    again_at: Option<Instant>,
     open: Statement<'c>,
     close: Statement<'c>,
     matched: Statement<'c>,
@@ -45,26 +50,41 @@ pub(super) struct Index<'c> {
 
 /// A committed record, or one that is being committed.
 struct Waiting {
+    since: Instant,
     place: Place,
     at: i64,
     id: String,
     effect: Effect,
 }
 
+impl Waiting {
+    /// The record that completes the entry, if this is it.
+    fn completes(&self) -> Option<Place> {
+        match &self.effect {
+            Effect::Close { .. } => Some(self.place),
+            // Only a request is completed by a second record.
+            Effect::Open(opening) => (opening.entry != EntryKind::Request).then_some(self.place),
+            Effect::None | Effect::Erase(_) => None,
+        }
+    }
+}
+
+/// What completes an entry: where it stands, and what it says.
+type Completion<'a> = (Place, &'a Decision, &'a [String]);
+
 impl<'c> Index<'c> {
     pub(super) fn new(connection: &'c Connection) -> Result<Self, AuditError> {
         let prepare = |sql: &str| connection.prepare(sql).map_err(classed);
         Ok(Self {
             connection,
-            waiting: Vec::new(),
-            closed: HashMap::new(),
-            since: None,
-            many: MANY,
+            waiting: VecDeque::new(),
+            complete: HashMap::new(),
+            again_at: None,
             // Whether the id is new was asked before the record was written.
             open: prepare(
                 "INSERT OR IGNORE INTO entries \
-                 (place, id, context_id, kind, at, tenant, client, \"user\", request_type, decision) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 (place, outcome_place, id, context_id, kind, at, tenant, client, \"user\", request_type, decision) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
             close: prepare(
                 "UPDATE entries SET outcome_place = ?, decision = ? \
@@ -86,29 +106,28 @@ impl<'c> Index<'c> {
         let Row { id, effect, .. } = row;
         match effect {
             Effect::None | Effect::Erase(_) => {}
-            Effect::Open(opening) => {
+            Effect::Open(_) => {
                 if self.is_open(id)?.is_some() {
                     return Err(AuditError::Duplicate { id: id.clone() });
                 }
-                self.closed.insert(id.clone(), has_no_outcome(opening));
             }
-            Effect::Close { .. } => {
-                match self.is_open(id)? {
-                    Some(true) => {}
-                    Some(false) => return Err(AuditError::Duplicate { id: id.clone() }),
-                    None => return Err(AuditError::NoIntent { id: id.clone() }),
-                }
-                self.closed.insert(id.clone(), true);
-            }
+            Effect::Close { .. } => match self.is_open(id)? {
+                Some(true) => {}
+                Some(false) => return Err(AuditError::Duplicate { id: id.clone() }),
+                None => return Err(AuditError::NoIntent { id: id.clone() }),
+            },
         }
-        self.waiting.push(Waiting { place, at: row.at.as_microsecond(), id: id.clone(), effect: effect.clone() });
+        let (since, at) = (Instant::now(), row.at.as_microsecond());
+        let record = Waiting { since, place, at, id: id.clone(), effect: effect.clone() };
+        note(&mut self.complete, &record);
+        self.waiting.push_back(record);
         Ok(())
     }
 
     /// Whether the entry of that id waits for an outcome; `None`: there is no such entry.
     fn is_open(&mut self, id: &str) -> Result<Option<bool>, AuditError> {
-        match self.closed.get(id) {
-            Some(closed) => Ok(Some(!closed)),
+        match self.complete.get(id) {
+            Some(completion) => Ok(Some(completion.is_none())),
             None => self.entry.query_row([id], |row| row.get(0)).optional().map_err(classed),
         }
     }
@@ -118,24 +137,11 @@ impl<'c> Index<'c> {
         self.waiting.len()
     }
 
-    /// What was taken is committed.
-    pub(super) fn committed(&mut self) {
-        if !self.waiting.is_empty() {
-            self.since.get_or_insert_with(Instant::now);
-        }
-    }
-
     /// What was taken beyond so many is not committed.
     pub(super) fn not_committed(&mut self, kept: usize) {
         self.waiting.truncate(kept);
-        self.closed.clear();
-        for Waiting { id, effect, .. } in &self.waiting {
-            match effect {
-                Effect::None | Effect::Erase(_) => {}
-                Effect::Open(opening) => drop(self.closed.insert(id.clone(), has_no_outcome(opening))),
-                Effect::Close { .. } => drop(self.closed.insert(id.clone(), true)),
-            }
-        }
+        self.complete.clear();
+        self.waiting.iter().for_each(|record| note(&mut self.complete, record));
     }
 
     /// Whether no more may wait.
@@ -143,43 +149,79 @@ impl<'c> Index<'c> {
         self.waiting.len() >= MOST
     }
 
-    /// When the tables are to be filled; `None`: nothing waits.
+    /// When the next step is due; `None`: nothing waits.
     pub(super) fn due_in(&self) -> Option<Duration> {
-        let since = self.since?;
-        Some(if self.waiting.len() >= self.many { Duration::ZERO } else { A_MOMENT.saturating_sub(since.elapsed()) })
+        let first = self.waiting.front()?;
+        Some(match self.again_at {
+            Some(again_at) => again_at.saturating_duration_since(Instant::now()),
+            None if self.waiting.len() >= MANY => Duration::ZERO,
+            None => A_MOMENT.saturating_sub(first.since.elapsed()),
+        })
+    }
+
+    /// Fills the tables with a few of the records that wait, or with all that are too many. Returns about how many pages
+    /// were written.
+    pub(super) fn fill_some(&mut self, turns: &Turns) -> Result<usize, AuditError> {
+        self.fill(turns, A_FEW.max(self.waiting.len().saturating_sub(MANY)))
     }
 
     /// Fills the tables with all that waits. Returns about how many pages were written.
-    pub(super) fn fill(&mut self, turns: &Turns) -> Result<usize, AuditError> {
-        let Some(node) = self.waiting.first().map(|first| first.place.node()) else { return Ok(0) };
-        let waiting = std::mem::take(&mut self.waiting);
+    pub(super) fn fill_all(&mut self, turns: &Turns) -> Result<usize, AuditError> {
+        self.fill(turns, usize::MAX)
+    }
+
+    fn fill(&mut self, turns: &Turns, at_most: usize) -> Result<usize, AuditError> {
+        let Some(node) = self.waiting.front().map(|first| first.place.node()) else { return Ok(0) };
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let some = waiting.len().min(at_most);
         let filled = self.in_transaction(turns, |index| {
             // Another process may have done a part.
             let reached = index.reached(node)?;
-            let rest = waiting.iter().filter(|it| it.place > reached);
-            if let Some(first) = rest.clone().next()
+            let mut rest = waiting.range(..some).filter(|it| it.place > reached).peekable();
+            if let Some(first) = rest.peek()
                 && first.place.0 > reached.0 + 1
             {
                 index.fill_from_records(Place(reached.0 + 1), Place(first.place.0 - 1))?;
             }
+            let mut completed = Vec::new();
+            let mut last = reached;
             for record in rest {
-                index.apply(record)?;
+                let completion = index.completion(&waiting, record);
+                index.apply(record, completion)?;
+                completed.extend(completion.map(|(place, ..)| place));
+                last = record.place;
             }
-            match waiting.last() {
-                Some(last) if last.place > reached => index.reach(last.place),
-                _ => Ok(()),
-            }
+            index.reach(last)?;
+            Ok(completed)
         });
-        if let Err(error) = filled {
-            self.waiting = waiting;
-            // Not at once again.
-            self.since = Some(Instant::now());
-            self.many = self.waiting.len() + MANY;
-            return Err(error);
+        let filled = filled.map(|completed| {
+            for place in completed {
+                if let Ok(index) = waiting.binary_search_by_key(&place, |it| it.place) {
+                    // The entry says so already.
+                    waiting[index].effect = Effect::None;
+                }
+            }
+            for done in waiting.drain(..some) {
+                // What completes it may wait still.
+                if self.complete.get(&done.id).is_some_and(|by| by.is_none_or(|by| by <= done.place)) {
+                    self.complete.remove(&done.id);
+                }
+            }
+            8 + some / 2
+        });
+        self.waiting = waiting;
+        self.again_at = filled.is_err().then(|| Instant::now() + A_MOMENT);
+        filled
+    }
+
+    /// What completes the entry that a record opens, if it waits behind it.
+    fn completion<'w>(&self, waiting: &'w VecDeque<Waiting>, record: &Waiting) -> Option<Completion<'w>> {
+        let place = self.complete.get(&record.id).copied().flatten()?;
+        let index = waiting.binary_search_by_key(&place, |it| it.place).ok()?;
+        match &waiting.get(index)?.effect {
+            Effect::Close { decision, matched } if place > record.place => Some((place, decision, matched)),
+            _ => None,
         }
-        self.closed.clear();
-        (self.since, self.many) = (None, MANY);
-        Ok(8 + waiting.len() / 2)
     }
 
     /// Fills the tables up to the last record of a node that is in the store.
@@ -199,14 +241,14 @@ impl<'c> Index<'c> {
         }
     }
 
-    fn in_transaction(
+    fn in_transaction<T>(
         &mut self,
         turns: &Turns,
-        work: impl FnOnce(&mut Self) -> Result<(), AuditError>,
-    ) -> Result<(), AuditError> {
+        work: impl FnOnce(&mut Self) -> Result<T, AuditError>,
+    ) -> Result<T, AuditError> {
         let _turn = turns.wait();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(classed)?;
-        let done = work(self).and_then(|()| self.connection.execute_batch("COMMIT").map_err(classed));
+        let done = work(self).and_then(|done| self.connection.execute_batch("COMMIT").map(|()| done).map_err(classed));
         rolled_back(self.connection, done)
     }
 
@@ -228,7 +270,7 @@ impl<'c> Index<'c> {
             from = Place(last.place.0 + 1);
             for StoredRecord { place, at_microseconds: at, kind, id, body, .. } in records {
                 match Effect::of_stored(&kind, &body) {
-                    Ok(effect) => self.apply(&Waiting { place, at, id, effect })?,
+                    Ok(effect) => self.apply(&Waiting { since: Instant::now(), place, at, id, effect }, None)?,
                     // It stays in the chain, where `verify` judges it; for its sake nothing else may go unrecorded.
                     Err(error) => tracing::error!(
                         record = place.seq().0, kind, id, %error,
@@ -240,14 +282,21 @@ impl<'c> Index<'c> {
         Ok(())
     }
 
-    fn apply(&mut self, Waiting { place: Place(place), at, id, effect }: &Waiting) -> Result<(), AuditError> {
+    /// Makes or completes an entry; with what completes it, both at once.
+    fn apply(&mut self, record: &Waiting, completion: Option<Completion<'_>>) -> Result<(), AuditError> {
+        let Waiting { place: Place(place), at, id, effect, .. } = record;
         match effect {
             Effect::None | Effect::Erase(_) => Ok(()),
             Effect::Open(Opening { entry, caller, request_type, decision, matched, context_id, context: _ }) => {
                 let tenant = storable(&caller.tenant);
+                let (outcome, decision, later) = match completion {
+                    Some((Place(outcome), decision, later)) => (Some(outcome), decision, later),
+                    None => (None, decision, [].as_slice()),
+                };
                 self.open
                     .execute(params![
                         place,
+                        outcome,
                         id,
                         context_id,
                         entry.as_str(),
@@ -259,7 +308,7 @@ impl<'c> Index<'c> {
                         decision.as_str()
                     ])
                     .map_err(classed)?;
-                matched.iter().try_for_each(|policy| {
+                matched.iter().chain(later).try_for_each(|policy| {
                     self.matched.execute(params![tenant, policy, at, place]).map(drop).map_err(classed)
                 })
             }
@@ -273,7 +322,9 @@ impl<'c> Index<'c> {
     }
 }
 
-/// Only a request is completed by a second record.
-fn has_no_outcome(opening: &Opening) -> bool {
-    opening.entry != EntryKind::Request
+/// Notes what a record that waits means for its entry.
+fn note(complete: &mut HashMap<String, Option<Place>>, record: &Waiting) {
+    if matches!(record.effect, Effect::Open(_) | Effect::Close { .. }) {
+        complete.insert(record.id.clone(), record.completes());
+    }
 }

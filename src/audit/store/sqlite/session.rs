@@ -147,17 +147,20 @@ impl Session for SqliteSession<'_> {
         let _turn = self.turns.wait();
         let result = self.write_all(links, checkpoint);
         match result {
-            Ok(()) => {
-                self.index.committed();
-                self.wal.wrote(links);
-            }
+            Ok(()) => self.wal.wrote(links),
             Err(_) => self.index.not_committed(waiting),
         }
         rolled_back(self.connection, result)
     }
 
     fn index(&mut self) -> Result<(), AuditError> {
-        let pages = self.index.fill(self.turns)?;
+        let pages = self.index.fill_all(self.turns)?;
+        self.wal.wrote_pages(pages);
+        Ok(())
+    }
+
+    fn index_some(&mut self) -> Result<(), AuditError> {
+        let pages = self.index.fill_some(self.turns)?;
         self.wal.wrote_pages(pages);
         Ok(())
     }
