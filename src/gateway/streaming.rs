@@ -284,7 +284,9 @@ impl Passage {
             self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
             self.released += bytes as u64;
         }
-        if !last && bytes > 0 {
+        if !last && bytes > 0 && self.inspection.observes() {
+            // Whoever writes it to the client waits for this very thread.
+            tokio::task::yield_now().await;
             self.inspection.look().await?;
             self.go_on()?;
         }

@@ -141,6 +141,11 @@ impl Inspection {
         self.stages.iter().any(Stage::holds)
     }
 
+    /// Whether some policies hold nothing back and are shown what went out.
+    pub fn observes(&self) -> bool {
+        self.stages.iter().any(|stage| !stage.holds())
+    }
+
     /// Bytes that wait for a verdict.
     pub fn waiting(&self) -> usize {
         self.stages.iter().map(Stage::waiting).sum()
