@@ -120,9 +120,10 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.table_keep_resident(64 << 10);
     pool.async_stack_keep_resident(32 << 10);
     pool.decommit_batch_size(32);
-    // The default would keep a hundred slots' pages resident.
+    // The default would keep a hundred slots' pages resident. With fewer than there are policies, each would map its
+    // image over another's.
     let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    pool.max_unused_warm_slots(u32::try_from(cores * 2).unwrap_or(8));
+    pool.max_unused_warm_slots(u32::try_from(cores * 2).unwrap_or(8).max(8));
     pool
 }
 
