@@ -205,14 +205,16 @@ impl Pipeline {
             upstream
         };
         let recorded = async {
+            // Whoever writes the call to the upstream waits for this very thread.
+            tokio::task::yield_now().await;
             let intent = self.intent(decision, intent_decision, None, None).await;
             let (durable, permit) = permit.intent(intent);
             durable.await?;
             is_durable.store(true, Ordering::Relaxed);
             Ok::<_, AuditError>(permit)
         };
-        let recorded_while_asked = futures_util::future::try_join(recorded, async { Ok(upstream.await) }).await;
-        let (permit, upstream) = match recorded_while_asked {
+        let asked_and_recorded = futures_util::future::try_join(async { Ok(upstream.await) }, recorded).await;
+        let (upstream, permit) = match asked_and_recorded {
             Ok(both) => both,
             Err(error) => {
                 let _ = answer.send(Err(error.into()));
