@@ -9,9 +9,12 @@ PYTHON    ?= python3
 EXAMPLES  := plugins/examples/javascript-secrets/secrets.wasm plugins/examples/python-internal-hosts/internal-hosts.wasm
 FUZZ_TARGETS := manifest module verdict
 FUZZ_SECONDS ?= 60
+# What a release is optimised by: what a gateway ran through under load. Its builds have folders of their own.
+PROFILE   := $(CURDIR)/target/octroi.profdata
+SHIPPED   := RUSTFLAGS=-Cprofile-use=$(PROFILE) CARGO_TARGET_DIR=target/shipped cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench bench-http deny target
+.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench bench-http release deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -107,8 +110,19 @@ bench: plugins ## the numbers of the README: records, evaluations, reloads, memo
 	cargo bench --locked --bench evaluation
 	cargo bench --locked --bench gateway
 
-bench-http: plugins ## latency, throughput and cost over HTTP, beside nginx if that is installed (two cores, 8 minutes)
-	cargo bench --locked --bench http
+bench-http: plugins $(PROFILE) ## latency, throughput and cost of the release over HTTP, beside nginx if that is installed (two cores, 8 minutes)
+	$(SHIPPED) bench --locked --bench http
+
+release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octroi, optimised by a profile of a run (half an hour)
+	$(SHIPPED) build --locked --release --bin octroi
+
+# `rm target/octroi.profdata` makes it anew. One that is older than the code misses what changed, and no more.
+$(PROFILE): | plugins
+	rustup component add llvm-tools
+	rm -rf target/profiles
+	RUSTFLAGS=-Cprofile-generate=$(CURDIR)/target/profiles CARGO_TARGET_DIR=target/profiled \
+		cargo bench --locked --bench http -- octroi,
+	"$$(rustc --print target-libdir)/../bin/llvm-profdata" merge -o $@ target/profiles
 
 deny: ## licences, vulnerabilities and sources of dependencies (needs cargo-deny)
 	cargo deny check

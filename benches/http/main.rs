@@ -67,10 +67,12 @@ async fn measure(once: bool) {
     let wrapper = process::wrapper(CORES[0]);
     let folder = tempfile::tempdir().expect("a folder");
     let started = nginx::version().map(|version| (version, Nginx::start(folder.path(), &wrapper, model)));
-    let shipped = gateway(&wrapper, model, "process", "transform");
-    let observing = gateway(&wrapper, model, "process", "observe");
-    let on_disk = gateway(&wrapper, model, "disk", "transform");
-    let unrecorded = without_audit(&wrapper, model);
+    let gateways = [
+        gateway(&wrapper, model, "process", "transform"),
+        gateway(&wrapper, model, "process", "observe"),
+        gateway(&wrapper, model, "disk", "transform"),
+        without_audit(&wrapper, model),
+    ];
     let other = std::env::var("OCTROI_BENCH_OTHER").ok();
     let other = other.map(|binary| gateway(&instead(&wrapper, &binary), model, "process", "transform"));
     match &started {
@@ -81,8 +83,8 @@ async fn measure(once: bool) {
     let direct = Server { address: model, process: None };
     let nginx = started.as_ref().map(|(_, nginx)| running(nginx.address, nginx.child.id()));
     let of = |gateway: &Gateway| running(gateway.address, gateway.child.id());
-    let [shipped, observing, on_disk, unrecorded] = [&shipped, &observing, &on_disk, &unrecorded].map(of);
-    let other = other.as_ref().map(of);
+    let [shipped, observing, on_disk, unrecorded] = gateways.each_ref().map(of);
+    let other_server = other.as_ref().map(of);
     let pressure = |it: Pressure| if once { Pressure { time: Duration::from_millis(200), ..it } } else { it };
     let rounds = if once { 1 } else { ROUNDS };
 
@@ -90,10 +92,10 @@ async fn measure(once: bool) {
         Some(direct.chat("direct")),
         nginx.map(|it| it.chat("nginx")),
         Some(shipped.chat("octroi, completions")),
-        other.map(|it| it.chat("other, completions")),
+        other_server.map(|it| it.chat("other, completions")),
         Some(shipped.request("octroi, request")),
         Some(shipped.pre_check("octroi, pre-check")),
-        other.map(|it| it.pre_check("other, pre-check")),
+        other_server.map(|it| it.pre_check("other, pre-check")),
         Some(unrecorded.chat("octroi without audit, completions")),
         Some(on_disk.chat("octroi on disk, completions")),
         Some(on_disk.request("octroi on disk, request")),
@@ -105,7 +107,7 @@ async fn measure(once: bool) {
         nginx.map(|it| it.stream("nginx")),
         Some(observing.stream("octroi, stream, pii observes")),
         Some(shipped.stream("octroi, stream, pii transforms")),
-        other.map(|it| it.stream("other, stream, pii transforms")),
+        other_server.map(|it| it.stream("other, stream, pii transforms")),
     ]);
     rounds::streams(&clock, &streams, pressure(STREAMS), rounds).await;
     if !once {
@@ -114,13 +116,21 @@ async fn measure(once: bool) {
             nginx.map(|it| it.chat("nginx")),
             Some(shipped.chat("octroi, completions")),
             Some(unrecorded.chat("octroi without audit, completions")),
-            other.map(|it| it.chat("other, completions")),
+            other_server.map(|it| it.chat("other, completions")),
             Some(shipped.pre_check("octroi, pre-check")),
-            other.map(|it| it.pre_check("other, pre-check")),
+            other_server.map(|it| it.pre_check("other, pre-check")),
         ]);
         peak::search(&clock, &peaks, PEAK, PEAK_ROUNDS).await;
     }
     println!("\nload average at the end {}", report::load_average());
+    gateways.into_iter().chain(other).for_each(end);
+}
+
+/// By itself, not killed: then a build that was made to (`make release`) writes down what it ran through.
+fn end(mut gateway: Gateway) {
+    gateway.signal("-CONT");
+    gateway.terminate();
+    gateway.wait();
 }
 
 /// Those that are there and that the command line names; the first always.
