@@ -80,6 +80,29 @@ async fn on_a_full_disk_nothing_passes_and_afterwards_everything_goes_on() {
 }
 
 #[tokio::test]
+async fn on_a_full_disk_the_traffic_is_not_shared_anew() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let disk = Disk::new();
+    let setup = Setup::with(&double).env("OPENAI_API_KEY", "sk-1").env("OPENAI_ENDPOINT", &double.origin());
+    let gateway = disk.under(setup);
+    let path = "/api/v1/llm-providers/routing";
+    let before = gateway.get(path).await.body;
+    let put = async || {
+        let body = json!({ "weights": { "openai": 1 } });
+        let response = gateway.client.put(gateway.url(path)).json(&body).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    disk.is("full");
+    let (status, body) = put().await;
+    assert!(status == 503 && body.contains("audit_disk_full"), "{status} {body}");
+    assert_eq!(gateway.get(path).await.body, before);
+    disk.is_no_longer("full");
+    eventually("it is shared anew", async || put().await.0 == 200).await;
+    assert_eq!(gateway.get(path).await.body["weights"], json!({ "mistral": 0, "openai": 100 }));
+    verified(&gateway);
+}
+
+#[tokio::test]
 async fn where_records_spill_a_full_disk_of_the_store_stops_nobody() {
     let double = MistralDouble::builder().start().await.unwrap();
     let disk = Disk::new();

@@ -419,6 +419,36 @@ async fn traffic_is_shared_anew_by_admins_only() {
         let answer: Value = request.json(&json!({ "query": "Hello" })).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["metadata"]["provider"], "openai", "{answer}");
     }
+    put("admin-secret-0123456789", json!({ "weights": { "openai": 1, "mistral": 3 } })).await;
+
+    let database = rusqlite::Connection::open(gateway.folder().join("octroi.db")).unwrap();
+    let mut statement =
+        database.prepare("SELECT body FROM records WHERE kind = 'routing_change' ORDER BY place").unwrap();
+    let bodies = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let changes: Vec<Value> = bodies.map(|body| serde_json::from_str(&body.unwrap()).unwrap()).collect();
+    let told: Vec<_> = changes.iter().map(|it| (&it["client"], &it["tenant"], &it["before"], &it["after"])).collect();
+    let boss = json!("boss");
+    let (first, openai, uneven) = (
+        json!({ "mistral": 1.0, "openai": 1.0 }),
+        json!({ "mistral": 0.0, "openai": 1.0 }),
+        json!({ "mistral": 0.75, "openai": 0.25 }),
+    );
+    assert_eq!(
+        told,
+        [(&boss, &boss, &first, &openai), (&boss, &boss, &openai, &uneven)],
+        "refused ones leave no record"
+    );
+
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = prepared.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let exported = run(&["audit", "export"]);
+    let changes = exported.lines().filter(|line| line.contains("\"routing_change\"")).count();
+    assert_eq!(changes, 2, "{exported}");
+    run(&["audit", "verify"]);
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ impl Effect {
             Record::ToolCall(call) => Self::of_tool_call(call),
             Record::PolicySetChange(_)
             | Record::StaticPolicyChange(_)
+            | Record::RoutingChange(_)
             | Record::Lifecycle(_)
             | Record::Retention(_) => Self::None,
             Record::Erasure(erasure) => Self::Erase(erasure.places.clone()),
@@ -185,6 +186,7 @@ impl Row {
             Record::ToolCall(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::PolicySetChange(it) => encoded(it, None, rule)?,
             Record::StaticPolicyChange(it) => encoded(it, None, rule)?,
+            Record::RoutingChange(it) => encoded(it, None, rule)?,
             Record::Lifecycle(it) => encoded(it, None, rule)?,
             Record::Retention(it) => encoded(it, None, rule)?,
             Record::Erasure(it) => encoded(it, None, rule)?,

@@ -12,6 +12,7 @@ mod pipeline;
 mod record;
 pub mod replay;
 mod request;
+mod sharing;
 pub mod static_policies;
 mod streaming;
 mod text;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,6 +53,8 @@ pub struct Gateway {
     router: Arc<Router>,
     audit: AuditLog,
     static_policies: Arc<StaticPolicies>,
+    /// Held while the traffic is shared anew.
+    sharing: Mutex<()>,
     tasks: TaskTracker,
     /// What is still to be recorded is; nothing more comes.
     stopping: CancellationToken,
@@ -84,7 +87,8 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
         let stopping = CancellationToken::new();
-        let gateway = Arc::new(Self { policies, router, audit, static_policies, tasks, stopping, run });
+        let sharing = Mutex::default();
+        let gateway = Arc::new(Self { policies, router, audit, static_policies, sharing, tasks, stopping, run });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
         gateway.tasks.spawn(record_changes(gateway.audit.clone(), changes, gateway.stopping.clone()));
         Ok(gateway)

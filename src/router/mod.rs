@@ -94,6 +94,17 @@ pub struct ProviderStatus<'a> {
     pub counts: Counts,
 }
 
+/// The share of each provider, together 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shares(BTreeMap<String, f64>);
+
+impl Shares {
+    /// By provider name.
+    pub fn by_name(&self) -> &BTreeMap<String, f64> {
+        &self.0
+    }
+}
+
 /// Where a request could still go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination<'a> {
@@ -200,8 +211,8 @@ impl Router {
         self.default.as_deref()
     }
 
-    /// Shares the traffic anew, until the next start. A provider that is left out gets neither traffic nor failover.
-    pub fn share(&self, weights: &BTreeMap<String, f64>) -> Result<(), WeightError> {
+    /// The shares that these weights make. A provider that is left out gets neither traffic nor failover.
+    pub fn shares(&self, weights: &BTreeMap<String, f64>) -> Result<Shares, WeightError> {
         for (name, weight) in weights {
             if self.entry(name).is_none() {
                 return Err(WeightError::Unknown { name: crate::provider::safe_text(name, 60), known: self.known() });
@@ -214,11 +225,19 @@ impl Router {
         if sum <= 0.0 || !sum.is_finite() {
             return Err(WeightError::AllZero);
         }
-        let of = |entry: &Entry| weights.iter().find(|(name, _)| same(name, &entry.info().name));
+        let share = |entry: &Entry| {
+            let name = &entry.info().name;
+            let given = weights.iter().find(|(given, _)| same(given, name));
+            (name.clone(), given.map_or(0.0, |(_, weight)| weight / sum))
+        };
+        Ok(Shares(self.entries.iter().map(share).collect()))
+    }
+
+    /// Shares the traffic anew, until the next start.
+    pub fn share(&self, shares: &Shares) {
         for entry in &self.entries {
-            entry.weight.set(of(entry).map_or(0.0, |(_, weight)| weight / sum));
+            entry.weight.set(shares.0.get(&entry.info().name).copied().unwrap_or(0.0));
         }
-        Ok(())
     }
 
     fn known(&self) -> Vec<String> {

@@ -677,7 +677,7 @@ async fn first_events_and_whole_answers_are_not_compared() {
 async fn traffic_is_shared_anew() {
     let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing::default());
-    let share = |list: &[(&str, f64)]| router.share(&weights(list).weights);
+    let share = |list: &[(&str, f64)]| router.shares(&weights(list).weights).map(|shares| router.share(&shares));
     for (list, error) in [
         (&[("a", 1.0), ("c", 1.0)][..], "unknown provider `c`; configured: a, b"),
         (&[("a", -1.0), ("b", 1.0)], "the weight of `a` must be a number of zero or more"),

@@ -1,5 +1,7 @@
 //! The records of the gateway's own history: which policies were live, when it ran, and what was erased.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,23 @@ pub struct StaticPolicyChange {
     pub policy: String,
     /// `create`, `update` or `delete`, in the words of the policy's history.
     pub change: String,
+}
+
+/// Somebody shares the traffic anew over HTTP. Written before it is in force; it holds until the next start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutingChange {
+    /// Its own id.
+    pub change_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// The client that changes it.
+    pub client: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// The weight of each provider so far.
+    pub before: BTreeMap<String, f64>,
+    /// The weight of each from now on.
+    pub after: BTreeMap<String, f64>,
 }
 
 /// What happened to the gateway.

@@ -20,6 +20,8 @@ pub enum RecordKind {
     PolicySetChange,
     /// A static policy is changed over HTTP.
     StaticPolicyChange,
+    /// The traffic is shared anew over HTTP.
+    RoutingChange,
     /// The gateway started or stopped.
     Lifecycle,
     /// Texts were erased.
@@ -39,6 +41,7 @@ impl RecordKind {
             Self::ToolCall => "tool_call",
             Self::PolicySetChange => "policy_set_change",
             Self::StaticPolicyChange => "static_policy_change",
+            Self::RoutingChange => "routing_change",
             Self::Lifecycle => "lifecycle",
             Self::Erasure => "erasure",
             Self::Retention => "retention",

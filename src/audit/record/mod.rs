@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 pub use content::Content;
 pub use gateway_mode::{LlmCall, PreCheck};
-pub use history::{Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange, Retention, StaticPolicyChange};
+pub use history::{
+    Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange, Retention, RoutingChange, StaticPolicyChange,
+};
 pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
 pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
@@ -91,6 +93,8 @@ pub enum Record {
     PolicySetChange(Box<PolicySetChange>),
     /// A static policy is changed over HTTP.
     StaticPolicyChange(Box<StaticPolicyChange>),
+    /// The traffic is shared anew over HTTP.
+    RoutingChange(Box<RoutingChange>),
     /// The gateway started or stopped.
     Lifecycle(Box<Lifecycle>),
     /// Texts were erased.
@@ -110,6 +114,7 @@ impl Record {
             Self::ToolCall(_) => RecordKind::ToolCall,
             Self::PolicySetChange(_) => RecordKind::PolicySetChange,
             Self::StaticPolicyChange(_) => RecordKind::StaticPolicyChange,
+            Self::RoutingChange(_) => RecordKind::RoutingChange,
             Self::Lifecycle(_) => RecordKind::Lifecycle,
             Self::Erasure(_) => RecordKind::Erasure,
             Self::Retention(_) => RecordKind::Retention,
@@ -126,6 +131,7 @@ impl Record {
             Self::ToolCall(record) => record.at,
             Self::PolicySetChange(record) => record.at,
             Self::StaticPolicyChange(record) => record.at,
+            Self::RoutingChange(record) => record.at,
             Self::Lifecycle(record) => record.at,
             Self::Erasure(record) => record.at,
             Self::Retention(record) => record.at,
@@ -142,6 +148,7 @@ impl Record {
             Self::ToolCall(record) => record.audit_id.clone(),
             Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
             Self::StaticPolicyChange(record) => record.change_id.clone(),
+            Self::RoutingChange(record) => record.change_id.clone(),
             Self::Lifecycle(record) => record.run_id.clone(),
             Self::Erasure(record) => record.erasure_id.clone(),
             Self::Retention(record) => record.retention_id.clone(),
@@ -166,6 +173,7 @@ into_record!(
     ToolCall,
     PolicySetChange,
     StaticPolicyChange,
+    RoutingChange,
     Lifecycle,
     Erasure,
     Retention

@@ -51,12 +51,14 @@ pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Res
     }
     let Change { weights } = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let weights = weights.ok_or(ApiError::Required("weights"))?;
-    if let Err(error) = app.gateway.router().share(&weights) {
-        let message = error.to_string();
-        let detail = Detail { field: "weights", message: &message };
-        return Ok(listing(StatusCode::BAD_REQUEST, &message, Some(detail)));
-    }
-    let client = presented.caller(None, None)?.client;
-    tracing::warn!(client, ?weights, "traffic is shared anew, until the next start");
+    let shares = match app.gateway.router().shares(&weights) {
+        Ok(shares) => shares,
+        Err(error) => {
+            let message = error.to_string();
+            let detail = Detail { field: "weights", message: &message };
+            return Ok(listing(StatusCode::BAD_REQUEST, &message, Some(detail)));
+        }
+    };
+    app.gateway.share(presented.caller(None, None)?, shares).await?;
     Ok(shown(&app))
 }

@@ -1,0 +1,42 @@
+//! Sharing the traffic anew while the gateway runs.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::request::Caller;
+use super::{Gateway, GatewayError};
+use crate::audit::record::RoutingChange;
+use crate::router::Shares;
+
+impl Gateway {
+    /// Shares the traffic anew, once it is on record who does so. A caller who goes away does not stop it.
+    pub async fn share(self: &Arc<Self>, caller: Caller, shares: Shares) -> Result<(), GatewayError> {
+        let gateway = self.clone();
+        let (answer, answered) = oneshot::channel();
+        let work = async move {
+            let _ = answer.send(gateway.record_and_share(caller, shares).await);
+        };
+        self.detached(|_| work, answered).await
+    }
+
+    async fn record_and_share(&self, caller: Caller, shares: Shares) -> Result<(), GatewayError> {
+        // One after the other: what a record tells of before is what the one before it made.
+        let _turn = self.sharing.lock().await;
+        let before = self.router.providers().map(|status| (status.info.name.clone(), status.weight)).collect();
+        let record = RoutingChange {
+            change_id: format!("change-{}", Uuid::now_v7().simple()),
+            at: Timestamp::now(),
+            client: caller.client.clone(),
+            tenant: caller.tenant,
+            before,
+            after: shares.by_name().clone(),
+        };
+        self.audit.append(record)?.await?;
+        self.router.share(&shares);
+        tracing::warn!(client = caller.client, ?shares, "traffic is shared anew, until the next start");
+        Ok(())
+    }
+}
