@@ -219,6 +219,10 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Prompt tokens that came from the vendor's cache.
     pub cached_tokens: u64,
+    /// Prompt tokens that were written to the vendor's cache, where it says so.
+    pub cache_write_tokens: u64,
+    /// Those of them that are kept for an hour.
+    pub cache_write_1h_tokens: u64,
 }
 
 impl Usage {

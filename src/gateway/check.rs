@@ -157,7 +157,7 @@ impl Gateway {
         let usage = Usage {
             prompt_tokens: report.prompt_tokens,
             completion_tokens: report.completion_tokens,
-            cached_tokens: 0,
+            ..Usage::default()
         };
         let cost_usd =
             self.router.provider(&report.provider).and_then(|provider| provider.price(&report.model, &usage));

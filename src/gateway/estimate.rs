@@ -11,7 +11,7 @@ pub(super) fn usage<'a>(
     prompt: impl IntoIterator<Item = &'a Message>,
     answer: impl IntoIterator<Item = &'a Message>,
 ) -> Usage {
-    Usage { prompt_tokens: tokens(prompt), completion_tokens: tokens(answer), cached_tokens: 0 }
+    Usage { prompt_tokens: tokens(prompt), completion_tokens: tokens(answer), ..Usage::default() }
 }
 
 fn tokens<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {

@@ -292,7 +292,7 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
     assert!(read(chunk(json!([{ "index": 1, "delta": {}, "finish_reason": "length" }]))));
     let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 4 } });
     assert!(read(json!({ "choices": [], "usage": usage, "service_tier": "priority" })));
-    let usage = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4 };
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4, ..Usage::default() };
     assert_eq!(reader.usage(), Some((usage, Tier::Priority)));
     assert_eq!(reader.read(&Bytes::from_static(b"[DONE]")).unwrap(), Read::Done);
     for data in

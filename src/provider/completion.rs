@@ -185,6 +185,7 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
         prompt_tokens,
         completion_tokens: completion_tokens.unwrap_or(0),
         cached_tokens: cached.unwrap_or(0).min(prompt_tokens),
+        ..Usage::default()
     })
 }
 

@@ -31,7 +31,7 @@ fn an_ordinary_answer_is_read() {
             "prompt_tokens_details": {"cached_tokens": 64}, "service_tier": "standard"},
     }))
     .unwrap();
-    let usage = Usage { prompt_tokens: 100, completion_tokens: 5, cached_tokens: 64 };
+    let usage = Usage { prompt_tokens: 100, completion_tokens: 5, cached_tokens: 64, ..Usage::default() };
     assert_eq!(parsed.tier, Tier::Standard);
     assert_eq!(
         parsed.answer,
@@ -154,7 +154,7 @@ fn finish_reasons_are_an_open_set() {
 #[test]
 fn usage_is_read_in_every_spelling_and_never_made_up() {
     let tokens = |prompt_tokens, completion_tokens, cached_tokens| {
-        Some(Usage { prompt_tokens, completion_tokens, cached_tokens })
+        Some(Usage { prompt_tokens, completion_tokens, cached_tokens, ..Usage::default() })
     };
     for (usage, expected) in [
         (json!(null), None),

@@ -92,6 +92,10 @@ pub struct Rates {
     pub input: f64,
     /// For those of them that came from the vendor's cache.
     pub cached_input: f64,
+    /// For those that were written to it, where the vendor charges for that.
+    pub cache_write: Option<f64>,
+    /// For those that it keeps for an hour.
+    pub cache_write_1h: Option<f64>,
     /// For tokens of the answer.
     pub output: f64,
 }
@@ -120,6 +124,9 @@ pub struct PriceTable {
 struct Factors {
     /// The part of `input` that cached tokens cost, where a model does not say. Without it they cost what others do.
     cached_input: Option<f64>,
+    /// What `input` is multiplied with for tokens that are written to the cache, where a model does not say.
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
     priority: Option<f64>,
     flex: Option<f64>,
     regional: Option<f64>,
@@ -130,6 +137,8 @@ impl Factors {
     fn or(self, others: Self) -> Self {
         Self {
             cached_input: self.cached_input.or(others.cached_input),
+            cache_write: self.cache_write.or(others.cache_write),
+            cache_write_1h: self.cache_write_1h.or(others.cache_write_1h),
             priority: self.priority.or(others.priority),
             flex: self.flex.or(others.flex),
             regional: self.regional.or(others.regional),
@@ -150,6 +159,8 @@ struct Section {
     #[serde(default, rename = "sources")]
     _sources: Vec<String>,
     cached_input_factor: Option<f64>,
+    cache_write_factor: Option<f64>,
+    cache_write_1h_factor: Option<f64>,
     priority_factor: Option<f64>,
     flex_factor: Option<f64>,
     regional_factor: Option<f64>,
@@ -162,6 +173,8 @@ struct Row {
     ids: Vec<String>,
     input: f64,
     cached_input: Option<f64>,
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
     output: f64,
     priority_factor: Option<f64>,
     flex_factor: Option<f64>,
@@ -177,6 +190,8 @@ struct LongPrompt {
     above: u64,
     input: f64,
     cached_input: f64,
+    cache_write: Option<f64>,
+    cache_write_1h: Option<f64>,
     output: f64,
 }
 
@@ -229,30 +244,46 @@ impl PriceTable {
         let factor = |what: &str, factor: Option<f64>| factor.map(|it| checked(what.to_owned(), it)).transpose();
         let factors = Factors {
             cached_input: factor("cached_input_factor", section.cached_input_factor)?,
+            cache_write: factor("cache_write_factor", section.cache_write_factor)?,
+            cache_write_1h: factor("cache_write_1h_factor", section.cache_write_1h_factor)?,
             priority: factor("priority_factor", section.priority_factor)?,
             flex: factor("flex_factor", section.flex_factor)?,
             regional: factor("regional_factor", section.regional_factor)?,
         };
         self.as_of = section.as_of;
         self.factors = factors.or(self.factors);
-        let cached = self.factors.cached_input.unwrap_or(1.0);
+        let factors = self.factors;
+        let cached = factors.cached_input.unwrap_or(1.0);
         let mut seen = BTreeMap::new();
         for row in section.models {
             let first = row.ids.first().cloned().unwrap_or_default();
-            let rates = |input: f64, cached_input: f64, output: f64| {
+            let rates = |given: Rates| {
                 let checked = |what: &str, number| checked(format!("{what} of model `{first}`"), number);
+                let input = checked("input", given.input)?;
+                let write = |what: &str, given: Option<f64>, factor: Option<f64>| {
+                    given.or(factor.map(|factor| input * factor)).map(|number| checked(what, number)).transpose()
+                };
                 Ok::<_, PriceError>(Rates {
-                    input: checked("input", input)?,
-                    cached_input: checked("cached_input", cached_input)?,
-                    output: checked("output", output)?,
+                    input,
+                    cached_input: checked("cached_input", given.cached_input)?,
+                    cache_write: write("cache_write", given.cache_write, factors.cache_write)?,
+                    cache_write_1h: write("cache_write_1h", given.cache_write_1h, factors.cache_write_1h)?,
+                    output: checked("output", given.output)?,
                 })
             };
-            let long = row.long_prompt;
+            let long = |given: LongPrompt| {
+                let LongPrompt { above, input, cached_input, cache_write, cache_write_1h, output } = given;
+                Ok::<_, PriceError>((above, rates(Rates { input, cached_input, cache_write, cache_write_1h, output })?))
+            };
             let price = Price {
-                rates: rates(row.input, row.cached_input.unwrap_or(row.input * cached), row.output)?,
-                long_prompt: long
-                    .map(|it| Ok::<_, PriceError>((it.above, rates(it.input, it.cached_input, it.output)?)))
-                    .transpose()?,
+                rates: rates(Rates {
+                    input: row.input,
+                    cached_input: row.cached_input.unwrap_or(row.input * cached),
+                    cache_write: row.cache_write,
+                    cache_write_1h: row.cache_write_1h,
+                    output: row.output,
+                })?,
+                long_prompt: row.long_prompt.map(long).transpose()?,
                 priority_factor: factor("priority_factor", row.priority_factor)?,
                 flex_factor: factor("flex_factor", row.flex_factor)?,
             };
@@ -281,13 +312,16 @@ impl PriceTable {
         self.models.iter().map(|(model, price)| (model.as_str(), *price))
     }
 
-    /// What `usage` cost in US dollars; `None` where the model, or the tier for it, has no price.
+    /// What `usage` cost in US dollars; `None` where the model, the tier for it, or writing to the cache has no price.
     pub fn cost(&self, model: &str, usage: &Usage, terms: Terms) -> Option<f64> {
         let price = self.get(model)?;
         let rates = price.long_prompt.filter(|(above, _)| usage.prompt_tokens > *above).map_or(price.rates, |it| it.1);
         let cached = usage.cached_tokens.min(usage.prompt_tokens);
-        let fresh = usage.prompt_tokens - cached;
-        let input = fresh as f64 * rates.input + cached as f64 * rates.cached_input;
+        let written = usage.cache_write_tokens.min(usage.prompt_tokens - cached);
+        let for_an_hour = usage.cache_write_1h_tokens.min(written);
+        let fresh = usage.prompt_tokens - cached - written;
+        let writes = writing(written - for_an_hour, rates.cache_write)? + writing(for_an_hour, rates.cache_write_1h)?;
+        let input = fresh as f64 * rates.input + cached as f64 * rates.cached_input + writes;
         let output = usage.completion_tokens as f64 * rates.output;
         let host = match terms.host {
             Host::Global => 1.0,
@@ -304,6 +338,11 @@ impl PriceTable {
         };
         Some((input + output) / PER * host * tier?)
     }
+}
+
+/// What writing so many tokens to the cache costs.
+fn writing(tokens: u64, rate: Option<f64>) -> Option<f64> {
+    if tokens == 0 { Some(0.0) } else { rate.map(|rate| tokens as f64 * rate) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::*;
 const M: u64 = 1_000_000;
 
 fn cost(model: &str, prompt_tokens: u64, cached_tokens: u64, completion_tokens: u64, terms: Terms) -> Option<f64> {
-    let usage = Usage { prompt_tokens, completion_tokens, cached_tokens };
+    let usage = Usage { prompt_tokens, completion_tokens, cached_tokens, ..Usage::default() };
     Prices::shipped().unwrap().of("mistral", Kind::Mistral).cost(model, &usage, terms)
 }
 
@@ -80,11 +80,31 @@ fn a_tier_without_a_known_price_has_none() {
 #[test]
 fn a_long_prompt_has_its_own_rates() {
     let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
-    let cost = |prompt_tokens| {
-        table.cost("gpt-5.4", &Usage { prompt_tokens, completion_tokens: 0, cached_tokens: 0 }, Terms::default())
-    };
+    let cost = |prompt_tokens| table.cost("gpt-5.4", &Usage { prompt_tokens, ..Usage::default() }, Terms::default());
     assert_eq!(cost(272_000), Some(0.272 * 2.5));
     assert_eq!(cost(272_001), Some(0.272_001 * 5.0));
+}
+
+#[test]
+fn writing_to_the_cache_has_its_price() {
+    let mut prices = Prices::shipped().unwrap();
+    let usage = Usage { prompt_tokens: 5 * M, cached_tokens: M, cache_write_tokens: 3 * M, ..Usage::default() };
+    let an_hour = Usage { cache_write_1h_tokens: M, ..usage };
+    let costs = |prices: &Prices, usage: &Usage, expected: f64| {
+        let table = prices.of("anthropic", Kind::Anthropic);
+        let cost = table.cost("claude-sonnet-4-6", usage, Terms::default()).unwrap();
+        assert!((cost - expected).abs() < 1e-9, "{cost} {expected}");
+    };
+    // One fresh at 3, one read at 0.3, three written at 3.75, or one of them at 6.
+    costs(&prices, &usage, 3.0 + 0.3 + 3.0 * 3.75);
+    costs(&prices, &an_hour, 3.0 + 0.3 + 2.0 * 3.75 + 6.0);
+    let more_than_there_are = Usage { cache_write_tokens: 9 * M, cache_write_1h_tokens: 9 * M, ..usage };
+    costs(&prices, &more_than_there_are, 0.3 + 4.0 * 6.0);
+    let row = r#"{"ids": ["claude-sonnet-4-6"], "input": 1, "cached_input": 0, "cache_write": 0, "output": 1}"#;
+    prices.put_over(&format!(r#"{{"anthropic": {{"as_of": "2026-11-01", "models": [{row}]}}}}"#)).unwrap();
+    costs(&prices, &an_hour, 1.0 + 2.0);
+    let mistral = prices.of("mistral", Kind::Mistral);
+    assert_eq!(mistral.cost("mistral-small-latest", &usage, Terms::default()), None, "nobody knows what that costs");
 }
 
 #[test]
@@ -100,7 +120,7 @@ fn a_file_goes_over_the_shipped_prices() {
         )
         .unwrap();
     let mistral = prices.of("mistral", Kind::Mistral);
-    let million = Usage { prompt_tokens: M, completion_tokens: 0, cached_tokens: 0 };
+    let million = Usage { prompt_tokens: M, ..Usage::default() };
     let cost = |table: &PriceTable, model: &str| table.cost(model, &million, Terms::default());
     assert_eq!(mistral.as_of().to_string(), "2026-11-01");
     assert_eq!((cost(&mistral, "mistral-small-latest"), cost(&mistral, "ft:mine")), (Some(9.0), Some(9.0)));

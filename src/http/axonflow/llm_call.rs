@@ -68,7 +68,7 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
     let usage = Usage {
         prompt_tokens: tokens.prompt_tokens.unwrap_or(0),
         completion_tokens: tokens.completion_tokens.unwrap_or(0),
-        cached_tokens: 0,
+        ..Usage::default()
     };
     let (for_meter, model_for_meter) = (provider.clone(), model.clone());
     let report = LlmCallReport {

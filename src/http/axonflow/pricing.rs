@@ -32,6 +32,10 @@ struct Row<'a> {
 struct Rates {
     input_per_1k: f64,
     cached_input_per_1k: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_per_1k: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_1h_per_1k: Option<f64>,
     output_per_1k: f64,
 }
 
@@ -56,6 +60,8 @@ fn row<'a>(provider: &'a str, model: &'a str, price: Price, table: &PriceTable) 
     let pricing = Rates {
         input_per_1k: per_1k(price.rates.input),
         cached_input_per_1k: per_1k(price.rates.cached_input),
+        cache_write_per_1k: price.rates.cache_write.map(per_1k),
+        cache_write_1h_per_1k: price.rates.cache_write_1h.map(per_1k),
         output_per_1k: per_1k(price.rates.output),
     };
     Row { provider, model, pricing, as_of: table.as_of() }

@@ -63,6 +63,9 @@ pub(super) struct Usage {
 #[derive(Serialize)]
 struct PromptTokens {
     cached_tokens: u64,
+    /// Written to the vendor's cache. OpenAI has no word for it; this is OpenRouter's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_tokens: Option<u64>,
 }
 
 impl From<chat::Usage> for Usage {
@@ -71,7 +74,10 @@ impl From<chat::Usage> for Usage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens(),
-            prompt_tokens_details: PromptTokens { cached_tokens: usage.cached_tokens },
+            prompt_tokens_details: PromptTokens {
+                cached_tokens: usage.cached_tokens,
+                cache_write_tokens: Some(usage.cache_write_tokens).filter(|tokens| *tokens > 0),
+            },
         }
     }
 }

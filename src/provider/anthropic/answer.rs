@@ -23,7 +23,7 @@ pub(crate) struct Parsed {
 pub(crate) enum Billing {
     /// By the published prices, on these terms.
     Listed(Terms),
-    /// In a way that no table tells: bought ahead, or with writes to the vendor's cache.
+    /// In a way that no table tells: bought ahead.
     Unlisted,
 }
 
@@ -151,19 +151,21 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         return None;
     }
     let cached_tokens = count("cache_read_input_tokens").unwrap_or(0);
-    let written = count("cache_creation_input_tokens").unwrap_or(0);
+    let cache_write_tokens = count("cache_creation_input_tokens").unwrap_or(0);
+    let for_an_hour = usage.get("cache_creation").and_then(|it| it.get("ephemeral_1h_input_tokens")).and_then(number);
     Some(Usage {
-        prompt_tokens: input.unwrap_or(0).saturating_add(cached_tokens).saturating_add(written),
+        prompt_tokens: input.unwrap_or(0).saturating_add(cached_tokens).saturating_add(cache_write_tokens),
         completion_tokens: output.unwrap_or(0),
         cached_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens: for_an_hour.unwrap_or(0),
     })
 }
 
 /// Which prices hold: inference that is kept in the United States has a surcharge, priority is bought ahead.
 pub(super) fn billing(usage: &Value) -> Billing {
     let word = |name: &str| usage.get(name).and_then(Value::as_str);
-    let written = usage.get("cache_creation_input_tokens").and_then(number).unwrap_or(0);
-    if written > 0 || word("service_tier") == Some("priority") {
+    if word("service_tier") == Some("priority") {
         return Billing::Unlisted;
     }
     let host = if word("inference_geo") == Some("us") { Host::Regional } else { Host::Global };

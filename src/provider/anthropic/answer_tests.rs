@@ -28,7 +28,7 @@ fn an_ordinary_answer_is_read() {
                 finish_reason: FinishReason::Stop
             }],
             results: Vec::new(),
-            usage: Some(Usage { prompt_tokens: 94, completion_tokens: 5, cached_tokens: 64 }),
+            usage: Some(Usage { prompt_tokens: 94, completion_tokens: 5, cached_tokens: 64, ..Usage::default() }),
             cost_usd: None,
             correlation_id: None,
             notes: vec![],
@@ -96,7 +96,7 @@ fn stop_reasons_are_an_open_set() {
 #[test]
 fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
     let tokens = |prompt_tokens, completion_tokens, cached_tokens| {
-        Some(Usage { prompt_tokens, completion_tokens, cached_tokens })
+        Some(Usage { prompt_tokens, completion_tokens, cached_tokens, ..Usage::default() })
     };
     let listed = Billing::Listed(Terms::default());
     let american = Billing::Listed(Terms { host: Host::Regional, ..Terms::default() });
@@ -107,8 +107,14 @@ fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
         (json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": null}), tokens(7, 2, 0), listed),
         (
             json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3}),
-            tokens(15, 2, 5),
-            Billing::Unlisted,
+            tokens(15, 2, 5).map(|it| Usage { cache_write_tokens: 3, ..it }),
+            listed,
+        ),
+        (
+            json!({"input_tokens": 7, "output_tokens": 2, "cache_creation_input_tokens": 3,
+                "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}}),
+            tokens(10, 2, 0).map(|it| Usage { cache_write_tokens: 3, cache_write_1h_tokens: 2, ..it }),
+            listed,
         ),
         (json!({"input_tokens": 7, "output_tokens": 2, "inference_geo": "us"}), tokens(7, 2, 0), american),
         (json!({"input_tokens": 7, "service_tier": "priority"}), tokens(7, 0, 0), Billing::Unlisted),

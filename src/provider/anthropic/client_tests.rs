@@ -50,7 +50,7 @@ fn the_rules_of_billing_hold() {
         ("claude-opus-5", M, 0, Billing::Unlisted, None),
         ("claude-haiku-5-5", M, 0, Billing::Listed(Terms::default()), None),
     ] {
-        let usage = Usage { prompt_tokens, completion_tokens: M, cached_tokens };
+        let usage = Usage { prompt_tokens, completion_tokens: M, cached_tokens, ..Usage::default() };
         let cost = cost(&made.prices, model, &usage, billing);
         match (cost, expected) {
             (Some(cost), Some(expected)) => assert!((cost - expected).abs() < 1e-9, "{model}: {cost}"),

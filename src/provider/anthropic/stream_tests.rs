@@ -44,7 +44,8 @@ fn a_message_is_told_piece_by_piece() {
         &[
             json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "content": [],
                 "model": "claude-sonnet-4-6", "stop_reason": null,
-                "usage": {"input_tokens": 25, "cache_read_input_tokens": 5, "output_tokens": 1}}}),
+                "usage": {"input_tokens": 25, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2,
+                    "cache_creation": {"ephemeral_1h_input_tokens": 2}, "output_tokens": 1}}}),
             json!({"type": "ping"}),
             start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
             delta(0, json!({"type": "thinking_delta", "thinking": "hm"})),
@@ -91,7 +92,13 @@ fn a_message_is_told_piece_by_piece() {
     assert!(!reading.is_over());
     assert_eq!(read(&mut reading, &[json!({"type": "message_stop"})]), []);
     assert!(reading.is_over());
-    let usage = Usage { prompt_tokens: 30, completion_tokens: 15, cached_tokens: 5 };
+    let usage = Usage {
+        prompt_tokens: 32,
+        completion_tokens: 15,
+        cached_tokens: 5,
+        cache_write_tokens: 2,
+        cache_write_1h_tokens: 2,
+    };
     let note = Delta::Note("content of the kind `hologram` left out".into());
     assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }, note]));
 }

@@ -199,6 +199,7 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         prompt_tokens,
         completion_tokens: answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0)),
         cached_tokens: count("cachedContentTokenCount").unwrap_or(0).min(prompt_tokens),
+        ..Usage::default()
     })
 }
 

@@ -49,7 +49,8 @@ fn the_rules_of_billing_hold() {
         ("gemini-2.0-flash", M, Some(0.425)),
         ("gemini-3.1-pro-preview", 0, None),
     ] {
-        let cost = made.price(model, &Usage { prompt_tokens: M, completion_tokens: M, cached_tokens });
+        let cost =
+            made.price(model, &Usage { prompt_tokens: M, completion_tokens: M, cached_tokens, ..Usage::default() });
         match (cost, expected) {
             (Some(cost), Some(expected)) => assert!((cost - expected).abs() < 1e-9, "{model}: {cost}"),
             _ => assert_eq!(cost, expected, "{model}"),
