@@ -3,6 +3,7 @@
 //! They are a superset of OpenAI's: a message is a list of typed parts, so that text, reasoning, tool calls and images
 //! stand side by side in the order in which they were spoken. Nothing here does I/O.
 
+mod cache;
 mod called;
 mod request;
 mod seal;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::in_flight::Held;
 
+pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;

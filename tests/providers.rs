@@ -563,6 +563,67 @@ async fn what_vendors_want_back_of_their_models_thoughts_goes_there_and_back() {
     }
 }
 
+#[tokio::test]
+async fn what_is_to_be_cached_is_told_to_anthropic_alone() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&mistral)
+        .env("ANTHROPIC_API_KEY", anthropic_double::KEY)
+        .env("ANTHROPIC_ENDPOINT", &anthropic.origin())
+        .start();
+    let (short, hour) = (json!({ "type": "ephemeral" }), json!({ "type": "ephemeral", "ttl": "1h" }));
+    let text = |text: &str, control: &Value| json!({ "type": "text", "text": text, "cache_control": control });
+    let ask = |model: &str, control: &Value| {
+        json!({ "model": model,
+            "tools": [{ "type": "function", "function": { "name": "weather" }, "cache_control": hour }],
+            "messages": [
+                { "role": "system", "content": [text("Be brief.", &hour)] },
+                { "role": "user", "content": "Weather?" },
+                { "role": "assistant", "content": null, "tool_calls": [{ "id": "toolu_123", "type": "function",
+                    "function": { "name": "weather", "arguments": "{}" } }] },
+                { "role": "tool", "tool_call_id": "toolu_123", "content": "Sunny.", "cache_control": short },
+                { "role": "user", "content": [text("So?", control), { "type": "text", "text": "Quick!" }] },
+            ] })
+    };
+    for streams in [false, true] {
+        let ask = ask("claude-sonnet-4-6", &short);
+        let usage = if streams {
+            let (chunks, done) = streamed(&gateway, ask).await;
+            assert!(done, "{chunks:?}");
+            chunks.iter().map(|chunk| chunk["usage"].clone()).find(Value::is_object).unwrap()
+        } else {
+            gateway.post("/v1/chat/completions", ask).await.body["usage"].clone()
+        };
+        let sent = anthropic.chats().pop().unwrap().body;
+        assert_eq!((&sent["tools"][0]["cache_control"], &sent["system"][0]["cache_control"]), (&hour, &hour), "{sent}");
+        let last = &sent["messages"][2]["content"];
+        assert_eq!((&last[0]["type"], &last[0]["cache_control"]), (&json!("tool_result"), &short), "{sent}");
+        assert_eq!((&last[1], &last[2]["cache_control"]), (&text("So?", &short), &Value::Null), "{sent}");
+        let (prompt, written) = (&usage["prompt_tokens"], &usage["prompt_tokens_details"]["cache_write_tokens"]);
+        assert!(prompt == written && prompt.as_u64() > Some(0), "{usage}");
+        let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+        let tokens = |name: &str| usage[name].as_f64().unwrap() / 1e6;
+        let cost = tokens("prompt_tokens") * 3.75 + tokens("completion_tokens") * 15.0;
+        assert!((record["cost"].as_f64().unwrap() - cost).abs() < 1e-9, "{record}");
+    }
+
+    let mut five = ask("claude-sonnet-4-6", &short);
+    five["messages"][1]["cache_control"] = hour.clone();
+    let refused = gateway.post("/v1/chat/completions", five).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body["message"].as_str().unwrap().contains("maximum of 4"), "{refused:?}");
+    let unknown = gateway.post("/v1/chat/completions", ask("claude-sonnet-4-6", &json!({ "type": "eternal" }))).await;
+    assert_eq!(unknown.status, 400, "{unknown:?}");
+    assert!(unknown.body["message"].as_str().unwrap().contains("messages[4].content[0].cache_control"), "{unknown:?}");
+
+    let answer = gateway.post("/v1/chat/completions", ask("mistral-small-latest", &short)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!mistral.last_request().unwrap().json().to_string().contains("cache_control"));
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    let notes = record["policy_details"]["notes"].to_string();
+    assert!(notes.contains("fields left out that the provider does not know: cache_control"), "{record}");
+}
+
 /// The message of a stream, put together as a client would that keeps what it does not know.
 fn assembled(chunks: &[Value]) -> Value {
     let mut message = json!({ "role": "assistant", "content": null, "thinking_blocks": [], "tool_calls": [] });

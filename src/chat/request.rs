@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Json, Message, Task, VectorForm};
+use super::{CacheControl, CachePoints, Json, Message, Task, VectorForm};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct ChatRequest {
     pub model: Option<String>,
     /// The conversation. Never empty.
     pub messages: Vec<Message>,
+    /// The parts of it up to which the vendor's cache is to keep the prompt.
+    pub cache: CachePoints,
     /// The most tokens that the answer may have.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
@@ -66,6 +68,8 @@ pub struct Tool {
     pub parameters: Option<Schema>,
     /// Whether arguments must follow the schema exactly.
     pub strict: Option<bool>,
+    /// Whether the vendor's cache is to keep the tools up to this one.
+    pub cache: Option<CacheControl>,
 }
 
 /// Whether the model must ask for tools.
@@ -192,16 +196,18 @@ impl<'de> Deserialize<'de> for Tool {
             description: Option<String>,
             parameters: Option<Schema>,
             strict: Option<bool>,
+            cache_control: Option<CacheControl>,
         }
         #[derive(Deserialize)]
         struct Wire {
             #[serde(default, rename = "type")]
             _type: ToolType,
             function: Function,
+            cache_control: Option<CacheControl>,
         }
-        let Wire { function, .. } = Wire::deserialize(deserializer)?;
-        let Function { name, description, parameters, strict } = function;
-        Ok(Self { name, description, parameters, strict })
+        let Wire { function, cache_control, .. } = Wire::deserialize(deserializer)?;
+        let Function { name, description, parameters, strict, cache_control: inside } = function;
+        Ok(Self { name, description, parameters, strict, cache: cache_control.or(inside) })
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) struct Changes {
     pub(crate) misplaced: usize,
     pub(crate) wrapped: usize,
     pub(crate) details: usize,
+    pub(crate) uncached: usize,
 }
 
 impl Changes {
@@ -21,6 +22,7 @@ impl Changes {
             (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
             (self.misplaced, "parts left out that have no place in a message of their role"),
             (self.details, "images sent without their `detail`, which the provider does not have"),
+            (self.uncached, "parts whose cache_control was left out with them, or that the provider does not cache"),
             (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
         ]
         .iter()

@@ -3,12 +3,20 @@
 
 use std::collections::BTreeSet;
 
+use crate::chat::ChatRequest;
+
 /// Names of fields that a note repeats, at most.
 const NAMED: usize = 8;
 
 /// The note about fields of a request.
 pub(crate) fn note<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
     named(fields).map(|named| format!("fields left out that the provider does not know: {named}"))
+}
+
+/// `cache_control`, where a request has it: of parts and tools, in dialects that have no place for it.
+pub(crate) fn cache_control(request: &ChatRequest) -> Option<&'static str> {
+    let asks = request.cache.count() > 0 || request.tools.iter().any(|tool| tool.cache.is_some());
+    asks.then_some("cache_control")
 }
 
 /// The note about fields of an answer.

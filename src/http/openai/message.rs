@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{Detail, Message, Part, Role};
+use crate::chat::{CacheControl, Detail, Message, Part, Role};
 use crate::http::ApiError;
 
 /// A message on the wire. What is not read here changes nothing that a model sees.
@@ -20,6 +20,14 @@ pub(super) struct Wire {
     tool_calls: Option<Vec<ToolCall>>,
     tool_call_id: Option<String>,
     name: Option<String>,
+    /// Of the last part, for content that has no parts of its own.
+    cache_control: Option<CacheControl>,
+}
+
+/// A message in the gateway's terms, and the parts of it that the vendor's cache is to keep.
+pub(super) struct Read {
+    pub(super) message: Message,
+    pub(super) cache: Vec<(usize, CacheControl)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -49,6 +57,8 @@ struct Piece {
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
     thinking: Option<Vec<Thought>>,
+    /// Read apart: an error in here would be one of the content as a whole.
+    cache_control: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +77,7 @@ struct Thought {
 struct ToolCall {
     id: Option<String>,
     extra_content: Option<ExtraContent>,
+    cache_control: Option<CacheControl>,
     function: Function,
 }
 
@@ -85,8 +96,8 @@ enum Arguments {
 }
 
 impl Wire {
-    /// The message at a place of the body, in the gateway's terms.
-    pub(super) fn message(self, place: &str) -> Result<Message, ApiError> {
+    /// The message at a place of the body.
+    pub(super) fn read(self, place: &str) -> Result<Read, ApiError> {
         let field = |name: &str| Cow::Owned(format!("{place}.{name}"));
         let role = match self.role {
             WireRole::System | WireRole::Developer => Role::System,
@@ -95,6 +106,7 @@ impl Wire {
             WireRole::Tool => Role::Tool,
         };
         let mut parts = Vec::new();
+        let mut cache = Vec::new();
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
         match (blocks, self.reasoning_content.filter(|text| !text.is_empty())) {
             (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
@@ -109,8 +121,10 @@ impl Wire {
                 is_empty
             }
             Some(Content::Pieces(pieces)) => {
-                for (place, piece) in pieces.into_iter().enumerate() {
-                    parts.push(piece.part(&field(&format!("content[{place}]")))?);
+                for (place, mut piece) in pieces.into_iter().enumerate() {
+                    let field = field(&format!("content[{place}]"));
+                    cache.extend(piece.cache(&field)?.map(|control| (parts.len(), control)));
+                    parts.push(piece.part(&field)?);
                 }
                 parts.is_empty()
             }
@@ -118,7 +132,9 @@ impl Wire {
         if role == Role::Tool {
             let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
             let text = Message { role, parts }.plain_text();
-            return Ok(Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] });
+            let message = Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] };
+            let last = self.cache_control.or(cache.last().map(|(_, control)| *control));
+            return Ok(Read { message, cache: last.map(|control| (0, control)).into_iter().collect() });
         }
         if let Some(calls) = self.tool_calls {
             if role != Role::Assistant && !calls.is_empty() {
@@ -128,16 +144,28 @@ impl Wire {
             if is_empty && !calls.is_empty() {
                 parts.retain(|part| !matches!(part, Part::Text { .. }));
             }
-            parts.extend(calls.into_iter().map(ToolCall::part));
+            for call in calls {
+                cache.extend(call.cache_control.map(|control| (parts.len(), control)));
+                parts.push(call.part());
+            }
         }
         if parts.is_empty() && role != Role::Assistant {
             return Err(ApiError::field(field("content"), "expected a text or a list of parts"));
         }
-        Ok(Message { role, parts })
+        cache.extend(parts.len().checked_sub(1).zip(self.cache_control));
+        Ok(Read { message: Message { role, parts }, cache })
     }
 }
 
 impl Piece {
+    fn cache(&mut self, field: &str) -> Result<Option<CacheControl>, ApiError> {
+        let control = self.cache_control.take().map(serde_json::from_value).transpose();
+        control.map_err(|_| {
+            let allowed = "expected `{\"type\":\"ephemeral\"}`, with a `ttl` of `5m` or `1h` if any";
+            ApiError::field(format!("{field}.cache_control"), allowed)
+        })
+    }
+
     fn part(self, field: &str) -> Result<Part, ApiError> {
         let missing = |name: &str| ApiError::field(format!("{field}.{name}"), "required of a part of this type");
         match self.kind.as_str() {

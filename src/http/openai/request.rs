@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::exchange::Asked;
 use super::message;
-use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm};
+use crate::chat::{CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm};
 use crate::http::{ApiError, body};
 
 /// What is known of a body. Whatever else it holds is kept as `extra`.
@@ -113,12 +113,21 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     let read: Body = body::parse(bytes)?;
     let stream = Pieces::of(read.stream, read.stream_options);
     let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
-    let messages: Result<_, _> =
-        messages.into_iter().enumerate().map(|(index, wire)| wire.message(&format!("messages[{index}]"))).collect();
+    let mut cache = CachePoints::default();
+    let messages: Result<_, _> = messages
+        .into_iter()
+        .enumerate()
+        .map(|(index, wire)| {
+            let read = wire.read(&format!("messages[{index}]"))?;
+            cache.add(index, read.cache);
+            Ok::<_, ApiError>(read.message)
+        })
+        .collect();
     let chat = ChatRequest {
         task: Task::Chat,
         model: model(read.model)?,
         messages: messages?,
+        cache,
         max_tokens: read.max_completion_tokens.or(read.max_tokens),
         temperature: read.temperature,
         top_p: read.top_p,

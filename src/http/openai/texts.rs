@@ -108,7 +108,7 @@ fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), 
         let place = format!("{place}[{index}]");
         let wire: Wire =
             serde_json::from_value(message).map_err(|_| ApiError::field(place.clone(), "expected a message"))?;
-        chat.messages.push(wire.message(&place)?);
+        chat.messages.push(wire.read(&place)?.message);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::chat::{Message, Part, Role, Seal};
+use crate::chat::{CacheControl, CachePoints, Message, Part, Role, Seal};
 use crate::provider::arguments::Arguments;
 use crate::provider::changes::Changes;
 use crate::provider::image::{self, asks};
@@ -20,10 +20,25 @@ const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"]
 /// A conversation, and what was changed in it.
 #[derive(Debug, Default)]
 pub(super) struct Conversation<'a> {
-    pub(super) system: Vec<&'a str>,
+    pub(super) system: Vec<Instruction<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
     thinks: bool,
     changes: Changes,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "type", rename = "text")]
+pub(super) struct Instruction<'a> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+impl<'a> Instruction<'a> {
+    /// One that no cache is to keep.
+    pub(super) fn plain(text: &'a str) -> Self {
+        Self { text, cache_control: None }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -44,9 +59,13 @@ enum Speaker {
 enum Block<'a> {
     Text {
         text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Image {
         source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: &'a str,
@@ -59,12 +78,28 @@ enum Block<'a> {
         id: Cow<'a, str>,
         name: &'a str,
         input: Arguments<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "str::is_empty")]
         content: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
+}
+
+impl Block<'_> {
+    fn cache_control(&self) -> Option<CacheControl> {
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::ToolUse { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => *cache_control,
+            Self::Thinking { .. } | Self::RedactedThinking { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -76,15 +111,18 @@ enum Source<'a> {
 
 impl<'a> Conversation<'a> {
     /// Reads the messages of a request. `thinks`: the model does, and takes back what it thought.
-    pub(super) fn of(messages: &'a [Message], thinks: bool) -> Result<Self, ProviderError> {
+    pub(super) fn of(messages: &'a [Message], cache: &CachePoints, thinks: bool) -> Result<Self, ProviderError> {
         let mut conversation = Self { thinks, ..Self::default() };
-        for message in messages {
-            conversation.add(message)?;
+        for (index, message) in messages.iter().enumerate() {
+            conversation.add(message, |part| cache.of(index, part))?;
         }
         if conversation.turns.is_empty() {
             return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
         }
         conversation.trim_last_answer();
+        let blocks = conversation.turns.iter().flat_map(|turn| &turn.content).filter_map(Block::cache_control);
+        let instructions = conversation.system.iter().filter_map(|instruction| instruction.cache_control);
+        conversation.changes.uncached = cache.count() - blocks.chain(instructions).count();
         Ok(conversation)
     }
 
@@ -106,9 +144,16 @@ impl<'a> Conversation<'a> {
         self.changes.notes()
     }
 
-    fn add(&mut self, message: &'a Message) -> Result<(), ProviderError> {
+    fn add(
+        &mut self,
+        message: &'a Message,
+        cached: impl Fn(usize) -> Option<CacheControl>,
+    ) -> Result<(), ProviderError> {
+        let parts = message.parts.iter().enumerate().map(|(index, part)| (part, cached(index)));
         if message.role == Role::System {
-            let texts = message.parts.iter().filter_map(Part::text).filter(|text| !text.trim().is_empty());
+            let texts = parts
+                .filter_map(|(part, cache_control)| Some(Instruction { text: part.text()?, cache_control }))
+                .filter(|instruction| !instruction.text.trim().is_empty());
             let before = self.system.len();
             self.system.extend(texts);
             self.changes.moved_system += usize::from(!self.turns.is_empty() && self.system.len() > before);
@@ -117,14 +162,14 @@ impl<'a> Conversation<'a> {
         let speaker = if message.role == Role::Assistant { Speaker::Assistant } else { Speaker::User };
         let mut blocks = Vec::with_capacity(message.parts.len());
         let mut results = Vec::new();
-        for part in &message.parts {
+        for (part, cache_control) in parts {
             match part {
                 Part::Text { text } if text.trim().is_empty() => {}
-                Part::Text { text } => blocks.push(Block::Text { text }),
+                Part::Text { text } => blocks.push(Block::Text { text, cache_control }),
                 Part::Image { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
                 Part::Image { url, detail } => {
                     self.changes.details += usize::from(asks(*detail));
-                    blocks.push(Block::Image { source: source(url)? });
+                    blocks.push(Block::Image { source: source(url)?, cache_control });
                 }
                 Part::Thinking { text, seal } => match reasoning(text, seal.as_ref()) {
                     Some(block) if self.thinks && speaker == Speaker::Assistant => blocks.push(block),
@@ -133,12 +178,12 @@ impl<'a> Conversation<'a> {
                 Part::ToolCall { id, name, arguments, .. } if speaker == Speaker::Assistant => {
                     let input = Arguments::read(arguments);
                     self.changes.wrapped += usize::from(input.is_text());
-                    blocks.push(Block::ToolUse { id: tool_id(id), name, input });
+                    blocks.push(Block::ToolUse { id: tool_id(id), name, input, cache_control });
                 }
                 Part::ToolCall { .. } => self.changes.misplaced += 1,
                 Part::ToolResult { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
                 Part::ToolResult { id, text, .. } => {
-                    results.push(Block::ToolResult { tool_use_id: tool_id(id), content: text });
+                    results.push(Block::ToolResult { tool_use_id: tool_id(id), content: text, cache_control });
                 }
             }
         }
@@ -167,7 +212,7 @@ impl<'a> Conversation<'a> {
         let before = content.len();
         content.retain(|block| !matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. }));
         self.changes.thinking += before - content.len();
-        if let Some(Block::Text { text }) = content.last_mut() {
+        if let Some(Block::Text { text, .. }) = content.last_mut() {
             *text = text.trim_end();
         }
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use super::schema::closed;
 use super::thinking::{self, Circumstances, Plan};
-use crate::chat::{ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
+use crate::chat::{CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
 use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out, names};
 
 /// A function's parameters where the caller gave none: some are wanted.
@@ -49,6 +49,8 @@ struct WireTool<'a> {
     input_schema: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
 }
 
 #[derive(Debug, Serialize)]
@@ -171,6 +173,7 @@ fn tool<'a>(tool: &'a Tool, model: Model, notes: &mut Vec<String>) -> Result<Wir
         description: tool.description.as_deref(),
         input_schema,
         strict: strict.then_some(true),
+        cache_control: tool.cache,
     })
 }
 

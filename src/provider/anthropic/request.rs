@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::messages::{Conversation, Turn};
+use super::messages::{Conversation, Instruction, Turn};
 use super::model::{Model, Thinking};
 use super::parameters::{self, Parameters};
 use crate::chat::{ChatRequest, ReasoningEffort};
@@ -41,23 +41,17 @@ struct Body<'a> {
     parameters: &'a Parameters<'a>,
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Instruction<'a> {
-    Text { text: &'a str },
-}
-
 /// The body of `POST /v1/messages`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
-    let conversation = Conversation::of(&request.messages, thinks(request, model))?;
+    let conversation = Conversation::of(&request.messages, &request.cache, thinks(request, model))?;
     let mut notes = conversation.notes();
     let bound = request.max_tokens.or(options.max_tokens);
     let parameters = parameters::of(request, model, bound, conversation.continues(), &mut notes)?;
-    let system = conversation.system.iter().copied().chain(parameters.instruction.as_deref());
+    let instruction = parameters.instruction.as_deref().map(Instruction::plain);
     let body = Body {
         model: options.model,
-        system: system.map(|text| Instruction::Text { text }).collect(),
+        system: conversation.system.iter().copied().chain(instruction).collect(),
         messages: &conversation.turns,
         stream: options.stream,
         parameters: &parameters,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Message, Part, Role, Seal};
+use crate::chat::{CacheControl, Message, Part, Role, Seal};
 use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
@@ -51,6 +51,51 @@ fn nothing_is_sent_that_nobody_asked_for_but_the_bound_that_is_wanted() {
         let request = ChatRequest { max_tokens: asked, ..hi() };
         assert_eq!(sent(&request, Options { max_tokens: operators, ..OPTIONS }).0["max_tokens"], expected);
     }
+}
+
+#[test]
+fn what_is_to_be_cached_is_marked_where_the_vendor_takes_it() {
+    let control = |json: Value| -> CacheControl { from(json) };
+    let (short, hour) = (json!({"type": "ephemeral"}), json!({"type": "ephemeral", "ttl": "1h"}));
+    let mut request = ChatRequest {
+        messages: vec![
+            Message::text(Role::System, "Be brief."),
+            message(Role::User, vec![text("what?"), image("https://example.com/a.jpg"), text(" ")]),
+            message(
+                Role::Assistant,
+                vec![Part::Thinking { text: "hm".into(), seal: None }, text("Well,"), call("toolu_1", "{}")],
+            ),
+            message(Role::Tool, vec![result("toolu_1", "one")]),
+        ],
+        tools: from(json!([
+            {"function": {"name": "look"}, "cache_control": hour},
+            {"function": {"name": "see", "cache_control": hour}},
+        ])),
+        ..ChatRequest::default()
+    };
+    for (message, part, of) in
+        [(0, 0, &hour), (1, 1, &short), (1, 2, &short), (2, 0, &short), (2, 2, &short), (3, 0, &short)]
+    {
+        request.cache.add(message, [(part, control(of.clone()))]);
+    }
+    let (body, notes) = sent(&request, OPTIONS);
+    assert_eq!(body["system"], json!([{"type": "text", "text": "Be brief.", "cache_control": hour}]));
+    assert_eq!((&body["tools"][0]["cache_control"], &body["tools"][1]["cache_control"]), (&hour, &hour));
+    let source = json!({"type": "url", "url": "https://example.com/a.jpg"});
+    assert_eq!(
+        body["messages"],
+        json!([
+            {"role": "user", "content": [
+                {"type": "text", "text": "what?"}, {"type": "image", "source": source, "cache_control": short}]},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "Well,"},
+                {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}, "cache_control": short}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "toolu_1", "content": "one", "cache_control": short}]},
+        ])
+    );
+    // An empty text, and reasoning.
+    assert!(notes.iter().any(|note| note.starts_with("2 parts whose cache_control")), "{notes:?}");
 }
 
 #[test]

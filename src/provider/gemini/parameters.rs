@@ -149,7 +149,7 @@ pub(super) fn of<'a>(
         .iter()
         .filter(|(name, value)| !(value.is_null() || name.as_str() == "top_k" && top_k.is_some()))
         .map(|(name, _)| name.as_str());
-    notes.extend(left_out::note(foreign.chain(unknown(request, model))));
+    notes.extend(left_out::note(foreign.chain(unknown(request, model)).chain(left_out::cache_control(request))));
     Ok(Parameters {
         tools,
         tool_config: request.tool_choice.as_ref().filter(|_| has_tools).map(choice),

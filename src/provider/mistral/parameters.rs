@@ -133,7 +133,7 @@ pub(super) fn of<'a>(
         .filter(|(name, value)| says_something(name, value))
         .partition(|(name, value)| is_own(name, value));
     parameters.own = own;
-    notes.extend(left_out::note(foreign.into_keys()));
+    notes.extend(left_out::note(foreign.into_keys().chain(left_out::cache_control(request))));
     Ok(parameters)
 }
 

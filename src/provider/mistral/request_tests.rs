@@ -295,6 +295,9 @@ fn parameters_take_the_form_that_mistral_takes() {
     assert_eq!(notes, ["fields left out that the provider does not know: logprobs, top_logprobs"]);
     let (_, notes) = sent(&asking(|it| it.extra = from(json!({"user": "jane", "odd name": 1, "seed": 2}))));
     assert_eq!(notes, ["fields left out that the provider does not know: seed, user and 1 more"]);
+    let (body, notes) = sent(&asking(|it| it.cache.add(0, [(0, from(json!({"type": "ephemeral", "ttl": "1h"})))])));
+    assert_eq!(notes, ["fields left out that the provider does not know: cache_control"]);
+    assert!(!body.to_string().contains("cache_control"), "{body}");
 }
 
 #[test]

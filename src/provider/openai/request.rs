@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::chat::{
     Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice,
 };
-use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt};
+use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt, left_out};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
 const RESERVED: [&str; 20] = [
@@ -217,9 +217,10 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         extra,
     };
     let body = http::json(&body)?;
+    // Every one of them stands in the lists above.
+    let left_out: Vec<_> = left_out.into_keys().chain(left_out::cache_control(request)).collect();
     if !left_out.is_empty() {
-        // Every one of them stands in the lists above.
-        let names = left_out.keys().copied().collect::<Vec<_>>().join(", ");
+        let names = left_out.join(", ");
         notes.push(format!("fields left out that the provider does not take: {names}"));
     }
     Ok(Prepared { body, notes })

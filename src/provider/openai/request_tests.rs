@@ -98,7 +98,7 @@ fn every_parameter_is_sent_under_its_name() {
     let tools =
         json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, "strict": true}}]);
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"$id": "x"}, "strict": true}});
-    let request = ChatRequest {
+    let mut request = ChatRequest {
         messages: vec![Message::text(Role::User, "Hi")],
         max_tokens: Some(7),
         temperature: Some(1.5),
@@ -116,6 +116,7 @@ fn every_parameter_is_sent_under_its_name() {
         extra: from(json!({"logit_bias": {"1": 2}, "user": "jane", "safe_prompt": true, "stream": true})),
         ..ChatRequest::default()
     };
+    request.cache.add(0, [(0, from(json!({"type": "ephemeral"})))]);
     let mut expected = json!({
         "model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 7,
         "temperature": 1.5, "top_p": 0.0, "n": 2, "stop": ["END"], "seed": -1, "presence_penalty": 0.5,
@@ -124,7 +125,7 @@ fn every_parameter_is_sent_under_its_name() {
     });
     let (body, notes) = sent(&request, OPTIONS);
     assert_eq!(body, expected);
-    assert_eq!(notes, ["fields left out that the provider does not take: safe_prompt, stream"]);
+    assert_eq!(notes, ["fields left out that the provider does not take: safe_prompt, stream, cache_control"]);
 
     // A server that only answers like OpenAI may know the old name of the bound and fields of its own.
     let compatible = Options { kind: Kind::OpenAiCompatible, bound: Bound::Tokens, ..OPTIONS };

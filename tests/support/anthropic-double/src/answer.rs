@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::check::MODELS;
+use crate::check::{MODELS, cache_controls};
 
 /// The list of models.
 pub(crate) fn models() -> Value {
@@ -24,12 +24,19 @@ pub(crate) fn echo(body: &Value) -> Value {
 /// A message of these blocks.
 pub(crate) fn message(body: &Value, content: &Value) -> Value {
     let calls = content.as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_use"));
+    // A token is taken to be four bytes. What asks for the cache is written to it, and never read.
+    let prompt = body["messages"].to_string().len() / 4;
+    let last = cache_controls(body).last();
+    let written = if last.is_some() { prompt } else { 0 };
+    let for_an_hour = if last.is_some_and(|control| control["ttl"] == "1h") { prompt } else { 0 };
     json!({
         "id": "msg_offline0123456789", "type": "message", "role": "assistant", "model": body["model"],
         "content": content, "stop_reason": if calls { "tool_use" } else { "end_turn" }, "stop_sequence": null,
-        // A token is taken to be four bytes.
         "usage": {
-            "input_tokens": body["messages"].to_string().len() / 4, "cache_creation_input_tokens": 0,
+            "input_tokens": prompt - written, "cache_creation_input_tokens": written,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": written - for_an_hour, "ephemeral_1h_input_tokens": for_an_hour,
+            },
             "cache_read_input_tokens": 0, "output_tokens": content.to_string().len() / 4, "service_tier": "standard",
         },
     })

@@ -69,6 +69,7 @@ pub(crate) fn messages_request(body: &Value) -> Checked {
         texts(system, "system")?;
     }
     tools(body)?;
+    cached(body)?;
     model_limits(body, model)?;
     turns(body, model)
 }
@@ -181,6 +182,42 @@ fn tools(body: &Value) -> Checked {
     }
 }
 
+/// Every `cache_control`, in the order in which a prompt is read: tools, system, messages.
+pub(crate) fn cache_controls(body: &Value) -> impl Iterator<Item = &Value> {
+    let said = blocks(&body["messages"]).flat_map(|turn| blocks(&turn["content"]));
+    let all = blocks(&body["tools"]).chain(blocks(&body["system"])).chain(said).chain([body]);
+    all.map(|block| &block["cache_control"]).filter(|control| !control.is_null())
+}
+
+fn blocks(content: &Value) -> impl Iterator<Item = &Value> {
+    content.as_array().into_iter().flatten()
+}
+
+/// Four places at most, and none that is kept for an hour behind one that is kept for five minutes.
+fn cached(body: &Value) -> Checked {
+    let mut short = false;
+    for control in cache_controls(body) {
+        let Some(fields) = control.as_object() else { return refuse("cache_control: Input should be an object") };
+        known(fields, "cache_control.", &["type", "ttl"])?;
+        if control["type"] != "ephemeral" {
+            return refuse("cache_control.type: Input tag does not match any of the expected tags: 'ephemeral'");
+        }
+        match control["ttl"].as_str() {
+            None if control["ttl"].is_null() => short = true,
+            Some("5m") => short = true,
+            Some("1h") if short => {
+                return refuse("cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' one");
+            }
+            Some("1h") => {}
+            _ => return refuse("cache_control.ttl: Input should be '5m' or '1h'"),
+        }
+    }
+    match cache_controls(body).count() {
+        0..=4 => Ok(()),
+        found => refuse(&format!("A maximum of 4 blocks with cache_control may be provided. Found {found}.")),
+    }
+}
+
 /// A text, or blocks of text that are not empty.
 fn texts(content: &Value, place: &str) -> Checked {
     match content {
@@ -269,9 +306,11 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
             known(fields, place, &["type", "text", "cache_control"])?;
             filled(&block["text"], place)
         }
-        ("user", "tool_result") => known(fields, place, &["type", "tool_use_id", "content", "is_error"]),
+        ("user", "tool_result") => {
+            known(fields, place, &["type", "tool_use_id", "content", "is_error", "cache_control"])
+        }
         ("user", "image") => {
-            known(fields, place, &["type", "source"])?;
+            known(fields, place, &["type", "source", "cache_control"])?;
             match block["source"]["type"].as_str() {
                 Some("base64") if block["source"]["media_type"].is_string() && block["source"]["data"].is_string() => {
                     Ok(())
@@ -295,7 +334,7 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
             }
         }
         ("assistant", "tool_use") => {
-            known(fields, place, &["type", "id", "name", "input"])?;
+            known(fields, place, &["type", "id", "name", "input", "cache_control"])?;
             if block["input"].is_object() {
                 Ok(())
             } else {

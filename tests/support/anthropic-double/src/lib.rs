@@ -1,7 +1,7 @@
 //! An offline double of Anthropic's Messages API.
 //!
 //! It refuses what Anthropic's documentation says is refused (unknown fields at every level, a missing bound, turns that do
-//! not alternate, tools' answers to calls that nobody made, sampling where the model has none, wrong keys) and can be told
+//! not alternate, tools' answers to calls that nobody made, a fifth `cache_control`, sampling where the model has none, wrong keys) and can be told
 //! what to answer or how to fail. What it accepts it answers with an echo.
 //!
 //! | module | holds |
