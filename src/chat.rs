@@ -183,6 +183,12 @@ pub fn text_bytes(messages: &[Message]) -> usize {
     messages.iter().flat_map(|message| &message.parts).filter_map(Part::text).map(str::len).sum()
 }
 
+/// Images in all messages.
+pub fn images<'a>(messages: impl IntoIterator<Item = &'a Message>) -> u64 {
+    let parts = messages.into_iter().flat_map(|message| &message.parts);
+    parts.filter(|part| matches!(part, Part::Image { .. })).count() as u64
+}
+
 /// Why a model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -225,6 +231,9 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// Those of them that are kept for an hour.
     pub cache_write_1h_tokens: u64,
+    /// Images of the prompt, as the gateway counts them, where they may have a price of their own. Their tokens are among
+    /// the others.
+    pub images: u64,
 }
 
 impl Usage {

@@ -455,8 +455,9 @@ async fn traffic_is_shared_anew_by_admins_only() {
 async fn prices_are_told_and_a_file_goes_over_them() {
     let mistral = MistralDouble::builder().start().await.unwrap();
     let openai = OpenAiDouble::start().await.unwrap();
-    let prices =
-        r#"{"mistral":{"as_of":"2026-11-01","models":[{"ids":["mistral-small-latest"],"input":1000,"output":2000}]}}"#;
+    let prices = r#"{"mistral":{"as_of":"2026-11-01","models":[
+        {"ids":["mistral-small-latest"],"input":1000,"output":2000},
+        {"ids":["mistral-large-latest"],"input":0,"output":0,"image":0.25}]}}"#;
     let prepared = both(&mistral, &openai).yaml("routing: { prices: prices.json }\n").prepare();
     std::fs::write(prepared.path().join("prices.json"), prices).unwrap();
     let gateway = prepared.start();
@@ -475,6 +476,21 @@ async fn prices_are_told_and_a_file_goes_over_them() {
 
     let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": { "provider": "mistral" } })).await;
     assert!(answer.body["metadata"]["cost_usd"].as_f64().unwrap() > 0.001, "{answer:?}");
+
+    let large = gateway.get("/api/v1/pricing?provider=mistral&model=mistral-large-latest").await.body;
+    assert_eq!(large["pricing"]["per_image"], 0.25, "{large}");
+    let image = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let ask = json!({ "model": "mistral-large-latest", "messages": [
+        { "role": "user", "content": [{ "type": "text", "text": "Which?" }, image, image] }] });
+    for streams in [false, true] {
+        if streams {
+            assert!(streamed(&gateway, ask.clone()).await.1);
+        } else {
+            assert_eq!(gateway.post("/v1/chat/completions", ask.clone()).await.status, 200);
+        }
+        let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+        assert_eq!(record["cost"], 0.5, "two images: {record}");
+    }
 }
 
 #[tokio::test]

@@ -456,7 +456,7 @@ impl Pipeline {
         let (usage, cost_usd) = match answer.usage {
             Some(usage) => (usage, answer.cost_usd),
             None => {
-                let usage = estimate::usage(&*self.original, answer.choices.iter().map(|choice| &choice.message));
+                let usage = estimate::usage(&self.original, answer.choices.iter().map(|choice| &choice.message));
                 let provider = self.gateway.router.provider(&routed.provider);
                 (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
             }

@@ -105,6 +105,8 @@ pub struct Rates {
 pub struct Price {
     /// At the standard tier.
     pub rates: Rates,
+    /// US dollars an image of the prompt, beside its tokens, where the vendor charges for that.
+    pub image: Option<f64>,
     /// For calls whose prompt has more than so many tokens, where that makes a difference.
     pub long_prompt: Option<(u64, Rates)>,
     priority_factor: Option<f64>,
@@ -176,6 +178,7 @@ struct Row {
     cache_write: Option<f64>,
     cache_write_1h: Option<f64>,
     output: f64,
+    image: Option<f64>,
     priority_factor: Option<f64>,
     flex_factor: Option<f64>,
     long_prompt: Option<LongPrompt>,
@@ -283,6 +286,7 @@ impl PriceTable {
                     cache_write_1h: row.cache_write_1h,
                     output: row.output,
                 })?,
+                image: row.image.map(|image| checked(format!("image of model `{first}`"), image)).transpose()?,
                 long_prompt: row.long_prompt.map(long).transpose()?,
                 priority_factor: factor("priority_factor", row.priority_factor)?,
                 flex_factor: factor("flex_factor", row.flex_factor)?,
@@ -323,12 +327,13 @@ impl PriceTable {
         let writes = writing(written - for_an_hour, rates.cache_write)? + writing(for_an_hour, rates.cache_write_1h)?;
         let input = fresh as f64 * rates.input + cached as f64 * rates.cached_input + writes;
         let output = usage.completion_tokens as f64 * rates.output;
+        let images = usage.images as f64 * price.image.unwrap_or(0.0);
         let host = match terms.host {
             Host::Global => 1.0,
             Host::Regional => self.factors.regional.unwrap_or(1.0),
         };
         // Nothing times a factor that nobody knows is still nothing.
-        let free = input + output == 0.0;
+        let free = input + output + images == 0.0;
         let tier = match terms.tier {
             _ if free => Some(1.0),
             Tier::Standard => Some(1.0),
@@ -336,7 +341,7 @@ impl PriceTable {
             Tier::Flex => price.flex_factor.or(self.factors.flex),
             Tier::Other => None,
         };
-        Some((input + output) / PER * host * tier?)
+        Some(((input + output) / PER + images) * host * tier?)
     }
 }
 

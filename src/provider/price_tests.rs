@@ -108,6 +108,23 @@ fn writing_to_the_cache_has_its_price() {
 }
 
 #[test]
+fn an_image_may_have_a_price() {
+    let mut prices = Prices::shipped().unwrap();
+    let usage = Usage { prompt_tokens: M, images: 3, ..Usage::default() };
+    let cost = |prices: &Prices, terms| prices.of("mistral", Kind::Mistral).cost("mistral-small-latest", &usage, terms);
+    assert_eq!(cost(&prices, Terms::default()), Some(0.15), "no shipped price is by the image");
+    let put = |prices: &mut Prices, image: &str| {
+        let row = format!(r#"{{"ids":["mistral-small-latest"],"input":1,"output":1,"image":{image}}}"#);
+        prices.put_over(&format!(r#"{{"mistral":{{"as_of":"2026-11-01","models":[{row}]}}}}"#))
+    };
+    put(&mut prices, "0.5").unwrap();
+    assert_eq!(cost(&prices, Terms::default()), Some(1.0 + 1.5));
+    assert_eq!(cost(&prices, Terms { tier: Tier::Priority, ..Terms::default() }), Some(2.5 * 1.75));
+    let refused = put(&mut prices, "-1").unwrap_err().to_string();
+    assert!(refused.contains("image of model `mistral-small-latest`"), "{refused}");
+}
+
+#[test]
 fn a_file_goes_over_the_shipped_prices() {
     let mut prices = Prices::shipped().unwrap();
     prices

@@ -60,6 +60,7 @@ pub(crate) fn merge(first: &mut ChatAnswer, mut next: ChatAnswer) {
         completion_tokens: one.completion_tokens.saturating_add(two.completion_tokens),
         cached_tokens: one.cached_tokens.saturating_add(two.cached_tokens),
         cache_write_tokens: one.cache_write_tokens.saturating_add(two.cache_write_tokens),
+        images: one.images.saturating_add(two.images),
         cache_write_1h_tokens: one.cache_write_1h_tokens.saturating_add(two.cache_write_1h_tokens),
     };
     first.usage = match (first.usage, next.usage) {

@@ -37,6 +37,8 @@ struct Rates {
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write_1h_per_1k: Option<f64>,
     output_per_1k: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_image: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +65,7 @@ fn row<'a>(provider: &'a str, model: &'a str, price: Price, table: &PriceTable) 
         cache_write_per_1k: price.rates.cache_write.map(per_1k),
         cache_write_1h_per_1k: price.rates.cache_write_1h.map(per_1k),
         output_per_1k: per_1k(price.rates.output),
+        per_image: price.image,
     };
     Row { provider, model, pricing, as_of: table.as_of() }
 }

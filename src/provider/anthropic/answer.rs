@@ -159,6 +159,7 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
         cached_tokens,
         cache_write_tokens,
         cache_write_1h_tokens: for_an_hour.unwrap_or(0),
+        ..Usage::default()
     })
 }
 

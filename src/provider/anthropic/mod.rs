@@ -30,7 +30,7 @@ use super::price::{PriceTable, Terms};
 use super::{
     ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use answer::Billing;
 use stream::Reading;
 
@@ -126,7 +126,9 @@ impl Provider for Anthropic {
         let parsed =
             answer::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
-        answer.cost_usd = answer.usage.and_then(|usage| cost(&self.prices, model, &usage, parsed.billing));
+        let images = images(&request.messages);
+        let cost = |usage| cost(&self.prices, model, &Usage { images, ..usage }, parsed.billing);
+        answer.cost_usd = answer.usage.and_then(cost);
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
@@ -143,8 +145,8 @@ impl Provider for Anthropic {
             Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let (prices, named) = (self.prices.clone(), model.to_owned());
-        let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, usage, billing));
+        let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
+        let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, &Usage { images, ..*usage }, billing));
         Ok(Streamed {
             events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
             correlation_id: error::correlation_id(&headers).and_then(super::text::token),

@@ -98,6 +98,7 @@ fn a_message_is_told_piece_by_piece() {
         cached_tokens: 5,
         cache_write_tokens: 2,
         cache_write_1h_tokens: 2,
+        ..Usage::default()
     };
     let note = Delta::Note("content of the kind `hologram` left out".into());
     assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }, note]));

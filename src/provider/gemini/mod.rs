@@ -27,7 +27,7 @@ use super::price::{PriceTable, Terms};
 use super::{
     ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use stream::Reading;
 
 /// Longer than this a probe does not wait.
@@ -110,7 +110,8 @@ impl Provider for Gemini {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let mut answer = answer::parse(&reply.body, model).map_err(|error| error.with_status(200))?;
-        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
+        let images = images(&request.messages);
+        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &Usage { images, ..usage }));
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
@@ -127,8 +128,8 @@ impl Provider for Gemini {
             Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let (prices, named) = (self.prices.clone(), model.to_owned());
-        let cost = Box::new(move |usage: &Usage| prices.cost(&named, usage, Terms::default()));
+        let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
+        let cost = Box::new(move |usage: &Usage| prices.cost(&named, &Usage { images, ..*usage }, Terms::default()));
         Ok(Streamed {
             events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
             correlation_id: None,

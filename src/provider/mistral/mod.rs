@@ -33,7 +33,7 @@ use super::{
     ApiKey, BuildError, Catalogue, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said,
     streaming,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
 use request::Prepared;
 
@@ -216,7 +216,8 @@ impl Provider for Mistral {
             completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
         let terms = Terms { host: self.host, tier: parsed.tier };
-        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
+        let images = images(&request.messages);
+        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
@@ -232,6 +233,7 @@ impl Provider for Mistral {
             key: self.key.clone(),
             prices: self.prices.clone(),
             model: model.to_owned(),
+            images: images(&request.messages),
             host: self.host,
             correlation_id: error::correlation_id(headers).and_then(super::text::token),
         };
@@ -279,6 +281,7 @@ struct Reading {
     key: ApiKey,
     prices: Arc<PriceTable>,
     model: String,
+    images: u64,
     host: Host,
     correlation_id: Option<String>,
 }
@@ -294,7 +297,8 @@ impl streaming::Reading for Reading {
     }
 
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
-        self.prices.cost(&self.model, usage, Terms { host: self.host, tier })
+        let usage = Usage { images: self.images, ..*usage };
+        self.prices.cost(&self.model, &usage, Terms { host: self.host, tier })
     }
 
     fn correlation_id(&self) -> Option<&str> {

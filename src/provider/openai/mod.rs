@@ -26,7 +26,7 @@ use super::{
     ApiKey, BuildError, Catalogue, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion,
     results, said, streaming,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use request::{Bound, StreamUsage};
 
 /// Longer than this a probe does not wait.
@@ -210,7 +210,8 @@ impl Provider for OpenAi {
             completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
         let mut answer = parsed.answer;
         let terms = Terms { tier: parsed.tier, ..Terms::default() };
-        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &usage, terms));
+        let images = images(&request.messages);
+        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
@@ -233,6 +234,7 @@ impl Provider for OpenAi {
             kind: self.info.kind,
             prices: self.prices.clone(),
             model: model.to_owned(),
+            images: images(&request.messages),
             correlation_id: error::correlation_id(headers).and_then(super::text::token),
         };
         let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
@@ -289,6 +291,7 @@ struct Reading {
     kind: Kind,
     prices: Arc<PriceTable>,
     model: String,
+    images: u64,
     correlation_id: Option<String>,
 }
 
@@ -309,7 +312,8 @@ impl streaming::Reading for Reading {
     }
 
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
-        self.prices.cost(&self.model, usage, Terms { tier, ..Terms::default() })
+        let usage = Usage { images: self.images, ..*usage };
+        self.prices.cost(&self.model, &usage, Terms { tier, ..Terms::default() })
     }
 
     fn correlation_id(&self) -> Option<&str> {
