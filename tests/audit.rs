@@ -93,6 +93,12 @@ async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway(
     let csv = fine(prepared, &["export", "--format", "csv"]);
     assert_eq!(csv.lines().count(), 6, "{csv}");
     assert!(csv.lines().next().unwrap().starts_with("timestamp,id,request_id,tenant_id,client_id"), "{csv}");
+    let exported: Vec<_> = csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().to_owned()).collect();
+    let searched = lines(&fine(prepared, &["search", "--json"]));
+    let searched: Vec<_> = searched.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(exported, searched, "newest first");
+    let blocked = fine(prepared, &["export", "--format", "csv", "--decision", "blocked"]);
+    assert_eq!(blocked.lines().count(), 2, "{blocked}");
     let (code, text) = run(prepared, &["export", "--client", "community"]);
     assert!(code == Some(1) && text.contains("--format csv"), "{text}");
 }

@@ -8,12 +8,15 @@ use jiff::Timestamp;
 
 use super::chain::{ChainHash, Place, Seq};
 use super::checkpoint::Checkpoint;
+use super::entry::Entry;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
 use super::{ArchivedVersion, AuditError, CheckpointKind};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
+/// Places of entries that are read at a time.
+const PLACES_AT_ONCE: usize = 250_000;
 
 /// A store that is read.
 pub struct AuditReader {
@@ -82,6 +85,37 @@ impl AuditReader {
     pub fn search(&self, query: &Query) -> Result<Page, AuditError> {
         query.check()?;
         self.store.search(query)
+    }
+
+    /// All entries that fit, newest first, in pages; the query's own page does not count. Where they are is found first:
+    /// a page costs the same however many stand before it, and what comes meanwhile moves none.
+    pub fn entries(&self, query: &Query) -> Result<impl Iterator<Item = Result<Vec<Entry>, AuditError>>, AuditError> {
+        self.entries_by(query, PLACES_AT_ONCE, AT_ONCE)
+    }
+
+    /// The same, by so many places and entries at a time.
+    pub(super) fn entries_by(
+        &self,
+        query: &Query,
+        places_at_once: usize,
+        at_once: usize,
+    ) -> Result<impl Iterator<Item = Result<Vec<Entry>, AuditError>>, AuditError> {
+        let mut found: Vec<(i64, Place)> = Vec::new();
+        loop {
+            let behind = found.last().map_or(Place(0), |(_, place)| *place);
+            let more = self.store.places(query, behind, places_at_once)?;
+            let is_last = more.len() < places_at_once;
+            found.extend(more);
+            if is_last {
+                break;
+            }
+        }
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        let mut places = found.into_iter().map(|(_, place)| place);
+        Ok(std::iter::from_fn(move || {
+            let page: Vec<Place> = places.by_ref().take(at_once).collect();
+            (!page.is_empty()).then(|| self.store.entries(&page))
+        }))
     }
 
     /// The records of a request, a pre-check or a reported call, oldest first; of a context, those of its pre-check and

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::audit::chain::Place;
 use crate::audit::record::Decision;
 use crate::audit::row::EntryKind;
 use crate::audit::search::{Entries, Query};
@@ -136,6 +137,12 @@ fn placeholder(dialect: Dialect, number: usize) -> String {
         Dialect::Sqlite => "?".to_owned(),
         Dialect::Postgres => format!("${number}"),
     }
+}
+
+/// Selects the entries at these places.
+pub(super) fn at(places: &[Place]) -> String {
+    let places: Vec<String> = places.iter().map(|place| place.0.to_string()).collect();
+    format!("SELECT place FROM entries WHERE place IN ({})", places.join(", "))
 }
 
 /// Stores hold no NUL: neither does what is looked for.

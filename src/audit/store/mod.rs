@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::chain::{ChainHash, Head, Place, Seq};
 use super::checkpoint::Checkpoint;
+use super::entry::Entry;
 use super::node_id::new_node_id;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
@@ -35,6 +36,12 @@ pub(crate) trait Store: Send + Sync {
 
     /// One page of the entries that fit, and how many fit in all.
     fn search(&self, query: &Query) -> Result<Page, AuditError>;
+
+    /// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
+    fn places(&self, query: &Query, behind: Place, at_most: usize) -> Result<Vec<(i64, Place)>, AuditError>;
+
+    /// The entries at these places, newest first. Those that have been removed meanwhile are not among them.
+    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError>;
 
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;

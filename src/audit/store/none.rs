@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{Link, Node, Role, Session, Store, StoredRecord, new_node_id};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
+use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Selection};
@@ -23,6 +24,14 @@ impl Store for NoStore {
     }
 
     fn search(&self, _: &Query) -> Result<Page, AuditError> {
+        Err(AuditError::Off)
+    }
+
+    fn places(&self, _: &Query, _: Place, _: usize) -> Result<Vec<(i64, Place)>, AuditError> {
+        Err(AuditError::Off)
+    }
+
+    fn entries(&self, _: &[Place]) -> Result<Vec<Entry>, AuditError> {
         Err(AuditError::Off)
     }
 

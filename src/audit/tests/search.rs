@@ -1,11 +1,13 @@
 //! Every filter, exactly.
 
 use super::*;
+use crate::audit::AuditReader;
 
 on_both_stores! {
     every_filter_finds_exactly_what_fits_newest_first,
     pages_join_without_gap_or_overlap_and_say_the_total,
     a_total_that_is_not_counted_to_its_end_never_ends_the_pages,
+    all_entries_are_read_by_their_places_as_a_search_finds_them,
     limits_out_of_range_are_refused,
     requests_of_the_same_instant_come_in_the_order_of_their_records,
 }
@@ -131,6 +133,30 @@ async fn a_total_that_is_not_counted_to_its_end_never_ends_the_pages(home: Home)
             }
         }
         assert_eq!((found, said), (12, totals), "counted to {counted}");
+    }
+}
+
+async fn all_entries_are_read_by_their_places_as_a_search_finds_them(home: Home) {
+    let log = filled(&home).await;
+    // Of an instant before the others, and behind them in the chain.
+    append(&log, intent("late", 3)).await.unwrap();
+    for query in [
+        Query::everything(),
+        Query::new("acme"),
+        Query { policy_name: some("sql-injection"), ..Query::everything() },
+        Query { request_id: some("c1"), ..Query::new("acme") },
+        Query { start: Some(at(3)), end: Some(at(7)), client_id: some("acme-app"), ..Query::new("acme") },
+        Query::new("nobody"),
+    ] {
+        let found = ids(&log, Query { limit: Query::MOST, ..query.clone() }).await;
+        for (places_at_once, at_once) in [(1, 1), (4, 3), (100, 100)] {
+            let read: Vec<String> = apart(|| {
+                let reader = AuditReader::open(&home.settings().url).unwrap();
+                let pages = reader.entries_by(&query, places_at_once, at_once).unwrap();
+                pages.flat_map(Result::unwrap).map(|entry| entry.id).collect()
+            });
+            assert_eq!(read, found, "{query:?}");
+        }
     }
 }
 

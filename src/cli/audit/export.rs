@@ -68,12 +68,8 @@ fn csv(reader: &AuditReader, query: &Query, out: &mut dyn Write) -> anyhow::Resu
         "response_time_ms",
         "error",
     ])?;
-    let mut query = Query { limit: Query::MOST, ..query.clone() };
-    // Entries that come meanwhile would move the pages.
-    query.end = query.end.or_else(|| Some(jiff::Timestamp::now()));
-    loop {
-        let page = reader.search(&query)?;
-        for entry in &page.entries {
+    for page in reader.entries(query)? {
+        for entry in &page? {
             out.write_record(
                 [
                     entry.timestamp.to_string(),
@@ -96,11 +92,8 @@ fn csv(reader: &AuditReader, query: &Query, out: &mut dyn Write) -> anyhow::Resu
                 .map(plain),
             )?;
         }
-        query.offset += page.entries.len() as u64;
-        if page.entries.is_empty() || query.offset >= page.total {
-            return Ok(out.flush()?);
-        }
     }
+    Ok(out.flush()?)
 }
 
 /// A spreadsheet takes a text that begins with one of these for a formula, and callers choose some of these texts.

@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
 use crate::audit::chain::Place;
+use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Selection};
@@ -88,6 +89,14 @@ impl Store for PostgresStore {
 
     fn search(&self, query: &Query) -> Result<Page, AuditError> {
         self.with(|connection| connection.ask(async |client| read::search(&client, query).await))
+    }
+
+    fn places(&self, query: &Query, behind: Place, at_most: usize) -> Result<Vec<(i64, Place)>, AuditError> {
+        self.with(|connection| connection.ask(async |client| read::places(&client, query, behind, at_most).await))
+    }
+
+    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
+        self.with(|connection| connection.ask(async |client| read::entries(&client, places).await))
     }
 
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {

@@ -6,10 +6,11 @@ use tokio_postgres::{Client, Row};
 
 use super::connection::Failed;
 use crate::audit::AuditError;
+use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value};
+use crate::audit::store::filter::{Dialect, Filter, Value, at};
 
 /// A record's text beyond this is not loaded for a page of entries.
 const TEXT_AT_MOST: i64 = 256 << 10;
@@ -25,9 +26,44 @@ pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Faile
     let offset = filter.value(Dialect::Postgres, Value::Number(i64::try_from(query.offset).unwrap_or(i64::MAX)));
     let Filter { from, conditions, order, values } = &filter;
     // The page is cut before the records are joined: what is passed over is never read.
-    let page = format!(
-        "WITH page AS MATERIALIZED \
-              (SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}) \
+    let page = joined(&format!(
+        "SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    ));
+    client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let counted: i64 = client.query_one(&count, &parameters(&count_values)).await?.get(0);
+    let rows = client.query(&page, &parameters(values)).await?;
+    client.batch_execute("COMMIT").await?;
+    let entries = rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?;
+    Ok(Page::new(entries, counted, query))
+}
+
+/// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
+pub(super) async fn places(
+    client: &Client,
+    query: &Query,
+    behind: Place,
+    at_most: usize,
+) -> Result<Vec<(i64, Place)>, Failed> {
+    let mut filter = Filter::new(query, Dialect::Postgres);
+    let behind = filter.value(Dialect::Postgres, Value::Number(behind.0));
+    let Filter { from, conditions, values, .. } = &filter;
+    let sql = format!(
+        "SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > {behind} ORDER BY e.place LIMIT {at_most}"
+    );
+    let rows = client.query(&sql, &parameters(values)).await?;
+    Ok(rows.iter().map(|row| (row.get(0), Place(row.get(1)))).collect())
+}
+
+/// The entries at these places, newest first.
+pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<Vec<Entry>, Failed> {
+    let rows = client.query(&joined(&at(places)), &[]).await?;
+    Ok(rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?)
+}
+
+/// The entries whose places `page` selects, with their records, newest first.
+fn joined(page: &str) -> String {
+    format!(
+        "WITH page AS MATERIALIZED ({page}) \
          SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
                 opened.body, CASE WHEN octet_length(asked.content) <= {TEXT_AT_MOST} THEN asked.content END, \
                 closed.body, CASE WHEN octet_length(answered.content) <= {TEXT_AT_MOST} THEN answered.content END \
@@ -36,13 +72,7 @@ pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Faile
               LEFT JOIN contents asked ON asked.place = e.place \
               LEFT JOIN contents answered ON answered.place = e.outcome_place \
          ORDER BY e.at DESC, e.place DESC"
-    );
-    client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let counted: i64 = client.query_one(&count, &parameters(&count_values)).await?.get(0);
-    let rows = client.query(&page, &parameters(values)).await?;
-    client.batch_execute("COMMIT").await?;
-    let entries = rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?;
-    Ok(Page::new(entries, counted, query))
+    )
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {

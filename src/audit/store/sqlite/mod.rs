@@ -23,6 +23,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 
 use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
 use crate::audit::chain::Place;
+use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Durability, Selection};
@@ -151,6 +152,14 @@ impl Store for SqliteStore {
 
     fn search(&self, query: &Query) -> Result<Page, AuditError> {
         self.readers.with(|connection| read::search(connection, query))
+    }
+
+    fn places(&self, query: &Query, behind: Place, at_most: usize) -> Result<Vec<(i64, Place)>, AuditError> {
+        self.readers.with(|connection| read::places(connection, query, behind, at_most))
+    }
+
+    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
+        self.readers.with(|connection| read::entries(connection, places))
     }
 
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {

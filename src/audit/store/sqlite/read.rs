@@ -5,15 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params_from_iter};
 
 use super::LOCK_PATIENCE;
 use super::failure::classed;
 use crate::audit::AuditError;
+use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value};
+use crate::audit::store::filter::{Dialect, Filter, Value, at};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
@@ -65,9 +66,50 @@ pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, Aud
     let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
 
     // The page is cut before the records are joined: what is passed over is never read.
-    let page = format!(
-        "WITH page AS MATERIALIZED \
-              (SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?) \
+    let page =
+        joined(&format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?"));
+    for number in [i64::from(query.limit), i64::try_from(query.offset).unwrap_or(i64::MAX)] {
+        filter.value(Dialect::Sqlite, Value::Number(number));
+    }
+    Ok(Page::new(read(&moment, &page, params_from_iter(&filter.values))?, counted, query))
+}
+
+/// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
+pub(super) fn places(
+    connection: &Connection,
+    query: &Query,
+    behind: Place,
+    at_most: usize,
+) -> Result<Vec<(i64, Place)>, AuditError> {
+    let mut filter = Filter::new(query, Dialect::Sqlite);
+    let Filter { from, conditions, .. } = &filter;
+    let sql =
+        format!("SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > ? ORDER BY e.place LIMIT {at_most}");
+    filter.value(Dialect::Sqlite, Value::Number(behind.0));
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let found = statement.query_map(params_from_iter(&filter.values), |row| Ok((row.get(0)?, Place(row.get(1)?))));
+    found.and_then(Iterator::collect).map_err(classed)
+}
+
+/// The entries at these places, newest first.
+pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
+    read(connection, &joined(&at(places)), [])
+}
+
+fn read(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<Entry>, AuditError> {
+    let mut statement = connection.prepare(sql).map_err(classed)?;
+    let mut rows = statement.query(values).map_err(classed)?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next().map_err(classed)? {
+        entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
+    }
+    Ok(entries)
+}
+
+/// The entries whose places `page` selects, with their records, newest first.
+fn joined(page: &str) -> String {
+    format!(
+        "WITH page AS MATERIALIZED ({page}) \
          SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
                 opened.body, iif(octet_length(asked.content) <= {TEXT_AT_MOST}, asked.content, NULL), \
                 closed.body, iif(octet_length(answered.content) <= {TEXT_AT_MOST}, answered.content, NULL) \
@@ -76,17 +118,7 @@ pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, Aud
               LEFT JOIN contents asked ON asked.place = e.place \
               LEFT JOIN contents answered ON answered.place = e.outcome_place \
          ORDER BY e.at DESC, e.place DESC"
-    );
-    for number in [i64::from(query.limit), i64::try_from(query.offset).unwrap_or(i64::MAX)] {
-        filter.value(Dialect::Sqlite, Value::Number(number));
-    }
-    let mut statement = moment.prepare(&page).map_err(classed)?;
-    let mut rows = statement.query(params_from_iter(&filter.values)).map_err(classed)?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next().map_err(classed)? {
-        entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
-    }
-    Ok(Page::new(entries, counted, query))
+    )
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
