@@ -8,6 +8,8 @@
 //!
 //! Words behind `cargo bench --bench http --` choose: only what has one of them in its name is measured, beside `direct`.
 //! `OCTROI_BENCH_OTHER` names another build of the gateway, which is measured in the same rounds: before and after.
+//! `OCTROI_BENCH_PROFILES` names a folder in which gateways of a build that was made to (`make release`) write down what
+//! they ran through.
 
 #![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot run says why and ends")]
@@ -64,7 +66,10 @@ fn main() {
 async fn measure(once: bool) {
     let clock = Clock::start();
     let model = mock::start(clock.clone()).await.expect("a port");
-    let wrapper = process::wrapper(CORES[0]);
+    let mut wrapper = process::wrapper(CORES[0]);
+    if let Ok(folder) = std::env::var("OCTROI_BENCH_PROFILES") {
+        wrapper.extend(["env".to_owned(), format!("LLVM_PROFILE_FILE={folder}/%p.profraw")]);
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let started = nginx::version().map(|version| (version, Nginx::start(folder.path(), &wrapper, model)));
     let gateways = [
@@ -126,7 +131,7 @@ async fn measure(once: bool) {
     gateways.into_iter().chain(other).for_each(end);
 }
 
-/// By itself, not killed: then a build that was made to (`make release`) writes down what it ran through.
+/// By itself, not killed: only then profiles are written.
 fn end(mut gateway: Gateway) {
     gateway.signal("-CONT");
     gateway.terminate();
