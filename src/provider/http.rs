@@ -169,6 +169,8 @@ impl Upstream {
             .default_headers(accept)
             .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            // Whether and where to ask again is the router's to say. With one try a request need not be kept for another.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
