@@ -122,7 +122,7 @@ impl<'a> Conversation<'a> {
         conversation.trim_last_answer();
         let blocks = conversation.turns.iter().flat_map(|turn| &turn.content).filter_map(Block::cache_control);
         let instructions = conversation.system.iter().filter_map(|instruction| instruction.cache_control);
-        conversation.changes.uncached = cache.count() - blocks.chain(instructions).count();
+        conversation.changes.uncached = cache.count().saturating_sub(blocks.chain(instructions).count());
         Ok(conversation)
     }
 
