@@ -8,6 +8,7 @@
 //!
 //! Words behind `cargo bench --bench http --` choose: only what has one of them in its name is measured, beside `direct`.
 //! `OCTROI_BENCH_OTHER` names another build of the gateway, which is measured in the same rounds: before and after.
+//! `OCTROI_BENCH_MINUTES` makes it one load of so many minutes instead, to see what stays resident.
 //! `OCTROI_BENCH_PROFILES` names a folder in which gateways of a build that was made to (`make release`) write down what
 //! they ran through.
 
@@ -17,6 +18,7 @@
 mod clock;
 mod connection;
 mod load;
+mod long;
 mod mock;
 mod nginx;
 mod peak;
@@ -106,6 +108,9 @@ async fn measure(once: bool) {
         Some(on_disk.request("octroi on disk, request")),
         Some(on_disk.pre_check("octroi on disk, pre-check")),
     ]);
+    if let Some(minutes) = std::env::var("OCTROI_BENCH_MINUTES").ok().and_then(|minutes| minutes.parse().ok()) {
+        return long::run(&clock, &shipped.chat("octroi, completions"), CALLS, minutes).await;
+    }
     rounds::whole(&clock, &calls, pressure(CALLS), rounds).await;
     let streams = chosen([
         Some(direct.stream("direct")),
