@@ -117,13 +117,14 @@ release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octro
 	$(SHIPPED) build --locked --release --bin octroi
 
 # `rm target/octroi.profdata` makes it anew. One that is older than the code misses what changed, and no more. Only what
-# gateways ran through counts: neither the load generator nor what builds do (`/dev/null`), nor the loader, which may not
-# write files of that size (`--failure-mode`).
+# gateways ran through counts: not the load generator, nor what builds do (`/dev/null`), nor the loader, which may not
+# write a file of that size (`--failure-mode`).
 $(PROFILE): | plugins
 	rustup component add llvm-tools
 	rm -rf target/profiles
-	RUSTFLAGS=-Cprofile-generate=/dev/null LLVM_PROFILE_FILE=/dev/null CARGO_TARGET_DIR=target/profiled \
-		OCTROI_BENCH_PROFILES=$(CURDIR)/target/profiles cargo bench --locked --bench http -- octroi,
+	RUSTFLAGS=-Cprofile-generate=$(CURDIR)/target/profiles CARGO_TARGET_DIR=target/profiled \
+		LLVM_PROFILE_FILE=/dev/null OCTROI_BENCH_PROFILES=$(CURDIR)/target/profiles \
+		cargo bench --locked --bench http -- octroi,
 	"$$(rustc --print target-libdir)/../bin/llvm-profdata" merge --failure-mode=all -o $@ target/profiles
 
 deny: ## licences, vulnerabilities and sources of dependencies (needs cargo-deny)
