@@ -116,12 +116,12 @@ bench-http: plugins $(PROFILE) ## latency, throughput and cost of the release ov
 release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octroi, optimised by a profile of a run (half an hour)
 	$(SHIPPED) build --locked --release --bin octroi
 
-# `rm target/octroi.profdata` makes it anew. One that is older than the code misses what changed, and no more. Only what
-# gateways ran through counts: not the load generator, nor what builds do (`/dev/null`), nor the loader, which may not
-# write a file of that size (`--failure-mode`).
+# `rm target/octroi.profdata` makes it anew, and all that was built with it: cargo does not look into it. One that is
+# older than the code misses what changed, and no more. Only what gateways ran through counts: not the load generator,
+# nor what builds do (`/dev/null`), nor the loader, which may not write a file of that size (`--failure-mode`).
 $(PROFILE): | plugins
 	rustup component add llvm-tools
-	rm -rf target/profiles
+	rm -rf target/profiles target/shipped
 	RUSTFLAGS=-Cprofile-generate=$(CURDIR)/target/profiles CARGO_TARGET_DIR=target/profiled \
 		LLVM_PROFILE_FILE=/dev/null OCTROI_BENCH_PROFILES=$(CURDIR)/target/profiles \
 		cargo bench --locked --bench http -- octroi,
