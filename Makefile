@@ -113,7 +113,7 @@ bench: plugins ## the numbers of the README: records, evaluations, reloads, memo
 bench-http: plugins $(PROFILE) ## latency, throughput and cost of the release over HTTP, beside nginx if that is installed (two cores, 8 minutes)
 	$(SHIPPED) bench --locked --bench http
 
-release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octroi, optimised by a profile of a run (half an hour)
+release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octroi, optimised by a profile of a run (half an hour at first)
 	$(SHIPPED) build --locked --release --bin octroi
 
 # `rm target/octroi.profdata` makes it anew, and all that was built with it: cargo does not look into it. One that is
