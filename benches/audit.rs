@@ -195,6 +195,7 @@ fn request(number: usize) -> (Intent, Outcome) {
         prompt_tokens: 100,
         completion_tokens: 80,
         cached_tokens: 0,
+        cache_write_tokens: 0,
         cost_usd: Some(0.00004),
         estimated: false,
         latency_ms: 20,

@@ -214,6 +214,7 @@ fn outcome(id: &str, second: i64) -> Outcome {
         prompt_tokens: 14,
         completion_tokens: 200,
         cached_tokens: 0,
+        cache_write_tokens: 0,
         cost_usd: Some(0.00004),
         estimated: false,
         latency_ms: 812,

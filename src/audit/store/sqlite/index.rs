@@ -7,10 +7,10 @@
 //! waits is only a copy: `indexed` says up to which record the tables are filled, and after a crash the rest is read from
 //! the records.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Statement, ToSql, params};
 
 use super::failure::{classed, rolled_back};
 use super::{Turns, archive};
@@ -25,6 +25,8 @@ const MANY: usize = 512;
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// Records of one step: a third of a millisecond, for which requests wait on a busy core.
 const A_FEW: usize = 128;
+/// Entries that one statement enters: what it found out about the end of each index holds for the next row too.
+const TOGETHER: usize = 16;
 /// Records that wait at most. Beyond it commits fail with whatever keeps the tables from being filled.
 const MOST: usize = 16_384;
 /// Records that are read from the store at a time.
@@ -40,6 +42,8 @@ pub(super) struct Index<'c> {
     /// After a failure: when it is tried again.
     again_at: Option<Instant>,
     open: Statement<'c>,
+    /// The same for `TOGETHER` entries.
+    open_together: Statement<'c>,
     close: Statement<'c>,
     matched: Statement<'c>,
     matched_later: Statement<'c>,
@@ -80,12 +84,8 @@ impl<'c> Index<'c> {
             waiting: VecDeque::new(),
             complete: HashMap::new(),
             again_at: None,
-            // Whether the id is new was asked before the record was written.
-            open: prepare(
-                "INSERT OR IGNORE INTO entries \
-                 (place, outcome_place, id, context_id, kind, at, tenant, client, \"user\", request_type, decision) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )?,
+            open: prepare(&opening(1))?,
+            open_together: prepare(&opening(TOGETHER))?,
             close: prepare(
                 "UPDATE entries SET outcome_place = ?, decision = ? \
                  WHERE id = ? AND kind = 'request' AND outcome_place IS NULL",
@@ -183,14 +183,10 @@ impl<'c> Index<'c> {
             {
                 index.fill_from_records(Place(reached.0 + 1), Place(first.place.0 - 1))?;
             }
-            let mut completed = Vec::new();
-            let mut last = reached;
-            for record in rest {
-                let completion = index.completion(&waiting, record);
-                index.apply(record, completion)?;
-                completed.extend(completion.map(|(place, ..)| place));
-                last = record.place;
-            }
+            let records: Vec<_> = rest.map(|record| (record, index.completion(&waiting, record))).collect();
+            index.enter(&records)?;
+            let last = records.last().map_or(reached, |(record, _)| record.place);
+            let completed: Vec<_> = records.iter().filter_map(|(_, completion)| Some(completion.as_ref()?.0)).collect();
             index.reach(last)?;
             Ok(completed)
         });
@@ -268,9 +264,10 @@ impl<'c> Index<'c> {
             let records = archive::records(self.connection, from, through, AT_ONCE)?;
             let Some(last) = records.last() else { return Ok(()) };
             from = Place(last.place.0 + 1);
+            let mut read = Vec::with_capacity(records.len());
             for StoredRecord { place, at_microseconds: at, kind, id, body, .. } in records {
                 match Effect::of_stored(&kind, &body) {
-                    Ok(effect) => self.apply(&Waiting { since: Instant::now(), place, at, id, effect }, None)?,
+                    Ok(effect) => read.push(Waiting { since: Instant::now(), place, at, id, effect }),
                     // It stays in the chain, where `verify` judges it; for its sake nothing else may go unrecorded.
                     Err(error) => tracing::error!(
                         record = place.seq().0, kind, id, %error,
@@ -278,48 +275,105 @@ impl<'c> Index<'c> {
                     ),
                 }
             }
+            let records: Vec<_> = read.iter().map(|record| (record, None)).collect();
+            self.enter(&records)?;
         }
         Ok(())
     }
 
-    /// Makes or completes an entry; with what completes it, both at once.
-    fn apply(&mut self, record: &Waiting, completion: Option<Completion<'_>>) -> Result<(), AuditError> {
-        let Waiting { place: Place(place), at, id, effect, .. } = record;
-        match effect {
-            Effect::None | Effect::Erase(_) => Ok(()),
-            Effect::Open(Opening { entry, caller, request_type, decision, matched, context_id, context: _ }) => {
-                let tenant = storable(&caller.tenant);
-                let (outcome, decision, later) = match completion {
-                    Some((Place(outcome), decision, later)) => (Some(outcome), decision, later),
-                    None => (None, decision, [].as_slice()),
-                };
-                self.open
-                    .execute(params![
-                        place,
-                        outcome,
-                        id,
-                        context_id,
-                        entry.as_str(),
-                        at,
-                        tenant,
-                        storable(&caller.client),
-                        storable(&caller.user),
-                        storable(request_type),
-                        decision.as_str()
-                    ])
-                    .map_err(classed)?;
-                matched.iter().chain(later).try_for_each(|policy| {
-                    self.matched.execute(params![tenant, policy, at, place]).map(drop).map_err(classed)
-                })
-            }
-            Effect::Close { decision, matched } => {
-                self.close.execute(params![place, decision.as_str(), id]).map_err(classed)?;
-                matched
-                    .iter()
-                    .try_for_each(|policy| self.matched_later.execute(params![policy, id]).map(drop).map_err(classed))
+    /// Makes entries and completes them; those with what completes them, both at once.
+    fn enter(&mut self, records: &[(&Waiting, Option<Completion<'_>>)]) -> Result<(), AuditError> {
+        let entries: Vec<_> =
+            records.iter().filter_map(|(record, completion)| Entry::of(record, *completion)).collect();
+        let mut together = entries.chunks_exact(TOGETHER);
+        for entries in &mut together {
+            insert(&mut self.open_together, entries)?;
+        }
+        for entry in together.remainder() {
+            insert(&mut self.open, std::slice::from_ref(entry))?;
+        }
+        for Entry { place, at, opening, later, .. } in &entries {
+            let tenant = storable(&opening.caller.tenant);
+            for policy in opening.matched.iter().chain(*later) {
+                self.matched.execute(params![tenant, policy, at, place]).map_err(classed)?;
             }
         }
+        let complete: HashSet<i64> = entries.iter().filter_map(|entry| entry.outcome).collect();
+        for (Waiting { place: Place(place), id, effect, .. }, _) in records {
+            if let Effect::Close { decision, matched } = effect
+                && !complete.contains(place)
+            {
+                self.close.execute(params![place, decision.as_str(), id]).map_err(classed)?;
+                for policy in matched {
+                    self.matched_later.execute(params![policy, id]).map_err(classed)?;
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+/// A row to be of `entries`.
+struct Entry<'a> {
+    place: i64,
+    outcome: Option<i64>,
+    id: &'a str,
+    at: i64,
+    opening: &'a Opening,
+    decision: Decision,
+    /// Policies that matched when it was completed.
+    later: &'a [String],
+}
+
+impl<'a> Entry<'a> {
+    /// What a record opens, as what completes it left it; `None`: it opens none.
+    fn of(record: &'a Waiting, completion: Option<Completion<'a>>) -> Option<Self> {
+        let Waiting { place: Place(place), at, id, effect: Effect::Open(opening), .. } = record else { return None };
+        let (outcome, decision, later) = match completion {
+            Some((Place(outcome), decision, later)) => (Some(outcome), *decision, later),
+            None => (None, opening.decision, [].as_slice()),
+        };
+        Some(Self { place: *place, outcome, id, at: *at, opening, decision, later })
+    }
+}
+
+/// The columns of `entries` that are filled, in the order in which [`insert`] binds them.
+const COLUMNS: [&str; 11] = [
+    "place",
+    "outcome_place",
+    "id",
+    "context_id",
+    "kind",
+    "at",
+    "tenant",
+    "client",
+    "\"user\"",
+    "request_type",
+    "decision",
+];
+
+/// The statement that makes so many entries. Whether their ids are new was asked before the records were written.
+fn opening(entries: usize) -> String {
+    let entry = format!("({})", ["?"; COLUMNS.len()].join(", "));
+    format!("INSERT OR IGNORE INTO entries ({}) VALUES {}", COLUMNS.join(", "), vec![entry; entries].join(", "))
+}
+
+/// Makes as many entries as the statement is for.
+fn insert(statement: &mut Statement<'_>, entries: &[Entry<'_>]) -> Result<(), AuditError> {
+    let mut number = 0;
+    for Entry { place, outcome, id, at, opening, decision, .. } in entries {
+        let Opening { entry, caller, request_type, context_id, .. } = opening;
+        let texts = [&caller.tenant, &caller.client, &caller.user, request_type];
+        let [tenant, client, user, request_type] = texts.map(|text| storable(text));
+        let (kind, decision) = (entry.as_str(), decision.as_str());
+        let values: [&dyn ToSql; COLUMNS.len()] =
+            [place, outcome, id, context_id, &kind, at, &tenant, &client, &user, &request_type, &decision];
+        for value in values {
+            number += 1;
+            statement.raw_bind_parameter(number, value).map_err(classed)?;
+        }
+    }
+    statement.raw_execute().map(drop).map_err(classed)
 }
 
 /// Notes what a record that waits means for its entry.
