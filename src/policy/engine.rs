@@ -1,8 +1,8 @@
 //! wasmtime, narrowed to what a policy needs. Every knob carries the reason for its value.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
@@ -10,6 +10,9 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAll
 /// The unit in which running time is counted. Guests look at the epoch at every loop's turn and function's start;
 /// advancing it is one atomic addition.
 pub const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a store after which the clock rests.
+const TICKS_TO_REST: u32 = 100;
 
 /// Core instances, memories and tables in one component: Python's need 38 instances.
 pub(super) const MAX_CORE_INSTANCES: u32 = 64;
@@ -54,11 +57,16 @@ impl Engine {
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
     }
+
+    /// Keeps the clock going.
+    pub(super) fn watch_clock(&self) -> Watching {
+        self.clock.watch()
+    }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Engine").field("ticking", &!self.clock.stop.load(Ordering::Relaxed)).finish()
+        formatter.debug_struct("Engine").field("clock_rests", &self.clock.rests()).finish()
     }
 }
 
@@ -127,37 +135,117 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// The thread that advances the epoch.
+/// The thread that advances the epoch. It rests when there was no store for a while: a gateway that nobody asks anything
+/// uses no processor.
 struct Clock {
-    stop: Arc<AtomicBool>,
-    wake: mpsc::Sender<()>,
+    watched: Arc<Watched>,
+    thread: Thread,
 }
+
+/// Who looks at the clock.
+#[derive(Default)]
+struct Watched {
+    /// Stores made, and stores gone.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    rests: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The clock goes as long as there is one of these.
+pub(super) struct Watching(Arc<Watched>);
 
 impl Clock {
     fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (wake, woken) = mpsc::channel::<()>();
-        let engine = engine.weak();
-        let stopped = stop.clone();
-        thread::Builder::new().name("policy-clock".into()).stack_size(64 << 10).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                match woken.recv_timeout(TICK) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                    _ => return,
-                }
+        let watched = Arc::new(Watched::default());
+        let (watches, engine) = (Arc::clone(&watched), engine.weak());
+        let builder = thread::Builder::new().name("policy-clock".into()).stack_size(64 << 10);
+        let thread = builder.spawn(move || {
+            let (mut begun, mut idle) = (0, 0);
+            while !watches.stop.load(Ordering::SeqCst) {
+                thread::park_timeout(TICK);
                 match engine.upgrade() {
                     Some(engine) => engine.increment_epoch(),
                     None => return,
                 }
+                idle = if watches.since(begun) { 0 } else { idle + 1 };
+                begun = watches.begun.load(Ordering::SeqCst);
+                if idle == TICKS_TO_REST {
+                    watches.rest(begun);
+                    idle = 0;
+                }
             }
         })?;
-        Ok(Self { stop, wake })
+        Ok(Self { watched, thread: thread.thread().clone() })
+    }
+
+    fn watch(&self) -> Watching {
+        self.watched.begun.fetch_add(1, Ordering::SeqCst);
+        if self.rests() {
+            self.thread.unpark();
+        }
+        Watching(Arc::clone(&self.watched))
+    }
+
+    fn rests(&self) -> bool {
+        self.watched.rests.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _ = self.wake.send(());
+        self.watched.stop.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+impl Watched {
+    /// Whether there is a store, or was one after the first so many.
+    fn since(&self, begun: u64) -> bool {
+        let now = self.begun.load(Ordering::SeqCst);
+        now != begun || now != self.ended.load(Ordering::SeqCst)
+    }
+
+    fn rest(&self, begun: u64) {
+        self.rests.store(true, Ordering::SeqCst);
+        // Whoever begins now is either seen here, or sees that the clock rests and wakes it.
+        while !self.since(begun) && !self.stop.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        self.rests.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Instance, Module};
+
+    use super::*;
+    use crate::policy::limits::Limits;
+    use crate::policy::readings::Source;
+    use crate::policy::sandbox::{self, LimitHit};
+
+    #[tokio::test]
+    async fn a_clock_that_rests_goes_again_for_whoever_begins() {
+        let engine = Engine::start(Allocation::OnDemand).unwrap();
+        let endless = wat::parse_str("(module (func (export \"spin\") (loop br 0)))").unwrap();
+        let endless = Module::new(engine.wasmtime(), endless).unwrap();
+        for _ in 0..2 {
+            while !engine.clock.rests() {
+                tokio::time::sleep(10 * TICK).await;
+            }
+            let mut store = sandbox::store(&engine, Limits::default().budget().allowance(0), Source::Closed);
+            let instance = Instance::new_async(&mut store, &endless, &[]).await.unwrap();
+            let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").unwrap();
+            let error = spin.call_async(&mut store, ()).await.unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&LimitHit::Time));
+            assert!(!engine.clock.rests(), "there is a store");
+        }
     }
 }

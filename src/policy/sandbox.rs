@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::octroi::policy::{clock, counters, log};
-use super::engine::Engine;
+use super::engine::{Engine, Watching};
 use super::limits::Bounds;
 use super::readings::{Readings, Source, Teller};
 use super::verdict::one_line;
@@ -72,6 +72,7 @@ pub struct State {
     host_calls: u32,
     log: GuestLog,
     teller: Teller,
+    _clock: Watching,
 }
 
 impl State {
@@ -122,8 +123,14 @@ impl fmt::Debug for State {
 
 /// Makes a store. There is no other way to make one, and none without a deadline.
 pub fn store(engine: &Engine, allowance: Allowance, source: Source) -> Store<State> {
-    let state =
-        State { allowance, memory_used: 0, host_calls: 0, log: GuestLog::default(), teller: Teller::new(source) };
+    let state = State {
+        allowance,
+        memory_used: 0,
+        host_calls: 0,
+        log: GuestLog::default(),
+        teller: Teller::new(source),
+        _clock: engine.watch_clock(),
+    };
     let mut store = Store::new(engine.wasmtime(), state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(allowance.bounds.output);
