@@ -99,6 +99,9 @@ pub struct Outcome {
     /// Prompt tokens from the vendor's cache.
     #[serde(default)]
     pub cached_tokens: u64,
+    /// Prompt tokens that were written to the vendor's cache, where the vendor says so: they cost more than others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write_tokens: u64,
     /// Cost in US dollars; `None` when the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
