@@ -494,7 +494,9 @@ impl Known {
         self.absent = absent;
         let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
         self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
-        self.refused.keep_only(|path| there.contains(path));
+        let standing: HashMap<_, _> =
+            round.statuses.iter().filter_map(|status| Some((status.path.as_path(), status.error.as_ref()?))).collect();
+        self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
         self.absent.values().map(|seen| *seen + GONE_AFTER).min()
     }
 }

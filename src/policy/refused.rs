@@ -63,9 +63,9 @@ impl Refused {
         self.0.remove(path);
     }
 
-    /// Forgets manifests that are gone.
-    pub(super) fn keep_only(&mut self, there: impl Fn(&Path) -> bool) {
-        self.0.retain(|path, _| there(path));
+    /// Forgets what is not so any more: nothing would try it again, and its time would stay due.
+    pub(super) fn keep_only(&mut self, stands: impl Fn(&Path, &LoadError) -> bool) {
+        self.0.retain(|path, refusal| stands(path, &refusal.error));
     }
 
     /// When the next try is due.
@@ -125,7 +125,9 @@ mod tests {
         refused.note(path, bytes, &mut error, seconds(1));
         assert!(error.message.contains("in 1m"), "{}", error.message);
 
-        refused.keep_only(|_| false);
+        refused.keep_only(|at, standing| (at, standing) == (path, &error));
+        assert!(refused.due().is_some());
+        refused.keep_only(|_, standing| standing.message == "its manifest cannot be read");
         assert_eq!(refused.due(), None);
     }
 }
