@@ -226,6 +226,10 @@ impl Teller {
                 name.len()
             )));
         }
+        // It goes into records, and from there to databases and terminals.
+        if name.contains(char::is_control) {
+            return Err(HostCallError::Argument("a name with control characters".to_owned()));
+        }
         if !(1..=MAX_WINDOW_SECONDS).contains(&window_seconds) {
             return Err(HostCallError::Argument(format!(
                 "a window of {window_seconds} seconds; 1 to {MAX_WINDOW_SECONDS} are allowed"
@@ -344,7 +348,8 @@ mod tests {
         assert_eq!(closed.count("a".into(), 1, 60).await.unwrap_err().code(), "host_call_in_configure");
         let mut nothing = stated("{}");
         assert_eq!(nothing.now().unwrap_err().code(), "reading_not_stated");
-        for (name, window) in [("", 60), (&*"n".repeat(129), 60), ("a", 0), ("a", MAX_WINDOW_SECONDS + 1)] {
+        for (name, window) in [("", 60), (&*"n".repeat(129), 60), ("a\0b", 60), ("a", 0), ("a", MAX_WINDOW_SECONDS + 1)]
+        {
             assert_eq!(nothing.count(name.into(), 1, window).await.unwrap_err().code(), "bad_host_call");
         }
         for _ in 0..MAX_COUNTER_CALLS {
