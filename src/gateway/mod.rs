@@ -47,6 +47,9 @@ pub use tool_call::ToolCallReply;
 /// How long a call may be reported after its pre-check.
 pub const CONTEXT_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
+/// From a change of the policies that could not be recorded to the next attempt.
+const CHANGE_AGAIN: Duration = Duration::from_secs(1);
+
 /// The gateway: policies, router and audit, joined.
 pub struct Gateway {
     policies: Arc<PolicyHost>,
@@ -189,14 +192,24 @@ async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Change>, st
                 .collect(),
             reason: if from > 0 { "files changed" } else { "start" }.to_owned(),
         };
-        let written = match audit.append(record) {
+        record_change(&audit, record, &stopping).await;
+        archivist.keep(change.originals).await;
+    }
+}
+
+/// Tries until the record is there, or the gateway goes down: the set is in force, whatever becomes of its record.
+async fn record_change(audit: &AuditLog, record: PolicySetChange, stopping: &CancellationToken) {
+    loop {
+        let written = match audit.append(record.clone()) {
             Ok(receipt) => receipt.await.map(|_| ()),
             Err(error) => Err(error),
         };
-        if let Err(error) = written {
-            tracing::error!(%error, "a change of the policies could not be recorded");
+        let Err(error) = written else { return };
+        let generation = record.to_generation;
+        tracing::error!(generation, %error, "a change of the policies could not be recorded; trying again");
+        if stopping.run_until_cancelled(tokio::time::sleep(CHANGE_AGAIN)).await.is_none() {
+            return;
         }
-        archivist.keep(change.originals).await;
     }
 }
 
