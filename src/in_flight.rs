@@ -66,6 +66,11 @@ impl Held {
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
+
+    /// Takes over what the other one holds.
+    pub fn absorb(&self, other: &Self) {
+        self.0.bytes.fetch_add(other.0.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
@@ -111,6 +116,18 @@ mod tests {
         drop(still);
         assert_eq!((in_flight.held(), other.add(6)), (4, Ok(())));
         assert_eq!(other.add(usize::MAX), Err(Full));
+    }
+
+    #[test]
+    fn room_changes_hands() {
+        let in_flight = InFlight::new(10);
+        let (one, other) = (in_flight.hold(), in_flight.hold());
+        assert_eq!((one.add(3), other.add(4)), (Ok(()), Ok(())));
+        one.absorb(&other);
+        drop(other);
+        assert_eq!(in_flight.held(), 7);
+        drop(one);
+        assert_eq!(in_flight.held(), 0);
     }
 
     #[test]

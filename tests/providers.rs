@@ -514,6 +514,23 @@ async fn past_the_bound_on_bytes_in_flight_the_answer_is_429() {
 }
 
 #[tokio::test]
+async fn a_stream_holds_its_requests_room_until_its_end() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&mistral).start();
+    mistral.script(mistral_double::Rule::once(
+        mistral_double::Behaviour::text("one two three").between_chunks(std::time::Duration::from_secs(60)),
+    ));
+    let body = json!({ "stream": true, "messages": [{ "role": "user", "content": "word ".repeat(130_000) }] });
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let mut answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.chunk().await.unwrap().is_some());
+    assert!(gateway.metric("octroi_bytes_in_flight").await >= 650_000.0);
+    drop(answer);
+    eventually("the room is given back", async || gateway.metric("octroi_bytes_in_flight").await == 0.0).await;
+}
+
+#[tokio::test]
 async fn codestrals_host_has_a_key_of_its_own_and_no_list_of_models() {
     let codestral = MistralDouble::builder().host(mistral_double::Host::Codestral).start().await.unwrap();
     let yaml = format!(

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::streaming::AnswerStream;
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
+use crate::in_flight::Held;
 use crate::policy::{Decision, Overloaded, Surface};
 use crate::provider::ApiKey;
 use crate::router::{Preference, RouteError, Routed};
@@ -42,6 +43,8 @@ pub struct Request {
     pub provider_key: Option<ApiKey>,
     /// Policies only; no model is asked.
     pub skip_llm: bool,
+    /// Its room among the bytes in flight, given back when the request is dropped.
+    pub held: Option<Held>,
 }
 
 /// The id of a request: made by the gateway, in the order of time.

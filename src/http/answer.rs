@@ -4,7 +4,10 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
+
+use crate::in_flight::Held;
 
 /// Under this id the request is found in the audit.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-octroi-request-id");
@@ -14,13 +17,35 @@ const INTERNAL: &str = r#"{"success":false,"error":"internal error; the gateway'
 
 /// An answer of this body.
 pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
+    json_that_holds(None, status, body)
+}
+
+/// The same. What is held is given back when the last of it has been sent: clients may read slowly.
+pub(super) fn json_that_holds<T: Serialize + ?Sized>(held: Option<&Held>, status: StatusCode, body: &T) -> Response {
     let mut bytes = Vec::with_capacity(1_024);
     match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => with_headers(status, "application/json", Body::from(bytes)),
+        Ok(()) => {
+            let bytes = match held {
+                Some(held) => Bytes::from_owner(Holding { bytes, _held: held.clone() }),
+                None => bytes.into(),
+            };
+            with_headers(status, "application/json", Body::from(bytes))
+        }
         Err(error) => {
             tracing::error!(%error, "an answer could not be encoded");
             internal()
         }
+    }
+}
+
+struct Holding {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Holding {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -23,6 +23,12 @@ const WHOLE: Duration = Duration::from_secs(300);
 /// otherwise see its connection reset instead of the answer.
 const DISCARD: (usize, Duration) = (32 << 20, Duration::from_secs(3));
 
+/// JSON values in one body at most.
+const MOST_VALUES: usize = 250_000;
+
+/// What a value may take in memory beside its text, copies included: an object of two bytes of text is a thousand bytes.
+const BYTES_PER_VALUE: usize = 1_024;
+
 /// The longest text of a key path in an error.
 const PATH: usize = 120;
 
@@ -47,9 +53,40 @@ pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<B
             discard(body).await;
             Err(error)
         }
-        Ok(read) => read,
+        Ok(read) => {
+            let body = read?;
+            let values = values(&body);
+            if values > MOST_VALUES {
+                return Err(ApiError::Body(format!("it holds more than {MOST_VALUES} values")));
+            }
+            if let Some(held) = held {
+                held.add(values * BYTES_PER_VALUE)?;
+            }
+            Ok(body)
+        }
         Err(_) => Err(ApiError::Slow),
     }
+}
+
+/// About as many as a body holds of JSON: commas, and brackets that open.
+fn values(json: &[u8]) -> usize {
+    let mut values = 0;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => {
+                // To the end of the text.
+                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            b'{' | b'[' | b',' => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -213,6 +250,31 @@ mod tests {
     async fn an_announced_length_over_the_limit_is_refused_unread() {
         let head = head(&[(CONTENT_LENGTH, "9")], None);
         assert!(matches!(read(&head, Body::from("short"), 8).await, Err(ApiError::TooLarge { limit: 8 })));
+    }
+
+    #[test]
+    fn values_are_counted_but_for_what_texts_look_like() {
+        for (json, expected) in [
+            ("", 0),
+            ("{}", 1),
+            (r#"{"a":[1,2,{"b":null}]}"#, 5),
+            (r#"{"a":"[,\",{","b":"\\"}"#, 2),
+            (r#"{"a":"never ends, [,"#, 1),
+            ("[[[[", 4),
+        ] {
+            assert_eq!(values(json.as_bytes()), expected, "{json}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_small_values_take_the_room_that_they_need() {
+        let in_flight = InFlight::new(1 << 30);
+        let one = head(&[], Some(in_flight.hold()));
+        let body = |values: usize| Body::from(format!("[{}0]", "0,".repeat(values - 1)));
+        assert!(read(&one, body(MOST_VALUES), usize::MAX).await.is_ok());
+        assert!(in_flight.held() > MOST_VALUES * BYTES_PER_VALUE, "{}", in_flight.held());
+        let error = read(&one, body(MOST_VALUES + 1), usize::MAX).await.unwrap_err();
+        assert_eq!(error.to_string(), "Invalid request body: it holds more than 250000 values");
     }
 
     #[tokio::test]

@@ -55,6 +55,10 @@ pub(crate) fn parse(body: &[u8], task: Task, asked: &str, texts: usize) -> Resul
 /// Puts the answer to a later batch behind that to the earlier ones.
 pub(crate) fn merge(first: &mut ChatAnswer, mut next: ChatAnswer) {
     first.results.append(&mut next.results);
+    match (&first.held, &next.held) {
+        (Some(held), Some(more)) => held.absorb(more),
+        _ => first.held = first.held.take().or(next.held.take()),
+    }
     let sum = |one: Usage, two: Usage| Usage {
         prompt_tokens: one.prompt_tokens.saturating_add(two.prompt_tokens),
         completion_tokens: one.completion_tokens.saturating_add(two.completion_tokens),
@@ -87,6 +91,7 @@ pub(crate) fn batch<'a>(texts: impl Iterator<Item = &'a str>, most: usize, bytes
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::in_flight::InFlight;
 
     #[test]
     fn vectors_come_in_the_order_of_their_texts_and_as_they_were_written() {
@@ -98,6 +103,26 @@ mod tests {
         assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(4));
         assert_eq!(parse(body, Task::Embed, "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
         assert_eq!(parse(body, Task::Moderate, "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+    }
+
+    #[test]
+    fn merged_batches_hold_what_each_of_them_held() {
+        let in_flight = InFlight::new(100);
+        let answer = |bytes: Option<usize>| {
+            let held = bytes.map(|bytes| {
+                let held = in_flight.hold();
+                held.add(bytes).unwrap();
+                held
+            });
+            ChatAnswer { held, ..parse(br#"{"data":[]}"#, Task::Embed, "m", 0).unwrap() }
+        };
+        for (one, two, both) in [(Some(20), Some(30), 50), (None, Some(30), 30), (Some(20), None, 20)] {
+            let (mut first, next) = (answer(one), answer(two));
+            merge(&mut first, next);
+            assert_eq!(in_flight.held(), both);
+            drop(first);
+            assert_eq!(in_flight.held(), 0);
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::request_type::RequestType;
 use super::{required, stream, time};
 use crate::chat::{Called, ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
-use crate::http::answer::{json, with_request_id};
+use crate::http::answer::{json, json_that_holds, with_request_id};
 use crate::http::errors::retry_after;
 use crate::http::handled::{self, Handled};
 use crate::http::stats::Ending;
@@ -136,6 +136,7 @@ async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<
     let streams = body.stream.unwrap_or(false) || body.context.as_ref().is_some_and(|context| context.stream);
     let asked = gateway::Request {
         provider_key: provider_key::read(app, &head.headers)?,
+        held: head.extensions.get().cloned(),
         ..asked(body, caller, request_type)?
     };
     let tenant = asked.caller.tenant.clone();
@@ -189,6 +190,7 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
         attributes: context.attributes(),
         provider_key: None,
         skip_llm,
+        held: None,
     })
 }
 
@@ -211,7 +213,9 @@ fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>)
     meter::routed(app, routed);
     let nothing = Message { role: Role::Assistant, parts: Vec::new() };
     let said = routed.answer.choices.first().map_or(&nothing, |choice| &choice.message);
-    json(StatusCode::OK, &of_model(routed, said, &said.plain_text(), id, policy_info))
+    let text = said.plain_text();
+    let answer = of_model(routed, said, &text, id, policy_info);
+    json_that_holds(routed.answer.held.as_ref(), StatusCode::OK, &answer)
 }
 
 /// The same as text, of an answer of which this went out.

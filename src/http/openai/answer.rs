@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, Json, Part};
-use crate::http::answer::json;
+use crate::http::answer::{json, json_that_holds};
 use crate::router::Routed;
 
 #[derive(Serialize)]
@@ -143,7 +143,8 @@ pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response
 
 fn completion(answer: &ChatAnswer) -> Response {
     let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice)).collect();
-    json(
+    json_that_holds(
+        answer.held.as_ref(),
         StatusCode::OK,
         &Completion {
             id: &answer.id,
@@ -194,7 +195,8 @@ fn vectors(answer: &ChatAnswer) -> Response {
     let vector = |(index, embedding)| Vector { object: "embedding", index, embedding };
     let data = answer.results.iter().enumerate().map(vector).collect();
     let usage = answer.usage.unwrap_or_default().into();
-    json(StatusCode::OK, &Vectors { id: &answer.id, object: "list", model: &answer.model, data, usage })
+    let vectors = Vectors { id: &answer.id, object: "list", model: &answer.model, data, usage };
+    json_that_holds(answer.held.as_ref(), StatusCode::OK, &vectors)
 }
 
 /// Mistral says what it found and not whether that is too much, which OpenAI's clients ask.

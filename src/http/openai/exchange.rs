@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 
@@ -16,7 +17,6 @@ use crate::http::answer::with_request_id;
 use crate::http::handled::{Answer, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
-use crate::provider::ApiKey;
 use crate::router::Preference;
 
 /// What a body asks, and who it says asks.
@@ -41,8 +41,7 @@ pub(super) async fn handle(
         let presented = app.identity.presented(&head.headers)?;
         let asked = parse(&body::read(&head, content, app.body_limit).await?)?;
         let caller = presented.caller(None, asked.user.clone())?;
-        let provider_key = provider_key::read(&app, &head.headers)?;
-        exchange(&app, caller, provider_key, asked, form).await
+        exchange(&app, &head, caller, asked, form).await
     };
     answered
         .await
@@ -50,13 +49,7 @@ pub(super) async fn handle(
         .counted(&app, task.as_str(), started)
 }
 
-async fn exchange(
-    app: &App,
-    caller: Caller,
-    provider_key: Option<ApiKey>,
-    asked: Asked,
-    form: Form,
-) -> Result<Answer, ApiError> {
+async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: Form) -> Result<Answer, ApiError> {
     let Asked { chat, stream, .. } = asked;
     let named = chat.model.clone();
     let asked = gateway::Request {
@@ -66,8 +59,9 @@ async fn exchange(
         chat,
         preference: Preference::Any,
         attributes: Vec::new(),
-        provider_key,
+        provider_key: provider_key::read(app, &head.headers)?,
         skip_llm: false,
+        held: head.extensions.get().cloned(),
     };
     let reply = match stream {
         None => app.gateway.process(asked).await?,
