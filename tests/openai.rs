@@ -139,6 +139,10 @@ async fn errors_have_both_shapes_and_name_the_field() {
         let answer = gateway.get(path).await;
         assert_eq!(told(&answer).0, status, "{path}");
     }
+    let wrong_method = gateway.client.get(gateway.url("/v1/chat/completions")).send().await.unwrap();
+    assert_eq!(wrong_method.headers()["allow"], "POST");
+    let page = gateway.client.get(gateway.url("/v1/models")).header("origin", "https://evil.example");
+    assert_eq!(told(&support::answer(page.send().await.unwrap()).await).0, 403, "a web page asks");
 }
 
 #[tokio::test]

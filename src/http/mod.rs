@@ -131,11 +131,12 @@ pub fn router(app: Arc<App>) -> axum::Router {
 
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    // Until the request is answered; a stream that has begun holds what it holds itself.
+    // Until the request is answered, and for a stream until its end.
     let held = app.in_flight.hold();
     parts.extensions.insert(held.clone());
     match app.guard.check(&parts) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(error) if openai::is_at(parts.uri.path()) => openai::refused(&error),
         Err(error) => error.into_response(),
     }
 }

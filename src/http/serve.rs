@@ -1,7 +1,8 @@
 //! The accept loop: sockets in, requests to the router, an orderly end.
 //!
-//! At the cap on connections nothing is accepted: newcomers wait in the system's backlog, which is bounded, and an idle
-//! connection is closed after the header time-out, so that the wait is bounded too.
+//! At the cap on connections nothing is accepted: newcomers wait in the system's backlog, which is bounded. An idle
+//! connection is closed after the header time-out, and one whose client takes nothing of its answer after another, so that
+//! the wait is bounded too.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -13,6 +14,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -26,6 +29,9 @@ use crate::config::Server;
 /// would be more memory than the whole gateway needs.
 const BUFFER: usize = 64 << 10;
 
+/// How long a client may take nothing of what is sent to it.
+const UNREAD: Duration = Duration::from_secs(120);
+
 /// The pauses after an error of the listener itself, such as no more file descriptors: from the first, doubled, to the
 /// last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -38,6 +44,8 @@ pub struct Limits {
     /// How long a client may take to send a head. Counted from the end of the answer before it, so that it is also how
     /// long a connection may be idle.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub unread_timeout: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub shutdown_timeout: Duration,
 }
@@ -47,6 +55,7 @@ impl From<&Server> for Limits {
         Self {
             max_connections: server.max_connections,
             header_timeout: server.header_timeout,
+            unread_timeout: UNREAD,
             shutdown_timeout: server.shutdown_timeout,
         }
     }
@@ -121,6 +130,11 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + use<> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
+    }
+    // Nothing above the socket notices: hyper waits for it to take more, with no timer.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unread_timeout)) {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
     }
     let router = router.clone();
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {

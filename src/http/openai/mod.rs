@@ -19,21 +19,35 @@ mod texts;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::any;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{ApiError, App};
+use crate::gateway::GatewayError;
 
 /// The routes of this surface.
 pub(super) fn routes() -> Router<Arc<App>> {
-    let wrong_method = any(async || errors::api(&ApiError::MethodNotAllowed));
+    let wrong_method = async || errors::api(&ApiError::MethodNotAllowed);
     Router::new()
-        .route("/v1/chat/completions", wrong_method.clone().post(chat::handle))
-        .route("/v1/fim/completions", wrong_method.clone().post(fill_in::fim))
-        .route("/v1/completions", wrong_method.clone().post(fill_in::completions))
-        .route("/v1/embeddings", wrong_method.clone().post(texts::embeddings))
-        .route("/v1/moderations", wrong_method.clone().post(texts::moderations))
-        .route("/v1/chat/moderations", wrong_method.clone().post(texts::chat_moderations))
-        .route("/v1/models", wrong_method.clone().get(models::list))
-        .route("/v1/models/{*id}", wrong_method.get(models::one))
+        .route("/v1/chat/completions", post(chat::handle).fallback(wrong_method))
+        .route("/v1/fim/completions", post(fill_in::fim).fallback(wrong_method))
+        .route("/v1/completions", post(fill_in::completions).fallback(wrong_method))
+        .route("/v1/embeddings", post(texts::embeddings).fallback(wrong_method))
+        .route("/v1/moderations", post(texts::moderations).fallback(wrong_method))
+        .route("/v1/chat/moderations", post(texts::chat_moderations).fallback(wrong_method))
+        .route("/v1/models", get(models::list).fallback(wrong_method))
+        .route("/v1/models/{*id}", get(models::one).fallback(wrong_method))
         .route("/v1/{*path}", any(async || errors::api(&ApiError::NotFound)))
+        .layer(CatchPanicLayer::custom(|_| errors::api(&ApiError::Gateway(GatewayError::Internal))))
+}
+
+/// Whether a path is of this surface.
+pub(super) fn is_at(path: &str) -> bool {
+    path.starts_with("/v1/")
+}
+
+/// The answer to a request that gets no further.
+pub(super) fn refused(error: &ApiError) -> Response {
+    errors::api(error)
 }

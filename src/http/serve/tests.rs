@@ -28,14 +28,16 @@ async fn start(limits: Limits) -> Running {
         "done"
     };
     let peer = |Extension(peer): Extension<Peer>| async move { format!("{}", peer.is_loopback()) };
-    let router = Router::new().route("/slow", get(slow)).route("/peer", get(peer));
+    let large = || async { "x".repeat(1 << 20) };
+    let router = Router::new().route("/slow", get(slow)).route("/peer", get(peer)).route("/large", get(large));
     let stop = CancellationToken::new();
     let done = tokio::spawn(serve(listener, router, limits, stop.clone()));
     Running { address, stop, done, go, entered }
 }
 
 fn limits() -> Limits {
-    Limits { max_connections: 8, header_timeout: Duration::from_secs(60), shutdown_timeout: Duration::from_secs(60) }
+    let minute = Duration::from_secs(60);
+    Limits { max_connections: 8, header_timeout: minute, unread_timeout: minute, shutdown_timeout: minute }
 }
 
 impl Running {
@@ -116,6 +118,15 @@ async fn at_the_cap_newcomers_wait_for_a_place() {
     assert!(waited.is_err(), "the second was served beside the first");
     drop(first);
     assert!(rest(second).await.ends_with("true"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_up() {
+    let unread_timeout = Duration::from_millis(100);
+    let server = start(Limits { max_connections: 1, unread_timeout, ..limits() }).await;
+    let unread = server.send(&"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64)).await;
+    assert!(rest(server.send(PEER).await).await.ends_with("true"));
+    drop(unread);
 }
 
 #[tokio::test]
