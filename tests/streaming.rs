@@ -84,13 +84,16 @@ async fn last_record(gateway: &Gateway) -> Value {
     gateway.search_as("community", json!({ "limit": 1 })).await[0].clone()
 }
 
-/// A policy of patterns on answers only, with these further keys of its manifest.
-fn pattern(gateway: &support::Prepared, name: &str, manifest: &str, action: &str, expression: &str) {
+/// A gateway whose only policy on answers is one of patterns, with these further keys of its manifest.
+fn with_pattern(setup: Setup, name: &str, manifest: &str, action: &str, expression: &str) -> Gateway {
+    let gateway = setup.policies(&["audit-redact", "pattern"]).prepare();
+    std::fs::remove_file(gateway.policies().join("pattern.yaml")).unwrap();
     let yaml = format!(
         "name: {name}\nmodule: pattern.wasm\n{manifest}settings:\n  patterns:\n    - {{ name: found, pattern: \"{expression}\", \
          category: test, action: {action}, replacement: \"[GONE]\", phases: [response] }}\n"
     );
     std::fs::write(gateway.policies().join(format!("{name}.yaml")), yaml).unwrap();
+    gateway.start()
 }
 
 #[tokio::test]
@@ -273,11 +276,8 @@ async fn personal_data_is_masked_across_events() {
 async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
     let double = MistralDouble::builder().start().await.unwrap();
     for (mode, most) in [("observe", 120), ("transform", 60), ("buffer", 0)] {
-        let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
-        support::copy_policy("pattern", &prepared.policies());
-        std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
-        pattern(&prepared, "no-secrets", &format!("stream: {{ mode: {mode}, window: 40B }}\n"), "deny", "geheim");
-        let gateway = prepared.start();
+        let manifest = format!("stream: {{ mode: {mode}, window: 40B }}\n");
+        let gateway = with_pattern(Setup::with(&double), "no-secrets", &manifest, "deny", "geheim");
         double.script(Behaviour::text(format!("{} Das ist geheim. {0}", "wort ".repeat(18))));
         let seen = stream(&gateway, ask("Tell me")).await;
         assert_eq!((seen.finish(), seen.done, seen.whole), (Some("content_filter"), true, true), "{mode} {seen:?}");
@@ -296,11 +296,7 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
 async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
     let double = MistralDouble::builder().start().await.unwrap();
     for (manifest, enforced) in [("mode: shadow\n", false), ("stream: { mode: observe }\n", true)] {
-        let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
-        support::copy_policy("pattern", &prepared.policies());
-        std::fs::remove_file(prepared.policies().join("pattern.yaml")).unwrap();
-        pattern(&prepared, "watcher", manifest, "redact", "[0-9]{4}");
-        let gateway = prepared.start();
+        let gateway = with_pattern(Setup::with(&double), "watcher", manifest, "redact", "[0-9]{4}");
         double.script(Behaviour::text("The code is 4711, not 4712."));
         let seen = stream(&gateway, ask("Which?")).await;
         assert_eq!(seen.text(), "The code is 4711, not 4712.");
@@ -310,6 +306,33 @@ async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
         let watcher = evaluations.iter().find(|it| it["policy"] == "watcher").unwrap();
         assert_eq!((&watcher["action"], &watcher["enforced"]), (&json!("redact"), &json!(enforced)), "{watcher}");
         assert_eq!(watcher["findings"].as_array().unwrap().len(), 2, "{watcher}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_for_a_model_judges_it_by_the_callers_name_and_by_the_providers() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let map = "config: { model_map: { small: mistral-small-latest },";
+    for named in ["small", "mistral-small-latest"] {
+        let mut setup = Setup::with(&double);
+        setup.double = setup.double.map(|provider| provider.replace("config: {", map));
+        let manifest = format!("match: {{ models: [{named}] }}\n");
+        let gateway = with_pattern(setup, "codes", &manifest, "redact", "[0-9]{4}");
+        for (model, expected) in [("small", "The code is [GONE]."), ("ministral-8b-latest", "The code is 4711.")] {
+            let mut body = ask("Which?");
+            body["model"] = json!(model);
+            double.script(Behaviour::text("The code is 4711."));
+            let seen = stream(&gateway, body.clone()).await;
+            assert_eq!(seen.text(), expected, "{named}: {model} streams");
+            let record = last_record(&gateway).await;
+            for evaluations in ["evaluations", "response_evaluations"] {
+                let evaluations = record["policy_details"][evaluations].to_string();
+                assert_eq!(evaluations.contains("\"codes\""), model == "small", "{named}: {record}");
+            }
+            double.script(Behaviour::text("The code is 4711."));
+            let whole = gateway.post("/v1/chat/completions", body).await;
+            assert_eq!(whole.body["choices"][0]["message"]["content"], expected, "{named}: {model} whole");
+        }
     }
 }
 

@@ -56,6 +56,7 @@ impl Gateway {
             &request.request_type,
             request.provider.into_iter().collect(),
             request.model,
+            Vec::new(),
             request.attributes,
         );
         let original = Arc::new(request.messages);
@@ -142,6 +143,7 @@ impl Gateway {
             "llm-call",
             vec![report.provider.clone()],
             Some(report.model.clone()),
+            Vec::new(),
             Vec::new(),
         );
         let mut policies = Vec::new();

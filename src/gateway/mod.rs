@@ -220,6 +220,7 @@ fn context(
     request_type: &str,
     providers: Vec<String>,
     model: Option<String>,
+    model_aliases: Vec<String>,
     attributes: Vec<(String, String)>,
 ) -> Arc<Context> {
     Arc::new(Context {
@@ -230,6 +231,7 @@ fn context(
         user: caller.user.clone(),
         providers,
         model,
+        model_aliases,
         attributes,
     })
 }

@@ -94,18 +94,20 @@ impl Pipeline {
             .with_key(request.provider_key.clone());
         let asked = request.chat.model.as_deref();
         // With `skip_llm` no provider is needed.
-        let reachable =
-            gateway.router.names(asked, &constraints).map(|names| names.into_iter().map(str::to_owned).collect());
-        let (providers, unroutable) = match reachable {
-            Ok(providers) => (providers, None),
+        let (destinations, unroutable) = match gateway.router.destinations(asked, &constraints) {
+            Ok(destinations) => (destinations, None),
             Err(error) => (Vec::new(), Some(Box::new(error))),
         };
+        let providers = destinations.iter().map(|it| it.provider.to_owned()).collect();
+        let renamed = destinations.iter().map(|it| it.model).filter(|model| Some(*model) != asked);
+        let model_aliases = renamed.map(str::to_owned).collect();
         let context = context(
             request.surface,
             &request.caller,
             &request.request_type,
             providers,
             request.chat.model.clone(),
+            model_aliases,
             std::mem::take(&mut request.attributes),
         );
         let set = gateway.policies.set();
@@ -243,11 +245,7 @@ impl Pipeline {
 
     /// Judges the answer, then what is kept of it.
     async fn answered(&mut self, mut routed: Routed, so_far: audit::Decision, permit: OutcomePermit, answer: Answer) {
-        let told = Arc::new(Context {
-            providers: vec![routed.provider.clone()],
-            model: Some(routed.model.clone()),
-            ..Context::clone(&self.context)
-        });
+        let told = self.told_of(&routed);
         let original: Arc<Vec<Message>> =
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         let mut shown = original.clone();
@@ -290,6 +288,16 @@ impl Pipeline {
             }
         };
         self.reply(reply, receipt, answer).await;
+    }
+
+    /// What policies are told once a provider answers.
+    pub(super) fn told_of<T>(&self, routed: &Routed<T>) -> Arc<Context> {
+        Arc::new(Context {
+            providers: vec![routed.provider.clone()],
+            model: Some(routed.model.clone()),
+            model_aliases: self.context.model.iter().cloned().collect(),
+            ..Context::clone(&self.context)
+        })
     }
 
     /// A request that a policy refused.

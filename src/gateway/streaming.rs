@@ -23,7 +23,7 @@ use crate::audit::OutcomePermit;
 use crate::audit::record as audit;
 use crate::chat::Message;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
-use crate::policy::{AuditPhase, Context};
+use crate::policy::AuditPhase;
 use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
@@ -117,12 +117,8 @@ impl Pipeline {
         permit: OutcomePermit,
         answer: Answer,
     ) {
+        let told = self.told_of(&routed);
         let Routed { provider, model, answer: mut streamed, attempts } = routed;
-        let told = Arc::new(Context {
-            providers: vec![provider.clone()],
-            model: Some(model.clone()),
-            ..Context::clone(&self.context)
-        });
         inspection.went_to(told.clone());
         let (client, events) = mpsc::channel(EVENTS);
         let (ended, told_end) = oneshot::channel();

@@ -49,7 +49,7 @@ impl Gateway {
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
         let audit_id = Uuid::new_v4().to_string();
-        let told = context(Surface::Gateway, caller, REQUEST_TYPE, Vec::new(), None, Vec::new());
+        let told = context(Surface::Gateway, caller, REQUEST_TYPE, Vec::new(), None, Vec::new(), Vec::new());
         let mut policies = Vec::new();
         let reported = ReportedTool { input: report.input, output: report.output, error_message: report.error_message };
         let content = match reported.messages() {

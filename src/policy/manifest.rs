@@ -255,7 +255,7 @@ pub struct Scope {
     pub clients: Vec<String>,
     /// Providers, by their configured names.
     pub providers: Vec<String>,
-    /// Models, as the caller names them.
+    /// Models, as the caller names them or as providers are asked for them.
     pub models: Vec<String>,
     /// Ways in.
     pub surfaces: Vec<Surface>,
@@ -267,11 +267,12 @@ impl Scope {
     /// Whether a request falls under it. A provider or model matches when the request could still go there: with no
     /// provider or model known, every list matches.
     pub fn covers(&self, context: &super::Context) -> bool {
+        let mut models = context.model.iter().chain(&context.model_aliases).map(String::as_str).peekable();
         covers(&self.clients, [context.client.as_str()])
             && (self.surfaces.is_empty() || self.surfaces.contains(&context.surface))
             && covers(&self.request_types, [context.request_type.as_str()])
             && (context.providers.is_empty() || covers(&self.providers, context.providers.iter().map(String::as_str)))
-            && context.model.as_deref().is_none_or(|model| covers(&self.models, [model]))
+            && (models.peek().is_none() || covers(&self.models, models))
     }
 }
 
@@ -440,6 +441,7 @@ impl CaseContext {
             user: self.user.clone(),
             providers: self.providers.clone(),
             model: self.model.clone(),
+            model_aliases: Vec::new(),
             attributes: self.attributes.clone().into_iter().collect(),
         }
     }

@@ -86,8 +86,11 @@ pub struct Context {
     pub user: Option<String>,
     /// Providers that the request could still go to, or the one it went to.
     pub providers: Vec<String>,
-    /// The model.
+    /// The model: as the caller named it, then as the provider was asked for it.
     pub model: Option<String>,
+    /// Its other names, which policies are not told but may apply to: first those under which providers would be asked for
+    /// it, then the caller's.
+    pub model_aliases: Vec<String>,
     /// Further facts, sorted by name.
     pub attributes: Vec<(String, String)>,
 }

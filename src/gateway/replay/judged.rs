@@ -118,7 +118,9 @@ impl<'r> Judged<'r> {
         let Some(prompt) = Self::prompt(asked)? else { return Ok(None) };
         let Outcome { at, provider, model, policies, streamed, .. } = body(record)?;
         let providers = if provider.is_empty() { Vec::new() } else { vec![provider] };
-        let context = Context { providers, model: Some(model).filter(|it| !it.is_empty()), ..prompt.context };
+        let model = Some(model).filter(|it| !it.is_empty());
+        let model_aliases = prompt.context.model.into_iter().collect();
+        let context = Context { providers, model, model_aliases, ..prompt.context };
         let (about, streamed) = (About::Answer, streamed.is_some());
         Ok(Some(Self { record, asked, about, at, context, policies, streamed, ..prompt }))
     }
@@ -200,6 +202,7 @@ fn context(surface: Surface, request_type: String, caller: Caller, providers: Ve
         user: named(caller.user),
         providers,
         model: named(model),
+        model_aliases: Vec::new(),
         attributes: Vec::new(),
     }
 }

@@ -134,6 +134,7 @@ impl StaticPolicies {
                 user: None,
                 providers: Vec::new(),
                 model: None,
+                model_aliases: Vec::new(),
                 attributes: Vec::new(),
             };
             let messages = vec![Message::text(Speaker::User, trial::ordinary_text())];

@@ -71,6 +71,7 @@ impl StaticPolicies {
                 user: None,
                 providers: Vec::new(),
                 model: None,
+                model_aliases: Vec::new(),
                 attributes: vec![("pattern".into(), pattern.to_owned())],
             };
             let messages = vec![Message::text(Role::User, input)];
