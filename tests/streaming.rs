@@ -6,6 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use anthropic_double::AnthropicDouble;
 use mistral_double::{Behaviour, EventForm, Failure, MistralDouble, StreamFault, ToolCall, ToolCallForm, Writes};
 use serde_json::{Value, json};
 use support::{Gateway, PATIENCE, Setup};
@@ -289,6 +290,61 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
         let record = last_record(&gateway).await;
         assert_eq!(record["policy_decision"], "blocked", "{record}");
         assert_eq!(record["policy_details"]["streamed"]["released"], text.len(), "{mode} {record}");
+    }
+}
+
+#[tokio::test]
+async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for mode in ["transform", "buffer"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway = with_pattern(Setup::with(&double), "codes", &manifest, "redact", "[0-9]{4}");
+        let calls = vec![ToolCall::new("open", &json!({ "door": "4711" })), ToolCall::new("see", &json!({}))];
+        double.script(Behaviour::tool_calls(calls).tool_call_form(ToolCallForm::Fragments));
+        let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+        let mut body = ask("Open it");
+        body["model"] = json!("mistral-small-latest");
+        body["n"] = json!(2);
+        body["tools"] = json!([tool("open"), tool("see")]);
+        let seen = stream(&gateway, body).await;
+        assert!(seen.done, "{mode}: {seen:?}");
+        for index in 0..2 {
+            let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+            let said: Vec<_> = choices.filter(|choice| choice["index"] == index).collect();
+            let end = said.iter().position(|choice| choice["finish_reason"] == "tool_calls");
+            assert_eq!(end, Some(said.len() - 1), "{mode}: {seen:?}");
+            let calls = said.iter().filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten();
+            let arguments: String = calls.filter_map(|call| call["function"]["arguments"].as_str()).collect();
+            assert_eq!(arguments, "{\"door\":\"[GONE]\"}{}", "{mode}: {seen:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn reasoning_waits_for_its_verdict_where_a_vendor_gives_fewer_choices_than_asked_for() {
+    let double = AnthropicDouble::start().await.unwrap();
+    let setup = || {
+        Setup::without_provider()
+            .env("ANTHROPIC_API_KEY", anthropic_double::KEY)
+            .env("ANTHROPIC_ENDPOINT", &double.origin())
+    };
+    let thought = json!({ "type": "thinking", "thinking": "Es ist geheim", "signature": anthropic_double::SIGNATURE });
+    let mut body = ask("What is it?");
+    body["model"] = json!("claude-sonnet-4-6");
+    body["reasoning_effort"] = json!("low");
+    body["n"] = json!(2);
+    for (expression, finish) in [("geheim", "content_filter"), ("offen", "stop")] {
+        let gateway = with_pattern(setup(), "no-secrets", "stream: { mode: buffer }\n", "deny", expression);
+        double.script(anthropic_double::Behaviour::Content(json!([thought, { "type": "text", "text": "Ja." }])));
+        let seen = stream(&gateway, body.clone()).await;
+        assert_eq!((seen.done, seen.finish()), (true, Some(finish)), "{seen:?}");
+        let passes = finish == "stop";
+        let told = json!(seen.events).to_string();
+        assert_eq!(told.contains("geheim"), passes, "{told}");
+        assert_eq!(told.contains(anthropic_double::SIGNATURE), passes, "{told}");
+        let released = if passes { "Es ist geheimJa.".len() } else { 0 };
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_details"]["streamed"]["released"], released, "{record}");
     }
 }
 

@@ -22,8 +22,8 @@ use super::request::{Answered, PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
 use crate::audit::record as audit;
 use crate::chat::Message;
-use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
 use crate::policy::AuditPhase;
+use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
 use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
@@ -138,6 +138,7 @@ impl Pipeline {
             choices: self.request.chat.n.unwrap_or(1).max(1),
             heads: Vec::new(),
             seals: Vec::new(),
+            ends: Vec::new(),
             released: 0,
         };
         let stopped = match begun {
@@ -204,6 +205,8 @@ struct Passage {
     heads: Vec<Head>,
     /// Seals that wait for the end of their choice: until then what they hold for may be edited.
     seals: Vec<Delta>,
+    /// Ends of choices, and the usage, that wait until a policy has seen all choices.
+    ends: Vec<Delta>,
     /// Bytes of text that were passed on.
     released: u64,
 }
@@ -327,11 +330,10 @@ impl Passage {
     /// The event with the text that was passed on in place of its own.
     fn rewritten(&mut self, event: StreamEvent, passed: Vec<Fresh>) -> StreamEvent {
         let mut deltas = Vec::with_capacity(event.deltas.len());
-        let mut ends = Vec::new();
         for delta in event.deltas {
             match delta {
                 Delta::Started { .. } => deltas.push(delta),
-                Delta::Finished { .. } | Delta::Usage { .. } => ends.push(delta),
+                Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
                 Delta::Seal { .. } => self.seals.push(delta),
                 Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
             }
@@ -349,34 +351,27 @@ impl Passage {
                 }
             });
         }
-        for end in &ends {
-            let Delta::Finished { choice, .. } = end else { continue };
-            // Calls without arguments.
-            let (due, later) = self.heads.drain(..).partition(|head: &Head| head.id.choice == *choice);
-            self.heads = later;
-            let due: Vec<Head> = due;
-            deltas.extend(due.into_iter().map(|head| Delta::ToolCall {
-                choice: head.id.choice,
-                call: head.call,
-                id: head.call_id,
-                name: head.name,
-                arguments: String::new(),
-            }));
+        if self.inspection.awaits_end() {
+            return StreamEvent { frame: None, deltas };
         }
-        let finished: Vec<u32> = ends.iter().filter_map(finished).collect();
-        let (due, later) = std::mem::take(&mut self.seals).into_iter().partition(|seal| match seal {
-            Delta::Seal { choice, .. } => finished.contains(choice),
-            _ => false,
-        });
-        self.seals = later;
-        let due: Vec<Delta> = due;
+        let finished: Vec<u32> = self.ends.iter().filter_map(finished).collect();
+        let bare = self.heads.extract_if(.., |head| finished.contains(&head.id.choice));
+        deltas.extend(bare.map(|head| Delta::ToolCall {
+            choice: head.id.choice,
+            call: head.call,
+            id: head.call_id,
+            name: head.name,
+            arguments: String::new(),
+        }));
+        let of_finished = |seal: &mut Delta| matches!(seal, Delta::Seal { choice, .. } if finished.contains(choice));
+        let due: Vec<Delta> = self.seals.extract_if(.., of_finished).collect();
         // They hold for the text as the model wrote it.
         if !self.inspection.edited() {
             deltas.extend(due);
         } else if !due.is_empty() {
             self.transcript.leaves_out_seal();
         }
-        deltas.append(&mut ends);
+        deltas.append(&mut self.ends);
         StreamEvent { frame: None, deltas }
     }
 }

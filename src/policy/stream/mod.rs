@@ -97,7 +97,7 @@ pub struct Inspection {
     parts: Vec<PartEntry>,
     stages: Vec<Stage>,
     decision: Decision,
-    /// Whether the observers have still to see the end.
+    /// Whether nothing will follow.
     last: bool,
     started: Instant,
 }
@@ -144,6 +144,11 @@ impl Inspection {
     /// Whether some policies hold nothing back and are shown what went out.
     pub fn observes(&self) -> bool {
         self.stages.iter().any(|stage| !stage.holds())
+    }
+
+    /// Whether nothing of the answer may go out yet, since a policy has still to see it whole.
+    pub fn awaits_end(&self) -> bool {
+        !self.last && self.stages.iter().any(Stage::buffers)
     }
 
     /// Bytes that wait for a verdict.

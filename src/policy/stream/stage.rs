@@ -57,6 +57,11 @@ impl Stage {
         self.enforced && self.mode() != StreamMode::Observe
     }
 
+    /// Whether everything waits for the answer to be whole.
+    pub(super) fn buffers(&self) -> bool {
+        self.enforced && self.mode() == StreamMode::Buffer
+    }
+
     fn mode(&self) -> StreamMode {
         self.policy.manifest.stream.mode
     }
