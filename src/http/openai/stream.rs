@@ -181,7 +181,7 @@ impl Chunks {
 
     /// A policy's refusal, in the words that clients know for a filter.
     fn refused(&mut self, refusal: &Refusal) -> Vec<Frame> {
-        self.held = None;
+        let mut frames = self.release();
         let open: Vec<u32> = self.choices.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
         let open = if open.is_empty() { vec![0] } else { open };
         let ended = |index| ChoiceBody { index, finish_reason: Some("content_filter"), ..ChoiceBody::default() };
@@ -195,7 +195,8 @@ impl Chunks {
             "explanation": refusal.explanation,
         });
         chunk.insert("octroi".to_owned(), told);
-        vec![Frame::Data(Value::Object(chunk).to_string())]
+        frames.push(Frame::Data(Value::Object(chunk).to_string()));
+        frames
     }
 
     /// The chunk that was held, as it is.
@@ -274,5 +275,40 @@ impl Chunks {
         }
         let choices: Vec<_> = choices.into_values().map(|choice| self.choice(choice)).collect();
         Some(Value::Object(self.envelope(choices.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::FinishReason;
+    use crate::gateway::{PolicyInfo, Transcript};
+    use crate::router::Routed;
+
+    #[test]
+    fn a_choice_that_had_ended_keeps_its_end_when_a_policy_ends_the_others() {
+        let mut chunks = Chunks::new("m", Pieces { include_usage: false }, Form::Chat);
+        let said = |deltas| AnswerEvent::Said(StreamEvent { frame: None, deltas });
+        let text = |choice, text: &str| Delta::Text { choice, text: text.to_owned() };
+        chunks.frames(said(vec![text(1, "No")]));
+        let end = Delta::Finished { choice: 0, reason: FinishReason::Stop };
+        assert_eq!(chunks.frames(said(vec![text(0, "Yes"), end])), [], "its usage may still come");
+
+        let refusal = Refusal { policy: "p".to_owned(), reason: "blocked".to_owned(), explanation: None, rule: None };
+        let routed = Routed {
+            provider: "mistral".to_owned(),
+            model: "m".to_owned(),
+            answer: Transcript::new("m").answer(None, Vec::new()),
+            attempts: Vec::new(),
+        };
+        let ended = Ended { routed, how: StreamEnd::Refused(refusal), policies: PolicyInfo::default() };
+        let frames = chunks.frames(AnswerEvent::Over(Arc::new(ended)));
+        let [Frame::Data(first), Frame::Data(second), Frame::Data(done)] = frames.as_slice() else {
+            panic!("{frames:?}")
+        };
+        let choice = |data: &str| serde_json::from_str::<Value>(data).unwrap()["choices"][0].clone();
+        let kept = json!({ "index": 0, "delta": { "content": "Yes" }, "finish_reason": "stop" });
+        let refused = json!({ "index": 1, "delta": {}, "finish_reason": "content_filter" });
+        assert_eq!((choice(first), choice(second), done.as_str()), (kept, refused, sse::DONE));
     }
 }
