@@ -406,6 +406,11 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
     let second = send().await.unwrap();
     assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (503, true));
     assert_eq!(double.stats().streams, 1, "the upstream was not asked");
+    let record = last_record(&gateway).await;
+    let said =
+        record["policy_details"]["evaluations"].as_array().unwrap().iter().map(|it| it["policy"].as_str().unwrap());
+    assert_eq!(said.collect::<Vec<_>>(), ["sql-injection", "pii", "audit-redact"], "{record}");
+    assert_eq!((&record["policy_decision"], &record["query"]), (&json!("error"), &json!("Hello")), "{record}");
     drop(first);
     double.wait_until(|stats| stats.cancelled_streams == 1).await.unwrap();
     let deadline = Instant::now() + PATIENCE;

@@ -142,7 +142,16 @@ impl Pipeline {
             .await;
         let decision = match decided {
             Ok(decision) => decision,
-            Err(overloaded) => return self.give_up(permit, GatewayError::from(overloaded), answer).await,
+            Err(overloaded) => {
+                let error = GatewayError::from(overloaded);
+                let content = text::content(&self.original, &self.context.attributes, None);
+                let intent = audit::Intent {
+                    error: Some(error.to_string()),
+                    content,
+                    ..self.bare_intent(audit::Decision::Error)
+                };
+                return self.give_up(permit, intent, error, answer).await;
+            }
         };
         self.policies.add(&decision);
         if let Some(refusal) = record::refusal(&decision) {
@@ -190,7 +199,11 @@ impl Pipeline {
             self.streams.then(|| self.gateway.policies.inspect(&self.set, &self.context, self.id.as_str())).transpose();
         let inspection = match inspection {
             Ok(inspection) => inspection,
-            Err(overloaded) => return self.give_up(permit, GatewayError::from(overloaded), answer).await,
+            Err(overloaded) => {
+                let error = GatewayError::from(overloaded);
+                let intent = self.intent(decision, audit::Decision::Error, None, Some(error.to_string())).await;
+                return self.give_up(permit, intent, error, answer).await;
+            }
         };
         let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
         let gateway = self.gateway.clone();
@@ -306,7 +319,7 @@ impl Pipeline {
         let intent = self.intent(decision, audit::Decision::Blocked, Some(reason.clone()), None).await;
         let mut outcome = self.outcome(audit::Decision::Blocked);
         outcome.block_reason = Some(reason);
-        self.finish(permit, intent, outcome, Outcome::Refused(refusal), answer).await;
+        self.finish(permit, intent, outcome, Ok(Outcome::Refused(refusal)), answer).await;
     }
 
     /// A request that is over before a provider is asked.
@@ -316,19 +329,14 @@ impl Pipeline {
             _ => self.outcome(record::decided(decision)),
         };
         let intent = self.intent(decision, outcome.decision, None, outcome.error.clone()).await;
-        self.finish(permit, intent, outcome, reply, answer).await;
+        self.finish(permit, intent, outcome, Ok(reply), answer).await;
     }
 
     /// A request that could not be judged: recorded as an error, answered with one.
-    async fn give_up(self, permit: RequestPermit, error: GatewayError, answer: Answer) {
-        let content = text::content(&self.original, &self.context.attributes, None);
-        let intent =
-            audit::Intent { error: Some(error.to_string()), content, ..self.bare_intent(audit::Decision::Error) };
+    async fn give_up(mut self, permit: RequestPermit, intent: audit::Intent, error: GatewayError, answer: Answer) {
         let mut outcome = self.outcome(audit::Decision::Error);
-        outcome.error = Some(error.to_string());
-        let receipt = permit.intent_and_outcome(intent, outcome);
-        let _ = answer.send(Err(error));
-        settle(receipt).await;
+        outcome.error.clone_from(&intent.error);
+        self.finish(permit, intent, outcome, Err(error), answer).await;
     }
 
     async fn finish(
@@ -336,17 +344,14 @@ impl Pipeline {
         permit: RequestPermit,
         intent: audit::Intent,
         outcome: audit::Outcome,
-        reply: Outcome,
+        reply: Result<Outcome, GatewayError>,
         answer: Answer,
     ) {
-        match permit.intent_and_outcome(intent, outcome).await {
-            Ok(_) => {
-                let _ = answer.send(Ok(Answered::Reply(self.make_reply(reply))));
-            }
-            Err(error) => {
-                let _ = answer.send(Err(error.into()));
-            }
-        }
+        let answered = match permit.intent_and_outcome(intent, outcome).await {
+            Ok(_) => reply.map(|reply| Answered::Reply(self.make_reply(reply))),
+            Err(error) => Err(error.into()),
+        };
+        let _ = answer.send(answered);
     }
 
     /// Answers at once, and waits for the outcome, which is on its way.
