@@ -215,6 +215,25 @@ async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
 }
 
 #[tokio::test]
+async fn a_policy_that_was_not_asked_has_allowed_nothing() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for mode in ["transform", "buffer"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway = with_pattern(Setup::with(&double), "no-secrets", &manifest, "deny", "geheim");
+        double.script(Behaviour::break_stream(2, StreamFault::Cut));
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.text().as_str(), seen.whole), ("", false), "{mode}: {seen:?}");
+        let record = last_record(&gateway).await;
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let unasked = evaluations.iter().find(|it| it["policy"] == "no-secrets").unwrap();
+        assert_eq!(unasked["skipped"], true, "{mode}: {record}");
+        let counts = &gateway.policy("no-secrets").await["evaluations"]["enforced"];
+        let expected = json!({ "actions": { "allow": 1 }, "errors": {}, "skipped": 1 });
+        assert_eq!(counts, &expected, "{mode}: the request was judged, its answer was not");
+    }
+}
+
+#[tokio::test]
 async fn what_fails_before_the_first_event_is_tried_again_and_is_no_stream() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).policies(&["audit-redact"]).start();

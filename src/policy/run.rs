@@ -69,7 +69,7 @@ pub enum Outcome {
         /// What follows from it.
         on_error: OnError,
     },
-    /// A refusal had been reached before.
+    /// It was not asked: a refusal had been reached before, or a stream broke off.
     Skipped,
 }
 

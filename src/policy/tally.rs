@@ -29,7 +29,7 @@ pub struct Said {
     pub actions: BTreeMap<&'static str, u64>,
     /// Evaluations without a verdict, by code.
     pub errors: BTreeMap<&'static str, u64>,
-    /// Evaluations that were not run, since an earlier policy had refused.
+    /// Evaluations that were not run, since an earlier policy had refused or a stream broke off before.
     pub skipped: u64,
 }
 

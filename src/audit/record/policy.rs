@@ -153,7 +153,7 @@ pub struct PolicyEvaluation {
     /// Microseconds that the evaluation took.
     #[serde(default)]
     pub elapsed_us: u64,
-    /// Whether it was not evaluated because an earlier policy had refused.
+    /// Whether it was not evaluated: an earlier policy had refused, or a stream broke off before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
 }

@@ -136,7 +136,7 @@ fn unasked(unasked: &Unasked) -> impl Iterator<Item = (u64, &'static str)> {
     let Unasked { not_covered, refused_before, text_not_kept, text_erased, without_request, unreadable } = *unasked;
     [
         (not_covered, "are not covered by its `match`"),
-        (refused_before, "had been refused by an earlier policy"),
+        (refused_before, "had been refused or broken off before"),
         (text_not_kept, "have no text on record (audit.content, or the audit policies withheld it)"),
         (text_erased, "had their text erased"),
         (without_request, "are answers whose request is not on record"),

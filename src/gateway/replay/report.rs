@@ -93,7 +93,7 @@ pub struct Example {
 pub struct Unasked {
     /// The candidate does not cover it.
     pub not_covered: u64,
-    /// An earlier policy had refused it, so that nothing was said that could be compared.
+    /// It was refused or broke off before the policy was asked, so that nothing was said that could be compared.
     pub refused_before: u64,
     /// No text was stored.
     pub text_not_kept: u64,

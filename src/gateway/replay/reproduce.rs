@@ -147,7 +147,7 @@ impl Again<'_> {
         text: &mut Result<Arc<Vec<Message>>, String>,
     ) -> Result<Recomputed, ReplayError> {
         if recorded.skipped {
-            return Ok(Recomputed::Shown("it was not asked: an earlier policy had refused".to_owned()));
+            return Ok(Recomputed::Shown("it was not asked".to_owned()));
         }
         if let Some(error) = &recorded.error {
             return Ok(Recomputed::Shown(format!("it gave no verdict then: {}", error.message)));

@@ -222,9 +222,8 @@ impl Inspection {
 
     /// What is recorded of it.
     pub fn end(mut self) -> Decision {
-        let refused = self.decision.refused();
         self.decision.edited = self.edited();
-        self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(refused)).collect();
+        self.decision.evaluations = self.stages.into_iter().map(Stage::end).collect();
         self.decision.elapsed = self.started.elapsed();
         self.decision
     }

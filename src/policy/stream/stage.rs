@@ -132,7 +132,10 @@ impl Stage {
                 }
                 Ok(flows)
             }
-            Err(Failed { error: EvaluationError::Overloaded, .. }) => Err(Overloaded),
+            Err(Failed { error: error @ EvaluationError::Overloaded, .. }) => {
+                self.error.get_or_insert_with(|| (error.code(), error.to_string()));
+                Err(Overloaded)
+            }
             Err(failed) => {
                 self.fail(failed, request_id, decision);
                 Ok(if decision.refused() { Vec::new() } else { self.pass_on(&shown) })
@@ -276,8 +279,8 @@ impl Stage {
         if self.holds() { self.held.iter().map(Held::waiting).sum() } else { 0 }
     }
 
-    /// What is recorded of it, when the stream is over. `refused`: an earlier policy had ended it.
-    pub(super) fn end(mut self, refused: bool) -> Evaluation {
+    /// What is recorded of it, when the stream is over.
+    pub(super) fn end(mut self) -> Evaluation {
         if let Some(session) = self.session.take() {
             let (log, readings, memory) = session.end();
             report_log(&self.policy, &log);
@@ -288,7 +291,7 @@ impl Stage {
         let manifest = &self.policy.manifest;
         let outcome = match self.error {
             Some((code, message)) => Outcome::Error { code, message, on_error: manifest.on_error },
-            None if !self.asked && refused => Outcome::Skipped,
+            None if !self.asked => Outcome::Skipped,
             None => Outcome::Verdict(self.said),
         };
         meter::evaluated(manifest.name.as_str(), Phase::Response, self.enforced, &outcome, self.elapsed);
