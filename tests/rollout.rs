@@ -157,6 +157,8 @@ async fn match_covers_what_it_names_and_nothing_else() {
         ("request_types: [sql]", proxy, json!({ "request_type": "chat" }), false),
         ("models: [\"mistral-small-*\"]", proxy, json!({ "context": { "model": "mistral-small-latest" } }), true),
         ("models: [\"mistral-small-*\"]", proxy, json!({ "context": { "model": "mistral-large-latest" } }), false),
+        ("models: [\"gpt-*\"]", proxy, json!({}), false),
+        ("models: [\"gpt-*\"]", check, json!({}), true),
         ("providers: [mistral]", proxy, json!({}), true),
         ("providers: [other]", proxy, json!({}), false),
         ("providers: [other]", check, json!({ "context": { "provider": "other" } }), true),
