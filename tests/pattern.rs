@@ -46,6 +46,16 @@ async fn pre_check(gateway: &Gateway, tenant: &str, query: &str) -> Answer {
     gateway.post("/api/policy/pre-check", json!({ "query": query, "client_id": tenant })).await
 }
 
+#[test]
+fn the_readmes_rules_without_code_pass_their_cases() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let manifest = blocks.into_iter().find(|block| block.starts_with("name: house\n")).expect("the README has it");
+    let prepared = prepared(Setup::without_provider(), manifest);
+    let output = prepared.command(&["policy", "test", "policies/house.yaml"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[tokio::test]
 async fn a_rule_without_code_refuses_and_says_why_in_both_modes() {
     let double = MistralDouble::builder().start().await.unwrap();
