@@ -84,7 +84,10 @@ async fn what_is_masked_lands_behind_other_alphabets_in_prompts_and_answers() {
     assert_eq!(sent, "Grüße 😀 日本 [HOST $0] und [REDACTED], nicht 4111 1111 1111 1112!");
     assert_eq!(answer.body["data"]["data"], "Да 😀: [HOST $0]:5432, [HOST $0]");
     double.script(Behaviour::text("Here is some confetti"));
+    let calls = r#"axonflow_orchestrator_llm_calls_total{provider="mistral",status="ok"}"#;
+    let before = gateway.metric(calls).await;
     let answer = gateway.ask("Celebrate with confetti").await;
+    assert_eq!(gateway.metric(calls).await - before, 1.0, "it was paid for");
     assert_eq!((answer.status, &answer.body["blocked"]), (403, &json!(true)), "{answer:?}");
     assert!(!answer.body.to_string().contains("Here is some"), "{answer:?}");
 }

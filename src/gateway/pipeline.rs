@@ -290,7 +290,7 @@ impl Pipeline {
         outcome.latency_ms = self.milliseconds();
         let receipt = permit.outcome(outcome);
         let reply = match refusal {
-            Some(refusal) => Outcome::Refused(refusal),
+            Some(refusal) => Outcome::Withheld(refusal, Box::new(routed)),
             None => {
                 if decision.edited {
                     for (choice, message) in routed.answer.choices.iter_mut().zip(shown.iter()) {

@@ -131,8 +131,10 @@ pub enum Outcome {
     Answered(Box<Routed>),
     /// Policies let it pass; no model was to be asked.
     Checked,
-    /// A policy refused it, or the answer to it.
+    /// A policy refused it.
     Refused(Refusal),
+    /// A policy refused the answer that a model gave.
+    Withheld(Refusal, Box<Routed>),
     /// No model answered.
     Failed(Box<RouteError>),
 }

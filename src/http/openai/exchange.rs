@@ -80,6 +80,10 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
             (Ending::Success, answer::response(routed, reply.generation, form))
         }
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
+        Outcome::Withheld(refusal, routed) => {
+            meter::routed(app, routed);
+            (Ending::Blocked, errors::refused(refusal))
+        }
         Outcome::Failed(error) => {
             meter::attempts(error.attempts());
             let unknown = named.is_some_and(|model| !models::is_served(app, &model));
