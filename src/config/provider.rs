@@ -53,31 +53,6 @@ pub struct Provider {
     pub weight: Weight,
 }
 
-impl Provider {
-    /// A provider named as its kind, with every default. For doubles and tests.
-    pub fn with_defaults(kind: ProviderKind, api_key: Secret, endpoint: Endpoint) -> Self {
-        Self {
-            name: ProviderName(kind.as_str().into()),
-            kind,
-            display_name: kind.as_str().into(),
-            region: None,
-            api_key: Some(api_key),
-            further_keys: Vec::new(),
-            model: kind.variables().and_then(|it| it.default_model).unwrap_or_default().into(),
-            models: Vec::new(),
-            bridge_user_after_tool: Vec::new(),
-            api_version: None,
-            model_map: BTreeMap::new(),
-            endpoint,
-            http2: false,
-            max_tokens: None,
-            timeout: DEFAULT_TIMEOUT,
-            priority: DEFAULT_PRIORITY,
-            weight: Weight::default(),
-        }
-    }
-}
-
 /// Time that a whole call may take when nothing says otherwise.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
