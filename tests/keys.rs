@@ -4,6 +4,7 @@
 
 mod support;
 
+use gemini_double::GeminiDouble;
 use mistral_double::{Failure, MistralDouble, RateLimit, Rule};
 use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
@@ -109,6 +110,24 @@ async fn what_the_vendor_says_about_a_callers_key_comes_back_and_touches_nobody_
 
     let status = gateway.get("/api/v1/providers/status").await.body;
     assert_eq!(status["mistral"]["status"], "healthy", "{status}");
+    let (status, body) = chat(&gateway, None, hello()).await;
+    assert_eq!(status, 200, "neither breaker nor health was touched: {body}");
+}
+
+#[tokio::test]
+async fn a_callers_key_that_is_refused_under_another_status_touches_nobody_else_either() {
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = Setup::without_provider()
+        .env("GOOGLE_API_KEY", gemini_double::KEY)
+        .env("GOOGLE_ENDPOINT", &gemini.origin())
+        .yaml("server: { listen: \"127.0.0.1:0\", caller_keys: true }\n")
+        .start();
+    for _ in 0..6 {
+        let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+        assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
+    }
+    let status = gateway.get("/api/v1/providers/status").await.body;
+    assert_eq!(status["gemini"]["status"], "healthy", "{status}");
     let (status, body) = chat(&gateway, None, hello()).await;
     assert_eq!(status, 200, "neither breaker nor health was touched: {body}");
 }

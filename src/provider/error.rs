@@ -218,6 +218,18 @@ impl ErrorKind {
     pub fn surface_as(self) -> Surface {
         self.class().surface
     }
+
+    /// Of what is said about a key, the status that says it. Some vendors say it under 400, and inside a stream the
+    /// status is 200 already.
+    fn status_about_key(self) -> Option<u16> {
+        match self {
+            Self::Unauthorized => Some(401),
+            Self::SpendCap => Some(402),
+            Self::Forbidden | Self::ModelNotAllowed => Some(403),
+            Self::RateLimited => Some(429),
+            _ => None,
+        }
+    }
 }
 
 /// A failed call to an upstream. Its message is fit for clients: one line of bounded length, without control
@@ -230,8 +242,8 @@ pub struct ProviderError {
     upstream_code: Option<String>,
     correlation_id: Option<String>,
     retry_after: Option<Duration>,
-    /// The caller's own key was used, and this is about that key.
-    of_callers_key: bool,
+    /// The caller's own key was used, and this is about that key: the status under which the caller is told.
+    of_callers_key: Option<u16>,
 }
 
 /// What a vendor says about a key.
@@ -247,7 +259,7 @@ impl ProviderError {
             upstream_code: None,
             correlation_id: None,
             retry_after: None,
-            of_callers_key: false,
+            of_callers_key: None,
         }
     }
 
@@ -283,13 +295,14 @@ impl ProviderError {
     /// back as it is.
     #[must_use]
     pub fn with_callers_key(mut self) -> Self {
-        self.of_callers_key = self.status.is_some_and(|status| ABOUT_THE_KEY.contains(&status));
+        let said = self.status.filter(|status| ABOUT_THE_KEY.contains(status));
+        self.of_callers_key = said.or_else(|| self.kind.status_about_key());
         self
     }
 
     /// Whether it is about the caller's own key, and so says nothing about the provider.
     pub fn is_of_callers_key(&self) -> bool {
-        self.of_callers_key
+        self.of_callers_key.is_some()
     }
 
     /// Without the key, should the upstream have repeated it.
@@ -313,12 +326,12 @@ impl ProviderError {
 
     /// Whether the same request may be sent to the same provider again, after a wait.
     pub fn retryable(&self) -> bool {
-        self.kind.retryable() && !self.of_callers_key
+        self.kind.retryable() && !self.is_of_callers_key()
     }
 
     /// Whether another provider may be asked.
     pub fn fail_over(&self) -> bool {
-        self.kind.fail_over() && !self.of_callers_key
+        self.kind.fail_over() && !self.is_of_callers_key()
     }
 
     /// Whether the provider's health (and later its breaker) counts it.
@@ -328,16 +341,13 @@ impl ProviderError {
 
     /// What it says about the provider's health.
     pub fn health_effect(&self) -> HealthEffect {
-        if self.of_callers_key { HealthEffect::None } else { self.kind.health_effect() }
+        if self.is_of_callers_key() { HealthEffect::None } else { self.kind.health_effect() }
     }
 
     /// How it is shown to a client.
     pub fn surface_as(&self) -> Surface {
         let surface = self.kind.surface_as();
-        match self.status {
-            Some(status) if self.of_callers_key => Surface { status, ..surface },
-            _ => surface,
-        }
+        Surface { status: self.of_callers_key.unwrap_or(surface.status), ..surface }
     }
 
     /// What happened, in one line fit for clients.
@@ -395,6 +405,33 @@ mod tests {
     fn what_may_be_retried_may_also_go_elsewhere() {
         for kind in ErrorKind::ALL {
             assert!(!kind.retryable() || kind.fail_over(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_about_a_callers_key_is_the_callers_alone_whatever_its_status() {
+        for (kind, status, shown) in [
+            (ErrorKind::Unauthorized, Some(400), Some(401)),
+            (ErrorKind::Unauthorized, Some(200), Some(401)),
+            (ErrorKind::Unauthorized, None, Some(401)),
+            (ErrorKind::Unauthorized, Some(403), Some(403)),
+            (ErrorKind::SpendCap, Some(400), Some(402)),
+            (ErrorKind::SpendCap, Some(429), Some(429)),
+            (ErrorKind::Forbidden, Some(400), Some(403)),
+            (ErrorKind::ModelNotAllowed, Some(200), Some(403)),
+            (ErrorKind::RateLimited, Some(200), Some(429)),
+            (ErrorKind::CapacityExceeded, Some(429), Some(429)),
+            (ErrorKind::UpstreamFailed, Some(500), None),
+            (ErrorKind::InvalidRequest, Some(400), None),
+        ] {
+            let error = ProviderError::new(kind, "no");
+            let error = status.into_iter().fold(error, ProviderError::with_status).with_callers_key();
+            assert_eq!(error.is_of_callers_key(), shown.is_some(), "{kind:?} {status:?}");
+            assert_eq!(error.surface_as().status, shown.unwrap_or(kind.surface_as().status), "{kind:?} {status:?}");
+            if shown.is_some() {
+                assert_eq!(error.health_effect(), HealthEffect::None, "{kind:?} {status:?}");
+                assert!(!error.retryable() && !error.fail_over(), "{kind:?} {status:?}");
+            }
         }
     }
 

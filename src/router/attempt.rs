@@ -1,0 +1,60 @@
+//! The calls that one request costs.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One call to one provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// The provider's name.
+    pub provider: String,
+    /// The model that it was asked for.
+    pub model: String,
+    /// `ok`, the class of the failure, or `cancelled`: nobody waited for the answer any more.
+    pub code: &'static str,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The id under which the vendor finds the call.
+    pub correlation_id: Option<String>,
+}
+
+/// The attempts of one request, in order. Whoever lets go of a request on its way can still read them.
+#[derive(Debug, Default)]
+pub struct Attempts(Mutex<Vec<Attempt>>);
+
+impl Attempts {
+    /// Those that are over.
+    pub fn take(&self) -> Vec<Attempt> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&self, provider: &str, model: &str) -> UnderWay<'_> {
+        let (provider, model) = (provider.to_owned(), model.to_owned());
+        let attempt = Attempt { provider, model, code: "cancelled", ..Attempt::default() };
+        UnderWay { attempts: self, attempt, begun: Instant::now() }
+    }
+}
+
+/// A call on its way. It is over when this is dropped, and cancelled if nothing else was said by then.
+pub(super) struct UnderWay<'a> {
+    attempts: &'a Attempts,
+    attempt: Attempt,
+    begun: Instant,
+}
+
+impl UnderWay<'_> {
+    /// What became of it.
+    pub(super) fn ended(mut self, code: &'static str, correlation_id: Option<&str>) {
+        self.attempt.code = code;
+        self.attempt.correlation_id = correlation_id.map(str::to_owned);
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.attempt.elapsed = self.begun.elapsed();
+        let attempt = std::mem::take(&mut self.attempt);
+        self.attempts.0.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
+    }
+}

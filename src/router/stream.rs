@@ -1,0 +1,61 @@
+//! A stream that has begun, and what its end says about its provider.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, stream};
+
+use super::breaker::Breakers;
+use super::entry::Entry;
+use super::health::Monitor;
+use super::latency::InHand;
+use super::operation::Form;
+use crate::provider::{ApiKey, EventStream, ProviderError};
+
+/// Those who keep account of a provider while one of its streams lasts. Dropped before its end (the client went away, a
+/// policy stopped it) they are told nothing.
+struct Account {
+    monitor: Arc<Monitor>,
+    breakers: Arc<Breakers>,
+    model: String,
+    key: Option<ApiKey>,
+    _in_hand: InHand,
+}
+
+impl Account {
+    fn succeeded(self) {
+        self.monitor.call_succeeded(self.key.as_ref());
+        self.breakers.succeeded(&self.model);
+    }
+
+    fn failed(self, error: ProviderError) -> ProviderError {
+        let error = if self.key.is_some() { error.with_callers_key() } else { error };
+        self.monitor.call_failed(&error);
+        if error.counts_against_health() {
+            self.breakers.failed(&self.model, None, Instant::now());
+        }
+        error
+    }
+}
+
+/// The same events; `entry` is told how they end.
+pub(super) fn watched(events: EventStream, entry: &Entry, model: &str, key: Option<&ApiKey>) -> EventStream {
+    let account = Account {
+        monitor: Arc::clone(&entry.monitor),
+        breakers: Arc::clone(&entry.breakers),
+        model: model.to_owned(),
+        key: key.cloned(),
+        _in_hand: entry.latencies.of(Form::Streamed).begin(),
+    };
+    Box::pin(stream::unfold(Some((events, account)), |watched| async move {
+        let (mut events, account) = watched?;
+        match events.next().await {
+            Some(Ok(event)) => Some((Ok(event), Some((events, account)))),
+            Some(Err(error)) => Some((Err(account.failed(error)), None)),
+            None => {
+                account.succeeded();
+                None
+            }
+        }
+    }))
+}
