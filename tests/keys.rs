@@ -59,6 +59,18 @@ async fn a_key_that_is_refused_is_stood_in_for_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_key_that_may_not_use_a_model_is_stood_in_for_by_the_next() {
+    let double = MistralDouble::builder().accept_key("sk-one").accept_key("sk-two").start().await.unwrap();
+    for refusal in [Failure::tier_not_allowed(), Failure::from(RateLimit::not_allowed())] {
+        let gateway = Setup::without_provider().yaml(&mistral(&double, "{ api_keys: [sk-one, sk-two] }")).start();
+        double.script(Rule::once(refusal));
+        let answer = gateway.ask("Hello").await;
+        assert_eq!(answer.body["success"], true, "{answer:?}");
+        assert_eq!(answer.body["metadata"]["attempts"], 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_callers_own_key_opens_the_upstream_and_is_kept_nowhere() {
     let double = double(CALLERS).await;
     let gateway = taking_keys(&double).start();

@@ -1,5 +1,5 @@
 //! Several keys of one account: a key that is over its limit, or that the vendor refuses, rests, and the next one is
-//! used.
+//! used. One that may not use a model rests for that model alone.
 //!
 //! To everybody else a pool is a provider like any other: what fails for one key and is answered for another never
 //! shows as a failure.
@@ -19,8 +19,11 @@ const OVER_LIMIT: Duration = Duration::from_secs(1);
 /// No key rests longer for its rate: limits of a day are asked about now and then.
 const LONGEST_OVER_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a refused key rests. A probe that it passes ends its rest.
+/// How long a refused key rests, until a probe that it passes; and one that may not use a model, for that model.
 const REFUSED: Duration = Duration::from_secs(300);
+
+/// So many rests of one key are kept at most; the oldest makes room.
+const RESTS: usize = 64;
 
 /// The keys of one provider, each with its own way to the vendor.
 #[derive(Debug)]
@@ -36,25 +39,28 @@ struct Member {
     /// Its place among the keys, from 1 on: what is said of it in logs.
     number: usize,
     provider: Arc<dyn Provider>,
-    rest: Mutex<Option<Rest>>,
+    rests: Mutex<Vec<Rest>>,
 }
 
 /// A key rests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Rest {
     until: Instant,
-    /// Not for its rate: a probe that it passes ends it.
-    refused: bool,
+    why: ErrorKind,
+    /// For this model alone.
+    model: Option<String>,
 }
 
 impl Member {
-    fn resting(&self) -> MutexGuard<'_, Option<Rest>> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rests(&self) -> MutexGuard<'_, Vec<Rest>> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until when it rests, if that is later than `now`.
-    fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.resting().map(|rest| rest.until).filter(|until| *until > now)
+    /// Until when it rests for a model, if that is later than `now`.
+    fn rests_until(&self, model: &str, now: Instant) -> Option<Instant> {
+        let rests = self.rests();
+        let of_model = rests.iter().filter(|rest| rest.model.as_deref().is_none_or(|only| only == model));
+        of_model.map(|rest| rest.until).filter(|until| *until > now).max()
     }
 }
 
@@ -62,7 +68,7 @@ impl Member {
 fn rest(error: &ProviderError) -> Option<Duration> {
     match error.kind() {
         ErrorKind::RateLimited => Some(error.retry_after().unwrap_or(OVER_LIMIT).min(LONGEST_OVER_LIMIT)),
-        ErrorKind::Unauthorized | ErrorKind::SpendCap => Some(REFUSED),
+        ErrorKind::Unauthorized | ErrorKind::SpendCap | ErrorKind::ModelNotAllowed => Some(REFUSED),
         _ => None,
     }
 }
@@ -71,27 +77,34 @@ impl KeyPool {
     /// Of providers that differ by their key alone. `first` answers for all where the key does not matter.
     pub(super) fn new(first: Arc<dyn Provider>, others: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
         let all = std::iter::once(Arc::clone(&first)).chain(others).enumerate();
-        let members = all.map(|(at, provider)| Member { number: at + 1, provider, rest: Mutex::default() });
+        let members = all.map(|(at, provider)| Member { number: at + 1, provider, rests: Mutex::default() });
         Self { first, members: members.collect(), next: AtomicUsize::new(0) }
     }
 
     /// Every key, in turn; those that rest come last, the one first whose rest ends first.
-    fn in_turn(&self) -> Vec<&Member> {
+    fn in_turn(&self, model: &str) -> Vec<&Member> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
         let (before, from) = self.members.split_at(turn);
         let now = Instant::now();
         let mut members: Vec<_> = from.iter().chain(before).collect();
-        members.sort_by_key(|member| member.rests_until(now));
+        members.sort_by_cached_key(|member| member.rests_until(model, now));
         members
     }
 
-    /// Lets a key rest, if the failure is its own.
-    fn rests(&self, member: &Member, error: &ProviderError) -> bool {
+    /// Lets a key rest that was asked for `model`, if the failure is its own.
+    fn rests(&self, member: &Member, model: &str, error: &ProviderError) -> bool {
         let Some(rest) = rest(error) else { return false };
-        let now = Instant::now();
-        let refused = error.kind() != ErrorKind::RateLimited;
-        let before = member.resting().replace(Rest { until: now + rest, refused });
-        if before.is_none_or(|before| before.until <= now || before.refused != refused) {
+        let (now, why) = (Instant::now(), error.kind());
+        let model = (why == ErrorKind::ModelNotAllowed).then(|| model.to_owned());
+        let mut rests = member.rests();
+        rests.retain(|rest| rest.until > now);
+        let known = rests.iter().position(|rest| rest.model == model).map(|at| rests.remove(at));
+        if rests.len() >= RESTS {
+            rests.remove(0);
+        }
+        rests.push(Rest { until: now + rest, why, model });
+        drop(rests);
+        if known.is_none_or(|known| known.why != why) {
             let (provider, of) = (&self.first.info().name, self.members.len());
             let code = error.code();
             metrics::counter!("octroi_provider_key_rests_total", "provider" => provider.clone(), "code" => code)
@@ -103,21 +116,22 @@ impl KeyPool {
 
     /// Asks with one key after the other, as long as a failure is the key's. Keys that rest are asked only when all do,
     /// and then one of them.
-    async fn ask<T, F>(&self, call: impl Fn(Arc<dyn Provider>) -> F) -> Result<T, ProviderError>
+    async fn ask<T, F>(&self, request: &ChatRequest, call: impl Fn(Arc<dyn Provider>) -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
+        let model = self.model_for(request.model.as_deref());
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
-        for member in self.in_turn() {
-            if failure.is_some() && member.rests_until(now).is_some() {
+        for member in self.in_turn(model) {
+            if failure.is_some() && member.rests_until(model, now).is_some() {
                 break;
             }
             let error = match call(Arc::clone(&member.provider)).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if !self.rests(member, &error) {
+            if !self.rests(member, model, &error) {
                 return Err(error);
             }
             failure = Some(match failure.take() {
@@ -129,11 +143,13 @@ impl KeyPool {
     }
 }
 
-/// Of two failures the one that passes by itself, and of those the one that passes first.
+/// Of two failures the one that passes by itself, and of those the one that passes first; else the one of a key that
+/// works.
 fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
     let severity = |error: &ProviderError| match error.kind() {
         ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
-        _ => (1, Duration::MAX),
+        ErrorKind::ModelNotAllowed => (1, Duration::MAX),
+        _ => (2, Duration::MAX),
     };
     if severity(&other) < severity(&one) { other } else { one }
 }
@@ -161,11 +177,11 @@ impl Provider for KeyPool {
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        self.ask(|provider| async move { provider.chat(request).await }).await
+        self.ask(request, |provider| async move { provider.chat(request).await }).await
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        self.ask(|provider| async move { provider.stream(request).await }).await
+        self.ask(request, |provider| async move { provider.stream(request).await }).await
     }
 
     /// One key that works is enough. A key that is known again rests no longer.
@@ -176,12 +192,13 @@ impl Provider for KeyPool {
             match member.provider.probe().await {
                 Ok(()) => {
                     works = true;
-                    member.resting().take_if(|rest| rest.refused);
+                    let stays = |why| matches!(why, ErrorKind::RateLimited | ErrorKind::ModelNotAllowed);
+                    member.rests().retain(|rest| stays(rest.why));
                 }
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
                     if error.kind() != ErrorKind::RateLimited {
-                        self.rests(member, &error);
+                        self.rests(member, self.model_for(None), &error);
                     }
                     failure = Some(error);
                 }
@@ -303,6 +320,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_may_not_use_a_model_rests_for_that_model_alone() {
+        let not_allowed = || failure(ErrorKind::ModelNotAllowed, None);
+        let of = |model: &str| ChatRequest { model: Some(model.into()), ..ChatRequest::default() };
+        let (pool, ways) = pool([vec![not_allowed()], vec![]]);
+        for _ in 0..4 {
+            pool.chat(&of("large")).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [1, 4]);
+        for _ in 0..4 {
+            pool.chat(&of("small")).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [2, 2]);
+        pool.probe().await.unwrap();
+        asked(&ways);
+        pool.stream(&of("large")).await.unwrap();
+        assert_eq!(asked(&ways), [0, 1], "a probe says nothing of a model");
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_key_is_bounded() {
+        let (pool, ways) = pool([vec![failure(ErrorKind::ModelNotAllowed, None); 2 * RESTS]]);
+        for number in 0..2 * RESTS {
+            let of = ChatRequest { model: Some(format!("m{number}")), ..ChatRequest::default() };
+            assert_eq!(pool.chat(&of).await.unwrap_err().kind(), ErrorKind::ModelNotAllowed);
+        }
+        assert_eq!((asked(&ways)[0], pool.members[0].rests().len()), (2 * RESTS, RESTS));
+    }
+
+    #[tokio::test]
     async fn other_failures_are_not_the_keys() {
         for kind in
             [ErrorKind::UpstreamFailed, ErrorKind::InvalidRequest, ErrorKind::Timeout, ErrorKind::CapacityExceeded]
@@ -317,7 +363,10 @@ mod tests {
     async fn when_all_keys_fail_the_failure_that_passes_first_is_told() {
         let limited = |seconds| failure(ErrorKind::RateLimited, Some(seconds));
         let refused = || failure(ErrorKind::Unauthorized, None);
+        let not_allowed = || failure(ErrorKind::ModelNotAllowed, None);
         for (one, other, kind, seconds) in [
+            (refused(), not_allowed(), ErrorKind::ModelNotAllowed, None),
+            (not_allowed(), limited(3), ErrorKind::RateLimited, Some(3)),
             (limited(9), limited(3), ErrorKind::RateLimited, Some(3)),
             (limited(3), limited(9), ErrorKind::RateLimited, Some(3)),
             (refused(), limited(3), ErrorKind::RateLimited, Some(3)),
