@@ -1,14 +1,12 @@
 //! The models of one provider by name: those that the configuration lists, and those that the vendor listed when it was
 //! last probed. Nothing is asked for this alone.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use arc_swap::ArcSwap;
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use super::ProviderError;
-use super::completion::malformed;
 
 /// More models than any vendor lists.
 const MOST: usize = 2_000;
@@ -28,18 +26,24 @@ pub struct Catalogue {
     configured: Arc<[String]>,
     /// Sorted by name.
     listed: Arc<ArcSwap<Vec<Card>>>,
+    /// An answer that is no list was told of in the log.
+    unreadable: Arc<Once>,
 }
 
-/// A list of models, in OpenAI's form, which Mistral and Anthropic share, or in Gemini's.
+/// A list of models: in OpenAI's form, which Mistral and Anthropic share, in Gemini's, or bare, as Together AI has it.
 #[derive(Deserialize)]
-struct List {
-    #[serde(alias = "models")]
-    data: Vec<Map<String, Value>>,
+#[serde(untagged)]
+enum List {
+    Bare(Vec<Map<String, Value>>),
+    Under {
+        #[serde(alias = "models")]
+        data: Vec<Map<String, Value>>,
+    },
 }
 
 impl Catalogue {
     pub(crate) fn new(configured: Vec<String>) -> Self {
-        Self { configured: configured.into(), listed: Arc::default() }
+        Self { configured: configured.into(), listed: Arc::default(), unreadable: Arc::new(Once::new()) }
     }
 
     /// What the configuration lists beside the default model; `*` stands for all.
@@ -59,15 +63,20 @@ impl Catalogue {
         listed.get(at).map(|card| card.told.clone())
     }
 
-    /// Reads the body of an answer with status 200 to a probe.
-    pub(crate) fn read(&self, body: &[u8]) -> Result<(), ProviderError> {
-        let list: List =
-            serde_json::from_slice(body).map_err(|_| malformed("the upstream's answer is no list of models"))?;
-        let mut cards: Vec<Card> = list.data.into_iter().filter_map(card).take(MOST).collect();
+    /// Reads the body of an answer with status 200 to a probe. One that is no list says nothing of the models, and no ill
+    /// of the server: it answers.
+    pub(crate) fn read(&self, body: &[u8], from: &Url) {
+        let (List::Bare(models) | List::Under { data: models }) = match serde_json::from_slice(body) {
+            Ok(list) => list,
+            Err(_) => {
+                self.unreadable.call_once(|| tracing::warn!(%from, "the answer is no list of models"));
+                return;
+            }
+        };
+        let mut cards: Vec<Card> = models.into_iter().filter_map(card).take(MOST).collect();
         cards.sort_by(|one, other| one.id.cmp(&other.id));
         cards.dedup_by(|one, other| one.id == other.id);
         self.listed.store(Arc::new(cards));
-        Ok(())
     }
 }
 
@@ -99,7 +108,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::ErrorKind;
+
+    fn read(catalogue: &Catalogue, body: &str) {
+        catalogue.read(body.as_bytes(), &"https://host.example/v1/models".parse().unwrap());
+    }
 
     #[test]
     fn every_vendors_list_is_read() {
@@ -117,17 +129,28 @@ mod tests {
                 json!({"models": [{"name": "models/gemini-x", "inputTokenLimit": 5}], "nextPageToken": "n"}),
                 json!([{"id": "gemini-x", "told": {}}]),
             ),
+            (
+                json!([{"id": "meta-llama/Llama-3", "created": 7}]),
+                json!([{"id": "meta-llama/Llama-3", "told": {"created": 7}}]),
+            ),
             (json!({"data": []}), json!([])),
+            (json!([]), json!([])),
         ] {
             let catalogue = Catalogue::new(Vec::new());
-            catalogue.clone().read(body.to_string().as_bytes()).unwrap();
+            read(&catalogue.clone(), &body.to_string());
             let cards = catalogue.listed();
             let found: Vec<_> = cards.iter().map(|card| json!({"id": card.id, "told": card.told})).collect();
             assert_eq!(json!(found), expected);
         }
-        for wrong in ["{}", "[]", "<html>", r#"{"data": 1}"#] {
-            let error = Catalogue::new(Vec::new()).read(wrong.as_bytes()).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{wrong}");
+    }
+
+    #[test]
+    fn what_is_no_list_changes_nothing() {
+        let catalogue = Catalogue::new(Vec::new());
+        read(&catalogue, r#"[{"id": "a"}]"#);
+        for wrong in ["{}", "<html>", r#"{"data": 1}"#, r#"["a"]"#] {
+            read(&catalogue, wrong);
+            assert_eq!(catalogue.listed().len(), 1, "{wrong}");
         }
     }
 }

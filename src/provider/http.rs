@@ -13,6 +13,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::catalogue::Catalogue;
 use super::error::{ErrorKind, ProviderError};
 use super::key::ApiKey;
 use super::settings::{BuildError, Settings};
@@ -20,6 +21,9 @@ use crate::in_flight::{Full, Held, InFlight};
 
 /// Name, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longer than this a probe does not wait.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest silence inside a body that has begun. The wait for its first byte is bounded by the total alone: an answer
 /// that is not streamed begins when the model has finished.
@@ -233,9 +237,19 @@ impl Upstream {
         Ok(Begun::Whole(Reply { status, headers, body, held }))
     }
 
-    /// Gets a resource within `timeout`, or the provider's time-out if that is shorter.
-    pub(crate) async fn get(&self, url: &Url, timeout: Duration) -> Result<Reply, ProviderError> {
-        self.exchange(self.client.get(url.clone()), timeout.min(self.timeout)).await
+    /// Gets the list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
+    pub(crate) async fn probe(
+        &self,
+        url: &Url,
+        catalogue: &Catalogue,
+        refusal: impl FnOnce(u16, &HeaderMap, &[u8]) -> ProviderError,
+    ) -> Result<(), ProviderError> {
+        let reply = self.exchange(self.client.get(url.clone()), PROBE_TIMEOUT.min(self.timeout)).await?;
+        if reply.status != 200 {
+            return Err(refusal(reply.status, &reply.headers, &reply.body));
+        }
+        catalogue.read(&reply.body, url);
+        Ok(())
     }
 
     async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Reply, ProviderError> {

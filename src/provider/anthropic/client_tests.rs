@@ -1,5 +1,7 @@
 //! What the provider is made from, which names it takes, and what tokens cost.
 
+use std::time::Duration;
+
 use super::*;
 use crate::provider::{Kind, Prices, Settings};
 

@@ -16,7 +16,6 @@ mod stream;
 mod thinking;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -33,9 +32,6 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use answer::Billing;
 use stream::Reading;
-
-/// Longer than this a probe does not wait.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The version of the API that this adapter speaks. Later ones refuse fields that this one takes.
 const API_VERSION: &str = "2023-06-01";
@@ -156,12 +152,10 @@ impl Provider for Anthropic {
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let reply =
-            self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
-        match reply.status {
-            200 => self.catalogue.read(&reply.body),
-            status => Err(self.refusal(status, &reply.headers, &reply.body)),
-        }
+        self.upstream
+            .probe(&self.models_url, &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
+            .await
+            .map_err(|error| error.scrubbed(&self.key))
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {

@@ -13,7 +13,6 @@ mod request;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -29,9 +28,6 @@ use super::{
 };
 use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use stream::Reading;
-
-/// Longer than this a probe does not wait.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The version of the API in which thinking, JSON schemas and ids of calls are.
 const API_VERSION: &str = "v1beta";
@@ -139,15 +135,10 @@ impl Provider for Gemini {
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let reply = self
-            .upstream
-            .get(&self.url(&["models"]), PROBE_TIMEOUT)
+        self.upstream
+            .probe(&self.url(&["models"]), &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
             .await
-            .map_err(|error| error.scrubbed(&self.key))?;
-        match reply.status {
-            200 => self.catalogue.read(&reply.body),
-            status => Err(self.refusal(status, &reply.headers, &reply.body)),
-        }
+            .map_err(|error| error.scrubbed(&self.key))
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {

@@ -1,6 +1,7 @@
 //! The client against a server that answers canned bytes.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -254,10 +255,11 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn a_probe_knows_an_answer_that_is_not_the_vendors() {
+async fn a_server_whose_list_cannot_be_read_is_up() {
     let server = Server::start(reply("200 OK", "", "<html>It works!</html>")).await;
-    let error = Mistral::new(settings(&server.origin)).unwrap().probe().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    mistral.probe().await.unwrap();
+    assert!(mistral.catalogue().unwrap().listed().is_empty());
 }
 
 #[tokio::test]

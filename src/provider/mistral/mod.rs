@@ -15,7 +15,6 @@ mod tool_id;
 mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,9 +35,6 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
 use request::Prepared;
-
-/// Longer than this a probe does not wait.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One account at one of Mistral's hosts.
 #[derive(Clone, Debug)]
@@ -254,12 +250,10 @@ impl Provider for Mistral {
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
     /// model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let reply =
-            self.upstream.get(&self.models_url, PROBE_TIMEOUT).await.map_err(|error| error.scrubbed(&self.key))?;
-        match reply.status {
-            200 => self.catalogue.read(&reply.body),
-            status => Err(self.refusal(status, &reply.headers, &reply.body)),
-        }
+        self.upstream
+            .probe(&self.models_url, &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
+            .await
+            .map_err(|error| error.scrubbed(&self.key))
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {

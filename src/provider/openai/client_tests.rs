@@ -1,7 +1,12 @@
 //! What a provider of this dialect is made from, where it sends what, and which names it takes.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::*;
-use crate::provider::{Prices, Settings};
+use crate::provider::{ErrorKind, Prices, Settings};
 
 fn settings(kind: Kind) -> Settings {
     Settings {
@@ -88,4 +93,36 @@ fn what_is_not_known_has_no_price() {
     let price = |kind| OpenAi::new(settings(kind)).unwrap().price("m", &Usage::default());
     assert_eq!(price(Kind::Ollama), Some(0.0));
     assert_eq!(price(Kind::OpenAi), None);
+}
+
+/// Answers one request.
+async fn answering(status: &str, body: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let _ = socket.read(&mut [0; 4096]).await.unwrap();
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    });
+    origin
+}
+
+#[tokio::test]
+async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
+    let no_route = Some(ErrorKind::EndpointNotFound);
+    for (kind, status, body, expected) in [
+        (Kind::OpenAiCompatible, "200 OK", r#"[{"id":"meta-llama/Llama-3"}]"#, None),
+        (Kind::OpenAiCompatible, "200 OK", "<html>", None),
+        (Kind::OpenAiCompatible, "404 Not Found", "", no_route),
+        (Kind::OpenAiCompatible, "405 Method Not Allowed", r#"{"detail":"Method Not Allowed"}"#, no_route),
+        (Kind::OpenAiCompatible, "501 Not Implemented", "", no_route),
+        (Kind::OpenAiCompatible, "503 Service Unavailable", "", Some(ErrorKind::UpstreamUnavailable)),
+        (Kind::OpenAi, "405 Method Not Allowed", "", Some(ErrorKind::Rejected)),
+        (Kind::OpenAi, "501 Not Implemented", "", Some(ErrorKind::UpstreamFailed)),
+    ] {
+        let made = Settings { endpoint: answering(status, body).await, ..settings(kind) };
+        let probed = OpenAi::new(made).unwrap().probe().await;
+        assert_eq!(probed.err().map(|error| error.kind()), expected, "{kind}: {status} {body}");
+    }
 }

@@ -10,7 +10,6 @@ mod request;
 mod texts;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,9 +27,6 @@ use super::{
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use request::{Bound, StreamUsage};
-
-/// Longer than this a probe does not wait.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
@@ -256,11 +252,12 @@ impl Provider for OpenAi {
             Some(_) => self.url(&["openai", "models"]),
             None => self.url(&["v1", "models"]),
         };
-        let reply = self.upstream.get(&url, PROBE_TIMEOUT).await.map_err(|error| self.scrubbed(error))?;
-        match reply.status {
-            200 => self.catalogue.read(&reply.body),
-            status => Err(self.refusal(status, &reply.headers, &reply.body)),
-        }
+        let refusal = |status, headers: &HeaderMap, body: &[u8]| match (self.info.kind, status) {
+            // Of the servers like OpenAI's some have no list, and these are other words for that.
+            (Kind::OpenAiCompatible, 405 | 501) => self.refusal(404, headers, body),
+            _ => self.refusal(status, headers, body),
+        };
+        self.upstream.probe(&url, &self.catalogue, refusal).await.map_err(|error| self.scrubbed(error))
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
