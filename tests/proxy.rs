@@ -201,6 +201,12 @@ async fn a_client_that_goes_away_cancels_the_call_and_not_the_record() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert!(entries[0]["error_message"].as_str().unwrap().contains("client went away"), "{}", entries[0]);
+    let asked = (&entries[0]["provider"], &entries[0]["policy_details"]["attempts"]);
+    assert_eq!(asked, (&json!("mistral"), &json!(1)), "{}", entries[0]);
+    let export = ["audit", "export", "--output", "trail.jsonl"];
+    let exported = gateway.prepared.as_ref().unwrap().command(&export).output().unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    assert!(std::fs::read_to_string(gateway.folder().join("trail.jsonl")).unwrap().contains("cancelled"));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::chat::{ChatRequest, Message};
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
-use crate::router::{Attempt, Constraints, Preference, RouteError, Routed, Router};
+use crate::router::{Attempt, Attempts, Constraints, Preference, RouteError, Routed, Router};
 
 impl Gateway {
     /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
@@ -208,10 +208,11 @@ impl Pipeline {
         let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
         let gateway = self.gateway.clone();
         let is_durable = AtomicBool::new(false);
+        let attempts = Attempts::default();
         let upstream = async {
             let upstream = tokio::select! {
                 biased;
-                upstream = ask(&gateway.router, &chat, &constraints, inspection) => upstream,
+                upstream = ask(&gateway.router, &chat, &constraints, inspection, &attempts) => upstream,
                 () = gone.cancelled() => Upstream::ClientGone,
             };
             if !is_durable.load(Ordering::Relaxed) {
@@ -251,6 +252,7 @@ impl Pipeline {
                 let mut outcome = self.outcome(audit::Decision::Error);
                 outcome.client_gone = true;
                 outcome.error = Some("the client went away before it had its answer".to_owned());
+                tried_into(&mut outcome, &attempts.take());
                 settle(permit.outcome(outcome)).await;
             }
         }
@@ -476,8 +478,6 @@ impl Pipeline {
             }
         };
         let mut outcome = audit::Outcome {
-            provider: routed.provider.clone(),
-            model: routed.model.clone(),
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             cached_tokens: usage.cached_tokens,
@@ -496,10 +496,6 @@ impl Pipeline {
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error = Some(error.to_string());
         tried_into(&mut outcome, error.attempts());
-        if let Some(last) = error.attempts().last() {
-            outcome.provider = last.provider.clone();
-            outcome.model = last.model.clone();
-        }
         outcome
     }
 
@@ -514,13 +510,14 @@ async fn ask(
     chat: &ChatRequest,
     constraints: &Constraints,
     inspection: Option<Inspection>,
+    attempts: &Attempts,
 ) -> Upstream {
     let answered = match inspection {
         Some(inspection) => {
-            let begun = router.stream(chat, constraints).await;
+            let begun = router.stream(chat, constraints, attempts).await;
             begun.map(|routed| Upstream::Streams(Box::new((routed, inspection))))
         }
-        None => router.route(chat, constraints).await.map(|routed| Upstream::Answered(Box::new(routed))),
+        None => router.route(chat, constraints, attempts).await.map(|routed| Upstream::Answered(Box::new(routed))),
     };
     answered.unwrap_or_else(|error| Upstream::Failed(Box::new(error)))
 }
@@ -559,7 +556,12 @@ impl Gateway {
 /// Notes of a provider that are kept, at most.
 const NOTES: usize = 32;
 
+/// The last one is the one that answered, or that failed last.
 fn tried_into(outcome: &mut audit::Outcome, attempts: &[Attempt]) {
+    if let Some(last) = attempts.last() {
+        outcome.provider = last.provider.clone();
+        outcome.model = last.model.clone();
+    }
     outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
     outcome.calls = attempts.iter().map(record::call).collect();
 }

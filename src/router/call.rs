@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::time::timeout_at;
 
+use super::attempt::Attempts;
 use super::breaker::Pass;
 use super::entry::Entry;
-use super::error::{Attempt, RouteError};
+use super::error::RouteError;
 use super::operation::Form;
 use super::retry::Retry;
 use super::{Routed, meter};
@@ -40,9 +41,10 @@ pub(super) async fn ask<O: Operation>(
     key: Option<&ApiKey>,
     retry: &Retry,
     deadline: Duration,
+    attempts: &Attempts,
 ) -> Result<Routed<O::Answer>, RouteError> {
     let asked = operation.model();
-    let mut call = Call { operation, key, deadline: Instant::now() + deadline, attempts: Vec::with_capacity(1) };
+    let call = Call { operation, key, deadline: Instant::now() + deadline, attempts };
     let mut left = retry.attempts;
     let mut failure = None;
     let mut opens = None;
@@ -66,7 +68,7 @@ pub(super) async fn ask<O: Operation>(
             let error = match call.attempt(entry, model, pass).await {
                 Ok(answer) => {
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
-                    return Ok(Routed { provider, model, answer, attempts: call.attempts });
+                    return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }
                 Err(error) => error,
             };
@@ -94,7 +96,7 @@ pub(super) async fn ask<O: Operation>(
         }
     }
     Err(match (failure, opens) {
-        (Some(error), _) => RouteError::Failed { error: Box::new(error), attempts: call.attempts },
+        (Some(error), _) => RouteError::Failed { error: Box::new(error), attempts: attempts.take() },
         (None, Some(retry_after)) => RouteError::BreakerOpen { retry_after },
         (None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
     })
@@ -106,7 +108,7 @@ struct Call<'a, O> {
     /// The caller's own key, in the place of the provider's.
     key: Option<&'a ApiKey>,
     deadline: Instant,
-    attempts: Vec<Attempt>,
+    attempts: &'a Attempts,
 }
 
 impl<O: Operation> Call<'_, O> {
@@ -124,8 +126,10 @@ impl<O: Operation> Call<'_, O> {
     }
 
     /// Asks a provider once, and tells all who keep account of it.
-    async fn attempt(&mut self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
+    async fn attempt(&self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
         let renamed = entry.renames(self.operation.model()).then_some(model);
+        let info = entry.info();
+        let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();
         let latency = entry.latencies.of(O::FORM);
         let in_hand = latency.begin();
@@ -158,15 +162,14 @@ impl<O: Operation> Call<'_, O> {
             }
         };
         entry.tally.count(result.is_err(), elapsed);
-        let provider = entry.info().name.clone();
-        let (code, correlation_id) = match &result {
-            Ok(answer) => ("ok", O::correlation_id(answer).map(str::to_owned)),
-            Err(error) => (error.code(), error.correlation_id().map(str::to_owned)),
-        };
-        if let Err(error) = &result {
-            tracing::debug!(provider, model, code, ?elapsed, "attempt failed: {error}");
+        match &result {
+            Ok(answer) => attempt.ended("ok", O::correlation_id(answer)),
+            Err(error) => {
+                let code = error.code();
+                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {error}");
+                attempt.ended(code, error.correlation_id());
+            }
         }
-        self.attempts.push(Attempt { provider, model: model.to_owned(), code, elapsed, correlation_id });
         result
     }
 }

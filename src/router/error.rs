@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use crate::provider::{ProviderError, Surface};
 
 /// Why a router cannot be built.
@@ -53,21 +54,6 @@ pub enum WeightError {
     /// Nobody would be asked.
     #[error("at least one weight must be above 0")]
     AllZero,
-}
-
-/// One call to one provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The provider's name.
-    pub provider: String,
-    /// The model that it was asked for.
-    pub model: String,
-    /// `ok`, or the class of the failure.
-    pub code: &'static str,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// The id under which the vendor finds the call.
-    pub correlation_id: Option<String>,
 }
 
 /// Why a request has no answer.

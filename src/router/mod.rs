@@ -5,6 +5,7 @@
 //! provider: health, breakers, speed. It never looks at the content of a request, never classes an error itself, and
 //! never sends a model's name to a provider that neither serves nor maps it.
 
+mod attempt;
 mod breaker;
 mod call;
 mod constraints;
@@ -37,9 +38,10 @@ use health::Monitor;
 use order::Turns;
 use retry::Budget;
 
+pub use attempt::{Attempt, Attempts};
 pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
-pub use error::{Attempt, BuildError, RouteError, WeightError};
+pub use error::{BuildError, RouteError, WeightError};
 pub use health::{Health, State};
 pub use models::Model;
 pub use operation::Form;
@@ -277,10 +279,16 @@ impl Router {
     }
 
     /// Asks the first candidate, again where the class of its failure says that this may help, and the next one as long as
-    /// the class says that another may do better.
-    pub async fn route(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
+    /// the class says that another may do better. Of a call that is dropped on its way `attempts` has what was tried.
+    pub async fn route(
+        &self,
+        request: &ChatRequest,
+        constraints: &Constraints,
+        attempts: &Attempts,
+    ) -> Result<Routed, RouteError> {
         let candidates = self.ordered(request.model.as_deref(), constraints, Form::Whole)?;
-        call::ask(&candidates, &operation::Whole(request), constraints.key(), &self.retry, self.deadline).await
+        let whole = operation::Whole(request);
+        call::ask(&candidates, &whole, constraints.key(), &self.retry, self.deadline, attempts).await
     }
 
     /// The same for an answer that is streamed: it has begun when its first event is there. From then on nothing is tried
@@ -289,13 +297,15 @@ impl Router {
         &self,
         request: &ChatRequest,
         constraints: &Constraints,
+        attempts: &Attempts,
     ) -> Result<Routed<Streamed>, RouteError> {
         let candidates = self.ordered(request.model.as_deref(), constraints, Form::Streamed)?;
         let streaming = operation::Streaming(request);
-        let mut routed = call::ask(&candidates, &streaming, constraints.key(), &self.retry, self.deadline).await?;
+        let key = constraints.key();
+        let mut routed = call::ask(&candidates, &streaming, key, &self.retry, self.deadline, attempts).await?;
         if let Some(entry) = self.entry(&routed.provider) {
             let monitor = Arc::clone(&entry.monitor);
-            let callers_key = constraints.key().is_some();
+            let callers_key = key.is_some();
             let own = move |error: ProviderError| if callers_key { error.with_callers_key() } else { error };
             let told = routed.answer.events.map_err(own).inspect_err(move |error| monitor.call_failed(error));
             routed.answer.events = Box::pin(told);

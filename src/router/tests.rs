@@ -156,6 +156,18 @@ impl Provider for Fake {
     }
 }
 
+impl Router {
+    /// Routes a request whose attempts nobody watches.
+    async fn ask(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed, RouteError> {
+        self.route(request, constraints, &Attempts::default()).await
+    }
+
+    /// The same, streamed.
+    async fn begin(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed<Streamed>, RouteError> {
+        self.stream(request, constraints, &Attempts::default()).await
+    }
+}
+
 fn router(fakes: &[&Arc<Fake>], routing: Routing) -> Router {
     let providers = fakes.iter().map(|fake| Arc::clone(fake) as Arc<dyn Provider>).collect();
     Router::new(providers, routing).unwrap()
@@ -319,7 +331,7 @@ async fn the_class_of_a_failure_decides_about_failover() {
         let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
         a.fail(*kind);
         let router = router(&[&a, &b], Routing::default());
-        let routed = router.route(&hello(), &any()).await;
+        let routed = router.ask(&hello(), &any()).await;
         assert_eq!(b.asked(), usize::from(kind.fail_over()), "{kind:?}");
         match routed {
             Ok(routed) => {
@@ -344,7 +356,7 @@ async fn a_pinned_request_goes_nowhere_else() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     a.fail_times(ErrorKind::UpstreamFailed, 3);
     let router = router(&[&a, &b], Routing::default());
-    assert_eq!(router.route(&hello(), &pin("a")).await.unwrap_err().attempts().len(), 3);
+    assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().attempts().len(), 3);
     assert_eq!((a.asked(), b.asked()), (3, 0));
 }
 
@@ -394,13 +406,13 @@ async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
     quick.takes(2);
     let router = router(&[&slow, &quick], by(Strategy::LeastLatency));
     for _ in 0..8 {
-        router.route(&hello(), &any()).await.unwrap();
+        router.ask(&hello(), &any()).await.unwrap();
     }
     assert_eq!((slow.asked(), quick.asked()), (1, 7));
 
     quick.takes(200);
     for _ in 0..4 {
-        router.route(&hello(), &any()).await.unwrap();
+        router.ask(&hello(), &any()).await.unwrap();
     }
     assert_eq!((slow.asked(), quick.asked()), (4, 8));
 }
@@ -409,7 +421,7 @@ async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
 async fn two_failures_in_a_row_are_survived() {
     let a = Fake::new("a", 5, 1.0);
     a.fail_times(ErrorKind::UpstreamUnavailable, 2);
-    let routed = router(&[&a], Routing::default()).route(&hello(), &any()).await.unwrap();
+    let routed = router(&[&a], Routing::default()).ask(&hello(), &any()).await.unwrap();
     let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
     assert_eq!(codes, ["upstream_unavailable", "upstream_unavailable", "ok"]);
 }
@@ -422,7 +434,7 @@ async fn a_retry_leaves_an_attempt_for_each_of_the_others() {
             fake.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
         }
         let some: Vec<_> = fakes.iter().take(providers).collect();
-        let error = router(&some, Routing::default()).route(&hello(), &any()).await.unwrap_err();
+        let error = router(&some, Routing::default()).ask(&hello(), &any()).await.unwrap_err();
         let asked: String = error.attempts().iter().map(|attempt| attempt.provider.as_str()).collect();
         assert_eq!(asked, expected);
     }
@@ -433,7 +445,7 @@ async fn what_must_not_be_retried_is_asked_once() {
     for kind in ErrorKind::ALL.iter().filter(|kind| !kind.retryable()) {
         let a = Fake::new("a", 5, 1.0);
         a.fail_times(*kind, u32::MAX);
-        router(&[&a], Routing::default()).route(&hello(), &any()).await.unwrap_err();
+        router(&[&a], Routing::default()).ask(&hello(), &any()).await.unwrap_err();
         assert_eq!(a.asked(), 1, "{kind:?}");
     }
 }
@@ -445,7 +457,7 @@ async fn a_short_hint_is_waited_for_and_a_long_one_is_passed_on_at_once() {
     a.hint(Some(1));
     let one = router(&[&a], Routing::default());
     let begun = Instant::now();
-    assert_eq!(one.route(&hello(), &any()).await.unwrap().attempts.len(), 2);
+    assert_eq!(one.ask(&hello(), &any()).await.unwrap().attempts.len(), 2);
     assert!(begun.elapsed() >= Duration::from_secs(1));
 
     let tight = Routing { deadline: Duration::from_secs(5), ..Routing::default() };
@@ -453,7 +465,7 @@ async fn a_short_hint_is_waited_for_and_a_long_one_is_passed_on_at_once() {
         a.fail_times(ErrorKind::RateLimited, 1);
         a.hint(Some(hint));
         let begun = Instant::now();
-        let error = router(&[&a], routing).route(&hello(), &any()).await.unwrap_err();
+        let error = router(&[&a], routing).ask(&hello(), &any()).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_millis(900));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(hint)));
         assert_eq!(error.attempts().len(), 1);
@@ -465,7 +477,7 @@ async fn nobody_waits_where_another_can_be_asked() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     a.fail_times(ErrorKind::RateLimited, 1);
     a.hint(Some(9));
-    let routed = router(&[&a, &b], Routing::default()).route(&hello(), &any()).await.unwrap();
+    let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
     assert_eq!((routed.provider.as_str(), a.asked()), ("b", 1));
 }
 
@@ -475,7 +487,7 @@ async fn the_deadline_ends_a_call() {
     a.takes(60_000);
     let routing = Routing { deadline: Duration::from_millis(30), ..Routing::default() };
     let router = router(&[&a, &b], routing);
-    let error = router.route(&hello(), &any()).await.unwrap_err();
+    let error = router.ask(&hello(), &any()).await.unwrap_err();
     assert_eq!((error.code(), error.attempts().len(), b.asked()), ("timeout", 1, 0));
     assert_eq!(router.providers().next().unwrap().health.state, State::Unknown);
 }
@@ -490,7 +502,7 @@ async fn without_a_budget_nothing_is_retried() {
     let mut retries = 0;
     // Five requests use up what is there in advance: ten retries.
     for _ in 0..7 {
-        retries += router.route(&hello(), &any()).await.unwrap_err().attempts().len() - 1;
+        retries += router.ask(&hello(), &any()).await.unwrap_err().attempts().len() - 1;
     }
     assert_eq!(retries, 10);
 }
@@ -500,15 +512,15 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
     let a = Fake::new("a", 5, 1.0);
     let router = router(&[&a], Routing::default());
     a.fail_times(ErrorKind::ConnectFailed, u32::MAX);
-    router.route(&hello(), &any()).await.unwrap_err();
+    router.ask(&hello(), &any()).await.unwrap_err();
     // It opens in the middle of the second request.
-    assert_eq!(router.route(&hello(), &any()).await.unwrap_err().attempts().len(), 2);
-    let error = router.route(&hello(), &any()).await.unwrap_err();
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().attempts().len(), 2);
+    let error = router.ask(&hello(), &any()).await.unwrap_err();
     assert_eq!((error.code(), error.surface_as().status, a.asked()), ("breaker_open", 503, 5));
     assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_secs(10)));
     // Of another model nothing is known.
     let other = ChatRequest { model: Some("other".into()), ..hello() };
-    assert_eq!(router.route(&other, &any()).await.unwrap_err().code(), "connect_failed");
+    assert_eq!(router.ask(&other, &any()).await.unwrap_err().code(), "connect_failed");
 }
 
 #[tokio::test]
@@ -517,9 +529,9 @@ async fn a_provider_that_answers_again_is_used_again() {
     let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50) };
     let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
     a.fail_times(ErrorKind::UpstreamFailed, 2);
-    assert_eq!(router.route(&hello(), &any()).await.unwrap().provider, "b");
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
     assert_eq!(order(&router, &any()), ["b", "a"]);
-    while router.route(&hello(), &any()).await.unwrap().provider == "b" {
+    while router.ask(&hello(), &any()).await.unwrap().provider == "b" {
         tokio::task::yield_now().await;
     }
     assert_eq!(order(&router, &any()), ["a", "b"]);
@@ -539,7 +551,7 @@ async fn a_model_has_its_own_name_at_each_provider() {
     let asking = |model: &str| ChatRequest { model: Some(model.into()), ..hello() };
 
     openai.fail_times(ErrorKind::CapacityExceeded, u32::MAX);
-    let routed = router.route(&asking("small"), &any()).await.unwrap();
+    let routed = router.ask(&asking("small"), &any()).await.unwrap();
     assert_eq!((routed.provider.as_str(), routed.model.as_str()), ("mistral", "mistral-small-latest"));
     assert_eq!(openai.models(), ["gpt-4o-mini", "gpt-4o-mini"]);
     assert_eq!(mistral.models(), ["mistral-small-latest"]);
@@ -562,7 +574,7 @@ async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() 
     a.fail(ErrorKind::UpstreamFailed);
     for before in [State::Unknown, State::Unknown, State::Unknown] {
         assert_eq!(state(), before);
-        router.route(&hello(), &any()).await.unwrap();
+        router.ask(&hello(), &any()).await.unwrap();
     }
     assert_eq!(state(), State::Unhealthy);
     assert_eq!(order(&router, &any()), ["b", "a"]);
@@ -571,7 +583,7 @@ async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() 
     assert!(health.last_checked.is_some());
 
     a.fail(None);
-    router.route(&hello(), &pin("a")).await.unwrap();
+    router.ask(&hello(), &pin("a")).await.unwrap();
     assert_eq!(state(), State::Healthy);
     assert_eq!(order(&router, &any()), ["a", "b"]);
 }
@@ -588,7 +600,7 @@ async fn health_looks_at_the_class_of_a_failure() {
         a.fail(kind);
         let once = Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() };
         let router = router(&[&a], once);
-        router.route(&hello(), &any()).await.unwrap_err();
+        router.ask(&hello(), &any()).await.unwrap_err();
         assert_eq!(router.providers().next().unwrap().health.state, state, "{kind:?}");
     }
 }
@@ -618,7 +630,7 @@ async fn a_stream_that_fails_with_its_first_event_is_asked_of_the_next() {
     let (one, two) = (Fake::new("one", 5, 1.0), Fake::new("two", 5, 1.0));
     one.fail(ErrorKind::UpstreamFailed);
     let router = router(&[&one, &two], failover(Some("one")));
-    let mut routed = router.stream(&hello(), &Constraints::default()).await.unwrap();
+    let mut routed = router.begin(&hello(), &Constraints::default()).await.unwrap();
     assert_eq!(routed.provider, "two");
     let codes: Vec<_> = routed.attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.code)).collect();
     assert_eq!((codes.first(), codes.last()), (Some(&("one", "upstream_failed")), Some(&("two", "ok"))));
@@ -634,11 +646,11 @@ async fn a_provider_over_its_limit_is_asked_after_the_others_until_it_may_be_ask
     first.hint(Some(7));
     *first.failures_left.lock().unwrap() = Some(1);
     first.fail(ErrorKind::RateLimited);
-    assert_eq!(router.route(&hello(), &any()).await.unwrap().provider, "second");
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "second");
     assert_eq!(order(&router, &any()), ["second", "first"]);
     assert_eq!(router.providers().next().unwrap().health.state, State::Unknown, "it is not unwell");
     // Who wants it all the same is answered, and then it is no longer over its limit.
-    assert_eq!(router.route(&hello(), &pin("first")).await.unwrap().provider, "first");
+    assert_eq!(router.ask(&hello(), &pin("first")).await.unwrap().provider, "first");
     assert_eq!(order(&router, &any()), ["first", "second"]);
 }
 
@@ -649,7 +661,7 @@ async fn a_request_that_fails_at_every_try_counts_once_against_health() {
     only.hint(None);
     only.fail(ErrorKind::UpstreamFailed);
     for failed in 1..=3 {
-        router.route(&hello(), &any()).await.unwrap_err();
+        router.ask(&hello(), &any()).await.unwrap_err();
         let state = router.providers().next().unwrap().health.state;
         assert_eq!(state == State::Unhealthy, failed == 3, "{failed} requests failed");
     }
@@ -662,14 +674,14 @@ async fn first_events_and_whole_answers_are_not_compared() {
     a.takes(2);
     b.takes(40);
     for name in ["a", "b"] {
-        router.route(&hello(), &pin(name)).await.unwrap();
+        router.ask(&hello(), &pin(name)).await.unwrap();
     }
     a.takes(40);
     b.takes(2);
     for name in ["a", "b"] {
-        router.stream(&hello(), &pin(name)).await.unwrap();
+        router.begin(&hello(), &pin(name)).await.unwrap();
     }
-    assert_eq!(router.stream(&hello(), &any()).await.unwrap().provider, "b");
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap().provider, "b");
     assert_eq!(order(&router, &any()), ["a", "b"]);
 }
 
@@ -700,9 +712,24 @@ async fn what_a_provider_was_asked_is_counted() {
     let router = router(&[&only], Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() });
     let counts = || router.providers().next().unwrap().counts;
     assert_eq!(counts(), Counts::default());
-    router.route(&hello(), &any()).await.unwrap();
+    router.ask(&hello(), &any()).await.unwrap();
     only.fail(ErrorKind::UpstreamFailed);
-    router.stream(&hello(), &any()).await.unwrap_err();
+    router.begin(&hello(), &any()).await.unwrap_err();
     assert_eq!((counts().requests, counts().errors), (2, 1));
     assert!(counts().last_used.is_some() && counts().average() <= counts().elapsed);
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_dropped_the_attempts_are_known() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.fail(ErrorKind::UpstreamFailed);
+    b.takes(60_000);
+    let router = router(&[&a, &b], Routing::default());
+    let (hello, any, attempts) = (hello(), any(), Attempts::default());
+    let asking = router.route(&hello, &any, &attempts);
+    assert!(tokio::time::timeout(Duration::from_millis(20), asking).await.is_err());
+    let attempts = attempts.take();
+    let told: Vec<_> = attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.code)).collect();
+    assert_eq!(told, [("a", "upstream_failed"), ("b", "cancelled")]);
+    assert!(attempts[1].elapsed >= Duration::from_millis(15), "{attempts:?}");
 }

@@ -78,10 +78,11 @@ pub struct Outcome {
     pub at: Timestamp,
     /// The final decision.
     pub decision: Decision,
-    /// The provider that answered, or that failed last; empty when none was asked.
+    /// The provider that answered, that failed last, or that was still asked when the client went away; empty when none
+    /// was asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provider: String,
-    /// The model that answered; empty when none was asked.
+    /// The model that it was asked for; empty when none was asked.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// Calls that were made upstream.
@@ -144,7 +145,7 @@ pub struct Call {
     pub provider: String,
     /// The model that it was asked for.
     pub model: String,
-    /// `ok`, or the class of the failure.
+    /// `ok`, the class of the failure, or `cancelled`: the client went away meanwhile.
     pub code: String,
     /// Milliseconds that it took.
     pub latency_ms: u64,
