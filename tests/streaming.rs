@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use anthropic_double::AnthropicDouble;
-use mistral_double::{Behaviour, EventForm, Failure, MistralDouble, StreamFault, ToolCall, ToolCallForm, Writes};
+use mistral_double::{Behaviour, EventForm, Failure, MistralDouble, Rule, StreamFault, ToolCall, ToolCallForm, Writes};
 use serde_json::{Value, json};
 use support::{Gateway, PATIENCE, Setup};
 
@@ -184,7 +184,8 @@ async fn reasoning_reaches_the_client_beside_the_text() {
 #[tokio::test]
 async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    let patient = "routing: { breaker: { failures: 100 } }\n";
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).yaml(patient).start();
     let mut estimated = 0;
     for fault in [
         StreamFault::FlatError,
@@ -231,6 +232,19 @@ async fn a_policy_that_was_not_asked_has_allowed_nothing() {
         let expected = json!({ "actions": { "allow": 1 }, "errors": {}, "skipped": 1 });
         assert_eq!(counts, &expected, "{mode}: the request was judged, its answer was not");
     }
+}
+
+#[tokio::test]
+async fn an_upstream_whose_streams_all_break_is_left_in_peace() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Rule::always(Behaviour::break_stream(2, StreamFault::Cut)));
+    for _ in 0..5 {
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.status, seen.whole), (200, false), "{seen:?}");
+    }
+    let answer = gateway.ask("Hello").await;
+    assert_eq!(answer.body["metadata"]["error_code"], "breaker_open", "{answer:?}");
 }
 
 #[tokio::test]

@@ -110,35 +110,26 @@ impl Breakers {
         Ok(Pass { breakers: self, model, trial })
     }
 
-    fn count_open(&self, models: &HashMap<String, Breaker>) {
-        meter::breakers_open(&self.provider, models.values().filter(|it| it.phase != Phase::Closed).count());
-    }
-}
-
-impl Pass<'_> {
-    /// The call was answered.
-    pub(crate) fn succeeded(mut self) {
-        self.trial = None;
-        let mut models = self.breakers.lock();
-        let Some(breaker) = models.remove(self.model) else { return };
+    /// A call was answered.
+    pub(crate) fn succeeded(&self, model: &str) {
+        let mut models = self.lock();
+        let Some(breaker) = models.remove(model) else { return };
         if breaker.phase != Phase::Closed {
-            meter::breaker(&self.breakers.provider, "closed");
-            tracing::info!(provider = self.breakers.provider, model = self.model, "breaker is closed");
+            self.closed(model);
         }
-        self.breakers.count_open(&models);
+        self.count_open(&models);
     }
 
-    /// The call failed by the provider's fault.
-    pub(crate) fn failed(mut self, now: Instant) {
-        let trial = self.trial.take();
-        let BreakerSettings { failures, open_for } = self.breakers.settings;
-        let mut models = self.breakers.lock();
-        if !models.contains_key(self.model) && models.len() >= MODELS {
+    /// A call failed by the provider's fault.
+    pub(crate) fn failed(&self, model: &str, trial: Option<Instant>, now: Instant) {
+        let BreakerSettings { failures, open_for } = self.settings;
+        let mut models = self.lock();
+        if !models.contains_key(model) && models.len() >= MODELS {
             let oldest = models.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(model, _)| model.clone());
             oldest.and_then(|model| models.remove(&model));
         }
         let breaker =
-            models.entry(self.model.to_owned()).or_insert(Breaker { phase: Phase::Closed, failures: 0, failed: now });
+            models.entry(model.to_owned()).or_insert(Breaker { phase: Phase::Closed, failures: 0, failed: now });
         breaker.failures = breaker.failures.saturating_add(1);
         breaker.failed = now;
         let opens = match breaker.phase {
@@ -149,10 +140,47 @@ impl Pass<'_> {
         };
         if opens {
             breaker.phase = Phase::Open { until: now + open_for };
-            meter::breaker(&self.breakers.provider, "open");
-            tracing::warn!(provider = self.breakers.provider, model = self.model, "breaker is open for {open_for:?}");
+            meter::breaker(&self.provider, "open");
+            tracing::warn!(provider = self.provider, model, "breaker is open for {open_for:?}");
         }
-        self.breakers.count_open(&models);
+        self.count_open(&models);
+    }
+
+    fn closed(&self, model: &str) {
+        meter::breaker(&self.provider, "closed");
+        tracing::info!(provider = self.provider, model, "breaker is closed");
+    }
+
+    fn count_open(&self, models: &HashMap<String, Breaker>) {
+        meter::breakers_open(&self.provider, models.values().filter(|it| it.phase != Phase::Closed).count());
+    }
+}
+
+impl Pass<'_> {
+    /// The call was answered.
+    pub(crate) fn succeeded(mut self) {
+        self.trial = None;
+        self.breakers.succeeded(self.model);
+    }
+
+    /// The call failed by the provider's fault.
+    pub(crate) fn failed(mut self, now: Instant) {
+        let trial = self.trial.take();
+        self.breakers.failed(self.model, trial, now);
+    }
+
+    /// The answer has begun to stream. That ends a trial: the stream may last an hour, and nobody else would be asked
+    /// meanwhile. But only its end makes good what failed before, so one that breaks opens the breaker again at once.
+    pub(crate) fn began(mut self) {
+        let Some(trial) = self.trial.take() else { return };
+        let mut models = self.breakers.lock();
+        if let Some(breaker) = models.get_mut(self.model)
+            && breaker.phase == (Phase::HalfOpen { since: trial })
+        {
+            breaker.phase = Phase::Closed;
+            self.breakers.closed(self.model);
+            self.breakers.count_open(&models);
+        }
     }
 }
 
@@ -232,6 +260,23 @@ mod tests {
         assert!(breakers.pass("m", now).is_err());
         second.succeeded();
         assert_eq!(breakers.wait("m", now), None);
+    }
+
+    #[test]
+    fn a_trial_that_streams_lets_others_pass_and_one_more_failure_opens_it_again() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 2, now);
+        let now = now + OPEN_FOR;
+        breakers.pass("m", now).unwrap().began();
+        breakers.pass("m", now).unwrap().began();
+        breakers.failed("m", None, now);
+        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+
+        let now = now + OPEN_FOR;
+        breakers.pass("m", now).unwrap().began();
+        breakers.succeeded("m");
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.wait("m", now), None, "a stream that ended well makes good what was before");
     }
 
     #[test]

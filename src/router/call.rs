@@ -139,10 +139,16 @@ impl<O: Operation> Call<'_, O> {
         let elapsed = now.duration_since(begun);
         let result = match called {
             Ok(Ok(answer)) => {
-                entry.monitor.succeeded();
                 entry.limited.answered();
                 latency.answered(elapsed, now);
-                pass.succeeded();
+                match O::FORM {
+                    Form::Whole => {
+                        entry.monitor.succeeded();
+                        pass.succeeded();
+                    }
+                    // How it ends its events tell.
+                    Form::Streamed => pass.began(),
+                }
                 Ok(answer)
             }
             Ok(Err(error)) => {

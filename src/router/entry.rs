@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) latencies: Latencies,
     pub(super) limited: Limited,
     pub(super) tally: Tally,
-    pub(super) breakers: Breakers,
+    pub(super) breakers: Arc<Breakers>,
     pub(super) budget: Budget,
     pub(super) turn: AtomicU64,
 }
@@ -52,12 +52,12 @@ impl Weight {
 /// How quick a provider is: a first event comes sooner than a whole answer, and the two are not to be compared.
 #[derive(Debug, Default)]
 pub(super) struct Latencies {
-    whole: Latency,
-    first_event: Latency,
+    whole: Arc<Latency>,
+    first_event: Arc<Latency>,
 }
 
 impl Latencies {
-    pub(super) fn of(&self, form: Form) -> &Latency {
+    pub(super) fn of(&self, form: Form) -> &Arc<Latency> {
         match form {
             Form::Whole => &self.whole,
             Form::Streamed => &self.first_event,

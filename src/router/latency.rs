@@ -4,7 +4,7 @@
 //! A slower answer counts at once and in full, quicker ones only slowly, and what was measured fades while nobody asks: a
 //! provider that was slow is tried again some time later rather than never.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// After this time a measurement counts for about a third of what it did.
@@ -35,9 +35,9 @@ pub(crate) struct Latency(Mutex<Inner>);
 
 /// A call that a provider has in hand, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct InHand<'a>(&'a Latency);
+pub(crate) struct InHand(Arc<Latency>);
 
-impl Drop for InHand<'_> {
+impl Drop for InHand {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.in_hand = inner.in_hand.saturating_sub(1);
@@ -50,10 +50,10 @@ impl Latency {
     }
 
     /// A call begins.
-    pub(crate) fn begin(&self) -> InHand<'_> {
+    pub(crate) fn begin(self: &Arc<Self>) -> InHand {
         let mut inner = self.lock();
         inner.in_hand = inner.in_hand.saturating_add(1);
-        InHand(self)
+        InHand(Arc::clone(self))
     }
 
     /// A call was answered after this time.
@@ -94,8 +94,8 @@ impl Latency {
 mod tests {
     use super::*;
 
-    fn latency(measured: &[u64], now: Instant) -> Latency {
-        let latency = Latency::default();
+    fn latency(measured: &[u64], now: Instant) -> Arc<Latency> {
+        let latency = Arc::<Latency>::default();
         for millis in measured {
             latency.answered(Duration::from_millis(*millis), now);
         }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_unknown_is_tried_by_one_call() {
         let now = Instant::now();
-        let unknown = Latency::default();
+        let unknown = latency(&[], now);
         assert!(unknown.cost(now) < latency(&[1], now).cost(now));
         let call = unknown.begin();
         assert!(unknown.cost(now) > latency(&[60_000], now).cost(now));

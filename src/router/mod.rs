@@ -20,17 +20,17 @@ mod operation;
 mod order;
 mod retry;
 mod strategy;
+mod stream;
 mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use tokio::task::JoinSet;
 
 use crate::chat::{ChatAnswer, ChatRequest};
-use crate::provider::{Info, Provider, ProviderError, Streamed};
+use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
 use entry::{Entry, Weight};
@@ -170,7 +170,7 @@ impl Router {
                 latencies: Default::default(),
                 limited: Default::default(),
                 tally: Default::default(),
-                breakers: Breakers::new(&info.name, breaker),
+                breakers: Arc::new(Breakers::new(&info.name, breaker)),
                 budget: Budget::new(retry.budget),
                 turn: Default::default(),
                 provider,
@@ -304,11 +304,7 @@ impl Router {
         let key = constraints.key();
         let mut routed = call::ask(&candidates, &streaming, key, &self.retry, self.deadline, attempts).await?;
         if let Some(entry) = self.entry(&routed.provider) {
-            let monitor = Arc::clone(&entry.monitor);
-            let callers_key = key.is_some();
-            let own = move |error: ProviderError| if callers_key { error.with_callers_key() } else { error };
-            let told = routed.answer.events.map_err(own).inspect_err(move |error| monitor.call_failed(error));
-            routed.answer.events = Box::pin(told);
+            routed.answer.events = stream::watched(routed.answer.events, entry, &routed.model, key);
         }
         Ok(routed)
     }

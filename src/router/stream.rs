@@ -24,7 +24,7 @@ struct Account {
 
 impl Account {
     fn succeeded(self) {
-        self.monitor.call_succeeded(self.key.as_ref());
+        self.monitor.succeeded();
         self.breakers.succeeded(&self.model);
     }
 

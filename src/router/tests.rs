@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::chat::{Choice, FinishReason, Message, Role, Usage};
-use crate::provider::{Delta, ErrorKind, Kind, ProviderError, StreamEvent};
+use crate::provider::{ApiKey, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 #[derive(Debug)]
 struct Fake {
@@ -21,6 +21,10 @@ struct Fake {
     hint: Mutex<Option<Duration>>,
     takes: Mutex<Duration>,
     price: Option<f64>,
+    /// What ends its streams behind their first event.
+    breaks: Mutex<Option<ErrorKind>>,
+    /// Its other self, which a caller's key opens.
+    of_callers: Mutex<Option<Arc<Fake>>>,
     asked: Mutex<Vec<String>>,
     probes: tokio::sync::Notify,
 }
@@ -51,6 +55,8 @@ impl Fake {
             hint: Mutex::new(Some(Duration::from_secs(7))),
             takes: Mutex::default(),
             price: None,
+            breaks: Mutex::default(),
+            of_callers: Mutex::default(),
             asked: Mutex::default(),
             probes: tokio::sync::Notify::new(),
         })
@@ -142,13 +148,18 @@ impl Provider for Fake {
             frame: None,
             deltas: vec![Delta::Started { id: answer.id, model: answer.model }],
         });
-        let events = Box::pin(futures_util::stream::iter([begun]));
+        let broken = self.breaks.lock().unwrap().map(|kind| Err(ProviderError::new(kind, "broke off")));
+        let events = Box::pin(futures_util::stream::iter([begun].into_iter().chain(broken)));
         Ok(Streamed { events, correlation_id: None, notes: Vec::new() })
     }
 
     async fn probe(&self) -> Result<(), ProviderError> {
         self.probes.notify_one();
         self.outcome()
+    }
+
+    fn with_key(&self, _: &ApiKey) -> Option<Arc<dyn Provider>> {
+        self.of_callers.lock().unwrap().clone().map(|fake| fake as Arc<dyn Provider>)
     }
 
     fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
@@ -165,6 +176,16 @@ impl Router {
     /// The same, streamed.
     async fn begin(&self, request: &ChatRequest, constraints: &Constraints) -> Result<Routed<Streamed>, RouteError> {
         self.stream(request, constraints, &Attempts::default()).await
+    }
+
+    /// Streams to the end, which may be a failure.
+    async fn listen(&self, constraints: &Constraints) -> Option<ProviderError> {
+        let events = self.begin(&hello(), constraints).await.unwrap().answer.events;
+        events.collect::<Vec<_>>().await.pop().unwrap().err()
+    }
+
+    fn state_of(&self, name: &str) -> State {
+        self.providers().find(|status| status.info.name == name).unwrap().health.state
     }
 }
 
@@ -204,6 +225,11 @@ fn prefer(name: &str) -> Constraints {
 
 fn pin(name: &str) -> Constraints {
     Constraints::new(Preference::Pin(name.into()))
+}
+
+/// Pinned, and opened by the caller's own key.
+fn with_key(name: &str) -> Constraints {
+    pin(name).with_key(Some(ApiKey::new("sk-of-the-caller").unwrap()))
 }
 
 #[test]
@@ -717,6 +743,104 @@ async fn what_a_provider_was_asked_is_counted() {
     router.begin(&hello(), &any()).await.unwrap_err();
     assert_eq!((counts().requests, counts().errors), (2, 1));
     assert!(counts().last_used.is_some() && counts().average() <= counts().elapsed);
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_callers_key_touches_nobody_else() {
+    for kind in [
+        ErrorKind::Unauthorized,
+        ErrorKind::SpendCap,
+        ErrorKind::Forbidden,
+        ErrorKind::ModelNotAllowed,
+        ErrorKind::RateLimited,
+    ] {
+        let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
+        *a.of_callers.lock().unwrap() = Some(Arc::clone(&theirs));
+        let router = router(&[&a, &b], Routing::default());
+        theirs.fail(kind);
+        for _ in 0..6 {
+            let error = router.ask(&hello(), &with_key("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.attempts().len()), (kind.code(), 1));
+            assert!((401..=429).contains(&error.surface_as().status), "{kind:?}");
+        }
+        theirs.fail(None);
+        *theirs.breaks.lock().unwrap() = Some(kind);
+        for _ in 0..6 {
+            let error = router.listen(&with_key("a")).await.unwrap();
+            assert!((401..=429).contains(&error.surface_as().status), "{kind:?}");
+        }
+        assert_eq!((router.state_of("a"), a.asked()), (State::Unknown, 0), "{kind:?}");
+        assert_eq!(order(&router, &any()), ["a", "b"], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_whose_every_stream_breaks_is_taken_out() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
+    for broken in 1..=5 {
+        assert_eq!(router.listen(&pin("a")).await.unwrap().kind(), ErrorKind::ReadFailed);
+        assert_eq!(router.state_of("a") == State::Unhealthy, broken >= 3, "{broken} streams broke");
+    }
+    assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code(), "breaker_open");
+    assert_eq!(order(&router, &any()), ["b", "a"]);
+}
+
+#[tokio::test]
+async fn a_stream_is_a_success_at_its_end_and_says_nothing_when_nobody_listens() {
+    let a = Fake::new("a", 9, 1.0);
+    let router = router(&[&a], Routing::default());
+    drop(router.begin(&hello(), &any()).await.unwrap());
+    assert_eq!(router.state_of("a"), State::Unknown);
+    assert_eq!(router.listen(&any()).await, None);
+    assert_eq!(router.state_of("a"), State::Healthy);
+
+    *a.breaks.lock().unwrap() = Some(ErrorKind::ContentFilter);
+    for _ in 0..6 {
+        router.listen(&any()).await.unwrap();
+    }
+    assert_eq!(router.state_of("a"), State::Healthy, "the vendor's filter is no failure");
+}
+
+#[tokio::test]
+async fn a_trial_that_streams_does_not_keep_others_out() {
+    let a = Fake::new("a", 9, 1.0);
+    let breaker = BreakerSettings { failures: 1, open_for: Duration::from_millis(100) };
+    let retry = Retry { attempts: 1, ..Retry::default() };
+    let router = router(&[&a], Routing { breaker, retry, ..Routing::default() });
+    a.fail_times(ErrorKind::ConnectFailed, 1);
+    router.ask(&hello(), &any()).await.unwrap_err();
+    *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
+    let trial = loop {
+        match router.begin(&hello(), &any()).await {
+            Ok(begun) => break begun,
+            Err(error) => assert_eq!(error.code(), "breaker_open"),
+        }
+        tokio::task::yield_now().await;
+    };
+    let beside = router.begin(&hello(), &any()).await.unwrap();
+    assert_eq!(trial.answer.events.collect::<Vec<_>>().await.len(), 2);
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap_err().code(), "breaker_open");
+    drop(beside);
+}
+
+#[tokio::test]
+async fn streams_are_in_hand_as_long_as_they_last() {
+    let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], by(Strategy::LeastLatency));
+    a.takes(5);
+    b.takes(20);
+    for name in ["a", "b"] {
+        router.listen(&pin(name)).await;
+    }
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(router.begin(&hello(), &pin("a")).await.unwrap());
+    }
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap().provider, "b");
+    drop(open);
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap().provider, "a");
 }
 
 #[tokio::test]
