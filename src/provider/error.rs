@@ -63,6 +63,8 @@ pub enum ErrorKind {
     ReadFailed,
     /// No whole answer within the provider's time-out.
     Timeout,
+    /// No answer within what was left of the request's own time, which was less than the provider's time-out.
+    DeadlineExceeded,
     /// An answer larger than we read.
     ResponseTooLarge,
     /// An answer that cannot be understood.
@@ -144,6 +146,7 @@ impl ErrorKind {
         Self::ConnectFailed,
         Self::ReadFailed,
         Self::Timeout,
+        Self::DeadlineExceeded,
         Self::ResponseTooLarge,
         Self::MalformedAnswer,
         Self::GenerationFailed,
@@ -187,6 +190,7 @@ impl ErrorKind {
             Self::ConnectFailed => class(        "connect_failed",        Later, Yes,  Failure,     502, "upstream_unreachable"),
             Self::ReadFailed => class(           "read_failed",           Later, Yes,  Failure,     502, "upstream_failed"),
             Self::Timeout => class(              "timeout",               Never, Yes,  Failure,     504, "upstream_timeout"),
+            Self::DeadlineExceeded => class(     "deadline_exceeded",     Never, No,   None,        504, "upstream_timeout"),
             Self::ResponseTooLarge => class(     "response_too_large",    Never, Yes,  Failure,     502, "upstream_failed"),
             Self::MalformedAnswer => class(      "malformed_answer",      Later, Yes,  Failure,     502, "upstream_failed"),
             Self::GenerationFailed => class(     "generation_failed",     Later, Yes,  Failure,     502, "upstream_failed"),

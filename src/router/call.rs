@@ -137,10 +137,15 @@ impl<O: Operation> Call<'_, O> {
         drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
-        let result = match called {
-            Ok(Ok(answer)) => {
-                entry.limited.answered();
+        let result = called.unwrap_or_else(|_| {
+            // That the request's time is used up is this provider's fault only if it had all of its own.
+            let kind = if elapsed < info.timeout { ErrorKind::DeadlineExceeded } else { ErrorKind::Timeout };
+            Err(ProviderError::new(kind, "no answer within the request's time (routing.deadline)"))
+        });
+        match &result {
+            Ok(answer) => {
                 latency.answered(elapsed, now);
+                entry.limited.answered();
                 match O::FORM {
                     Form::Whole => {
                         entry.monitor.succeeded();
@@ -149,33 +154,22 @@ impl<O: Operation> Call<'_, O> {
                     // How it ends its events tell.
                     Form::Streamed => pass.began(),
                 }
-                Ok(answer)
+                attempt.ended("ok", O::correlation_id(answer));
             }
-            Ok(Err(error)) => {
+            Err(error) => {
+                latency.failed(elapsed, now);
                 if error.counts_against_health() {
-                    latency.failed(elapsed, now);
                     pass.failed(now);
                 }
                 if !error.is_of_callers_key() {
-                    entry.limited.failed(&error, now);
+                    entry.limited.failed(error, now);
                 }
-                Err(error)
-            }
-            // The request's time was used up, which need not be this provider's fault.
-            Err(_) => {
-                latency.failed(elapsed, now);
-                Err(ProviderError::new(ErrorKind::Timeout, "no answer within the request's time (routing.deadline)"))
-            }
-        };
-        entry.tally.count(result.is_err(), elapsed);
-        match &result {
-            Ok(answer) => attempt.ended("ok", O::correlation_id(answer)),
-            Err(error) => {
                 let code = error.code();
                 tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {error}");
                 attempt.ended(code, error.correlation_id());
             }
         }
+        entry.tally.count(result.is_err(), elapsed);
         result
     }
 }

@@ -508,14 +508,27 @@ async fn nobody_waits_where_another_can_be_asked() {
 }
 
 #[tokio::test]
-async fn the_deadline_ends_a_call() {
-    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    a.takes(60_000);
-    let routing = Routing { deadline: Duration::from_millis(30), ..Routing::default() };
-    let router = router(&[&a, &b], routing);
-    let error = router.ask(&hello(), &any()).await.unwrap_err();
-    assert_eq!((error.code(), error.attempts().len(), b.asked()), ("timeout", 1, 0));
-    assert_eq!(router.providers().next().unwrap().health.state, State::Unknown);
+async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_his_own_time() {
+    let whole = Fake::new("b", 5, 1.0);
+    let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
+    hasty.info.timeout = Duration::from_millis(1);
+    for (a, code, state, refused) in [
+        (Fake::new("a", 9, 1.0), "deadline_exceeded", State::Unknown, false),
+        (Arc::new(hasty), "timeout", State::Unhealthy, true),
+    ] {
+        a.takes(60_000);
+        let breaker = BreakerSettings { failures: 3, ..BreakerSettings::default() };
+        let routing = Routing { deadline: Duration::from_millis(20), breaker, ..Routing::default() };
+        let router = router(&[&a, &whole], routing);
+        for _ in 0..3 {
+            let error = router.ask(&hello(), &prefer("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.attempts().len()), (code, 1));
+            assert_eq!(error.surface_as(), ErrorKind::Timeout.surface_as());
+        }
+        assert_eq!(router.state_of("a"), state);
+        assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code() == "breaker_open", refused);
+    }
+    assert_eq!(whole.asked(), 0);
 }
 
 #[tokio::test]
