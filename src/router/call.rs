@@ -145,10 +145,12 @@ impl<O: Operation> Call<'_, O> {
         match &result {
             Ok(answer) => {
                 latency.answered(elapsed, now);
-                entry.limited.answered();
+                if self.key.is_none() {
+                    entry.limited.answered();
+                }
                 match O::FORM {
                     Form::Whole => {
-                        entry.monitor.succeeded();
+                        entry.monitor.call_succeeded(self.key);
                         pass.succeeded();
                     }
                     // How it ends its events tell.

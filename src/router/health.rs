@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use crate::provider::{ErrorKind, HealthEffect, Provider, ProviderError};
+use crate::provider::{ApiKey, ErrorKind, HealthEffect, Provider, ProviderError};
 
 /// So many failures of calls in a row make a provider unhealthy; one would punish a hiccup.
 const FAILURES: u32 = 3;
@@ -62,6 +62,8 @@ pub struct Health {
 struct Inner {
     health: Health,
     failures: u32,
+    /// The operator's key does not work.
+    key_rejected: bool,
 }
 
 /// The health of one provider, shared by requests and the probe. The lock is held for a few assignments only.
@@ -90,17 +92,25 @@ impl Monitor {
         self.lock().health.state
     }
 
-    /// A call or a probe was answered.
-    pub(crate) fn succeeded(&self) {
+    /// The provider answers, and the key works.
+    fn succeeded(&self) {
         let before = {
             let mut inner = self.lock();
             inner.failures = 0;
+            inner.key_rejected = false;
             inner.health.last_checked = Some(Timestamp::now());
             inner.health.message.clear();
             std::mem::replace(&mut inner.health.state, State::Healthy)
         };
         if before == State::Unhealthy {
             tracing::info!(provider = self.provider, "provider is healthy again");
+        }
+    }
+
+    /// A call was answered. With a caller's key that says nothing about the operator's.
+    pub(crate) fn call_succeeded(&self, callers_key: Option<&ApiKey>) {
+        if callers_key.is_none() || !self.lock().key_rejected {
+            self.succeeded();
         }
     }
 
@@ -127,6 +137,7 @@ impl Monitor {
         let fell = {
             let mut inner = self.lock();
             inner.failures = inner.failures.saturating_add(1);
+            inner.key_rejected |= error.health_effect() == HealthEffect::KeyRejected;
             inner.health.last_checked = Some(Timestamp::now());
             inner.health.message.clear();
             inner.health.message.push_str(error.message());

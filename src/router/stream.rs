@@ -24,7 +24,7 @@ struct Account {
 
 impl Account {
     fn succeeded(self) {
-        self.monitor.succeeded();
+        self.monitor.call_succeeded(self.key.as_ref());
         self.breakers.succeeded(&self.model);
     }
 

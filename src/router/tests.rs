@@ -788,6 +788,31 @@ async fn what_is_said_about_a_callers_key_touches_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_answer_to_a_callers_key_clears_nothing_that_is_known_of_the_operators() {
+    let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
+    *a.of_callers.lock().unwrap() = Some(theirs);
+    for (kind, failures, cleared) in [
+        (ErrorKind::RateLimited, 1, false),
+        (ErrorKind::Unauthorized, 1, false),
+        (ErrorKind::SpendCap, 1, false),
+        (ErrorKind::UpstreamFailed, 3, true),
+    ] {
+        let router = router(&[&a, &b], Routing::default());
+        a.fail(kind);
+        for _ in 0..failures {
+            router.ask(&hello(), &any()).await.unwrap();
+        }
+        assert_eq!(order(&router, &any()), ["b", "a"], "{kind:?}");
+        router.ask(&hello(), &with_key("a")).await.unwrap();
+        assert_eq!(router.listen(&with_key("a")).await, None);
+        assert_eq!(order(&router, &any()), if cleared { ["a", "b"] } else { ["b", "a"] }, "{kind:?}");
+        a.fail(None);
+        router.ask(&hello(), &pin("a")).await.unwrap();
+        assert_eq!(order(&router, &any()), ["a", "b"], "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_provider_whose_every_stream_breaks_is_taken_out() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing::default());
