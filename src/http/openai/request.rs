@@ -12,6 +12,9 @@ use super::message;
 use crate::chat::{CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm};
 use crate::http::{ApiError, body};
 
+/// More messages than this no request has, nor more texts.
+pub(super) const MOST: usize = 10_000;
+
 /// What is known of a body. Whatever else it holds is kept as `extra`.
 #[derive(Deserialize)]
 struct Body {
@@ -113,6 +116,9 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     let read: Body = body::parse(bytes)?;
     let stream = Pieces::of(read.stream, read.stream_options);
     let messages = read.messages.filter(|messages| !messages.is_empty()).ok_or(ApiError::Required("messages"))?;
+    if messages.len() > MOST {
+        return Err(ApiError::field("messages", format!("{} messages, at most {MOST} are taken", messages.len())));
+    }
     let mut cache = CachePoints::default();
     let messages: Result<_, _> = messages
         .into_iter()
@@ -264,6 +270,10 @@ mod tests {
         for (body, says) in [
             (json!({}), "messages"),
             (json!({ "messages": [] }), "messages"),
+            (
+                json!({ "messages": vec![json!({ "role": "user", "content": "x" }); MOST + 1] }),
+                "messages: 10001 messages, at most 10000 are taken",
+            ),
             (json!({ "messages": [{ "role": "function", "content": "x" }] }), "messages[0].role"),
             (json!({ "messages": [{ "role": "user" }] }), "messages[0].content"),
             (json!({ "messages": [{ "role": "tool", "content": "x" }] }), "messages[0].tool_call_id"),

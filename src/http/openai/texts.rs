@@ -12,15 +12,12 @@ use serde_json::Value;
 use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::message::Wire;
-use super::request;
+use super::request::{self, MOST};
 use crate::chat::{ChatRequest, Task, VectorForm};
 use crate::http::{ApiError, App, body};
 
 /// Where the caller names no model: a provider's default is one that chats.
 const MODERATION: &str = "mistral-moderation-latest";
-
-/// More texts than this no request has.
-const MOST: usize = 10_000;
 
 #[derive(Deserialize)]
 struct Body {

@@ -44,6 +44,9 @@ impl<'a> Instruction<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Turn<'a> {
     role: Speaker,
+    /// Tools' answers, which go before the rest.
+    #[serde(skip)]
+    results: Vec<Block<'a>>,
     content: Vec<Block<'a>>,
 }
 
@@ -120,6 +123,9 @@ impl<'a> Conversation<'a> {
             return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
         }
         conversation.trim_last_answer();
+        for Turn { results, content, .. } in &mut conversation.turns {
+            content.splice(0..0, results.drain(..));
+        }
         let blocks = conversation.turns.iter().flat_map(|turn| &turn.content).filter_map(Block::cache_control);
         let instructions = conversation.system.iter().filter_map(|instruction| instruction.cache_control);
         conversation.changes.uncached = cache.count().saturating_sub(blocks.chain(instructions).count());
@@ -192,23 +198,22 @@ impl<'a> Conversation<'a> {
     }
 
     /// Adds to the turn if it is this speaker's, since their turns alternate; else begins one.
-    fn join(&mut self, role: Speaker, results: Vec<Block<'a>>, mut blocks: Vec<Block<'a>>) {
+    fn join(&mut self, role: Speaker, mut results: Vec<Block<'a>>, mut blocks: Vec<Block<'a>>) {
         if results.is_empty() && blocks.is_empty() {
             return;
         }
         if self.turns.last().is_none_or(|turn| turn.role != role) {
-            self.turns.push(Turn { role, content: Vec::new() });
+            self.turns.push(Turn { role, results: Vec::new(), content: Vec::new() });
         }
-        if let Some(Turn { content, .. }) = self.turns.last_mut() {
-            let behind = content.iter().take_while(|block| matches!(block, Block::ToolResult { .. })).count();
-            content.splice(behind..behind, results);
-            content.append(&mut blocks);
+        if let Some(turn) = self.turns.last_mut() {
+            turn.results.append(&mut results);
+            turn.content.append(&mut blocks);
         }
     }
 
     /// An answer to be continued may not end in white space, and has no reasoning.
     fn trim_last_answer(&mut self) {
-        let Some(Turn { role: Speaker::Assistant, content }) = self.turns.last_mut() else { return };
+        let Some(Turn { role: Speaker::Assistant, content, .. }) = self.turns.last_mut() else { return };
         let before = content.len();
         content.retain(|block| !matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. }));
         self.changes.thinking += before - content.len();

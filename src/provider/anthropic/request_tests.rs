@@ -476,3 +476,14 @@ fn reasoning_goes_back_under_its_signature_to_models_that_think() {
     let (body, _) = sent(&request, OPTIONS);
     assert_eq!(body["messages"][1]["content"], json!([{"type": "text", "text": "Well,"}]), "an answer to be continued");
 }
+
+#[test]
+fn many_answers_of_tools_are_joined_in_the_time_that_reading_them_takes() {
+    const MANY: usize = 50_000;
+    let turn = || [message(Role::User, vec![text("u")]), message(Role::Tool, vec![result("a", "r")])];
+    let request = ChatRequest { messages: (0..MANY).flat_map(|_| turn()).collect(), ..hi() };
+    let (body, _) = sent(&request, Options { model: "claude-sonnet-4-6", max_tokens: None, stream: false });
+    let content = body["messages"][0]["content"].as_array().unwrap();
+    let kinds: Vec<_> = content.iter().map(|block| block["type"].as_str().unwrap()).collect();
+    assert_eq!((kinds.len(), kinds[MANY - 1], kinds[MANY]), (2 * MANY, "tool_result", "text"));
+}

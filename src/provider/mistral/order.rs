@@ -4,8 +4,11 @@
 //! A tool's answer to a call that nobody made stays where it is: what it would answer cannot be known, and the vendor says
 //! so.
 
+use std::collections::HashMap;
+
 use super::repairs::Repairs;
 use super::wire::Wire;
+use crate::chat::Called;
 
 /// What a model is told of a call that was never run.
 const NOT_EXECUTED: &str = "This call was not executed.";
@@ -54,32 +57,53 @@ fn instructions_first<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec
 /// Each call has one answer, right behind it (Q6). Those that stand later are moved, and those that are missing say that
 /// the call was not executed. An id that is called again later belongs to the later call from there on.
 fn results_behind_calls<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
-    let mut ordered = Vec::with_capacity(messages.len());
-    let mut waiting: Vec<Option<Wire<'a>>> = messages.into_iter().map(Some).collect();
-    for index in 0..waiting.len() {
-        let Some(message) = waiting.get_mut(index).and_then(Option::take) else { continue };
-        let mut open: Vec<&str> = message.tool_calls.iter().map(|call| call.id()).collect();
-        ordered.push(message);
-        let mut adjacent = true;
-        for slot in waiting.iter_mut().skip(index + 1) {
-            if open.is_empty() {
-                break;
-            }
-            let Some(later) = slot else { continue };
-            if later.tool_calls.iter().any(|call| open.contains(&call.id())) {
-                break;
-            }
-            match later.tool_call_id.and_then(|id| open.iter().position(|call| *call == id)) {
-                Some(answered) => {
-                    open.remove(answered);
-                    repairs.moved_results += usize::from(!adjacent);
-                    ordered.extend(slot.take());
-                }
-                None => adjacent = false,
-            }
+    /// The calls of one id that wait for their answers, all of the message that called it last.
+    #[derive(Default)]
+    struct Open {
+        caller: usize,
+        calls: usize,
+    }
+    let mut open: HashMap<&'a str, Open> = HashMap::new();
+    // Each message with the answers to its calls.
+    let mut answered: Vec<(Wire<'a>, Vec<Wire<'a>>)> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let here = answered.len();
+        let called = message.tool_call_id.and_then(|id| open.get_mut(id)).filter(|open| open.calls > 0);
+        if let Some(Open { caller, calls }) = called
+            && let Some((_, results)) = answered.get_mut(*caller)
+        {
+            *calls -= 1;
+            repairs.moved_results += usize::from(*caller + 1 != here);
+            results.push(message);
+            continue;
         }
-        repairs.unanswered_calls += open.len();
-        ordered.extend(open.into_iter().map(|call| Wire::result(call, None, NOT_EXECUTED)));
+        for call in &message.tool_calls {
+            let open = open.entry(call.id()).or_default();
+            if open.caller != here {
+                *open = Open { caller: here, calls: 0 };
+            }
+            open.calls += 1;
+        }
+        answered.push((message, Vec::new()));
+    }
+    let mut ordered = Vec::with_capacity(answered.len());
+    for (message, results) in answered {
+        let mut given: HashMap<&'a str, usize> = HashMap::new();
+        for id in results.iter().filter_map(|result| result.tool_call_id) {
+            *given.entry(id).or_default() += 1;
+        }
+        let mut missing: Vec<&'a str> = message.tool_calls.iter().map(Called::id).collect();
+        missing.retain(|id| match given.get_mut(id).filter(|left| **left > 0) {
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => true,
+        });
+        repairs.unanswered_calls += missing.len();
+        ordered.push(message);
+        ordered.extend(results);
+        ordered.extend(missing.into_iter().map(|call| Wire::result(call, None, NOT_EXECUTED)));
     }
     ordered
 }

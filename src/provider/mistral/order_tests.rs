@@ -73,7 +73,12 @@ fn what_is_in_order_stays_and_what_is_not_is_put_right() {
         ("a conversation that ends with calls", "u a:1", "u a:1 t!:1", 1),
         ("an id that is used twice", "u a:1 u a:1 t:1", "u a:1 t!:1 u a:1 t:1", 1),
         ("an id that is used and answered twice", "u a:1 t:1 a:1 t:1", "u a:1 t:1 a:1 t:1", 0),
+        ("an id that is used twice at once", "u a:1,1 t:1 t:1 t:1", "u a:1,1 t:1 t:1 t:1", 0),
+        ("one of them is answered", "u a:1,1 t:1 u", "u a:1,1 t:1 t!:1 u", 1),
+        ("the first calls anew", "a:1,2 a:1 t:1 t:2", "a:1,2 t:2 t!:1 a:1 t:1", 2),
+        ("answers to calls that wait together", "u a:1 a:2 t:1 t:2", "u a:1 t:1 a:2 t:2", 1),
         ("an answer to no call", "u t:1 u", "u t:1 u", 0),
+        ("an answer before its call", "u t:1 a:1 u", "u t:1 a:1 t!:1 u", 1),
         ("an answer to be continued", "u a", "u a+", 1),
     ] {
         let (found, noted) = put_right(before, AfterTool::Anything);
@@ -97,4 +102,16 @@ fn a_bridge_stands_only_where_a_model_wants_one() {
             format!("{bridges} assistant messages put between a tool's answer and the user, as the model wants");
         assert_eq!(noted, if bridges > 0 { vec![expected.as_str()] } else { vec![] });
     }
+}
+
+#[test]
+fn many_calls_without_answers_are_put_right_in_the_time_that_reading_them_takes() {
+    const MANY: usize = 100_000;
+    let short: String = (0..MANY).map(|id| format!("a:{id} ")).collect();
+    let messages = conversation(&short);
+    let ids = ToolIds::of(&messages);
+    let mut repairs = Repairs::default();
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    assert_eq!(repaired(wires, AfterTool::Anything, &mut repairs).len(), 2 * MANY);
+    assert_eq!(repairs.unanswered_calls, MANY);
 }
