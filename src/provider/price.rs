@@ -148,10 +148,18 @@ impl Factors {
     }
 }
 
-/// All price tables: those that are shipped, and what an operator's file puts over them.
+/// All prices: those that are shipped, and what an operator's file puts over them.
 #[derive(Clone, Debug)]
 pub struct Prices {
-    sections: HashMap<String, Arc<PriceTable>>,
+    sheets: HashMap<String, Sheet>,
+}
+
+/// A section's prices as they are written. Its factors are not applied: a model's may be those of the section below.
+#[derive(Clone, Debug, Default)]
+struct Sheet {
+    as_of: jiff::civil::Date,
+    factors: Factors,
+    models: BTreeMap<String, Arc<Row>>,
 }
 
 #[derive(Deserialize)]
@@ -169,7 +177,7 @@ struct Section {
     models: Vec<Row>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     ids: Vec<String>,
@@ -187,7 +195,7 @@ struct Row {
     _retired: Option<jiff::civil::Date>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LongPrompt {
     above: u64,
@@ -203,48 +211,38 @@ const PER: f64 = 1_000_000.0;
 impl Prices {
     /// The shipped prices.
     pub fn shipped() -> Result<Self, PriceError> {
-        let mut prices = Self { sections: HashMap::new() };
+        let mut prices = Self { sheets: HashMap::new() };
         prices.put_over(SHIPPED)?;
         Ok(prices)
     }
 
     /// Puts a file of the same form over these prices: its sections are named as kinds of providers are, or as one
-    /// provider is. Models of the file replace those of the same id, the others stay.
+    /// provider is. Models of the file replace those of the same id, the others stay, and so do factors.
     pub fn put_over(&mut self, json: &str) -> Result<(), PriceError> {
         let file: BTreeMap<String, Section> = serde_json::from_str(json)?;
-        let merged = file.into_iter().map(|(name, section)| {
-            let before = self.sections.get(&name).map(|table| (**table).clone()).unwrap_or_default();
-            let table = before.with(section, &name)?;
-            Ok((name, Arc::new(table)))
-        });
-        let merged = merged.collect::<Result<Vec<_>, PriceError>>()?;
-        self.sections.extend(merged);
+        let read = file.into_iter().map(|(name, section)| Ok((Sheet::read(section, &name)?, name)));
+        for (sheet, name) in read.collect::<Result<Vec<_>, PriceError>>()? {
+            let below = self.sheets.remove(&name).unwrap_or_default();
+            self.sheets.insert(name, below.under(&sheet));
+        }
         Ok(())
     }
 
     /// The prices of a provider: those of its kind, and over them those under its own name.
     pub fn of(&self, name: &str, kind: Kind) -> Arc<PriceTable> {
-        let of_kind = self.sections.get(kind.as_str()).cloned().unwrap_or_default();
-        match self.sections.get(name) {
-            Some(own) if name != kind.as_str() => {
-                let mut table = (*of_kind).clone();
-                table.as_of = own.as_of;
-                table.factors = own.factors.or(table.factors);
-                table.models.extend(own.models.iter().map(|(id, price)| (id.clone(), *price)));
-                Arc::new(table)
-            }
-            _ => of_kind,
-        }
+        let own = self.sheets.get(name).filter(|_| name != kind.as_str());
+        let sheets = self.sheets.get(kind.as_str()).into_iter().chain(own);
+        Arc::new(sheets.fold(Sheet::default(), Sheet::under).into())
     }
 }
 
-impl PriceTable {
-    fn with(mut self, section: Section, name: &str) -> Result<Self, PriceError> {
-        let checked = |what: String, number: f64| match number.is_finite() && number >= 0.0 {
+impl Sheet {
+    fn read(section: Section, name: &str) -> Result<Self, PriceError> {
+        let checked = |what: &str, number: f64| match number.is_finite() && number >= 0.0 {
             true => Ok(number),
-            false => Err(PriceError::Negative { section: name.to_owned(), what }),
+            false => Err(PriceError::Negative { section: name.to_owned(), what: what.to_owned() }),
         };
-        let factor = |what: &str, factor: Option<f64>| factor.map(|it| checked(what.to_owned(), it)).transpose();
+        let factor = |what: &str, factor: Option<f64>| factor.map(|it| checked(what, it)).transpose();
         let factors = Factors {
             cached_input: factor("cached_input_factor", section.cached_input_factor)?,
             cache_write: factor("cache_write_factor", section.cache_write_factor)?,
@@ -253,54 +251,86 @@ impl PriceTable {
             flex: factor("flex_factor", section.flex_factor)?,
             regional: factor("regional_factor", section.regional_factor)?,
         };
-        self.as_of = section.as_of;
-        self.factors = factors.or(self.factors);
-        let factors = self.factors;
-        let cached = factors.cached_input.unwrap_or(1.0);
-        let mut seen = BTreeMap::new();
-        for row in section.models {
-            let first = row.ids.first().cloned().unwrap_or_default();
-            let rates = |given: Rates| {
-                let checked = |what: &str, number| checked(format!("{what} of model `{first}`"), number);
-                let input = checked("input", given.input)?;
-                let write = |what: &str, given: Option<f64>, factor: Option<f64>| {
-                    given.or(factor.map(|factor| input * factor)).map(|number| checked(what, number)).transpose()
-                };
-                Ok::<_, PriceError>(Rates {
-                    input,
-                    cached_input: checked("cached_input", given.cached_input)?,
-                    cache_write: write("cache_write", given.cache_write, factors.cache_write)?,
-                    cache_write_1h: write("cache_write_1h", given.cache_write_1h, factors.cache_write_1h)?,
-                    output: checked("output", given.output)?,
-                })
-            };
-            let long = |given: LongPrompt| {
-                let LongPrompt { above, input, cached_input, cache_write, cache_write_1h, output } = given;
-                Ok::<_, PriceError>((above, rates(Rates { input, cached_input, cache_write, cache_write_1h, output })?))
-            };
-            let price = Price {
-                rates: rates(Rates {
-                    input: row.input,
-                    cached_input: row.cached_input.unwrap_or(row.input * cached),
-                    cache_write: row.cache_write,
-                    cache_write_1h: row.cache_write_1h,
-                    output: row.output,
-                })?,
-                image: row.image.map(|image| checked(format!("image of model `{first}`"), image)).transpose()?,
-                long_prompt: row.long_prompt.map(long).transpose()?,
-                priority_factor: factor("priority_factor", row.priority_factor)?,
-                flex_factor: factor("flex_factor", row.flex_factor)?,
-            };
-            for model in row.ids {
-                if seen.insert(model.clone(), price).is_some() {
-                    return Err(PriceError::Duplicate { section: name.to_owned(), model });
+        let mut models = BTreeMap::new();
+        for row in section.models.into_iter().map(Arc::new) {
+            let first = row.ids.first().map_or("", String::as_str);
+            for (what, number) in row.numbers() {
+                factor(&format!("{what} of model `{first}`"), number)?;
+            }
+            for model in &row.ids {
+                if models.insert(model.clone(), row.clone()).is_some() {
+                    return Err(PriceError::Duplicate { section: name.to_owned(), model: model.clone() });
                 }
             }
         }
-        self.models.extend(seen);
-        Ok(self)
+        Ok(Self { as_of: section.as_of, factors, models })
     }
 
+    /// This one with another over it.
+    fn under(mut self, over: &Self) -> Self {
+        self.as_of = over.as_of;
+        self.factors = over.factors.or(self.factors);
+        self.models.extend(over.models.iter().map(|(model, row)| (model.clone(), row.clone())));
+        self
+    }
+}
+
+impl Row {
+    /// All its numbers, with their names.
+    fn numbers(&self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+        let long = self.long_prompt.as_ref();
+        [
+            ("input", Some(self.input)),
+            ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
+            ("cache_write_1h", self.cache_write_1h),
+            ("output", Some(self.output)),
+            ("image", self.image),
+            ("priority_factor", self.priority_factor),
+            ("flex_factor", self.flex_factor),
+            ("long_prompt.input", long.map(|it| it.input)),
+            ("long_prompt.cached_input", long.map(|it| it.cached_input)),
+            ("long_prompt.cache_write", long.and_then(|it| it.cache_write)),
+            ("long_prompt.cache_write_1h", long.and_then(|it| it.cache_write_1h)),
+            ("long_prompt.output", long.map(|it| it.output)),
+        ]
+        .into_iter()
+    }
+
+    fn price(&self, factors: &Factors) -> Price {
+        let written = |rates: Rates| Rates {
+            cache_write: rates.cache_write.or(factors.cache_write.map(|factor| rates.input * factor)),
+            cache_write_1h: rates.cache_write_1h.or(factors.cache_write_1h.map(|factor| rates.input * factor)),
+            ..rates
+        };
+        let long = |given: LongPrompt| {
+            let LongPrompt { above, input, cached_input, cache_write, cache_write_1h, output } = given;
+            (above, written(Rates { input, cached_input, cache_write, cache_write_1h, output }))
+        };
+        Price {
+            rates: written(Rates {
+                input: self.input,
+                cached_input: self.cached_input.unwrap_or(self.input * factors.cached_input.unwrap_or(1.0)),
+                cache_write: self.cache_write,
+                cache_write_1h: self.cache_write_1h,
+                output: self.output,
+            }),
+            image: self.image,
+            long_prompt: self.long_prompt.map(long),
+            priority_factor: self.priority_factor,
+            flex_factor: self.flex_factor,
+        }
+    }
+}
+
+impl From<Sheet> for PriceTable {
+    fn from(Sheet { as_of, factors, models }: Sheet) -> Self {
+        let models = models.into_iter().map(|(model, row)| (model, row.price(&factors))).collect();
+        Self { as_of, factors, models }
+    }
+}
+
+impl PriceTable {
     /// The day on which these prices were read.
     pub fn as_of(&self) -> jiff::civil::Date {
         self.as_of

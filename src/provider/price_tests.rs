@@ -26,6 +26,7 @@ fn the_rules_of_billing_hold() {
         ("mistral-large-latest", M, 0, 0, both, Some(0.5 * 1.1 * 1.75)),
         ("magistral-small-2509", M, 0, M, standard, Some(2.0)),
         ("labs-leanstral-1-5", M, 0, M, standard, Some(0.0)),
+        ("mistral-moderation-latest", M, 0, 0, standard, Some(0.0)),
         ("ft:mistral-small:mine", M, 0, M, standard, None),
         ("gpt-4o", M, 0, M, standard, None),
         ("", 0, 0, 0, standard, None),
@@ -149,7 +150,31 @@ fn a_file_goes_over_the_shipped_prices() {
     assert_eq!((cost(&eu, "ft:eu"), cost(&eu, "ft:mine")), (Some(3.0), Some(9.0)));
     let regional = Terms { host: Host::Regional, ..Terms::default() };
     assert_eq!(eu.cost("ft:eu", &million, regional), Some(6.0));
+    let close = |cost: Option<f64>, expected: f64| assert!((cost.unwrap() - expected).abs() < 1e-9, "{cost:?}");
+    close(eu.cost("ft:eu", &cached, Terms::default()), 0.3);
     assert_eq!(eu.cost("ft:eu", &million, Terms { tier: Tier::Priority, ..Terms::default() }), Some(3.0 * 1.75));
+}
+
+#[test]
+fn a_providers_own_section_has_the_factors_of_its_type_unless_it_has_its_own() {
+    let mut prices = Prices::shipped().unwrap();
+    let section = |factor: &str| {
+        format!(r#"{{"as_of":"2026-11-01",{factor}"models":[{{"ids":["mine"],"input":2,"output":0}}]}}"#)
+    };
+    let one = section("");
+    let other = section(r#""cached_input_factor":0.5,"#);
+    prices.put_over(&format!(r#"{{"claude-eu":{one},"claude-us":{other}}}"#)).unwrap();
+    let usage = Usage { prompt_tokens: 3 * M, cached_tokens: M, cache_write_tokens: M, ..Usage::default() };
+    // One fresh at 2, one read at a tenth or half of that, one written at five quarters of it.
+    for (name, model, expected) in [
+        ("claude-eu", "mine", 2.0 + 0.2 + 2.5),
+        ("claude-us", "mine", 2.0 + 1.0 + 2.5),
+        ("claude-us", "claude-haiku-4-5", 1.0 + 0.5 + 1.25),
+        ("anthropic", "claude-haiku-4-5", 1.0 + 0.1 + 1.25),
+    ] {
+        let cost = prices.of(name, Kind::Anthropic).cost(model, &usage, Terms::default()).unwrap();
+        assert!((cost - expected).abs() < 1e-9, "{name} {model}: {cost}");
+    }
 }
 
 #[test]
