@@ -40,7 +40,7 @@ const CHOICE: [&str; 3] = ["index", "delta", "finish_reason"];
 const REASONS: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
 
 /// The fields of a delta that is told in full.
-const DELTA: [&str; 5] = ["role", "content", "tool_calls", "reasoning_content", "reasoning"];
+const DELTA: [&str; 6] = ["role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning"];
 
 /// A stream of chunks, as far as it has come.
 #[derive(Debug)]
@@ -176,12 +176,11 @@ impl Chunks {
         telling.know(&chunk, &CHUNK);
         let choices = match chunk.remove("choices") {
             Some(Value::Array(choices)) => choices,
-            None | Some(Value::Null) => {
-                telling.verbatim = false;
-                Vec::new()
-            }
+            None | Some(Value::Null) => Vec::new(),
             Some(_) => return Err(malformed("the choices of the upstream's stream are no list")),
         };
+        // Without a choice it is no chunk to many clients.
+        telling.verbatim &= !choices.is_empty();
         if !choices.is_empty() && !self.begun {
             self.begun = true;
             self.ids = Made::of(data.clone());
@@ -262,6 +261,7 @@ impl Choice {
         }
         telling.content(delta.remove("content"), choice)?;
         if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+            telling.verbatim = false;
             telling.deltas.push(Delta::Text { choice, text: text.to_owned() });
         }
         let calls = match delta.get("tool_calls") {

@@ -57,10 +57,19 @@ fn a_chunk_that_clients_understand_is_passed_on_as_it_is() {
 #[test]
 fn mistrals_padding_is_cut_out() {
     for (padded, expected) in [
-        (r#"{"id":"1","choices":[],"p":"abcdef01"}"#, r#"{"id":"1","choices":[]}"#),
-        (r#"{"p" : "abc", "id":"1","choices":[]}"#, r#"{"id":"1","choices":[]}"#),
-        (r#"{"id":"1", "p":"a\"b" , "choices":[]}"#, r#"{"id":"1", "choices":[]}"#),
-        (r#"{"choices":[],"p":""}"#, r#"{"choices":[]}"#),
+        (
+            r#"{"id":"1","choices":[{"index":0,"delta":{}}],"p":"abcdef01"}"#,
+            r#"{"id":"1","choices":[{"index":0,"delta":{}}]}"#,
+        ),
+        (
+            r#"{"p" : "abc", "id":"1","choices":[{"index":0,"delta":{}}]}"#,
+            r#"{"id":"1","choices":[{"index":0,"delta":{}}]}"#,
+        ),
+        (
+            r#"{"id":"1", "p":"a\"b" , "choices":[{"index":0,"delta":{}}]}"#,
+            r#"{"id":"1", "choices":[{"index":0,"delta":{}}]}"#,
+        ),
+        (r#"{"choices":[{"index":0,"delta":{}}],"p":""}"#, r#"{"choices":[{"index":0,"delta":{}}]}"#),
     ] {
         let Ok(Read::Event(event)) = Chunks::new("m").read(&Bytes::from(padded)) else { panic!("{padded}") };
         let frame = String::from_utf8(event.frame.unwrap().to_vec()).unwrap();
@@ -95,6 +104,15 @@ fn reasoning_is_read_in_every_form() {
         let listed = wire["content"].is_array() || wire.get("refusal").is_some();
         assert_eq!(events[0].frame.is_none(), listed, "{wire}");
     }
+}
+
+#[test]
+fn a_refusal_is_told_as_text_and_not_as_left_out() {
+    let mut chunks = Chunks::new("asked");
+    let refused = delta(json!({ "refusal": "No" }));
+    let Read::Event(event) = chunks.read(&Bytes::from(refused.to_string())).unwrap() else { panic!("{refused}") };
+    assert_eq!((event.deltas.last(), event.frame), (Some(&text("No")), None));
+    assert_eq!(chunks.notes().count(), 0);
 }
 
 #[test]
@@ -290,6 +308,10 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
     assert!(!read(chunk(json!([{ "index": 1, "delta": { "content": "b" } }]))));
     assert!(!read(chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]))));
     assert!(read(chunk(json!([{ "index": 1, "delta": {}, "finish_reason": "length" }]))));
+    // What has no choice tells its tokens and is not passed on.
+    let bare = reader.read(&Bytes::from(chunk(json!([])).to_string())).unwrap();
+    assert_eq!(bare, Read::Event(StreamEvent::default()));
+    let mut read = |value: Value| reader.read(&Bytes::from(value.to_string())).map(|_| reader.is_whole()).unwrap();
     let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": { "cached_tokens": 4 } });
     assert!(read(json!({ "choices": [], "usage": usage, "service_tier": "priority" })));
     let usage = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4, ..Usage::default() };

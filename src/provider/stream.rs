@@ -29,7 +29,7 @@ impl std::fmt::Debug for Streamed {
 }
 
 /// One event of an upstream: its bytes, to be passed on untouched where that is right, and what they say, decoded beside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamEvent {
     /// The payload of the event as it came, without SSE framing, where OpenAI's clients understand it as it is.
     pub frame: Option<Bytes>,
