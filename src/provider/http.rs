@@ -5,6 +5,7 @@
 //! connection queues at the vendor's limit of streams. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are honoured for https
 //! endpoints, where a proxy sees a tunnel only; for plain http endpoints they are not, since the proxy would read the key.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use super::catalogue::Catalogue;
 use super::error::{ErrorKind, ProviderError};
 use super::key::ApiKey;
 use super::settings::{BuildError, Settings};
+use super::sse::{Events, MAX_EVENT_BYTES};
 use crate::in_flight::{Full, Held, InFlight};
 
 /// Name, TCP and TLS together.
@@ -63,6 +65,7 @@ pub(crate) struct Upstream {
     /// What every request carries beside what it says.
     credential: HeaderMap,
     timeout: Duration,
+    body_idle: Duration,
     stream_deadline: Duration,
     max_body_bytes: usize,
     in_flight: InFlight,
@@ -98,11 +101,16 @@ pub(crate) enum Begun {
     Streams(HeaderMap, StreamedBody),
 }
 
-/// The body of a streamed answer. Dropping it closes the connection.
+/// The events of a streamed answer. Dropping it closes the connection.
 pub(crate) struct StreamedBody {
     response: Response,
-    /// The longest wait for the next piece.
+    events: Events,
+    /// Events that came together with one before them.
+    ready: VecDeque<Bytes>,
+    /// The longest wait for the next event.
     patience: Duration,
+    /// When the first one has to be there.
+    begins: Option<Instant>,
     /// When it has to be over.
     ends: Instant,
     /// The time that it has been given as a whole.
@@ -114,15 +122,29 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// The next piece; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ProviderError> {
-        let patience = Instant::now() + self.patience;
-        let piece = match timeout_at(patience.min(self.ends), self.response.chunk()).await {
+    /// The data of the next event; `None` at the end. The wait is for the event: a comment on the way prolongs nothing.
+    pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
+        let due = self.begins.take().unwrap_or_else(|| Instant::now() + self.patience);
+        loop {
+            if let Some(data) = self.ready.pop_front() {
+                return Ok(Some(data));
+            }
+            let Some(piece) = self.piece(due).await? else { return Ok(self.events.rest()) };
+            let ready = &mut self.ready;
+            self.events.read(&piece, |data| ready.push_back(data)).map_err(|_| {
+                let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
+                ProviderError::new(ErrorKind::ResponseTooLarge, &message)
+            })?;
+        }
+    }
+
+    async fn piece(&mut self, due: Instant) -> Result<Option<Bytes>, ProviderError> {
+        let piece = match timeout_at(due.min(self.ends), self.response.chunk()).await {
             Ok(piece) => piece.map_err(read_error)?,
-            Err(_) if self.ends <= patience => {
+            Err(_) if self.ends <= due => {
                 return Err(timed_out("the stream was not over (routing.stream_deadline)", self.whole));
             }
-            Err(_) => return Err(timed_out("nothing more of the stream came", self.patience)),
+            Err(_) => return Err(timed_out("no next event of the stream came", self.patience)),
         };
         if let Some(piece) = &piece {
             self.held.add(piece.len()).map_err(full)?;
@@ -190,6 +212,7 @@ impl Upstream {
             client,
             credential,
             timeout: settings.timeout.min(LONGEST_TIMEOUT),
+            body_idle: BODY_IDLE_TIMEOUT,
             stream_deadline: settings.stream_deadline.min(LONGEST_TIMEOUT),
             max_body_bytes: settings.max_response_bytes,
             in_flight: settings.in_flight.clone(),
@@ -207,8 +230,8 @@ impl Upstream {
         self.exchange(request.body(body), self.timeout).await
     }
 
-    /// Posts a JSON body, and gives the stream that answers it as soon as it begins. The provider's time-out bounds the
-    /// wait for its beginning and for each next piece.
+    /// Posts a JSON body, and gives the stream that answers it as soon as its head is there. The provider's time-out bounds
+    /// the wait for its first event, from here on, and for each next one.
     pub(crate) async fn stream(&self, url: &Url, body: Vec<u8>) -> Result<Begun, ProviderError> {
         let deadline = Instant::now() + self.timeout;
         let request = self
@@ -224,7 +247,10 @@ impl Upstream {
         if status == 200 && content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
             let body = StreamedBody {
                 response,
+                events: Events::default(),
+                ready: VecDeque::new(),
                 patience: self.timeout,
+                begins: Some(deadline),
                 ends: Instant::now() + self.stream_deadline,
                 whole: self.stream_deadline,
                 left: MAX_STREAM_BYTES,
@@ -287,11 +313,11 @@ impl Upstream {
         }
         let mut body = BytesMut::new();
         loop {
-            let idle = Instant::now() + BODY_IDLE_TIMEOUT;
+            let idle = if body.is_empty() { total } else { Instant::now() + self.body_idle };
             let piece = match timeout_at(total.min(idle), response.chunk()).await {
                 Ok(piece) => piece.map_err(read_error)?,
                 Err(_) if total <= idle => return Err(timed_out("the answer was not whole", timeout)),
-                Err(_) => return Err(timed_out("the answer stopped for", BODY_IDLE_TIMEOUT)),
+                Err(_) => return Err(timed_out("nothing more of the answer came", self.body_idle)),
             };
             let Some(piece) = piece else { return Ok((body.freeze(), held)) };
             held.add(piece.len()).map_err(full)?;
@@ -355,3 +381,7 @@ fn describe(error: reqwest::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -83,7 +83,7 @@ pub enum Delta {
         /// Why.
         reason: FinishReason,
     },
-    /// The tokens of the whole answer, once, at the end.
+    /// The tokens of the whole answer, at the end. Of several counts the last holds.
     Usage {
         /// Tokens.
         usage: Usage,

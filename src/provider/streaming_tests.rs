@@ -10,8 +10,9 @@ use mistral_double::{
 use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 
-use crate::chat::{ChatRequest, FinishReason, Message, Role, Usage};
-use crate::provider::{ApiKey, Delta, ErrorKind, Kind, Prices, Provider, ProviderError, Settings, StreamEvent, build};
+use super::*;
+use crate::chat::{ChatRequest, FinishReason, Message, Role};
+use crate::provider::{ApiKey, Kind, Prices, Provider, Settings, build};
 
 fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn Provider> {
     let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
@@ -260,10 +261,10 @@ async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
     assert!(chat.cost_usd.is_some_and(|cost| cost > 0.0));
     assert_eq!(answer.usage, Some((chat.usage.unwrap(), chat.cost_usd)));
     let frames: Vec<Value> =
-        events.iter().map(|event| serde_json::from_slice(event.frame.as_deref().unwrap()).unwrap()).collect();
+        events.iter().filter_map(|event| Some(serde_json::from_slice(event.frame.as_deref()?).unwrap())).collect();
     let said = frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str());
     assert_eq!(said.collect::<String>(), answer.text);
-    assert_eq!(events.last().unwrap().deltas.len(), 1);
+    assert_eq!(frames.len(), events.len() - 1, "no event without a choice is passed on");
     let sent = &double.chats()[1].body;
     assert_eq!((&sent["stream"], &sent["stream_options"]), (&json!(true), &json!({ "include_usage": true })));
 
@@ -274,7 +275,7 @@ async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
     assert_eq!(told, [("weather", arguments.to_string().as_str()), ("time", "{}")]);
     assert!(answer.calls.iter().all(|(id, ..)| id.starts_with("call_")));
     assert_eq!(answer.finished, [FinishReason::ToolCalls]);
-    assert!(events.len() > 8 && events.iter().all(|event| event.frame.is_some()));
+    assert!(events.len() > 8 && events.iter().rev().skip(1).all(|event| event.frame.is_some()));
 
     let two = ChatRequest { n: Some(2), ..hello() };
     let (answer, _, error) = stream(&*openai, &two).await;
@@ -312,4 +313,45 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
     assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::ReadFailed));
     double.script(Behaviour::server_error());
     assert_eq!(patient.stream(&hello()).await.unwrap_err().kind(), ErrorKind::UpstreamFailed);
+}
+
+/// A vendor without prices, which does not say when it is done.
+struct Plain;
+
+impl Reading for Plain {
+    fn refusal(&self, _: &[u8]) -> ProviderError {
+        something_else()
+    }
+
+    fn scrubbed(&self, error: ProviderError) -> ProviderError {
+        error
+    }
+
+    fn cost(&self, _: &Usage, _: Tier) -> Option<f64> {
+        None
+    }
+
+    fn says_done(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn tokens_are_told_as_they_were_counted_last() {
+    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, reading: Plain };
+    let chunk = |choices: Value, tokens: u64| {
+        let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
+        Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())
+    };
+    let finish = chunk(json!([{ "index": 0, "delta": { "content": "Hi" }, "finish_reason": "stop" }]), 1);
+    let told = |tokens| {
+        let usage = Usage { prompt_tokens: 3, completion_tokens: tokens, ..Usage::default() };
+        Delta::Usage { usage, cost_usd: None }
+    };
+    let event = dialect.read(&finish).unwrap();
+    assert_eq!((event.frame, event.deltas.last()), (Some(finish), Some(&told(1))));
+    assert_eq!(dialect.read(&chunk(json!([]), 1)).unwrap(), StreamEvent::default());
+    let last = dialect.read(&chunk(json!([]), 2)).unwrap();
+    assert_eq!(last, StreamEvent { frame: None, deltas: vec![told(2)] });
+    assert_eq!(dialect.end(), Some(vec![]));
 }

@@ -138,16 +138,18 @@ impl Provider for Anthropic {
         let begun = self.upstream.stream(&self.messages_url, prepared.body).await;
         let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
             Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
+            Begun::Whole(reply) if reply.status == 200 => {
+                let id = error::correlation_id(&reply.headers);
+                return Err(streaming::something_else().with_correlation_id(id));
+            }
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
         let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
         let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, &Usage { images, ..*usage }, billing));
-        Ok(Streamed {
-            events: dialect::events(body, Reading::new(model, self.key.clone(), cost)),
-            correlation_id: error::correlation_id(&headers).and_then(super::text::token),
-            notes: prepared.notes,
-        })
+        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
+        let reading = Reading::new(model, self.key.clone(), cost);
+        let events = dialect::events(body, reading, correlation_id.clone());
+        Ok(Streamed { events, correlation_id, notes: prepared.notes })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

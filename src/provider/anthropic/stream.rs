@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, 
 use super::error;
 use crate::chat::{Seal, Usage};
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent};
 
 /// So many kinds that a stream leaves out are remembered.
 const MOST_NOTED: usize = 16;
@@ -164,7 +165,7 @@ impl Reading {
 }
 
 impl Dialect for Reading {
-    fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
+    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
         let event: Event = serde_json::from_slice(data).map_err(|error| not_a_message(&error))?;
         let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
@@ -232,7 +233,7 @@ impl Dialect for Reading {
             let message = "the upstream's answer went on behind its end";
             return Err(ProviderError::new(ErrorKind::MalformedAnswer, message));
         }
-        Ok(delta.into_iter().collect())
+        Ok(StreamEvent { frame: None, deltas: delta.into_iter().collect() })
     }
 
     fn is_over(&self) -> bool {

@@ -12,7 +12,7 @@ fn reading() -> Reading {
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
-    events.iter().flat_map(|event| reading.read(event.to_string().as_bytes()).unwrap()).collect()
+    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string())).unwrap().deltas).collect()
 }
 
 fn text(text: &str) -> Delta {
@@ -128,12 +128,12 @@ fn an_error_inside_a_stream_has_its_class() {
     ] {
         let event = json!({"type": "error", "error": {"type": kind, "message": "sk-ant-very-secret"}});
         let mut reading = reading();
-        let error = reading.read(event.to_string().as_bytes()).unwrap_err();
+        let error = reading.read(&Bytes::from(event.to_string())).unwrap_err();
         assert_eq!((error.kind(), error.upstream_code()), (class, Some(kind)));
         assert_eq!(reading.scrubbed(error).message(), "[secret]");
     }
     for broken in ["{", "[DONE]", r#"{"type": "content_block_delta", "delta": "secret"}"#] {
-        let error = reading().read(broken.as_bytes()).unwrap_err();
+        let error = reading().read(&Bytes::from(broken)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, said};
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, said};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
@@ -91,7 +92,7 @@ impl Reading {
 }
 
 impl Dialect for Reading {
-    fn read(&mut self, data: &[u8]) -> Result<Vec<Delta>, ProviderError> {
+    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
         let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         if event.get("error").is_some() {
             return Err(error::classify(said::status(data), &HeaderMap::new(), data, Timestamp::now()));
@@ -113,7 +114,7 @@ impl Dialect for Reading {
         }
         // The last count is that of the whole.
         self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
-        Ok(deltas)
+        Ok(StreamEvent { frame: None, deltas })
     }
 
     fn is_over(&self) -> bool {

@@ -10,7 +10,7 @@ fn reading() -> Reading {
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
-    events.iter().flat_map(|event| reading.read(event.to_string().as_bytes()).unwrap()).collect()
+    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string())).unwrap().deltas).collect()
 }
 
 fn event(index: u32, parts: Value) -> Value {
@@ -84,7 +84,7 @@ fn an_answer_that_breaks_off_is_not_whole() {
     }
     let mut reading = reading();
     read(&mut reading, &[json!({"candidates": [{"finishReason": "STOP"}]})]);
-    assert!(reading.read(event(0, json!([{"text": "more"}])).to_string().as_bytes()).is_err());
+    assert!(reading.read(&Bytes::from(event(0, json!([{"text": "more"}])).to_string())).is_err());
 }
 
 #[test]
@@ -97,14 +97,14 @@ fn an_error_inside_a_stream_has_its_class() {
         (json!({"error": {"message": "AIza-very-secret"}}), ErrorKind::UpstreamFailed),
     ] {
         let mut reading = reading();
-        let error = reading.read(data.to_string().as_bytes()).unwrap_err();
+        let error = reading.read(&Bytes::from(data.to_string())).unwrap_err();
         assert_eq!(error.kind(), class);
         assert_eq!(reading.scrubbed(error).message(), "[secret]");
     }
-    let blocked = reading().read(br#"{"promptFeedback": {"blockReason": "SAFETY"}}"#).unwrap_err();
+    let blocked = reading().read(&Bytes::from(r#"{"promptFeedback": {"blockReason": "SAFETY"}}"#)).unwrap_err();
     assert_eq!((blocked.kind(), blocked.upstream_code()), (ErrorKind::ContentFilter, Some("SAFETY")));
     for broken in ["{", "[DONE]", r#"{"candidates": "secret"}"#] {
-        let error = reading().read(broken.as_bytes()).unwrap_err();
+        let error = reading().read(&Bytes::from(broken)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }

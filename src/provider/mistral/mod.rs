@@ -225,26 +225,26 @@ impl Provider for Mistral {
         let model = self.model_for(request.model.as_deref());
         let (url, prepared) = self.prepare(request, model, true)?;
         let begun = self.upstream.stream(url, prepared.body).await;
-        let reading = |headers: &HeaderMap| Reading {
+        let reading = Reading {
             key: self.key.clone(),
             prices: self.prices.clone(),
             model: model.to_owned(),
             images: images(&request.messages),
             host: self.host,
-            correlation_id: error::correlation_id(headers).and_then(super::text::token),
         };
         let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
             Begun::Streams(headers, body) => (headers, body),
             Begun::Whole(reply) if reply.status == 200 => {
-                return Err(streaming::no_stream(&reply, &reading(&reply.headers)));
+                let id = error::correlation_id(&reply.headers);
+                return Err(streaming::no_stream(&reply, &reading, id));
             }
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let reading = reading(&headers);
-        let correlation_id = reading.correlation_id.clone();
+        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
         let mut notes = prepared.notes;
         notes.extend(deprecation(&headers));
-        Ok(Streamed { events: streaming::events(body, Chunks::new(model), reading), correlation_id, notes })
+        let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
+        Ok(Streamed { events, correlation_id, notes })
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
@@ -277,7 +277,6 @@ struct Reading {
     model: String,
     images: u64,
     host: Host,
-    correlation_id: Option<String>,
 }
 
 impl streaming::Reading for Reading {
@@ -293,10 +292,6 @@ impl streaming::Reading for Reading {
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { host: self.host, tier })
-    }
-
-    fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
     }
 
     fn says_done(&self) -> bool {

@@ -225,24 +225,23 @@ impl Provider for OpenAi {
         };
         let prepared = request::prepare(request, options)?;
         let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;
-        let reading = |headers: &HeaderMap| Reading {
+        let reading = Reading {
             key: self.key.clone(),
             kind: self.info.kind,
             prices: self.prices.clone(),
             model: model.to_owned(),
             images: images(&request.messages),
-            correlation_id: error::correlation_id(headers).and_then(super::text::token),
         };
         let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
             Begun::Streams(headers, body) => (headers, body),
             Begun::Whole(reply) if reply.status == 200 => {
-                return Err(streaming::no_stream(&reply, &reading(&reply.headers)));
+                let id = error::correlation_id(&reply.headers);
+                return Err(streaming::no_stream(&reply, &reading, id));
             }
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
-        let reading = reading(&headers);
-        let correlation_id = reading.correlation_id.clone();
-        let events = streaming::events(body, Chunks::new(model), reading);
+        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
+        let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
         Ok(Streamed { events, correlation_id, notes: prepared.notes })
     }
 
@@ -289,7 +288,6 @@ struct Reading {
     prices: Arc<PriceTable>,
     model: String,
     images: u64,
-    correlation_id: Option<String>,
 }
 
 impl streaming::Reading for Reading {
@@ -311,10 +309,6 @@ impl streaming::Reading for Reading {
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { tier, ..Terms::default() })
-    }
-
-    fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
     }
 
     /// OpenAI's own say it, and Azure's; of the servers like them some do not.
