@@ -139,6 +139,58 @@ async fn usage_has_a_chunk_of_its_own_for_whoever_asks() {
     assert!(seen.done);
 }
 
+/// A server that counts along, and its tokens once more behind the end.
+async fn counting_upstream() -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let chunk = |choices: Value, completion_tokens: u64| {
+        let usage = json!({ "prompt_tokens": 3, "completion_tokens": completion_tokens });
+        format!("data: {}\n\n", json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }))
+    };
+    let said =
+        chunk(json!([{ "index": 0, "delta": { "role": "assistant", "content": "Hi" }, "finish_reason": null }]), 1);
+    let end = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]), 1);
+    let events = format!("{said}{}{end}{}data: [DONE]\n\n", chunk(json!([]), 1), chunk(json!([]), 2));
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut request = [0; 8192];
+            let length = socket.read(&mut request).await.unwrap_or_default();
+            // What is no POST is a health probe.
+            let (kind, body) = match request[..length].starts_with(b"POST") {
+                true => ("text/event-stream", events.as_str()),
+                false => ("application/json", r#"{"data":[]}"#),
+            };
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\n");
+            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+            let _ = socket.write_all(answer.as_bytes()).await;
+            // Closed before its client has, a connection may lose its answer.
+            let _ = socket.read(&mut request).await;
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn tokens_are_told_once_and_never_in_a_chunk_that_nobody_asked_for() {
+    let house = format!(
+        "llm_providers:\n  house:\n    type: openai-compatible\n    config: {{ endpoint: \"{}\", model: m }}\n",
+        counting_upstream().await
+    );
+    let gateway = Setup::without_provider().yaml(&house).start();
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert!(seen.done && seen.events.iter().all(|event| event["choices"][0].is_object()), "{seen:?}");
+    let last = seen.events.last().unwrap();
+    assert_eq!((seen.finish(), &last["usage"]["completion_tokens"]), (Some("stop"), &json!(2)), "{seen:?}");
+    assert_eq!(last_record(&gateway).await["tokens_used"], 5);
+
+    let mut body = ask("Hello");
+    body["stream_options"] = json!({ "include_usage": true });
+    let seen = stream(&gateway, body).await;
+    let bare: Vec<_> = seen.events.iter().filter(|event| event["choices"] == json!([])).collect();
+    assert_eq!((bare.len(), &bare[0]["usage"]["completion_tokens"]), (1, &json!(2)), "{seen:?}");
+}
+
 #[tokio::test]
 async fn however_the_upstream_writes_the_client_reads_the_same() {
     let double = MistralDouble::builder().start().await.unwrap();

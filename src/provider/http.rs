@@ -384,4 +384,4 @@ fn describe(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 #[path = "http_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -9,7 +9,7 @@ use crate::provider::Kind;
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
 /// Answers one request: writes each text after so many milliseconds. The connection stays open for a while behind them.
-async fn serve(texts: Vec<(u64, String)>) -> Url {
+pub(crate) async fn serve(texts: Vec<(u64, String)>) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
+
 use super::*;
-use crate::provider::{Kind, Prices, Settings};
+use crate::chat::{Message, Role};
+use crate::provider::http::tests::serve;
+use crate::provider::{ErrorKind, Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
 
@@ -59,4 +63,17 @@ fn the_rules_of_billing_hold() {
             _ => assert_eq!(cost, expected, "{model}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_1\r\n\r\n";
+    let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let url = serve(vec![(0, format!("{head}event: error\ndata: {error}\n\n"))]).await;
+    let made = Anthropic::new(Settings { endpoint: url.to_string(), ..settings() }).unwrap();
+    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let mut streamed = made.stream(&request).await.unwrap();
+    let error = streamed.events.next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.status()), (ErrorKind::CapacityExceeded, Some(200)));
+    assert_eq!(error.correlation_id(), Some("req_1"));
 }
