@@ -92,6 +92,25 @@ async fn tools_go_there_and_back_under_the_callers_ids() {
 }
 
 #[tokio::test]
+async fn names_and_refusals_of_a_history_are_not_lost_without_a_word() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let messages = json!([
+        { "role": "user", "content": "How?", "name": "ada" },
+        { "role": "assistant", "content": null, "refusal": "I will not tell jane@example.org" },
+        user("Why not?"),
+    ]);
+    let (_, answer) = chat(&gateway, json!({ "messages": messages })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let sent = double.last_request().unwrap().json()["messages"].clone();
+    let refused = json!({ "role": "assistant", "content": "I will not tell [EMAIL]" });
+    assert_eq!(sent, json!([user("How?"), refused, user("Why not?")]));
+    let details = &gateway.search_as("community", json!({ "limit": 1 })).await[0]["policy_details"];
+    assert_eq!(details["notes"], json!(["fields left out that the provider does not know: name"]), "{details}");
+    assert_eq!(details["not_inspected"][0]["kind"], "names", "{details}");
+}
+
+#[tokio::test]
 async fn a_refusal_names_policy_and_rule_in_both_shapes() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
@@ -211,7 +230,8 @@ async fn code_is_filled_in_under_the_same_policies() {
     double.script(Behaviour::text("a + b"));
     let body = json!({
         "model": "codestral-latest", "prompt": "fn add(a: i32, b: i32) -> i32 {", "suffix": "}", "max_tokens": 9,
-        "temperature": 0, "stop": "\n\n", "random_seed": 1, "echo": false,
+        "temperature": 0, "stop": "\n\n", "random_seed": 1, "min_tokens": 2, "prompt_cache_key": "k", "metadata": { "a": "b" },
+        "n": 2, "echo": true,
     });
     let answer = post(&gateway, "/v1/fim/completions", &body).await;
     assert_eq!((answer.status, &answer.body["choices"][0]["message"]["content"]), (200, &json!("a + b")), "{answer:?}");
@@ -221,9 +241,13 @@ async fn code_is_filled_in_under_the_same_policies() {
         sent.json(),
         json!({
             "model": "codestral-latest", "prompt": "fn add(a: i32, b: i32) -> i32 {", "suffix": "}", "max_tokens": 9,
-            "temperature": 0.0, "stop": ["\n\n"], "random_seed": 1,
+            "temperature": 0.0, "stop": ["\n\n"], "random_seed": 1, "min_tokens": 2, "prompt_cache_key": "k",
+            "metadata": { "a": "b" },
         })
     );
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    let note = "fields left out that the provider does not know: echo, n";
+    assert_eq!(record["policy_details"]["notes"], json!([note]), "{record}");
     // OpenAI's older route, without a model: one that fills in.
     double.script(Behaviour::text("b"));
     let answer = post(&gateway, "/v1/completions", &json!({ "prompt": ["a"], "suffix": "c" })).await;
@@ -249,11 +273,13 @@ async fn code_is_filled_in_under_the_same_policies() {
 async fn texts_become_vectors_in_batches() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).policies(&["pii", "audit-redact"]).start();
-    let body = json!({ "model": "mistral-embed", "input": "Write to jane@example.org", "encoding_format": "float" });
+    let body = json!({ "model": "mistral-embed", "input": "Write to jane@example.org", "encoding_format": "float",
+        "metadata": { "a": "b" } });
     let answer = post(&gateway, "/v1/embeddings", &body).await;
     assert_eq!((answer.status, &answer.body["object"]), (200, &json!("list")), "{answer:?}");
     assert_eq!(answer.body["data"][0]["embedding"].as_array().unwrap().len(), 1024);
-    assert_eq!(double.last_request().unwrap().json()["input"], json!(["Write to [EMAIL]"]));
+    let sent = double.last_request().unwrap().json();
+    assert_eq!((&sent["input"], &sent["metadata"]), (&json!(["Write to [EMAIL]"]), &json!({ "a": "b" })));
     let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
     assert_eq!((&record["model"], &record["request_type"]), (&json!("mistral-embed"), &json!("embedding")), "{record}");
     assert!(record["tokens_used"].as_u64().unwrap() > 0 && record["cost"].as_f64().unwrap() > 0.0, "{record}");

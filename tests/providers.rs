@@ -79,6 +79,18 @@ async fn a_model_is_asked_of_nobody_but_its_vendor() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_speaker_reaches_openai() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    let messages = json!([{ "role": "user", "content": "Hello", "name": "ada" }]);
+    let answer =
+        gateway.post("/v1/chat/completions", json!({ "model": "gpt-4o-mini", "messages": messages.clone() })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(openai.chats()[0].body["messages"], messages);
+}
+
+#[tokio::test]
 async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
     let openai = OpenAiDouble::start().await.unwrap();
     let house = format!(

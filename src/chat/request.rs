@@ -1,5 +1,6 @@
 //! What a caller asks of a model. The parts that have a form in OpenAI's API are read and written in that form.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -22,6 +23,8 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// The parts of it up to which the vendor's cache is to keep the prompt.
     pub cache: CachePoints,
+    /// The names of those who speak, by the number of their message: callers' text that policies do not see.
+    pub names: BTreeMap<usize, String>,
     /// The most tokens that the answer may have.
     pub max_tokens: Option<u32>,
     /// Sampling temperature.
@@ -52,8 +55,8 @@ pub struct ChatRequest {
     pub vectors: VectorForm,
     /// How long to think.
     pub reasoning_effort: Option<ReasoningEffort>,
-    /// Fields of an OpenAI body that have no place above: passed on to providers of that dialect, left out with a note
-    /// for those that refuse what they do not know.
+    /// Fields of a body that have no place above: passed on to providers of OpenAI's dialect, left out with a note for those
+    /// that refuse what they do not know.
     pub extra: Map<String, Value>,
 }
 

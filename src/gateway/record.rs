@@ -206,12 +206,13 @@ pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
         .collect()
 }
 
-/// What goes to the model beside the messages, and no policy saw: definitions of tools, the schema of the answer, and
-/// fields that are passed on as they came.
+/// What goes to the model beside the messages, and no policy saw: the names of those who speak, definitions of tools, the
+/// schema of the answer, and fields that are passed on as they came.
 pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = audit::NotInspected> {
     let size = |value: serde_json::Result<Vec<u8>>| value.ok().map(|bytes| bytes.len() as u64);
     let schema = chat.response_format.as_ref().filter(|format| matches!(format, ResponseFormat::JsonSchema(_)));
     [
+        ("names", !chat.names.is_empty(), size(serde_json::to_vec(&chat.names))),
         ("tools", !chat.tools.is_empty(), size(serde_json::to_vec(&chat.tools))),
         ("response_format", schema.is_some(), size(serde_json::to_vec(&schema))),
         ("other_fields", !chat.extra.is_empty(), size(serde_json::to_vec(&chat.extra))),

@@ -19,6 +19,11 @@ pub(crate) fn cache_control(request: &ChatRequest) -> Option<&'static str> {
     asks.then_some("cache_control")
 }
 
+/// `name`, where a message has one: in dialects in which only tools have names.
+pub(crate) fn name(request: &ChatRequest) -> Option<&'static str> {
+    (!request.names.is_empty()).then_some("name")
+}
+
 /// The note about fields of an answer.
 pub(crate) fn of_answer<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
     named(fields).map(|named| format!("fields of the answer left out, which no policy could see: {named}"))

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::answer::Form;
 use super::exchange::{self, Asked};
@@ -16,7 +17,7 @@ use crate::http::{ApiError, App, body};
 /// Where the caller names no model: a provider's default is one that chats.
 const MODEL: &str = "codestral-latest";
 
-/// A body of either route. What is not read here has no meaning to a model that fills in.
+/// A body of either route.
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
@@ -32,6 +33,8 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     user: Option<String>,
+    #[serde(flatten, deserialize_with = "request::unknown")]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +67,7 @@ fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         top_p: read.top_p,
         stop: read.stop.map(Stop::texts).unwrap_or_default(),
         seed: read.seed.or(read.random_seed),
+        extra: read.extra,
         ..ChatRequest::about(Task::FillIn, Some(model), [prompt].into_iter().chain(read.suffix).collect())
     };
     Ok(Asked { chat, user: read.user, stream: Pieces::of(read.stream, read.stream_options) })

@@ -8,11 +8,13 @@ use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{CacheControl, Detail, Message, Part, Role};
 use crate::http::ApiError;
 
-/// A message on the wire. What is not read here changes nothing that a model sees.
+/// A message on the wire. What is not read here, such as a reference to audio, is not passed on.
 #[derive(Deserialize)]
 pub(super) struct Wire {
     role: WireRole,
     content: Option<Content>,
+    /// What OpenAI's models say instead of content when they refuse.
+    refusal: Option<String>,
     /// How several vendors and their clients carry reasoning beside the text.
     reasoning_content: Option<String>,
     /// The same with what its vendor wants back.
@@ -24,9 +26,11 @@ pub(super) struct Wire {
     cache_control: Option<CacheControl>,
 }
 
-/// A message in the gateway's terms, and the parts of it that the vendor's cache is to keep.
+/// A message in the gateway's terms, who speaks it, and the parts of it that the vendor's cache is to keep.
 pub(super) struct Read {
     pub(super) message: Message,
+    /// A tool's stands in its part.
+    pub(super) name: Option<String>,
     pub(super) cache: Vec<(usize, CacheControl)>,
 }
 
@@ -113,28 +117,28 @@ impl Wire {
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
             (None, None) => {}
         }
-        let is_empty = match self.content {
-            None => true,
-            Some(Content::Text(text)) => {
-                let is_empty = text.is_empty();
-                parts.push(Part::Text { text });
-                is_empty
-            }
+        let content = match self.content {
+            Some(content) if !content.is_empty() => Some(content),
+            empty => self.refusal.map(Content::Text).or(empty),
+        };
+        let is_empty = content.as_ref().is_none_or(Content::is_empty);
+        match content {
+            None => {}
+            Some(Content::Text(text)) => parts.push(Part::Text { text }),
             Some(Content::Pieces(pieces)) => {
                 for (place, mut piece) in pieces.into_iter().enumerate() {
                     let field = field(&format!("content[{place}]"));
                     cache.extend(piece.cache(&field)?.map(|control| (parts.len(), control)));
                     parts.push(piece.part(&field)?);
                 }
-                parts.is_empty()
             }
-        };
+        }
         if role == Role::Tool {
             let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
             let text = Message { role, parts }.plain_text();
             let message = Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] };
             let last = self.cache_control.or(cache.last().map(|(_, control)| *control));
-            return Ok(Read { message, cache: last.map(|control| (0, control)).into_iter().collect() });
+            return Ok(Read { message, name: None, cache: last.map(|control| (0, control)).into_iter().collect() });
         }
         if let Some(calls) = self.tool_calls {
             if role != Role::Assistant && !calls.is_empty() {
@@ -153,7 +157,16 @@ impl Wire {
             return Err(ApiError::field(field("content"), "expected a text or a list of parts"));
         }
         cache.extend(parts.len().checked_sub(1).zip(self.cache_control));
-        Ok(Read { message: Message { role, parts }, cache })
+        Ok(Read { message: Message { role, parts }, name: self.name.filter(|name| !name.is_empty()), cache })
+    }
+}
+
+impl Content {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Pieces(pieces) => pieces.is_empty(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -103,6 +103,13 @@ impl Pieces {
     }
 }
 
+/// The fields of a body that are not known, but for nulls.
+pub(super) fn unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+    let mut fields = Map::deserialize(deserializer)?;
+    fields.retain(|_, value| !value.is_null());
+    Ok(fields)
+}
+
 /// The model that a body names.
 pub(super) fn model(named: Option<String>) -> Result<Option<String>, ApiError> {
     match named {
@@ -120,12 +127,14 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         return Err(ApiError::field("messages", format!("{} messages, at most {MOST} are taken", messages.len())));
     }
     let mut cache = CachePoints::default();
+    let mut names = BTreeMap::new();
     let messages: Result<_, _> = messages
         .into_iter()
         .enumerate()
         .map(|(index, wire)| {
             let read = wire.read(&format!("messages[{index}]"))?;
             cache.add(index, read.cache);
+            names.extend(read.name.map(|name| (index, name)));
             Ok::<_, ApiError>(read.message)
         })
         .collect();
@@ -134,6 +143,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         model: model(read.model)?,
         messages: messages?,
         cache,
+        names,
         max_tokens: read.max_completion_tokens.or(read.max_tokens),
         temperature: read.temperature,
         top_p: read.top_p,
@@ -263,6 +273,23 @@ mod tests {
         ] {
             assert_eq!(message(wire.clone()).unwrap(), Message { role, parts }, "{wire}");
         }
+    }
+
+    #[test]
+    fn names_and_refusals_are_read() {
+        let body = json!({ "messages": [
+            { "role": "system", "content": "Be brief" },
+            { "role": "user", "content": "Hi", "name": "ada" },
+            { "role": "assistant", "content": null, "refusal": "I will not", "name": "" },
+            { "role": "assistant", "content": "", "refusal": "Nor this", "tool_calls": [] },
+            { "role": "assistant", "content": "Yes", "refusal": null, "name": "bob" },
+            { "role": "tool", "content": "4", "tool_call_id": "call_1", "name": "look" },
+        ] });
+        let chat = parsed(&body).unwrap().chat;
+        assert_eq!(chat.names, BTreeMap::from([(1, "ada".to_owned()), (4, "bob".to_owned())]));
+        let said: Vec<_> = chat.messages[1..5].iter().map(Message::plain_text).collect();
+        assert_eq!(said, ["Hi", "I will not", "Nor this", "Yes"]);
+        assert!(chat.messages.iter().all(|message| message.parts.len() == 1), "{chat:?}");
     }
 
     #[test]

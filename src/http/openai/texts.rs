@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::answer::Form;
 use super::exchange::{self, Asked};
@@ -30,6 +30,8 @@ struct Body {
     output_dtype: Option<String>,
     encoding_format: Option<String>,
     user: Option<String>,
+    #[serde(flatten, deserialize_with = "request::unknown")]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +49,8 @@ struct Conversations {
     model: Option<String>,
     input: Option<Vec<Value>>,
     user: Option<String>,
+    #[serde(flatten, deserialize_with = "request::unknown")]
+    extra: Map<String, Value>,
 }
 
 /// `POST /v1/embeddings`.
@@ -75,7 +79,8 @@ pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Reque
         let read: Conversations = body::parse(bytes)?;
         let model = request::model(read.model)?.unwrap_or_else(|| MODERATION.to_owned());
         let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;
-        let mut chat = ChatRequest { task: Task::ModerateChats, model: Some(model), ..ChatRequest::default() };
+        let (task, extra) = (Task::ModerateChats, read.extra);
+        let mut chat = ChatRequest { task, model: Some(model), extra, ..ChatRequest::default() };
         if input.iter().any(Value::is_array) {
             for (index, conversation) in input.into_iter().enumerate() {
                 let place = format!("input[{index}]");
@@ -105,7 +110,9 @@ fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), 
         let place = format!("{place}[{index}]");
         let wire: Wire =
             serde_json::from_value(message).map_err(|_| ApiError::field(place.clone(), "expected a message"))?;
-        chat.messages.push(wire.read(&place)?.message);
+        let read = wire.read(&place)?;
+        chat.names.extend(read.name.map(|name| (chat.messages.len(), name)));
+        chat.messages.push(read.message);
     }
     Ok(())
 }
@@ -128,6 +135,6 @@ fn asked(read: Body, task: Task, model: String) -> Result<Asked, ApiError> {
         dtype: read.output_dtype,
         encoding: read.encoding_format,
     };
-    let chat = ChatRequest { vectors, ..ChatRequest::about(task, Some(model), texts) };
+    let chat = ChatRequest { vectors, extra: read.extra, ..ChatRequest::about(task, Some(model), texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }

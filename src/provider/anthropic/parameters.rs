@@ -109,7 +109,7 @@ pub(super) fn of<'a>(
         .map(|(name, value)| (name.as_str(), value))
         .filter(|(_, value)| !value.is_null())
         .partition(|(name, value)| is_own(name, value, samples));
-    notes.extend(left_out::note(foreign.into_keys().chain(unknown(request))));
+    notes.extend(left_out::note(foreign.into_keys().chain(unknown(request)).chain(left_out::name(request))));
     Ok(Parameters {
         max_tokens: plan.max_tokens,
         stop_sequences,

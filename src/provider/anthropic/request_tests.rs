@@ -427,8 +427,9 @@ fn parameters_take_the_form_that_anthropic_takes() {
         assert_eq!(Value::from(body.clone()), expected, "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
-    let odd = ChatRequest { seed: Some(1), extra: from(json!({"user": "jane", "odd name": 1})), ..hi() };
-    assert_eq!(sent(&odd, OPTIONS).1, ["fields left out that the provider does not know: seed, user and 1 more"]);
+    let names = [(0, "jane".to_owned())].into();
+    let odd = ChatRequest { seed: Some(1), extra: from(json!({"user": "jane", "odd name": 1})), names, ..hi() };
+    assert_eq!(sent(&odd, OPTIONS).1, ["fields left out that the provider does not know: name, seed, user and 1 more"]);
 }
 
 #[test]

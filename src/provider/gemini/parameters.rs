@@ -149,7 +149,8 @@ pub(super) fn of<'a>(
         .iter()
         .filter(|(name, value)| !(value.is_null() || name.as_str() == "top_k" && top_k.is_some()))
         .map(|(name, _)| name.as_str());
-    notes.extend(left_out::note(foreign.chain(unknown(request, model)).chain(left_out::cache_control(request))));
+    let unplaced = left_out::cache_control(request).into_iter().chain(left_out::name(request));
+    notes.extend(left_out::note(foreign.chain(unknown(request, model)).chain(unplaced)));
     Ok(Parameters {
         tools,
         tool_config: request.tool_choice.as_ref().filter(|_| has_tools).map(choice),

@@ -376,9 +376,10 @@ fn parameters_take_the_form_that_gemini_takes() {
         assert_eq!(Value::from(body.clone()), expected, "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
-    let odd = ChatRequest { presence_penalty: Some(1.0), extra: from(json!({"user": "jane", "odd name": 1})), ..hi() };
+    let (names, extra) = ([(0, "jane".to_owned())].into(), from(json!({"user": "jane", "odd name": 1})));
+    let odd = ChatRequest { presence_penalty: Some(1.0), names, extra, ..hi() };
     assert_eq!(
         sent(&odd, OPTIONS).1,
-        ["fields left out that the provider does not know: presence_penalty, user and 1 more"]
+        ["fields left out that the provider does not know: name, presence_penalty, user and 1 more"]
     );
 }

@@ -138,18 +138,15 @@ impl Mistral {
 
     /// One result for each conversation.
     async fn about_chats(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
-        let Prepared { body, notes } = texts::about_chats(request, model)?;
-        let count = request.lengths.len();
-        let mut answer = self.results(&self.moderate_chats_url, body, request.task, model, count).await?;
-        answer.notes = notes;
-        Ok(answer)
+        let prepared = texts::about_chats(request, model)?;
+        self.results(&self.moderate_chats_url, prepared, request.task, model, request.lengths.len()).await
     }
 
     /// Asks for so many results.
     async fn results(
         &self,
         url: &Url,
-        body: Vec<u8>,
+        Prepared { body, notes }: Prepared,
         task: Task,
         model: &str,
         count: usize,
@@ -164,6 +161,7 @@ impl Mistral {
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
+        answer.notes = notes;
         Ok(answer)
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice};
 use crate::provider::schema::without_identity;
 use crate::provider::{ErrorKind, ProviderError, left_out, names};
 
@@ -48,8 +48,11 @@ pub(super) struct Parameters<'a> {
     reasoning_effort: Option<&'static str>,
     /// Fields that Mistral has and the canonical request has not.
     #[serde(flatten)]
-    own: BTreeMap<&'a str, &'a Value>,
+    own: Own<'a>,
 }
+
+/// Fields of the caller's.
+pub(super) type Own<'a> = BTreeMap<&'a str, &'a Value>;
 
 #[derive(Debug, Serialize)]
 struct WireTool<'a> {
@@ -117,7 +120,7 @@ pub(super) fn of<'a>(
         parallel_tool_calls: request.parallel_tool_calls.filter(|_| has_tools),
         response_format: request.response_format.as_ref().map(format),
         reasoning_effort: None,
-        own: BTreeMap::new(),
+        own: Own::new(),
     };
     if let Some(asked) = request.reasoning_effort {
         if reasons {
@@ -126,15 +129,31 @@ pub(super) fn of<'a>(
             notes.push("reasoning_effort left out, which the model does not take".to_owned());
         }
     }
-    let (own, foreign): (BTreeMap<_, _>, BTreeMap<_, _>) = request
+    parameters.own = own(request, notes);
+    Ok(parameters)
+}
+
+/// The caller's fields that Mistral has for such a task. The others are noted.
+pub(super) fn own<'a>(request: &'a ChatRequest, notes: &mut Vec<String>) -> Own<'a> {
+    let (own, foreign): (Own<'_>, Own<'_>) = request
         .extra
         .iter()
         .map(|(name, value)| (name.as_str(), value))
         .filter(|(name, value)| says_something(name, value))
-        .partition(|(name, value)| is_own(name, value));
-    parameters.own = own;
-    notes.extend(left_out::note(foreign.into_keys().chain(left_out::cache_control(request))));
-    Ok(parameters)
+        .partition(|(name, value)| is_known(request.task, name) && is_own(name, value));
+    let unplaced = left_out::cache_control(request).into_iter().chain(left_out::name(request));
+    notes.extend(left_out::note(foreign.into_keys().chain(unplaced)));
+    own
+}
+
+/// Whether requests of a task may have a field that Mistral has.
+fn is_known(task: Task, name: &str) -> bool {
+    match task {
+        Task::Chat => true,
+        Task::FillIn => matches!(name, "min_tokens" | "prompt_cache_key" | "metadata"),
+        Task::Embed | Task::Moderate => name == "metadata",
+        Task::ModerateChats => false,
+    }
 }
 
 /// The temperature, within what the API takes: OpenAI's goes up to 2.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::parameters;
+use super::parameters::{self, Own};
 use super::repairs::Repairs;
 use super::request::{Options, Prepared};
 use super::tool_id::ToolIds;
@@ -35,6 +35,8 @@ struct FillIn<'a> {
     random_seed: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
+    #[serde(flatten)]
+    own: Own<'a>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,8 @@ struct AboutTexts<'a> {
     output_dtype: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding_format: Option<&'a str>,
+    #[serde(flatten)]
+    own: Own<'a>,
 }
 
 #[derive(Serialize)]
@@ -69,20 +73,24 @@ pub(super) fn fill_in(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         stop: &request.stop,
         random_seed: parameters::seed(request),
         stream: options.stream,
+        own: parameters::own(request, &mut notes),
     })?;
     Ok(Prepared { body, notes })
 }
 
 /// The body of `POST /v1/embeddings` or `POST /v1/moderations`.
-pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Result<Vec<u8>, ProviderError> {
+pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Result<Prepared, ProviderError> {
     let form = (request.task == Task::Embed).then_some(&request.vectors);
-    http::json(&AboutTexts {
+    let mut notes = Vec::new();
+    let body = http::json(&AboutTexts {
         model,
         input: texts,
         output_dimension: form.and_then(|form| form.dimensions),
         output_dtype: form.and_then(|form| form.dtype.as_deref()),
         encoding_format: form.and_then(|form| form.encoding.as_deref()),
-    })
+        own: parameters::own(request, &mut notes),
+    })?;
+    Ok(Prepared { body, notes })
 }
 
 /// The body of `POST /v1/chat/moderations`.
@@ -92,5 +100,45 @@ pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared
     let one = |messages| Wire::all(messages, &ids, Thinking::Drop, &mut repairs);
     let input = request.conversations().map(one).collect();
     let body = http::json(&AboutChats { model, input })?;
-    Ok(Prepared { body, notes: repairs.notes() })
+    let mut notes = repairs.notes();
+    parameters::own(request, &mut notes);
+    Ok(Prepared { body, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::provider::mistral::order::AfterTool;
+
+    #[test]
+    fn each_task_has_the_fields_that_mistral_has_for_it() {
+        let extra = json!({ "min_tokens": 1, "prompt_cache_key": "k", "metadata": { "a": 1 }, "echo": true, "n": 2 });
+        let note = |fields: &str| vec![format!("fields left out that the provider does not know: {fields}")];
+        for (task, kept, notes) in [
+            (Task::FillIn, &["min_tokens", "prompt_cache_key", "metadata"][..], note("echo, n")),
+            (Task::Embed, &["metadata"], note("echo, min_tokens, n, prompt_cache_key")),
+            (Task::Moderate, &["metadata"], note("echo, min_tokens, n, prompt_cache_key")),
+            (Task::ModerateChats, &[], note("echo, metadata, min_tokens, n, prompt_cache_key")),
+        ] {
+            let mut request = ChatRequest::about(task, None, vec!["a".to_owned()]);
+            request.extra = serde_json::from_value(extra.clone()).unwrap();
+            let prepared = match task {
+                Task::FillIn => {
+                    let (after_tool, stream) = (AfterTool::Anything, false);
+                    fill_in(&request, Options { model: "m", max_tokens: None, after_tool, stream })
+                }
+                Task::ModerateChats => about_chats(&request, "m"),
+                _ => about(&request, "m", &["a"]),
+            };
+            let Prepared { body, notes: noted } = prepared.unwrap();
+            let sent: Value = serde_json::from_slice(&body).unwrap();
+            for (name, value) in extra.as_object().unwrap() {
+                let expected = kept.contains(&name.as_str()).then_some(value);
+                assert_eq!(sent.get(name), expected, "{task:?} {name}");
+            }
+            assert_eq!(noted, notes, "{task:?}");
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl OpenAi {
             Some(_) => self.url(&["openai", "deployments", model, route]),
             None => self.url(&["v1", route]),
         };
-        let (body, notes) = texts::about(request, self.api_version.is_none().then_some(model))?;
+        let (body, notes) = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
         let reply = self.upstream.post(&url, body).await.map_err(|error| self.scrubbed(error))?;
         if reply.status != 200 {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));

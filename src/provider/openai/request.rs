@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::chat::{
-    Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolChoice,
+    Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Task, Tool, ToolChoice,
 };
 use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt, left_out};
 
@@ -137,10 +137,19 @@ struct StreamOptions {
 struct Wire<'a> {
     role: &'static str,
     content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Called<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+}
+
+impl<'a> Wire<'a> {
+    /// A message of one text.
+    fn text(role: &'static str, text: &'a str) -> Self {
+        Self { role, content: Content::Text(text), name: None, tool_calls: Vec::new(), tool_call_id: None }
+    }
 }
 
 enum Content<'a> {
@@ -178,23 +187,20 @@ struct ImageUrl<'a> {
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let mut dropped = Dropped::default();
     let mut messages = Vec::with_capacity(request.messages.len());
-    for message in &request.messages {
-        push(message, options.kind, &mut messages, &mut dropped)?;
+    for (index, message) in request.messages.iter().enumerate() {
+        let name = request.names.get(&index).map(String::as_str);
+        push(message, name, options.kind, &mut messages, &mut dropped)?;
     }
     let mut notes = dropped.notes();
     // OpenAI refuses JSON mode where no message has the word.
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();
-        let content = Content::Text(json_prompt::ASK);
-        messages.insert(behind_system, Wire { role: "system", content, tool_calls: Vec::new(), tool_call_id: None });
+        messages.insert(behind_system, Wire::text("system", json_prompt::ASK));
         notes.push(json_prompt::ASKED.to_owned());
     }
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let has_tools = !request.tools.is_empty();
-    let strict = matches!(options.kind, Kind::OpenAi | Kind::AzureOpenAi);
-    let taken = |name: &str| !(RESERVED.contains(&name) || strict && MISTRALS.contains(&name));
-    let (extra, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name));
+    let (extra, foreign) = extra(request, options.kind);
     let body = Body {
         stream: options.stream.is_some(),
         stream_options: (options.stream == Some(StreamUsage::Asked)).then_some(StreamOptions { include_usage: true }),
@@ -217,18 +223,25 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         extra,
     };
     let body = http::json(&body)?;
-    // Every one of them stands in the lists above.
-    let left_out: Vec<_> = left_out.into_keys().chain(left_out::cache_control(request)).collect();
-    if !left_out.is_empty() {
-        let names = left_out.join(", ");
-        notes.push(format!("fields left out that the provider does not take: {names}"));
-    }
+    notes.extend(left_out::note(foreign.into_keys().chain(left_out::cache_control(request))));
     Ok(Prepared { body, notes })
+}
+
+/// Fields of the caller's.
+pub(super) type Fields<'a> = BTreeMap<&'a str, &'a Value>;
+
+/// Those that are passed on to a provider of this kind, and those that are not.
+pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_>) {
+    let strict = matches!(kind, Kind::OpenAi | Kind::AzureOpenAi);
+    let mistrals = |name: &str| MISTRALS.contains(&name) || name == "metadata" && request.task != Task::Chat;
+    let taken = |name: &str| !(RESERVED.contains(&name) || strict && mistrals(name));
+    request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name))
 }
 
 /// Puts one canonical message into the wire's form: each tool's answer is a message of its own there.
 fn push<'a>(
     message: &'a Message,
+    name: Option<&'a str>,
     kind: Kind,
     out: &mut Vec<Wire<'a>>,
     dropped: &mut Dropped,
@@ -255,8 +268,7 @@ fn push<'a>(
             Part::ToolCall { .. } => dropped.calls += 1,
             Part::ToolResult { id, text, .. } => {
                 results += 1;
-                let content = Content::Text(text);
-                out.push(Wire { role: "tool", content, tool_calls: Vec::new(), tool_call_id: Some(id) });
+                out.push(Wire { tool_call_id: Some(id), ..Wire::text("tool", text) });
             }
         }
     }
@@ -275,7 +287,7 @@ fn push<'a>(
         [WirePart::Text { text }] => Content::Text(text),
         _ => Content::Parts(parts),
     };
-    out.push(Wire { role, content, tool_calls, tool_call_id: None });
+    out.push(Wire { role, content, name, tool_calls, tool_call_id: None });
     Ok(())
 }
 

@@ -94,6 +94,17 @@ fn messages_take_the_form_that_openai_takes() {
 }
 
 #[test]
+fn names_go_with_their_messages() {
+    let messages = vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")];
+    let request = ChatRequest { messages, names: [(1, "ada".to_owned())].into(), ..ChatRequest::default() };
+    let expected = json!([
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "ada"},
+    ]);
+    let (body, notes) = sent(&request, OPTIONS);
+    assert_eq!((&body["messages"], notes), (&expected, vec![]));
+}
+
+#[test]
 fn every_parameter_is_sent_under_its_name() {
     let tools =
         json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, "strict": true}}]);
@@ -125,7 +136,7 @@ fn every_parameter_is_sent_under_its_name() {
     });
     let (body, notes) = sent(&request, OPTIONS);
     assert_eq!(body, expected);
-    assert_eq!(notes, ["fields left out that the provider does not take: safe_prompt, stream, cache_control"]);
+    assert_eq!(notes, ["fields left out that the provider does not know: cache_control, safe_prompt, stream"]);
 
     // A server that only answers like OpenAI may know the old name of the bound and fields of its own.
     let compatible = Options { kind: Kind::OpenAiCompatible, bound: Bound::Tokens, ..OPTIONS };

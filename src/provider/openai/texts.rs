@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::request::{self, Fields};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::{ProviderError, http};
+use crate::provider::{Kind, ProviderError, http, left_out};
 
 #[derive(Serialize)]
 struct AboutTexts<'a> {
@@ -15,19 +16,48 @@ struct AboutTexts<'a> {
     dimensions: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding_format: Option<&'a str>,
+    #[serde(flatten)]
+    extra: Fields<'a>,
 }
 
 /// The body of `POST /v1/embeddings` or `POST /v1/moderations`, and what is left out of it.
-pub(super) fn about(request: &ChatRequest, model: Option<&str>) -> Result<(Vec<u8>, Vec<String>), ProviderError> {
+pub(super) fn about(
+    request: &ChatRequest,
+    kind: Kind,
+    model: Option<&str>,
+) -> Result<(Vec<u8>, Vec<String>), ProviderError> {
     let form = (request.task == Task::Embed).then_some(&request.vectors);
-    let body = AboutTexts {
+    let (extra, foreign) = request::extra(request, kind);
+    let body = http::json(&AboutTexts {
         model,
         input: request.texts().collect(),
         dimensions: form.and_then(|form| form.dimensions),
         encoding_format: form.and_then(|form| form.encoding.as_deref()),
-    };
-    let dtype = form.and_then(|form| form.dtype.as_deref());
-    let notes = dtype.map(|_| "`output_dtype` left out: it is Mistral's".to_owned()).into_iter().collect();
-    let body = http::json(&body)?;
-    Ok((body, notes))
+        extra,
+    })?;
+    let dtype = form.and_then(|form| form.dtype.as_ref()).map(|_| "output_dtype");
+    Ok((body, left_out::note(foreign.into_keys().chain(dtype)).into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn fields_that_the_vendor_may_have_are_passed_on() {
+        let mut request = ChatRequest::about(Task::Embed, None, vec!["a".to_owned()]);
+        request.vectors.dtype = Some("int8".to_owned());
+        request.extra = serde_json::from_value(json!({ "metadata": { "a": 1 }, "truncate": true })).unwrap();
+        let note = |fields: &str| vec![format!("fields left out that the provider does not know: {fields}")];
+        let all = json!({ "model": "m", "input": ["a"], "truncate": true, "metadata": { "a": 1 } });
+        let some = json!({ "model": "m", "input": ["a"], "truncate": true });
+        for (kind, expected, notes) in
+            [(Kind::OpenAi, some, note("metadata, output_dtype")), (Kind::OpenAiCompatible, all, note("output_dtype"))]
+        {
+            let (body, noted) = about(&request, kind, Some("m")).unwrap();
+            assert_eq!((serde_json::from_slice::<Value>(&body).unwrap(), noted), (expected, notes), "{kind}");
+        }
+    }
 }
