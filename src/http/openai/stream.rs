@@ -16,7 +16,7 @@ use super::answer::{Form, Route, Usage};
 use super::errors;
 use super::request::Pieces;
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::Called;
+use crate::chat::{Called, ChatAnswer};
 use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
 use crate::http::answer::with_request_id;
 use crate::http::sse::{self, Frame};
@@ -40,7 +40,7 @@ struct Chunks {
     created: i64,
     /// Choices that have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
-    /// The chunk that ends a choice, while the usage that belongs into it may still come.
+    /// The chunk that ends the last choice, until the usage that belongs into it is known.
     held: Option<Map<String, Value>>,
 }
 
@@ -102,7 +102,9 @@ impl Chunks {
             AnswerEvent::Over(ended) => {
                 let mut frames = match &ended.how {
                     StreamEnd::Refused(refusal) => self.refused(refusal),
-                    StreamEnd::Whole | StreamEnd::Failed(_) | StreamEnd::ClientGone => self.release(),
+                    StreamEnd::Whole | StreamEnd::Failed(_) | StreamEnd::ClientGone => {
+                        self.end(&ended.routed.answer).into_iter().collect()
+                    }
                 };
                 match &ended.how {
                     StreamEnd::Failed(failure) => {
@@ -120,7 +122,7 @@ impl Chunks {
             // Providers send it as a chat's.
             event.frame = None;
         }
-        let (mut ends, mut usage) = (false, None);
+        let mut ends = false;
         for delta in &event.deltas {
             match delta {
                 Delta::Started { id, model } => {
@@ -134,54 +136,50 @@ impl Chunks {
                     ends = true;
                     self.choices.insert(*choice, true);
                 }
-                Delta::Usage { usage: used, cost_usd } => usage = Some((*used, *cost_usd)),
-                Delta::Seal { .. } | Delta::Note(_) => {}
+                Delta::Usage { .. } | Delta::Seal { .. } | Delta::Note(_) => {}
             }
         }
-        if !ends && usage.is_none() {
-            let mut frames = self.release();
-            match event.frame {
-                Some(frame) => frames.push(Frame::Raw(frame)),
-                None => frames.extend(self.chunk(&event.deltas).map(|chunk| Frame::Data(chunk.to_string()))),
-            }
-            return frames;
-        }
-        let mut frames = Vec::new();
-        if ends {
-            frames = self.release();
-            let chunk = match event.frame.as_deref().map(serde_json::from_slice) {
-                Some(Ok(Value::Object(chunk))) => Some(chunk),
-                _ => self.chunk(&event.deltas).and_then(|chunk| match chunk {
-                    Value::Object(chunk) => Some(chunk),
-                    _ => None,
-                }),
+        if !ends {
+            let next = match event.frame {
+                Some(frame) => Some(Frame::Raw(frame)),
+                None => self.chunk(&event.deltas).map(data),
             };
-            self.held = chunk.map(|mut chunk| {
-                chunk.remove("usage");
-                chunk
-            });
+            return next.map_or_else(Vec::new, |next| self.release().into_iter().chain([next]).collect());
         }
-        if let Some((used, cost_usd)) = usage {
-            let used = serde_json::to_value(Usage::from(used)).unwrap_or_default();
-            if self.pieces.include_usage {
-                frames.extend(self.release());
-                let mut chunk = self.envelope(json!([]));
-                chunk.insert("usage".to_owned(), used);
-                chunk.insert("octroi".to_owned(), json!({ "cost_usd": cost_usd }));
-                frames.push(Frame::Data(Value::Object(chunk).to_string()));
-            } else if let Some(mut held) = self.held.take() {
-                held.insert("usage".to_owned(), used);
-                frames.push(Frame::Data(Value::Object(held).to_string()));
-            }
-        } else if self.pieces.include_usage {
+        let mut frames: Vec<_> = self.release().into_iter().collect();
+        self.held = match event.frame.as_deref().map(serde_json::from_slice) {
+            Some(Ok(Value::Object(chunk))) => Some(chunk),
+            _ => self.chunk(&event.deltas),
+        };
+        if let Some(held) = &mut self.held {
+            held.remove("usage");
+        }
+        if self.pieces.include_usage {
             frames.extend(self.release());
         }
         frames
     }
 
+    /// The rest of an answer: its tokens, in the chunk that was held for them, or in one of their own.
+    fn end(&mut self, answer: &ChatAnswer) -> Option<Frame> {
+        let mut last = match self.held.take() {
+            Some(held) => held,
+            None if self.pieces.include_usage && answer.usage.is_some() => {
+                let mut chunk = self.envelope(json!([]));
+                chunk.insert("octroi".to_owned(), json!({ "cost_usd": answer.cost_usd }));
+                chunk
+            }
+            None => return None,
+        };
+        if let Some(used) = answer.usage {
+            last.insert("usage".to_owned(), json!(Usage::from(used)));
+        }
+        Some(data(last))
+    }
+
     /// A policy's refusal, in the words that clients know for a filter.
     fn refused(&mut self, refusal: &Refusal) -> Vec<Frame> {
-        let mut frames = self.release();
+        let mut frames: Vec<_> = self.release().into_iter().collect();
         let open: Vec<u32> = self.choices.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
         let open = if open.is_empty() { vec![0] } else { open };
         let ended = |index| ChoiceBody { index, finish_reason: Some("content_filter"), ..ChoiceBody::default() };
@@ -195,13 +193,13 @@ impl Chunks {
             "explanation": refusal.explanation,
         });
         chunk.insert("octroi".to_owned(), told);
-        frames.push(Frame::Data(Value::Object(chunk).to_string()));
+        frames.push(data(chunk));
         frames
     }
 
     /// The chunk that was held, as it is.
-    fn release(&mut self) -> Vec<Frame> {
-        self.held.take().map(|chunk| Frame::Data(Value::Object(chunk).to_string())).into_iter().collect()
+    fn release(&mut self) -> Option<Frame> {
+        self.held.take().map(data)
     }
 
     fn choice(&self, choice: ChoiceBody<'_>) -> Value {
@@ -226,7 +224,7 @@ impl Chunks {
     }
 
     /// One chunk of all that these say; `None` when it is nothing.
-    fn chunk(&self, deltas: &[Delta]) -> Option<Value> {
+    fn chunk(&self, deltas: &[Delta]) -> Option<Map<String, Value>> {
         let mut choices: BTreeMap<u32, ChoiceBody<'_>> = BTreeMap::new();
         fn at<'a, 'b>(choices: &'b mut BTreeMap<u32, ChoiceBody<'a>>, index: u32) -> &'b mut ChoiceBody<'a> {
             choices.entry(index).or_insert_with(|| ChoiceBody { index, ..ChoiceBody::default() })
@@ -274,8 +272,12 @@ impl Chunks {
             return None;
         }
         let choices: Vec<_> = choices.into_values().map(|choice| self.choice(choice)).collect();
-        Some(Value::Object(self.envelope(choices.into())))
+        Some(self.envelope(choices.into()))
     }
+}
+
+fn data(chunk: Map<String, Value>) -> Frame {
+    Frame::Data(Value::Object(chunk).to_string())
 }
 
 #[cfg(test)]
@@ -295,14 +297,7 @@ mod tests {
         assert_eq!(chunks.frames(said(vec![text(0, "Yes"), end])), [], "its usage may still come");
 
         let refusal = Refusal { policy: "p".to_owned(), reason: "blocked".to_owned(), explanation: None, rule: None };
-        let routed = Routed {
-            provider: "mistral".to_owned(),
-            model: "m".to_owned(),
-            answer: Transcript::new("m").answer(None, Vec::new()),
-            attempts: Vec::new(),
-        };
-        let ended = Ended { routed, how: StreamEnd::Refused(refusal), policies: PolicyInfo::default() };
-        let frames = chunks.frames(AnswerEvent::Over(Arc::new(ended)));
+        let frames = chunks.frames(over(Transcript::new("m"), StreamEnd::Refused(refusal)));
         let [Frame::Data(first), Frame::Data(second), Frame::Data(done)] = frames.as_slice() else {
             panic!("{frames:?}")
         };
@@ -310,5 +305,48 @@ mod tests {
         let kept = json!({ "index": 0, "delta": { "content": "Yes" }, "finish_reason": "stop" });
         let refused = json!({ "index": 1, "delta": {}, "finish_reason": "content_filter" });
         assert_eq!((choice(first), choice(second), done.as_str()), (kept, refused, sse::DONE));
+    }
+
+    #[test]
+    fn tokens_stand_in_an_answer_once_and_as_they_were_counted_last() {
+        let counted = |completion_tokens| Delta::Usage {
+            usage: crate::chat::Usage { completion_tokens, ..crate::chat::Usage::default() },
+            cost_usd: Some(0.5),
+        };
+        let text = Delta::Text { choice: 0, text: "Yes".to_owned() };
+        let end = Delta::Finished { choice: 0, reason: FinishReason::Stop };
+        for include_usage in [false, true] {
+            let mut chunks = Chunks::new("m", Pieces { include_usage }, Form::Chat);
+            let mut transcript = Transcript::new("m");
+            let mut frames = Vec::new();
+            for deltas in [vec![text.clone()], vec![end.clone(), counted(1)], vec![counted(2)]] {
+                deltas.iter().for_each(|delta| transcript.take(delta));
+                frames.extend(chunks.frames(AnswerEvent::Said(StreamEvent { frame: None, deltas })));
+            }
+            frames.extend(chunks.frames(over(transcript, StreamEnd::Whole)));
+            assert_eq!(frames.pop(), Some(Frame::Data(sse::DONE.to_owned())));
+            let told: Vec<Value> = frames
+                .iter()
+                .map(|frame| match frame {
+                    Frame::Data(data) => serde_json::from_str(data).unwrap(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(told.len(), if include_usage { 3 } else { 2 }, "{told:?}");
+            let (last, others) = told.split_last().unwrap();
+            assert_eq!(last["usage"]["completion_tokens"], 2, "{last}");
+            assert_eq!(last["choices"] == json!([]), include_usage, "{last}");
+            assert!(others.iter().all(|chunk| chunk.get("usage").is_none()), "{others:?}");
+        }
+    }
+
+    fn over(transcript: Transcript, how: StreamEnd) -> AnswerEvent {
+        let routed = Routed {
+            provider: "mistral".to_owned(),
+            model: "m".to_owned(),
+            answer: transcript.answer(None, Vec::new()),
+            attempts: Vec::new(),
+        };
+        AnswerEvent::Over(Arc::new(Ended { routed, how, policies: PolicyInfo::default() }))
     }
 }
