@@ -134,7 +134,7 @@ pub(crate) trait Session {
     /// Place, time and hash of the record at this place, or of the next one of its node.
     fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError>;
 
-    /// About how many bytes the records take.
+    /// About how many bytes the records take, the archive of versions not counted.
     fn used_bytes(&mut self) -> Result<u64, AuditError>;
 
     /// Removes the records of a node from one place to another, and puts the cut there.

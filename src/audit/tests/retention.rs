@@ -1,13 +1,16 @@
 //! Old records go, and what stays still proves itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::audit::{Keep, Seq};
+use crate::audit::{ArchivedVersion, Keep, Seq};
 
 on_both_stores! {
     records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place,
     where_there_is_no_room_the_oldest_go,
+    the_archive_takes_no_room_from_the_records,
+    where_removing_makes_no_room_no_more_is_removed,
 }
 
 /// Seconds from `at`'s beginning to now.
@@ -79,4 +82,40 @@ async fn where_there_is_no_room_the_oldest_go(home: Home) {
     assert!(left() > 100, "no more than is needed: {}", left());
     assert_eq!(home.count("SELECT count(*) FROM records WHERE id = 'r1999'"), 1, "the newest stay");
     chain::verify(&home, &settings.key).unwrap();
+}
+
+/// A log that keeps so many bytes, behind fifty turns of its writer.
+async fn fifty_turns(home: &Home, size: u64) {
+    let keep = Keep { age: None, size: Some(size) };
+    let log = AuditLog::open(&Settings { keep, ..home.settings() }).unwrap();
+    for number in 0..50 {
+        append(&log, intent(&format!("turn{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+}
+
+async fn the_archive_takes_no_room_from_the_records(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    let (module, manifest) = (Arc::new(vec![7; 3 << 20]), "#".repeat(2 << 20).into());
+    log.archive(ArchivedVersion { version: "11".into(), module, manifest }).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    fifty_turns(&home, 1 << 20).await;
+    assert_eq!(home.count("SELECT count(*) FROM records"), 70, "none was removed, and none says so");
+}
+
+async fn where_removing_makes_no_room_no_more_is_removed(home: Home) {
+    let log = home.open();
+    for number in 0..10 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    fifty_turns(&home, 1).await;
+    let written = home.count("SELECT max(place) & 65535 FROM records");
+    assert!(written < 100, "of {written} records all but 60 say that others are removed");
+    chain::verify(&home, &home.key).unwrap();
 }

@@ -56,6 +56,7 @@ pub(crate) fn run(
         journal,
         keep,
         cutting: Vec::new(),
+        crowded: None,
         stored: Head::EMPTY,
         unsure: None,
         next_drain: now,
@@ -82,6 +83,8 @@ struct Writer {
     keep: Keep,
     /// What is being removed.
     cutting: Vec<retention::Cutting>,
+    /// While there is no room and more is removed: the bytes that records took before.
+    crowded: Option<u64>,
     /// Where the chain ends in the store: before the records in the journal.
     stored: Head,
     /// What was being committed when the connection broke.

@@ -107,6 +107,7 @@ impl Writer {
             && let Some(most) = self.keep.size
         {
             let used = session.used_bytes()?;
+            let before = self.crowded.take();
             if used > most {
                 let mut oldest: Option<(i64, Node, Place, Place)> = None;
                 for node in session.gateways()? {
@@ -119,8 +120,11 @@ impl Writer {
                 if let Some((_, node, Place(first), Place(last))) = oldest {
                     let through = Place(first + (last - first) / PART).seq();
                     self.plan(session, node, through, &format!("{used} bytes are used, and {most} may be"))?;
-                    // There may be more to remove.
-                    self.next_retention = Instant::now();
+                    // There may be more to remove, unless what was removed last made no room.
+                    if before.is_none_or(|before| used < before) {
+                        self.crowded = Some(used);
+                        self.next_retention = Instant::now();
+                    }
                 }
             }
         }

@@ -182,11 +182,12 @@ impl Session for SqliteSession<'_> {
     }
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
-        let number = |pragma: &str| {
-            let read = self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
-            read.map(i64::unsigned_abs).map_err(classed)
-        };
-        Ok((number("page_count")? - number("freelist_count")?) * number("page_size")?)
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(classed);
+        let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        // No cut makes room there.
+        let archive = "SELECT (SELECT coalesce(sum(octet_length(bytes)), 0) FROM modules) \
+                       + (SELECT coalesce(sum(octet_length(manifest)), 0) FROM versions)";
+        Ok(u64::try_from(pages * number("PRAGMA page_size")? - number(archive)?).unwrap_or(0))
     }
 
     fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
