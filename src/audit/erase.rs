@@ -14,7 +14,7 @@ use super::writer::Chain;
 use super::{AuditError, Settings};
 
 /// The chain of erasures.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// Texts that one transaction erases: a gateway beside it waits for no more.
 const AT_ONCE: usize = 2_000;
 /// How often a transaction is tried anew because another one was quicker.

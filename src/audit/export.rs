@@ -119,7 +119,7 @@ fn export_chain(
 ) -> Result<(), ExportError> {
     let mut begun = options.since.is_none();
     let mut previous = ChainHash::NONE;
-    for item in reader.chain(chain, chain.first)? {
+    for item in reader.chain(chain)? {
         match item? {
             Item::Record(record) => {
                 told();

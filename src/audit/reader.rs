@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::chain::{ChainHash, Place, Seq};
 use super::checkpoint::Checkpoint;
 use super::entry::Entry;
+use super::erase::OPERATOR;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
 use super::{ArchivedVersion, AuditError, CheckpointKind};
@@ -129,38 +130,41 @@ impl AuditReader {
         self.store.version(digest)
     }
 
-    /// The chains in the store, and first the records that are older, if there are any.
+    /// The chains in the store as they are now: first the records that are older, if there are any; last the operator's.
+    /// Whoever reads them in this order knows of the erasure of every text that was not there.
     pub fn chains(&self) -> Result<Vec<ChainInfo>, AuditError> {
         let mut chains = Vec::new();
         if let Some((first, last)) = self.store.extent(0)? {
             chains.push(ChainInfo { node: String::new(), first: first.seq(), last: last.seq(), number: 0 });
         }
         for Node { number, id } in self.store.nodes()? {
-            let (first, last) = match self.store.extent(number)? {
-                Some((first, last)) => (first.seq(), last.seq()),
-                // All were removed, or none was written yet.
-                None => (Seq(1), Seq(0)),
-            };
+            let (first, last) = self.extent(number)?;
             chains.push(ChainInfo { node: id, first, last, number });
         }
+        chains.sort_by_key(|chain| chain.node == OPERATOR);
         Ok(chains)
     }
 
-    /// A chain from this record on.
-    pub fn chain(
-        &self,
-        chain: &ChainInfo,
-        from: Seq,
-    ) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
+    fn extent(&self, number: i64) -> Result<(Seq, Seq), AuditError> {
+        let extent = self.store.extent(number)?;
+        // All were removed, or none was written yet.
+        Ok(extent.map_or((Seq(1), Seq(0)), |(first, last)| (first.seq(), last.seq())))
+    }
+
+    /// A whole chain, up to the record that is its last by now.
+    pub fn chain(&self, chain: &ChainInfo) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
+        // Before the chain's end is looked for: a gateway beside this one may write more of both, and whatever a checkpoint
+        // covers that is read here must be there.
         let checkpoints = self.store.checkpoints(chain.number)?;
+        let (first, last) = self.extent(chain.number)?;
         Ok(Items {
             reader: self,
-            next: Some(Place::new(chain.number, from)),
-            last: Place::new(chain.number, chain.last),
+            next: Some(Place::new(chain.number, first)),
+            last: Place::new(chain.number, last),
             records: VecDeque::new(),
             checkpoints: checkpoints
                 .into_iter()
-                .filter(|it| it.head.seq >= from || it.kind == CheckpointKind::Cut)
+                .filter(|it| it.head.seq >= first || it.kind == CheckpointKind::Cut)
                 .collect(),
         })
     }

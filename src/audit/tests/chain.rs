@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::{
-    AuditReader, Begins, ChainVerifier, CheckpointEvery, Item, Misfit, TextVerifier, Verified, VerifiedTexts,
+    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, Item, Misfit, TextVerifier, Verified, VerifiedTexts,
 };
 
 on_both_stores! {
@@ -16,6 +16,7 @@ on_both_stores! {
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
+    what_is_written_and_erased_while_others_verify_fits,
 }
 
 /// What `octroi audit verify` does, for the only gateway and the operator.
@@ -25,12 +26,21 @@ pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, Veri
 
 fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let reader = AuditReader::open(&home.settings().url).unwrap();
+    let chains = reader.chains().unwrap();
+    verified_in(&reader, &chains, key)
+}
+
+fn verified_in(
+    reader: &AuditReader,
+    of: &[ChainInfo],
+    key: &AuditKey,
+) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let trusted = [key.public()];
     let mut texts = TextVerifier::new(key);
     let mut chains = Vec::new();
-    for chain in reader.chains().unwrap().iter().filter(|chain| !chain.node.is_empty()) {
+    for chain in of.iter().filter(|chain| !chain.node.is_empty()) {
         let mut verifier = ChainVerifier::new(&chain.node, &trusted, Begins::AtItsStart);
-        for item in reader.chain(chain, chain.first).unwrap() {
+        for item in reader.chain(chain).unwrap() {
             match item.unwrap() {
                 Item::Record(record) => {
                     verifier.record(&record, None)?;
@@ -224,4 +234,22 @@ async fn a_named_node_has_a_chain_of_its_own(home: Home) {
     let lengths: Vec<_> = chains.iter().map(|chain| (chain.node.as_str(), chain.records)).collect();
     assert_eq!(lengths, [("north", 2), ("east", 1), ("west", 1)]);
     assert_eq!(ids(&AuditLog::open(&settings).unwrap(), Query::new("acme")).await.len(), 4, "a search sees all");
+}
+
+async fn what_is_written_and_erased_while_others_verify_fits(home: Home) {
+    let settings = Settings { checkpoint: every(1), ..home.settings() };
+    let log = AuditLog::open(&settings).unwrap();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    request(&log, intent("r2", 0), outcome("r2", 1)).await;
+    assert_eq!(erasure::erase_one(&settings, "r1"), Ok(2));
+    let (reader, chains) = apart(|| {
+        let reader = AuditReader::open(&settings.url).unwrap();
+        let chains = reader.chains().unwrap();
+        (reader, chains)
+    });
+    request(&log, intent("r3", 2), outcome("r3", 3)).await;
+    assert_eq!(erasure::erase_one(&settings, "r2"), Ok(2));
+    let (found, texts) = apart(|| verified_in(&reader, &chains, &settings.key)).unwrap();
+    assert_eq!(found.iter().map(|chain| (chain.records, chain.signed.0)).collect::<Vec<_>>(), [(6, 6), (2, 2)]);
+    assert_eq!((texts.texts, texts.erased), (2, 4));
 }

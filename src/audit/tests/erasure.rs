@@ -16,6 +16,11 @@ fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditError> {
     apart(|| crate::audit::erase(settings, order))
 }
 
+/// The texts of one request, or of a context.
+pub(super) fn erase_one(settings: &Settings, id: &str) -> Result<u64, AuditError> {
+    erase(settings, &order(Selection::Id(id.into())))
+}
+
 fn texts(home: &Home) -> i64 {
     home.count("SELECT count(*) FROM contents")
 }
@@ -28,10 +33,10 @@ async fn one_requests_texts_are_erased_beside_a_running_gateway_and_the_chain_st
     append(&log, pre_check("c1", 4)).await.unwrap();
     append(&log, llm_call("a1", "c1", 5)).await.unwrap();
 
-    assert_eq!(erase(&settings, &order(Selection::Id("r1".into()))), Ok(2));
-    assert_eq!(erase(&settings, &order(Selection::Id("c1".into()))), Ok(2), "the pre-check's and its call's");
-    assert_eq!(erase(&settings, &order(Selection::Id("r1".into()))), Ok(0), "once");
-    assert_eq!(erase(&settings, &order(Selection::Id("nobody".into()))), Ok(0));
+    assert_eq!(erase_one(&settings, "r1"), Ok(2));
+    assert_eq!(erase_one(&settings, "c1"), Ok(2), "the pre-check's and its call's");
+    assert_eq!(erase_one(&settings, "r1"), Ok(0), "once");
+    assert_eq!(erase_one(&settings, "nobody"), Ok(0));
     assert_eq!(texts(&home), 2);
 
     append(&log, intent("r3", 6)).await.unwrap();
@@ -73,7 +78,7 @@ async fn what_was_erased_is_in_no_file() {
         files.filter(|bytes| bytes.windows(secret.len()).any(|it| it == secret.as_bytes())).count()
     };
     assert_eq!(holds(), 1);
-    assert_eq!(erase(&settings, &order(Selection::Id("r1".into()))), Ok(2));
+    assert_eq!(erase_one(&settings, "r1"), Ok(2));
     assert_eq!(holds(), 0);
 }
 

@@ -73,7 +73,7 @@ fn check(
             continue;
         }
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
-        for item in reader.chain(chain, chain.first)? {
+        for item in reader.chain(chain)? {
             let fits = match item? {
                 Item::Record(record) => {
                     bar.inc(1);
