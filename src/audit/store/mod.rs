@@ -3,6 +3,7 @@
 //! The trait is blocking on purpose. Writing happens on the writer's own thread and reading on tokio's blocking
 //! threads, so a store over a network drives its asynchronous client there, and nothing above this line differs.
 
+mod cut;
 mod filter;
 mod none;
 mod postgres;
@@ -137,8 +138,9 @@ pub(crate) trait Session {
     /// About how many bytes the records take, the archive of versions not counted.
     fn used_bytes(&mut self) -> Result<u64, AuditError>;
 
-    /// Removes the records of a node from one place to another, and puts the cut there.
-    fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError>;
+    /// Removes the records of a node up to this place, and puts the cut there. Nothing, where somebody else has removed
+    /// the record at that place.
+    fn cut(&mut self, through: Place, cut: &Checkpoint) -> Result<(), AuditError>;
 
     /// Removes at most so many contexts that expired before; returns how many.
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError>;

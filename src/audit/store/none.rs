@@ -105,7 +105,7 @@ impl Session for NoSession {
         Ok(0)
     }
 
-    fn cut(&mut self, _: Place, _: Place, _: &Checkpoint) -> Result<(), AuditError> {
+    fn cut(&mut self, _: Place, _: &Checkpoint) -> Result<(), AuditError> {
         Ok(())
     }
 

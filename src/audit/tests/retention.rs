@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::audit::{ArchivedVersion, Keep, Seq};
+use crate::audit::chain::{Head, Place};
+use crate::audit::{ArchivedVersion, Checkpoint, CheckpointKind, Keep, Seq, store};
 
 on_both_stores! {
     records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place,
     where_there_is_no_room_the_oldest_go,
     the_archive_takes_no_room_from_the_records,
     where_removing_makes_no_room_no_more_is_removed,
+    of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut,
+    a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased,
 }
 
 /// Seconds from `at`'s beginning to now.
@@ -24,7 +27,9 @@ async fn records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place(home
     for number in 0..2_500 {
         // The last five are of now.
         let second = if number < 2_495 { ago() - 100_000 + number } else { ago() };
-        let asked = Intent { policies: vec![evaluation("pii", Action::Deny)], ..intent(&format!("r{number}"), second) };
+        // A NUL in a body is no reason to keep it.
+        let denied = PolicyEvaluation { reason: Some("\0".into()), ..evaluation("pii", Action::Deny) };
+        let asked = Intent { policies: vec![denied], ..intent(&format!("r{number}"), second) };
         drop(log.append(asked).unwrap());
     }
     log.shutdown().await.unwrap();
@@ -82,6 +87,71 @@ async fn where_there_is_no_room_the_oldest_go(home: Home) {
     assert!(left() > 100, "no more than is needed: {}", left());
     assert_eq!(home.count("SELECT count(*) FROM records WHERE id = 'r1999'"), 1, "the newest stay");
     chain::verify(&home, &settings.key).unwrap();
+}
+
+/// Cuts the only gateway's chain at these records, one after the other, as gateways do that planned it at once.
+pub(super) fn cut(home: &Home, records: &[i64]) {
+    apart(|| {
+        let store = store::open_existing(&home.url()).unwrap();
+        let node = store.nodes().unwrap().remove(0);
+        let mut cut = |session: &mut dyn store::Session| {
+            let mut cuts = Vec::new();
+            for place in records.iter().map(|record| Place::new(node.number, Seq(*record))) {
+                let (_, _, hash) = session.record_at(place).unwrap().unwrap();
+                let head = Head { seq: place.seq(), hash };
+                let cut = Checkpoint::sign(CheckpointKind::Cut, &node.id, Timestamp::now(), head, &home.key);
+                cuts.push((place, cut));
+            }
+            cuts.iter().for_each(|(place, cut)| session.cut(*place, cut).unwrap());
+        };
+        store.write(&mut cut).unwrap();
+    });
+}
+
+async fn of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    cut(&home, &[15, 10]);
+    let (chains, _) = chain::verify(&home, &home.key).unwrap();
+    assert_eq!((chains[0].cut, chains[0].records), (Some(Seq(15)), 5));
+    assert_eq!(home.count("SELECT count(*) FROM checkpoints WHERE kind = 'cut'"), 1);
+}
+
+async fn a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased(home: Home) {
+    let settings = home.settings();
+    let log = AuditLog::open(&settings).unwrap();
+    let policies = vec![evaluation("pii", Action::Deny)];
+    let age: i64 = 60;
+    for (id, old) in [("answered", 2 * age), ("under way", 2 * age), ("of a gateway that was killed", 100_000)] {
+        let asked = Intent { policies: policies.clone(), ..intent(id, ago() - old) };
+        append(&log, asked).await.unwrap();
+    }
+    append(&log, Outcome { policies, ..outcome("answered", ago()) }).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    let keep = Keep { age: Some(Duration::from_secs(age.unsigned_abs())), size: None };
+    let log = AuditLog::open(&Settings { keep, ..settings.clone() }).unwrap();
+    chain::until("intents are gone", || home.count("SELECT count(*) FROM records WHERE kind = 'intent'") == 0).await;
+    append(&log, outcome("under way", ago())).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(home.column("SELECT id FROM entries ORDER BY place"), ["answered", "under way"]);
+    for id in ["answered", "under way"] {
+        assert_eq!(erasure::erase_one(&settings, id), Ok(1), "{id}");
+    }
+    chain::verify(&home, &home.key).unwrap();
+
+    // They go with their outcomes.
+    let last = home.count("SELECT max(place) & 255 FROM records WHERE kind = 'outcome'");
+    cut(&home, &[last]);
+    for table in ["entries", "entry_policies", "contents"] {
+        assert_eq!(home.count(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
+    chain::verify(&home, &home.key).unwrap();
 }
 
 /// A log that keeps so many bytes, behind fifty turns of its writer.

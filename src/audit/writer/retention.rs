@@ -78,7 +78,7 @@ impl Writer {
             Some((at, _, hash)) if at == place => {
                 let head = Head { seq: last, hash };
                 let cut = Checkpoint::sign(CheckpointKind::Cut, &node.id, Timestamp::now(), head, self.chain.key());
-                session.cut(first, place, &cut)?;
+                session.cut(place, &cut)?;
                 last >= *through
             }
             // Somebody removed it.

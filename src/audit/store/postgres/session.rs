@@ -10,7 +10,7 @@ use super::archive::{self, hash};
 use super::batch::Batch;
 use super::connection::{Connection, Failed};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
-use crate::audit::store::{Link, Node, Session};
+use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
 pub(super) struct PostgresSession<'c> {
@@ -235,27 +235,19 @@ impl Session for PostgresSession<'_> {
         self.connection.ask(async |client| archive::used_bytes(&client).await)
     }
 
-    fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
+    fn cut(&mut self, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
         let (first, _) = Place::of_node(through.node());
         let statements = &self.statements;
         let result = self.connection.ask(async |client| {
             client.batch_execute("BEGIN").await?;
-            // The policies' rows are found by the records that made them.
-            let matched = "DELETE FROM entry_policies WHERE (tenant, policy, at, entry) IN \
-                 (SELECT e.tenant, p.value->>'policy', e.at, e.place \
-                  FROM entries e JOIN records r ON r.place IN (e.place, e.outcome_place), \
-                       jsonb_array_elements(coalesce(r.body::jsonb->'policies', '[]')) p (value) \
-                  WHERE e.place BETWEEN $1 AND $2)";
-            for sql in [
-                matched,
-                "DELETE FROM entries WHERE place BETWEEN $1 AND $2",
-                "DELETE FROM contents WHERE place BETWEEN $1 AND $2",
-                "DELETE FROM records WHERE place BETWEEN $1 AND $2",
-            ] {
-                client.execute(sql, &[&from.0, &through.0]).await?;
+            // Of gateways that cut a node's chain at once, one goes first, and the others see what it did.
+            client.execute("SELECT FROM nodes WHERE number = $1 FOR UPDATE", &[&through.node()]).await?;
+            if archive::record_at(&client, through).await?.is_none_or(|(at, ..)| at != through) {
+                return Ok(client.batch_execute("ROLLBACK").await?);
             }
-            let signed = "DELETE FROM checkpoints WHERE place BETWEEN $1 AND $2";
-            client.execute(signed, &[&first.0, &through.0]).await?;
+            for sql in cut::statements(cut.at) {
+                client.execute(&sql, &[&first.0, &through.0]).await?;
+            }
             sign(&client, statements, through, cut).await?;
             client.batch_execute("COMMIT").await?;
             Ok(())

@@ -12,7 +12,7 @@ use super::index::Index;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::{ContextRow, Effect, Opening};
-use crate::audit::store::{Link, Node, Session};
+use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
 /// Pages that a cut changes, guessed.
@@ -190,39 +190,25 @@ impl Session for SqliteSession<'_> {
         Ok(u64::try_from(pages * number("PRAGMA page_size")? - number(archive)?).unwrap_or(0))
     }
 
-    fn cut(&mut self, from: Place, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
+    fn cut(&mut self, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
         self.index()?;
         self.index.catch_up(self.turns, through.node())?;
         let (Place(first), _) = Place::of_node(through.node());
         let _turn = self.turns.wait();
         let result = (|| {
             self.begin.execute([]).map_err(classed)?;
-            // The policies' rows are found by the records that made them.
-            let matched = "DELETE FROM entry_policies WHERE (tenant, policy, at, entry) IN \
-                 (SELECT e.tenant, json_extract(p.value, '$.policy'), e.at, e.place \
-                  FROM entries e JOIN records r ON r.place IN (e.place, e.outcome_place), \
-                       json_each(r.body, '$.policies') p \
-                  WHERE e.place BETWEEN ?1 AND ?2)";
-            for sql in [
-                matched,
-                "DELETE FROM entries WHERE place BETWEEN ?1 AND ?2",
-                "DELETE FROM contents WHERE place BETWEEN ?1 AND ?2",
-                "DELETE FROM records WHERE place BETWEEN ?1 AND ?2",
-            ] {
-                self.connection.execute(sql, [from.0, through.0]).map_err(classed)?;
+            if archive::record_at(self.connection, through)?.is_none_or(|(at, ..)| at != through) {
+                return self.connection.execute_batch("ROLLBACK").map_err(classed);
             }
-            let signed = "DELETE FROM checkpoints WHERE place BETWEEN ?1 AND ?2";
-            self.connection.execute(signed, [first, through.0]).map_err(classed)?;
+            for sql in cut::statements(cut.at) {
+                self.connection.execute(&sql, [first, through.0]).map_err(classed)?;
+            }
             self.sign(through, cut)?;
-            self.commit.execute([]).map_err(classed)
+            self.commit.execute([]).map_err(classed)?;
+            self.wal.wrote_pages(CUT_PAGES);
+            Ok(())
         })();
-        match result {
-            Ok(_) => {
-                self.wal.wrote_pages(CUT_PAGES);
-                Ok(())
-            }
-            Err(error) => rolled_back(self.connection, Err(error)),
-        }
+        rolled_back(self.connection, result)
     }
 
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError> {
