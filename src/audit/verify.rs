@@ -269,10 +269,12 @@ impl<'k> ChainVerifier<'k> {
 /// Checks texts against the HMACs in their records: for whoever has the key.
 pub struct TextVerifier<'k> {
     key: &'k AuditKey,
+    /// Whether a chain may have been another key's.
+    others: bool,
     found: VerifiedTexts,
     first_missing: Option<String>,
     accounted: u64,
-    /// Chains that go on with another key, from a start of their gateway on.
+    /// Chains that are another key's, or may be.
     other_keys: HashSet<String>,
 }
 
@@ -288,9 +290,25 @@ pub struct VerifiedTexts {
 }
 
 impl<'k> TextVerifier<'k> {
-    /// With the deployment's key.
-    pub fn new(key: &'k AuditKey) -> Self {
-        Self { key, found: VerifiedTexts::default(), first_missing: None, accounted: 0, other_keys: HashSet::new() }
+    /// With the deployment's key, where these keys are trusted.
+    pub fn new(key: &'k AuditKey, trusted: &[PublicKey]) -> Self {
+        let others = trusted.iter().any(|it| *it != key.public());
+        let (found, other_keys) = (VerifiedTexts::default(), HashSet::new());
+        Self { key, others, found, first_missing: None, accounted: 0, other_keys }
+    }
+
+    /// The next checkpoint of a chain, which must have been checked: it says whose records follow.
+    pub fn checkpoint(&mut self, node: &str, checkpoint: &Checkpoint) {
+        match checkpoint.kind {
+            // The start that named their key may be among what was removed.
+            CheckpointKind::Cut if self.others => {
+                self.other_keys.insert(node.to_owned());
+            }
+            CheckpointKind::Checkpoint if checkpoint.public_key == self.key.public() => {
+                self.other_keys.remove(node);
+            }
+            _ => {}
+        }
     }
 
     /// The next record of any chain. Its body must have been checked.
@@ -315,8 +333,8 @@ impl<'k> TextVerifier<'k> {
         }
         match (&record.content, body.kept_hmac) {
             (None, None) => {}
-            (Some(_), Some(_)) if self.other_keys.contains(&record.node) => self.found.unchecked += 1,
             (Some(text), Some(hmac)) if self.key.hmac(text) == hmac => self.found.texts += 1,
+            (Some(_), Some(_)) if self.other_keys.contains(&record.node) => self.found.unchecked += 1,
             (None, Some(_)) => {
                 self.found.erased += 1;
                 self.first_missing.get_or_insert_with(|| format!("{} {}", record.node, record.seq.0));

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::*;
+use crate::audit::record::{Lifecycle, LifecycleEvent};
 use crate::audit::{
-    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, Item, Misfit, TextVerifier, Verified, VerifiedTexts,
+    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, Item, Misfit, PublicKey, TextVerifier, Verified,
+    VerifiedTexts,
 };
 
 on_both_stores! {
@@ -17,6 +19,7 @@ on_both_stores! {
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
     what_is_written_and_erased_while_others_verify_fits,
+    behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones,
 }
 
 /// What `octroi audit verify` does, for the only gateway and the operator.
@@ -27,26 +30,29 @@ pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, Veri
 fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let reader = AuditReader::open(&home.settings().url).unwrap();
     let chains = reader.chains().unwrap();
-    verified_in(&reader, &chains, key)
+    verified_in(&reader, &chains, key, &[key.public()])
 }
 
 fn verified_in(
     reader: &AuditReader,
     of: &[ChainInfo],
     key: &AuditKey,
+    trusted: &[PublicKey],
 ) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    let trusted = [key.public()];
-    let mut texts = TextVerifier::new(key);
+    let mut texts = TextVerifier::new(key, trusted);
     let mut chains = Vec::new();
     for chain in of.iter().filter(|chain| !chain.node.is_empty()) {
-        let mut verifier = ChainVerifier::new(&chain.node, &trusted, Begins::AtItsStart);
+        let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
         for item in reader.chain(chain).unwrap() {
             match item.unwrap() {
                 Item::Record(record) => {
                     verifier.record(&record, None)?;
                     texts.record(&record)?;
                 }
-                Item::Checkpoint(checkpoint) => verifier.checkpoint(&checkpoint)?,
+                Item::Checkpoint(checkpoint) => {
+                    verifier.checkpoint(&checkpoint)?;
+                    texts.checkpoint(&chain.node, &checkpoint);
+                }
             }
         }
         chains.push(verifier.end()?);
@@ -249,7 +255,39 @@ async fn what_is_written_and_erased_while_others_verify_fits(home: Home) {
     });
     request(&log, intent("r3", 2), outcome("r3", 3)).await;
     assert_eq!(erasure::erase_one(&settings, "r2"), Ok(2));
-    let (found, texts) = apart(|| verified_in(&reader, &chains, &settings.key)).unwrap();
+    let (found, texts) = apart(|| verified_in(&reader, &chains, &home.key, &[home.key.public()])).unwrap();
     assert_eq!(found.iter().map(|chain| (chain.records, chain.signed.0)).collect::<Vec<_>>(), [(6, 6), (2, 2)]);
     assert_eq!((texts.texts, texts.erased), (2, 4));
+}
+
+async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Home) {
+    let (old, new) = (home.key.clone(), AuditKey::random().unwrap());
+    for (key, id) in [(&old, "r1"), (&new, "r2")] {
+        let log = AuditLog::open(&Settings { key: key.clone(), ..home.settings() }).unwrap();
+        let started = Lifecycle {
+            run_id: id.into(),
+            at: at(0),
+            event: LifecycleEvent::Start,
+            version: "0.1.0".into(),
+            config_digest: "sha256:3".into(),
+            public_key: Some(key.public().to_string()),
+        };
+        append(&log, started).await.unwrap();
+        request(&log, intent(id, 1), outcome(id, 2)).await;
+        log.shutdown().await.unwrap();
+    }
+    // The record that names the old key goes, and its other two stay.
+    let home = Home { key: new, ..home };
+    retention::cut(&home, &[1]);
+    let verify = |home: &Home| {
+        apart(|| {
+            let reader = AuditReader::open(&home.url()).unwrap();
+            verified_in(&reader, &reader.chains().unwrap(), &home.key, &[old.public(), home.key.public()])
+        })
+    };
+    let (_, texts) = verify(&home).unwrap();
+    assert_eq!(texts, VerifiedTexts { texts: 2, erased: 0, unchecked: 2 });
+    home.tamper("UPDATE contents SET content = '\"never said\"' WHERE place & 255 = 5");
+    let misfit = verify(&home).unwrap_err().to_string();
+    assert!(misfit.contains("the text of record 5 (intent r2) was changed"), "{misfit}");
 }

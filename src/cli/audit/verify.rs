@@ -27,7 +27,7 @@ pub(super) fn store(config: &Config, public_keys: &[PublicKey]) -> anyhow::Resul
         ([], Some(key)) => vec![key.public()],
         (named, _) => named.to_vec(),
     };
-    let mut texts = key.as_ref().map(TextVerifier::new);
+    let mut texts = key.as_ref().map(|key| TextVerifier::new(key, &trusted));
     match check(&reader, &trusted, &mut texts)? {
         Ok(checked) => {
             for chain in &checked {
@@ -82,7 +82,12 @@ fn check(
                         None => Ok(()),
                     })
                 }
-                Item::Checkpoint(checkpoint) => verifier.checkpoint(&checkpoint),
+                Item::Checkpoint(checkpoint) => {
+                    if let Some(texts) = texts {
+                        texts.checkpoint(&chain.node, &checkpoint);
+                    }
+                    verifier.checkpoint(&checkpoint)
+                }
             };
             if let Err(misfit) = fits {
                 bar.finish_and_clear();
