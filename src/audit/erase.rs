@@ -3,12 +3,14 @@
 //! Erasures are a chain of their own, the operator's, so that they can be made beside a running gateway. Text and record
 //! go in one transaction.
 
+use std::collections::{BTreeMap, HashMap};
+
 use jiff::Timestamp;
 
 use super::chain::Seq;
 use super::record::Erasure;
 use super::row::Row;
-use super::store::{self, Role, Session};
+use super::store::{self, Role, Session, Store};
 use super::text_rule::{ContentMode, TextRule};
 use super::writer::Chain;
 use super::{AuditError, Settings};
@@ -56,13 +58,13 @@ pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditErro
     let mut chain = Chain::new(node, settings);
     let mut erased = Ok(0);
     store.write(&mut |session| {
-        erased = erase_all(&mut || store.texts(&order.selection, AT_ONCE), session, &mut chain, &rule, order);
+        erased = erase_all(&*store, session, &mut chain, &rule, order);
     })?;
     erased
 }
 
 fn erase_all(
-    texts: &mut dyn FnMut() -> Result<Vec<super::chain::Place>, AuditError>,
+    store: &dyn Store,
     session: &mut dyn Session,
     chain: &mut Chain,
     rule: &TextRule,
@@ -71,13 +73,20 @@ fn erase_all(
     let mut erased = 0;
     let mut attempts = 0;
     loop {
-        let places = texts()?;
+        let places = store.texts(&order.selection, AT_ONCE)?;
         if places.is_empty() {
             // The log still holds the texts; what a gateway's readers keep of it goes with the log's next beginning.
             session.finish()?;
             return Ok(erased);
         }
         let count = places.len() as u64;
+        let nodes: HashMap<i64, String> = store.nodes()?.into_iter().map(|node| (node.number, node.id)).collect();
+        let mut records = BTreeMap::<String, Vec<i64>>::new();
+        for place in &places {
+            // Records of no node are older than the chains.
+            let node = nodes.get(&place.node()).cloned().unwrap_or_default();
+            records.entry(node).or_default().push(place.seq().0);
+        }
         let (of_id, of_client, before) = match &order.selection {
             Selection::Id(id) => (Some(id.clone()), None, None),
             Selection::Client { client, before } => (None, Some(client.clone()), Some(*before)),
@@ -91,6 +100,7 @@ fn erase_all(
             before,
             reason: order.reason.clone(),
             texts: count,
+            records,
             places,
         };
         let row = Row::new(&erasure.into(), rule)?;

@@ -2,7 +2,7 @@
 //!
 //! It is fed in order, from a store or from an export, and stops at the first thing that does not fit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use thiserror::Error;
 
@@ -113,15 +113,15 @@ pub enum Misfit {
     },
     /// Texts vanished.
     #[error(
-        "{missing} texts are missing, and erasures account for {erased} of them; the first that is missing is that of \
+        "{missing} texts are missing, and erasures account for {erased} of them; the first that none names is that of \
          {first}"
     )]
     Vanished {
         /// Texts that records name and that are not there.
         missing: u64,
-        /// Texts that erasures say they erased.
+        /// Those that erasures account for.
         erased: u64,
-        /// Chain and number of the first record whose text is missing.
+        /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
     },
 }
@@ -272,8 +272,10 @@ pub struct TextVerifier<'k> {
     /// Whether a chain may have been another key's.
     others: bool,
     found: VerifiedTexts,
-    first_missing: Option<String>,
-    accounted: u64,
+    /// The records whose texts are missing and that no erasure names, by chain.
+    missing: BTreeMap<String, BTreeSet<i64>>,
+    /// Texts of erasures that name no records.
+    unnamed: u64,
     /// Chains that are another key's, or may be.
     other_keys: HashSet<String>,
 }
@@ -293,8 +295,8 @@ impl<'k> TextVerifier<'k> {
     /// With the deployment's key, where these keys are trusted.
     pub fn new(key: &'k AuditKey, trusted: &[PublicKey]) -> Self {
         let others = trusted.iter().any(|it| *it != key.public());
-        let (found, other_keys) = (VerifiedTexts::default(), HashSet::new());
-        Self { key, others, found, first_missing: None, accounted: 0, other_keys }
+        let (found, missing, other_keys) = Default::default();
+        Self { key, others, found, missing, unnamed: 0, other_keys }
     }
 
     /// The next checkpoint of a chain, which must have been checked: it says whose records follow.
@@ -311,18 +313,22 @@ impl<'k> TextVerifier<'k> {
         }
     }
 
-    /// The next record of any chain. Its body must have been checked.
+    /// The next record of any chain, the operator's last. Its body must have been checked.
     pub fn record(&mut self, record: &TrailRecord) -> Result<(), Misfit> {
         #[derive(Default, serde::Deserialize)]
         #[serde(default)]
         struct Body {
             kept_hmac: Option<String>,
             texts: u64,
+            records: Option<BTreeMap<String, Vec<i64>>>,
             public_key: Option<String>,
         }
         let body: Body = serde_json::from_str(&record.body).unwrap_or_default();
         match (record.kind.as_str(), body.public_key) {
-            ("erasure", _) => self.accounted += body.texts,
+            ("erasure", _) => match body.records {
+                Some(records) => self.account_for(&records),
+                None => self.unnamed += body.texts,
+            },
             ("lifecycle", Some(key)) if key == self.key.public().to_string() => {
                 self.other_keys.remove(&record.node);
             }
@@ -337,7 +343,7 @@ impl<'k> TextVerifier<'k> {
             (Some(_), Some(_)) if self.other_keys.contains(&record.node) => self.found.unchecked += 1,
             (None, Some(_)) => {
                 self.found.erased += 1;
-                self.first_missing.get_or_insert_with(|| format!("{} {}", record.node, record.seq.0));
+                self.missing.entry(record.node.clone()).or_default().insert(record.seq.0);
             }
             (Some(_), _) => {
                 let (kind, id) = (record.kind.clone(), record.id.clone());
@@ -347,11 +353,24 @@ impl<'k> TextVerifier<'k> {
         Ok(())
     }
 
+    fn account_for(&mut self, erased: &BTreeMap<String, Vec<i64>>) {
+        for (node, records) in erased {
+            if let Some(missing) = self.missing.get_mut(node) {
+                for seq in records {
+                    missing.remove(seq);
+                }
+            }
+        }
+    }
+
     /// All chains are over.
     pub fn end(self) -> Result<VerifiedTexts, Misfit> {
-        let (missing, erased) = (self.found.erased, self.accounted);
-        match self.first_missing {
-            Some(first) if missing > erased => Err(Misfit::Vanished { missing, erased, first }),
+        let missing = self.found.erased;
+        let vanished = self.missing.values().map(|records| records.len() as u64).sum::<u64>();
+        match self.missing.iter().find_map(|(node, records)| Some(format!("{node} {}", records.first()?))) {
+            Some(first) if vanished > self.unnamed => {
+                Err(Misfit::Vanished { missing, erased: missing - vanished + self.unnamed, first })
+            }
             _ => Ok(self.found),
         }
     }

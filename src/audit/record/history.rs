@@ -123,7 +123,10 @@ pub struct Erasure {
     pub reason: Option<String>,
     /// How many texts.
     pub texts: u64,
-    /// Which they are.
+    /// Which they are: the numbers of their records, by node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, Vec<i64>>,
+    /// And where the store has them.
     #[serde(skip)]
     pub(crate) places: Vec<Place>,
 }

@@ -1,11 +1,12 @@
 //! Texts are erased; records, chain and the search stand.
 
 use super::*;
-use crate::audit::{ErasureOrder, Selection};
+use crate::audit::{ErasureOrder, Misfit, Selection, TextVerifier, TrailRecord};
 
 on_both_stores! {
     one_requests_texts_are_erased_beside_a_running_gateway_and_the_chain_still_fits,
     a_clients_older_texts_are_erased_and_nobody_elses,
+    an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others,
 }
 
 fn order(selection: Selection) -> ErasureOrder {
@@ -62,6 +63,48 @@ async fn a_clients_older_texts_are_erased_and_nobody_elses(home: Home) {
     assert_eq!(erase(&settings, &order(selection)), Ok(2));
     let left = "SELECT count(*) FROM contents c JOIN records r ON r.place = c.place WHERE r.id IN ('r2', 'r3')";
     assert_eq!((home.count(left), texts(&home)), (4, 4));
+}
+
+async fn an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    request(&log, intent("r2", 2), outcome("r2", 3)).await;
+    append(&log, intent("r3", 4)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(erase_one(&home.settings(), "r1"), Ok(2));
+    let node = home.column("SELECT id FROM nodes WHERE role = 'gateway'").remove(0);
+    let named = home.column("SELECT body FROM records WHERE kind = 'erasure'").remove(0);
+    assert!(named.contains(&format!(r#""records":{{"{node}":[1,2]}}"#)), "{named}");
+    // Its records are removed; then somebody makes as many other texts vanish.
+    retention::cut(&home, &[2]);
+    assert_eq!(chain::verify(&home, &home.key).unwrap().1.erased, 0);
+    home.tamper("DELETE FROM contents WHERE place & 255 IN (3, 4)");
+    let misfit = chain::verify(&home, &home.key).unwrap_err();
+    assert_eq!(misfit, Misfit::Vanished { missing: 2, erased: 0, first: format!("{node} 3") });
+}
+
+#[test]
+fn an_erasure_that_names_no_records_accounts_for_as_many_as_it_counts() {
+    let key = AuditKey::random().unwrap();
+    let record = |node: &str, seq, kind: &str, body: String| TrailRecord {
+        node: node.into(),
+        seq: Seq(seq),
+        at: at(0),
+        kind: kind.into(),
+        id: "1".into(),
+        body,
+        hash: None,
+        content: None,
+    };
+    for (counted, fits) in [(2, true), (1, false)] {
+        let mut texts = TextVerifier::new(&key, &[]);
+        for seq in [1, 2] {
+            texts.record(&record("a", seq, "intent", r#"{"kept_hmac":"00"}"#.into())).unwrap();
+        }
+        texts.record(&record("operator", 1, "erasure", format!(r#"{{"texts":{counted}}}"#))).unwrap();
+        assert_eq!(texts.end().is_ok(), fits, "{counted}");
+    }
 }
 
 #[tokio::test]
