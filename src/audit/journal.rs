@@ -148,9 +148,14 @@ impl Journal {
         Ok(())
     }
 
-    /// The next records that wait, at most so many, and where they end.
-    pub(crate) fn next(&self, at_most: usize) -> Result<(Vec<Spilled>, u64), AuditError> {
-        let (mut records, mut end) = (Vec::new(), self.drained);
+    /// Where the records begin that wait.
+    pub(crate) fn drained(&self) -> u64 {
+        self.drained
+    }
+
+    /// The records from there on, at most so many, and where they end.
+    pub(crate) fn next(&self, from: u64, at_most: usize) -> Result<(Vec<Spilled>, u64), AuditError> {
+        let (mut records, mut end) = (Vec::new(), from);
         while records.len() < at_most && end < self.length {
             let Some((spilled, behind)) = self.frame_at(end)? else {
                 return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));

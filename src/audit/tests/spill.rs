@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::audit::record::PolicySetChange;
 use crate::audit::{SpillTo, VerifiedTexts};
 
 struct Spilling {
@@ -187,6 +188,52 @@ async fn a_journal_of_another_chain_is_linked_to_the_one_that_is_there() {
     log.shutdown().await.unwrap();
     assert_eq!(it.ids(), ["before", "meanwhile", "during", "after"]);
     chain::verify(&it.home, &it.settings.key).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_linked_anew_comes_once_although_the_store_fails_in_between() {
+    for killed in [false, true] {
+        let it = Spilling::new();
+        let log = it.open();
+        append(&log, intent("before", 0)).await.unwrap();
+        let lock = it.lock();
+        append(&log, intent("during", 1)).await.unwrap();
+        // One that is no entry: nothing refuses it the second time.
+        let changed = PolicySetChange {
+            at: at(2),
+            from_generation: Some(1),
+            to_generation: 2,
+            policies: Vec::new(),
+            reason: "files changed".into(),
+        };
+        append(&log, changed).await.unwrap();
+        append(&log, intent("last", 3)).await.unwrap();
+        drop(log);
+        drop(lock);
+        let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
+        append(&other, intent("meanwhile", 4)).await.unwrap();
+        other.shutdown().await.unwrap();
+        // The disk is full when it comes to the last one.
+        let disk = rusqlite::Connection::open(it.home.path()).unwrap();
+        disk.execute_batch(
+            "CREATE TABLE no_room (id INTEGER PRIMARY KEY AUTOINCREMENT);
+             INSERT INTO no_room VALUES (9223372036854775807);
+             CREATE TRIGGER no_room_for_it BEFORE INSERT ON records WHEN NEW.id = 'last'
+             BEGIN INSERT INTO no_room DEFAULT VALUES; END",
+        )
+        .unwrap();
+        let mut log = it.open();
+        chain::until("the others are there", || it.ids().len() == 4).await;
+        if killed {
+            drop(log);
+            log = it.open();
+        }
+        disk.execute_batch("DROP TRIGGER no_room_for_it").unwrap();
+        it.drained().await;
+        log.shutdown().await.unwrap();
+        assert_eq!(it.ids(), ["before", "meanwhile", "during", "generation-2", "last"], "killed: {killed}");
+        chain::verify(&it.home, &it.settings.key).unwrap();
+    }
 }
 
 #[test]

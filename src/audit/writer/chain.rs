@@ -35,24 +35,29 @@ impl Chain {
         self.due = (head.seq > signed).then(Instant::now);
     }
 
+    /// The head that a row makes behind another one.
+    pub(super) fn behind(&self, head: Head, row: &Row) -> Head {
+        let seq = Seq(head.seq.0 + 1);
+        let covered = Covered {
+            node: &self.node.id,
+            seq,
+            previous: head.hash,
+            at_microseconds: row.at.as_microsecond(),
+            kind: row.kind.as_str(),
+            id: &row.id,
+            body: &row.body,
+        };
+        Head { seq, hash: covered.hash() }
+    }
+
     /// The rows as the next links, and the head that they make.
     pub(super) fn links<'r>(&self, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
         let mut head = self.head;
         let links = rows
             .iter()
             .map(|row| {
-                let seq = Seq(head.seq.0 + 1);
-                let covered = Covered {
-                    node: &self.node.id,
-                    seq,
-                    previous: head.hash,
-                    at_microseconds: row.at.as_microsecond(),
-                    kind: row.kind.as_str(),
-                    id: &row.id,
-                    body: &row.body,
-                };
-                head = Head { seq, hash: covered.hash() };
-                Link { place: Place::new(self.node.number, seq), hash: head.hash, row }
+                head = self.behind(head, row);
+                Link { place: Place::new(self.node.number, head.seq), hash: head.hash, row }
             })
             .collect();
         (links, head)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Connection, Writer, fail, state_after};
 use crate::audit::AuditError;
-use crate::audit::chain::ChainHash;
+use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::journal::{Journal, Spilled};
 use crate::audit::queue::Job;
 use crate::audit::row::Row;
@@ -87,7 +87,7 @@ impl Writer {
 
     fn drain_some(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         let Some(journal) = &self.journal else { return Ok(()) };
-        let (records, end) = journal.next(AT_ONCE)?;
+        let (records, end) = journal.next(journal.drained(), AT_ONCE)?;
         // Those that the store has are there from an attempt whose answer never came: if the last of them is, all are.
         let (there, missing): (Vec<&Spilled>, Vec<&Spilled>) =
             records.iter().partition(|it| it.place.seq() <= self.stored.seq);
@@ -98,8 +98,8 @@ impl Writer {
         }
         if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
             let links = missing.iter().map(|it| link(it)).collect::<Result<Vec<_>, _>>()?;
-            let continues =
-                first.place.seq().0 == self.stored.seq.0 + 1 && self.chain.node.number == first.place.node();
+            let continues = first.head()? == self.chain.behind(self.stored, &first.row)
+                && self.chain.node.number == first.place.node();
             let committed = if continues { session.commit(&links, None) } else { Err(AuditError::ChainMoved) };
             match committed {
                 Ok(()) => self.stored = last.head()?,
@@ -119,11 +119,11 @@ impl Writer {
             node = self.chain.node.id,
             "the audit store's chain is not the one that the spill journal's records belong to; they are linked anew"
         );
-        loop {
-            let Some(journal) = &self.journal else { return Ok(()) };
-            let (records, end) = journal.next(AT_ONCE)?;
-            let (head, signed) = session.head(&self.chain.node)?;
-            self.chain.go_on_from(head, signed);
+        self.pass_over_linked(session)?;
+        let (head, signed) = session.head(&self.chain.node)?;
+        self.chain.go_on_from(head, signed);
+        while let Some(journal) = self.journal.as_ref().filter(|journal| !journal.is_empty()) {
+            let (records, end) = journal.next(journal.drained(), 1)?;
             for Spilled { row, .. } in &records {
                 let (links, head) = self.chain.links(&[row]);
                 match session.commit(&links, None) {
@@ -140,8 +140,27 @@ impl Writer {
                 }
             }
             self.drained_to(end)?;
-            if !self.is_spilling() {
-                return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Passes over what an earlier attempt linked anew before the process was killed: the store's last record is one of
+    /// the journal's.
+    fn pass_over_linked(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        let Some(journal) = self.journal.as_ref().filter(|journal| journal.drained() == 0) else { return Ok(()) };
+        let (last, _) = session.head(&self.chain.node)?;
+        let before = Place::new(self.chain.node.number, Seq(last.seq.0 - 1));
+        let before = match session.record_at(before)? {
+            Some((place, _, hash)) if place == before => Head { seq: place.seq(), hash },
+            _ => Head::EMPTY,
+        };
+        let mut end = 0;
+        loop {
+            let (records, behind) = journal.next(end, 1)?;
+            let Some(Spilled { row, .. }) = records.first() else { return Ok(()) };
+            end = behind;
+            if self.chain.behind(before, row) == last {
+                return self.drained_to(end);
             }
         }
     }
