@@ -2,13 +2,14 @@
 //!
 //! A frame is the length of what follows (4 bytes, the highest first), the first 8 bytes of its SHA-256, and one record as
 //! JSON. Frames are appended, and the file is emptied when all of them are in the store. What the end of the process tore
-//! is cut off: nobody was told that it was written.
+//! is cut off: nobody was told that it was written. Whatever else is not whole is set aside in a file beside it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -77,7 +78,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Finds the last whole frame. What stands behind it is cut off; a copy stays, where it is more than a torn frame.
+    /// Finds the last whole frame. What stands behind it is cut off; a copy stays, unless it is a torn frame.
     fn find_end(&mut self) -> Result<(), AuditError> {
         let size = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
         while let Some((spilled, end)) = self.frame_at(self.length)? {
@@ -87,14 +88,17 @@ impl Journal {
         if size == self.length {
             return Ok(());
         }
-        let path = self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()));
         let mut rest = Vec::new();
-        let kept = self
-            .file
-            .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.read_to_end(&mut rest))
-            .and_then(|_| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(&rest))
-            .and_then(|()| self.file.set_len(self.length));
+        let read = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.read_to_end(&mut rest));
+        read.map_err(|error| self.failed("read", error))?;
+        let cut_off = || self.file.set_len(self.length);
+        if is_torn(&rest) {
+            tracing::info!(file = %self.path.display(), bytes = rest.len(), "a torn frame of the spill journal was cut off");
+            return cut_off().map_err(|error| self.failed("repaired", error));
+        }
+        let path = self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()));
+        let copied = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let kept = copied.and_then(|mut copy| copy.write_all(&rest)).and_then(|()| cut_off());
         kept.map_err(|error| self.failed("repaired", error))?;
         metrics::counter!("octroi_audit_spill_damaged_bytes_total").increment(size - self.length);
         tracing::error!(
@@ -208,6 +212,15 @@ impl Journal {
     fn failed(&self, what: &str, error: std::io::Error) -> AuditError {
         AuditError::Spill(format!("{} cannot be {what}: {error}", self.path.display()))
     }
+}
+
+/// Whether this is what the end of the process left of a frame: less than its length says, and not the whole record. Behind
+/// a whole one, whose length was damaged, acknowledged frames may follow.
+fn is_torn(rest: &[u8]) -> bool {
+    let Some((header, payload)) = rest.split_first_chunk::<HEADER>() else { return true };
+    let [a, b, c, d, ..] = *header;
+    let is_short = payload.len() < u32::from_be_bytes([a, b, c, d]) as usize;
+    is_short && serde_json::from_slice::<IgnoredAny>(payload).is_err_and(|error| error.is_eof())
 }
 
 fn checksum(payload: &[u8]) -> [u8; 8] {

@@ -100,7 +100,7 @@ async fn what_waits_in_the_journal_survives_the_process() {
 }
 
 #[tokio::test]
-async fn a_torn_end_of_the_journal_is_cut_off_and_set_aside() {
+async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside() {
     let it = Spilling::new();
     let log = it.open();
     let lock = it.lock();
@@ -109,17 +109,21 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_set_aside() {
     append(&log, intent("torn", 1)).await.unwrap();
     drop(log);
     drop(lock);
-    let bytes = fs::read(it.journal()).unwrap();
-    for (name, damage) in [
-        ("the last frame is not all there", bytes[..bytes.len() - 7].to_vec()),
-        ("its length alone is there", bytes[..whole as usize + 3].to_vec()),
-        ("a byte of it is another one", {
-            let mut bytes = bytes.clone();
-            let last = bytes.len() - 9;
-            bytes[last] ^= 1;
-            bytes
-        }),
-        ("zeros follow", [&bytes[..whole as usize], &[0; 64][..]].concat()),
+    let (bytes, whole) = (fs::read(it.journal()).unwrap(), whole as usize);
+    let flipped = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let (none, first): (&[&str], &[&str]) = (&[], &["whole"]);
+    for (name, damage, ids, copies) in [
+        ("the last frame is not all there", bytes[..bytes.len() - 7].to_vec(), first, 0),
+        ("its header alone is there", bytes[..whole + 12].to_vec(), first, 0),
+        ("its length alone is there", bytes[..whole + 3].to_vec(), first, 0),
+        ("a byte of it is another one", flipped(bytes.len() - 9), first, 1),
+        ("zeros follow", [&bytes[..whole], &[0; 64][..]].concat(), first, 1),
+        ("the last one's length is another one", flipped(whole), first, 1),
+        ("the first one's length is another one", flipped(0), none, 1),
     ] {
         let other = Spilling::new();
         fs::copy(it.home.path(), other.home.path()).unwrap();
@@ -127,11 +131,11 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_set_aside() {
         let log = AuditLog::open(&Settings { key: it.settings.key.clone(), ..other.settings.clone() }).unwrap();
         other.drained().await;
         log.shutdown().await.unwrap();
-        assert_eq!(other.ids(), ["whole"], "{name}");
+        assert_eq!(other.ids(), ids, "{name}");
         let aside = fs::read_dir(other.home.folder())
             .unwrap()
             .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains(".damaged-"));
-        assert_eq!(aside.count(), 1, "{name}");
+        assert_eq!(aside.count(), copies, "{name}");
         chain::verify(&other.home, &it.settings.key).unwrap();
     }
 }
