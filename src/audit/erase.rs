@@ -13,7 +13,7 @@ use super::row::Row;
 use super::store::{self, Role, Session, Store};
 use super::text_rule::{ContentMode, TextRule};
 use super::writer::Chain;
-use super::{AuditError, Settings};
+use super::{AuditError, Settings, SpillTo};
 
 /// The chain of erasures.
 pub(super) const OPERATOR: &str = "operator";
@@ -49,6 +49,16 @@ pub struct ErasureOrder {
 
 /// Erases texts of a store that is there; returns how many. Blocks, on a thread that drives no runtime.
 pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditError> {
+    // What waits there comes into the store later, with its texts.
+    if let Some(SpillTo { file, .. }) = &settings.spill
+        && file.metadata().is_ok_and(|journal| journal.len() > 0)
+    {
+        return Err(AuditError::Spill(format!(
+            "{} holds records that are not in the store yet, and nothing was erased: have the gateway run until it has \
+             written them, then erase again",
+            file.display()
+        )));
+    }
     let store = store::open_existing(&settings.url)?;
     if store.texts(&order.selection, 1)?.is_empty() {
         return Ok(0);

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -212,6 +213,20 @@ impl Journal {
     fn failed(&self, what: &str, error: std::io::Error) -> AuditError {
         AuditError::Spill(format!("{} cannot be {what}: {error}", self.path.display()))
     }
+}
+
+/// What was set aside from a journal because it was damaged, and may hold texts.
+pub fn damaged_copies(journal: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let begins = journal.with_extension("damaged-");
+    let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut copies = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        let path = journal.with_file_name(file?.file_name());
+        if path.as_os_str().as_bytes().starts_with(begins.as_os_str().as_bytes()) {
+            copies.push(path);
+        }
+    }
+    Ok(copies)
 }
 
 /// Whether this is what the end of the process left of a frame: less than its length says, and not the whole record. Behind

@@ -46,6 +46,7 @@ pub use entry::Entry;
 pub use erase::{ErasureOrder, Selection, erase};
 pub use error::AuditError;
 pub use export::{ExportError, ExportOptions, VerifiedExport, export, verify_export};
+pub use journal::damaged_copies;
 pub use key::{AuditKey, Made, PublicKey};
 pub use log::AuditLog;
 pub use node_id::kept_node_id;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::audit::record::PolicySetChange;
-use crate::audit::{SpillTo, VerifiedTexts};
+use crate::audit::{SpillTo, VerifiedTexts, damaged_copies};
 
 struct Spilling {
     home: Home,
@@ -100,6 +100,25 @@ async fn what_waits_in_the_journal_survives_the_process() {
 }
 
 #[tokio::test]
+async fn nothing_is_erased_while_texts_wait_in_the_journal() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    append(&log, intent("during", 1)).await.unwrap();
+    drop(log);
+    drop(lock);
+    let refused = erasure::erase_one(&it.settings, "before").unwrap_err();
+    assert!(refused.code() == "audit_spill" && refused.to_string().contains("audit.spill"), "{refused}");
+    let log = it.open();
+    it.drained().await;
+    log.shutdown().await.unwrap();
+    for id in ["before", "during"] {
+        assert_eq!(erasure::erase_one(&it.settings, id), Ok(1), "{id}");
+    }
+}
+
+#[tokio::test]
 async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside() {
     let it = Spilling::new();
     let log = it.open();
@@ -132,10 +151,8 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside()
         other.drained().await;
         log.shutdown().await.unwrap();
         assert_eq!(other.ids(), ids, "{name}");
-        let aside = fs::read_dir(other.home.folder())
-            .unwrap()
-            .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains(".damaged-"));
-        assert_eq!(aside.count(), copies, "{name}");
+        let aside = damaged_copies(&other.journal()).unwrap();
+        assert!(aside.len() == copies && aside.iter().all(|copy| copy.exists()), "{name}: {aside:?}");
         chain::verify(&other.home, &it.settings.key).unwrap();
     }
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use super::{print_line, settings};
-use crate::audit::{ErasureOrder, Selection, Settings, erase};
+use crate::audit::{ErasureOrder, Selection, Settings, SpillTo, damaged_copies, erase};
 use crate::config::Config;
 
 pub(super) fn selection(
@@ -28,7 +28,17 @@ pub(super) fn run(config: &Config, selection: Selection, reason: Option<String>)
     let order = ErasureOrder { selection, by: who(), reason };
     let erased = erase(&opened, &order)?;
     print_line(&format!("{erased} texts erased"))?;
+    if let Some(SpillTo { file, .. }) = &opened.spill {
+        for copy in damaged_copies(file).with_context(|| format!("cannot look for files beside {}", file.display()))? {
+            warn(&format!("{} was set aside from the spill journal; texts in it are not erased", copy.display()));
+        }
+    }
     Ok(if erased == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[expect(clippy::print_stderr, reason = "a warning is no output")]
+fn warn(text: &str) {
+    eprintln!("octroi: {text}");
 }
 
 /// The user as the system knows them, and the name that they go by.
