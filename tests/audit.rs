@@ -211,6 +211,26 @@ async fn erased_texts_are_gone_and_everything_still_verifies() {
 }
 
 #[tokio::test]
+async fn an_erasure_tells_of_texts_outside_the_store() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let audit = "{ url: \"sqlite://FOLDER/octroi.db\", on_failure: spill }";
+    let mut gateway = Setup::with(&double).audit(audit).start();
+    assert_eq!(gateway.ask("Hello").await.status, 200);
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let erase = ["erase", "--client", "community", "--before", "0s"];
+    let journal = prepared.path().join("octroi.spill");
+    fs::write(&journal, "a record").unwrap();
+    let (code, text) = run(&prepared, &erase);
+    assert!(code == Some(1) && text.contains("octroi.spill holds records that are not in the store"), "{text}");
+    fs::write(&journal, "").unwrap();
+    fs::write(prepared.path().join("octroi.damaged-1790000000"), "a record").unwrap();
+    let text = fine(&prepared, &erase);
+    assert!(text.contains("2 texts erased") && text.contains("octroi.damaged-1790000000 was set aside"), "{text}");
+}
+
+#[tokio::test]
 async fn the_key_comes_from_the_environment_or_a_file_and_is_made_once() {
     let secret = "5a".repeat(32);
     let double = MistralDouble::builder().start().await.unwrap();
