@@ -209,11 +209,12 @@ impl Replay<'_> {
         let covers = |policy: &Arc<LivePolicy>| {
             policy.version.ready.answers(phase) && policy.manifest.scope.covers(&judged.context)
         };
-        if !self.candidates.policies().iter().any(covers) {
+        let recorded = self.candidates.compared(&judged.policies, phase);
+        // What was judged then and is not now is a difference, too.
+        if recorded.is_empty() && !self.candidates.policies().iter().any(covers) {
             unasked.not_covered += 1;
             return Ok(());
         }
-        let recorded = self.candidates.compared(&judged.policies, phase);
         if recorded.iter().any(|it| it.skipped) {
             unasked.refused_before += 1;
             return Ok(());
