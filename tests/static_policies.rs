@@ -227,8 +227,10 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         assert_eq!(code(&get(&gateway, "helpdesk", query).await), (400, "VALIDATION_ERROR"), "{query}");
     }
     let id = get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"][0]["id"].as_str().unwrap().to_owned();
-    let answer = send(&gateway, "helpdesk", Method::PUT, &format!("/{id}"), json!({ "pattern": "[" })).await;
-    assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
+    for wrong in [json!({ "pattern": "[" }), json!({ "tier": "organization" })] {
+        let answer = send(&gateway, "helpdesk", Method::PUT, &format!("/{id}"), wrong.clone()).await;
+        assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{wrong}: {answer:?}");
+    }
     assert_eq!(generation(&gateway).await, before);
     assert_eq!(fs::read_to_string(file(&gateway)).unwrap(), text);
 }

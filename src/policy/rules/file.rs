@@ -186,6 +186,9 @@ impl RuleFile {
         fields.check()?;
         let Some(rule) = find(&self.rules, id) else { return Ok(None) };
         let (id, mut entry) = (rule.id.clone(), rule.entry.clone());
+        // Clients send back what they were shown; of keywords that is no expression.
+        let pattern = fields.pattern.clone().filter(|pattern| *pattern != rule.pattern);
+        let fields = &Fields { pattern, ..fields.clone() };
         if fields.pattern.is_some() {
             entry.remove("keywords");
         }
@@ -417,12 +420,16 @@ mod tests {
         assert_eq!(ids, ["plain", "same", "again", "odd"]);
         let odd = file.find("odd").unwrap();
         assert_eq!((odd.tier(), odd.version, odd.pattern.as_str()), (Tier::Organization, 1, "keywords: d, e"));
+        let as_shown = Fields { pattern: Some("keywords: d, e".into()), ..Fields::default() };
+        file.update("odd", &as_shown, "one", at()).unwrap().unwrap();
+        assert_eq!(file.find("odd").unwrap().pattern, "keywords: d, e");
+        assert!(file.text().unwrap().contains("keywords:"), "they are keywords still");
         let change = Fields { pattern: Some("f".into()), enabled: Some(false), ..Fields::default() };
         file.update("odd", &change, "one", at()).unwrap().unwrap();
         let text = file.text().unwrap();
         assert!(text.contains("other: 1") && text.contains("version: many") && !text.contains("keywords"), "{text}");
         let file = RuleFile::parse(&text).unwrap();
-        assert_eq!((file.find("odd").unwrap().version, file.find("odd").unwrap().enabled), (2, false));
+        assert_eq!((file.find("odd").unwrap().version, file.find("odd").unwrap().enabled), (3, false));
         for (text, says) in [
             ("name: rules\nmodule: m\nsettings: { patterns: x }\n", "expected a list"),
             ("name: rules\nmodule: m\nsettings: { patterns: [{ pattern: x }] }\n", "each with a `name`"),

@@ -121,9 +121,16 @@ async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathReje
     let (head, content) = request.into_parts();
     let author = author(&app, &head.headers)?;
     let id = id(path)?;
-    let fields = said(&app, &head, content).await?.fields();
-    let rule = app.gateway.static_policies().update(author, id, fields).await?;
-    Ok(json(StatusCode::OK, &Policy::of_rule(&rule, app.gateway.static_policies().since())))
+    let said = said(&app, &head, content).await?;
+    let policies = app.gateway.static_policies();
+    if let Some(tier) = said.tier
+        && let Found::Rule(rule) = policies.find(&author.tenant, &id)?
+        && tier != Policy::of_rule(&rule, policies.since()).tier
+    {
+        return Err(ApiError::field("tier", "it cannot be changed: delete the policy and create it anew").into());
+    }
+    let rule = policies.update(author, id, said.fields()).await?;
+    Ok(json(StatusCode::OK, &Policy::of_rule(&rule, policies.since())))
 }
 
 /// `DELETE /api/v1/static-policies/{id}`.
