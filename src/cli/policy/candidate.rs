@@ -92,6 +92,9 @@ pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Vec<u8
     let manifest = read_manifest(path)?;
     let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
     let bytes = read_module(&module)?;
+    if bytes.len() as u64 > manifest.limits.module.as_u64() {
+        bail!("{}: larger than `limits.module` ({})", module.display(), manifest.limits.module);
+    }
     let digest = Digest::of(&bytes);
     if let Some(pin) = manifest.sha256.filter(|pin| *pin != digest) {
         bail!("{} has the digest {digest}, but {} pins {pin}", module.display(), path.display());
