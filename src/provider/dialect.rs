@@ -24,13 +24,13 @@ pub(crate) trait Dialect: Send + 'static {
 
 struct State<D> {
     /// None when the stream is over.
-    body: Option<StreamedBody>,
+    body: Option<Box<StreamedBody>>,
     dialect: D,
     correlation_id: Option<String>,
 }
 
 /// The events of a stream. Reads on only when it is asked to.
-pub(crate) fn events(body: StreamedBody, dialect: impl Dialect, correlation_id: Option<String>) -> EventStream {
+pub(crate) fn events(body: Box<StreamedBody>, dialect: impl Dialect, correlation_id: Option<String>) -> EventStream {
     let state = State { body: Some(body), dialect, correlation_id };
     Box::pin(stream::unfold(Some(state), |state| async move {
         let mut state = state?;

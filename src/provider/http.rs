@@ -98,7 +98,7 @@ pub(crate) enum Begun {
     /// Something else than a stream: a refusal, as a rule.
     Whole(Reply),
     /// A stream, and the headers before it.
-    Streams(HeaderMap, StreamedBody),
+    Streams(HeaderMap, Box<StreamedBody>),
 }
 
 /// The events of a streamed answer. Dropping it closes the connection.
@@ -256,7 +256,7 @@ impl Upstream {
                 left: MAX_STREAM_BYTES,
                 held: self.in_flight.hold(),
             };
-            return Ok(Begun::Streams(headers, body));
+            return Ok(Begun::Streams(headers, Box::new(body)));
         }
         let read = self.read(response, deadline, self.timeout).await;
         let (body, held) = read.map_err(|error| error.with_status(status))?;

@@ -14,7 +14,7 @@ pub(crate) async fn serve(texts: Vec<(u64, String)>) -> Url {
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        socket.read(&mut [0; 4096]).await.unwrap();
+        assert!(socket.read(&mut [0; 4096]).await.unwrap() > 0);
         for (after, text) in texts {
             tokio::time::sleep(Duration::from_millis(after)).await;
             if socket.write_all(text.as_bytes()).await.is_err() {

@@ -45,7 +45,7 @@ impl<R: Reading> Chunked<R> {
 
 /// The events of a stream of chunks.
 pub(crate) fn events(
-    body: StreamedBody,
+    body: Box<StreamedBody>,
     chunks: Chunks,
     reading: impl Reading,
     correlation_id: Option<String>,
