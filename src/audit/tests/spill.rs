@@ -240,7 +240,7 @@ async fn what_is_linked_anew_comes_once_although_the_store_fails_in_between() {
             "CREATE TABLE no_room (id INTEGER PRIMARY KEY AUTOINCREMENT);
              INSERT INTO no_room VALUES (9223372036854775807);
              CREATE TRIGGER no_room_for_it BEFORE INSERT ON records WHEN NEW.id = 'last'
-             BEGIN INSERT INTO no_room DEFAULT VALUES; END",
+             BEGIN INSERT INTO no_room VALUES (NULL); END",
         )
         .unwrap();
         let mut log = it.open();
