@@ -602,7 +602,7 @@ async fn a_policy_that_is_too_slow_for_its_limits_is_not_taken() {
     let text = fs::read_to_string(file(&gateway)).unwrap();
     let text = text.replace("'50ms'", "1ms").replace("'500ms'", "1ms");
     fs::write(file(&gateway), &text).unwrap();
-    let slow = json!({ "name": "Slow", "category": "x", "pattern": "(?s:.{150})[0-9a-z](?s:.{150})[0-9]" });
+    let slow = json!({ "name": "Slow", "category": "x", "pattern": "(?s:.{300})[0-9a-z](?s:.{300})[0-9]" });
     let answer = create(&gateway, "helpdesk", slow).await;
     assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
     assert!(answer.body["error"]["message"].as_str().unwrap().contains("too expensive"), "{answer:?}");
