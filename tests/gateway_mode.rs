@@ -24,6 +24,32 @@ async fn report(gateway: &Gateway, client: &str, context_id: &Value) -> support:
         .await
 }
 
+/// `{"profile_version":1,"pep_id":"app","audience":"octroi","capabilities":[]}`.
+const CAN_DO_NOTHING: &str =
+    "eyJwcm9maWxlX3ZlcnNpb24iOjEsInBlcF9pZCI6ImFwcCIsImF1ZGllbmNlIjoib2N0cm9pIiwiY2FwYWJpbGl0aWVzIjpbXX0";
+
+#[tokio::test]
+async fn who_says_that_it_cannot_mask_is_not_trusted_to() {
+    let gateway = Setup::without_provider().start();
+    let ask = async |query: &str, handshake: &str| {
+        let request = gateway.client.post(gateway.url("/api/policy/pre-check"));
+        let body = json!({ "query": query, "client_id": "helpdesk" });
+        let request = request.header("x-axonflow-pep-handshake", handshake).json(&body);
+        support::answer(request.send().await.unwrap()).await
+    };
+    let masked = "Write to jane.doe@example.org";
+    let refused = ask(masked, CAN_DO_NOTHING).await;
+    assert_eq!((refused.status, &refused.body["approved"]), (200, &json!(false)), "{refused:?}");
+    assert_eq!(refused.body["block_reason"], "Request blocked by policy: pii (cannot_redact)");
+    assert_eq!((&refused.body["verdict"], &refused.body["policies"]), (&json!("blocked"), &json!(["pii"])));
+    let record = &gateway.search_as("helpdesk", json!({ "limit": 1 })).await[0];
+    assert_eq!(record["policy_decision"], "blocked", "{record}");
+    assert_eq!(ask("Summarise ticket 4711", CAN_DO_NOTHING).await.body["approved"], true);
+    assert_eq!(ask("Hello", "{}").await.status, 400);
+    let trusted = gateway.pre_check(masked).await;
+    assert_eq!((&trusted.body["approved"], &trusted.body["requires_redaction"]), (&json!(true), &json!(true)));
+}
+
 #[tokio::test]
 async fn a_clean_prompt_gets_a_context_and_its_call_is_recorded_at_once() {
     let gateway = Setup::without_provider().start();

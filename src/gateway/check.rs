@@ -31,6 +31,8 @@ pub struct PreCheckRequest {
     pub model: Option<String>,
     /// Further facts for policies, sorted by name.
     pub attributes: Vec<(String, String)>,
+    /// Whether the application would mask what policies want masked.
+    pub can_redact: bool,
 }
 
 impl Gateway {
@@ -93,10 +95,11 @@ impl Gateway {
                 return Err(error);
             }
         };
-        let refusal = record::refusal(&decision);
+        let refusal = record::refusal(&decision)
+            .or_else(|| (decision.edited && !request.can_redact).then(|| record::cannot_redact(&decision)));
         let lifetime = SignedDuration::try_from(CONTEXT_LIFETIME).unwrap_or_default();
         let expires_at = at.checked_add(lifetime).unwrap_or(at);
-        check.decision = record::decided(&decision);
+        check.decision = if refusal.is_some() { audit::Decision::Blocked } else { record::decided(&decision) };
         check.approved = refusal.is_none();
         check.expires_at = expires_at;
         check.requires_redaction = decision.edited;
@@ -108,6 +111,9 @@ impl Gateway {
         permit.append(check).await?;
         let mut policies = PolicyInfo::default();
         policies.add(&decision);
+        if let Some(refusal) = &refusal {
+            policies.refused_by(&refusal.policy);
+        }
         Ok(PreCheckReply { context_id, expires_at, refusal, requires_redaction: decision.edited, policies })
     }
 

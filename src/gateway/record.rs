@@ -241,6 +241,23 @@ pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
     Some(Refusal { policy, reason, explanation: decision.reason.clone(), rule })
 }
 
+/// The refusal of a request that policies let pass with parts masked, to an application that would not mask them.
+pub(super) fn cannot_redact(decision: &Decision) -> Refusal {
+    let masking = decision.evaluations.iter().find_map(|evaluation| match &evaluation.outcome {
+        Outcome::Verdict(verdict) if evaluation.enforced && verdict.edits_apply() => Some((evaluation, verdict)),
+        _ => None,
+    });
+    let policy = masking.map(|(evaluation, _)| evaluation.policy.clone()).unwrap_or_default();
+    Refusal {
+        reason: format!("Request blocked by policy: {policy} (cannot_redact)"),
+        explanation: Some(
+            "parts of the text are to be masked, and the application says that it does not do that".into(),
+        ),
+        rule: masking.and_then(|(_, verdict)| verdict.findings.first()).map(|finding| finding.rule.clone()),
+        policy,
+    }
+}
+
 /// What became of a request that policies let pass or not.
 pub(super) fn decided(decision: &Decision) -> audit::Decision {
     if decision.refused() {

@@ -5,6 +5,7 @@
 //! that names its field. In answers keys are left out rather than null: several SDKs stumble over null.
 
 mod audit;
+mod capabilities;
 mod context;
 mod decisions;
 mod llm_call;

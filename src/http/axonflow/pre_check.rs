@@ -9,6 +9,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::capabilities;
 use super::context::Context;
 use super::policy_info::processing_time;
 use super::request_type::RequestType;
@@ -63,6 +64,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
+    let can_redact = capabilities::can_redact(&head.headers)?;
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let query = required("query", body.query)?;
     let caller =
@@ -88,6 +90,7 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
         provider,
         model,
         attributes: context.attributes(),
+        can_redact,
     };
     let reply = app.gateway.pre_check(asked).await?;
     meter::policies_asked(reply.policies.asked.len());

@@ -1,9 +1,11 @@
-"""LangChain's and LiteLLM's unmodified clients in front of a gateway, whose address is OCTROI_URL."""
+"""LangChain's, LiteLLM's and AxonFlow's unmodified clients in front of a gateway, whose address is OCTROI_URL."""
 
 import os
 
+import httpx
 import litellm
 import pytest
+from axonflow_litellm import AxonFlowLogger, AxonFlowLoggerConfig, PolicyDeniedError
 from langchain_mistralai import ChatMistralAI
 from pydantic import BaseModel
 
@@ -81,3 +83,41 @@ def test_litellm_embeds():
         model="mistral/mistral-embed", input=["Hello", "world"], api_base=f"{URL}/v1", api_key="not-checked"
     )
     assert len(answer.data) == 2
+
+
+@pytest.fixture(params=[None, "octroi"])
+def governed(request, monkeypatch):
+    """AxonFlow's plug-in for LiteLLM; with an audience it says that it cannot mask."""
+    if request.param:
+        monkeypatch.setenv("AXONFLOW_PEP_AUDIENCE", request.param)
+    logger = AxonFlowLogger(AxonFlowLoggerConfig(endpoint=URL, client_id="litellm", fail_open=False))
+
+    def complete(text):
+        return logger.completion(
+            model=f"mistral/{MODEL}", api_base=f"{URL}/v1", api_key="not-checked", messages=said(text)
+        )
+
+    return complete, request.param
+
+
+def test_axonflows_plugin_asks_and_reports(governed):
+    complete, _ = governed
+    assert complete("Hello").choices[0].message.content
+    search = {"limit": 1, "request_type": "llm-call"}
+    entries = httpx.post(f"{URL}/api/v1/audit/search", json=search, headers={"X-Client-ID": "litellm"}).json()["entries"]
+    assert entries[0]["model"] == f"mistral/{MODEL}" and entries[0]["tokens_used"] > 0, entries
+
+
+def test_axonflows_plugin_is_told_of_a_refusal(governed):
+    complete, _ = governed
+    with pytest.raises(PolicyDeniedError, match="blocked by policy: pii"):
+        complete(CARD)
+
+
+def test_axonflows_plugin_is_refused_what_it_says_it_cannot_mask(governed):
+    complete, cannot_mask = governed
+    if cannot_mask:
+        with pytest.raises(PolicyDeniedError, match="cannot_redact"):
+            complete("Write to jane.doe@example.org")
+    else:
+        assert complete("Write to jane.doe@example.org").choices
