@@ -47,7 +47,7 @@ pub(crate) fn v6(text: &[u8], colon: usize, from: usize) -> Result<(usize, usize
         end -= 1;
     }
     // A single colon at either end belongs to the sentence.
-    if text[start] == b':' && byte(text, start + 1) != Some(b':') {
+    if text[start] == b':' && (byte(text, start + 1) != Some(b':') || byte(text, start + 2) == Some(b':')) {
         start += 1;
     }
     if end > start + 1 && text[end - 1] == b':' && text[end - 2] != b':' {

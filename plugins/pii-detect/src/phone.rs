@@ -113,7 +113,9 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let (start, end) = (first.start, groups.last()?.end);
     let most = if international { 17 } else { 12 };
     let is_date = matches!(groups, [a, b, c, ..] if a.len() == 2 && b.len() == 2 && c.len() == 4);
-    (same > 1 && (9..=most).contains(&digits) && !is_date && is_whole_number(text, start, end)).then_some(end)
+    let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
+    (same > 1 && (9..=most).contains(&digits) && !is_date && !is_time && is_whole_number(text, start, end))
+        .then_some(end)
 }
 
 /// Seven digits or more behind a word that says what they are.

@@ -19,13 +19,13 @@ pub struct Match {
 /// has a checksum counts.
 #[must_use]
 pub fn find(text: &str, rules: Rules) -> Vec<Match> {
-    let scan = Scan { text, bytes: text.as_bytes(), rules };
-    let (mut matches, mut at, mut free) = (Vec::new(), 0, 0);
+    let mut scan = Scan { text, bytes: text.as_bytes(), rules, free: 0, no_v6_before: 0 };
+    let (mut matches, mut at) = (Vec::new(), 0);
     while let Some(step) = scan.bytes[at..].iter().position(|byte| TRIGGERS[usize::from(*byte)]) {
         at += step;
-        match scan.look(at, free) {
+        match scan.look(at) {
             Ok(found) => {
-                (at, free) = (found.range.end, found.range.end);
+                (at, scan.free) = (found.range.end, found.range.end);
                 matches.push(found);
             }
             Err(next) => at = next,
@@ -53,30 +53,35 @@ struct Scan<'a> {
     text: &'a str,
     bytes: &'a [u8],
     rules: Rules,
+    /// The end of the last match: nothing begins before it.
+    free: usize,
+    /// The end of a run that is no IPv6 address: its further colons are not asked again.
+    no_v6_before: usize,
 }
 
 impl Scan<'_> {
-    /// What the trigger at `at` belongs to, or where to go on. Nothing begins before `free`, the end of the last match.
-    fn look(&self, at: usize, free: usize) -> Result<Match, usize> {
+    /// What the trigger at `at` belongs to, or where to go on.
+    fn look(&mut self, at: usize) -> Result<Match, usize> {
         let found = match self.bytes[at] {
-            b'@' => self.when(Rule::Email, || email::email(self.text, at, free)),
+            b'@' => self.when(Rule::Email, || email::email(self.text, at, self.free)),
             b'+' => self.when(Rule::Phone, || Some((at, phone::international(self.bytes, at)?))),
             b'(' => self.when(Rule::Phone, || Some((at, phone::in_brackets(self.bytes, at)?))),
-            b':' if self.rules.has(Rule::IpAddress) => {
-                let (start, end) = ip_address::v6(self.bytes, at, free)?;
-                Some(Match { rule: Rule::IpAddress, range: start..end })
+            b':' if at < self.no_v6_before => None,
+            b':' => {
+                let address = ip_address::v6(self.bytes, at, self.free);
+                self.no_v6_before = address.err().unwrap_or(at);
+                self.when(Rule::IpAddress, || address.ok())
             }
-            b':' => None,
             _ => {
                 let digits = self.bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                return self.number(at, digits, free).ok_or(at + digits);
+                return self.number(at, digits).ok_or(at + digits);
             }
         };
         found.ok_or(at + 1)
     }
 
     /// What the run of digits at `at` belongs to.
-    fn number(&self, at: usize, digits: usize, free: usize) -> Option<Match> {
+    fn number(&self, at: usize, digits: usize) -> Option<Match> {
         let bytes = self.bytes;
         let begins_at = |start: usize, end: Option<usize>| Some((start, end?));
         let has_letter_before = byte_before(bytes, at).is_some_and(|byte| byte.is_ascii_alphabetic());
@@ -84,7 +89,7 @@ impl Scan<'_> {
             let code = self
                 .when(Rule::Iban, || iban::iban(bytes, at))
                 .or_else(|| self.when(Rule::Pan, || pan::pan(bytes, at)))
-                .filter(|code| code.range.start >= free);
+                .filter(|code| code.range.start >= self.free);
             if code.is_some() {
                 return code;
             }
@@ -171,6 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_behind_a_colon_is_looked_at() {
+        for (text, data) in [
+            ("SSN:123-45-6789", "123-45-6789"),
+            ("card:4111 1111 1111 1111", "4111 1111 1111 1111"),
+            ("IBAN:DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+            ("DB:10.0.0.5:5432", "10.0.0.5"),
+            ("feed:10.0.0.5", "10.0.0.5"),
+            ("Tel:555-123-4567", "555-123-4567"),
+            ("phone:030 1234567", "030 1234567"),
+            ("a:b:c:d:2341 2341 2346", "2341 2341 2346"),
+        ] {
+            assert_eq!(rules(text).iter().map(|(_, found)| *found).collect::<Vec<_>>(), [data], "{text}");
+        }
+        for text in ["10:30:05 20240101", "09:05 1234567 bytes", "00:01:02:03 04:05:06:07", "12:34:56.789.10.11"] {
+            assert_eq!(rules(text), [], "{text}");
+        }
+    }
+
+    #[test]
     fn a_rule_that_is_off_finds_nothing() {
         assert_eq!(find("jane@example.org 10.1.2.3", Rules::NONE.with(Rule::Pan)), []);
     }
@@ -179,7 +203,7 @@ mod tests {
     #[test]
     fn hostile_texts_end_soon() {
         for piece in
-            ["1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-"]
+            ["1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:"]
         {
             let text = piece.repeat(1_000_000 / piece.len());
             let _matches = find(&text, Rules::ALL);

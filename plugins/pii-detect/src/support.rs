@@ -1,18 +1,29 @@
 //! What the detectors' tests share.
 
-use crate::{Rule, Rules, find};
+use crate::{Match, Rule, Rules, find};
 
 /// What `rule` finds in `text`.
 pub(crate) fn found(rule: Rule, text: &str) -> Vec<&str> {
     find(text, Rules::NONE.with(rule)).into_iter().map(|found| &text[found.range]).collect()
 }
 
-/// `rule` finds `data`, alone, inside a sentence, in brackets and directly behind other alphabets.
+/// `rule` finds `data`, by itself and among all rules: alone, inside a sentence, in brackets, directly behind other
+/// alphabets and as a value.
 pub(crate) fn assert_finds(rule: Rule, data: &str) {
-    for (before, after) in [("", ""), ("Grüße 😀, it is ", ", please."), ("(", ")"), ("号码：", "。"), ("x=\"", "\"\n")]
-    {
+    for (before, after) in [
+        ("", ""),
+        ("Grüße 😀, it is ", ", please."),
+        ("(", ")"),
+        ("号码：", "。"),
+        ("x=\"", "\"\n"),
+        ("x:", ""),
+        ("{\"k\":", "}"),
+    ] {
         let text = format!("{before}{data}{after}");
-        assert_eq!(found(rule, &text), [data], "{text}");
+        let range = before.len()..before.len() + data.len();
+        for rules in [Rules::NONE.with(rule), Rules::ALL] {
+            assert_eq!(find(&text, rules), [Match { rule, range: range.clone() }], "{text}");
+        }
     }
 }
 
