@@ -1,5 +1,7 @@
 //! What stands around a match.
 
+use crate::escape::escape_before;
+
 /// The byte at `at`, if there is one.
 pub(crate) fn byte(text: &[u8], at: usize) -> Option<u8> {
     text.get(at).copied()
@@ -15,13 +17,18 @@ pub(crate) fn is_word(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Whether a part of a word stands before `at`. The letters and digits of an escape are none.
+pub(crate) fn is_word_before(text: &[u8], at: usize) -> bool {
+    is_word(byte_before(text, at)) && escape_before(text, at).is_none()
+}
+
 pub(crate) fn is_digit(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_digit())
 }
 
 /// Neither end is inside a word.
 pub(crate) fn is_whole_word(text: &[u8], start: usize, end: usize) -> bool {
-    !is_word(byte_before(text, start)) && !is_word(byte(text, end))
+    !is_word_before(text, start) && !is_word(byte(text, end))
 }
 
 /// A number for itself: no part of a word, and not joined to further digits by a point, comma, dash or slash, as in

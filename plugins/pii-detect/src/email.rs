@@ -1,16 +1,19 @@
 //! E-mail addresses.
 
+use std::ops::Range;
+
 use crate::bytes::is_digit;
+use crate::escape::{escape, escape_before};
 
 /// Longest local part and domain (RFC 5321), in bytes.
 const LONGEST_LOCAL: usize = 64;
 const LONGEST_DOMAIN: usize = 255;
 
-/// The address around the `@` at `at`, as start and end. It does not begin before `from`.
-pub(crate) fn email(text: &str, at: usize, from: usize) -> Option<(usize, usize)> {
-    let start = local_start(text, at, from)?;
-    let end = domain_end(text, at + 1)?;
-    let (local, domain) = (&text[start..at], &text[at + 1..end]);
+/// The address around the `@` at `sign`, as start and end. It does not begin before `from`.
+pub(crate) fn email(text: &str, sign: Range<usize>, from: usize) -> Option<(usize, usize)> {
+    let start = local_start(text, sign.start, from)?;
+    let end = domain_end(text, sign.end)?;
+    let (local, domain) = (&text[start..sign.start], &text[sign.end..end]);
     (!is_git_remote(local) && !is_pixel_ratio(domain)).then_some((start, end))
 }
 
@@ -22,23 +25,26 @@ fn is_letter(char: char) -> bool {
 
 fn local_start(text: &str, at: usize, from: usize) -> Option<usize> {
     let belongs = |char: char| is_letter(char) || matches!(char, '.' | '_' | '%' | '+' | '-' | '\'' | '&' | '~' | '!');
-    let start = text[from..at]
-        .char_indices()
-        .rev()
-        .map(|(offset, char)| (from + offset, char))
-        .take_while(|(start, char)| at - start <= LONGEST_LOCAL && belongs(*char))
+    let (mut start, mut begin) = (None, at);
+    while let Some((char, length)) = last_char(&text[from..begin])
+        && at - begin + length <= LONGEST_LOCAL
+        && belongs(char)
+    {
+        begin -= length;
         // An address begins with a letter or digit; a quote or dot before it belongs to the sentence.
-        .filter(|(_, char)| is_letter(*char) || *char == '_')
-        .last()?
-        .0;
-    (!text[..at].ends_with(['.', '\''])).then_some(start)
+        if is_letter(char) || char == '_' {
+            start = Some(begin);
+        }
+    }
+    start.filter(|_| !text[..at].ends_with(['.', '\'']))
 }
 
 fn domain_end(text: &str, start: usize) -> Option<usize> {
     let text = &text[..text.floor_char_boundary(start + LONGEST_DOMAIN + 1)];
     let (mut end, mut valid) = (start, None);
     for (index, label) in text[start..].split('.').enumerate() {
-        let length = label.find(|char| !is_letter(char) && char != '-').unwrap_or(label.len());
+        let length =
+            chars(label).take_while(|(char, _)| is_letter(*char) || *char == '-').map(|(_, length)| length).sum();
         let (name, complete) = (label[..length].trim_end_matches('-'), length == label.len());
         if name.is_empty() || name.starts_with('-') || end + length - start > LONGEST_DOMAIN {
             break;
@@ -54,10 +60,27 @@ fn domain_end(text: &str, start: usize) -> Option<usize> {
     valid
 }
 
+/// The characters and their bytes; an escape is the character that it stands for.
+fn chars(text: &str) -> impl Iterator<Item = (char, usize)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = |char: char| (char, char.len_utf8());
+        let (char, length) = escape(rest.as_bytes()).or_else(|| rest.chars().next().map(first))?;
+        rest = &rest[length..];
+        Some((char, length))
+    })
+}
+
+/// The last of them.
+fn last_char(text: &str) -> Option<(char, usize)> {
+    let last = |char: char| (char, char.len_utf8());
+    escape_before(text.as_bytes(), text.len()).or_else(|| text.chars().next_back().map(last))
+}
+
 /// Two letters or more, or a domain in another alphabet's ASCII form.
 fn is_top_level(label: &str) -> bool {
-    let letters = || label.chars().all(char::is_alphabetic) && label.chars().count() >= 2;
-    letters() || (label.len() > 4 && label[..4].eq_ignore_ascii_case("xn--"))
+    let letters = || chars(label).all(|(char, _)| char.is_alphabetic()) && chars(label).count() >= 2;
+    letters() || (label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
 }
 
 /// `git@github.com:owner/name` names a repository.
@@ -105,6 +128,23 @@ mod tests {
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
         }
+    }
+
+    #[test]
+    fn escapes_in_json_text_are_read() {
+        for (text, address) in [
+            (r#"{"t":"Hi\njane@example.org\nBye"}"#, "jane@example.org"),
+            (r#"{"t":"{\"u\":\"Hi\\njane@example.org\"}"}"#, "jane@example.org"),
+            (r"jane\u0040example.org", r"jane\u0040example.org"),
+            (r"j\u00fcrgen@b\u00fccher.de", r"j\u00fcrgen@b\u00fccher.de"),
+            (r"\u0438\u0432\u0430\u043d\u0040x.\u0440\u0444", r"\u0438\u0432\u0430\u043d\u0040x.\u0440\u0444"),
+            (r"\u003cjane@example.org\u003e", "jane@example.org"),
+            (r"\u90ae\u7bb1jane@example.org\u3002", "jane@example.org"),
+            (r"\ud83d\ude00jane@example.org", "jane@example.org"),
+        ] {
+            assert_eq!(found(Email, text), [address], "{text}");
+        }
+        assert_passes(Email, &[r"\u0040jane", r"a\u0040b", r"\n@example.org"]);
     }
 
     #[test]

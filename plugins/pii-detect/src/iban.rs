@@ -1,6 +1,6 @@
 //! International bank account numbers: the country's length and mod 97.
 
-use crate::bytes::{byte_before, is_word};
+use crate::bytes::{is_word, is_word_before};
 use crate::checksum::mod97;
 
 /// Length for each country (ISO 13616 registry).
@@ -24,7 +24,7 @@ const LENGTHS: &[(&[u8; 2], usize)] = &[
 pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
     let start = digits.checked_sub(2)?;
     let country = text.get(start..digits)?.to_ascii_uppercase();
-    if !country.is_ascii() || !country.iter().all(u8::is_ascii_uppercase) || is_word(byte_before(text, start)) {
+    if !country.is_ascii() || !country.iter().all(u8::is_ascii_uppercase) || is_word_before(text, start) {
         return None;
     }
     let length = length(&country)?;

@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, follows, is_word};
+use crate::bytes::{byte, byte_before, follows, is_word, is_word_before};
 
 /// Words before four numbers with points that are no address.
 const NUMBERINGS: &[&str] =
@@ -27,7 +27,7 @@ fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
     let joined_before =
         matches!(byte_before(text, start), Some(b'.' | b'-')) && start >= 2 && is_word(byte_before(text, start - 1));
     let joined_after = matches!(byte(text, end), Some(b'-')) && is_word(byte(text, end + 1));
-    !is_word(byte_before(text, start)) && !is_word(byte(text, end)) && !joined_before && !joined_after
+    !is_word_before(text, start) && !is_word(byte(text, end)) && !joined_before && !joined_after
 }
 
 /// `Chrome/120.0.0.0`.
@@ -55,7 +55,7 @@ pub(crate) fn v6(text: &[u8], colon: usize, from: usize) -> Result<(usize, usize
     }
     let address = text
         .get(start..end)
-        .filter(|run| run.len() <= LONGEST_V6 && !is_word(byte_before(text, start)) && !is_word(byte(text, end)))
+        .filter(|run| run.len() <= LONGEST_V6 && !is_word_before(text, start) && !is_word(byte(text, end)))
         .and_then(|run| core::str::from_utf8(run).ok()?.parse::<Ipv6Addr>().ok());
     if address.is_some_and(|address| is_host(&address)) { Ok((start, end)) } else { Err(run_end) }
 }

@@ -1,6 +1,6 @@
 //! Finds personal data in text.
 //!
-//! One pass over the bytes, by hand: only a digit, `@`, `:`, `+` or `(` can belong to anything that is looked for, so
+//! One pass over the bytes, by hand: only a digit, `@`, `:`, `+`, `(` or an escape can belong to anything that is looked for, so
 //! text without them costs a table look-up for each byte, and nothing is written to memory before the first match (a
 //! policy pays for every page that it writes). Each kind of data is a file of its own, beside its own tests.
 //!
@@ -12,6 +12,7 @@ mod bytes;
 mod checksum;
 mod digits;
 mod email;
+mod escape;
 mod iban;
 mod ip_address;
 mod pan;

@@ -3,7 +3,9 @@
 //! Ten bare digits are an order number or a time as often as a telephone; they count only behind a word such as
 //! "phone". Grouped national numbers do not count behind a word such as "order".
 
-use crate::bytes::{REFERENCES, byte, byte_before, follows, is_digit, is_outside_row, is_whole_number, is_word};
+use crate::bytes::{
+    REFERENCES, byte, byte_before, follows, is_digit, is_outside_row, is_whole_number, is_word, is_word_before,
+};
 use crate::digits::{Gap, Group, shape};
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
@@ -39,7 +41,10 @@ const CUES: &[&str] = &[
 /// `+` and a country code, at `start`. The end, if it is one.
 pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
     let before = byte_before(text, start);
-    if is_word(before) || matches!(before, Some(b'+' | b')')) || !matches!(text.get(start + 1), Some(b'1'..=b'9')) {
+    if is_word_before(text, start)
+        || matches!(before, Some(b'+' | b')'))
+        || !matches!(text.get(start + 1), Some(b'1'..=b'9'))
+    {
         return None;
     }
     let (end, digits) = read_loosely(text, start + 1);
@@ -123,7 +128,7 @@ fn announced(text: &[u8], start: usize) -> Option<usize> {
     // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: ".
     let marks = text[..start].iter().rev().take(4).take_while(|byte| matches!(byte, b' ' | b':' | b'.' | b'#' | b'='));
     let is_behind_word = byte_before(text, start - marks.count()).is_some_and(|byte| byte.is_ascii_alphabetic());
-    if !is_behind_word || is_word(byte_before(text, start)) {
+    if !is_behind_word || is_word_before(text, start) {
         return None;
     }
     let (end, digits) = read_loosely(text, start);

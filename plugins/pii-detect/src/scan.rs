@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::bytes::{byte, byte_before};
 use crate::digits::{Group, Groups};
+use crate::escape::escape;
 use crate::{Rule, Rules, aadhaar, email, iban, ip_address, pan, payment_card, phone, ssn};
 
 /// Something that was found.
@@ -19,7 +20,7 @@ pub struct Match {
 /// has a checksum counts.
 #[must_use]
 pub fn find(text: &str, rules: Rules) -> Vec<Match> {
-    let mut scan = Scan { text, bytes: text.as_bytes(), rules, free: 0, no_v6_before: 0 };
+    let mut scan = Scan { text, bytes: text.as_bytes(), rules, free: 0, escaped: 0, no_v6_before: 0 };
     let (mut matches, mut at) = (Vec::new(), 0);
     while let Some(step) = scan.bytes[at..].iter().position(|byte| TRIGGERS[usize::from(*byte)]) {
         at += step;
@@ -46,6 +47,7 @@ const TRIGGERS: [bool; 256] = {
     triggers[b':' as usize] = true;
     triggers[b'+' as usize] = true;
     triggers[b'(' as usize] = true;
+    triggers[b'\\' as usize] = true;
     triggers
 };
 
@@ -55,6 +57,8 @@ struct Scan<'a> {
     rules: Rules,
     /// The end of the last match: nothing begins before it.
     free: usize,
+    /// The end of the last escape, which may end in what looks like a part of an IPv6 address.
+    escaped: usize,
     /// The end of a run that is no IPv6 address: its further colons are not asked again.
     no_v6_before: usize,
 }
@@ -63,14 +67,21 @@ impl Scan<'_> {
     /// What the trigger at `at` belongs to, or where to go on.
     fn look(&mut self, at: usize) -> Result<Match, usize> {
         let found = match self.bytes[at] {
-            b'@' => self.when(Rule::Email, || email::email(self.text, at, self.free)),
+            b'@' => self.when(Rule::Email, || email::email(self.text, at..at + 1, self.free)),
             b'+' => self.when(Rule::Phone, || Some((at, phone::international(self.bytes, at)?))),
             b'(' => self.when(Rule::Phone, || Some((at, phone::in_brackets(self.bytes, at)?))),
             b':' if at < self.no_v6_before => None,
             b':' => {
-                let address = ip_address::v6(self.bytes, at, self.free);
+                let address = ip_address::v6(self.bytes, at, self.free.max(self.escaped));
                 self.no_v6_before = address.err().unwrap_or(at);
                 self.when(Rule::IpAddress, || address.ok())
+            }
+            b'\\' => {
+                let (char, length) = escape(&self.bytes[at..]).ok_or(at + 1)?;
+                self.escaped = at + length;
+                let address = (char == '@')
+                    .then(|| self.when(Rule::Email, || email::email(self.text, at..self.escaped, self.free)));
+                return address.flatten().ok_or(self.escaped);
             }
             _ => {
                 let digits = self.bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -202,9 +213,10 @@ mod tests {
     /// Not a measurement, only a guard against quadratic time: each takes milliseconds.
     #[test]
     fn hostile_texts_end_soon() {
-        for piece in
-            ["1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:"]
-        {
+        for piece in [
+            "1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:",
+            "\\", "\\n", "\\u0040", "a\\u0040", "\\u00a01",
+        ] {
             let text = piece.repeat(1_000_000 / piece.len());
             let _matches = find(&text, Rules::ALL);
         }
@@ -212,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_range_is_on_character_boundaries() {
-        for text in ["ü@ü.üü", "😀+49 30 123456😀", "é4111111111111111é", "ÿ::ffff:10.0.0.1ÿ", "日@日.日日"]
+        for text in ["ü@ü.üü", "😀+49 30 123456😀", "é4111111111111111é", "ÿ::ffff:10.0.0.1ÿ", "日@日.日日", "a@b.1éé"]
         {
             for found in find(text, Rules::ALL) {
                 assert!(text.get(found.range).is_some(), "{text}");

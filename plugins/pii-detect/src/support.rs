@@ -8,7 +8,7 @@ pub(crate) fn found(rule: Rule, text: &str) -> Vec<&str> {
 }
 
 /// `rule` finds `data`, by itself and among all rules: alone, inside a sentence, in brackets, directly behind other
-/// alphabets and as a value.
+/// alphabets, as a value and between escapes.
 pub(crate) fn assert_finds(rule: Rule, data: &str) {
     for (before, after) in [
         ("", ""),
@@ -18,6 +18,8 @@ pub(crate) fn assert_finds(rule: Rule, data: &str) {
         ("x=\"", "\"\n"),
         ("x:", ""),
         ("{\"k\":", "}"),
+        (r#"{"k":"Hi\n"#, r#"\n"}"#),
+        (r"Gr\u00fc\u00dfe:\u00a0", r"\u00a0\ud83d\ude00"),
     ] {
         let text = format!("{before}{data}{after}");
         let range = before.len()..before.len() + data.len();
