@@ -27,6 +27,12 @@ pub struct RuleSettings {
     pub mask: Option<String>,
 }
 
+/// The most findings; what is beyond is counted.
+const MOST_FINDINGS: usize = 2_000;
+
+/// The most edits that the gateway takes. Beyond that the text is withheld: the rest would be stored unmasked.
+const MOST_EDITS: usize = 10_000;
+
 /// The policy.
 #[derive(Debug)]
 pub struct AuditRedact {
@@ -59,16 +65,30 @@ impl Policy for AuditRedact {
 impl Audit for AuditRedact {
     fn audit(&self, _: &Context, entry: &Entry) -> Verdict {
         let mut verdict = Verdict::allow();
+        let mut found = 0;
         for text in texts(&entry.messages) {
             for Match { rule, range } in pii_detect::find(&text, self.enabled) {
                 let severity = match rule.grade() {
                     Grade::Medium => Severity::Medium,
                     Grade::Critical => Severity::Critical,
                 };
+                found += 1;
                 verdict.raise(Action::Redact);
-                verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity).at(text.place(range.clone())));
-                verdict.edits.push(text.edit(range, &self.masks[rule as usize]));
+                if found <= MOST_FINDINGS {
+                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity).at(text.place(range.clone())));
+                }
+                if found <= MOST_EDITS {
+                    verdict.edits.push(text.edit(range, &self.masks[rule as usize]));
+                }
             }
+        }
+        if found > MOST_EDITS {
+            verdict.action = Action::Deny;
+            verdict.edits.clear();
+            verdict.reason = Some("There is more to mask than one verdict can hold".into());
+        }
+        if found > MOST_FINDINGS {
+            verdict = verdict.tag("findings-left-out", (found - MOST_FINDINGS).to_string());
         }
         verdict
     }
@@ -100,6 +120,17 @@ mod tests {
     #[test]
     fn text_without_personal_data_is_stored_as_it_is() {
         assert_eq!(audit("{}", Phase::Intent, "Version 1.2.3 of 2024-05-06"), Verdict::allow());
+    }
+
+    #[test]
+    fn a_long_log_is_masked_as_far_as_a_verdict_goes() {
+        let log = |lines| audit("{}", Phase::Intent, &"203.0.113.7 - - GET /\n".repeat(lines));
+        let masked = log(10_000);
+        assert_eq!((masked.action, masked.edits.len(), masked.findings.len()), (Action::Redact, 10_000, 2_000));
+        assert_eq!(masked.tags, [("findings-left-out".to_owned(), "8000".to_owned())]);
+        let withheld = log(10_001);
+        assert_eq!((withheld.action, withheld.edits.len()), (Action::Deny, 0));
+        assert_eq!(withheld.reason.as_deref(), Some("There is more to mask than one verdict can hold"));
     }
 
     #[test]

@@ -11,6 +11,12 @@ use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
 use settings::Treatment;
 pub use settings::{Answers, RuleSettings, Settings};
 
+/// The most findings; what is beyond is counted.
+const MOST_FINDINGS: usize = 2_000;
+
+/// The most edits that the gateway takes. Beyond that the request is refused: the rest would pass unmasked.
+const MOST_EDITS: usize = 10_000;
+
 /// The policy.
 #[derive(Debug)]
 pub struct Pii {
@@ -53,14 +59,19 @@ impl Pii {
     /// What is found, and what is done about it. `milder`: how hard a rule's action is taken here.
     fn judge(&self, messages: &[Message], milder: impl Fn(Action) -> Action) -> Verdict {
         let mut verdict = Verdict::allow();
-        let mut refused = Rules::NONE;
+        let (mut refused, mut found, mut is_cut_off) = (Rules::NONE, 0, false);
         for text in texts(messages) {
             for Match { rule, range } in pii_detect::find(&text, self.enabled) {
                 let Treatment { action, mask } = &self.treatments[rule as usize];
                 let action = milder(*action);
                 verdict.raise(action);
-                verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity(rule)).at(text.place(range.clone())));
+                found += 1;
+                if found <= MOST_FINDINGS {
+                    let finding = Finding::new(rule.id(), CATEGORY, severity(rule));
+                    verdict.findings.push(finding.at(text.place(range.clone())));
+                }
                 match action {
+                    Action::Redact if verdict.edits.len() == MOST_EDITS => is_cut_off = true,
                     // Of a streamed answer the client may have the beginning.
                     Action::Redact => verdict.edits.extend(text.editable(range).map(|rest| text.edit(rest, mask))),
                     Action::RequireApproval | Action::Deny => refused = refused.with(rule),
@@ -70,6 +81,16 @@ impl Pii {
         }
         if refused != Rules::NONE {
             verdict.reason = Some(reason(refused));
+        }
+        if is_cut_off {
+            if verdict.action < Action::Deny {
+                verdict.reason = Some("There is more to mask than one verdict can hold".into());
+            }
+            verdict.action = Action::Deny;
+            verdict.edits.clear();
+        }
+        if found > MOST_FINDINGS {
+            verdict = verdict.tag("findings-left-out", (found - MOST_FINDINGS).to_string());
         }
         verdict
     }
@@ -173,6 +194,19 @@ mod tests {
         assert_eq!(verdict.edits[0].replacement, "***");
         let allowed = check(r#"{"rules":{"email":{"action":"allow"}}}"#, &[Message::user("jane@example.org")]);
         assert_eq!((allowed.action, rules(&allowed)), (Action::Allow, vec!["email"]));
+    }
+
+    #[test]
+    fn a_long_log_is_masked_as_far_as_a_verdict_goes() {
+        let log = |lines| Message::user("203.0.113.7 - - GET /\n".repeat(lines));
+        let masked = check("{}", &[log(10_000)]);
+        assert_eq!((masked.action, masked.edits.len(), masked.findings.len()), (Action::Redact, 10_000, 2_000));
+        assert_eq!(masked.tags, [("findings-left-out".to_owned(), "8000".to_owned())]);
+        let refused = check("{}", &[log(10_000), log(1)]);
+        assert_eq!((refused.action, refused.edits.len()), (Action::Deny, 0));
+        assert_eq!(refused.reason.as_deref(), Some("There is more to mask than one verdict can hold"));
+        let allowed = check(r#"{"rules":{"ip-address":{"action":"allow"}}}"#, &[log(10_001)]);
+        assert_eq!((allowed.action, allowed.findings.len()), (Action::Allow, 2_000));
     }
 
     #[test]
