@@ -8,7 +8,11 @@ use crate::digits::{Digits, Gap, Group};
 pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
     let count = match groups {
         [a, ..] if a.len() == 12 => 1,
-        [a, b, c, ..] if [a, b, c].iter().all(|group| group.len() == 4) && b.gap == c.gap => 3,
+        [a, b, c, ..]
+            if [a, b, c].iter().all(|group| group.len() == 4) && b.gap == c.gap && b.gap.is_some_and(Gap::is_plain) =>
+        {
+            3
+        }
         _ => return None,
     };
     let groups = &groups[..count];
@@ -45,7 +49,14 @@ mod tests {
 
     #[test]
     fn numbers_are_found_together_and_in_fours() {
-        for number in ["234123412346", "2341 2341 2346", "2341-2341-2346", "999941057058", "9999 4105 7058"] {
+        for number in [
+            "234123412346",
+            "2341 2341 2346",
+            "2341-2341-2346",
+            "999941057058",
+            "9999 4105 7058",
+            "2341\u{a0}2341\u{a0}2346",
+        ] {
             assert_finds(Aadhaar, number);
         }
     }
@@ -63,6 +74,9 @@ mod tests {
                 "arn:aws:iam::234123412346:user/jane",
                 "2341 2341 2346 1234",
                 "23412341-2346",
+                "2341\n2341\n2346",
+                "2341\t2341\t2346",
+                "2341.2341.2346",
                 "12345678-2341-2341-2346-123456789012",
             ],
         );

@@ -1,14 +1,32 @@
 //! Digits in groups, as people write long numbers.
 
+use crate::bytes::byte;
+use crate::escape::escape;
+
 /// What stands between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gap {
-    /// One space.
+    /// One space, also a typographic one.
     Space,
-    /// One dash.
+    /// One dash, also a typographic one.
     Dash,
-    /// More than one, or a typographic space or dash, or an invisible character.
+    /// One dot.
+    Dot,
+    /// One slash.
+    Slash,
+    /// One tab.
+    Tab,
+    /// A line break is among them.
+    Line,
+    /// More than one, or an invisible character.
     Other,
+}
+
+impl Gap {
+    /// As between the groups of one number on a line; the others stand between numbers, too.
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, Self::Space | Self::Dash | Self::Other)
+    }
 }
 
 /// A run of digits.
@@ -63,35 +81,52 @@ impl Groups {
     }
 }
 
-/// One to three separators, as `(where the next digit may stand, what they are)`.
-fn read_gap(text: &[u8], start: usize) -> Option<(usize, Gap)> {
-    let mut end = start;
+/// A dot, a slash, or one to three other separators, as `(where the next digit may stand, what they are)`.
+pub(crate) fn read_gap(text: &[u8], start: usize) -> Option<(usize, Gap)> {
+    match byte(text, start)? {
+        b'.' => return Some((start + 1, Gap::Dot)),
+        b'/' => return Some((start + 1, Gap::Slash)),
+        _ => {}
+    }
+    let (mut end, mut gap) = (start, None);
     for _ in 0..3 {
-        match separator(&text[end..]) {
-            0 => break,
-            length => end += length,
-        }
+        let Some((char, length)) = separator(&text[end..]) else { break };
+        end += length;
+        gap = Some(match (gap, char) {
+            (Some(Gap::Line), _) | (_, '\n' | '\r') => Gap::Line,
+            (None, '\t') => Gap::Tab,
+            (None, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}') => Gap::Dash,
+            (None, ' ' | '\u{a0}' | '\u{2007}'..='\u{200a}' | '\u{202f}') => Gap::Space,
+            _ => Gap::Other,
+        });
     }
-    match &text[start..end] {
-        b"" => None,
-        b" " => Some((end, Gap::Space)),
-        b"-" => Some((end, Gap::Dash)),
-        _ => Some((end, Gap::Other)),
-    }
+    gap.map(|gap| (end, gap))
 }
 
-/// Bytes of the separator that `text` begins with; 0 if there is none.
-fn separator(text: &[u8]) -> usize {
-    match text {
-        [b' ' | b'-', ..] => 1,
+/// The separator that `text` begins with, also as an escape, and its bytes.
+fn separator(text: &[u8]) -> Option<(char, usize)> {
+    let decode = |length| Some((core::str::from_utf8(text.get(..length)?).ok()?.chars().next()?, length));
+    let (char, length) = match text.first()? {
+        ascii @ (b' ' | b'-' | b'\t' | b'\n' | b'\r') => (char::from(*ascii), 1),
+        b'\\' => escape(text)?,
+        0xc2 => decode(2)?,
+        0xe2 | 0xef => decode(3)?,
+        _ => return None,
+    };
+    let is_separator = match char {
+        ' ' | '-' | '\t' | '\n' | '\r' => true,
         // No-break space, soft hyphen.
-        [0xc2, 0xa0 | 0xad, ..] => 2,
-        // U+2007 to U+2015 (figure and thin spaces, zero-width characters, hyphens, dashes), U+202F, U+2060, U+2212.
-        [0xe2, 0x80, 0x87..=0x95 | 0xaf, ..] | [0xe2, 0x81, 0xa0, ..] | [0xe2, 0x88, 0x92, ..] => 3,
-        // Zero-width no-break space.
-        [0xef, 0xbb, 0xbf, ..] => 3,
-        _ => 0,
-    }
+        '\u{a0}' | '\u{ad}' => true,
+        // Figure and thin spaces, zero-width characters, hyphens, dashes, and others of the kind.
+        '\u{2007}'..='\u{2015}' | '\u{202f}' | '\u{2060}' | '\u{2212}' | '\u{feff}' => true,
+        _ => false,
+    };
+    is_separator.then_some((char, length))
+}
+
+/// The same, if it does not end a column or line. Its bytes.
+pub(crate) fn separator_on_line(text: &[u8]) -> Option<usize> {
+    separator(text).filter(|(char, _)| !char.is_control()).map(|(_, length)| length)
 }
 
 /// The digits of some groups, without what stands between. At most 19; `None` if there are more.
@@ -116,10 +151,17 @@ impl Digits {
     }
 }
 
-/// Whether `text` has the given shape at `start`: `d` stands for a digit, everything else for itself. The end, if so.
+/// Whether `text` has the given shape at `start`: `d` stands for a digit, a space or dash also for its typographic
+/// kin, everything else for itself. The end, if so.
 pub(crate) fn shape(text: &[u8], start: usize, pattern: &str) -> Option<usize> {
-    let end = start + pattern.len();
-    let found = text.get(start..end)?;
-    let same = |(byte, wanted): (&u8, u8)| if wanted == b'd' { byte.is_ascii_digit() } else { *byte == wanted };
-    found.iter().zip(pattern.bytes()).all(same).then_some(end)
+    pattern.bytes().try_fold(start, |at, wanted| {
+        let found = byte(text, at)?;
+        match wanted {
+            b'd' => found.is_ascii_digit().then_some(at + 1),
+            _ if found == wanted => Some(at + 1),
+            b' ' => read_gap(text, at).filter(|(_, gap)| *gap == Gap::Space).map(|(end, _)| end),
+            b'-' => read_gap(text, at).filter(|(_, gap)| *gap == Gap::Dash).map(|(end, _)| end),
+            _ => None,
+        }
+    })
 }

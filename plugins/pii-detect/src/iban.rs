@@ -1,7 +1,8 @@
 //! International bank account numbers: the country's length and mod 97.
 
-use crate::bytes::{is_word, is_word_before};
+use crate::bytes::{byte_before, is_word, is_word_before};
 use crate::checksum::mod97;
+use crate::digits::separator_on_line;
 
 /// Length for each country (ISO 13616 registry).
 #[rustfmt::skip]
@@ -20,11 +21,16 @@ const LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
-/// The number whose check digits begin at `digits`, as start and end.
+/// The number whose check digits begin at `digits`, as start and end. A space before them takes a country in capitals.
 pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
-    let start = digits.checked_sub(2)?;
-    let country = text.get(start..digits)?.to_ascii_uppercase();
-    if !country.is_ascii() || !country.iter().all(u8::is_ascii_uppercase) || is_word_before(text, start) {
+    let country_end = digits - usize::from(byte_before(text, digits) == Some(b' '));
+    let start = country_end.checked_sub(2)?;
+    let letters = &text[start..country_end];
+    if country_end < digits && !letters.iter().all(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let country = letters.to_ascii_uppercase();
+    if !country.iter().all(u8::is_ascii_uppercase) || is_word_before(text, start) {
         return None;
     }
     let length = length(&country)?;
@@ -45,18 +51,19 @@ fn length(country: &[u8]) -> Option<usize> {
     LENGTHS.iter().find(|(code, _)| code[..] == *country).map(|(_, length)| *length)
 }
 
-/// `length` letters and digits, with single spaces or dashes between, and where they end.
+/// `length` letters and digits, with single separators between, and where they end.
 fn read(text: &[u8], start: usize, length: usize) -> Option<([u8; 34], usize)> {
-    let (mut characters, mut count, mut at) = ([0; 34], 0, start);
+    let (mut characters, mut count, mut at, mut may_part) = ([0; 34], 0, start, false);
     while count < length {
         let byte = *text.get(at)?;
         if byte.is_ascii_alphanumeric() {
             characters[count] = byte;
             count += 1;
-        } else if !matches!(byte, b' ' | b'-') || !text[at - 1].is_ascii_alphanumeric() {
-            return None;
+            at += 1;
+        } else {
+            at += separator_on_line(&text[at..]).filter(|_| may_part)?;
         }
-        at += 1;
+        may_part = byte.is_ascii_alphanumeric();
     }
     (!is_word(text.get(at).copied())).then_some((characters, at))
 }
@@ -72,6 +79,11 @@ mod tests {
             "GB29NWBK60161331926819",
             "GB29 NWBK 6016 1331 9268 19",
             "gb29 nwbk 6016 1331 9268 19",
+            "GB29\u{a0}NWBK\u{a0}6016\u{a0}1331\u{a0}9268\u{a0}19",
+            "GB29\u{202f}NWBK\u{202f}6016\u{202f}1331\u{202f}9268\u{202f}19",
+            r"GB29\u00a0NWBK\u00a06016\u00a01331\u00a09268\u00a019",
+            "GB 29 NWBK 6016 1331 9268 19",
+            "DE 89370400440532013000",
             "DE89370400440532013000",
             "DE89 3704 0044 0532 0130 00",
             "FR1420041010050500013M02606",
@@ -103,6 +115,9 @@ mod tests {
                 "XGB29NWBK60161331926819",
                 "ZZ29NWBK60161331926819",
                 "DE893704004405320130001",
+                "DE89  370400440532013000",
+                "DE89\n370400440532013000",
+                "de 89 3704 0044 0532 0130 00",
                 "it is in DE20 that we read about the 30 towns",
             ],
         );

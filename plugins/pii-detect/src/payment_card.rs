@@ -1,8 +1,8 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
-use crate::bytes::{byte, byte_before, is_digit, is_in_uuid};
+use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_outside_row};
 use crate::checksum::luhn;
-use crate::digits::{Digits, Group};
+use crate::digits::{Digits, Gap, Group};
 
 /// Where the card number that begins with the first group ends.
 pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
@@ -11,7 +11,8 @@ pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
     (1..=groups.len().min(5)).rev().find_map(|count| {
         let groups = &groups[..count];
         let end = groups[count - 1].end;
-        let digits = is_grouped_like_a_card(groups).then(|| Digits::of(text, groups)).flatten()?;
+        let is_card = is_grouped_like_a_card(groups) && is_joined_like_a_card(text, groups);
+        let digits = is_card.then(|| Digits::of(text, groups)).flatten()?;
         let digits = digits.as_slice();
         (has_issuer(digits) && luhn(digits) && stands_alone(text, start, end) && !is_in_uuid(text, start, end))
             .then_some(end)
@@ -28,6 +29,19 @@ fn is_grouped_like_a_card(groups: &[Group]) -> bool {
     match lengths {
         [_, 0, ..] | [4, 6, 5 | 4, 0, 0] | [6, 13, 0, ..] | [4, 3, 3, 3, 0] => true,
         _ => groups[..groups.len() - 1].iter().all(|group| group.len() % 4 == 0),
+    }
+}
+
+/// With spaces and dashes, or dots or tabs throughout. A number that began on a line, behind something that is none,
+/// may be wrapped once; rows and columns of numbers are not read as one.
+fn is_joined_like_a_card(text: &[u8], groups: &[Group]) -> bool {
+    let gaps = || groups.iter().filter_map(|group| group.gap);
+    let (start, end) = (groups[0].start, groups[groups.len() - 1].end);
+    let begins_on_line = !matches!(byte_before(text, start), None | Some(b'\n')) && is_outside_row(text, start, end);
+    match gaps().filter(|gap| *gap == Gap::Line).count() {
+        0 => [Gap::Dot, Gap::Tab].iter().any(|one| gaps().all(|gap| gap == *one)) || gaps().all(Gap::is_plain),
+        1 => gaps().all(|gap| gap.is_plain() || gap == Gap::Line) && groups.len() > 2 && begins_on_line,
+        _ => false,
     }
 }
 
@@ -86,7 +100,7 @@ fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::Rule::PaymentCard;
-    use crate::support::{assert_finds, assert_passes};
+    use crate::support::{assert_finds, assert_passes, found};
 
     #[test]
     fn cards_of_every_network_are_found() {
@@ -98,6 +112,10 @@ mod tests {
             "4111\u{a0}1111\u{a0}1111\u{a0}1111",
             "4111 - 1111 - 1111 - 1111",
             "41111111 11111111",
+            "4111.1111.1111.1111",
+            "4111\t1111\t1111\t1111",
+            r"4111\t1111\t1111\t1111",
+            r"4111\u00a01111\u00a01111\u00a01111",
             "4111\u{200b}1111\u{200b}1111\u{200b}1111",
             "5555 5555 5555 4444",
             "2223003122003222",
@@ -137,10 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn a_card_may_be_wrapped_but_columns_of_numbers_are_none() {
+        for card in ["4111 1111\n1111 1111", "4111 1111 1111\r\n1111", r"4111 1111\n1111 1111", "3782 822463\n10005"] {
+            assert_eq!(found(PaymentCard, &format!("My card {card} is lost")), [card]);
+        }
+        assert_passes(
+            PaymentCard,
+            &[
+                "4111\n1111\n1111\n1111",
+                "41111111\n11111111",
+                "12 4111 1111\n1111 1111",
+                "a\n4111 1111\n1111 1111",
+                "4111/1111/1111/1111",
+                "4111.1111 1111.1111",
+                "4111.1111.1111.1111.5",
+            ],
+        );
+    }
+
+    #[test]
     fn a_card_is_found_among_other_numbers() {
         assert_finds(PaymentCard, "4111 1111 1111 1111");
         let text = "12 4111 1111 1111 1111 12/27 123";
-        assert_eq!(crate::support::found(PaymentCard, text), ["4111 1111 1111 1111"]);
-        assert_eq!(crate::support::found(PaymentCard, "cc4111111111111111."), ["4111111111111111"]);
+        assert_eq!(found(PaymentCard, text), ["4111 1111 1111 1111"]);
+        assert_eq!(found(PaymentCard, "cc4111111111111111."), ["4111111111111111"]);
     }
 }

@@ -6,7 +6,7 @@
 use crate::bytes::{
     REFERENCES, byte, byte_before, follows, is_digit, is_outside_row, is_whole_number, is_word, is_word_before,
 };
-use crate::digits::{Gap, Group, shape};
+use crate::digits::{Gap, Group, Groups, read_gap, separator_on_line, shape};
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
 const FROM_AREA: &[&str] =
@@ -51,7 +51,7 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
     (digits >= 8 && !is_word(byte(text, end)) && !is_decimal(text, end)).then_some(end)
 }
 
-/// Digits with at most two of ` -./()` and no-break spaces between them, up to the 15 of E.164; groups beyond are left.
+/// Digits with at most three separators and `./()` between them, up to the 15 of E.164; groups beyond are left.
 fn read_loosely(text: &[u8], start: usize) -> (usize, usize) {
     let (mut at, mut end, mut digits) = (start, start, 0);
     loop {
@@ -61,13 +61,13 @@ fn read_loosely(text: &[u8], start: usize) -> (usize, usize) {
         }
         digits += group;
         end = at + group;
-        let no_break_spaces = if text[end..].starts_with("\u{a0}".as_bytes()) { 2 } else { 0 };
-        let separators = text[end + no_break_spaces..]
-            .iter()
-            .take(2)
-            .take_while(|byte| matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')'))
-            .count();
-        at = end + no_break_spaces + separators;
+        at = end;
+        for _ in 0..3 {
+            at += match byte(text, at) {
+                Some(b'.' | b'/' | b'(' | b')') => 1,
+                _ => separator_on_line(&text[at..]).unwrap_or(0),
+            };
+        }
     }
 }
 
@@ -84,16 +84,21 @@ pub(crate) fn national(text: &[u8], start: usize, digits: usize, groups: &[Group
         .filter(|_| !follows(text, start, REFERENCES))
 }
 
-/// A North American number whose area code stands in brackets, the first of them at `start`.
+/// A number whose area code stands in brackets, the first of them at `start`.
 pub(crate) fn in_brackets(text: &[u8], start: usize) -> Option<usize> {
-    let patterns = if is_digit(byte(text, start + 1)) { FROM_BRACKET } else { &[] };
-    north_american(text, start, patterns).filter(|_| !follows(text, start, REFERENCES))
+    let end = match byte(text, start + 1)? {
+        b'0' => with_trunk_zero_in_brackets(text, start),
+        b'1'..=b'9' => north_american(text, start, FROM_BRACKET),
+        _ => None,
+    };
+    end.filter(|_| !follows(text, start, REFERENCES))
 }
 
 fn north_american(text: &[u8], start: usize, patterns: &[&str]) -> Option<usize> {
     patterns.iter().find_map(|pattern| {
         let end = shape(text, start, pattern)?;
-        let area = text[start + pattern.find('d')?];
+        let country = usize::from(pattern.starts_with('1'));
+        let area = *text[start..end].iter().filter(|byte| byte.is_ascii_digit()).nth(country)?;
         let spaced = !pattern.contains(['-', '.', '/', '(']);
         ((b'2'..=b'9').contains(&area)
             && is_whole_number(text, start, end)
@@ -102,25 +107,54 @@ fn north_american(text: &[u8], start: usize, patterns: &[&str]) -> Option<usize>
     })
 }
 
-/// `030 1234567`, `06 12 34 56 78`, `020 7946 0958`, `0049 30 1234567`: a zero, and gaps of one kind.
+/// `030 1234567`, `06 12 34 56 78`, `020 7946 0958`, `0049 30 1234567`, `030/123 45 67`: a zero, and gaps of one kind,
+/// or a slash behind the area code.
 fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let [first, second, ..] = groups else { return None };
-    let (digit, next) = (text[first.start], *text.get(first.start + 1)?);
+    let next = *text.get(first.start + 1)?;
     let international = next == b'0' && matches!(text.get(first.start + 2), Some(b'1'..=b'9'));
     let area = !international && (2..=5).contains(&first.len()) && (b'1'..=b'9').contains(&next);
-    let gap = second.gap?;
-    if digit != b'0' || !(area || international) || gap == Gap::Other {
+    let same = match second.gap? {
+        Gap::Slash => 1 + alike(&groups[1..]),
+        _ => alike(groups),
+    };
+    // Two groups with a dot between are a decimal.
+    if text[first.start] != b'0' || !(area || international) || same < 2 || (same == 2 && second.gap == Some(Gap::Dot))
+    {
         return None;
     }
-    let same = 1 + groups[1..].iter().take_while(|group| group.gap == Some(gap) && group.len() >= 2).count();
     let groups = &groups[..same];
     let digits: usize = groups.iter().map(Group::len).sum();
-    let (start, end) = (first.start, groups.last()?.end);
+    let (start, end) = (first.start, groups[same - 1].end);
     let most = if international { 17 } else { 12 };
     let is_date = matches!(groups, [a, b, c, ..] if a.len() == 2 && b.len() == 2 && c.len() == 4);
     let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
-    (same > 1 && (9..=most).contains(&digits) && !is_date && !is_time && is_whole_number(text, start, end))
+    // Numbers of one length are a row, such as `01 02 03 04 05 06`; a French number has five pairs and stands alone.
+    let is_row = groups.iter().all(|group| group.len() == first.len())
+        && ((first.len() == 2 && same != 5) || !is_outside_row(text, start, end));
+    ((9..=most).contains(&digits) && !is_date && !is_time && !is_row && is_whole_number(text, start, end))
         .then_some(end)
+}
+
+/// `(030) 1234567`, `(01) 23 45 67 89`.
+fn with_trunk_zero_in_brackets(text: &[u8], start: usize) -> Option<usize> {
+    let area = text[start + 1..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let close = start + 1 + area;
+    if !(2..=5).contains(&area) || text[start + 2] == b'0' || byte(text, close) != Some(b')') {
+        return None;
+    }
+    let rest = read_gap(text, close + 1).filter(|(_, gap)| gap.is_plain()).map_or(close + 1, |(end, _)| end);
+    let groups = Groups::read(text, rest);
+    let groups = &groups.as_slice()[..alike(groups.as_slice())];
+    let (digits, end) = (area + groups.iter().map(Group::len).sum::<usize>(), groups.last()?.end);
+    ((9..=12).contains(&digits) && is_whole_number(text, start, end)).then_some(end)
+}
+
+/// How many groups from the first on have the same space, dash or dot between them, and two digits or more.
+fn alike(groups: &[Group]) -> usize {
+    let gap = groups.get(1).and_then(|group| group.gap).filter(|gap| matches!(gap, Gap::Space | Gap::Dash | Gap::Dot));
+    let belongs = |group: &&Group| gap.is_some() && group.gap == gap && group.len() >= 2;
+    groups.len().min(1) + groups.iter().skip(1).take_while(belongs).count()
 }
 
 /// Seven digits or more behind a word that says what they are.
@@ -166,6 +200,21 @@ mod tests {
             "020 7946 0958",
             "0049 30 1234567",
             "07911 123456",
+            "06.12.34.56.78",
+            "06-12-34-56-78",
+            "06\u{202f}12\u{202f}34\u{202f}56\u{202f}78",
+            "030/1234567",
+            "0170/1234567",
+            "030/123 45 67",
+            "(030) 1234567",
+            "(030)1234567",
+            "(0211) 12 34 56",
+            "+33\u{202f}6\u{202f}12\u{202f}34\u{202f}56\u{202f}78",
+            r"+33\u202f6\u202f12\u202f34\u202f56\u202f78",
+            "+49 30 – 123456",
+            "555\u{2011}123\u{2011}4567",
+            "1\u{2011}555\u{2011}123\u{2011}4567",
+            "(555)\u{a0}123\u{2011}4567",
         ] {
             assert_finds(Phone, number);
         }
@@ -184,6 +233,18 @@ mod tests {
             &[
                 "5551234567",
                 "1700000000",
+                "01 02 03 04 05 06 07 08 09 10",
+                "01 02 03 04 05 06",
+                "Lottery: 03 12 25 31 44 48",
+                "012 013 014 015 016",
+                "01.02.2024 1030",
+                "01/02/2024 1030",
+                "01/02/2024/1030",
+                "05.12345678",
+                "(01) 04012345123456",
+                "(00) 123456789",
+                "012\t3456\t7890",
+                "012\n3456\n7890",
                 "1700000000000",
                 "2024-01-02 10:30:00",
                 "01-02-2024 10:30",

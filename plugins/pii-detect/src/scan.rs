@@ -95,8 +95,8 @@ impl Scan<'_> {
     fn number(&self, at: usize, digits: usize) -> Option<Match> {
         let bytes = self.bytes;
         let begins_at = |start: usize, end: Option<usize>| Some((start, end?));
-        let has_letter_before = byte_before(bytes, at).is_some_and(|byte| byte.is_ascii_alphabetic());
-        if has_letter_before && digits >= 2 {
+        let may_be_code = byte_before(bytes, at).is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b' ');
+        if may_be_code && digits >= 2 {
             let code = self
                 .when(Rule::Iban, || iban::iban(bytes, at))
                 .or_else(|| self.when(Rule::Pan, || pan::pan(bytes, at)))

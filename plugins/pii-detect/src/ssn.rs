@@ -1,23 +1,31 @@
 //! US social security numbers.
 
 use crate::bytes::{follows, is_outside_row, is_whole_number};
-use crate::digits::shape;
+use crate::digits::{Gap, Groups, shape};
 
 /// Where the number that begins at `start` ends. Nine digits without their dashes or spaces count only when the words
 /// before them say what they are.
 pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
-    let (end, digits) = if let Some(end) = shape(text, start, "ddd-dd-dddd") {
-        (end, [start, start + 4, start + 7])
-    } else if let Some(end) = shape(text, start, "ddd dd dddd").filter(|end| is_outside_row(text, start, *end)) {
-        (end, [start, start + 4, start + 7])
+    let (end, digits) = if let Some(end) = shape(text, start, "ddddddddd") {
+        (follows(text, start, &["ssn", "security"]).then_some(end)?, [start, start + 3, start + 5])
     } else {
-        let end = shape(text, start, "ddddddddd").filter(|_| follows(text, start, &["ssn", "security"]))?;
-        (end, [start, start + 3, start + 5])
+        grouped(text, start)?
     };
     let [area, group, serial] = digits;
     (is_given_out(&text[area..area + 3], &text[group..group + 2], &text[serial..serial + 4])
         && is_whole_number(text, start, end))
     .then_some(end)
+}
+
+/// Where three, two and four digits end, with a space or dash between, and where each begins.
+fn grouped(text: &[u8], start: usize) -> Option<(usize, [usize; 3])> {
+    let groups = Groups::read(text, start);
+    let [area, group, serial, rest @ ..] = groups.as_slice() else { return None };
+    let gap = group.gap.filter(|gap| matches!(gap, Gap::Space | Gap::Dash))?;
+    let is_row = gap == Gap::Space && !is_outside_row(text, start, serial.end);
+    let goes_on = rest.first().is_some_and(|next| next.gap == Some(gap));
+    ([area.len(), group.len(), serial.len()] == [3, 2, 4] && serial.gap == Some(gap) && !is_row && !goes_on)
+        .then_some((serial.end, [area.start, group.start, serial.start]))
 }
 
 /// Whether nine digits, and nothing else, are such a number.
@@ -37,7 +45,15 @@ mod tests {
 
     #[test]
     fn written_numbers_are_found() {
-        for number in ["123-45-6789", "078-05-1120", "899 45 6789", "001-01-0001"] {
+        for number in [
+            "123-45-6789",
+            "078-05-1120",
+            "899 45 6789",
+            "001-01-0001",
+            "123\u{2011}45\u{2011}6789",
+            "123–45–6789",
+            "123\u{a0}45\u{a0}6789",
+        ] {
             assert_finds(UsSsn, number);
         }
         assert_eq!(found(UsSsn, "My SSN is 123456789."), ["123456789"]);
@@ -64,6 +80,11 @@ mod tests {
                 "10 123 45 6789",
                 "a123-45-6789",
                 "12-345-6789",
+                "123 45-6789",
+                "123.45.6789",
+                "123\t45\t6789",
+                "123\n45\n6789",
+                "123\u{2011}45\u{2011}6789\u{2011}1",
             ],
         );
     }
