@@ -1,7 +1,7 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
 use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_outside_row};
-use crate::checksum::luhn;
+use crate::checksum::{ean13, luhn};
 use crate::digits::{Digits, Gap, Group};
 
 /// Where the card number that begins with the first group ends.
@@ -14,8 +14,13 @@ pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
         let is_card = is_grouped_like_a_card(groups) && is_joined_like_a_card(text, groups);
         let digits = is_card.then(|| Digits::of(text, groups)).flatten()?;
         let digits = digits.as_slice();
-        (has_issuer(digits) && luhn(digits) && stands_alone(text, start, end) && !is_in_uuid(text, start, end))
-            .then_some(end)
+        // Articles have thirteen digits, too, and are more common than such old Visa cards.
+        (has_issuer(digits)
+            && luhn(digits)
+            && !ean13(digits)
+            && stands_alone(text, start, end)
+            && !is_in_uuid(text, start, end))
+        .then_some(end)
     })
 }
 
@@ -148,6 +153,7 @@ mod tests {
                 "IMEI 490154203237518",
                 "01234567-4111-1111-1111-111111111111",
                 "the years 2020 2021 2022 2023",
+                "EAN 4006000000169",
                 "ISBN 978-3-16-148410-0",
                 "00000000000000000000",
             ],
