@@ -39,13 +39,14 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
         && pair(8) < 24
         && pair(10) < 60;
     let is_field = byte_before(text, start) == Some(b':') && byte(text, end) == Some(b':');
-    is_time || is_field || follows(text, start, REFERENCES)
+    let is_reference = follows(text, start, REFERENCES) && !follows(text, start, &["aadhaar"]);
+    is_time || is_field || is_reference
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Rule::Aadhaar;
-    use crate::support::{assert_finds, assert_passes};
+    use crate::support::{assert_finds, assert_passes, found};
 
     #[test]
     fn numbers_are_found_together_and_in_fours() {
@@ -59,6 +60,11 @@ mod tests {
         ] {
             assert_finds(Aadhaar, number);
         }
+    }
+
+    #[test]
+    fn a_reference_that_says_aadhaar_is_one() {
+        assert_eq!(found(Aadhaar, "My ticket: Aadhaar 234123412346"), ["234123412346"]);
     }
 
     #[test]

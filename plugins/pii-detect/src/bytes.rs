@@ -47,15 +47,47 @@ pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
     !before && !after
 }
 
+/// The words before `at` on the same line, the nearest first. An escape is no part of one.
+fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
+    const REACH: usize = 32;
+    let mut rest = &text[at.saturating_sub(REACH)..at];
+    std::iter::from_fn(move || {
+        while let Some(last) = rest.last().filter(|last| **last != b'\n') {
+            match escape_before(rest, rest.len()) {
+                Some(('\n', _)) => break,
+                Some((_, length)) => rest = &rest[..rest.len() - length],
+                None if !last.is_ascii_alphabetic() => rest = &rest[..rest.len() - 1],
+                None => {
+                    let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+                    let start = rest.len() - letters;
+                    // The first letter may be that of `\n`.
+                    let (before, word) = rest.split_at(start + usize::from(rest[..start].ends_with(b"\\")));
+                    rest = before;
+                    return Some(word);
+                }
+            }
+        }
+        None
+    })
+}
+
+pub(crate) fn is_any(word: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes()))
+}
+
 /// Whether one of the last three words before `at`, on the same line, is one of `cues` (in lower case).
 pub(crate) fn follows(text: &[u8], at: usize, cues: &[&str]) -> bool {
-    const REACH: usize = 32;
-    let line = &text[at.saturating_sub(REACH)..at];
-    let line = line.rsplit(|byte| *byte == b'\n').next().unwrap_or(line);
-    line.rsplit(|byte| !byte.is_ascii_alphabetic())
-        .filter(|word| !word.is_empty())
-        .take(3)
-        .any(|word| cues.iter().any(|cue| word.eq_ignore_ascii_case(cue.as_bytes())))
+    words_before(text, at).take(3).any(|word| is_any(word, cues))
+}
+
+/// The word that says what the number at `at` is: the one directly before it, or before `no.`, `is` and the like.
+pub(crate) fn name_before(text: &[u8], at: usize) -> Option<&[u8]> {
+    words_before(text, at).find(|word| !is_any(word, &["number", "no", "nr", "id", "is"]))
+}
+
+/// Whether that word is one of [`REFERENCES`].
+pub(crate) fn is_reference(text: &[u8], at: usize) -> bool {
+    name_before(text, at).is_some_and(|name| is_any(name, REFERENCES))
 }
 
 /// Words that announce a number which is no personal datum although it may look like one.

@@ -1,10 +1,11 @@
 //! Telephone numbers: international, and the national forms whose grouping gives them away.
 //!
 //! Ten bare digits are an order number or a time as often as a telephone; they count only behind a word such as
-//! "phone". Grouped national numbers do not count behind a word such as "order".
+//! "phone". Grouped national numbers do not count directly behind a word such as
+//! "order".
 
 use crate::bytes::{
-    REFERENCES, byte, byte_before, follows, is_digit, is_outside_row, is_whole_number, is_word, is_word_before,
+    byte, byte_before, follows, is_digit, is_outside_row, is_reference, is_whole_number, is_word, is_word_before,
 };
 use crate::digits::{Gap, Group, Groups, read_gap, separator_on_line, shape};
 
@@ -48,7 +49,8 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start + 1);
-    (digits >= 8 && !is_word(byte(text, end)) && !is_decimal(text, end)).then_some(end)
+    let is_number = digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, end);
+    (is_number && !is_decimal(&text[start + 1..end])).then_some(end)
 }
 
 /// Digits with at most three separators and `./()` between them, up to the 15 of E.164; groups beyond are left.
@@ -81,7 +83,7 @@ pub(crate) fn national(text: &[u8], start: usize, digits: usize, groups: &[Group
     north_american(text, start, patterns)
         .or_else(|| with_trunk_zero(text, groups))
         .or_else(|| announced(text, start))
-        .filter(|_| !follows(text, start, REFERENCES))
+        .filter(|_| !is_reference(text, start))
 }
 
 /// A number whose area code stands in brackets, the first of them at `start`.
@@ -91,7 +93,7 @@ pub(crate) fn in_brackets(text: &[u8], start: usize) -> Option<usize> {
         b'1'..=b'9' => north_american(text, start, FROM_BRACKET),
         _ => None,
     };
-    end.filter(|_| !follows(text, start, REFERENCES))
+    end.filter(|_| !is_reference(text, start))
 }
 
 fn north_american(text: &[u8], start: usize, patterns: &[&str]) -> Option<usize> {
@@ -169,7 +171,15 @@ fn announced(text: &[u8], start: usize) -> Option<usize> {
     (digits >= 7 && follows(text, start, CUES) && !is_word(byte(text, end))).then_some(end)
 }
 
-fn is_decimal(text: &[u8], end: usize) -> bool {
+/// `+52.5200066`. The one dot of `+1.5551234567`, as registries of domains write it, has nine digits or more behind it.
+fn is_decimal(number: &[u8]) -> bool {
+    let mut parts = number.split(|byte| !byte.is_ascii_digit());
+    let fraction = parts.nth(1).filter(|_| number.contains(&b'.') && parts.next().is_none());
+    fraction.is_some_and(|fraction| fraction.len() < 9)
+}
+
+/// A point or comma and further digits follow.
+fn goes_on(text: &[u8], end: usize) -> bool {
     matches!(byte(text, end), Some(b'.' | b',')) && is_digit(byte(text, end + 1))
 }
 
@@ -189,6 +199,7 @@ mod tests {
             "+91 98765 43210",
             "+44\u{a0}20\u{a0}7946\u{a0}0958",
             "+1.555.123.4567",
+            "+1.5551234567",
             "(555) 123-4567",
             "555-123-4567",
             "555.123.4567",
@@ -227,6 +238,20 @@ mod tests {
     }
 
     #[test]
+    fn only_a_word_directly_before_makes_it_another_number() {
+        for text in [
+            "To order, call 555-123-4567",
+            "In case of emergency: 555-123-4567",
+            "order by phone: 555-123-4567",
+            "Your order\n555-123-4567",
+            r"Your order\n555-123-4567",
+            "part of (555-123-4567)",
+        ] {
+            assert_eq!(found(Phone, text), ["555-123-4567"], "{text}");
+        }
+    }
+
+    #[test]
     fn other_numbers_pass() {
         assert_passes(
             Phone,
@@ -251,9 +276,13 @@ mod tests {
                 "01 02 2024 10",
                 "2024-01-02T10:30:00+01:00",
                 "+5 points",
+                "+3.14159265 rad",
+                "+52.5200066, +13.4049540",
                 "1+12345678",
                 "order 555-123-4567",
                 "order no. 555-123-4567",
+                "The order number is 555-123-4567",
+                r"My\nOrder:\u00a0555-123-4567",
                 "100 200 300 400",
                 "10 555 123 4567",
                 "1,234,567,890",
