@@ -2,37 +2,76 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, follows, is_word, is_word_before};
+use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before};
 
-/// Words before four numbers with points that are no address.
+/// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
-    &["version", "ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v"];
+    &["ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v"];
+
+/// Longest textual IPv4 address.
+const LONGEST_V4: usize = 15;
 
 /// Longest textual IPv6 address, with an embedded IPv4 address.
 const LONGEST_V6: usize = 45;
 
 /// The end of an IPv4 address that begins at `start`, where a digit stands.
 pub(crate) fn v4(text: &[u8], start: usize) -> Option<usize> {
-    let length = text[start..].iter().take(16).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let (address, end) = dotted(text, start)?;
+    (is_host_v4(address)
+        && is_apart(text, start, end)
+        && !is_product_version(text, start)
+        && !is_numbering(text, start))
+    .then_some(end)
+}
+
+/// Four numbers with points between, and where they end.
+fn dotted(text: &[u8], start: usize) -> Option<(Ipv4Addr, usize)> {
+    let length =
+        text[start..].iter().take(LONGEST_V4 + 1).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
     let number = core::str::from_utf8(&text[start..start + length]).ok()?.trim_end_matches('.');
-    let end = start + number.len();
-    let address: Ipv4Addr = number.parse().ok()?;
-    let [first, ..] = address.octets();
-    let is_host = first != 0 && first != 255 && !address.is_loopback();
-    (is_host && is_apart(text, start, end) && !is_product_version(text, start) && !follows(text, start, NUMBERINGS))
-        .then_some(end)
+    Some((number.parse().ok()?, start + number.len()))
 }
 
+fn is_host_v4(address: Ipv4Addr) -> bool {
+    !matches!(address.octets(), [0 | 255, ..]) && !address.is_loopback()
+}
+
+/// No part of a word or of a longer number, not joined to a word by a dash; to another address it may be.
 fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
-    let joined_before =
-        matches!(byte_before(text, start), Some(b'.' | b'-')) && start >= 2 && is_word(byte_before(text, start - 1));
-    let joined_after = matches!(byte(text, end), Some(b'-')) && is_word(byte(text, end + 1));
-    !is_word_before(text, start) && !is_word(byte(text, end)) && !joined_before && !joined_after
+    let joined_before = match byte_before(text, start) {
+        Some(b'.') => start >= 2 && is_word_before(text, start - 1),
+        Some(b'-') => start >= 2 && is_word_before(text, start - 1) && !is_dotted_before(text, start - 1),
+        _ => is_word_before(text, start),
+    };
+    let joined_after = match byte(text, end) {
+        Some(b'-') => is_word(byte(text, end + 1)) && dotted(text, end + 1).is_none(),
+        after => is_word(after),
+    };
+    !joined_before && !joined_after
 }
 
-/// `Chrome/120.0.0.0`.
+/// Whether four numbers with points between end at `end`.
+fn is_dotted_before(text: &[u8], end: usize) -> bool {
+    let before = text[..end].iter().rev().take(LONGEST_V4 + 1);
+    let length = before.take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    dotted(text, end - length).is_some_and(|(_, found)| found == end)
+}
+
+/// `Chrome/120.0.0.0`; but in `db.internal/10.1.2.3` and `/ip/10.1.2.3` the word is part of a name or path.
 fn is_product_version(text: &[u8], start: usize) -> bool {
-    byte_before(text, start) == Some(b'/') && is_word(byte_before(text, start - 1))
+    const LONGEST_PRODUCT: usize = 32;
+    let Some(before) = text[..start].strip_suffix(b"/") else { return false };
+    let product = before.iter().rev().take(LONGEST_PRODUCT).take_while(|byte| is_word(Some(**byte)) || **byte == b'-');
+    let length = product.count();
+    length > 0 && !matches!(byte_before(before, before.len() - length), Some(b'.' | b'/'))
+}
+
+/// `version 1.2.3.4`, `FileVersion="1.2.3.4"`, `section 4.3.2.1`.
+fn is_numbering(text: &[u8], start: usize) -> bool {
+    name_before(text, start).is_some_and(|name| {
+        let end = &name[name.len().saturating_sub("version".len())..];
+        end.eq_ignore_ascii_case(b"version") || is_any(name, NUMBERINGS)
+    })
 }
 
 /// The IPv6 address around the first colon of a run of hexadecimal digits and colons: `Ok(start, end)`, or `Err(end)`
@@ -63,7 +102,7 @@ pub(crate) fn v6(text: &[u8], colon: usize, from: usize) -> Result<(usize, usize
 /// In a range from which hosts get addresses. `a::b` and `Face::add` are valid addresses, too, and program text.
 fn is_host(address: &Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
-    address.to_ipv4_mapped().is_some()
+    address.to_ipv4_mapped().is_some_and(is_host_v4)
         || matches!(first, 0x2000..=0x3fff | 0xfc00..=0xfdff | 0xfe80..=0xfebf)
         || (first == 0x64 && second == 0xff9b)
 }
@@ -95,6 +134,10 @@ mod tests {
         for (text, address) in [
             ("http://10.1.2.3:8080/x", "10.1.2.3"),
             ("10.1.2.3/24", "10.1.2.3"),
+            ("db01.internal/10.1.2.3:5432", "10.1.2.3"),
+            ("https://x.org/ip/8.8.8.8", "8.8.8.8"),
+            ("The build failed on 10.1.2.3", "10.1.2.3"),
+            ("Deploy the release to 10.1.2.3", "10.1.2.3"),
             ("It is 10.1.2.3.", "10.1.2.3"),
             ("http://[2001:db8::1]:80/", "2001:db8::1"),
             ("fe80::1%eth0", "fe80::1"),
@@ -106,6 +149,12 @@ mod tests {
     }
 
     #[test]
+    fn both_ends_of_a_range_are_found() {
+        let text = "192.168.1.10-192.168.1.20";
+        assert_eq!(found(IpAddress, text), ["192.168.1.10", "192.168.1.20"]);
+    }
+
+    #[test]
     fn versions_times_and_program_text_pass() {
         assert_passes(
             IpAddress,
@@ -113,6 +162,14 @@ mod tests {
                 "1.2.3",
                 "v1.2.3.4",
                 "version 1.2.3.4",
+                "The version number is 1.2.3.4",
+                "AssemblyVersion(\"1.0.0.0\")",
+                "<FileVersion>1.2.3.4</FileVersion>",
+                "newVersion=\"13.0.0.0\"",
+                "Mobile-Safari/604.1.2.3",
+                "build-1.2.3.4",
+                "1.2.3-1.2.3.4",
+                "::ffff:127.0.0.1",
                 "10.0.19041.1",
                 "Chrome/120.0.0.0",
                 "1.2.3.4.5",
