@@ -11,7 +11,8 @@ const NUMBERINGS: &[&str] =
 /// Longest textual IPv4 address.
 const LONGEST_V4: usize = 15;
 
-/// Longest textual IPv6 address, with an embedded IPv4 address.
+/// Shortest textual IPv6 address of a host, `fd00::`, and longest, with an embedded IPv4 address.
+const SHORTEST_V6: usize = 6;
 const LONGEST_V6: usize = 45;
 
 /// The end of an IPv4 address that begins at `start`, where a digit stands.
@@ -79,24 +80,24 @@ fn is_numbering(text: &[u8], start: usize) -> bool {
 pub(crate) fn v6(text: &[u8], colon: usize, from: usize) -> Result<(usize, usize), usize> {
     let belongs = |byte: &&u8| byte.is_ascii_hexdigit() || **byte == b':' || **byte == b'.';
     let before = text[from..colon].iter().rev().take(LONGEST_V6).take_while(belongs).count();
-    let after = text[colon..].iter().take_while(belongs).count();
-    let (mut start, run_end) = (colon - before, colon + after);
-    let mut end = run_end;
-    while end > colon && matches!(text[end - 1], b'.') {
-        end -= 1;
-    }
-    // A single colon at either end belongs to the sentence.
-    if text[start] == b':' && (byte(text, start + 1) != Some(b':') || byte(text, start + 2) == Some(b':')) {
+    let run_end = colon + text[colon..].iter().take_while(belongs).count();
+    let dots = text[colon..run_end].iter().rev().take_while(|byte| **byte == b'.').count();
+    // What stands before the colon may also be a name: `node:2001:db8::1`.
+    let starts = [colon - before, colon + 1];
+    starts.into_iter().find_map(|start| address(text, start, run_end - dots)).ok_or(run_end)
+}
+
+/// The address between `start` and `end`, without a single colon at either end, which belongs to the sentence.
+fn address(text: &[u8], mut start: usize, mut end: usize) -> Option<(usize, usize)> {
+    if byte(text, start) == Some(b':') && (byte(text, start + 1) != Some(b':') || byte(text, start + 2) == Some(b':')) {
         start += 1;
     }
     if end > start + 1 && text[end - 1] == b':' && text[end - 2] != b':' {
         end -= 1;
     }
-    let address = text
-        .get(start..end)
-        .filter(|run| run.len() <= LONGEST_V6 && !is_word_before(text, start) && !is_word(byte(text, end)))
-        .and_then(|run| core::str::from_utf8(run).ok()?.parse::<Ipv6Addr>().ok());
-    if address.is_some_and(|address| is_host(&address)) { Ok((start, end)) } else { Err(run_end) }
+    let run = text.get(start..end).filter(|run| (SHORTEST_V6..=LONGEST_V6).contains(&run.len()))?;
+    let address = core::str::from_utf8(run).ok()?.parse().ok()?;
+    (is_host(&address) && !is_word_before(text, start) && !is_word(byte(text, end))).then_some((start, end))
 }
 
 /// In a range from which hosts get addresses. `a::b` and `Face::add` are valid addresses, too, and program text.
@@ -143,6 +144,8 @@ mod tests {
             ("fe80::1%eth0", "fe80::1"),
             ("2001:db8::1: unreachable", "2001:db8::1"),
             ("It is 2001:db8::1.", "2001:db8::1"),
+            ("node:2001:db8::1", "2001:db8::1"),
+            ("db:2001:db8::1", "2001:db8::1"),
         ] {
             assert_eq!(found(IpAddress, text), [address], "{text}");
         }

@@ -133,7 +133,7 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
     // Numbers of one length are a row, such as `01 02 03 04 05 06`; a French number has five pairs and stands alone.
     let is_row = groups.iter().all(|group| group.len() == first.len())
-        && ((first.len() == 2 && same != 5) || !is_outside_row(text, start, end));
+        && ((first.len() == 2 && same != 5) || (second.gap == Some(Gap::Space) && !is_outside_row(text, start, end)));
     ((9..=most).contains(&digits) && !is_date && !is_time && !is_row && is_whole_number(text, start, end))
         .then_some(end)
 }
