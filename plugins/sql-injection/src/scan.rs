@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::token::{Comments, Kind, Token, has_comment, tokens};
+use crate::token::{Comments, Kind, Token, Tokens};
 use crate::{Class, boolean, comment, destructive, stacked, time, union};
 
 /// The first place of each class in a text.
@@ -11,22 +11,48 @@ pub(crate) type Found = [Option<Range<usize>>; Class::ALL.len()];
 /// Looks for every class.
 pub(crate) fn find(text: &str) -> Found {
     let mut found = Found::default();
-    let shown = tokens(text, Comments::Shown);
-    look(&shown, &mut found);
-    let quotes = (0..shown.len()).filter(|at| shown[*at].kind == Kind::Quote);
-    note(&mut found, Class::Comment, &shown, quotes, comment::find_cut);
-    if has_comment(&shown) {
-        let skipped = tokens(text, Comments::Skipped);
-        look(&skipped, &mut found);
-        let behind = (0..skipped.len()).filter(|at| skipped[*at].is_after_comment);
-        note(&mut found, Class::Comment, &skipped, behind, |tokens, at| comment::find_broken_keyword(text, tokens, at));
+    let mut has_comment = false;
+    views(text, Comments::Shown, |tokens, places| {
+        has_comment |= tokens[places.clone()].iter().any(|token| token.kind == Kind::Comment);
+        look(tokens, places.clone(), &mut found);
+        let quotes = places.filter(|at| tokens[*at].kind == Kind::Quote);
+        note(&mut found, Class::Comment, tokens, quotes, comment::find_cut);
+    });
+    if has_comment {
+        views(text, Comments::Skipped, |tokens, places| {
+            look(tokens, places.clone(), &mut found);
+            let behind = places.filter(|at| tokens[*at].is_after_comment);
+            let find = |tokens: &[Token<'_>], at| comment::find_broken_keyword(text, tokens, at);
+            note(&mut found, Class::Comment, tokens, behind, find);
+        });
     }
     found
 }
 
+/// Shows the tokens of a text, some thousand at a time, and which of them are to be asked about. A token takes more
+/// memory than most tokens' text, and a text may have as many tokens as bytes. Around each place more tokens are in view
+/// than a detector looks at.
+fn views(text: &str, comments: Comments, mut show: impl FnMut(&[Token<'_>], Range<usize>)) {
+    const VIEW: usize = 4096;
+    const REACH: usize = 256;
+    let mut tokens = Tokens::of(text, comments);
+    let mut view = Vec::with_capacity(VIEW);
+    let mut first = 0;
+    loop {
+        view.extend(tokens.by_ref().take(VIEW - view.len()));
+        if view.len() < VIEW {
+            return show(&view, first..view.len());
+        }
+        let end = VIEW - REACH;
+        show(&view, first..end);
+        view.drain(..end - REACH);
+        first = REACH;
+    }
+}
+
 /// Asks only at the few tokens with which something can begin.
-fn look(tokens: &[Token<'_>], found: &mut Found) {
-    for at in (0..tokens.len()).filter(|at| begins_something(&tokens[*at])) {
+fn look(tokens: &[Token<'_>], places: Range<usize>, found: &mut Found) {
+    for at in places.filter(|at| begins_something(&tokens[*at])) {
         note(found, Class::UnionBased, tokens, at..=at, union::find);
         note(found, Class::StackedQuery, tokens, at..=at, stacked::find);
         note(found, Class::BooleanBased, tokens, at..=at, boolean::find);

@@ -233,3 +233,16 @@ fn hostile_texts_end_soon() {
         let _found = scan::find(&piece.repeat(300_000 / piece.len()));
     }
 }
+
+/// A text is looked at a view at a time: wherever an attack stands, it is found, and whole.
+#[test]
+fn an_attack_is_found_wherever_it_stands() {
+    for attack in
+        ["x' UNION SELECT a, b FROM t --", "x'; DELETE FROM t WHERE 1=1 --", "SELECT a FROM t WHERE b = 1 OR 1=1"]
+    {
+        let alone = classes(attack);
+        for before in 3500..4500 {
+            assert_eq!(classes(&format!("{} {attack}", ".".repeat(before))), alone, "{before} tokens before {attack}");
+        }
+    }
+}

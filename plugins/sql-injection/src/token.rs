@@ -77,39 +77,52 @@ pub(crate) enum Comments {
     Skipped,
 }
 
-/// Whether reading twice makes a difference.
-pub(crate) fn has_comment(tokens: &[Token<'_>]) -> bool {
-    tokens.iter().any(|token| token.kind == Kind::Comment)
+/// The tokens of a text.
+pub(crate) struct Tokens<'a> {
+    text: &'a str,
+    comments: Comments,
+    line_ends: Next,
+    comment_ends: Next,
+    at: usize,
+    last_end: usize,
 }
 
-/// The tokens of a text.
-pub(crate) fn tokens(text: &str, comments: Comments) -> Vec<Token<'_>> {
-    let bytes = text.as_bytes();
-    let mut tokens = Vec::with_capacity(text.len() / 4);
-    let (mut line_ends, mut comment_ends) = (Next::of("\n"), Next::of("*/"));
-    let (mut at, mut last_end, mut is_after_comment, mut is_first_on_line) = (0, 0, false, true);
-    while at < bytes.len() {
-        let space = white_space(&bytes[at..]);
-        if space > 0 {
-            is_first_on_line |= bytes[at] == b'\n';
-            at += space;
-            continue;
-        }
-        if comments == Comments::Skipped
-            && let Some(length) = comment(text, at, &mut line_ends, &mut comment_ends)
-        {
-            is_after_comment = true;
-            at += length;
-            continue;
-        }
-        let (kind, length) = token(&bytes[at..]);
-        let text = &text[at..at + length];
-        let is_glued = last_end == at && at > 0;
-        tokens.push(Token { kind, text, start: at, is_glued, is_after_comment, is_first_on_line });
-        at += text.len();
-        (last_end, is_after_comment, is_first_on_line) = (at, false, false);
+impl<'a> Tokens<'a> {
+    pub(crate) fn of(text: &'a str, comments: Comments) -> Self {
+        Self { text, comments, line_ends: Next::of("\n"), comment_ends: Next::of("*/"), at: 0, last_end: 0 }
     }
-    tokens
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let bytes = self.text.as_bytes();
+        let (mut is_after_comment, mut is_first_on_line) = (false, self.at == 0);
+        while self.at < bytes.len() {
+            let start = self.at;
+            let space = white_space(&bytes[start..]);
+            if space > 0 {
+                is_first_on_line |= matches!(bytes[start..], [b'\n', ..] | [b'\\', b'n', ..]);
+                self.at += space;
+                continue;
+            }
+            if self.comments == Comments::Skipped
+                && let Some(length) = comment(self.text, start, &mut self.line_ends, &mut self.comment_ends)
+            {
+                is_after_comment = true;
+                self.at += length;
+                continue;
+            }
+            let (kind, length) = token(&bytes[start..]);
+            let is_glued = self.last_end == start && start > 0;
+            self.at += length;
+            self.last_end = self.at;
+            let text = &self.text[start..self.at];
+            return Some(Token { kind, text, start, is_glued, is_after_comment, is_first_on_line });
+        }
+        None
+    }
 }
 
 /// White space, and its escapes in JSON and program text.
