@@ -1,6 +1,6 @@
 //! Conditions that are always true, or always false.
 
-use crate::grammar::{before, literal, name, skip_brackets};
+use crate::grammar::{ASKING, before, constant, literal, name, skip_brackets};
 use crate::token::{Kind, Token};
 
 /// Functions with which a condition reads one character of an answer, or makes an error carry it.
@@ -16,21 +16,11 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     }
     let negated = usize::from(tokens.get(at + 1)?.is("not"));
     let left = skip_brackets(tokens, at + 1 + negated);
-    constant(tokens, left)
+    constant(tokens, at + 1 + negated)
         .filter(|_| is_joined_to_sql(tokens, at, is_or))
         .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
         .or_else(|| cut_off(tokens, at, left))
         .or_else(|| probe(tokens, at, left))
-}
-
-/// Two values compared with each other.
-fn constant(tokens: &[Token<'_>], left: usize) -> Option<usize> {
-    let (_, operator) = literal(tokens, left)?;
-    let compare = tokens.get(operator)?;
-    if compare.kind != Kind::Compare && !compare.is_any(&["like", "rlike", "regexp"]) {
-        return None;
-    }
-    literal(tokens, operator + 1).map(|(_, end)| end)
 }
 
 /// A name compared with itself.
@@ -45,7 +35,7 @@ fn same_name(tokens: &[Token<'_>], left: usize) -> Option<usize> {
 
 /// `' OR 1 --`: a value alone, with the rest cut off.
 fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
-    let (_, end) = literal(tokens, left)?;
+    let end = literal(tokens, left)?;
     (is_after_quote(tokens, at) && tokens.get(end)?.kind == Kind::Comment).then_some(end)
 }
 
@@ -75,10 +65,15 @@ fn is_joined_to_sql(tokens: &[Token<'_>], at: usize, is_or: bool) -> bool {
     }
     let Some(before) = at.checked_sub(1).map(|before| &tokens[before]) else { return true };
     match before.kind {
-        Kind::Number => {
-            let is_arithmetic = at >= 3 && tokens[at - 2].kind == Kind::Compare && tokens[at - 3].kind == Kind::Number;
-            !is_arithmetic
-        }
+        Kind::Number => at.checked_sub(2).is_none_or(|first| match tokens[first].kind {
+            // "Is 5 or 3 > 2?", "the answer 12 or 3 * 4 = 12"
+            Kind::Word => {
+                let reckons = |token: &Token<'_>| matches!(token.kind, Kind::Symbol(b'+' | b'-' | b'*' | b'/' | b'%'));
+                !tokens[first].is_any(ASKING) && !tokens.get(at + 2).is_some_and(reckons)
+            }
+            Kind::Compare => first.checked_sub(1).is_none_or(|value| tokens[value].kind != Kind::Number),
+            _ => true,
+        }),
         Kind::Symbol(b')') | Kind::Word | Kind::Comment => is_or,
         _ => false,
     }

@@ -1,9 +1,10 @@
 //! Statements that destroy data or open the server, as an injection or as a plain command.
 //!
-//! `DELETE` with a condition passes, `DELETE` without one does not. In lower case a statement must be closed (by the
-//! end of the line or text, a semicolon, a quotation or comment mark): "drop table reservations at the inn" is a sentence.
+//! `DELETE` with a condition passes, `DELETE` without one does not. In lower case a statement must begin its line, or
+//! stand behind a value or another statement, and be closed by a semicolon, a quotation or comment mark or the text's end:
+//! "drop table reservations at the inn" is a sentence.
 
-use crate::grammar::{after, is_command, literal, name};
+use crate::grammar::{after, constant, is_command, literal, name};
 use crate::token::{Kind, Token};
 
 const OBJECTS: &[&str] = &[
@@ -25,17 +26,21 @@ const OBJECTS: &[&str] = &[
 /// Where the statement that begins with the token at `at` ends.
 pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let (first, second) = (tokens.get(at)?, tokens.get(at + 1));
-    let follows = |words: &[&str]| second.is_some_and(|token| token.is_any(words));
+    let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
+    let follows = |words: &[&str]| is(at + 1, words);
     let end = if first.is("drop") && follows(OBJECTS) {
-        name(tokens, at + 2 + if_exists(tokens, at + 2))?
+        let end = name(tokens, at + 2 + if_exists(tokens, at + 2))?;
+        end + usize::from(is(end, &["cascade", "restrict", "purge"]))
     } else if first.is("truncate") && follows(&["table"]) {
         name(tokens, at + 2)?
     } else if first.is("truncate") && first.is_shouted() {
         name(tokens, at + 1)?
     } else if first.is("delete") && follows(&["from"]) {
-        name(tokens, at + 2).filter(|end| deletes_everything(tokens, *end))?
+        every_row(tokens, name(tokens, at + 2)?)?
     } else if first.is("alter") && follows(&["table"]) {
-        name(tokens, at + 2).filter(|end| tokens.get(*end).is_some_and(|token| token.is("drop")))? + 1
+        let drop = name(tokens, at + 2).filter(|drop| is(*drop, &["drop"]))?;
+        let object = drop + 1 + usize::from(is(drop + 1, &["column", "constraint"]));
+        name(tokens, object + if_exists(tokens, object))?
     } else if first.is_any(&["xp_cmdshell", "xp_regwrite"]) {
         return second.filter(|token| matches!(token.kind, Kind::Quote | Kind::Symbol(b'(' | b'@'))).map(|_| at + 1);
     } else if first.is("into") && follows(&["outfile", "dumpfile"]) {
@@ -55,10 +60,13 @@ fn if_exists(tokens: &[Token<'_>], at: usize) -> usize {
     if is(at, "if") && is(at + 1, "exists") { 2 } else { 0 }
 }
 
-/// Without a condition, or with one between two values.
-fn deletes_everything(tokens: &[Token<'_>], at: usize) -> bool {
-    let Some(condition) = after(tokens, at).position(|token| token.is("where")) else { return true };
-    literal(tokens, at + condition + 1).is_some_and(|(_, operator)| {
-        tokens.get(operator).is_none_or(|token| token.kind == Kind::Compare) && literal(tokens, operator + 1).is_some()
-    })
+/// Where a `DELETE` of every row ends, which goes on at `at`: without a condition, or with one of values alone.
+fn every_row(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let Some(to_where) = after(tokens, at).position(|token| token.is("where")) else { return Some(at) };
+    let condition = at + to_where + 1;
+    let is_and = |token: &Token<'_>| token.is("and") || token.kind == Kind::And;
+    let is_end = |token: &Token<'_>| matches!(token.kind, Kind::Symbol(b';') | Kind::Quote | Kind::Comment);
+    constant(tokens, condition)
+        .filter(|end| !tokens.get(*end).is_some_and(is_and))
+        .or_else(|| literal(tokens, condition).filter(|end| tokens.get(*end).is_none_or(is_end)))
 }

@@ -90,8 +90,8 @@ const PROSE: &[&str] = &[
     "permission",
 ];
 
-/// Words behind a statement that ask about it.
-const ASKING: &[&str] = &["do", "does", "mean", "means", "work", "works", "vs", "versus", "is", "differ"];
+/// Words around a piece of SQL that ask about it.
+pub(crate) const ASKING: &[&str] = &["do", "does", "mean", "means", "work", "works", "vs", "versus", "is", "differ"];
 
 /// A table's or column's name, quoted or qualified as it may be.
 pub(crate) fn name(tokens: &[Token<'_>], at: usize) -> Option<usize> {
@@ -116,14 +116,27 @@ pub(crate) fn name(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     }
 }
 
-/// Whether the statement that ends before `at` is meant as one: it is closed there, or written in capitals and nobody
-/// asks about it.
+/// Whether the statement from `first` to before `at` is meant as one. In capitals it is unless somebody asks about it.
+/// In lower case it may be a sentence: it has to begin as a statement does, and to be closed.
 pub(crate) fn is_command(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
+    if tokens[first].is_shouted() {
+        return tokens.get(at).is_none_or(|next| next.is_first_on_line || !next.is_any(ASKING));
+    }
+    let before = first.checked_sub(1).map(|before| &tokens[before]);
+    let is_behind = before.is_some_and(|before| matches!(before.kind, Kind::Quote | Kind::Number | Kind::Symbol(b';')));
+    if !is_behind && !tokens[first].is_first_on_line {
+        return false;
+    }
     let Some(next) = tokens.get(at) else { return true };
-    let is_closed = matches!(next.kind, Kind::Quote | Kind::Comment | Kind::Symbol(b';' | b')' | b',' | b'`'))
-        || next.is_first_on_line
-        || next.is_any(&["cascade", "restrict", "purge"]);
-    is_closed || (tokens[first].is_shouted() && !next.is_any(ASKING))
+    // "delete from iCloud -- not from disk", "delete from Anna's list"
+    let goes_on = tokens.get(at + 1).is_some_and(|word| word.kind == Kind::Word && !word.is_first_on_line);
+    match next.kind {
+        Kind::Symbol(b';') => true,
+        Kind::Comment => is_behind || !goes_on,
+        // A button's label stands between two marks.
+        Kind::Quote => !goes_on && !before.is_some_and(|before| before.is_same(next)),
+        _ => false,
+    }
 }
 
 /// The tokens of the statement around `at` that come before it, nearest first.
@@ -147,31 +160,61 @@ pub(crate) fn skip_brackets(tokens: &[Token<'_>], mut at: usize) -> usize {
 }
 
 /// A value: a number, `true`, `null`, or a string, whose last quotation mark the attacked query may bring.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Literal<'a> {
-    pub(crate) is_quoted: bool,
-    pub(crate) text: &'a str,
-}
-
-pub(crate) fn literal<'a>(tokens: &[Token<'a>], at: usize) -> Option<(Literal<'a>, usize)> {
+pub(crate) fn literal(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    const REACH: usize = 8;
     let first = tokens.get(at)?;
+    let behind = &tokens[at + 1..];
     match first.kind {
-        Kind::Number => Some((Literal { is_quoted: false, text: first.text }, at + 1)),
-        Kind::Word if first.is_any(&["true", "false", "null"]) => {
-            Some((Literal { is_quoted: false, text: first.text }, at + 1))
-        }
+        Kind::Number => Some(at + 1),
+        Kind::Word if first.is_any(&["true", "false", "null"]) => Some(at + 1),
         Kind::Quote => {
-            let is_end = |token: &Token<'_>| token.kind == Kind::Quote && token.text == first.text;
-            match tokens.get(at + 1) {
-                None => Some((Literal { is_quoted: true, text: "" }, at + 1)),
-                Some(next) if is_end(next) => Some((Literal { is_quoted: true, text: "" }, at + 2)),
-                Some(next) if matches!(next.kind, Kind::Word | Kind::Number) => {
-                    let closed = tokens.get(at + 2).is_some_and(is_end);
-                    Some((Literal { is_quoted: true, text: next.text }, at + 2 + usize::from(closed)))
-                }
-                Some(_) => None,
-            }
+            let inside = behind.iter().take(REACH).take_while(|token| token.kind != Kind::Compare);
+            let closed = inside.clone().position(|token| token.is_same(first)).map(|length| at + 1 + length + 1);
+            closed.or_else(|| match behind.first() {
+                Some(next) => matches!(next.kind, Kind::Word | Kind::Number).then_some(at + 2),
+                None => Some(at + 1),
+            })
         }
         _ => None,
     }
+}
+
+/// A condition of values alone, the same for every row: `1=1`, `'a' LIKE 'a'`, `2+1=3`, `1 BETWEEN 0 AND 2`.
+pub(crate) fn constant(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let operator = sum(tokens, at)?;
+    let word = tokens.get(operator)?;
+    let right = operator + 1;
+    // `"id" = 5` compares a column, `"a" = "a"` is an attack on a string in such marks.
+    let is_double = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Quote && token.text == "\"");
+    let left = skip_brackets(tokens, at);
+    if is_double(left) && tokens.get(left + 1)?.kind == Kind::Word && !is_double(right) {
+        return None;
+    }
+    if word.is("between") {
+        let and = sum(tokens, right).filter(|and| tokens.get(*and).is_some_and(|token| token.is("and")))?;
+        return sum(tokens, and + 1);
+    }
+    let is_list = word.is("in") && tokens.get(right)?.is_symbol(b'(');
+    let compares = word.kind == Kind::Compare || word.is_any(&["like", "rlike", "regexp"]) || is_list;
+    sum(tokens, right).filter(|_| compares)
+}
+
+/// A value, in brackets and with others reckoned into it: `-1`, `(1)`, `2+1`. The brackets need not match: an attacked
+/// query brings some.
+fn sum(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    const REACH: usize = 8;
+    let skip = |mut at: usize, symbols: &[u8]| {
+        while matches!(tokens.get(at), Some(Token { kind: Kind::Symbol(symbol), .. }) if symbols.contains(symbol)) {
+            at += 1;
+        }
+        at
+    };
+    let value = |at: usize| literal(tokens, skip(at, b"(-+~")).map(|end| skip(end, b")"));
+    let mut end = value(at)?;
+    for _ in 0..REACH {
+        let operand = skip(end, b"+-*/%");
+        let Some(next) = value(operand).filter(|_| operand > end) else { break };
+        end = next;
+    }
+    Some(end)
 }

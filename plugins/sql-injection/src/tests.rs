@@ -63,6 +63,15 @@ fn injections_of_every_class_are_found() {
                 "username is admin' or '1' = '1",
                 "' OR NOT 1=2 --",
                 "' or 1 like 1",
+                "' OR (1)=(1) --",
+                "' OR -1=-1 --",
+                "' OR 2+1=3 --",
+                "-1 OR 2+212-212-1=0+0+0+1 --",
+                "' OR 1 IN (1) --",
+                "' OR 1 BETWEEN 0 AND 2 --",
+                "' OR 'a b'='a b",
+                "Show me order 5 OR 1=1",
+                "Show me order 5 OR '1'='1",
             ],
         ),
         (
@@ -107,6 +116,17 @@ fn injections_of_every_class_are_found() {
                 "ALTER TABLE users DROP COLUMN email",
                 "SELECT 1 INTO OUTFILE '/var/www/x.php'",
                 "DROP/**/TABLE/**/users",
+                "delete from users where 1=1",
+                "delete from users where (1)=(1);",
+                "DELETE FROM users WHERE true",
+                "delete from users where 1 --",
+                "Run DELETE FROM users WHERE 1=1 now",
+                "DELETE FROM users WHERE 1 BETWEEN 0 AND 2",
+                "1; drop table users -- the rest",
+                "Clean up:\ndrop table users;\nThank you.",
+                "drop table users cascade",
+                "alter table users drop column email;",
+                "ALTER TABLE users DROP CONSTRAINT IF EXISTS one_mail",
             ],
         ),
     ] {
@@ -165,6 +185,27 @@ fn prose_and_plain_queries_pass() {
         "union workers select their representatives from all departments",
         "Sort by price or rating = 5",
         "The key' is missing",
+        "How do I delete from lists, sets and dicts in Python?",
+        "I have photos that I want to delete from iCloud, but keep on my phone.",
+        "Delete from Git, not from disk",
+        "Delete from iCloud -- but keep it on my phone.",
+        "Delete from Anna's calendar what is over.",
+        "Users can delete from history; they cannot edit it.",
+        "Should I drop index funds, or keep them?",
+        "I need to drop user John, who left.",
+        "- delete from cart\n- add to cart",
+        "how do I drop table users",
+        "What does 'drop table users' do?",
+        "The button is labelled \"Delete from history\".",
+        "DELETE FROM users WHERE 1=1 AND id = 5",
+        "DELETE FROM users WHERE 'x' LIKE name",
+        "DELETE FROM \"users\" WHERE \"id\" = 5",
+        "select * from \"users\" where \"id\" = 1 and \"name\" = 'x' and \"kind\" in (1, 2) and \"n\" between 1 and 5",
+        "Is 5 or 3 > 2?",
+        "Is the answer 12 or 3 * 5 = 15?",
+        "Which is right, 2 + 2 = 5 or 2 + 2 = 4?",
+        "Open from 3 or 4 in 10 branches",
+        "SELECT * FROM t WHERE a BETWEEN 1 AND 5 AND b IN (1, 2) AND c LIKE 'x y' OR d = 'z'",
     ] {
         assert_eq!(classes(text), [""; 0], "{text}");
     }
@@ -227,9 +268,26 @@ fn settings_that_cannot_be_meant_are_refused_by_name() {
 /// Not a measurement, only a guard against quadratic time.
 #[test]
 fn hostile_texts_end_soon() {
-    for piece in
-        ["'", "/*", "--", "#", ";", "(", "or ", "union ", "or 1=", "a.", "delete from x ", "'--", "/*!", "*/", "a'a"]
-    {
+    for piece in [
+        "'",
+        "/*",
+        "--",
+        "#",
+        "or (",
+        "or 1+",
+        "where 1 in (",
+        ";",
+        "(",
+        "or ",
+        "union ",
+        "or 1=",
+        "a.",
+        "delete from x ",
+        "'--",
+        "/*!",
+        "*/",
+        "a'a",
+    ] {
         let _found = scan::find(&piece.repeat(300_000 / piece.len()));
     }
 }
