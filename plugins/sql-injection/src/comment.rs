@@ -5,7 +5,7 @@ use crate::token::{Kind, Token};
 const KEYWORDS: &[&str] =
     &["union", "select", "insert", "update", "delete", "drop", "truncate", "where", "sleep", "exec"];
 
-/// `admin'--`, `x') #`: a quotation mark that ends a value, and a comment mark. Where it ends.
+/// `admin'--`, `x') #`, `1' ORDER BY 10-- -`: a quotation mark that ends a value, and a comment mark. Where it ends.
 pub(crate) fn find_cut(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let quote = &tokens[at];
     let ends_value = at > 0
@@ -18,21 +18,43 @@ pub(crate) fn find_cut(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     while tokens.get(mark).is_some_and(|token| token.is_symbol(b')') || token.is_symbol(b';')) {
         mark += 1;
     }
-    let comment = tokens.get(mark).filter(|token| token.kind == Kind::Comment)?;
+    if let [by, number, ..] = tokens.get(mark + 1..)?
+        && tokens[mark].is_any(&["order", "group"])
+        && by.is("by")
+        && number.kind == Kind::Number
+    {
+        mark += 3;
+    }
+    // A comment on its own line follows values in every configuration file.
+    let comment = tokens.get(mark).filter(|token| token.kind == Kind::Comment && !token.is_first_on_line)?;
     // In prose a closing quotation mark may be followed by a dash: "the 'old' -- and slow -- way".
     let is_closing = (0..at)
         .rev()
         .take(64)
         .take_while(|before| !tokens[before + 1].is_first_on_line)
         .any(|before| tokens[before].is_same(quote) && !is_apostrophe(tokens, before));
-    let is_last = tokens.get(mark + 1).is_none_or(|next| next.is_first_on_line || next.kind == Kind::Quote);
-    (is_last || (comment.is_glued && !is_closing)).then_some(mark)
+    (is_last(tokens, mark) || (comment.is_glued && !is_closing)).then_some(mark)
+}
+
+/// Whether the comment says nothing: it ends the line or the attacked query's string. `-- -` and `--+` keep the space
+/// that MySQL wants.
+fn is_last(tokens: &[Token<'_>], mark: usize) -> bool {
+    let is_keeper = |token: &Token<'_>| token.is_symbol(b'-') || token.is_symbol(b'+');
+    let next = mark + 1 + usize::from(tokens.get(mark + 1).is_some_and(is_keeper));
+    tokens.get(next).is_none_or(|token| {
+        // The mark in `git log 'main' -- './src'` opens a string.
+        let opens = !token.is_glued && tokens.get(next + 1).is_some_and(|inside| inside.is_glued);
+        token.is_first_on_line || (token.kind == Kind::Quote && !opens)
+    })
 }
 
 /// The mark in "don't".
 fn is_apostrophe(tokens: &[Token<'_>], at: usize) -> bool {
-    let next = tokens.get(at + 1);
-    tokens[at].is_glued && tokens[at].text == "'" && next.is_some_and(|next| next.is_glued && next.kind == Kind::Word)
+    let is_word = |token: &Token<'_>| token.kind == Kind::Word;
+    tokens[at].is_glued
+        && tokens[at].text == "'"
+        && at.checked_sub(1).is_some_and(|before| is_word(&tokens[before]))
+        && tokens.get(at + 1).is_some_and(|next| next.is_glued && is_word(next))
 }
 
 /// `UN/**/ION`, `/*!50000UNION*/`: seen when comments are skipped. Where it ends.
