@@ -49,6 +49,12 @@ fn injections_of_every_class_are_found() {
                 "SELECT * FROM users; DROP TABLE users",
                 "1;/**/delete/**/from/**/users",
                 "1; DECLARE @x varchar(10)",
+                "1; SELECT * FROM users",
+                "1; select password from users where id = 1",
+                "x'; SELECT name, email FROM users --",
+                "1; GRANT ALL PRIVILEGES ON *.* TO mallory",
+                "1; GRANT ALL ON users TO public",
+                "1); INSERT INTO admins VALUES ('me')",
             ],
         ),
         (
@@ -212,6 +218,11 @@ fn prose_and_plain_queries_pass() {
         "What do 'UNION SELECT' and \"UNION SELECT\", or `UNION SELECT`, mean?",
         "How does UNION SELECT (as in an injection) work?",
         "**UNION SELECT** adds rows from a second query.",
+        "Buy 5; select items from the menu, then pay.",
+        "Add 2 eggs (large); select toppings, then bake.",
+        "Fix 5; grant all of them access to the list",
+        "BEGIN\n  x := y;\n  total := 0;\n  SELECT COUNT(*) INTO total FROM orders;\nEND",
+        "PRAGMA foreign_keys = 1; SELECT * FROM users WHERE id = 5",
         "log_level: \"info\"\n#\n# Network\n#",
         "log_level: 'info'\\n#\\n# Network\\n#",
         "COMMENT ON EXTENSION plpgsql IS 'PL/pgSQL procedural language';\n\n--\n-- Name: users",
@@ -243,6 +254,18 @@ fn prose_and_plain_queries_pass() {
         "SELECT * FROM t WHERE a BETWEEN 1 AND 5 AND b IN (1, 2) AND c LIKE 'x y' OR d = 'z'",
     ] {
         assert_eq!(classes(text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn a_script_of_long_statements_passes() {
+    let rows = "(1, 'a'), ".repeat(20);
+    let columns = "a int NOT NULL, ".repeat(30);
+    for text in [
+        format!("INSERT INTO t VALUES {rows}(2, 'b'); INSERT INTO t VALUES (3, 'c');"),
+        format!("CREATE TABLE t ({columns}b int); INSERT INTO t VALUES (3, 'c');"),
+    ] {
+        assert_eq!(classes(&text), [""; 0], "{text}");
     }
 }
 

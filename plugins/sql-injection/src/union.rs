@@ -42,7 +42,7 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
 }
 
 /// Whether columns follow, and not the rest of a sentence.
-fn is_select_list(tokens: &[Token<'_>], at: usize) -> bool {
+pub(crate) fn is_select_list(tokens: &[Token<'_>], at: usize) -> bool {
     let inside = skip_brackets(tokens, at);
     let is_bracketed = inside > at;
     let Some(first) = tokens.get(inside) else { return false };
