@@ -71,9 +71,9 @@ async fn a_model_is_asked_of_nobody_but_its_vendor() {
         }
     }
     let asked = openai.chats();
-    assert!(asked.iter().all(|chat| chat.body["model"] != "mistral-large-latest"));
+    assert!(asked.iter().all(|chat| chat.json()["model"] != "mistral-large-latest"));
     assert_eq!(
-        asked[0].body,
+        asked[0].json(),
         json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Hello" }], "max_completion_tokens": 9 })
     );
 }
@@ -87,7 +87,7 @@ async fn the_name_of_a_speaker_reaches_openai() {
     let answer =
         gateway.post("/v1/chat/completions", json!({ "model": "gpt-4o-mini", "messages": messages.clone() })).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(openai.chats()[0].body["messages"], messages);
+    assert_eq!(openai.chats()[0].json()["messages"], messages);
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn tools_and_schemas_work_in_proxy_mode_with_every_vendor() {
         assert_eq!((&call["type"], &call["function"]["name"]), (&json!("function"), &json!("weather")), "{answer:?}");
         assert_eq!(call["function"]["arguments"], arguments.to_string());
     }
-    let sent = openai.chats()[0].body.clone();
+    let sent = openai.chats()[0].json();
     assert_eq!((&sent["tools"], &sent["tool_choice"]), (&json!([tool]), &json!("required")));
     let sent = mistral.last_request().unwrap().json().clone();
     assert_eq!(sent["tool_choice"], "any");
@@ -230,11 +230,11 @@ async fn anthropic_and_gemini_answer_and_stand_in_for_each_other() {
     }
     let sent = &anthropic.chats()[0];
     let hello = json!([{ "role": "user", "content": [{ "type": "text", "text": "Hello" }] }]);
-    assert_eq!(sent.body, json!({ "model": "claude-sonnet-4-6", "messages": hello, "max_tokens": 16_384 }));
+    assert_eq!(sent.json(), json!({ "model": "claude-sonnet-4-6", "messages": hello, "max_tokens": 16_384 }));
     let sent = &gemini.chats()[0];
-    assert_eq!(sent.path, "/v1beta/models/gemini-3.5-flash-lite:generateContent");
-    assert_eq!(sent.query, None, "the key has no place in an address");
-    assert_eq!(sent.body, json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] }));
+    assert_eq!(sent.path(), "/v1beta/models/gemini-3.5-flash-lite:generateContent");
+    assert_eq!(sent.uri.query(), None, "the key has no place in an address");
+    assert_eq!(sent.json(), json!({ "contents": [{ "role": "user", "parts": [{ "text": "Hello" }] }] }));
 
     anthropic.always(Some(anthropic_double::Behaviour::overloaded()));
     assert_eq!(provider_of(&gateway, json!({ "provider": "anthropic" })).await, "gemini");
@@ -340,7 +340,7 @@ async fn both_stream_texts_and_calls() {
         anthropic.clear();
         gemini.clear();
     }
-    assert_eq!(gemini.chats()[0].query.as_deref(), Some("alt=sse"));
+    assert_eq!(gemini.chats()[0].uri.query(), Some("alt=sse"));
 
     anthropic.script(anthropic_double::Behaviour::CutOff(json!([{ "type": "text", "text": "Half of it" }])));
     let hello = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
@@ -593,10 +593,10 @@ async fn what_vendors_want_back_of_their_models_thoughts_goes_there_and_back() {
             let answer = gateway.post("/v1/chat/completions", next.clone()).await;
             assert_eq!(answer.status, 200, "{model}: {answer:?}");
             if model.starts_with("claude") {
-                let sent = anthropic.chats().pop().unwrap().body["messages"][1]["content"].clone();
+                let sent = anthropic.chats().pop().unwrap().json()["messages"][1]["content"].clone();
                 assert_eq!((&sent[0], &sent[1], &sent[2]["type"]), (&thought, &redacted, &json!("tool_use")), "{turn}");
             } else {
-                let sent = gemini.chats().pop().unwrap().body["contents"][1]["parts"][0].clone();
+                let sent = gemini.chats().pop().unwrap().json()["contents"][1]["parts"][0].clone();
                 assert_eq!(sent["thoughtSignature"], gemini_double::SIGNATURE, "{turn}");
             }
             let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
@@ -639,7 +639,7 @@ async fn what_is_to_be_cached_is_told_to_anthropic_alone() {
         } else {
             gateway.post("/v1/chat/completions", ask).await.body["usage"].clone()
         };
-        let sent = anthropic.chats().pop().unwrap().body;
+        let sent = anthropic.chats().pop().unwrap().json();
         assert_eq!((&sent["tools"][0]["cache_control"], &sent["system"][0]["cache_control"]), (&hour, &hour), "{sent}");
         let last = &sent["messages"][2]["content"];
         assert_eq!((&last[0]["type"], &last[0]["cache_control"]), (&json!("tool_result"), &short), "{sent}");

@@ -265,7 +265,7 @@ async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
     let said = frames.iter().filter_map(|frame| frame["choices"][0]["delta"]["content"].as_str());
     assert_eq!(said.collect::<String>(), answer.text);
     assert_eq!(frames.len(), events.len() - 1, "no event without a choice is passed on");
-    let sent = &double.chats()[1].body;
+    let sent = &double.chats()[1].json();
     assert_eq!((&sent["stream"], &sent["stream_options"]), (&json!(true), &json!({ "include_usage": true })));
 
     let arguments = json!({ "city": "Paris and its suburbs" });

@@ -1,5 +1,6 @@
 //! What is answered.
 
+use double::{array, tokens};
 use serde_json::{Value, json};
 
 use crate::check::{MODELS, cache_controls};
@@ -13,19 +14,14 @@ pub(crate) fn models() -> Value {
 
 /// The last turn's texts, said back.
 pub(crate) fn echo(body: &Value) -> Value {
-    let last = body["messages"].as_array().and_then(|turns| turns.last()).map_or(&Value::Null, |turn| &turn["content"]);
-    let said: String = match last {
-        Value::String(text) => text.clone(),
-        content => content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str()).collect(),
-    };
-    json!([{ "type": "text", "text": format!("You said: {said}") }])
+    json!([{ "type": "text", "text": double::echo(&body["messages"], "content") }])
 }
 
 /// A message of these blocks.
 pub(crate) fn message(body: &Value, content: &Value) -> Value {
-    let calls = content.as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_use"));
-    // A token is taken to be four bytes. What asks for the cache is written to it, and never read.
-    let prompt = body["messages"].to_string().len() / 4;
+    let calls = array(content).iter().any(|block| block["type"] == "tool_use");
+    // What asks for the cache is written to it, and never read.
+    let prompt = tokens(&body["messages"]);
     let last = cache_controls(body).last();
     let written = if last.is_some() { prompt } else { 0 };
     let for_an_hour = if last.is_some_and(|control| control["ttl"] == "1h") { prompt } else { 0 };
@@ -37,7 +33,7 @@ pub(crate) fn message(body: &Value, content: &Value) -> Value {
             "cache_creation": {
                 "ephemeral_5m_input_tokens": written - for_an_hour, "ephemeral_1h_input_tokens": for_an_hour,
             },
-            "cache_read_input_tokens": 0, "output_tokens": content.to_string().len() / 4, "service_tier": "standard",
+            "cache_read_input_tokens": 0, "output_tokens": tokens(content), "service_tier": "standard",
         },
     })
 }
@@ -49,7 +45,7 @@ pub(crate) fn events(message: &Value) -> String {
     begun["stop_reason"] = Value::Null;
     begun["usage"]["output_tokens"] = json!(1);
     let mut events = vec![json!({ "type": "message_start", "message": begun }), json!({ "type": "ping" })];
-    for (index, block) in message["content"].as_array().into_iter().flatten().enumerate() {
+    for (index, block) in array(&message["content"]).iter().enumerate() {
         if matches!(block["type"].as_str(), Some("thinking" | "redacted_thinking")) {
             events.extend(thought(index, block));
             continue;

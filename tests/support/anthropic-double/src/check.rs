@@ -1,21 +1,12 @@
 //! Whether Anthropic would take a request.
 
-use hyper::header::HeaderMap;
-use serde_json::{Map, Value, json};
+use double::{ReceivedRequest, Refusal, array, is_function_name, outside, unknown_field};
+use serde_json::{Value, json};
 
-use crate::{KEY, SIGNATURE};
+use crate::{KEY, REQUEST_ID, SIGNATURE};
 
 /// The models that there are: one of each generation that refuses more than the one before.
 pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5", "claude-opus-5-5"];
-
-/// A status and Anthropic's error object.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The status.
-    pub status: u16,
-    /// `{"type":"error","error":{type,message},"request_id"}`.
-    pub body: Value,
-}
 
 type Checked = Result<(), Refusal>;
 
@@ -26,8 +17,9 @@ const BODY: &[&str] = &[
     "cache_control", "stream",
 ];
 
+/// Anthropic's error object.
 pub(crate) fn error(kind: &str, message: &str) -> Value {
-    json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": "req_011offline" })
+    json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": REQUEST_ID })
 }
 
 fn refuse<T>(message: &str) -> Result<T, Refusal> {
@@ -43,12 +35,11 @@ pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
 }
 
 /// Checks the key and the version.
-pub(crate) fn headers(headers: &HeaderMap) -> Checked {
-    let sent = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if sent("x-api-key") != Some(KEY) {
+pub(crate) fn headers(request: &ReceivedRequest) -> Checked {
+    if request.header("x-api-key") != Some(KEY) {
         return Err(Refusal { status: 401, body: error("authentication_error", "invalid x-api-key") });
     }
-    if sent("anthropic-version") != Some("2023-06-01") {
+    if request.header("anthropic-version") != Some("2023-06-01") {
         return refuse("anthropic-version: header is required");
     }
     Ok(())
@@ -56,8 +47,7 @@ pub(crate) fn headers(headers: &HeaderMap) -> Checked {
 
 /// Checks the body of `POST /v1/messages`.
 pub(crate) fn messages_request(body: &Value) -> Checked {
-    let Some(fields) = body.as_object() else { return refuse("Input should be an object") };
-    known(fields, "", BODY)?;
+    known(body, "", BODY)?;
     let Some(model) = body["model"].as_str() else { return refuse("model: Field required") };
     if !MODELS.contains(&model) {
         return Err(Refusal { status: 404, body: error("not_found_error", &format!("model: {model}")) });
@@ -65,7 +55,7 @@ pub(crate) fn messages_request(body: &Value) -> Checked {
     if body["max_tokens"].as_u64().is_none_or(|bound| bound == 0) {
         return refuse("max_tokens: Field required");
     }
-    if let Some(system) = fields.get("system") {
+    if let Some(system) = body.get("system") {
         texts(system, "system")?;
     }
     tools(body)?;
@@ -74,10 +64,12 @@ pub(crate) fn messages_request(body: &Value) -> Checked {
     turns(body, model)
 }
 
-fn known(fields: &Map<String, Value>, place: &str, allowed: &[&str]) -> Checked {
-    match fields.keys().find(|name| !allowed.contains(&name.as_str())) {
+/// Checks that this is an object, and has these fields only.
+fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
+    match unknown_field(value, allowed) {
         Some(name) => refuse(&format!("{place}{name}: Extra inputs are not permitted")),
-        None => Ok(()),
+        None if value.is_object() => Ok(()),
+        None => refuse(format!("{}: Input should be an object", place.trim_end_matches('.')).trim_start_matches(": ")),
     }
 }
 
@@ -95,7 +87,7 @@ fn model_limits(body: &Value, model: &str) -> Checked {
         }
     }
     for name in ["temperature", "top_p"] {
-        if !body[name].is_null() && !body[name].as_f64().is_some_and(|number| (0.0..=1.0).contains(&number)) {
+        if outside(&body[name], 0.0..=1.0) {
             return refuse(&format!("{name}: range: 0..1"));
         }
     }
@@ -120,30 +112,34 @@ fn model_limits(body: &Value, model: &str) -> Checked {
         Some("disabled") if !always_thinks => {}
         _ => return refuse("thinking: not supported for this model"),
     }
-    let Some(output) = body["output_config"].as_object() else { return Ok(()) };
+    let output = &body["output_config"];
+    if !output.is_object() {
+        return Ok(());
+    }
     known(output, "output_config.", &["effort", "format"])?;
-    if output.contains_key("effort") && model == "claude-haiku-4-5" {
+    if output.get("effort").is_some() && model == "claude-haiku-4-5" {
         return refuse("This model does not support the effort parameter.");
     }
-    match body["output_config"]["format"].as_object() {
-        None => Ok(()),
-        Some(format) if format.get("type").is_some_and(|kind| kind == "json_schema") => {
+    match &output["format"] {
+        format @ Value::Object(_) if format["type"] == "json_schema" => {
             known(format, "output_config.format.", &["type", "schema"])?;
-            closed(&body["output_config"]["format"]["schema"])
+            closed(&format["schema"])
         }
-        Some(_) => refuse("output_config.format.type: Input should be 'json_schema'"),
+        Value::Object(_) => refuse("output_config.format.type: Input should be 'json_schema'"),
+        _ => Ok(()),
     }
 }
 
 /// Whether a model can be held to a schema: objects closed, numbers and texts without bounds.
 fn closed(schema: &Value) -> Checked {
-    let Some(fields) = schema.as_object() else { return Ok(()) };
+    if !schema.is_object() {
+        return Ok(());
+    }
     if schema["type"] == "object" && schema["additionalProperties"] != json!(false) {
         return refuse("For 'object' type, 'additionalProperties' must be explicitly set to false");
     }
-    if let Some(bound) =
-        ["minimum", "maximum", "minLength", "maxLength", "maxItems"].iter().find(|it| fields.contains_key(**it))
-    {
+    let bounds = ["minimum", "maximum", "minLength", "maxLength", "maxItems"];
+    if let Some(bound) = bounds.iter().find(|bound| schema.get(**bound).is_some()) {
         return refuse(&format!("property '{bound}' is not supported"));
     }
     schema["properties"].as_object().into_iter().flatten().try_for_each(|(_, schema)| closed(schema))?;
@@ -151,14 +147,11 @@ fn closed(schema: &Value) -> Checked {
 }
 
 fn tools(body: &Value) -> Checked {
-    let tools = body["tools"].as_array().map_or(&[][..], Vec::as_slice);
+    let tools = array(&body["tools"]);
     for (index, tool) in tools.iter().enumerate() {
         let place = format!("tools.{index}.");
-        let Some(fields) = tool.as_object() else { return refuse(&format!("{place}: Input should be an object")) };
-        known(fields, &place, &["name", "description", "input_schema", "strict", "type", "cache_control"])?;
-        let name = tool["name"].as_str().unwrap_or_default();
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if name.is_empty() || !name.bytes().all(fits) {
+        known(tool, &place, &["name", "description", "input_schema", "strict", "type", "cache_control"])?;
+        if !is_function_name(tool["name"].as_str().unwrap_or_default(), 128) {
             return refuse(&format!("{place}name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"));
         }
         if tool["input_schema"]["type"] != "object" {
@@ -168,14 +161,17 @@ fn tools(body: &Value) -> Checked {
             closed(&tool["input_schema"])?;
         }
     }
-    let Some(choice) = body["tool_choice"].as_object() else { return Ok(()) };
+    let choice = &body["tool_choice"];
+    if !choice.is_object() {
+        return Ok(());
+    }
     if tools.is_empty() {
         return refuse("tool_choice may only be specified while providing tools.");
     }
-    match body["tool_choice"]["type"].as_str() {
+    match choice["type"].as_str() {
         Some("auto" | "any") => known(choice, "tool_choice.", &["type", "disable_parallel_tool_use"]),
         Some("none") => known(choice, "tool_choice.", &["type"]),
-        Some("tool") if tools.iter().any(|tool| tool["name"] == body["tool_choice"]["name"]) => {
+        Some("tool") if tools.iter().any(|tool| tool["name"] == choice["name"]) => {
             known(choice, "tool_choice.", &["type", "name", "disable_parallel_tool_use"])
         }
         _ => refuse("tool_choice: Input tag does not match any of the expected tags"),
@@ -184,21 +180,16 @@ fn tools(body: &Value) -> Checked {
 
 /// Every `cache_control`, in the order in which a prompt is read: tools, system, messages.
 pub(crate) fn cache_controls(body: &Value) -> impl Iterator<Item = &Value> {
-    let said = blocks(&body["messages"]).flat_map(|turn| blocks(&turn["content"]));
-    let all = blocks(&body["tools"]).chain(blocks(&body["system"])).chain(said).chain([body]);
+    let said = array(&body["messages"]).iter().flat_map(|turn| array(&turn["content"]));
+    let all = array(&body["tools"]).iter().chain(array(&body["system"])).chain(said).chain([body]);
     all.map(|block| &block["cache_control"]).filter(|control| !control.is_null())
-}
-
-fn blocks(content: &Value) -> impl Iterator<Item = &Value> {
-    content.as_array().into_iter().flatten()
 }
 
 /// Four places at most, and none that is kept for an hour behind one that is kept for five minutes.
 fn cached(body: &Value) -> Checked {
     let mut short = false;
     for control in cache_controls(body) {
-        let Some(fields) = control.as_object() else { return refuse("cache_control: Input should be an object") };
-        known(fields, "cache_control.", &["type", "ttl"])?;
+        known(control, "cache_control.", &["type", "ttl"])?;
         if control["type"] != "ephemeral" {
             return refuse("cache_control.type: Input tag does not match any of the expected tags: 'ephemeral'");
         }
@@ -222,12 +213,12 @@ fn cached(body: &Value) -> Checked {
 fn texts(content: &Value, place: &str) -> Checked {
     match content {
         Value::String(_) => Ok(()),
-        Value::Array(blocks) => blocks.iter().try_for_each(|block| match block.as_object() {
-            Some(fields) if block["type"] == "text" => {
-                known(fields, place, &["type", "text", "cache_control"])?;
-                filled(&block["text"], place)
+        Value::Array(blocks) => blocks.iter().try_for_each(|block| {
+            if block["type"] != "text" {
+                return refuse(&format!("{place}: Input should be a text block"));
             }
-            _ => refuse(&format!("{place}: Input should be a text block")),
+            known(block, place, &["type", "text", "cache_control"])?;
+            filled(&block["text"], place)
         }),
         _ => refuse(&format!("{place}: Input should be a valid string")),
     }
@@ -241,7 +232,7 @@ fn filled(text: &Value, place: &str) -> Checked {
 }
 
 fn turns(body: &Value, model: &str) -> Checked {
-    let turns = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
+    let turns = array(&body["messages"]);
     if turns.is_empty() {
         return refuse("messages: at least one message is required");
     }
@@ -249,7 +240,7 @@ fn turns(body: &Value, model: &str) -> Checked {
     let mut open: Vec<&str> = Vec::new();
     for (index, turn) in turns.iter().enumerate() {
         let place = format!("messages.{index}.");
-        known(turn.as_object().unwrap_or(&Map::new()), &place, &["role", "content"])?;
+        known(turn, &place, &["role", "content"])?;
         let speaker = if index % 2 == 0 { "user" } else { "assistant" };
         if turn["role"] != speaker {
             return refuse("messages: roles must alternate between \"user\" and \"assistant\"");
@@ -278,14 +269,8 @@ fn turns(body: &Value, model: &str) -> Checked {
         for (at, block) in blocks.iter().enumerate() {
             check_block(block, speaker, &format!("{place}content.{at}."), at < answered.len())?;
         }
-        open = match &turn["content"] {
-            Value::Array(blocks) => blocks
-                .iter()
-                .filter(|block| block["type"] == "tool_use")
-                .filter_map(|block| block["id"].as_str())
-                .collect(),
-            _ => Vec::new(),
-        };
+        let calls = array(&turn["content"]).iter().filter(|block| block["type"] == "tool_use");
+        open = calls.filter_map(|block| block["id"].as_str()).collect();
     }
     if turns.len().is_multiple_of(2) && model != "claude-haiku-4-5" {
         let message =
@@ -296,21 +281,20 @@ fn turns(body: &Value, model: &str) -> Checked {
 }
 
 fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> Checked {
-    let Some(fields) = block.as_object() else { return refuse(&format!("{place}: Input should be an object")) };
     let kind = block["type"].as_str().unwrap_or_default();
     if result_due != (kind == "tool_result") {
         return refuse(&format!("{place}tool_result blocks must come first"));
     }
     match (speaker, kind) {
         (_, "text") => {
-            known(fields, place, &["type", "text", "cache_control"])?;
+            known(block, place, &["type", "text", "cache_control"])?;
             filled(&block["text"], place)
         }
         ("user", "tool_result") => {
-            known(fields, place, &["type", "tool_use_id", "content", "is_error", "cache_control"])
+            known(block, place, &["type", "tool_use_id", "content", "is_error", "cache_control"])
         }
         ("user", "image") => {
-            known(fields, place, &["type", "source", "cache_control"])?;
+            known(block, place, &["type", "source", "cache_control"])?;
             match block["source"]["type"].as_str() {
                 Some("base64") if block["source"]["media_type"].is_string() && block["source"]["data"].is_string() => {
                     Ok(())
@@ -320,21 +304,21 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
             }
         }
         ("assistant", "thinking") => {
-            known(fields, place, &["type", "thinking", "signature"])?;
+            known(block, place, &["type", "thinking", "signature"])?;
             match block["thinking"].is_string() && block["signature"] == SIGNATURE {
                 true => Ok(()),
                 false => refuse(&format!("{place}: Invalid `signature` in `thinking` block")),
             }
         }
         ("assistant", "redacted_thinking") => {
-            known(fields, place, &["type", "data"])?;
+            known(block, place, &["type", "data"])?;
             match block["data"] == SIGNATURE {
                 true => Ok(()),
                 false => refuse(&format!("{place}: Invalid `data` in `redacted_thinking` block")),
             }
         }
         ("assistant", "tool_use") => {
-            known(fields, place, &["type", "id", "name", "input", "cache_control"])?;
+            known(block, place, &["type", "id", "name", "input", "cache_control"])?;
             if block["input"].is_object() {
                 Ok(())
             } else {

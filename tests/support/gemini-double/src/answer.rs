@@ -1,5 +1,6 @@
 //! What is answered.
 
+use double::{array, tokens};
 use serde_json::{Value, json};
 
 use crate::check::MODELS;
@@ -12,9 +13,7 @@ pub(crate) fn models() -> Value {
 
 /// The last turn's texts, said back.
 pub(crate) fn echo(body: &Value) -> Value {
-    let last = body["contents"].as_array().and_then(|turns| turns.last()).map_or(&Value::Null, |turn| &turn["parts"]);
-    let said: String = last.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect();
-    json!([{ "text": format!("You said: {said}") }])
+    json!([{ "text": double::echo(&body["contents"], "parts") }])
 }
 
 /// A response with these parts in each candidate.
@@ -22,8 +21,7 @@ pub(crate) fn response(model: &str, body: &Value, parts: &Value) -> Value {
     let candidates: Vec<Value> = (0..body["generationConfig"]["candidateCount"].as_u64().unwrap_or(1))
         .map(|index| json!({ "index": index, "content": { "role": "model", "parts": parts }, "finishReason": "STOP" }))
         .collect();
-    // A token is taken to be four bytes.
-    let (prompt, answer) = (body["contents"].to_string().len() / 4, parts.to_string().len() / 4);
+    let (prompt, answer) = (tokens(&body["contents"]), tokens(parts));
     json!({
         "candidates": candidates, "modelVersion": model, "responseId": "offline0123456789",
         "usageMetadata": {
@@ -41,7 +39,7 @@ pub(crate) fn blocked(model: &str, reason: &str) -> Value {
 /// The events that tell a response: one for each part, texts in two pieces.
 pub(crate) fn events(response: &Value) -> String {
     let mut events = Vec::new();
-    for candidate in response["candidates"].as_array().into_iter().flatten() {
+    for candidate in array(&response["candidates"]) {
         let mut tell = |parts: Value, finish: &Value| {
             let content = json!({ "role": "model", "parts": parts });
             let mut event = response.clone();
@@ -51,7 +49,7 @@ pub(crate) fn events(response: &Value) -> String {
             }
             events.push(event);
         };
-        for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
+        for part in array(&candidate["content"]["parts"]) {
             match part["text"].as_str() {
                 Some(text) => {
                     let (first, second) = text.split_at(text.floor_char_boundary(text.len() / 2));

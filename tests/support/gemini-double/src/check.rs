@@ -1,7 +1,7 @@
 //! Whether Gemini would take a request.
 
-use hyper::header::HeaderMap;
-use serde_json::{Map, Value, json};
+use double::{ReceivedRequest, Refusal, array, outside, unknown_field};
+use serde_json::{Value, json};
 
 use crate::{KEY, SIGNATURE};
 
@@ -10,15 +10,6 @@ pub const MODELS: [&str; 2] = ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite"]
 
 /// What Google's documentation gives for calls that come from elsewhere.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
-
-/// A status and Google's error object.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The status.
-    pub status: u16,
-    /// `{"error":{code,message,status,details}}`.
-    pub body: Value,
-}
 
 type Checked = Result<(), Refusal>;
 
@@ -30,6 +21,7 @@ const CONFIG: &[&str] = &[
     "responseMimeType", "responseJsonSchema",
 ];
 
+/// Google's error object.
 pub(crate) fn error(code: u16, status: &str, message: &str) -> Value {
     json!({ "error": { "code": code, "message": message, "status": status } })
 }
@@ -47,8 +39,8 @@ pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
 }
 
 /// Checks the key.
-pub(crate) fn key(headers: &HeaderMap) -> Checked {
-    if headers.get("x-goog-api-key").and_then(|value| value.to_str().ok()) == Some(KEY) {
+pub(crate) fn key(request: &ReceivedRequest) -> Checked {
+    if request.header("x-goog-api-key") == Some(KEY) {
         return Ok(());
     }
     let mut body = error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.");
@@ -80,7 +72,7 @@ pub(crate) fn content(body: &Value, model: &str) -> Checked {
 
 /// Checks that an object, where there is one, has these fields only.
 fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
-    match value.as_object().and_then(|fields| fields.keys().find(|name| !allowed.contains(&name.as_str()))) {
+    match unknown_field(value, allowed) {
         Some(name) => {
             let place = place.trim_end_matches('.');
             refuse(&format!("Invalid JSON payload received. Unknown name \"{name}\" at '{place}': Cannot find field."))
@@ -93,14 +85,14 @@ fn config(body: &Value, newer: bool) -> Checked {
     let config = &body["generationConfig"];
     known(config, "generation_config.", CONFIG)?;
     for (name, from, to) in [("temperature", 0.0, 2.0), ("topP", 0.0, 1.0), ("candidateCount", 1.0, 8.0)] {
-        if !config[name].is_null() && !config[name].as_f64().is_some_and(|number| (from..=to).contains(&number)) {
+        if outside(&config[name], from..=to) {
             return refuse(&format!("Unable to submit request because {name} must be from {from} to {to}."));
         }
     }
     if !config["seed"].is_null() && config["seed"].as_i64().is_none_or(|seed| i32::try_from(seed).is_err()) {
         return refuse("Invalid value at 'generation_config.seed' (TYPE_INT32)");
     }
-    if config["stopSequences"].as_array().is_some_and(|stops| stops.len() > 5) {
+    if array(&config["stopSequences"]).len() > 5 {
         return refuse("The number of stop sequences must be at most 5.");
     }
     let thinking = &config["thinkingConfig"];
@@ -123,9 +115,9 @@ fn config(body: &Value, newer: bool) -> Checked {
 
 fn tools(body: &Value) -> Checked {
     let mut names = Vec::new();
-    for tool in body["tools"].as_array().into_iter().flatten() {
+    for tool in array(&body["tools"]) {
         known(tool, "tools.", &["functionDeclarations"])?;
-        for function in tool["functionDeclarations"].as_array().into_iter().flatten() {
+        for function in array(&tool["functionDeclarations"]) {
             let place = "tools.function_declarations.";
             known(function, place, &["name", "description", "parameters", "parametersJsonSchema"])?;
             let name = function["name"].as_str().unwrap_or_default();
@@ -154,14 +146,14 @@ fn tools(body: &Value) -> Checked {
 }
 
 fn turns(body: &Value, newer: bool) -> Checked {
-    let turns = body["contents"].as_array().map_or(&[][..], Vec::as_slice);
+    let turns = array(&body["contents"]);
     if turns.is_empty() {
         return refuse("* GenerateContentRequest.contents: contents is not specified");
     }
     let mut calls: Vec<&Value> = Vec::new();
     for turn in turns {
         known(turn, "contents.", &["role", "parts"])?;
-        let parts = turn["parts"].as_array().map_or(&[][..], Vec::as_slice);
+        let parts = array(&turn["parts"]);
         if parts.is_empty() || !matches!(turn["role"].as_str(), Some("user" | "model")) {
             return refuse("Please use a valid role: user, model. A content needs parts.");
         }
@@ -193,9 +185,8 @@ fn named<'a>(parts: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 fn check_part(part: &Value, by_model: bool) -> Checked {
     let place = "contents.parts.";
-    let nothing = Map::new();
-    let fields = part.as_object().unwrap_or(&nothing);
-    let data = fields.keys().filter(|name| name.as_str() != "thoughtSignature").map(String::as_str).collect::<Vec<_>>();
+    let fields = part.as_object().into_iter().flat_map(|fields| fields.keys().map(String::as_str));
+    let data: Vec<&str> = fields.filter(|name| *name != "thoughtSignature").collect();
     match data.as_slice() {
         ["text"] if part["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(()),
         ["inlineData"] if part["inlineData"]["data"].is_string() => {

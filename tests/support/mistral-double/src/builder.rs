@@ -1,18 +1,17 @@
 //! Setting a double up.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
+
+use double::{Double, Recording};
 
 use crate::models::Model;
 use crate::rate_limit::RateLimitHeaders;
-use crate::record::{Record, Recording};
 use crate::refusal::ValidationShape;
 use crate::route::Host;
 use crate::script::{Rule, Script};
 use crate::server::MistralDouble;
-use crate::service::Core;
+use crate::service::Mistral;
 use crate::settings::{Quirk, Settings};
 
 /// The key that `api.mistral.ai`'s double accepts when it was given none.
@@ -21,32 +20,20 @@ pub const DEFAULT_KEY: &str = "offline-mistral-key";
 /// The key that `codestral.mistral.ai`'s double accepts when it was given none.
 pub const DEFAULT_CODESTRAL_KEY: &str = "offline-codestral-key";
 
-/// How many requests are recorded by default.
-const RECORDED: usize = 1024;
-
 /// The settings of a double to be. Each has the value of the real API unless changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use]
 pub struct MistralDoubleBuilder {
-    address: SocketAddr,
+    port: u16,
     settings: Settings,
     recording: Recording,
     script: Script,
 }
 
 impl MistralDoubleBuilder {
-    pub(crate) fn new() -> Self {
-        Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            settings: Settings::default(),
-            recording: Recording::Last(RECORDED),
-            script: Script::default(),
-        }
-    }
-
     /// Listens on this port of 127.0.0.1 instead of a free one.
     pub fn port(mut self, port: u16) -> Self {
-        self.address.set_port(port);
+        self.port = port;
         self
     }
 
@@ -129,7 +116,7 @@ impl MistralDoubleBuilder {
             };
             self.settings.keys.push(key.to_owned());
         }
-        let record = Arc::new(Record::new(self.recording));
-        MistralDouble::start(self.address, Core { settings: self.settings, script: self.script, record }).await
+        let mistral = Mistral { settings: self.settings, script: self.script };
+        Double::start_on(self.port, mistral, self.recording).await.map(MistralDouble)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use double::array;
 use serde_json::Value;
 
 use crate::tokens;
@@ -12,11 +13,6 @@ const TOKENS_PER_IMAGE: u64 = 256;
 /// The messages of a chat request, or nothing.
 pub(crate) fn messages(body: &Value) -> &[Value] {
     array(&body["messages"])
-}
-
-/// The items of an array; nothing when it is none.
-pub(crate) fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A message's role.
@@ -44,11 +40,7 @@ pub(crate) fn all_chunks(messages: &[Value]) -> impl Iterator<Item = (usize, usi
 
 /// The text of a message: its string, or its text chunks joined.
 pub(crate) fn text(message: &Value) -> Cow<'_, str> {
-    match &message["content"] {
-        Value::String(text) => Cow::Borrowed(text),
-        Value::Array(chunks) => chunks.iter().filter_map(|chunk| chunk["text"].as_str()).collect(),
-        _ => Cow::Borrowed(""),
-    }
+    double::text(&message["content"])
 }
 
 /// Whether a message has any content.

@@ -1,16 +1,18 @@
 //! Every way in which an upstream fails before its answer, and the bytes it does so with.
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use hyper::{Response, StatusCode};
+use double::{Answer, Ending, Step};
+use hyper::header::{HeaderValue, LOCATION};
 use serde_json::{Value, json};
 
-use crate::body::{AnswerBody, Step};
 use crate::rate_limit::RateLimit;
 use crate::refusal::{ValidationShape, error_body, request_id, validation_body};
 
 /// The largest body that [`Failure::HugeBody`] sends.
 pub const LARGEST_BODY: usize = 1 << 30;
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=UTF-8";
 
 /// One way to fail. The labels E1 to E10 are those of the contract's table of error shapes.
 #[derive(Debug, Clone)]
@@ -129,21 +131,11 @@ impl Failure {
         Self::Api { status, kind: kind.to_owned(), code: Some(code.to_owned()), message: message.to_owned() }
     }
 
-    /// What becomes of the connection.
-    pub(crate) fn ending(&self) -> Ending {
-        match self {
-            Self::Reset => Ending::Reset,
-            Self::Close => Ending::Close,
-            Self::Silence => Ending::Silence,
-            _ => Ending::Answer,
-        }
-    }
-
-    /// The answer, for those failures that have one.
-    pub(crate) fn render(&self) -> Response<AnswerBody> {
+    /// The answer, or what comes in its place.
+    pub(crate) fn render(&self) -> Answer {
         match self {
             Self::Api { status, kind, code, message } => {
-                json_answer(*status, &error_body(*status, kind, code.as_deref(), &Value::from(message.as_str())))
+                Answer::json(*status, &error_body(*status, kind, code.as_deref(), &Value::from(message.as_str())))
             }
             Self::Validation(shape) => {
                 let fault = json!({
@@ -152,20 +144,20 @@ impl Failure {
                     "msg": "Extra inputs are not permitted",
                     "input": true,
                 });
-                json_answer(422, &validation_body(*shape, vec![fault]))
+                Answer::json(422, &validation_body(*shape, vec![fault]))
             }
-            Self::Detail { status, detail } => json_answer(*status, &json!({ "detail": detail })),
+            Self::Detail { status, detail } => Answer::json(*status, &json!({ "detail": detail })),
             Self::Edge { status, message } => {
-                json_answer(*status, &json!({ "message": message, "request_id": request_id() }))
+                Answer::json(*status, &json!({ "message": message, "request_id": request_id() }))
             }
-            Self::GuardrailBlock => json_answer(
+            Self::GuardrailBlock => Answer::json(
                 403,
                 &json!({
                     "error": { "message": "The request was blocked by a guardrail.", "status": 403 },
                     "guardrails": { "results": { "moderation_llm_v2": { "violence_and_threats": 0.97 } } },
                 }),
             ),
-            Self::GuardrailError => json_answer(
+            Self::GuardrailError => Answer::json(
                 403,
                 &json!({
                     "object": "Error",
@@ -175,80 +167,40 @@ impl Failure {
                     "guardrails": [],
                 }),
             ),
-            Self::HtmlPage(status) => answer(*status, Some("text/html; charset=UTF-8"), html_page(*status).into()),
-            Self::PlainText { status, text } => answer(*status, Some("text/plain"), text.clone().into()),
-            Self::Empty(status) => answer(*status, None, Bytes::new()),
+            Self::HtmlPage(status) => Answer::whole(*status, Some(HTML), html_page(*status)),
+            Self::PlainText { status, text } => Answer::whole(*status, Some("text/plain"), text.clone()),
+            Self::Empty(status) => Answer::whole(*status, None, ""),
             Self::RateLimit(limit) => {
-                let mut response = json_answer(429, &limit.body());
-                limit.add_headers(response.headers_mut());
-                response
+                let mut answer = Answer::json(429, &limit.body());
+                limit.add_headers(answer.headers_mut());
+                answer
             }
             Self::Redirect(address) => {
-                let mut response = answer(302, None, Bytes::new());
+                let mut answer = Answer::whole(302, None, "");
                 if let Ok(address) = HeaderValue::try_from(address) {
-                    response.headers_mut().insert(LOCATION, address);
+                    answer.headers_mut().insert(LOCATION, address);
                 }
-                response
+                answer
             }
             Self::CutBody => {
                 let begun = Bytes::from_static(br#"{"id":"0123456789abcdef0123456789abcdef","object":"chat.comp"#);
-                steps_answer(vec![Step::Send(begun), Step::Flush, Step::Cut])
+                Answer::steps(JSON, vec![Step::Send(begun), Step::Flush, Step::Cut])
             }
-            Self::BadJson => answer(200, Some("application/json"), Bytes::from_static(br#"{"id":"0123","choices":[{"#)),
-            Self::WrongShape => json_answer(200, &json!({ "hello": "world", "choices": "none" })),
-            Self::WrongContentType => {
-                answer(200, Some("text/html; charset=UTF-8"), Bytes::from_static(br#"{"id":"0123456789abcdef"}"#))
-            }
-            Self::HugeBody(size) => steps_answer(huge_body(*size)),
-            Self::Reset | Self::Close | Self::Silence => answer(500, None, Bytes::new()),
+            Self::BadJson => Answer::whole(200, Some(JSON), r#"{"id":"0123","choices":[{"#),
+            Self::WrongShape => Answer::json(200, &json!({ "hello": "world", "choices": "none" })),
+            Self::WrongContentType => Answer::whole(200, Some(HTML), r#"{"id":"0123456789abcdef"}"#),
+            Self::HugeBody(size) => Answer::steps(JSON, huge_body(*size)),
+            Self::Reset => Answer::none(Ending::Reset),
+            Self::Close => Answer::none(Ending::Close),
+            Self::Silence => Answer::none(Ending::Silence),
         }
     }
-}
-
-/// How a request ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// With an answer.
-    Answer,
-    /// With RST.
-    Reset,
-    /// With FIN.
-    Close,
-    /// Never.
-    Silence,
 }
 
 impl From<RateLimit> for Failure {
     fn from(limit: RateLimit) -> Self {
         Self::RateLimit(limit)
     }
-}
-
-/// A whole answer. A status that HTTP does not have becomes 500.
-fn answer(status: u16, content_type: Option<&'static str>, body: Bytes) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::whole(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(kind) = content_type {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    }
-    response
-}
-
-/// A whole answer in JSON.
-pub(crate) fn json_answer(status: u16, body: &Value) -> Response<AnswerBody> {
-    answer(status, Some("application/json"), body.to_string().into())
-}
-
-/// A whole answer whose JSON is written already.
-pub(crate) fn json_bytes(body: Vec<u8>) -> Response<AnswerBody> {
-    answer(200, Some("application/json"), body.into())
-}
-
-fn steps_answer(steps: Vec<Step>) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::steps(steps));
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// `{"filler":"aaa.."}` in blocks that share one allocation.

@@ -23,17 +23,14 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `builder`, `settings`, `server` | setting up, running, and the test's side of it |
+//! | `builder`, `settings`, `server` | setting up, and the test's side of it |
 //! | `service`, `route` | the way of one request |
 //! | `schema`, `validate`, `refusal` | what is refused, and how |
 //! | `answer`, `embeddings`, `moderation`, `models`, `tokens` | what is answered |
 //! | `behaviour`, `failure`, `rate_limit`, `script` | what a test can ask for |
-//! | `body`, `socket` | bytes, writes and broken connections |
-//! | `record` | what was seen |
 
 mod answer;
 mod behaviour;
-mod body;
 mod builder;
 mod conversation;
 mod embeddings;
@@ -41,7 +38,6 @@ mod failure;
 mod models;
 mod moderation;
 mod rate_limit;
-mod record;
 mod refusal;
 mod route;
 mod schema;
@@ -49,9 +45,10 @@ mod script;
 mod server;
 mod service;
 mod settings;
-mod socket;
 mod tokens;
 mod validate;
+
+pub use double::{NotReached, ReceivedRequest, Recording, Stats};
 
 pub use behaviour::{
     Behaviour, EmptyContent, EventForm, StreamFault, ThinkingEnd, ToolCall, ToolCallForm, UsageForm, Writes,
@@ -60,9 +57,9 @@ pub use builder::{DEFAULT_CODESTRAL_KEY, DEFAULT_KEY, MistralDoubleBuilder};
 pub use failure::{Failure, LARGEST_BODY};
 pub use models::{Ability, Deprecation, Effort, Model, default_models};
 pub use rate_limit::{RateLimit, RateLimitHeaders};
-pub use record::{ReceivedRequest, Recording, Stats};
 pub use refusal::ValidationShape;
 pub use route::{Endpoint, Host};
 pub use script::Rule;
-pub use server::{MistralDouble, NotReached};
+pub use server::MistralDouble;
+pub use service::Mistral;
 pub use settings::Quirk;

@@ -1,9 +1,10 @@
 //! `POST /v1/moderations` and `/v1/chat/moderations`. A text is flagged with the categories it names as
 //! `moderate:CATEGORY`, so that a person or a test decides what is found.
 
+use double::array;
 use serde_json::{Map, Value, json};
 
-use crate::conversation::{self, array};
+use crate::conversation;
 use crate::refusal::request_id;
 use crate::tokens;
 

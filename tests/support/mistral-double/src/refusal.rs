@@ -86,9 +86,9 @@ impl Refusal {
         Self::Request { status: StatusCode::BAD_REQUEST, kind, code, message: message.into() }
     }
 
-    /// The status and the JSON body of this refusal.
-    pub(crate) fn into_answer(self, shape: ValidationShape) -> (StatusCode, Value) {
-        match self {
+    /// The refusal as it is answered.
+    pub(crate) fn written(self, shape: ValidationShape) -> double::Refusal {
+        let (status, body) = match self {
             Self::Fields(faults) => {
                 let faults = faults.into_iter().map(FieldFault::into_json).collect();
                 (StatusCode::UNPROCESSABLE_ENTITY, validation_body(shape, faults))
@@ -102,7 +102,8 @@ impl Refusal {
                 (StatusCode::NOT_FOUND, body)
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": "Request size limit exceeded" })),
-        }
+        };
+        double::Refusal { status: status.as_u16(), body }
     }
 }
 

@@ -1,157 +1,55 @@
-//! A running double: its listener, and its control from the test's side.
+//! A running double, and what a test does with it.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::Deref;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use double::Double;
 
 use crate::builder::MistralDoubleBuilder;
-use crate::record::{ReceivedRequest, Stats};
 use crate::script::Rule;
-use crate::service::{Connection, Core, serve};
-use crate::socket::{ResetSwitch, Socket};
+use crate::service::Mistral;
 
-/// How long [`MistralDouble::wait_until`] waits.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A condition did not come true in ten seconds.
-#[derive(Debug, thiserror::Error)]
-#[error("the double did not reach the awaited state within ten seconds; it is at {0:?}")]
-pub struct NotReached(pub Stats);
-
-/// A Mistral API on a loopback port. It ends when it is dropped.
+/// A Mistral API on a loopback port, with all that every [`Double`] has. It ends when it is dropped.
 #[derive(Debug)]
-pub struct MistralDouble {
-    address: SocketAddr,
-    core: Arc<Core>,
-    accepting: JoinHandle<()>,
-}
+pub struct MistralDouble(pub(crate) Double<Mistral>);
 
 impl MistralDouble {
     /// Sets a double up.
     pub fn builder() -> MistralDoubleBuilder {
-        MistralDoubleBuilder::new()
-    }
-
-    /// Starts on this address. Needs a tokio runtime.
-    pub(crate) async fn start(address: SocketAddr, core: Core) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let core = Arc::new(core);
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&core)));
-        Ok(Self { address, core, accepting })
-    }
-
-    /// `http://127.0.0.1:PORT`, without a path: what the gateway takes as endpoint.
-    #[must_use]
-    pub fn origin(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// The address it listens on.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        MistralDoubleBuilder::default()
     }
 
     /// A key it accepts: the first it was given, or the default.
     #[must_use]
     pub fn key(&self) -> &str {
-        self.core.settings.keys.first().map_or("", String::as_str)
+        self.vendor().settings.keys.first().map_or("", String::as_str)
     }
 
     /// Queues a behaviour (which then holds once) or a rule. The first queued rule that fits a request is used.
     pub fn script(&self, rule: impl Into<Rule>) {
-        self.core.script.add(rule.into());
+        self.vendor().script.add(rule.into());
     }
 
     /// Forgets every rule.
     pub fn clear_script(&self) {
-        self.core.script.clear();
+        self.vendor().script.clear();
     }
 
     /// How many rules are still queued, those that hold for ever included.
     #[must_use]
     pub fn scripted(&self) -> usize {
-        self.core.script.waiting()
-    }
-
-    /// The recorded requests, oldest first.
-    #[must_use]
-    pub fn requests(&self) -> Vec<Arc<ReceivedRequest>> {
-        self.core.record.requests()
-    }
-
-    /// The newest recorded request that is no health probe: those come when they like.
-    #[must_use]
-    pub fn last_request(&self) -> Option<Arc<ReceivedRequest>> {
-        self.core.record.last_request()
-    }
-
-    /// Forgets the recorded requests. The counters stay.
-    pub fn forget_requests(&self) {
-        self.core.record.forget();
-    }
-
-    /// The counters now.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.core.record.stats()
-    }
-
-    /// Waits until the counters satisfy a condition, for instance `|stats| stats.cancelled_streams == 1`.
-    ///
-    /// # Errors
-    ///
-    /// [`NotReached`] after ten seconds.
-    pub async fn wait_until(&self, condition: impl Fn(&Stats) -> bool) -> Result<Stats, NotReached> {
-        let reached = self.core.record.until(condition);
-        tokio::time::timeout(PATIENCE, reached).await.map_err(|_| NotReached(self.stats()))
+        self.vendor().script.waiting()
     }
 
     /// Stops listening and drops every connection, and returns when the port is free.
-    pub async fn shutdown(mut self) {
-        self.accepting.abort();
-        // Only the abort itself can be the error here.
-        let _ = (&mut self.accepting).await;
+    pub async fn shutdown(self) {
+        self.0.shutdown().await;
     }
 }
 
-impl Drop for MistralDouble {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
+impl Deref for MistralDouble {
+    type Target = Double<Mistral>;
 
-/// Accepts until it is aborted; its connections end with it.
-async fn accept(listener: TcpListener, core: Arc<Core>) {
-    let mut connections = JoinSet::new();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(converse(stream, Arc::clone(&core)));
-            }
-            // Out of file descriptors, or a client that left at once: the next may do better.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-        while connections.try_join_next().is_some() {}
+    fn deref(&self) -> &Double<Mistral> {
+        &self.0
     }
-}
-
-async fn converse(stream: TcpStream, core: Arc<Core>) {
-    // Small writes must leave as they are made; a socket without the option still works.
-    let _ = stream.set_nodelay(true);
-    let switch = ResetSwitch::default();
-    let connection = Connection { number: core.record.connected(), switch: switch.clone() };
-    let service = service_fn(|request| serve(Arc::clone(&core), connection.clone(), request));
-    let io = TokioIo::new(Socket::new(stream, switch));
-    // Without a timer hyper closes no idle connection, so that a pooled one breaks only when a script says so. An error
-    // is a client that left, or an ending that a script asked for.
-    let _ = http1::Builder::new().serve_connection(io, service).await;
 }

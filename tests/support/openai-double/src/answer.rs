@@ -1,8 +1,9 @@
 //! What is answered.
 
+use double::tokens;
 use serde_json::{Value, json};
 
-use crate::check::{MODELS, text};
+use crate::check::MODELS;
 
 /// The list of models.
 pub(crate) fn models() -> Value {
@@ -12,8 +13,8 @@ pub(crate) fn models() -> Value {
 
 /// The last message, said back.
 pub(crate) fn echo(body: &Value) -> Value {
-    let said = body["messages"].as_array().and_then(|messages| messages.last()).map(text).unwrap_or_default();
-    json!({ "role": "assistant", "content": format!("You said: {said}"), "refusal": null, "annotations": [] })
+    let said = double::echo(&body["messages"], "content");
+    json!({ "role": "assistant", "content": said, "refusal": null, "annotations": [] })
 }
 
 /// A completion of `n` choices with this message.
@@ -22,8 +23,7 @@ pub(crate) fn completion(body: &Value, message: &Value) -> Value {
     let choices: Vec<Value> = (0..body["n"].as_u64().unwrap_or(1))
         .map(|index| json!({ "index": index, "message": message, "logprobs": null, "finish_reason": finish }))
         .collect();
-    // A token is taken to be four bytes.
-    let (prompt, answer) = (body["messages"].to_string().len() / 4, message.to_string().len() / 4);
+    let (prompt, answer) = (tokens(&body["messages"]), tokens(message));
     json!({
         "id": "chatcmpl-offline0123456789", "object": "chat.completion", "created": 1_780_000_000,
         "model": body["model"], "choices": choices, "service_tier": "default", "system_fingerprint": "fp_offline",

@@ -1,21 +1,12 @@
 //! Whether OpenAI would take a request.
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
-use serde_json::{Map, Value, json};
+use double::{ReceivedRequest, Refusal, array, is_function_name, outside, text, unknown_field};
+use serde_json::{Value, json};
 
 use crate::KEY;
 
 /// The models that there are.
 pub const MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini"];
-
-/// A status and OpenAI's error object.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// The status.
-    pub status: u16,
-    /// `{"error":{message,type,param,code}}`.
-    pub body: Value,
-}
 
 type Checked = Result<(), Refusal>;
 
@@ -28,6 +19,7 @@ const BODY: &[&str] = &[
     "stream", "stream_options",
 ];
 
+/// OpenAI's error object.
 pub(crate) fn error(message: &str, kind: &str, param: Option<&str>, code: Option<&str>) -> Value {
     json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
 }
@@ -47,10 +39,8 @@ pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
 }
 
 /// Checks the bearer key.
-pub(crate) fn key(headers: &HeaderMap) -> Checked {
-    let sent =
-        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|it| it.strip_prefix("Bearer "));
-    if sent == Some(KEY) {
+pub(crate) fn key(request: &ReceivedRequest) -> Checked {
+    if request.header("authorization").and_then(|it| it.strip_prefix("Bearer ")) == Some(KEY) {
         return Ok(());
     }
     let body = error("Incorrect API key provided.", "invalid_request_error", None, Some("invalid_api_key"));
@@ -59,8 +49,10 @@ pub(crate) fn key(headers: &HeaderMap) -> Checked {
 
 /// Checks the body of a chat request.
 pub(crate) fn chat(body: &Value) -> Checked {
-    let Some(fields) = body.as_object() else { return refuse("", None, "The body must be an object.") };
-    known(fields, "", BODY)?;
+    if !body.is_object() {
+        return refuse("", None, "The body must be an object.");
+    }
+    known(body, "", BODY)?;
     let Some(model) = body["model"].as_str() else {
         return refuse("model", None, "you must provide a model parameter");
     };
@@ -76,8 +68,8 @@ pub(crate) fn chat(body: &Value) -> Checked {
     format(body)
 }
 
-fn known(fields: &Map<String, Value>, place: &str, allowed: &[&str]) -> Checked {
-    match fields.keys().find(|name| !allowed.contains(&name.as_str())) {
+fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
+    match unknown_field(value, allowed) {
         Some(name) => {
             let name = format!("{place}{name}");
             refuse(&name, Some("unknown_parameter"), &format!("Unknown parameter: '{name}'."))
@@ -101,8 +93,7 @@ fn parameters(body: &Value, model: &str) -> Checked {
         ("max_tokens", 1.0, f64::MAX),
         ("max_completion_tokens", 1.0, f64::MAX),
     ] {
-        let value = &body[name];
-        if !value.is_null() && !value.as_f64().is_some_and(|number| (from..=to).contains(&number)) {
+        if outside(&body[name], from..=to) {
             return refuse(name, None, &format!("Invalid '{name}': expected a number from {from} to {to}."));
         }
     }
@@ -123,7 +114,7 @@ fn stream(body: &Value) -> Checked {
             refuse("stream_options", None, text)
         }
         Value::Object(options) => {
-            known(options, "stream_options.", &["include_usage", "include_obfuscation"])?;
+            known(&body["stream_options"], "stream_options.", &["include_usage", "include_obfuscation"])?;
             match options.values().all(Value::is_boolean) {
                 true => Ok(()),
                 false => refuse("stream_options", Some("invalid_type"), "Invalid type: expected a boolean."),
@@ -141,14 +132,13 @@ fn tools(body: &Value) -> Checked {
     };
     for (index, tool) in tools.iter().enumerate() {
         let place = format!("tools[{index}].");
-        let Some(function) = tool["function"].as_object().filter(|_| tool["type"] == "function") else {
+        let function = &tool["function"];
+        if !function.is_object() || tool["type"] != "function" {
             return refuse(&place, None, "Missing required parameter: a function.");
-        };
-        known(tool.as_object().unwrap_or(&Map::new()), &place, &["type", "function"])?;
+        }
+        known(tool, &place, &["type", "function"])?;
         known(function, &format!("{place}function."), &["name", "description", "parameters", "strict"])?;
-        let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(fits) {
+        if !is_function_name(function["name"].as_str().unwrap_or_default(), 64) {
             return refuse(&place, Some("invalid_value"), "Invalid name: expected '^[a-zA-Z0-9_-]{1,64}$'.");
         }
     }
@@ -160,8 +150,8 @@ fn tools(body: &Value) -> Checked {
     match &body["tool_choice"] {
         Value::Null => Ok(()),
         Value::String(word) if matches!(word.as_str(), "none" | "auto" | "required") => Ok(()),
-        Value::Object(choice)
-            if tools.iter().any(|tool| tool["function"]["name"] == body["tool_choice"]["function"]["name"]) =>
+        choice @ Value::Object(_)
+            if tools.iter().any(|tool| tool["function"]["name"] == choice["function"]["name"]) =>
         {
             known(choice, "tool_choice.", &["type", "function"])
         }
@@ -170,14 +160,17 @@ fn tools(body: &Value) -> Checked {
 }
 
 fn messages(body: &Value) -> Checked {
-    let Some(messages) = body["messages"].as_array().filter(|messages| !messages.is_empty()) else {
+    let messages = array(&body["messages"]);
+    if messages.is_empty() {
         return refuse("messages", Some("empty_array"), "Invalid 'messages': empty array.");
-    };
+    }
     // Calls that wait for their answer.
     let mut open: Vec<&str> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let place = format!("messages[{index}].");
-        let Some(fields) = message.as_object() else { return refuse(&place, None, "Invalid message.") };
+        if !message.is_object() {
+            return refuse(&place, None, "Invalid message.");
+        }
         let role = message["role"].as_str().unwrap_or_default();
         if role != "tool" && !open.is_empty() {
             let text = "An assistant message with 'tool_calls' must be followed by tool messages responding to each \
@@ -185,16 +178,12 @@ fn messages(body: &Value) -> Checked {
             return refuse(&place, None, text);
         }
         match role {
-            "system" | "developer" | "user" => known(fields, &place, &["role", "content", "name"])?,
+            "system" | "developer" | "user" => known(message, &place, &["role", "content", "name"])?,
             "assistant" => {
-                known(fields, &place, &["role", "content", "name", "refusal", "tool_calls", "audio"])?;
-                let calls = message["tool_calls"].as_array().map_or(&[][..], Vec::as_slice);
+                known(message, &place, &["role", "content", "name", "refusal", "tool_calls", "audio"])?;
+                let calls = array(&message["tool_calls"]);
                 for call in calls {
-                    known(
-                        call.as_object().unwrap_or(&Map::new()),
-                        &format!("{place}tool_calls."),
-                        &["id", "type", "function"],
-                    )?;
+                    known(call, &format!("{place}tool_calls."), &["id", "type", "function"])?;
                     if !call["function"]["arguments"].is_string() || call["type"] != "function" {
                         return refuse(&place, None, "Invalid tool call.");
                     }
@@ -205,7 +194,7 @@ fn messages(body: &Value) -> Checked {
                 }
             }
             "tool" => {
-                known(fields, &place, &["role", "content", "tool_call_id"])?;
+                known(message, &place, &["role", "content", "tool_call_id"])?;
                 let id = message["tool_call_id"].as_str().unwrap_or_default();
                 let Some(at) = open.iter().position(|call| *call == id) else {
                     let text =
@@ -237,7 +226,7 @@ fn content(message: &Value, role: &str, place: &str) -> Checked {
                     }
                     _ => return refuse(place, Some("invalid_value"), "Invalid content part."),
                 };
-                known(part.as_object().unwrap_or(&Map::new()), place, allowed)?;
+                known(part, place, allowed)?;
             }
             Ok(())
         }
@@ -246,34 +235,27 @@ fn content(message: &Value, role: &str, place: &str) -> Checked {
 }
 
 fn format(body: &Value) -> Checked {
-    let Some(format) = body["response_format"].as_object() else { return Ok(()) };
+    let format = &body["response_format"];
+    if !format.is_object() {
+        return Ok(());
+    }
     known(format, "response_format.", &["type", "json_schema"])?;
-    match body["response_format"]["type"].as_str() {
+    match format["type"].as_str() {
         Some("text") => Ok(()),
         Some("json_object") => {
-            let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
-            if messages.iter().any(|message| text(message).to_ascii_lowercase().contains("json")) {
+            let says_json = |message: &Value| text(&message["content"]).to_ascii_lowercase().contains("json");
+            if array(&body["messages"]).iter().any(says_json) {
                 return Ok(());
             }
             let text = "'messages' must contain the word 'json' in some form, to use 'response_format' of type \
                         'json_object'.";
             refuse("messages", None, text)
         }
-        Some("json_schema") => match body["response_format"]["json_schema"].as_object() {
-            Some(schema) if schema.get("name").is_some_and(Value::is_string) => {
-                known(schema, "response_format.json_schema.", &["name", "description", "schema", "strict"])
-            }
-            _ => refuse("response_format.json_schema", None, "Missing required parameter."),
-        },
+        Some("json_schema") if format["json_schema"]["name"].is_string() => {
+            let allowed = ["name", "description", "schema", "strict"];
+            known(&format["json_schema"], "response_format.json_schema.", &allowed)
+        }
+        Some("json_schema") => refuse("response_format.json_schema", None, "Missing required parameter."),
         _ => refuse("response_format.type", Some("invalid_value"), "Invalid value."),
-    }
-}
-
-/// The text of a message.
-pub(crate) fn text(message: &Value) -> String {
-    match &message["content"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
     }
 }

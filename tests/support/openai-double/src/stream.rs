@@ -1,9 +1,8 @@
 //! A completion as a stream of chunks.
 
-use bytes::Bytes;
+use double::{Step, array};
 use serde_json::{Value, json};
 
-use crate::body::Step;
 use crate::check::error;
 
 /// How a stream fails after it began.
@@ -54,7 +53,7 @@ pub(crate) fn steps(body: &Value, completion: &Value, fault: Option<(usize, Stre
     if done {
         script.push("[DONE]".to_owned());
     }
-    let mut steps: Vec<Step> = script.iter().map(|data| Step::Send(Bytes::from(format!("data: {data}\n\n")))).collect();
+    let mut steps: Vec<Step> = script.iter().map(|data| Step::Send(format!("data: {data}\n\n").into())).collect();
     steps.extend(after.into_iter().flat_map(|after| [Step::Flush, after]));
     steps
 }
@@ -77,7 +76,7 @@ fn chunks(body: &Value, completion: &Value) -> Vec<String> {
         }
         chunk.to_string()
     };
-    let wholes = completion["choices"].as_array().map_or(&[][..], Vec::as_slice);
+    let wholes = array(&completion["choices"]);
     let said: Vec<Vec<Value>> = wholes.iter().map(|choice| deltas(&choice["message"])).collect();
     let longest = said.iter().map(Vec::len).max().unwrap_or(0);
     let one = |index: usize, delta: &Value, finish: &Value| {
@@ -104,7 +103,7 @@ fn deltas(message: &Value) -> Vec<Value> {
     let mut deltas = vec![json!({ "role": "assistant", "content": content.map(|_| ""), "refusal": null })];
     let words = content.unwrap_or_default().split_inclusive(' ');
     deltas.extend(words.map(|word| json!({ "content": word })));
-    for (index, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
+    for (index, call) in array(&message["tool_calls"]).iter().enumerate() {
         let function = json!({ "name": call["function"]["name"], "arguments": "" });
         deltas.push(
             json!({ "tool_calls": [{ "index": index, "id": call["id"], "type": "function", "function": function }] }),

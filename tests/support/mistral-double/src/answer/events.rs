@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use double::Step;
 
 use crate::behaviour::{EventForm, Writes};
-use crate::body::Step;
 
 /// One event with this data.
 pub(super) fn event(form: EventForm, number: usize, data: &[u8]) -> Vec<u8> {

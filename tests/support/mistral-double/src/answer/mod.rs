@@ -9,10 +9,11 @@ mod whole;
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use double::array;
 use serde_json::{Value, json};
 
 use crate::behaviour::{EmptyContent, ScriptedAnswer, ToolCall, UsageForm};
-use crate::conversation::{self, array, messages, role};
+use crate::conversation::{self, messages, role};
 use crate::refusal::request_id;
 use crate::route::Endpoint;
 use crate::tokens;

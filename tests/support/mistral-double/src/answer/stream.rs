@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use double::Step;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,7 +10,6 @@ use super::events::{event, writes};
 use super::usage::Usage;
 use super::{Content, Reply};
 use crate::behaviour::{StreamFault, StreamStyle, ThinkingEnd, ToolCall, ToolCallForm};
-use crate::body::Step;
 use crate::refusal::error_body;
 use crate::tokens;
 

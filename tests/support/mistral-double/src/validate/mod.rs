@@ -5,12 +5,12 @@ mod embeddings;
 mod order;
 mod tools;
 
+use double::ReceivedRequest;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 
 use crate::models::{self, Ability, Model};
-use crate::record::ReceivedRequest;
 use crate::refusal::{FieldFault, Refusal};
 use crate::route::Endpoint;
 use crate::schema;

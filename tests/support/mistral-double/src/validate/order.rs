@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use double::array;
 use serde_json::Value;
 
-use crate::conversation::{array, has_content, role};
+use crate::conversation::{has_content, role};
 use crate::refusal::Refusal;
 use crate::settings::{Quirk, Settings};
 

@@ -1,8 +1,9 @@
 //! Names of functions and ids of calls: code 3280.
 
+use double::{array, is_function_name};
 use serde_json::Value;
 
-use crate::conversation::{array, messages, role};
+use crate::conversation::{messages, role};
 use crate::refusal::Refusal;
 
 pub(super) fn check(body: &Value) -> Result<(), Refusal> {
@@ -40,10 +41,8 @@ fn id(id: &str) -> Result<(), Refusal> {
     Err(Refusal::function_call(format!("Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9.")))
 }
 
-/// `^[a-zA-Z0-9_-]{1,64}$`.
 fn name(name: &str) -> Result<(), Refusal> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(legal) {
+    if is_function_name(name, 64) {
         return Ok(());
     }
     Err(Refusal::function_call(format!(

@@ -27,8 +27,10 @@ pub struct ReceivedRequest {
     pub uri: Uri,
     /// The headers, as sent.
     pub headers: HeaderMap<HeaderValue>,
-    /// The body, byte by byte.
+    /// The body, byte by byte; empty when it was too large.
     pub body: Bytes,
+    /// Whether the body was larger than the vendor reads.
+    pub too_large: bool,
 }
 
 impl ReceivedRequest {
@@ -63,13 +65,19 @@ impl ReceivedRequest {
     }
 }
 
-/// Whether the double keeps the requests it receives.
+/// Whether the double keeps the requests it receives. The last 1024 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
     /// The last so many.
     Last(usize),
     /// None: for load tests. Counters go on.
     Off,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self::Last(1024)
+    }
 }
 
 /// The counters at one moment.
@@ -93,7 +101,7 @@ pub struct Stats {
 }
 
 /// The counters and the ring of requests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     recording: Recording,
     ring: Mutex<VecDeque<Arc<ReceivedRequest>>>,
@@ -109,18 +117,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(recording: Recording) -> Self {
-        Self {
-            recording,
-            ring: Mutex::default(),
-            connections: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            streams: AtomicU64::new(0),
-            cancelled_streams: AtomicU64::new(0),
-            cancelled_requests: AtomicU64::new(0),
-            changed: Notify::new(),
-        }
+        Self { recording, ..Self::default() }
     }
 
     /// The number of a new connection.
@@ -137,7 +134,7 @@ impl Record {
 
     pub(crate) fn keep(&self, request: &Arc<ReceivedRequest>) {
         if let Recording::Last(most) = self.recording {
-            let mut ring = self.ring();
+            let mut ring = lock(&self.ring);
             while ring.len() >= most.max(1) {
                 ring.pop_front();
             }
@@ -152,15 +149,15 @@ impl Record {
     }
 
     pub(crate) fn requests(&self) -> Vec<Arc<ReceivedRequest>> {
-        self.ring().iter().cloned().collect()
+        lock(&self.ring).iter().cloned().collect()
     }
 
     pub(crate) fn last_request(&self) -> Option<Arc<ReceivedRequest>> {
-        self.ring().iter().rfind(|request| !request.is_probe()).cloned()
+        lock(&self.ring).iter().rfind(|request| !request.is_probe()).cloned()
     }
 
     pub(crate) fn forget(&self) {
-        self.ring().clear();
+        lock(&self.ring).clear();
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -188,11 +185,11 @@ impl Record {
             changed.await;
         }
     }
+}
 
-    // A test that panicked while it held the lock must not hide what the others saw.
-    fn ring(&self) -> MutexGuard<'_, VecDeque<Arc<ReceivedRequest>>> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A test that panicked while it held the lock must not hide what the others saw.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One request in flight. Dropping it before its end counts as the client's leaving.

@@ -13,7 +13,7 @@ use crate::record::Ticket;
 
 /// One thing an answer does.
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+pub enum Step {
     /// Sends bytes; over the wire they are one chunk.
     Send(Bytes),
     /// Waits.
