@@ -355,21 +355,20 @@ impl PolicyHost {
         };
         match (loaded, manifest, name) {
             (Ok(version), Some(manifest), Some(name)) => {
-                let manifest = Arc::new(manifest);
                 let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
                 if self.statuses.load().iter().any(failed_before) {
                     tracing::info!(policy = %name, "policy is in order again");
                 }
                 let same = known.live.get(&name).filter(|it| it.version.id == version.id);
-                let tally = same.map(|it| it.tally.clone());
-                if tally.is_none() {
-                    known.since.insert(name.clone(), Timestamp::now());
-                    let original = |module| Original { version: version.id, manifest: text, module };
-                    round.originals.extend(read.map(original));
-                }
-                let settings_hash = manifest.settings_hash();
-                let policy =
-                    Arc::new(LivePolicy { manifest, version, settings_hash, tally: tally.unwrap_or_default() });
+                let policy = match same.map(|it| it.tally.clone()) {
+                    Some(tally) => LivePolicy::counted_on(manifest, version, tally),
+                    None => {
+                        known.since.insert(name.clone(), Timestamp::now());
+                        let original = |module| Original { version: version.id, manifest: text, module };
+                        round.originals.extend(read.map(original));
+                        LivePolicy::new(manifest, version)
+                    }
+                };
                 let since = known.since.get(&name).copied();
                 round.statuses.push(PolicyStatus::live(path, &policy, None, since));
                 round.live.insert(name, policy);

@@ -1,28 +1,46 @@
 //! Counters of evaluations and loads. Labels are bounded: names of manifests, and words of this program.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use metrics::{Counter, Histogram};
 
 use super::load::LoadError;
 use super::manifest::Phase;
 use super::run::Outcome;
 
-/// Counts one evaluation.
-pub(super) fn evaluated(policy: &str, phase: Phase, enforced: bool, outcome: &Outcome, elapsed: Duration) {
-    let result = match outcome {
-        Outcome::Verdict(verdict) => verdict.action.as_str(),
-        Outcome::Error { code, .. } => code,
-        Outcome::Skipped => "skipped",
-    };
-    metrics::counter!(
-        "octroi_policy_evaluations_total",
-        "policy" => policy.to_owned(),
-        "phase" => phase.as_str(),
-        "enforced" => if enforced { "true" } else { "false" },
-        "result" => result,
-    )
-    .increment(1);
-    metrics::histogram!("octroi_policy_evaluation_seconds", "policy" => policy.to_owned(), "phase" => phase.as_str())
-        .record(elapsed.as_secs_f64());
+/// The counters of one policy's evaluations. Looking one up by its labels costs more than counting, so each is kept.
+#[derive(Default)]
+pub(super) struct Evaluations {
+    /// By phase, whether it was enforced, and the result: words of this program, so their number is bounded.
+    counted: BTreeMap<(Phase, bool, &'static str), Counter>,
+    elapsed: BTreeMap<Phase, Histogram>,
+}
+
+impl Evaluations {
+    /// Counts one evaluation.
+    pub(super) fn count(&mut self, policy: &str, phase: Phase, enforced: bool, outcome: &Outcome, elapsed: Duration) {
+        let result = match outcome {
+            Outcome::Verdict(verdict) => verdict.action.as_str(),
+            Outcome::Error { code, .. } => code,
+            Outcome::Skipped => "skipped",
+        };
+        let counter = self.counted.entry((phase, enforced, result)).or_insert_with(|| {
+            metrics::counter!(
+                "octroi_policy_evaluations_total",
+                "policy" => policy.to_owned(),
+                "phase" => phase.as_str(),
+                "enforced" => if enforced { "true" } else { "false" },
+                "result" => result,
+            )
+        });
+        counter.increment(1);
+        let histogram = self.elapsed.entry(phase).or_insert_with(|| {
+            let policy = policy.to_owned();
+            metrics::histogram!("octroi_policy_evaluation_seconds", "policy" => policy, "phase" => phase.as_str())
+        });
+        histogram.record(elapsed.as_secs_f64());
+    }
 }
 
 /// Counts one load.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Context;
 use super::component::{Evaluated, EvaluationError, Failed, Piece, Question, Session};
 use super::counters::CounterStore;
 use super::digest::Digest;
@@ -16,7 +17,6 @@ use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Finding, Routing, Verdict};
-use super::{Context, meter};
 use crate::chat::{Message, text_bytes};
 
 /// The wall cap behind a policy's own limit, which counts only the time that it runs.
@@ -232,8 +232,7 @@ impl Runner {
             }
         };
         let elapsed = started.elapsed();
-        meter::evaluated(manifest.name.as_str(), phase, enforced, &outcome, elapsed);
-        policy.tally.count(enforced, &outcome, elapsed, memory);
+        policy.tally.count(phase, enforced, &outcome, elapsed, memory);
         if enforced {
             match &outcome {
                 Outcome::Verdict(verdict) => decision.take(manifest, verdict, messages),

@@ -36,6 +36,20 @@ pub struct LivePolicy {
     pub tally: Arc<Tally>,
 }
 
+impl LivePolicy {
+    /// A version that has said nothing yet.
+    pub(super) fn new(manifest: Manifest, version: Version) -> Arc<Self> {
+        let tally = Arc::new(Tally::new(manifest.name.clone()));
+        Self::counted_on(manifest, version, tally)
+    }
+
+    /// A version that was live before.
+    pub(super) fn counted_on(manifest: Manifest, version: Version, tally: Arc<Tally>) -> Arc<Self> {
+        let settings_hash = manifest.settings_hash();
+        Arc::new(Self { manifest: Arc::new(manifest), version, settings_hash, tally })
+    }
+}
+
 /// A policy that has never been live since the gateway started.
 #[derive(Clone, Debug)]
 pub struct BrokenPolicy {

@@ -2,19 +2,25 @@
 //! version begins at nothing, and what nobody holds any more is gone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::manifest::{Name, Phase};
+use super::meter::Evaluations;
 use super::run::Outcome;
 
 /// Counts of one version's evaluations.
-#[derive(Debug, Default)]
-pub struct Tally(Mutex<Counts>);
+pub struct Tally {
+    policy: Name,
+    counts: Mutex<Counts>,
+}
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counts {
+    metrics: Evaluations,
     enforced: Said,
     shadow: Said,
     /// In microseconds, of evaluations that were run. Made with the first of them: some 10 kB.
@@ -55,10 +61,29 @@ pub struct Summary {
     pub largest_memory: Option<usize>,
 }
 
+impl fmt::Debug for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tally").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
 impl Tally {
-    /// Counts one evaluation. `memory` is what it had at its end, where that is known.
-    pub(super) fn count(&self, enforced: bool, outcome: &Outcome, elapsed: Duration, memory: Option<usize>) {
+    /// Nothing counted yet.
+    pub(super) fn new(policy: Name) -> Self {
+        Self { policy, counts: Mutex::default() }
+    }
+
+    /// Counts one evaluation, here and in the metrics. `memory` is what it had at its end, where that is known.
+    pub(super) fn count(
+        &self,
+        phase: Phase,
+        enforced: bool,
+        outcome: &Outcome,
+        elapsed: Duration,
+        memory: Option<usize>,
+    ) {
         let mut counts = self.lock();
+        counts.metrics.count(self.policy.as_str(), phase, enforced, outcome, elapsed);
         let said = if enforced { &mut counts.enforced } else { &mut counts.shadow };
         match outcome {
             Outcome::Verdict(verdict) => *said.actions.entry(verdict.action.as_str()).or_default() += 1,
@@ -92,7 +117,7 @@ impl Tally {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,15 +133,21 @@ mod tests {
 
     #[test]
     fn both_sides_of_a_roll_out_are_counted_apart() {
-        let tally = Tally::default();
+        let tally = Tally::new("pii".to_owned().try_into().unwrap());
         assert_eq!(tally.summary(), Summary::default());
         for microseconds in 1..=100 {
-            tally.count(true, &verdict(Action::Allow), Duration::from_micros(microseconds), Some(65_536));
+            tally.count(
+                Phase::PreCheck,
+                true,
+                &verdict(Action::Allow),
+                Duration::from_micros(microseconds),
+                Some(65_536),
+            );
         }
-        tally.count(false, &verdict(Action::Deny), Duration::from_micros(50), Some(131_072));
+        tally.count(Phase::PreCheck, false, &verdict(Action::Deny), Duration::from_micros(50), Some(131_072));
         let trap = Outcome::Error { code: "trap", message: String::new(), on_error: OnError::Deny };
-        tally.count(false, &trap, Duration::from_micros(50), None);
-        tally.count(true, &Outcome::Skipped, Duration::ZERO, None);
+        tally.count(Phase::PreCheck, false, &trap, Duration::from_micros(50), None);
+        tally.count(Phase::PreCheck, true, &Outcome::Skipped, Duration::ZERO, None);
         let summary = tally.summary();
         assert_eq!(summary.enforced.actions, BTreeMap::from([("allow", 100)]));
         assert_eq!((summary.enforced.evaluations(), summary.enforced.skipped), (100, 1));

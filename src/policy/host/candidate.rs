@@ -91,9 +91,7 @@ impl PolicyHost {
                 })??
             }
         };
-        let settings_hash = manifest.settings_hash();
-        let (manifest, tally) = (Arc::new(manifest), Arc::default());
-        Ok(Candidate(Arc::new(LivePolicy { manifest, version, settings_hash, tally })))
+        Ok(Candidate(LivePolicy::new(manifest, version)))
     }
 
     /// Loads a version whose files stand nowhere in the policies directory.
@@ -101,8 +99,7 @@ impl PolicyHost {
         let serial = self.known.lock().await;
         let version = self.worker.load(&manifest, module).await?;
         drop(serial);
-        let settings_hash = manifest.settings_hash();
-        Ok(Arc::new(LivePolicy { manifest: Arc::new(manifest), version, settings_hash, tally: Arc::default() }))
+        Ok(LivePolicy::new(manifest, version))
     }
 
     /// Asks a candidate about messages, in a sandbox of its own and within its limits. Nothing is recorded.

@@ -11,7 +11,6 @@ use crate::chat::{Message, Part, Role};
 use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Failed, Piece, Session};
 use crate::policy::manifest::{OnError, Phase, StreamMode};
-use crate::policy::meter;
 use crate::policy::readings::Readings;
 use crate::policy::run::{Decision, Evaluation, Outcome, Overloaded, Runner, report_log};
 use crate::policy::set::LivePolicy;
@@ -294,8 +293,7 @@ impl Stage {
             None if !self.asked => Outcome::Skipped,
             None => Outcome::Verdict(self.said),
         };
-        meter::evaluated(manifest.name.as_str(), Phase::Response, self.enforced, &outcome, self.elapsed);
-        self.policy.tally.count(self.enforced, &outcome, self.elapsed, self.memory);
+        self.policy.tally.count(Phase::Response, self.enforced, &outcome, self.elapsed, self.memory);
         Evaluation {
             policy: manifest.name.to_string(),
             phase: Phase::Response,
