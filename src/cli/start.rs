@@ -72,7 +72,7 @@ pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Ro
     };
     let models = |provider: &config::Provider| (provider.name.as_str().to_owned(), provider.model_map.clone());
     let routing = router::Routing {
-        strategy: routing.strategy.as_str().parse()?,
+        strategy: routing.strategy,
         weights,
         default: routing.default.as_ref().map(|name| name.as_str().to_owned()),
         model_maps: config.providers.iter().map(models).collect(),

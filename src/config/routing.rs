@@ -47,20 +47,22 @@ impl Routing {
     }
 }
 
-/// How a provider is chosen.
+/// How a provider is chosen. A higher priority comes first in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// At random, by weight.
+    /// Inside a priority a draw by weight.
     #[default]
     Weighted,
-    /// One after the other.
+    /// Inside a priority each in its turn.
     RoundRobin,
-    /// The default one, and others only when it fails.
+    /// The default before all, then by priority, then by falling weight.
     Failover,
-    /// The one that answered fastest lately.
+    /// Inside a priority the one that would answer soonest: the peak-sensitive average of its answers' times, times the
+    /// calls that it has in hand.
     LeastLatency,
-    /// The one with the lowest price. AxonFlow's name is accepted too.
+    /// Inside a priority the lowest price of the model that it would be asked for; unknown prices last. AxonFlow's name
+    /// is accepted too.
     #[serde(alias = "cost_optimized")]
     LowestCost,
 }

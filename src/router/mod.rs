@@ -19,7 +19,6 @@ mod models;
 mod operation;
 mod order;
 mod retry;
-mod strategy;
 mod stream;
 mod tally;
 
@@ -38,6 +37,7 @@ use health::Monitor;
 use order::Turns;
 use retry::Budget;
 
+pub use crate::config::Strategy;
 pub use attempt::{Attempt, Attempts};
 pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
@@ -46,7 +46,6 @@ pub use health::{Health, State};
 pub use models::Model;
 pub use operation::Form;
 pub use retry::Retry;
-pub use strategy::{Strategy, UnknownStrategy};
 pub use tally::Counts;
 
 /// How requests are shared among providers.

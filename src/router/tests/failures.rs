@@ -1,0 +1,184 @@
+//! What is made of failures: tries, hints, deadlines.
+
+use super::*;
+
+#[tokio::test]
+async fn the_class_of_a_failure_decides_about_failover() {
+    for kind in ErrorKind::ALL {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        a.fail(*kind);
+        let router = router(&[&a, &b], Routing::default());
+        let routed = router.ask(&hello(), &any()).await;
+        assert_eq!(b.asked(), usize::from(kind.fail_over()), "{kind:?}");
+        match routed {
+            Ok(routed) => {
+                assert!(kind.fail_over());
+                assert_eq!((routed.provider.as_str(), routed.model.as_str()), ("b", "b-default"));
+                let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
+                assert_eq!(codes, [kind.code(), "ok"]);
+            }
+            Err(error) => {
+                assert!(!kind.fail_over());
+                assert_eq!(error.code(), kind.code());
+                assert_eq!(error.surface_as(), kind.surface_as());
+                assert_eq!(error.attempts().len(), 1);
+                assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_request_goes_nowhere_else() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.fail_times(ErrorKind::UpstreamFailed, 3);
+    let router = router(&[&a, &b], Routing::default());
+    assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().attempts().len(), 3);
+    assert_eq!((a.asked(), b.asked()), (3, 0));
+}
+
+#[tokio::test]
+async fn two_failures_in_a_row_are_survived() {
+    let a = Fake::new("a", 5, 1.0);
+    a.fail_times(ErrorKind::UpstreamUnavailable, 2);
+    let routed = router(&[&a], Routing::default()).ask(&hello(), &any()).await.unwrap();
+    let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
+    assert_eq!(codes, ["upstream_unavailable", "upstream_unavailable", "ok"]);
+}
+
+#[tokio::test]
+async fn a_retry_leaves_an_attempt_for_each_of_the_others() {
+    let fakes = [Fake::new("a", 9, 1.0), Fake::new("b", 8, 1.0), Fake::new("c", 7, 1.0), Fake::new("d", 6, 1.0)];
+    for (providers, expected) in [(2, "aab"), (3, "abc"), (4, "abc")] {
+        for fake in &fakes {
+            fake.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
+        }
+        let some: Vec<_> = fakes.iter().take(providers).collect();
+        let error = router(&some, Routing::default()).ask(&hello(), &any()).await.unwrap_err();
+        let asked: String = error.attempts().iter().map(|attempt| attempt.provider.as_str()).collect();
+        assert_eq!(asked, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_be_retried_is_asked_once() {
+    for kind in ErrorKind::ALL.iter().filter(|kind| !kind.retryable()) {
+        let a = Fake::new("a", 5, 1.0);
+        a.fail_times(*kind, u32::MAX);
+        router(&[&a], Routing::default()).ask(&hello(), &any()).await.unwrap_err();
+        assert_eq!(a.asked(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_hint_is_waited_for_and_a_long_one_is_passed_on_at_once() {
+    let a = Fake::new("a", 5, 1.0);
+    a.fail_times(ErrorKind::RateLimited, 1);
+    a.hint(Some(1));
+    let one = router(&[&a], Routing::default());
+    let begun = Instant::now();
+    assert_eq!(one.ask(&hello(), &any()).await.unwrap().attempts.len(), 2);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let tight = Routing { deadline: Duration::from_secs(5), ..Routing::default() };
+    for (hint, routing) in [(3_600, Routing::default()), (7, tight)] {
+        a.fail_times(ErrorKind::RateLimited, 1);
+        a.hint(Some(hint));
+        let begun = Instant::now();
+        let error = router(&[&a], routing).ask(&hello(), &any()).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_millis(900));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(hint)));
+        assert_eq!(error.attempts().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_where_another_can_be_asked() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.fail_times(ErrorKind::RateLimited, 1);
+    a.hint(Some(9));
+    let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
+    assert_eq!((routed.provider.as_str(), a.asked()), ("b", 1));
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_his_own_time() {
+    let whole = Fake::new("b", 5, 1.0);
+    let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
+    hasty.info.timeout = Duration::from_millis(1);
+    for (a, code, state, refused) in [
+        (Fake::new("a", 9, 1.0), "deadline_exceeded", State::Unknown, false),
+        (Arc::new(hasty), "timeout", State::Unhealthy, true),
+    ] {
+        a.takes(60_000);
+        let breaker = BreakerSettings { failures: 3, ..BreakerSettings::default() };
+        let routing = Routing { deadline: Duration::from_millis(20), breaker, ..Routing::default() };
+        let router = router(&[&a, &whole], routing);
+        for _ in 0..3 {
+            let error = router.ask(&hello(), &prefer("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.attempts().len()), (code, 1));
+            assert_eq!(error.surface_as(), ErrorKind::Timeout.surface_as());
+        }
+        assert_eq!(router.state_of("a"), state);
+        assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code() == "breaker_open", refused);
+    }
+    assert_eq!(whole.asked(), 0);
+}
+
+#[tokio::test]
+async fn without_a_budget_nothing_is_retried() {
+    let a = Fake::new("a", 5, 1.0);
+    let retry = Retry { budget: 0.0, ..Retry::default() };
+    let breaker = BreakerSettings { failures: 1_000, ..BreakerSettings::default() };
+    let router = router(&[&a], Routing { retry, breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
+    let mut retries = 0;
+    // Five requests use up what is there in advance: ten retries.
+    for _ in 0..7 {
+        retries += router.ask(&hello(), &any()).await.unwrap_err().attempts().len() - 1;
+    }
+    assert_eq!(retries, 10);
+}
+
+#[tokio::test]
+async fn a_provider_over_its_limit_is_asked_after_the_others_until_it_may_be_asked_again() {
+    let (first, second) = (Fake::new("first", 9, 1.0), Fake::new("second", 5, 1.0));
+    let router = router(&[&first, &second], Routing::default());
+    first.hint(Some(7));
+    *first.failures_left.lock().unwrap() = Some(1);
+    first.fail(ErrorKind::RateLimited);
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "second");
+    assert_eq!(order(&router, &any()), ["second", "first"]);
+    assert_eq!(router.providers().next().unwrap().health.state, State::Unknown, "it is not unwell");
+    // Who wants it all the same is answered, and then it is no longer over its limit.
+    assert_eq!(router.ask(&hello(), &pin("first")).await.unwrap().provider, "first");
+    assert_eq!(order(&router, &any()), ["first", "second"]);
+}
+
+#[tokio::test]
+async fn what_a_provider_was_asked_is_counted() {
+    let only = Fake::new("only", 5, 1.0);
+    let router = router(&[&only], Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() });
+    let counts = || router.providers().next().unwrap().counts;
+    assert_eq!(counts(), Counts::default());
+    router.ask(&hello(), &any()).await.unwrap();
+    only.fail(ErrorKind::UpstreamFailed);
+    router.begin(&hello(), &any()).await.unwrap_err();
+    assert_eq!((counts().requests, counts().errors), (2, 1));
+    assert!(counts().last_used.is_some() && counts().average() <= counts().elapsed);
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_dropped_the_attempts_are_known() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    a.fail(ErrorKind::UpstreamFailed);
+    b.takes(60_000);
+    let router = router(&[&a, &b], Routing::default());
+    let (hello, any, attempts) = (hello(), any(), Attempts::default());
+    let asking = router.route(&hello, &any, &attempts);
+    assert!(tokio::time::timeout(Duration::from_millis(20), asking).await.is_err());
+    let attempts = attempts.take();
+    let told: Vec<_> = attempts.iter().map(|attempt| (attempt.provider.as_str(), attempt.code)).collect();
+    assert_eq!(told, [("a", "upstream_failed"), ("b", "cancelled")]);
+    assert!(attempts[1].elapsed >= Duration::from_millis(15), "{attempts:?}");
+}

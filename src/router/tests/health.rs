@@ -1,0 +1,161 @@
+//! Who is left out, and how it comes back.
+
+use super::*;
+
+#[tokio::test]
+async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
+    let a = Fake::new("a", 5, 1.0);
+    let router = router(&[&a], Routing::default());
+    a.fail_times(ErrorKind::ConnectFailed, u32::MAX);
+    router.ask(&hello(), &any()).await.unwrap_err();
+    // It opens in the middle of the second request.
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().attempts().len(), 2);
+    let error = router.ask(&hello(), &any()).await.unwrap_err();
+    assert_eq!((error.code(), error.surface_as().status, a.asked()), ("breaker_open", 503, 5));
+    assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_secs(10)));
+    // Of another model nothing is known.
+    let other = ChatRequest { model: Some("other".into()), ..hello() };
+    assert_eq!(router.ask(&other, &any()).await.unwrap_err().code(), "connect_failed");
+}
+
+#[tokio::test]
+async fn a_provider_that_answers_again_is_used_again() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50) };
+    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::UpstreamFailed, 2);
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
+    assert_eq!(order(&router, &any()), ["b", "a"]);
+    while router.ask(&hello(), &any()).await.unwrap().provider == "b" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    let state = || router.providers().next().unwrap().health.state;
+    assert_eq!(state(), State::Unknown);
+
+    a.fail(ErrorKind::UpstreamFailed);
+    for before in [State::Unknown, State::Unknown, State::Unknown] {
+        assert_eq!(state(), before);
+        router.ask(&hello(), &any()).await.unwrap();
+    }
+    assert_eq!(state(), State::Unhealthy);
+    assert_eq!(order(&router, &any()), ["b", "a"]);
+    let health = router.providers().next().unwrap().health;
+    assert_eq!(health.message, "no");
+    assert!(health.last_checked.is_some());
+
+    a.fail(None);
+    router.ask(&hello(), &pin("a")).await.unwrap();
+    assert_eq!(state(), State::Healthy);
+    assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn health_looks_at_the_class_of_a_failure() {
+    for (kind, state) in [
+        (ErrorKind::Unauthorized, State::Unhealthy),
+        (ErrorKind::UpstreamFailed, State::Unknown),
+        (ErrorKind::InvalidRequest, State::Unknown),
+        (ErrorKind::RateLimited, State::Unknown),
+    ] {
+        let a = Fake::new("a", 9, 1.0);
+        a.fail(kind);
+        let once = Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() };
+        let router = router(&[&a], once);
+        router.ask(&hello(), &any()).await.unwrap_err();
+        assert_eq!(router.providers().next().unwrap().health.state, state, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn probes_run_at_once_and_end_with_the_router() {
+    let (well, ill) = (Fake::new("well", 9, 1.0), Fake::new("ill", 5, 1.0));
+    ill.fail(ErrorKind::ConnectFailed);
+    let router = router(&[&well, &ill], Routing::default());
+    router.watch_health();
+    router.watch_health();
+    let settled = || router.providers().all(|status| status.health.state != State::Unknown);
+    while !settled() {
+        tokio::task::yield_now().await;
+    }
+    let states: Vec<_> = router.providers().map(|status| status.health.state).collect();
+    assert_eq!(states, [State::Healthy, State::Unhealthy]);
+
+    drop(router);
+    while Arc::strong_count(&well) > 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_fails_at_every_try_counts_once_against_health() {
+    let only = Fake::new("only", 5, 1.0);
+    let router = router(&[&only], Routing { retry: Retry { attempts: 2, ..Retry::default() }, ..Routing::default() });
+    only.hint(None);
+    only.fail(ErrorKind::UpstreamFailed);
+    for failed in 1..=3 {
+        router.ask(&hello(), &any()).await.unwrap_err();
+        let state = router.providers().next().unwrap().health.state;
+        assert_eq!(state == State::Unhealthy, failed == 3, "{failed} requests failed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_about_a_callers_key_touches_nobody_else() {
+    for kind in [
+        ErrorKind::Unauthorized,
+        ErrorKind::SpendCap,
+        ErrorKind::Forbidden,
+        ErrorKind::ModelNotAllowed,
+        ErrorKind::RateLimited,
+    ] {
+        let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
+        *a.of_callers.lock().unwrap() = Some(Arc::clone(&theirs));
+        let router = router(&[&a, &b], Routing::default());
+        theirs.fail(kind);
+        for _ in 0..6 {
+            let error = router.ask(&hello(), &with_key("a")).await.unwrap_err();
+            assert_eq!((error.code(), error.attempts().len()), (kind.code(), 1));
+            assert!((401..=429).contains(&error.surface_as().status), "{kind:?}");
+        }
+        theirs.fail(None);
+        *theirs.breaks.lock().unwrap() = Some(kind);
+        for _ in 0..6 {
+            let error = router.listen(&with_key("a")).await.unwrap();
+            assert!((401..=429).contains(&error.surface_as().status), "{kind:?}");
+        }
+        assert_eq!((router.state_of("a"), a.asked()), (State::Unknown, 0), "{kind:?}");
+        assert_eq!(order(&router, &any()), ["a", "b"], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_callers_key_clears_nothing_that_is_known_of_the_operators() {
+    let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
+    *a.of_callers.lock().unwrap() = Some(theirs);
+    for (kind, failures, cleared) in [
+        (ErrorKind::RateLimited, 1, false),
+        (ErrorKind::Unauthorized, 1, false),
+        (ErrorKind::SpendCap, 1, false),
+        (ErrorKind::UpstreamFailed, 3, true),
+    ] {
+        let router = router(&[&a, &b], Routing::default());
+        a.fail(kind);
+        for _ in 0..failures {
+            router.ask(&hello(), &any()).await.unwrap();
+        }
+        assert_eq!(order(&router, &any()), ["b", "a"], "{kind:?}");
+        router.ask(&hello(), &with_key("a")).await.unwrap();
+        assert_eq!(router.listen(&with_key("a")).await, None);
+        assert_eq!(order(&router, &any()), if cleared { ["a", "b"] } else { ["b", "a"] }, "{kind:?}");
+        a.fail(None);
+        router.ask(&hello(), &pin("a")).await.unwrap();
+        assert_eq!(order(&router, &any()), ["a", "b"], "{kind:?}");
+    }
+}
