@@ -203,7 +203,7 @@ impl<'c> Index<'c> {
                     self.complete.remove(&done.id);
                 }
             }
-            8 + some / 2
+            8 + some / 8
         });
         self.waiting = waiting;
         self.again_at = filled.is_err().then(|| Instant::now() + A_MOMENT);

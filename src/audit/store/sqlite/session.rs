@@ -16,7 +16,7 @@ use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
 /// Pages that a cut changes, guessed.
-const CUT_PAGES: usize = 1_024;
+const CUT_PAGES: usize = 256;
 
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,

@@ -13,15 +13,16 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use rustix::process::setpriority_process;
 
+use super::failure::classed;
 use crate::audit::AuditError;
 use crate::audit::store::Link;
 
-/// Pages that are appended between two rounds of the thread: about 8 MB.
-const ROUND_AFTER: usize = 2_048;
-/// Pages of the log at which the writer finishes a round itself: about 128 MB.
-const FINISH_AT: i64 = 32_768;
-/// Pages that the writer moves in a moment.
-const FEW_PAGES: i64 = 512;
+/// Bytes that are appended between two rounds of the thread. What is written several times meanwhile is moved once.
+const ROUND_AFTER: usize = 32 << 20;
+/// Bytes of the log at which the writer finishes a round itself.
+const FINISH_AT: i64 = 128 << 20;
+/// Bytes that the writer moves in a moment.
+const FEW: i64 = 2 << 20;
 /// Rounds in which the thread tries to leave only a few.
 const CATCH_UP_ROUNDS: usize = 4;
 
@@ -33,11 +34,13 @@ pub(super) struct WalMover {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     appended: usize,
+    page_bytes: u32,
     finish: Arc<AtomicBool>,
 }
 
 impl WalMover {
     pub(super) fn start(connection: Connection) -> Result<Self, AuditError> {
+        let page_bytes = page_bytes(&connection).map_err(classed)?;
         // One round waits at most; more would do nothing.
         let (wake, rounds) = sync_channel::<()>(1);
         let finish = Arc::new(AtomicBool::new(false));
@@ -58,20 +61,20 @@ impl WalMover {
                 }
             })
             .map_err(|error| AuditError::Io(format!("cannot start the checkpoint thread: {error}")))?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), appended: 0, finish })
+        Ok(Self { wake: Some(wake), thread: Some(thread), appended: 0, page_bytes, finish })
     }
 
     /// A transaction was appended to the log.
     pub(super) fn wrote(&mut self, links: &[Link<'_>]) {
-        // The pages of a transaction are guessed: the ends of the indexes, and what the records fill. Only the rhythm
-        // depends on it.
-        let filled: usize = links.iter().map(|link| 2 + link.row.size() / 4_096).sum();
-        self.wrote_pages(8 + filled);
+        // The pages of a transaction are guessed: the ends of the tables and indexes, and what the records fill. Only the
+        // rhythm depends on it.
+        let filled: usize = links.iter().map(|link| link.row.size()).sum();
+        self.wrote_pages(8 + filled / self.page_bytes as usize);
     }
 
     /// So many pages were appended, about.
     pub(super) fn wrote_pages(&mut self, pages: usize) {
-        self.appended += pages;
+        self.appended += pages * self.page_bytes as usize;
         if self.appended >= ROUND_AFTER
             && let Some(wake) = &self.wake
         {
@@ -121,7 +124,7 @@ fn catch_up(connection: &Connection) -> rusqlite::Result<i64> {
     let mut moved = 0;
     for _ in 0..CATCH_UP_ROUNDS {
         let log = move_pages(connection)?;
-        if log < FINISH_AT || log - moved < FEW_PAGES {
+        if log < FINISH_AT || log - moved < FEW {
             return Ok(log);
         }
         moved = log;
@@ -129,7 +132,12 @@ fn catch_up(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(moved)
 }
 
-/// Moves what no reader needs to stay; returns the pages that the log holds.
+/// Moves what no reader needs to stay; returns the bytes that the log holds.
 fn move_pages(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+    let pages: i64 = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?;
+    Ok(pages * i64::from(page_bytes(connection)?))
+}
+
+fn page_bytes(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA page_size", [], |row| row.get(0))
 }
