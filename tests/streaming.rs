@@ -405,6 +405,46 @@ async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() 
     }
 }
 
+/// Clients take a part for whole when the next one begins.
+#[tokio::test]
+async fn what_is_held_back_of_a_part_goes_out_before_the_next_one() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = with_pattern(Setup::with(&double), "codes", "stream: { mode: transform }\n", "redact", "[0-9]{4}");
+    let long = "word ".repeat(80) + "4711";
+    let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+    for (first, second) in [("4711", long.as_str()), (&long, "4711"), (&long, &long)] {
+        let call = |name: &str, text: &str| ToolCall::new(name, &json!({ "text": text }));
+        let calls = vec![call("open", first), call("see", second), ToolCall::new("look", &json!({}))];
+        double.script(Behaviour::tool_calls(calls).tool_call_form(ToolCallForm::Fragments));
+        let mut body = ask("Look");
+        body["tools"] = json!([tool("open"), tool("see"), tool("look")]);
+        let seen = stream(&gateway, body).await;
+        let arguments = |text: &str| json!({ "text": text.replace("4711", "[GONE]") }).to_string();
+        let expected = [("open", arguments(first)), ("see", arguments(second)), ("look", "{}".to_owned())]
+            .map(|(name, it)| (name.to_owned(), it));
+        assert_eq!(seen.calls(), expected);
+        let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+        let fragments: Vec<_> =
+            choices.filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten().collect();
+        let order: Vec<_> = fragments.iter().map(|it| it["index"].as_u64().unwrap()).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        // Mistral's clients read no fragment without a name.
+        assert!(fragments.iter().all(|it| it["function"]["name"].is_string()), "{fragments:?}");
+    }
+
+    double.script(Behaviour::text("It is 42. ".repeat(20)).thinking("Six by seven, ".repeat(20)));
+    let mut body = ask("What is it?");
+    body["model"] = json!("magistral-small-latest");
+    let seen = stream(&gateway, body).await;
+    let at = |field: &'static str| {
+        seen.events.iter().enumerate().filter_map(move |(at, event)| {
+            event["choices"][0]["delta"][field].as_str().filter(|it| !it.is_empty()).map(|_| at)
+        })
+    };
+    assert!(at("reasoning_content").max() <= at("content").min(), "{seen:?}");
+    assert_eq!(seen.deltas("reasoning_content"), "Six by seven, ".repeat(20));
+}
+
 #[tokio::test]
 async fn reasoning_waits_for_its_verdict_where_a_vendor_gives_fewer_choices_than_asked_for() {
     let double = AnthropicDouble::start().await.unwrap();

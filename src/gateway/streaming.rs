@@ -239,6 +239,14 @@ struct Head {
     name: Option<String>,
 }
 
+impl Head {
+    /// The beginning alone, of a call whose arguments do not come with it.
+    fn bare(self) -> Delta {
+        let Self { id, call, call_id, name } = self;
+        Delta::ToolCall { choice: id.choice, call, id: call_id, name, arguments: String::new() }
+    }
+}
+
 impl Passage {
     async fn run(&mut self, streamed: &mut Streamed) -> Result<(), Stop> {
         loop {
@@ -340,6 +348,9 @@ impl Passage {
         }
         for Fresh { id, text } in passed {
             let choice = id.choice;
+            // A call without arguments comes before the next one, as it was made.
+            let before = self.heads.iter().position(|head| head.id == id).unwrap_or(0);
+            deltas.extend(self.heads.extract_if(..before, |head| head.id.choice == choice).map(Head::bare));
             deltas.push(match id.part {
                 StreamPart::Text => Delta::Text { choice, text },
                 StreamPart::Thinking => Delta::Thinking { choice, text },
@@ -356,13 +367,7 @@ impl Passage {
         }
         let finished: Vec<u32> = self.ends.iter().filter_map(finished).collect();
         let bare = self.heads.extract_if(.., |head| finished.contains(&head.id.choice));
-        deltas.extend(bare.map(|head| Delta::ToolCall {
-            choice: head.id.choice,
-            call: head.call,
-            id: head.call_id,
-            name: head.name,
-            arguments: String::new(),
-        }));
+        deltas.extend(bare.map(Head::bare));
         let of_finished = |seal: &mut Delta| matches!(seal, Delta::Seal { choice, .. } if finished.contains(choice));
         let due: Vec<Delta> = self.seals.extract_if(.., of_finished).collect();
         // They hold for the text as the model wrote it.

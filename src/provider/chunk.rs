@@ -90,11 +90,15 @@ impl Telling {
     fn know(&mut self, fields: &Map<String, Value>, known: &[&str]) {
         for (name, value) in fields {
             if !value.is_null() && !known.contains(&name.as_str()) {
-                self.verbatim = false;
-                if self.left_out.len() < MOST_NOTED {
-                    self.left_out.insert(name.clone());
-                }
+                self.leave_out(name);
             }
+        }
+    }
+
+    fn leave_out(&mut self, name: &str) {
+        self.verbatim = false;
+        if self.left_out.len() < MOST_NOTED {
+            self.left_out.insert(name.to_owned());
         }
     }
 
@@ -198,8 +202,11 @@ impl Chunks {
             Tier::Standard => self.tier,
             other => other,
         };
-        // Some servers count along with every chunk; the last count is that of the whole.
+        // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
+        // told.
         self.usage = usage.and_then(read_usage).or(self.usage);
+        let ends = telling.deltas.iter().any(|delta| matches!(delta, Delta::Finished { .. }));
+        telling.verbatim &= usage.is_none() || ends;
         let Telling { deltas, verbatim, left_out, notes } = telling;
         (self.left_out, self.notes) = (left_out, notes);
         let frame = match chunk.contains_key("p") {
@@ -253,10 +260,15 @@ impl Choice {
         telling: &mut Telling,
     ) -> Result<(), ProviderError> {
         telling.know(&delta, &DELTA);
+        for name in ["reasoning_content", "reasoning", "refusal"] {
+            if delta.get(name).is_some_and(|value| !value.is_string() && !value.is_null()) {
+                telling.leave_out(name);
+            }
+        }
         let reasoning = ["reasoning_content", "reasoning"].map(|name| delta.get(name).and_then(Value::as_str));
         // One of them is told.
         telling.verbatim &= !reasoning.iter().all(Option::is_some);
-        if let Some(text) = reasoning.into_iter().flatten().next().filter(|text| !text.is_empty()) {
+        if let Some(text) = reasoning.into_iter().flatten().find(|text| !text.is_empty()) {
             telling.deltas.push(Delta::Thinking { choice, text: text.to_owned() });
         }
         telling.content(delta.remove("content"), choice)?;

@@ -132,6 +132,14 @@ fn fragments_of_a_tool_call_find_each_other() {
         said,
         [call(0, "call_1", "look", ""), more(0, "{\"a\""), more(0, ":1}"), call(1, "call_2", "see", "{}")]
     );
+    // Mistral's clients read no fragment without a name.
+    let verbatim: Vec<_> = events.iter().map(|event| event.frame.is_some()).collect();
+    assert_eq!(verbatim, [true, false, false, true]);
+    let events = read(&[
+        calls(json!([{ "index": 0, "id": "call_1", "type": "function", "function": function("look", json!("")) }])),
+        calls(json!([{ "index": 0, "function": function("", json!("{}")) }])),
+    ])
+    .unwrap();
     assert!(events.iter().all(|event| event.frame.is_some()));
     // Mistral's: whole, without an index, or all with the same; an object as arguments.
     for (one, two) in [(json!(null), json!(null)), (json!(0), json!(0)), (json!(0), json!(1))] {
@@ -240,6 +248,10 @@ fn a_chunk_with_what_no_policy_would_see_is_not_passed_on_as_it_is() {
         (delta(json!({ "content": "a", "function_call": { "arguments": "secret" } })), false),
         (delta(json!({ "content": "a", "audio": { "transcript": "secret" } })), false),
         (delta(json!({ "content": "a", "reasoning": "hm", "reasoning_content": "secret" })), false),
+        (delta(json!({ "content": "a", "reasoning_content": [{ "type": "text", "text": "secret" }] })), false),
+        (delta(json!({ "content": "a", "reasoning": { "text": "secret" } })), false),
+        (delta(json!({ "content": "a", "refusal": ["secret"] })), false),
+        (beside("usage", json!({ "prompt_tokens": 1, "completion_tokens": 1 })), false),
     ] {
         let events = read(std::slice::from_ref(&chunk)).unwrap();
         assert!(events[0].deltas.contains(&text("a")), "{chunk}");
@@ -342,6 +354,16 @@ fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
     let Delta::ToolCall { id: Some(second), .. } = &said[2] else { panic!("{said:?}") };
     assert_eq!(said[..3], [call(0, first, "look", ""), more(0, "{}"), call(1, second, "look", "")]);
     assert!(first != second && [first, second].iter().all(|id| crate::provider::call_id::fits(id)), "{first} {second}");
+}
+
+#[test]
+fn reasoning_is_read_where_it_stands() {
+    for fields in
+        [json!({ "reasoning_content": "", "reasoning": "hm" }), json!({ "reasoning_content": "hm", "reasoning": "" })]
+    {
+        let events = read(&[delta(fields.clone())]).unwrap();
+        assert!(events[0].deltas.contains(&Delta::Thinking { choice: 0, text: "hm".into() }), "{fields}");
+    }
 }
 
 #[test]

@@ -275,7 +275,11 @@ async fn a_stream_of_openais_is_passed_on_as_it_is_and_counted() {
     assert_eq!(told, [("weather", arguments.to_string().as_str()), ("time", "{}")]);
     assert!(answer.calls.iter().all(|(id, ..)| id.starts_with("call_")));
     assert_eq!(answer.finished, [FinishReason::ToolCalls]);
-    assert!(events.len() > 8 && events.iter().rev().skip(1).all(|event| event.frame.is_some()));
+    // But for fragments without a name, which Mistral's clients do not read.
+    let is_fragment = |event: &StreamEvent| matches!(event.deltas[..], [Delta::ToolCall { name: None, .. }]);
+    let (fragments, others): (Vec<_>, Vec<_>) = events.iter().rev().skip(1).partition(|event| is_fragment(event));
+    assert!(fragments.len() > 3 && fragments.iter().all(|event| event.frame.is_none()), "{events:?}");
+    assert!(others.len() > 3 && others.iter().all(|event| event.frame.is_some()), "{events:?}");
 
     let two = ChatRequest { n: Some(2), ..hello() };
     let (answer, _, error) = stream(&*openai, &two).await;

@@ -70,8 +70,10 @@ struct CallBody<'a> {
     extra_content: Option<ExtraContent>,
 }
 
-#[derive(Serialize)]
+/// Mistral's clients read no fragment without a name; OpenAI's add the empty one to what they have.
+#[derive(Default, Serialize)]
 struct More<'a> {
+    name: &'static str,
     arguments: &'a str,
 }
 
@@ -247,7 +249,7 @@ impl Chunks {
                     at(&mut choices, *choice).delta.tool_calls.push(CallBody {
                         index: *call,
                         begun: begun.then_some(called),
-                        function: (!begun).then_some(More { arguments }),
+                        function: (!begun).then_some(More { arguments, ..More::default() }),
                         extra_content: None,
                     });
                 }
@@ -259,7 +261,10 @@ impl Chunks {
                     let extra_content = ExtraContent::of(Some(seal));
                     match calls.iter_mut().find(|body| body.index == *call) {
                         Some(body) => body.extra_content = extra_content,
-                        None => calls.push(CallBody { index: *call, begun: None, function: None, extra_content }),
+                        None => {
+                            let function = Some(More::default());
+                            calls.push(CallBody { index: *call, begun: None, function, extra_content });
+                        }
                     }
                 }
                 Delta::Finished { choice, reason } => {

@@ -25,8 +25,8 @@ pub(super) struct Held {
     offset: u64,
     /// What was not passed on yet.
     text: String,
-    /// Whether nothing will follow.
-    ended: bool,
+    /// Whether its end waits for nothing more.
+    over: bool,
 }
 
 impl Held {
@@ -34,8 +34,9 @@ impl Held {
         self.text.push_str(text);
     }
 
-    pub(super) fn end(&mut self) {
-        self.ended = true;
+    /// Whether its end waits for nothing more. A part that is over may go on all the same.
+    pub(super) fn set_over(&mut self, over: bool) {
+        self.over = over;
     }
 
     /// Bytes that wait.
@@ -55,7 +56,7 @@ impl Held {
 
     /// Whether some of it could be passed on when a policy has seen it.
     pub(super) fn is_due(&self, window: usize) -> bool {
-        !self.text.is_empty() && (self.ended || self.text.len() > window)
+        !self.text.is_empty() && (self.over || self.text.len() > window)
     }
 
     /// What a policy is shown: the end of what was passed on, and what waits.
@@ -75,7 +76,7 @@ impl Held {
         window: usize,
     ) -> Result<usize, TouchesReleased> {
         let released = self.behind.len();
-        let mut boundary = if self.ended {
+        let mut boundary = if self.over {
             self.behind_and_waiting()
         } else {
             released + self.text.floor_char_boundary(self.text.len().saturating_sub(window))
@@ -102,7 +103,7 @@ impl Held {
     pub(super) fn settles(&self, start: usize, end: usize, boundary: usize) -> bool {
         let released = self.behind.len();
         let is_new = end > released || (start == end && end == released);
-        is_new && end <= boundary && (start < boundary || self.ended)
+        is_new && end <= boundary && (start < boundary || self.over)
     }
 
     /// Passes on what stands before `boundary`, with these replacements.
@@ -177,7 +178,7 @@ mod tests {
         while let Some(piece) = pieces.next() {
             held.push(piece);
             if pieces.peek().is_none() {
-                held.end();
+                held.set_over(true);
             }
             if !held.is_due(window) {
                 continue;
@@ -230,7 +231,7 @@ mod tests {
         let edit = |start, end| Edit { place: Place { message: 0, part: 0, start, end }, replacement: "x".into() };
         assert_eq!(held.boundary([edit(0, 3)].iter(), 8), Ok(6), "settled before");
         assert_eq!(held.boundary([edit(4, 9)].iter(), 8), Err(TouchesReleased { edit: 0, released: 6 }));
-        held.end();
+        held.set_over(true);
         assert_eq!(held.boundary([edit(10, 14)].iter(), 8), Ok(14));
         assert_eq!(held.release(14, [edit(10, 14)].iter(), 8), "ree x");
     }

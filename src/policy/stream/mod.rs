@@ -78,7 +78,17 @@ struct PartEntry {
     position: u32,
     /// Of a tool call: the tool.
     name: String,
+    /// Nothing will follow: the choice has ended.
     ended: bool,
+    /// The model has gone on to another part of the choice. It may come back.
+    left: bool,
+}
+
+impl PartEntry {
+    /// Whether its end need not wait for more: what follows it is not to reach the client before it.
+    fn is_over(&self) -> bool {
+        self.ended || self.left
+    }
 }
 
 /// Text between two policies.
@@ -203,6 +213,8 @@ impl Inspection {
                 return Ok(Vec::new());
             }
         }
+        // Parts that the model has left before the one that it is at.
+        flows.sort_by_key(|flow| self.parts.get(flow.part).is_some_and(|part| !part.left));
         let fresh = |Flow { part, text }: Flow| Some(Fresh { id: self.parts.get(part)?.id, text });
         Ok(flows.into_iter().filter_map(fresh).collect())
     }
@@ -228,7 +240,11 @@ impl Inspection {
         self.decision
     }
 
+    /// The part that the model is at now; it has left the others of that choice.
     fn part(&mut self, id: PartId) -> Result<usize, InspectionError> {
+        for part in self.parts.iter_mut().filter(|part| part.id.choice == id.choice) {
+            part.left = part.id != id;
+        }
         // The last ones are those that are spoken now.
         if let Some(known) = self.parts.iter().rposition(|part| part.id == id) {
             return Ok(known);
@@ -238,7 +254,7 @@ impl Inspection {
         }
         let position = self.parts.iter().filter(|part| part.id.choice == id.choice).count();
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        self.parts.push(PartEntry { id, position, name: String::new(), ended: false });
+        self.parts.push(PartEntry { id, position, name: String::new(), ended: false, left: false });
         Ok(self.parts.len() - 1)
     }
 }

@@ -78,9 +78,7 @@ impl Stage {
             }
         }
         for (held, part) in self.held.iter_mut().zip(parts) {
-            if part.ended {
-                held.end();
-            }
+            held.set_over(part.is_over());
         }
     }
 

@@ -115,7 +115,8 @@ impl Calls {
     }
 }
 
-/// Whether a fragment has OpenAI's form: the first has id, type and name, the others arguments alone.
+/// Whether a fragment has the form that the clients of both read: the first has id, type and name, the others arguments
+/// and, as Mistral writes them, an empty name.
 fn is_openais(call: &Value, function: Option<&Map<String, Value>>, first: bool) -> bool {
     let (Some(call), Some(function)) = (call.as_object(), function) else { return false };
     let filled = |fields: &Map<String, Value>, name: &str| fields.get(name).is_some_and(|value| !value.is_null());
@@ -123,7 +124,7 @@ fn is_openais(call: &Value, function: Option<&Map<String, Value>>, first: bool) 
     let text = |name| call.get(name).and_then(Value::as_str).filter(|text| is_one(text));
     let opened = match first {
         true => text("id").is_some() && text("type") == Some("function"),
-        false => !filled(call, "id") && !filled(function, "name"),
+        false => !filled(call, "id") && function.get("name").and_then(Value::as_str) == Some(""),
     };
     opened
         && known(call, &["index", "id", "type", "function"])
