@@ -13,6 +13,8 @@ use super::text::{MESSAGE_CHARS, clean, token};
 pub enum ErrorKind {
     /// The request is wrong in itself; no other provider would take it.
     InvalidRequest,
+    /// This provider cannot take the request, others may. It was not sent.
+    Unsupported,
     /// A field that the upstream's schema does not accept.
     InvalidField,
     /// Larger than the upstream takes.
@@ -121,6 +123,7 @@ impl ErrorKind {
     /// Every class, for tables in documentation and tests.
     pub const ALL: &'static [Self] = &[
         Self::InvalidRequest,
+        Self::Unsupported,
         Self::InvalidField,
         Self::RequestTooLarge,
         Self::ContextLength,
@@ -165,6 +168,7 @@ impl ErrorKind {
         match self {
             //                                   code                     retry  other health       status public code
             Self::InvalidRequest => class(       "invalid_request",       Never, No,   None,        400, "invalid_request"),
+            Self::Unsupported => class(          "unsupported",           Never, Yes,  None,        400, "invalid_request"),
             Self::InvalidField => class(         "invalid_field",         Never, No,   None,        422, "invalid_request"),
             Self::RequestTooLarge => class(      "request_too_large",     Never, Yes,  None,        413, "request_too_large"),
             Self::ContextLength => class(        "context_length",        Never, Yes,  None,        400, "context_length_exceeded"),
@@ -338,9 +342,15 @@ impl ProviderError {
         self.kind.fail_over() && !self.is_of_callers_key()
     }
 
-    /// Whether the provider's health (and later its breaker) counts it.
+    /// Whether the provider's health counts it.
     pub fn counts_against_health(&self) -> bool {
         self.health_effect() != HealthEffect::None
+    }
+
+    /// Whether the breaker of the provider's model counts it. What is said of the operator's key does not touch it: a
+    /// caller's own key may be a good one, and nobody else is told more by a breaker than by the refusal itself.
+    pub fn counts_against_model(&self) -> bool {
+        self.health_effect() == HealthEffect::Failure
     }
 
     /// What it says about the provider's health.
@@ -410,6 +420,13 @@ mod tests {
         for kind in ErrorKind::ALL {
             assert!(!kind.retryable() || kind.fail_over(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_one_provider_cannot_take_is_asked_of_another() {
+        let error = ProviderError::new(ErrorKind::Unsupported, "no such images here");
+        assert!(error.fail_over() && !error.retryable() && !error.counts_against_health());
+        assert_eq!(error.surface_as(), Surface { status: 400, code: "invalid_request" });
     }
 
     #[test]

@@ -68,9 +68,16 @@ impl Member {
 fn rest(error: &ProviderError) -> Option<Duration> {
     match error.kind() {
         ErrorKind::RateLimited => Some(error.retry_after().unwrap_or(OVER_LIMIT).min(LONGEST_OVER_LIMIT)),
-        ErrorKind::Unauthorized | ErrorKind::SpendCap | ErrorKind::ModelNotAllowed => Some(REFUSED),
+        ErrorKind::Unauthorized | ErrorKind::SpendCap | ErrorKind::ModelNotAllowed | ErrorKind::Forbidden => {
+            Some(REFUSED)
+        }
         _ => None,
     }
+}
+
+/// Whether it is said of a key and a model, not of the key for all that it may do.
+fn of_a_model(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ModelNotAllowed | ErrorKind::Forbidden)
 }
 
 impl KeyPool {
@@ -95,7 +102,7 @@ impl KeyPool {
     fn rests(&self, member: &Member, model: &str, error: &ProviderError) -> bool {
         let Some(rest) = rest(error) else { return false };
         let (now, why) = (Instant::now(), error.kind());
-        let model = (why == ErrorKind::ModelNotAllowed).then(|| model.to_owned());
+        let model = of_a_model(why).then(|| model.to_owned());
         let mut rests = member.rests();
         rests.retain(|rest| rest.until > now);
         let known = rests.iter().position(|rest| rest.model == model).map(|at| rests.remove(at));
@@ -124,8 +131,9 @@ impl KeyPool {
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
         for member in self.in_turn(model) {
+            // It may rest since a moment ago, and those behind it may not.
             if failure.is_some() && member.rests_until(model, now).is_some() {
-                break;
+                continue;
             }
             let error = match call(Arc::clone(&member.provider)).await {
                 Ok(answer) => return Ok(answer),
@@ -148,7 +156,7 @@ impl KeyPool {
 fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
     let severity = |error: &ProviderError| match error.kind() {
         ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
-        ErrorKind::ModelNotAllowed => (1, Duration::MAX),
+        kind if of_a_model(kind) => (1, Duration::MAX),
         _ => (2, Duration::MAX),
     };
     if severity(&other) < severity(&one) { other } else { one }
@@ -181,7 +189,8 @@ impl Provider for KeyPool {
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        self.ask(request, |provider| async move { provider.stream(request).await }).await
+        // Some vendors answer 200 first, and say of the key in the first event what they think of it.
+        self.ask(request, |provider| async move { provider.stream(request).await?.begun().await }).await
     }
 
     /// One key that works is enough. A key that is known again rests no longer.
@@ -192,7 +201,7 @@ impl Provider for KeyPool {
             match member.provider.probe().await {
                 Ok(()) => {
                     works = true;
-                    let stays = |why| matches!(why, ErrorKind::RateLimited | ErrorKind::ModelNotAllowed);
+                    let stays = |why| why == ErrorKind::RateLimited || of_a_model(why);
                     member.rests().retain(|rest| stays(rest.why));
                 }
                 Err(error) => {
@@ -224,7 +233,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::provider::{Kind, Settings};
+    use crate::provider::{Kind, Settings, StreamEvent};
 
     /// One key's way to the vendor: fails as it was told, and answers from then on. Its info's name tells which.
     #[derive(Debug)]
@@ -261,8 +270,9 @@ mod tests {
         }
 
         async fn stream(&self, _: &ChatRequest) -> Result<Streamed, ProviderError> {
-            self.next()?;
-            Ok(Streamed { events: Box::pin(futures_util::stream::empty()), correlation_id: None, notes: Vec::new() })
+            let first = self.next().map(|()| StreamEvent::default());
+            let events = Box::pin(futures_util::stream::once(async { first }));
+            Ok(Streamed { events, correlation_id: None, notes: Vec::new() })
         }
 
         async fn probe(&self) -> Result<(), ProviderError> {
@@ -320,6 +330,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_the_first_event_of_a_stream_refuses_rests_too() {
+        let (pool, ways) = pool([vec![failure(ErrorKind::Unauthorized, None)], vec![]]);
+        for _ in 0..4 {
+            pool.stream(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [1, 4]);
+    }
+
+    #[tokio::test]
     async fn a_key_that_may_not_use_a_model_rests_for_that_model_alone() {
         let not_allowed = || failure(ErrorKind::ModelNotAllowed, None);
         let of = |model: &str| ChatRequest { model: Some(model.into()), ..ChatRequest::default() };
@@ -336,6 +355,30 @@ mod tests {
         asked(&ways);
         pool.stream(&of("large")).await.unwrap();
         assert_eq!(asked(&ways), [0, 1], "a probe says nothing of a model");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_forbidden_what_another_may_is_passed_over() {
+        let forbidden = || failure(ErrorKind::Forbidden, None);
+        let (pool, ways) = pool([vec![forbidden(), forbidden()], vec![]]);
+        for _ in 0..4 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [1, 4]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_began_to_rest_meanwhile_hides_none_behind_it() {
+        let limited = || failure(ErrorKind::RateLimited, Some(5));
+        let (pool, ways) = pool([vec![limited()], vec![], vec![]]);
+        let second = &pool.members[1];
+        let asked_of = |provider: Arc<dyn Provider>| {
+            // The first answers when another request has found the second over its limit.
+            pool.rests(second, "", &limited());
+            async move { provider.chat(&ChatRequest::default()).await }
+        };
+        pool.ask(&ChatRequest::default(), asked_of).await.unwrap();
+        assert_eq!(asked(&ways), [1, 0, 1]);
     }
 
     #[tokio::test]

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 
-use super::error::ProviderError;
+use super::error::{ErrorKind, ProviderError};
 use crate::chat::{FinishReason, Seal, Usage};
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
@@ -20,6 +20,18 @@ pub struct Streamed {
     pub correlation_id: Option<String>,
     /// What the adapter repaired on the way out, for the record. Never holds prompt or answer text.
     pub notes: Vec<String>,
+}
+
+impl Streamed {
+    /// Waits for the first event. What fails before it has not reached the client, and another key or another provider
+    /// may do better.
+    pub(crate) async fn begun(mut self) -> Result<Self, ProviderError> {
+        let first = self.events.next().await.unwrap_or_else(|| {
+            Err(ProviderError::new(ErrorKind::ReadFailed, "the upstream's stream ended before it began"))
+        })?;
+        self.events = Box::pin(stream::once(async { Ok(first) }).chain(self.events));
+        Ok(self)
+    }
 }
 
 impl std::fmt::Debug for Streamed {

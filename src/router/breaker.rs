@@ -110,13 +110,16 @@ impl Breakers {
         Ok(Pass { breakers: self, model, trial })
     }
 
-    /// A call was answered.
-    pub(crate) fn succeeded(&self, model: &str) {
+    /// A call was answered. An open breaker is closed by its trial alone: what began before it opened says nothing new.
+    pub(crate) fn succeeded(&self, model: &str, trial: Option<Instant>) {
         let mut models = self.lock();
-        let Some(breaker) = models.remove(model) else { return };
-        if breaker.phase != Phase::Closed {
-            self.closed(model);
+        let Some(breaker) = models.get(model) else { return };
+        match breaker.phase {
+            Phase::Closed => {}
+            Phase::HalfOpen { since } if trial == Some(since) => self.closed(model),
+            Phase::Open { .. } | Phase::HalfOpen { .. } => return,
         }
+        models.remove(model);
         self.count_open(&models);
     }
 
@@ -159,8 +162,8 @@ impl Breakers {
 impl Pass<'_> {
     /// The call was answered.
     pub(crate) fn succeeded(mut self) {
-        self.trial = None;
-        self.breakers.succeeded(self.model);
+        let trial = self.trial.take();
+        self.breakers.succeeded(self.model, trial);
     }
 
     /// The call failed by the provider's fault.
@@ -274,9 +277,24 @@ mod tests {
 
         let now = now + OPEN_FOR;
         breakers.pass("m", now).unwrap().began();
-        breakers.succeeded("m");
+        breakers.succeeded("m", None);
         fail(&breakers, "m", 1, now);
         assert_eq!(breakers.wait("m", now), None, "a stream that ended well makes good what was before");
+    }
+
+    #[test]
+    fn a_call_from_before_it_opened_does_not_close_it() {
+        let (breakers, now) = breakers();
+        let (late, later) = (breakers.pass("m", now).unwrap(), breakers.pass("m", now).unwrap());
+        fail(&breakers, "m", 2, now);
+        late.succeeded();
+        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+        let now = now + OPEN_FOR;
+        let trial = breakers.pass("m", now).unwrap();
+        later.succeeded();
+        assert!(breakers.pass("m", now).is_err(), "the trial is on its way");
+        trial.succeeded();
+        assert_eq!(breakers.wait("m", now), None);
     }
 
     #[test]

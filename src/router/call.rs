@@ -150,7 +150,7 @@ impl<O: Operation> Call<'_, O> {
                 }
                 match O::FORM {
                     Form::Whole => {
-                        entry.monitor.call_succeeded(self.key);
+                        entry.monitor.call_succeeded(self.key, begun);
                         pass.succeeded();
                     }
                     // How it ends its events tell.
@@ -160,7 +160,7 @@ impl<O: Operation> Call<'_, O> {
             }
             Err(error) => {
                 latency.failed(elapsed, now);
-                if error.counts_against_health() {
+                if error.counts_against_model() {
                     pass.failed(now);
                 }
                 if !error.is_of_callers_key() {

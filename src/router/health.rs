@@ -4,7 +4,7 @@
 //! by a probe or by an answer, whichever comes first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -64,6 +64,8 @@ struct Inner {
     failures: u32,
     /// The operator's key does not work.
     key_rejected: bool,
+    /// When it became unhealthy.
+    fell_at: Option<Instant>,
 }
 
 /// The health of one provider, shared by requests and the probe. The lock is held for a few assignments only.
@@ -107,9 +109,14 @@ impl Monitor {
         }
     }
 
-    /// A call was answered. With a caller's key that says nothing about the operator's.
-    pub(crate) fn call_succeeded(&self, callers_key: Option<&ApiKey>) {
-        if callers_key.is_none() || !self.lock().key_rejected {
+    /// A call was answered that was made then. With a caller's key that says nothing about the operator's, and one from
+    /// before the provider fell, such as a stream of an hour, nothing new.
+    pub(crate) fn call_succeeded(&self, callers_key: Option<&ApiKey>, begun: Instant) {
+        let inner = self.lock();
+        let is_old = inner.health.state == State::Unhealthy && inner.fell_at.is_some_and(|fell| begun < fell);
+        let says_nothing = is_old || callers_key.is_some() && inner.key_rejected;
+        drop(inner);
+        if !says_nothing {
             self.succeeded();
         }
     }
@@ -144,6 +151,7 @@ impl Monitor {
             let fell = inner.failures >= enough && inner.health.state != State::Unhealthy;
             if fell {
                 inner.health.state = State::Unhealthy;
+                inner.fell_at = Some(Instant::now());
             }
             fell
         };

@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 /// After this time a measurement counts for about a third of what it did.
 const FADES_IN: Duration = Duration::from_secs(30);
 
+/// What a failure counts for, in seconds, where nothing was measured.
+const UNKNOWN_THAT_FAILED: f64 = 1.0;
+/// Nothing counts as slower, in seconds.
+const SLOWEST: f64 = 60.0;
+
 #[derive(Debug, Default)]
 struct Inner {
     average: Option<Average>,
@@ -70,12 +75,13 @@ impl Latency {
         inner.average = Some(Average { seconds, at: now });
     }
 
-    /// A call failed after this time. A quick failure is no sign of speed; a slow one is one of slowness.
+    /// A call failed after this time. A quick failure is no sign of speed: each doubles the average, so that whoever only
+    /// fails is asked now and then, and not first.
     pub(crate) fn failed(&self, elapsed: Duration, now: Instant) {
-        let slower = |average: Average| elapsed.as_secs_f64() > average.seconds;
-        if self.lock().average.is_some_and(slower) {
-            self.answered(elapsed, now);
-        }
+        let mut inner = self.lock();
+        let doubled = inner.average.map_or(UNKNOWN_THAT_FAILED, |average| average.seconds * 2.0);
+        let seconds = doubled.max(elapsed.as_secs_f64()).min(SLOWEST);
+        inner.average = Some(Average { seconds, at: now });
     }
 
     /// What one more call would wait for, relative to others'. A provider that was never measured is tried by one call at
@@ -142,8 +148,18 @@ mod tests {
         let now = Instant::now();
         let failing = latency(&[500], now);
         failing.failed(Duration::from_millis(1), now);
-        near(failing.cost(now), 0.5);
-        failing.failed(Duration::from_secs(2), now);
-        near(failing.cost(now), 2.0);
+        near(failing.cost(now), 1.0);
+        failing.failed(Duration::from_secs(3), now);
+        near(failing.cost(now), 3.0);
+        for _ in 0..10 {
+            failing.failed(Duration::from_millis(1), now);
+        }
+        near(failing.cost(now), SLOWEST);
+        let later = now + 5 * FADES_IN;
+        assert!(failing.cost(later) < 0.5, "it is tried again");
+
+        let unknown = latency(&[], now);
+        unknown.failed(Duration::from_millis(1), now);
+        assert!(unknown.cost(now) > latency(&[900], now).cost(now), "it does not stay the first");
     }
 }

@@ -234,10 +234,16 @@ impl Router {
         Ok(Shares(self.entries.iter().map(share).collect()))
     }
 
-    /// Shares the traffic anew, until the next start.
+    /// Shares the traffic anew, until the next start. First those whose share grows: at no moment nobody has one.
     pub fn share(&self, shares: &Shares) {
-        for entry in &self.entries {
-            entry.weight.set(shares.0.get(&entry.info().name).copied().unwrap_or(0.0));
+        let mut changes: Vec<_> = self
+            .entries
+            .iter()
+            .map(|entry| (entry, shares.0.get(&entry.info().name).copied().unwrap_or(0.0)))
+            .collect();
+        changes.sort_by_key(|(entry, share)| *share < entry.weight.get());
+        for (entry, share) in changes {
+            entry.weight.set(share);
         }
     }
 

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 
 use super::call::Operation;
 use crate::chat::{ChatAnswer, ChatRequest};
-use crate::provider::{ErrorKind, Provider, ProviderError, Streamed};
+use crate::provider::{Provider, ProviderError, Streamed};
 
 /// How an answer is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +52,8 @@ impl Operation for Streaming<'_> {
         self.0.model.as_deref()
     }
 
-    /// Waits for the first event: what fails before it has not reached the client, and another provider may do better.
     async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Streamed, ProviderError> {
-        let mut streamed = provider.stream(&under(self.0, renamed)).await?;
-        let first = streamed.events.next().await.unwrap_or_else(|| {
-            Err(ProviderError::new(ErrorKind::ReadFailed, "the upstream's stream ended before it began"))
-        })?;
-        streamed.events = Box::pin(stream::once(async { Ok(first) }).chain(streamed.events));
-        Ok(streamed)
+        provider.stream(&under(self.0, renamed)).await?.begun().await
     }
 
     fn correlation_id(answer: &Streamed) -> Option<&str> {

@@ -35,11 +35,10 @@ pub(super) fn by_weight(entries: &mut [&Entry], mut draw: impl FnMut() -> f64) {
 
 /// The default first, then by priority, then by falling weight.
 pub(super) fn by_failover(entries: &mut [&Entry], default: Option<&str>) {
-    entries.sort_by(|one, other| other.weight.get().total_cmp(&one.weight.get()));
-    entries.sort_by_key(|entry| {
-        let is_default = default.is_some_and(|name| same(name, &entry.info().name));
-        (Reverse(is_default), Reverse(entry.info().priority))
-    });
+    by_number(entries, |entry| -entry.weight.get());
+    if let Some(default) = default {
+        first(entries, default);
+    }
 }
 
 /// Higher priority first, then who would answer soonest.

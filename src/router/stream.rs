@@ -19,19 +19,20 @@ struct Account {
     breakers: Arc<Breakers>,
     model: String,
     key: Option<ApiKey>,
+    begun: Instant,
     _in_hand: InHand,
 }
 
 impl Account {
     fn succeeded(self) {
-        self.monitor.call_succeeded(self.key.as_ref());
-        self.breakers.succeeded(&self.model);
+        self.monitor.call_succeeded(self.key.as_ref(), self.begun);
+        self.breakers.succeeded(&self.model, None);
     }
 
     fn failed(self, error: ProviderError) -> ProviderError {
         let error = if self.key.is_some() { error.with_callers_key() } else { error };
         self.monitor.call_failed(&error);
-        if error.counts_against_health() {
+        if error.counts_against_model() {
             self.breakers.failed(&self.model, None, Instant::now());
         }
         error
@@ -45,6 +46,7 @@ pub(super) fn watched(events: EventStream, entry: &Entry, model: &str, key: Opti
         breakers: Arc::clone(&entry.breakers),
         model: model.to_owned(),
         key: key.cloned(),
+        begun: Instant::now(),
         _in_hand: entry.latencies.of(Form::Streamed).begin(),
     };
     Box::pin(stream::unfold(Some((events, account)), |watched| async move {

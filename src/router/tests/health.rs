@@ -159,3 +159,18 @@ async fn an_answer_to_a_callers_key_clears_nothing_that_is_known_of_the_operator
         assert_eq!(order(&router, &any()), ["a", "b"], "{kind:?}");
     }
 }
+
+#[tokio::test]
+async fn the_operators_refused_key_keeps_nobody_out_who_has_one() {
+    let (a, theirs) = (Fake::new("a", 9, 1.0), Fake::new("theirs", 1, 1.0));
+    *a.of_callers.lock().unwrap() = Some(theirs);
+    for kind in [ErrorKind::Unauthorized, ErrorKind::SpendCap] {
+        let router = router(&[&a], Routing::default());
+        a.fail(kind);
+        for _ in 0..2 * BreakerSettings::default().failures {
+            assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().code(), kind.code());
+        }
+        assert_eq!(router.state_of("a"), State::Unhealthy, "{kind:?}");
+        router.ask(&hello(), &with_key("a")).await.unwrap();
+    }
+}
