@@ -323,6 +323,16 @@ async fn texts_are_moderated_and_flagged() {
     assert_eq!(flagged, [false, true], "{results:?}");
     assert_eq!(results[1]["categories"]["violence_and_threats"], true, "{results:?}");
     assert_eq!(double.last_request().unwrap().json()["model"], "mistral-moderation-latest");
+
+    // OpenAI's form of one input.
+    let pieces =
+        json!([{ "type": "text", "text": "Hello" }, { "type": "text", "text": "moderate:violence_and_threats" }]);
+    let answer = post(&gateway, "/v1/moderations", &json!({ "input": pieces })).await;
+    assert_eq!((answer.status, &answer.body["results"][0]["flagged"]), (200, &json!(true)), "{answer:?}");
+    assert_eq!(answer.body["results"].as_array().unwrap().len(), 1);
+    let image = json!([{ "type": "image_url", "image_url": { "url": "https://example.org/a.png" } }]);
+    let refused = post(&gateway, "/v1/moderations", &json!({ "input": image })).await;
+    assert_eq!((refused.status, &refused.body["param"]), (400, &json!("input[0].type")), "{refused:?}");
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ struct Completion<'a> {
     created: i64,
     model: &'a str,
     choices: Vec<Choice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
+    /// Mistral's clients read no answer without one.
+    usage: Usage,
 }
 
 #[derive(Serialize)]
@@ -63,7 +63,7 @@ pub(super) struct Usage {
 #[derive(Serialize)]
 struct PromptTokens {
     cached_tokens: u64,
-    /// Written to the vendor's cache. OpenAI has no word for it; this is OpenRouter's.
+    /// Written to the vendor's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write_tokens: Option<u64>,
 }
@@ -152,7 +152,7 @@ fn completion(answer: &ChatAnswer) -> Response {
             created: Timestamp::now().as_second(),
             model: &answer.model,
             choices,
-            usage: answer.usage.map(Usage::from),
+            usage: answer.usage.unwrap_or_default().into(),
         },
     )
 }

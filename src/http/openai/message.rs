@@ -135,6 +135,9 @@ impl Wire {
         }
         if role == Role::Tool {
             let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
+            if let Some(place) = parts.iter().position(|part| !matches!(part, Part::Text { .. })) {
+                return Err(ApiError::field(field(&format!("content[{place}].type")), "a tool's result is text"));
+            }
             let text = Message { role, parts }.plain_text();
             let message = Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] };
             let last = self.cache_control.or(cache.last().map(|(_, control)| *control));

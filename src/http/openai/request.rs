@@ -309,6 +309,12 @@ mod tests {
                 "messages[0].content[0].type",
             ),
             (
+                json!({ "messages": [{ "role": "tool", "tool_call_id": "c", "content": [
+                    { "type": "text", "text": "see" }, { "type": "image_url", "image_url": "data:image/png;base64,AA==" },
+                ] }] }),
+                "messages[0].content[1].type",
+            ),
+            (
                 json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url", "image_url": "file:///x" }] }] }),
                 "messages[0].content[0].image_url",
             ),

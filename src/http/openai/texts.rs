@@ -39,8 +39,17 @@ struct Body {
 enum Input {
     One(String),
     Several(Vec<String>),
+    /// OpenAI's form of one input to be moderated.
+    Parts(Vec<Piece>),
     /// Anything else, such as lists of tokens.
     Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct Piece {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
 }
 
 /// A body of conversations.
@@ -117,11 +126,26 @@ fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), 
     Ok(())
 }
 
+/// The parts of one input as one text: they are judged together.
+fn one_text(pieces: Vec<Piece>) -> Result<String, ApiError> {
+    let texts: Result<Vec<_>, _> = pieces
+        .into_iter()
+        .enumerate()
+        .map(|(index, piece)| match (piece.kind.as_str(), piece.text) {
+            ("text", Some(text)) => Ok(text),
+            ("text", None) => Err(ApiError::field(format!("input[{index}].text"), "required of a text")),
+            _ => Err(ApiError::field(format!("input[{index}].type"), "only texts are moderated")),
+        })
+        .collect();
+    Ok(texts?.join("\n"))
+}
+
 fn asked(read: Body, task: Task, model: String) -> Result<Asked, ApiError> {
     let texts = match read.input {
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
-        Some(Input::Other(_)) => {
+        Some(Input::Parts(pieces)) if task == Task::Moderate => vec![one_text(pieces)?],
+        Some(Input::Parts(_) | Input::Other(_)) => {
             let reason = "expected texts; lists of tokens are not passed on, since no policy could read them";
             return Err(ApiError::field("input", reason));
         }
