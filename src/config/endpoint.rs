@@ -33,14 +33,18 @@ impl Endpoint {
 
     /// Whether what is sent there leaves this machine unencrypted.
     pub(super) fn is_in_clear(&self) -> bool {
-        let Some(rest) = self.0.strip_prefix("http://") else { return false };
+        self.0.starts_with("http://") && !self.is_local()
+    }
+
+    /// Whether it is this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let Some((_, rest)) = self.0.split_once("://") else { return false };
         let authority = rest.split('/').next().unwrap_or_default();
         let host = match authority.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
             Some((address, _)) => address,
             None => authority.split(':').next().unwrap_or_default(),
         };
-        let local = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        !local && !host.eq_ignore_ascii_case("localhost")
+        host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
     }
 }
 

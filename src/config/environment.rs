@@ -7,7 +7,8 @@ use super::scalar::FromText;
 use super::yaml;
 
 /// Older names of variables, which count where the newer one is not set: the older one, and the newer one.
-const OLDER: [(&str, &str); 1] = [("LOCAL_LLM_ENDPOINT", "OLLAMA_ENDPOINT")];
+const OLDER: [(&str, &str); 2] =
+    [("LOCAL_LLM_ENDPOINT", "OLLAMA_ENDPOINT"), ("LLM_DEFAULT_PROVIDER", "DEFAULT_LLM_PROVIDER")];
 
 /// Environment variables. An empty one counts as not set.
 #[derive(Clone, Default)]

@@ -46,6 +46,8 @@ impl Walk<'_> {
 
     fn text(&mut self, text: &mut Text, path: KeyPath) {
         if let Some(name) = text.value.strip_prefix('$').filter(|name| is_name(name)) {
+            // A secret may begin with a `$`.
+            let name = if path.is_secret() && self.environment.get(name).is_none() { "NAME" } else { name };
             self.warnings.push(format!("{path}: ${name} is taken as it stands; write ${{{name}}} to expand it"));
         }
         match expanded(&text.value, self.environment) {

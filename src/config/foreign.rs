@@ -1,6 +1,7 @@
 //! Keys of AxonFlow's configuration that mean nothing here. They are taken out before the rest is checked, and named in
 //! one warning, so that a file written for AxonFlow loads as it stands.
 
+use super::environment::Environment;
 use super::yaml::{Document, Node};
 
 /// At the top.
@@ -26,6 +27,18 @@ pub(super) fn take(document: &mut Document<'_>) -> Option<String> {
         }
     }
     (!taken.is_empty()).then(|| format!("keys without meaning here were passed over: {}", taken.join(", ")))
+}
+
+/// Variables of AxonFlow that mean nothing here, and what stands for them.
+const VARIABLES: &[(&str, &str)] = &[
+    ("AXONFLOW_PRICING_CONFIG", "prices are read from the file in routing.prices"),
+    ("PROVIDER_COSTS", "prices are read from the file in routing.prices"),
+];
+
+/// One warning for each such variable that is set.
+pub(super) fn variables(environment: &Environment) -> impl Iterator<Item = String> {
+    let set = VARIABLES.iter().filter(|(name, _)| environment.get(name).is_some());
+    set.map(|(name, instead)| format!("{name} was passed over: {instead}"))
 }
 
 fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {

@@ -141,7 +141,7 @@ fn assemble(
     warnings: Vec<String>,
 ) -> Result<Loaded, ConfigError> {
     let mut assembly = Assembly { document, environment, warnings };
-    assembly.warnings.extend(environment.older_names());
+    assembly.warnings.extend(environment.older_names().chain(foreign::variables(environment)));
     let server = raw.server.unwrap_or_default().assemble(&assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
     let admin = raw.admin.unwrap_or_default().assemble(&assembly)?;

@@ -141,8 +141,9 @@ fn chosen(known: &BTreeSet<String>, assembly: &mut Assembly<'_>) -> Option<BTree
         .environment
         .get("LLM_PROVIDERS")?
         .split(',')
-        .map(|name| name.trim().to_owned())
+        .map(str::trim)
         .filter(|name| !name.is_empty())
+        .map(|name| known.iter().find(|known| known.eq_ignore_ascii_case(name)).map_or(name, String::as_str).to_owned())
         .collect();
     for name in names.difference(known) {
         assembly.warn(format!("LLM_PROVIDERS: no provider is called \"{}\"", name.escape_debug()));
@@ -160,13 +161,17 @@ impl RawProvider {
         assembly: &mut Assembly<'_>,
     ) -> Result<Option<Provider>, ConfigError> {
         let environment = assembly.environment;
+        // Another variable is written, which is not set: this one may be another account's.
+        let path = KeyPath::of("llm_providers").key(name.as_str()).key("credentials").key("api_key");
+        let template = assembly.document.template(&path);
+        let variable = variables.api_key.filter(|own| template.is_none_or(|template| template.contains(own)));
         let mut written = self.credentials.unwrap_or_default().keys();
-        let api_key = match written.next() {
-            Some(key) => Some(key),
-            None => read::<Secret>(environment, variables.api_key)?.filter(|key| !key.is_empty()),
+        let (api_key, of_environment) = match written.next() {
+            Some(key) => (Some(key), None),
+            None => (read::<Secret>(environment, variable)?.filter(|key| !key.is_empty()), variable),
         };
         if api_key.is_none() && variables.key == Key::Needed {
-            assembly.warn(left_out(&name, "key", variables.api_key, "credentials.api_key"));
+            assembly.warn(left_out(&name, "key", variable, "credentials.api_key"));
             return Ok(None);
         }
         let further_keys = written.collect();
@@ -189,17 +194,27 @@ impl RawProvider {
             assembly.warn(left_out(&name, "model", variables.model, "config.model"));
             return Ok(None);
         };
+        let of_file = config.endpoint.is_some();
         let (endpoint, said_by) = match (config.endpoint, variables.endpoint) {
             (None, Some(variable)) => (environment.parsed::<WrittenEndpoint>(variable)?, variable.to_owned()),
             (written, _) => (written.map(|Parsed(endpoint)| endpoint), format!("llm_providers.{name}.config.endpoint")),
         };
-        let endpoint = endpoint.or_else(|| variables.default_endpoint.and_then(WrittenEndpoint::from_text));
+        let default = variables.default_endpoint.and_then(WrittenEndpoint::from_text);
+        let url = |written: &WrittenEndpoint| written.endpoint.to_string();
+        let elsewhere = of_file && default.is_some() && endpoint.as_ref().map(url) != default.as_ref().map(url);
+        let endpoint = endpoint.or(default);
         let Some(WrittenEndpoint { endpoint, had_version }) = endpoint else {
             assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint"));
             return Ok(None);
         };
         if had_version {
             assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds it"));
+        }
+        if let Some(variable) = of_environment.filter(|_| api_key.is_some() && elsewhere && !endpoint.is_local()) {
+            assembly.warn(format!(
+                "{said_by}: the key in {variable} goes to {endpoint}; write llm_providers.{name}.credentials.api_key if \
+                 that is another account's"
+            ));
         }
         if endpoint.is_in_clear() {
             assembly.warn(format!("{said_by}: keys and prompts go to {endpoint} unencrypted; use https"));

@@ -177,7 +177,7 @@ impl RawRouting {
 
 /// The name, unless no such provider is started.
 fn started(name: &str, said_by: &str, providers: &Providers, assembly: &mut Assembly<'_>) -> Option<ProviderName> {
-    let found = providers.started.iter().find(|provider| provider.name.as_str() == name);
+    let found = providers.started.iter().find(|provider| provider.name.as_str().eq_ignore_ascii_case(name));
     if found.is_none() {
         assembly.warn(format!("{said_by} is passed over: provider \"{}\" is not started", name.escape_debug()));
     }
@@ -211,7 +211,8 @@ fn weights_of_environment(providers: &Providers, assembly: &mut Assembly<'_>) ->
         ));
         return Weights::OfProviders;
     };
-    for name in weights.keys().filter(|name| !providers.known.contains(*name)) {
+    let is_known = |name: &str| providers.known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    for name in weights.keys().filter(|name| !is_known(name)) {
         assembly.warn(format!("PROVIDER_WEIGHTS: no provider is called \"{}\"", name.escape_debug()));
     }
     normalised(weights).unwrap_or_else(|| {

@@ -12,7 +12,7 @@ use super::yaml::Bounds;
 const FALLBACKS: [&str; 3] = ["octroi.yaml", "axonflow.yaml", "config/axonflow.yaml"];
 
 /// Variables that name a file, in this order.
-const VARIABLES: [&str; 2] = ["OCTROI_CONFIG", "AXONFLOW_CONFIG_FILE"];
+const VARIABLES: [&str; 3] = ["OCTROI_CONFIG", "AXONFLOW_CONFIG_FILE", "AXONFLOW_LLM_CONFIG_FILE"];
 
 /// The file that is the configuration and its text; nothing if there is none. Relative names start at `directory`.
 pub(super) fn find(

@@ -86,6 +86,14 @@ impl<'a> Document<'a> {
         })
     }
 
+    /// The text there as it was written, if it was expanded.
+    pub(super) fn template(&self, path: &KeyPath) -> Option<&str> {
+        match path.find(&self.root)? {
+            Node::Text(text) => text.template.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The value at `path` is not one of those allowed.
     pub(super) fn wrong(&self, path: KeyPath, allowed: impl Into<String>) -> Error {
         let found = path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(path.is_secret()));

@@ -153,7 +153,8 @@ fn the_shipped_file_loads_without_a_warning() {
 #[test]
 fn an_endpoint_is_made_plain() {
     let endpoint = |text: &str| {
-        let body = body(&format!("llm_providers: {{mistral: {{config: {{endpoint: \"{text}\"}}}}}}")).unwrap();
+        let mistral = format!("{{config: {{endpoint: \"{text}\"}}, credentials: {{api_key: k}}}}");
+        let body = body(&format!("llm_providers: {{mistral: {mistral}}}")).unwrap();
         (body.config.providers[0].endpoint.to_string(), body.warnings)
     };
     assert_eq!(endpoint("HTTPS://host:8443/base//").0, "https://host:8443/base");

@@ -286,3 +286,39 @@ fn axonflows_older_name_of_a_machines_own_models_is_known() {
     let error = parse("version: \"1.0\"", &environment([("LOCAL_LLM_ENDPOINT", "nowhere")])).unwrap_err().to_string();
     assert!(error.contains("LOCAL_LLM_ENDPOINT"), "{error}");
 }
+
+#[test]
+fn a_key_of_the_environment_does_not_go_elsewhere_unsaid() {
+    let groq = |credentials: &str| {
+        let yaml = format!(
+            "llm_providers: {{groq: {{type: openai, config: {{endpoint: \"https://api.groq.com/openai\"}}{credentials}}}}}"
+        );
+        load(&yaml, &environment([("OPENAI_API_KEY", "k")]))
+    };
+    let loaded = groq(", credentials: {api_key: \"${GROQ_API_KEY}\"}");
+    assert!(loaded.config.providers.is_empty(), "the key that was meant is not set");
+    assert!(
+        loaded.warnings.contains(
+            &"provider groq is left out: it has no key; set llm_providers.groq.credentials.api_key".to_owned()
+        ),
+        "{:?}",
+        loaded.warnings
+    );
+    let loaded = groq("");
+    assert_eq!(loaded.config.providers.len(), 1);
+    assert_eq!(
+        loaded.warnings,
+        ["llm_providers.groq.config.endpoint: the key in OPENAI_API_KEY goes to https://api.groq.com/openai; write \
+          llm_providers.groq.credentials.api_key if that is another account's"]
+    );
+}
+
+#[test]
+fn other_names_of_axonflow_are_known_or_told() {
+    let two = full().with("OPENAI_API_KEY", "k");
+    let loaded = load("", &two.clone().with("LLM_DEFAULT_PROVIDER", "OpenAI"));
+    assert_eq!(loaded.config.routing.default.unwrap().as_str(), "openai");
+    let loaded = load("", &two.with("AXONFLOW_PRICING_CONFIG", "p.json"));
+    let told = "AXONFLOW_PRICING_CONFIG was passed over: prices are read from the file in routing.prices";
+    assert!(loaded.warnings.iter().any(|it| it == told), "{:?}", loaded.warnings);
+}
