@@ -112,8 +112,8 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
         notes.extend(left_out::of_answer(["logprobs"]));
     }
     let mut parts = Vec::new();
-    let reasoning = message.reasoning_content.as_ref().or(message.reasoning.as_ref()).and_then(Value::as_str);
-    if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
+    let reasoning = [&message.reasoning_content, &message.reasoning].into_iter().flatten();
+    if let Some(text) = reasoning.filter_map(Value::as_str).find(|text| !text.is_empty()) {
         parts.push(Part::Thinking { text: text.to_owned(), seal: None });
     }
     parts.append(&mut message.content.into_parts(notes));
@@ -166,11 +166,12 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Op
     Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: None })
 }
 
-/// Tokens, with the three places where cached ones have been seen. Without a count of the prompt's or the answer's
+/// Tokens, with the three places where cached ones have been seen. OpenAI since GPT-5.6 and OpenRouter also say which
+/// were written to the cache; the prompt's are all of them together. Without a count of the prompt's or the answer's
 /// tokens there is no usage: nothing is made up.
 pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
     let count = |name| usage.get(name).and_then(number);
-    let cached_in = |name| usage.get(name)?.get("cached_tokens").and_then(number);
+    let detail = |place: &str, name: &str| usage.get(place)?.get(name).and_then(number);
     let (prompt, completion, total) = (count("prompt_tokens"), count("completion_tokens"), count("total_tokens"));
     let prompt_tokens = prompt.or_else(|| total?.checked_sub(completion?));
     let completion_tokens = completion.or_else(|| total?.checked_sub(prompt?));
@@ -178,13 +179,16 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
         return None;
     }
     let cached = count("num_cached_tokens")
-        .or_else(|| cached_in("prompt_tokens_details"))
-        .or_else(|| cached_in("prompt_token_details"));
+        .or_else(|| detail("prompt_tokens_details", "cached_tokens"))
+        .or_else(|| detail("prompt_token_details", "cached_tokens"));
+    let written = detail("prompt_tokens_details", "cache_write_tokens");
     let prompt_tokens = prompt_tokens.unwrap_or(0);
+    let cached_tokens = cached.unwrap_or(0).min(prompt_tokens);
     Some(Usage {
         prompt_tokens,
         completion_tokens: completion_tokens.unwrap_or(0),
-        cached_tokens: cached.unwrap_or(0).min(prompt_tokens),
+        cached_tokens,
+        cache_write_tokens: written.unwrap_or(0).min(prompt_tokens - cached_tokens),
         ..Usage::default()
     })
 }

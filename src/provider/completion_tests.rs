@@ -178,6 +178,20 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
             tokens(128, 2, 64),
         ),
         (json!({"prompt_tokens": 1, "completion_tokens": 2, "num_cached_tokens": 64}), tokens(1, 2, 1)),
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 30}}),
+            tokens(100, 2, 64).map(|it| Usage { cache_write_tokens: 30, ..it }),
+        ),
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 64}}),
+            tokens(100, 2, 64).map(|it| Usage { cache_write_tokens: 36, ..it }),
+        ),
+        (
+            json!({"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cache_write_tokens": null}}),
+            tokens(7, 2, 0),
+        ),
     ] {
         let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
         assert_eq!(read(&body).unwrap().answer.usage, expected, "{usage}");

@@ -21,7 +21,9 @@ pub(crate) const NOTE: &str = "JSON is asked for in the instructions: the provid
 pub(crate) const ASK: &str = "Answer with a JSON object.";
 
 /// What the record says about it.
-pub(crate) const ASKED: &str = "a system message added that asks for JSON, as JSON mode wants";
+pub(crate) fn asked(role: &str) -> String {
+    format!("a {role} message added that asks for JSON, as JSON mode wants")
+}
 
 /// Whether the word stands in what a conversation says.
 pub(crate) fn is_said(messages: &[Message]) -> bool {

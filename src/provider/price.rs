@@ -77,7 +77,8 @@ impl Tier {
     /// The tier by the vendors' word for it.
     pub(crate) fn named(word: Option<&str>) -> Self {
         match word {
-            None | Some("" | "default" | "standard" | "auto") => Self::Standard,
+            // `on_demand` is Groq's.
+            None | Some("" | "default" | "standard" | "auto" | "on_demand") => Self::Standard,
             Some("priority") => Self::Priority,
             Some("flex") => Self::Flex,
             Some(_) => Self::Other,

@@ -68,6 +68,7 @@ fn a_tier_without_a_known_price_has_none() {
     for (model, tier, expected) in [
         ("gpt-5", None, Some(1.25)),
         ("gpt-5", Some("default"), Some(1.25)),
+        ("gpt-5", Some("on_demand"), Some(1.25)),
         ("gpt-5", Some("priority"), Some(2.5)),
         ("gpt-5", Some("flex"), Some(0.625)),
         ("gpt-5", Some("scale"), None),

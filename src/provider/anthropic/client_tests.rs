@@ -25,7 +25,7 @@ fn settings() -> Settings {
 fn the_address_is_built_and_the_key_is_not_shown() {
     let made = Anthropic::new(settings()).unwrap();
     assert_eq!(made.messages_url.as_str(), "https://host.example/base/v1/messages");
-    assert_eq!(made.models_url.as_str(), "https://host.example/base/v1/models");
+    assert_eq!(made.models_url.as_str(), "https://host.example/base/v1/models?limit=1000");
     let printed = format!("{made:?}");
     assert!(!printed.contains("very-secret"), "{printed}");
     assert_eq!(Anthropic::new(Settings { api_key: None, ..settings() }).unwrap_err().code(), "key_empty");

@@ -120,7 +120,7 @@ impl<'a> Conversation<'a> {
             conversation.add(message, |part| cache.of(index, part))?;
         }
         if conversation.turns.is_empty() {
-            return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
+            return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
         }
         conversation.trim_last_answer();
         for Turn { results, content, .. } in &mut conversation.turns {
@@ -233,7 +233,7 @@ fn reasoning<'a>(text: &'a str, seal: Option<&'a Seal>) -> Option<Block<'a>> {
 }
 
 fn source(url: &str) -> Result<Source<'_>, ProviderError> {
-    let refused = |message: &str| Err(ProviderError::new(ErrorKind::InvalidRequest, message));
+    let refused = |message: &str| Err(ProviderError::new(ErrorKind::Unsupported, message));
     match image::inline(url) {
         Some(image) if IMAGES.contains(&image.media_type) => {
             Ok(Source::Base64 { media_type: image.media_type, data: image.content })

@@ -59,7 +59,8 @@ impl Anthropic {
             Url::parse(&format!("{origin}{path}"))
                 .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
         };
-        let (messages_url, models_url) = (path("/v1/messages")?, path("/v1/models")?);
+        // One page of as many models as there can be in one; unasked there would be 20.
+        let (messages_url, models_url) = (path("/v1/messages")?, path("/v1/models?limit=1000")?);
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let key = settings.api_key.clone().ok_or_else(no_key)?;
         let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;

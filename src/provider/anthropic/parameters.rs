@@ -159,12 +159,16 @@ fn sampling(request: &ChatRequest, model: Model, plan: &Plan, notes: &mut Vec<St
 
 fn tool<'a>(tool: &'a Tool, model: Model, notes: &mut Vec<String>) -> Result<WireTool<'a>, ProviderError> {
     names::check_tool(&tool.name)?;
-    let strict = tool.strict == Some(true) && model.takes_schemas();
-    let input_schema = match &tool.parameters {
-        Some(schema) if strict => hold(schema, notes),
+    let to_hold = tool.parameters.as_ref().filter(|_| tool.strict == Some(true) && model.takes_schemas());
+    let held = to_hold.and_then(|schema| hold(schema, notes));
+    let strict = held.is_some();
+    if to_hold.is_some() && !strict {
+        notes.push("strict left out of a tool: the provider cannot hold the model to its schema".to_owned());
+    }
+    let input_schema = held.or_else(|| match &tool.parameters {
         Some(schema) => typed(schema),
         None => raw(NO_PARAMETERS.to_owned()),
-    };
+    });
     let input_schema = input_schema.ok_or_else(|| {
         ProviderError::new(ErrorKind::InvalidRequest, &format!("tool `{}`: parameters cannot be written", tool.name))
     })?;
@@ -196,9 +200,9 @@ fn raw(text: String) -> Option<Cow<'static, RawValue>> {
     RawValue::from_string(text).ok().map(Cow::Owned)
 }
 
-/// A schema in the form that a model can be held to.
+/// A schema in the form that a model can be held to, if it can be.
 fn hold<'a>(schema: &'a Schema, notes: &mut Vec<String>) -> Option<Cow<'a, RawValue>> {
-    let (schema, dropped) = closed(schema);
+    let (schema, dropped) = closed(schema)?;
     if !dropped.is_empty() {
         let dropped = dropped.into_iter().collect::<Vec<_>>().join(", ");
         notes.push(format!("left out of a schema, since the provider cannot hold the model to it: {dropped}"));
@@ -235,8 +239,9 @@ fn format<'a>(
     let Some(asked) = asked else { return (None, None) };
     if let ResponseFormat::JsonSchema(json) = asked
         && model.takes_schemas()
+        && let Some(schema) = hold(&json.schema, notes)
     {
-        return (hold(&json.schema, notes).map(|schema| WireFormat { r#type: "json_schema", schema }), None);
+        return (Some(WireFormat { r#type: "json_schema", schema }), None);
     }
     let instruction = json_prompt::words(asked);
     notes.extend(instruction.is_some().then(|| json_prompt::NOTE.to_owned()));

@@ -223,7 +223,7 @@ fn what_cannot_be_sent_is_refused_here() {
         vec![image("http://example.com/a.png")],
     ] {
         let request = ChatRequest { messages: vec![message(Role::User, parts)], ..ChatRequest::default() };
-        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest, "{request:?}");
+        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported, "{request:?}");
     }
     let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
     assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest);
@@ -383,6 +383,29 @@ fn parameters_take_the_form_that_anthropic_takes() {
                 {"name": "b", "strict": true, "input_schema": {"type": "object", "properties": {"x": {}}, "additionalProperties": false}},
             ]}),
             1,
+        ),
+        (
+            "a model cannot be held to a mapping: a tool's schema is not strict, and the answer's is asked for in words",
+            usual,
+            Box::new(|it| {
+                let schema = json!({"type": "object", "additionalProperties": {"type": "number"}});
+                it.tools = from(json!([{"function": {"name": "a", "strict": true, "parameters": schema}}]));
+                it.response_format =
+                    Some(from(json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})));
+            }),
+            json!({
+                "tools": [{"name": "a", "input_schema": {"type": "object", "additionalProperties": {"type": "number"}}}],
+                "system": [{"type": "text", "text": "Answer with JSON that follows this JSON schema, and nothing else:\n\
+                    {\"additionalProperties\":{\"type\":\"number\"},\"type\":\"object\"}"}],
+            }),
+            2,
+        ),
+        (
+            "a strict tool without parameters",
+            usual,
+            Box::new(|it| it.tools = from(json!([{"function": {"name": "look", "strict": true}}]))),
+            json!({"tools": look_wire}),
+            0,
         ),
         (
             "a schema for the answer",

@@ -1,7 +1,11 @@
 //! JSON schemas in the form that Anthropic can hold a model to.
 //!
-//! Its documentation wants every object closed and refuses bounds on numbers, texts and lists. What a schema says beyond
-//! that is left out: the answer then has the right shape, and may be out of such a bound.
+//! Its documentation wants every object closed and refuses bounds on numbers, texts and lists, some formats and some
+//! expressions. What a schema says beyond that is left out: the answer then has the right shape, and may be out of
+//! such a bound. Where the shape itself would be another, of mappings with any keys and of schemas that refer to
+//! themselves, the model cannot be held to it.
+
+mod recursion;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -28,6 +32,13 @@ const REFUSED: [&str; 16] = [
     "uniqueItems",
 ];
 
+/// The formats of texts that are taken.
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
+/// What begins a group of an expression that looks around, or has a name.
+const GROUPS: [&str; 3] = ["?=", "?!", "?<"];
+
 /// What the value is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -36,83 +47,133 @@ enum Place {
 }
 
 /// A schema with every object closed and without what is refused, its other keys in their order; and what was left out.
-pub(crate) fn closed(schema: &Schema) -> (Cow<'_, RawValue>, BTreeSet<&'static str>) {
-    let mut out = String::with_capacity(schema.get().len() + 32);
-    let mut left_out = BTreeSet::new();
+/// None where the model cannot be held to it.
+pub(crate) fn closed(schema: &Schema) -> Option<(Cow<'_, RawValue>, BTreeSet<&'static str>)> {
+    if recursion::recurs(schema.get()) {
+        return None;
+    }
+    let out = String::with_capacity(schema.get().len() + 32);
+    let mut closing = Closing { out, left_out: BTreeSet::new(), maps: false };
     // A schema is JSON by construction, so that both steps succeed.
-    let written = write(schema.get(), Place::Schema, 0, &mut out, &mut left_out);
-    match written.and_then(|()| RawValue::from_string(out)) {
+    let written = closing.write(schema.get(), Place::Schema, 0);
+    let Closing { out, left_out, maps } = closing;
+    if maps {
+        return None;
+    }
+    Some(match written.and_then(|()| RawValue::from_string(out)) {
         Ok(closed) => (Cow::Owned(closed), left_out),
         Err(_) => (Cow::Borrowed(schema.raw()), BTreeSet::new()),
-    }
+    })
 }
 
-fn write(
-    text: &str,
-    place: Place,
-    depth: usize,
-    out: &mut String,
-    left_out: &mut BTreeSet<&'static str>,
-) -> serde_json::Result<()> {
-    match text.as_bytes().first() {
-        Some(b'{') if depth < DEPTH => {
-            let Entries(entries) = serde_json::from_str(text)?;
-            let schema = place == Place::Schema;
-            let is_object = schema
-                && entries
-                    .iter()
-                    .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
-            out.push('{');
-            let mut first = true;
-            for (key, value) in &entries {
-                if schema && (is_object && key == "additionalProperties" || refuses(key, value, left_out)) {
-                    continue;
+/// A schema on its way.
+struct Closing {
+    out: String,
+    left_out: BTreeSet<&'static str>,
+    /// A mapping was found whose keys nobody knows beforehand: closed, it would be empty.
+    maps: bool,
+}
+
+impl Closing {
+    fn write(&mut self, text: &str, place: Place, depth: usize) -> serde_json::Result<()> {
+        match text.as_bytes().first() {
+            Some(b'{') if depth < DEPTH => {
+                let Entries(entries) = serde_json::from_str(text)?;
+                let schema = place == Place::Schema;
+                let is_object = schema
+                    && entries
+                        .iter()
+                        .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
+                if schema {
+                    self.look_for_maps(&entries);
                 }
-                if !std::mem::take(&mut first) {
-                    out.push(',');
-                }
-                out.push_str(&serde_json::to_string(key)?);
-                out.push(':');
-                match key.as_str() {
-                    key if schema && DATA.contains(&key) => out.push_str(value.get()),
-                    key if schema && MAPPINGS.contains(&key) => {
-                        write(value.get(), Place::Mapping, depth + 1, out, left_out)?;
+                self.out.push('{');
+                let mut first = true;
+                for (key, value) in &entries {
+                    if schema && (is_object && key == "additionalProperties" || self.refuses(key, value)) {
+                        continue;
                     }
-                    _ => write(value.get(), Place::Schema, depth + 1, out, left_out)?,
+                    if !std::mem::take(&mut first) {
+                        self.out.push(',');
+                    }
+                    self.out.push_str(&serde_json::to_string(key)?);
+                    self.out.push(':');
+                    match key.as_str() {
+                        key if schema && DATA.contains(&key) => self.out.push_str(value.get()),
+                        key if schema && MAPPINGS.contains(&key) => {
+                            self.write(value.get(), Place::Mapping, depth + 1)?;
+                        }
+                        _ => self.write(value.get(), Place::Schema, depth + 1)?,
+                    }
                 }
-            }
-            if is_object {
-                out.push_str(if first { "" } else { "," });
-                out.push_str("\"additionalProperties\":false");
-            }
-            out.push('}');
-        }
-        Some(b'[') if depth < DEPTH => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            out.push('[');
-            for (index, item) in items.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
+                if is_object {
+                    self.out.push_str(if first { "" } else { "," });
+                    self.out.push_str("\"additionalProperties\":false");
                 }
-                write(item.get(), Place::Schema, depth + 1, out, left_out)?;
+                self.out.push('}');
             }
-            out.push(']');
+            Some(b'[') if depth < DEPTH => {
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                self.out.push('[');
+                for (index, item) in items.into_iter().enumerate() {
+                    if index > 0 {
+                        self.out.push(',');
+                    }
+                    self.write(item.get(), Place::Schema, depth + 1)?;
+                }
+                self.out.push(']');
+            }
+            _ => self.out.push_str(text),
         }
-        _ => out.push_str(text),
+        Ok(())
     }
-    Ok(())
+
+    /// Whether a schema describes other keys than those that it names.
+    fn look_for_maps(&mut self, entries: &[(String, &RawValue)]) {
+        let has =
+            |name: &str, fits: fn(&str) -> bool| entries.iter().any(|(key, value)| key == name && fits(value.get()));
+        let additional = has("additionalProperties", |value| value == "true" || value.starts_with('{'));
+        if !has("properties", is_filled) {
+            self.maps |= additional || has("patternProperties", is_filled);
+        } else if additional {
+            self.left_out.insert("additionalProperties");
+        }
+    }
+
+    /// Whether a keyword is refused. A list may be asked not to be empty, and to be nothing more.
+    fn refuses(&mut self, key: &str, value: &RawValue) -> bool {
+        let text = || serde_json::from_str::<String>(value.get()).ok();
+        let keyword = match key {
+            "minItems" if matches!(value.get(), "0" | "1") => None,
+            "format" => text().filter(|format| !FORMATS.contains(&format.as_str())).map(|_| "format"),
+            "pattern" => text().filter(|pattern| !is_regular(pattern)).map(|_| "pattern"),
+            _ => REFUSED.into_iter().find(|keyword| *keyword == key),
+        };
+        self.left_out.extend(keyword.filter(|keyword| !keyword.starts_with('$')));
+        keyword.is_some()
+    }
 }
 
-/// Whether a keyword is refused. A list may be asked not to be empty, and to be nothing more.
-fn refuses(key: &str, value: &RawValue, left_out: &mut BTreeSet<&'static str>) -> bool {
-    let Some(keyword) = REFUSED.iter().find(|keyword| **keyword == key) else { return false };
-    if *keyword == "minItems" && matches!(value.get(), "0" | "1") {
-        return false;
-    }
-    if !keyword.starts_with('$') {
-        left_out.insert(keyword);
-    }
-    true
+/// Whether an object has entries.
+fn is_filled(object: &str) -> bool {
+    object.strip_prefix('{').is_some_and(|rest| !rest.trim_start().starts_with('}'))
+}
+
+/// Whether an expression neither looks around nor back.
+fn is_regular(pattern: &str) -> bool {
+    let mut escaped = false;
+    !pattern.char_indices().any(|(at, char)| {
+        let behind_backslash = escaped;
+        escaped = char == '\\' && !behind_backslash;
+        match char {
+            'b' | 'B' | '1'..='9' => behind_backslash,
+            '(' => {
+                let inner = pattern.get(at + 1..).unwrap_or_default();
+                !behind_backslash && GROUPS.iter().any(|group| inner.starts_with(group))
+            }
+            _ => false,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -131,9 +192,27 @@ mod tests {
             ),
             (
                 "what was open is closed",
-                r#"{"$schema":"x","additionalProperties":true,"properties":{}}"#,
-                r#"{"properties":{},"additionalProperties":false}"#,
+                r#"{"$schema":"x","additionalProperties":true,"properties":{"a":{}}}"#,
+                r#"{"properties":{"a":{}},"additionalProperties":false}"#,
+                vec!["additionalProperties"],
+            ),
+            (
+                "what is without properties and closed stays so",
+                r#"{"type":"object","additionalProperties":false,"properties":{ }}"#,
+                r#"{"type":"object","properties":{},"additionalProperties":false}"#,
                 vec![],
+            ),
+            (
+                "formats and expressions that are taken",
+                r#"{"anyOf":[{"format":"date-time"},{"pattern":"^\\\\b\\((?:a|1)\\)$"},{"properties":{"format":{},"pattern":{}}}]}"#,
+                r#"{"anyOf":[{"format":"date-time"},{"pattern":"^\\\\b\\((?:a|1)\\)$"},{"properties":{"format":{},"pattern":{}},"additionalProperties":false}]}"#,
+                vec![],
+            ),
+            (
+                "those that are not",
+                r#"{"anyOf":[{"format":"int32"},{"pattern":"a(?=b)"},{"pattern":"(?<!a)b"},{"pattern":"\\bx"},{"pattern":"(a)\\1"}]}"#,
+                r#"{"anyOf":[{},{},{},{},{}]}"#,
+                vec!["format", "pattern"],
             ),
             (
                 "properties may be called like keywords",
@@ -149,9 +228,24 @@ mod tests {
             ),
         ] {
             let schema: Schema = serde_json::from_str(text).unwrap();
-            let (closed, found) = closed(&schema);
+            let (closed, found) = closed(&schema).unwrap();
             assert_eq!(closed.get(), expected, "{claim}");
             assert_eq!(found.into_iter().collect::<Vec<_>>(), left_out, "{claim}");
+        }
+    }
+
+    #[test]
+    fn to_mappings_and_to_itself_no_schema_can_be_held() {
+        for text in [
+            r#"{"type":"object","additionalProperties":{"type":"number"}}"#,
+            r#"{"type":"object","additionalProperties":true,"properties":{ }}"#,
+            r#"{"additionalProperties":{}}"#,
+            r#"{"type":"object","patternProperties":{"^a":{"type":"number"}},"additionalProperties":false}"#,
+            r#"{"properties":{"a":{"items":{"type":"object","additionalProperties":{}}}}}"#,
+            r##"{"properties":{"a":{"items":{"$ref":"#"}}}}"##,
+        ] {
+            let schema: Schema = serde_json::from_str(text).unwrap();
+            assert_eq!(closed(&schema).map(|(closed, _)| closed.get().to_owned()), None, "{text}");
         }
     }
 }

@@ -27,6 +27,7 @@ fn the_address_holds_the_model_and_never_the_key() {
         let url = made.url(&["models", &format!("{model}:generateContent")]);
         assert_eq!((url.path(), url.query()), (path, None));
     }
+    assert_eq!(made.models_url().as_str(), "https://host.example/base/v1beta/models?pageSize=1000");
     let printed = format!("{made:?}");
     assert!(!printed.contains("very-secret"), "{printed}");
     assert_eq!(Gemini::new(Settings { api_key: None, ..settings() }).unwrap_err().code(), "key_empty");

@@ -110,7 +110,7 @@ impl<'a> Conversation<'a> {
             conversation.add(message)?;
         }
         if conversation.contents.is_empty() {
-            return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
+            return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
         }
         Ok(conversation)
     }
@@ -184,7 +184,7 @@ fn blob(url: &str) -> Result<Blob<'_>, ProviderError> {
         Some(image) => Ok(Blob { mime_type: image.media_type, data: image.content }),
         None => {
             let message = "this provider takes images as `data:` in base 64 only; the gateway fetches none";
-            Err(ProviderError::new(ErrorKind::InvalidRequest, message))
+            Err(ProviderError::new(ErrorKind::Unsupported, message))
         }
     }
 }

@@ -71,6 +71,13 @@ impl Gemini {
         url
     }
 
+    /// One page of as many models as there can be in one; unasked there would be 50.
+    fn models_url(&self) -> Url {
+        let mut url = self.url(&["models"]);
+        url.set_query(Some("pageSize=1000"));
+        url
+    }
+
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
         let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
@@ -136,7 +143,7 @@ impl Provider for Gemini {
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
         self.upstream
-            .probe(&self.url(&["models"]), &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
+            .probe(&self.models_url(), &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
             .await
             .map_err(|error| error.scrubbed(&self.key))
     }

@@ -195,10 +195,10 @@ fn messages_take_the_form_that_gemini_takes() {
 #[test]
 fn what_cannot_be_sent_is_refused_here() {
     for (message, kind) in [
-        (message(Role::User, vec![]), ErrorKind::InvalidRequest),
+        (message(Role::User, vec![]), ErrorKind::Unsupported),
         (
             message(Role::User, vec![Part::Image { url: "https://example.com/a.png".into(), detail: None }]),
-            ErrorKind::InvalidRequest,
+            ErrorKind::Unsupported,
         ),
         (message(Role::Tool, vec![result("nobody's", "a")]), ErrorKind::ToolCallId),
     ] {

@@ -56,15 +56,17 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let messages = Wire::all(&request.messages, &ids, thinking, &mut repairs);
     let mut messages = order::repaired(messages, options.after_tool, &mut repairs);
     if messages.is_empty() {
-        return Err(ProviderError::new(ErrorKind::InvalidRequest, "no message is left to send"));
+        return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
     }
 
     let mut notes = repairs.notes();
     // Without the word in its prompt, a model in JSON mode may write white space without end (Q16).
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();
-        messages.insert(behind_system, Wire::text("system", json_prompt::ASK));
-        notes.push(json_prompt::ASKED.to_owned());
+        // Several instructions and nothing else are refused (Q5).
+        let role = if behind_system == messages.len() { "user" } else { "system" };
+        messages.insert(behind_system, Wire::text(role, json_prompt::ASK));
+        notes.push(json_prompt::asked(role));
     }
     let mut parameters = parameters::of(request, reasons, &mut notes)?;
     parameters.max_tokens = parameters.max_tokens.or(options.max_tokens);

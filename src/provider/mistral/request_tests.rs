@@ -182,7 +182,7 @@ fn foreign_ids_are_mapped_alike_in_calls_and_answers() {
 #[test]
 fn a_request_without_anything_to_say_is_refused_here() {
     let error = prepare(&request(vec![Message::text(Role::Assistant, "")]), OPTIONS).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
 fn asking(change: impl FnOnce(&mut ChatRequest)) -> ChatRequest {
@@ -315,19 +315,25 @@ fn there_are_two_efforts() {
 
 #[test]
 fn json_mode_says_json_unless_the_caller_does() {
-    let system = json!({"role": "system", "content": "Answer with a JSON object."});
+    let system = || Message::text(Role::System, "Be brief.");
+    let hi = || Message::text(Role::User, "Hi");
     for (messages, at) in [
-        (vec![Message::text(Role::User, "Hi")], Some(0)),
-        (vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")], Some(1)),
+        (vec![hi()], Some((0, "system"))),
+        (vec![system(), hi()], Some((1, "system"))),
+        // Instructions alone may not be several.
+        (vec![system()], Some((1, "user"))),
+        (vec![system(), system()], Some((2, "user"))),
         (vec![Message::text(Role::User, "As Json, please")], None),
     ] {
         let request = ChatRequest { response_format: Some(ResponseFormat::JsonObject), ..request(messages.clone()) };
         let (body, notes) = sent(&request);
         assert_eq!(body["response_format"], json!({"type": "json_object"}));
-        let found = body["messages"].as_array().unwrap().iter().position(|message| *message == system);
-        assert_eq!(found, at);
-        assert_eq!(body["messages"].as_array().unwrap().len(), messages.len() + usize::from(at.is_some()));
-        assert_eq!(notes.len(), usize::from(at.is_some()));
+        let sent = body["messages"].as_array().unwrap();
+        let found = sent.iter().position(|message| message["content"] == "Answer with a JSON object.");
+        assert_eq!(found.map(|at| (at, sent[at]["role"].as_str().unwrap())), at);
+        assert_eq!(sent.len(), messages.len() + usize::from(at.is_some()));
+        let note = at.map(|(_, role)| format!("a {role} message added that asks for JSON, as JSON mode wants"));
+        assert_eq!(notes, note.into_iter().collect::<Vec<_>>());
     }
 }
 

@@ -29,6 +29,21 @@ fn each_kind_has_its_address() {
 }
 
 #[test]
+fn a_regional_host_tells_its_region_unless_the_configuration_does() {
+    for (endpoint, configured, expected) in [
+        ("https://api.openai.com", None, None),
+        ("https://eu.api.openai.com/v1", None, Some("eu")),
+        ("https://eu.api.openai.com/v1", Some("europe"), Some("europe")),
+        ("https://a.b.api.openai.com", None, None),
+        ("https://eu.api.openai.com.evil.example", None, None),
+    ] {
+        let region = configured.map(str::to_owned);
+        let made = Settings { endpoint: endpoint.into(), region, ..settings(Kind::OpenAi) };
+        assert_eq!(OpenAi::new(made).unwrap().info().region.as_deref(), expected, "{endpoint}");
+    }
+}
+
+#[test]
 fn the_bound_has_the_name_that_the_version_knows() {
     let bound = |kind, version: Option<&str>| {
         OpenAi::new(Settings { api_version: version.map(str::to_owned), ..settings(kind) }).unwrap().bound()

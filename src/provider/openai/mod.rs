@@ -63,7 +63,8 @@ impl OpenAi {
         let upstream = Upstream::new(&url, credential, &settings)?;
         let base = Url::parse(&origin)
             .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
-        let info = settings.info(&origin);
+        let mut info = settings.info(&origin);
+        info.region = info.region.or_else(|| regional_host(&url).map(str::to_owned));
         let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
         Ok(Self {
             info,
@@ -315,6 +316,12 @@ impl streaming::Reading for Reading {
     fn says_done(&self) -> bool {
         matches!(self.kind, Kind::OpenAi | Kind::AzureOpenAi)
     }
+}
+
+/// The region in `REGION.api.openai.com`.
+fn regional_host(url: &Url) -> Option<&str> {
+    let region = url.host_str()?.strip_suffix(".api.openai.com")?;
+    (!region.is_empty() && !region.contains('.')).then_some(region)
 }
 
 /// Azure's hosts of this family take the key as a bearer token.

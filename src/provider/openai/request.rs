@@ -35,8 +35,8 @@ const RESERVED: [&str; 20] = [
     "function_call",
 ];
 
-/// Mistral's own fields, which OpenAI and Azure refuse.
-const MISTRALS: [&str; 7] = [
+/// Fields of Mistral's and others', which OpenAI and Azure refuse.
+const OTHERS: [&str; 11] = [
     "safe_prompt",
     "prompt_mode",
     "guardrails",
@@ -44,6 +44,10 @@ const MISTRALS: [&str; 7] = [
     "min_tokens",
     "document_image_limit",
     "document_page_limit",
+    "top_k",
+    "repetition_penalty",
+    "prompt_logprobs",
+    "top_prompt_logprobs",
 ];
 
 /// What the provider decides about a request.
@@ -196,7 +200,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();
         messages.insert(behind_system, Wire::text("system", json_prompt::ASK));
-        notes.push(json_prompt::ASKED.to_owned());
+        notes.push(json_prompt::asked("system"));
     }
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let has_tools = !request.tools.is_empty();
@@ -233,9 +237,12 @@ pub(super) type Fields<'a> = BTreeMap<&'a str, &'a Value>;
 /// Those that are passed on to a provider of this kind, and those that are not.
 pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_>) {
     let strict = matches!(kind, Kind::OpenAi | Kind::AzureOpenAi);
-    let mistrals = |name: &str| MISTRALS.contains(&name) || name == "metadata" && request.task != Task::Chat;
-    let taken = |name: &str| !(RESERVED.contains(&name) || strict && mistrals(name));
-    request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, _)| taken(name))
+    // A word of Anthropic's.
+    let tier = |name: &str, value: &Value| name == "service_tier" && value.as_str() == Some("standard_only");
+    let others = |name: &str| OTHERS.contains(&name) || name == "metadata" && request.task != Task::Chat;
+    let foreign = |name: &str, value: &Value| others(name) || tier(name, value);
+    let taken = |name: &str, value: &Value| !(RESERVED.contains(&name) || strict && foreign(name, value));
+    request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, value)| taken(name, value))
 }
 
 /// Puts one canonical message into the wire's form: each tool's answer is a message of its own there.
@@ -255,7 +262,7 @@ fn push<'a>(
             Part::Text { text } => parts.push(WirePart::Text { text }),
             Part::Image { url, .. } if kind == Kind::Ollama && !url.starts_with("data:") => {
                 let message = "this provider takes images as `data:` only; the gateway fetches none";
-                return Err(ProviderError::new(ErrorKind::InvalidRequest, message));
+                return Err(ProviderError::new(ErrorKind::Unsupported, message));
             }
             Part::Image { url, detail } => {
                 parts.push(WirePart::ImageUrl { image_url: ImageUrl { url, detail: *detail } });

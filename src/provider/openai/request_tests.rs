@@ -148,6 +148,33 @@ fn every_parameter_is_sent_under_its_name() {
 }
 
 #[test]
+fn fields_that_openai_refuses_are_left_out_and_passed_on_to_servers_like_it() {
+    let others = json!({"top_k": 5, "repetition_penalty": 1.5, "prompt_logprobs": 1, "top_prompt_logprobs": 1});
+    let names = "prompt_logprobs, repetition_penalty, top_k, top_prompt_logprobs";
+    let tier = |word: &str| json!({ "service_tier": word });
+    for (kind, extra, left_out) in [
+        (Kind::OpenAi, others.clone(), Some(names)),
+        (Kind::AzureOpenAi, others.clone(), Some(names)),
+        (Kind::OpenAiCompatible, others.clone(), None),
+        (Kind::Ollama, others, None),
+        (Kind::OpenAi, tier("standard_only"), Some("service_tier")),
+        (Kind::AzureOpenAi, tier("standard_only"), Some("service_tier")),
+        (Kind::OpenAi, tier("flex"), None),
+        (Kind::OpenAiCompatible, tier("standard_only"), None),
+    ] {
+        let messages = vec![Message::text(Role::User, "Hi")];
+        let request = ChatRequest { messages, extra: from(extra.clone()), ..ChatRequest::default() };
+        let (mut body, notes) = sent(&request, Options { kind, ..OPTIONS });
+        let body = body.as_object_mut().unwrap();
+        body.retain(|name, _| name != "model" && name != "messages");
+        let expected = if left_out.is_some() { json!({}) } else { extra.clone() };
+        assert_eq!(Value::from(body.clone()), expected, "{kind} {extra}");
+        let note = left_out.map(|names| format!("fields left out that the provider does not know: {names}"));
+        assert_eq!(notes, note.into_iter().collect::<Vec<_>>(), "{kind} {extra}");
+    }
+}
+
+#[test]
 fn the_operators_max_tokens_yields_to_the_callers() {
     for (asked, expected) in [(None, 4096), (Some(9), 9)] {
         let messages = vec![Message::text(Role::User, "Hi")];
@@ -166,7 +193,7 @@ fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
     let azure = Options { kind: Kind::AzureOpenAi, ..OPTIONS };
     assert!(sent(&image("https://example.com/a.png"), azure).0.get("model").is_none());
     let ollama = Options { kind: Kind::Ollama, ..OPTIONS };
-    assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::InvalidRequest);
+    assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::Unsupported);
     assert!(prepare(&image("data:image/png;base64,aGk="), ollama).is_ok());
 }
 
