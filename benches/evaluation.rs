@@ -22,7 +22,7 @@ use octroi::policy::{Context, Question};
 const ROUNDS: usize = 400;
 const CALLS: usize = 50;
 
-/// 400 characters of the kind that people send.
+/// 426 characters of the kind that people send.
 const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers \
     3 devices for each floor, delivery within 14 days, and a technician within 4 hours on working days. The board asked \
     whether toner is included, what happens after the first 36 months, and who pays for repairs that the users caused. \

@@ -176,7 +176,7 @@ async fn memory(once: bool) {
     println!("{:<58} {:>8.1}", "mean of the second half", mean(&samples[half..]));
 }
 
-/// 400 characters of the kind that people send.
+/// 416 characters of the kind that people send.
 const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers \
     3 devices for each floor, delivery within 14 days, and a technician within 4 hours on working days. The board asked \
     whether toner is included, what happens after the first 36 months, and who pays for repairs that the users caused. \

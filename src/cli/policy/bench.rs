@@ -9,7 +9,7 @@ use crate::cli::start;
 use crate::policy::manifest::CaseContext;
 use crate::policy::measure::{Sample, measure};
 
-/// 400 characters of the kind that people send.
+/// 416 characters of the kind that people send.
 pub(super) const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers 3 \
                       devices for each floor, delivery within 14 days, and a technician within 4 hours on working \
                       days. The board asked whether toner is included, what happens after the first 36 months, and \

@@ -83,7 +83,7 @@ pub(super) enum Command {
     Bench {
         /// The manifest (NAME.yaml).
         manifest: PathBuf,
-        /// The text; by default 400 characters of plain English.
+        /// The text; by default 416 characters of plain English.
         #[arg(long, value_name = "TEXT")]
         query: Option<String>,
     },
