@@ -1,8 +1,16 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
-use crate::bytes::{REFERENCES, byte, byte_before, follows, is_in_uuid, is_outside_row, is_whole_number};
+use crate::bytes::{
+    REFERENCES, byte, byte_before, follows, is_in_uuid, is_outside_row, is_whole_number, is_word, is_word_before,
+};
 use crate::checksum::verhoeff;
 use crate::digits::{Digits, Gap, Group};
+
+/// Words that say what the number is, as people spell them.
+const NAMES: &[&str] = &["aadhaar", "aadhar", "adhaar", "adhar", "uidai"];
+
+/// Words before other numbers of twelve digits. For this rule only: a telephone may well stand behind "account".
+const ACCOUNTS: &[&str] = &["account", "accountid", "project", "projects", "projectid", "projectnumber", "upc"];
 
 /// Where the number that begins with the first group ends.
 pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
@@ -30,7 +38,8 @@ pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
 }
 
 /// One in ten numbers of twelve digits has a fitting check digit; these are known to be something else: a time such as
-/// `202401021230`, a field of a name such as `arn:aws:iam::234123412346:user`, a number introduced as a reference.
+/// `202401021230`, a field of a name such as `arn:aws:iam::234123412346:user`, a part of a name such as
+/// `234123412346-compute@developer.gserviceaccount.com`, a number introduced as a reference.
 fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let pair = |at: usize| (text[start + at] - b'0') * 10 + (text[start + at + 1] - b'0');
     let is_time = matches!(pair(0), 20)
@@ -39,8 +48,11 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
         && pair(8) < 24
         && pair(10) < 60;
     let is_field = byte_before(text, start) == Some(b':') && byte(text, end) == Some(b':');
-    let is_reference = follows(text, start, REFERENCES) && !follows(text, start, &["aadhaar"]);
-    is_time || is_field || is_reference
+    let glues = |byte: Option<u8>| matches!(byte, Some(b'.' | b'-' | b'/' | b'@'));
+    let is_part = (glues(byte_before(text, start)) && is_word_before(text, start - 1))
+        || (glues(byte(text, end)) && is_word(byte(text, end + 1)));
+    let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS);
+    is_time || is_field || ((is_part || is_reference) && !follows(text, start, NAMES))
 }
 
 #[cfg(test)]
@@ -64,7 +76,66 @@ mod tests {
 
     #[test]
     fn a_reference_that_says_aadhaar_is_one() {
-        assert_eq!(found(Aadhaar, "My ticket: Aadhaar 234123412346"), ["234123412346"]);
+        for text in [
+            "My ticket: Aadhaar 234123412346",
+            "Aadhaar: 234123412346",
+            "account holder's Aadhaar 234123412346",
+            "project Aadhar: 234123412346",
+            "/aadhaar/234123412346/photo",
+            "Aadhaar-234123412346",
+        ] {
+            assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_around_a_number_make_it_no_part_of_a_name() {
+        for text in [
+            "Jane has 234123412346.",
+            "Jane has 234123412346.\nThanks",
+            r"Jane has 234123412346.\nThanks",
+            r"Jane has\n-234123412346",
+            "Jane - 234123412346 - Delhi",
+            "- 234123412346",
+        ] {
+            assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_beside_a_number_are_no_part_of_it() {
+        for (text, number) in [
+            ("17,2341 2341 2346,Jane", "2341 2341 2346"),
+            ("Jane,2341 2341 2346,42", "2341 2341 2346"),
+            ("17,2341-2341-2346,42", "2341-2341-2346"),
+            ("17,234123412346,Jane", "234123412346"),
+            ("Jane,234123412346,42", "234123412346"),
+            ("Jane,17,234123412346", "234123412346"),
+            ("234123412346,42,Jane", "234123412346"),
+            ("1980-01-01,234123412346", "234123412346"),
+            ("234123412346,1980-01-01", "234123412346"),
+        ] {
+            assert_eq!(found(Aadhaar, text), [number], "{text}");
+        }
+        assert_passes(Aadhaar, &["0,234123412346", "-17,234123412346", "234123412346,50", "1.234,234123412346"]);
+    }
+
+    #[test]
+    fn numbers_of_accounts_and_articles_pass() {
+        assert_passes(
+            Aadhaar,
+            &[
+                "Push to 234123412346.dkr.ecr.eu-central-1.amazonaws.com/app",
+                "Grant access to 234123412346-compute@developer.gserviceaccount.com",
+                "gcloud config set project projects/234123412346",
+                "my AWS account 234123412346 has no budget",
+                "{\"AccountId\":\"234123412346\"}",
+                "{\"account_id\":\"234123412346\"}",
+                "s3://logs-234123412346/x",
+                "jane@234123412346",
+                "UPC 234123412346",
+            ],
+        );
     }
 
     #[test]

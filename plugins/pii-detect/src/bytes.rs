@@ -1,5 +1,6 @@
 //! What stands around a match.
 
+use crate::digits::in_threes;
 use crate::escape::escape_before;
 
 /// The byte at `at`, if there is one.
@@ -31,13 +32,43 @@ pub(crate) fn is_whole_word(text: &[u8], start: usize, end: usize) -> bool {
     !is_word_before(text, start) && !is_word(byte(text, end))
 }
 
-/// A number for itself: no part of a word, and not joined to further digits by a point, comma, dash or slash, as in
-/// decimals, part numbers and dates.
+/// A number for itself: no part of a word, and not joined to further digits by a point, dash or slash, as in decimals,
+/// part numbers and dates, nor by a comma that is a mark inside a number.
 pub(crate) fn is_whole_number(text: &[u8], start: usize, end: usize) -> bool {
-    let joins = |byte: Option<u8>| matches!(byte, Some(b'.' | b',' | b'-' | b'/'));
-    let joined_before = joins(byte_before(text, start)) && start >= 2 && is_digit(byte_before(text, start - 1));
-    let joined_after = joins(byte(text, end)) && is_digit(byte(text, end + 1));
+    // A comma beside a number with separators of its own is that of a table, unless the groups are thousands, too.
+    let is_mark = |comma: usize| match text[start..end].iter().all(u8::is_ascii_digit) {
+        true => is_decimal_comma(text, comma),
+        false => in_threes(text, start, end).is_some(),
+    };
+    let joins = |at: usize| match byte(text, at) {
+        Some(b'.' | b'-' | b'/') => true,
+        Some(b',') => is_mark(at),
+        _ => false,
+    };
+    let joined_before = start >= 2 && is_digit(byte_before(text, start - 1)) && joins(start - 1);
+    let joined_after = is_digit(byte(text, end + 1)) && joins(end);
     is_whole_word(text, start, end) && !joined_before && !joined_after
+}
+
+/// Whether the comma at `comma`, between digits, may be the mark of a decimal. It is none where the row goes on with
+/// another comma, and none beside a date or time. Only for runs of more than three digits, which are no thousands.
+pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
+    // Longer than every number that is looked for, so that a hostile text is not read again and again.
+    const REACH: usize = 20;
+    let before = text[..comma].iter().rev().take(REACH).take_while(|byte| byte.is_ascii_digit()).count();
+    let after = text[comma + 1..].iter().take(REACH).take_while(|byte| byte.is_ascii_digit()).count();
+    let (start, end) = (comma - before, comma + 1 + after);
+    let another_before = match byte_before(text, start) {
+        Some(b',') => true,
+        Some(b'-' | b'/' | b':') => start >= 2 && is_digit(byte_before(text, start - 1)),
+        _ => false,
+    };
+    let another_after = match byte(text, end) {
+        Some(b',') => byte(text, end + 1).is_some_and(|next| !next.is_ascii_whitespace() && next != b'\\'),
+        Some(b'.' | b'-' | b'/' | b':') => is_digit(byte(text, end + 1)),
+        _ => false,
+    };
+    !another_before && !another_after
 }
 
 /// Not a group in the middle of a row of numbers with spaces between.

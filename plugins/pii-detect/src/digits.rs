@@ -129,6 +129,17 @@ pub(crate) fn separator_on_line(text: &[u8]) -> Option<usize> {
     separator(text).filter(|(char, _)| !char.is_control()).map(|(_, length)| length)
 }
 
+/// Whether the digits from `start` to `end` are grouped like thousands, `12 345 678` or `12.345.678`. With what, if so.
+pub(crate) fn in_threes(text: &[u8], start: usize, end: usize) -> Option<Gap> {
+    let groups = Groups::read(text, start);
+    let [first, rest @ ..] = groups.as_slice() else { return None };
+    let gap = rest.first()?.gap.filter(|gap| matches!(gap, Gap::Space | Gap::Dot))?;
+    let count = rest.iter().take_while(|group| group.end <= end).count();
+    let rest = &rest[..count];
+    let are_alike = rest.iter().all(|group| group.gap == Some(gap) && group.len() == 3);
+    (first.len() <= 3 && are_alike && rest.last()?.end == end).then_some(gap)
+}
+
 /// The digits of some groups, without what stands between. At most 19; `None` if there are more.
 pub(crate) struct Digits {
     bytes: [u8; 19],

@@ -5,9 +5,11 @@
 //! "order".
 
 use crate::bytes::{
-    byte, byte_before, follows, is_digit, is_outside_row, is_reference, is_whole_number, is_word, is_word_before,
+    byte, byte_before, follows, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number, is_word,
+    is_word_before,
 };
-use crate::digits::{Gap, Group, Groups, read_gap, separator_on_line, shape};
+use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
+use crate::escape::escape_before;
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
 const FROM_AREA: &[&str] =
@@ -49,7 +51,9 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start + 1);
-    let is_number = digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, end);
+    let is_added_date = is_first_on_line(text, start) && is_date(text, start + 1);
+    let is_number =
+        digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, start + 1, end, digits) && !is_added_date;
     (is_number && !is_decimal(&text[start + 1..end])).then_some(end)
 }
 
@@ -178,9 +182,39 @@ fn is_decimal(number: &[u8]) -> bool {
     fraction.is_some_and(|fraction| fraction.len() < 9)
 }
 
-/// A point or comma and further digits follow.
-fn goes_on(text: &[u8], end: usize) -> bool {
-    matches!(byte(text, end), Some(b'.' | b',')) && is_digit(byte(text, end + 1))
+/// A point and further digits follow, or a comma and the rest of an amount such as `+12.345.678,90` or `+12345678,90`.
+/// With another form, or more digits than an amount has as a rule, the comma is that of a table.
+fn goes_on(text: &[u8], start: usize, end: usize, digits: usize) -> bool {
+    let is_amount = || match in_threes(text, start, end) {
+        Some(gap) => gap == Gap::Dot || digits <= 10,
+        None => end - start == digits && digits <= 9 && is_decimal_comma(text, end),
+    };
+    is_digit(byte(text, end + 1))
+        && match byte(text, end) {
+            Some(b'.') => true,
+            Some(b',') => is_amount(),
+            _ => false,
+        }
+}
+
+/// The line, or the text, begins at `at`.
+fn is_first_on_line(text: &[u8], at: usize) -> bool {
+    matches!(byte_before(text, at), None | Some(b'\n' | b'\r'))
+        || matches!(escape_before(text, at), Some(('\n' | '\r', _)))
+}
+
+/// `2024-05-06` or `20240506`, which stand behind a `+` where a diff adds a line.
+fn is_date(text: &[u8], start: usize) -> bool {
+    let dash = usize::from(byte(text, start + 4) == Some(b'-'));
+    let form = if dash == 1 { "dddd-dd-dd" } else { "dddddddd" };
+    // A typographic dash is longer; such a date stands in no diff.
+    let length = form.len();
+    if shape(text, start, form) != Some(start + length) || is_digit(byte(text, start + length)) {
+        return false;
+    }
+    let pair = |at: usize| &text[start + at..start + at + 2];
+    let (century, month, day) = (pair(0), pair(4 + dash), pair(6 + 2 * dash));
+    matches!(century, b"19" | b"20") && (&b"01"[..]..=b"12").contains(&month) && (&b"01"[..]..=b"31").contains(&day)
 }
 
 #[cfg(test)]
@@ -252,6 +286,46 @@ mod tests {
     }
 
     #[test]
+    fn columns_beside_a_number_are_no_part_of_it() {
+        for (text, number) in [
+            ("17,555-123-4567,Jane", "555-123-4567"),
+            ("Jane,555-123-4567,42", "555-123-4567"),
+            ("17,555 123 4567,42", "555 123 4567"),
+            ("17,(555) 123-4567,42", "(555) 123-4567"),
+            ("17,030 1234567,42", "030 1234567"),
+            ("17,06 12 34 56 78,42", "06 12 34 56 78"),
+            ("17,+49 30 123456,42", "+49 30 123456"),
+            ("17,+34 612 345 678,42", "+34 612 345 678"),
+            ("+15551234567,42", "+15551234567"),
+            ("id,phone\n17,+15551234567,1980-01-01", "+15551234567"),
+        ] {
+            assert_eq!(found(Phone, text), [number], "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_where_a_diff_adds_a_line_pass() {
+        for text in [
+            "+2024-05-06 10:30 started",
+            "+20240101 12:00 backup",
+            "+1999-12-31 23:59",
+            "@@ -1 +1 @@\n+2024-05-06 10:30 started\n+20240101 12:00 backup\n",
+            r"@@ -1 +1 @@\n+2024-05-06 10:30 started\n+20240101 12:00 backup",
+        ] {
+            assert_eq!(found(Phone, text), [""; 0], "{text}");
+        }
+        for (text, number) in [
+            ("+20 24 0101 1234", "+20 24 0101 1234"),
+            ("+201001234567", "+201001234567"),
+            ("+2024-13-06 10", "+2024-13-06 10"),
+            ("call +20240101 12", "+20240101 12"),
+            ("+49 30 123456", "+49 30 123456"),
+        ] {
+            assert_eq!(found(Phone, text), [number], "{text}");
+        }
+    }
+
+    #[test]
     fn other_numbers_pass() {
         assert_passes(
             Phone,
@@ -279,6 +353,13 @@ mod tests {
                 "+3.14159265 rad",
                 "+52.5200066, +13.4049540",
                 "1+12345678",
+                "+12.345.678,90",
+                "+12 345 678,90",
+                "+12345678,90",
+                "+12,345,678.90",
+                "0,012 345 678",
+                "12.345,67",
+                "123.456.789,01",
                 "order 555-123-4567",
                 "order no. 555-123-4567",
                 "The order number is 555-123-4567",

@@ -172,6 +172,7 @@ mod tests {
             "epoch 1700000000, 1700000000000 ms, 1700000000000000 us; id=987654321",
             "pi is 3.14159265358979 and c is 299792458 m/s; 6.02214076e23 (exact)",
             "{\"id\": 4815162342, \"size\": 1048576, \"ratio\": 0.4111111111111111, \"at\": \"2024-05-06T10:30:45.123456Z\"}",
+            "+2024-05-06 10:30 started\n+20240101 12:00 end\n+ to 234123412346.dkr.ecr.eu-west-1.amazonaws.com/app",
             "Postal codes 10115, 75008 and 94103-1234; bus 100, 200 and 300; pages 12-34, 56-78.",
             "user@host ssh -p 2222; npm i lodash@4.17.21 @types/node@20.11.5; 127.0.0.1:8080 and localhost",
         ] {
@@ -215,7 +216,7 @@ mod tests {
     fn hostile_texts_end_soon() {
         for piece in [
             "1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:",
-            "\\", "\\n", "\\u0040", "a\\u0040", "\\u00a01",
+            "\\", "\\n", "\\u0040", "a\\u0040", "\\u00a01", "1,", "+1,",
         ] {
             let text = piece.repeat(1_000_000 / piece.len());
             let _matches = find(&text, Rules::ALL);

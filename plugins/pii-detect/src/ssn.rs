@@ -61,6 +61,21 @@ mod tests {
     }
 
     #[test]
+    fn columns_beside_a_number_are_no_part_of_it() {
+        for text in [
+            "id,ssn,name\n17,123-45-6789,Jane",
+            "Jane,123-45-6789,42",
+            "1980-01-01,123-45-6789",
+            "123-45-6789,1980-01-01",
+            r"id,ssn,name\n17,123-45-6789,42\n",
+        ] {
+            assert_eq!(found(UsSsn, text), ["123-45-6789"], "{text}");
+        }
+        assert_eq!(found(UsSsn, "ssn: 17,123456789,Jane"), ["123456789"]);
+        assert_passes(UsSsn, &["ssn 0,123456789", "ssn 123456789,5"]);
+    }
+
+    #[test]
     fn numbers_that_were_never_given_out_pass() {
         assert_passes(
             UsSsn,

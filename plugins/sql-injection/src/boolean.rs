@@ -1,6 +1,6 @@
 //! Conditions that are always true, or always false.
 
-use crate::grammar::{ASKING, before, constant, literal, name, skip_brackets};
+use crate::grammar::{ASKING, before, closes_outer, constant, is_unopened, literal, name, skip_brackets};
 use crate::token::{Kind, Token};
 
 /// Functions with which a condition reads one character of an answer, or makes an error carry it.
@@ -17,7 +17,7 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let negated = usize::from(tokens.get(at + 1)?.is("not"));
     let left = skip_brackets(tokens, at + 1 + negated);
     constant(tokens, at + 1 + negated)
-        .filter(|_| is_joined_to_sql(tokens, at, is_or))
+        .filter(|_| is_joined_to_sql(tokens, at, is_or) && !is_operand(tokens, at, at + 1 + negated))
         .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
         .or_else(|| cut_off(tokens, at, left))
         .or_else(|| probe(tokens, at, left))
@@ -36,18 +36,40 @@ fn same_name(tokens: &[Token<'_>], left: usize) -> Option<usize> {
 /// `' OR 1 --`: a value alone, with the rest cut off.
 fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     let end = literal(tokens, left)?;
-    (is_after_quote(tokens, at) && tokens.get(end)?.kind == Kind::Comment).then_some(end)
+    // `say "Save" or "Submit" -- which?`: whole strings, unless an attacked query brings the first mark.
+    let is_behind = |words: &[&str]| before(tokens, at).any(|token| token.is_any(words));
+    let is_in_query = || is_behind(&["where", "having"]) && is_behind(&["select", "update", "delete"]);
+    let is_joined = breaks_out(tokens, at) || (is_after_quote(tokens, at) && is_in_query());
+    // A mark that begins its line is a heading's or a comment's.
+    let cuts = |mark: &Token<'_>| mark.kind == Kind::Comment && !mark.is_first_on_line;
+    (is_joined && cuts(tokens.get(end)?)).then_some(end)
 }
 
 /// `' AND ASCII(SUBSTRING(...`: behind a mark that opens no string.
 fn probe(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     let is_function = tokens.get(left)?.is_any(PROBES) && tokens.get(left + 1)?.is_symbol(b'(');
     let is_subquery = tokens.get(left)?.is("select") && tokens[left - 1].is_symbol(b'(');
-    let breaks_out = is_after_quote(tokens, at) && {
+    ((is_function || is_subquery) && breaks_out(tokens, at)).then_some(left + 1)
+}
+
+/// Whether a quotation mark stands before the joint and closes no string of the text.
+fn breaks_out(tokens: &[Token<'_>], at: usize) -> bool {
+    is_after_quote(tokens, at) && {
         let quote = tokens[at - 1].text;
         before(tokens, at).filter(|token| token.kind == Kind::Quote && token.text == quote).count() % 2 == 1
-    };
-    ((is_function || is_subquery) && breaks_out).then_some(left + 1)
+    }
+}
+
+/// `(items.length || 0) > 0`: a default value, joined inside a bracket that is compared as a whole. Behind `where` a
+/// query may bring the bracket.
+fn is_operand(tokens: &[Token<'_>], at: usize, left: usize) -> bool {
+    let is_behind_name = at.checked_sub(1).is_some_and(|before| match tokens[before].kind {
+        Kind::Word => true,
+        // `(map.get(key) || 0) > 0`
+        Kind::Symbol(b')') => !is_unopened(tokens, before),
+        _ => false,
+    });
+    is_behind_name && closes_outer(tokens, left) && !is_in_condition(tokens, at) && !is_unopened(tokens, at)
 }
 
 fn is_after_quote(tokens: &[Token<'_>], at: usize) -> bool {

@@ -151,6 +151,40 @@ pub(crate) fn after<'t, 'a>(tokens: &'t [Token<'a>], at: usize) -> impl Iterator
     tokens[at.min(tokens.len())..].iter().take(REACH).take_while(|token| !token.is_symbol(b';'))
 }
 
+/// Whether a closing bracket at `at` closes none of its statement, as in `x'); DROP ...`. Rows and columns are long.
+pub(crate) fn is_unopened(tokens: &[Token<'_>], at: usize) -> bool {
+    const REACH: usize = 240;
+    let mut open = 1;
+    for token in tokens[..at].iter().rev().take(REACH).take_while(|token| !token.is_symbol(b';')) {
+        match token.kind {
+            Kind::Symbol(b')') => open += 1,
+            Kind::Symbol(b'(') => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether the value at `at` ends in a bracket that it does not open.
+pub(crate) fn closes_outer(tokens: &[Token<'_>], at: usize) -> bool {
+    let Some(end) = sum(tokens, at) else { return false };
+    let (mut open, mut string) = (0_usize, None);
+    for token in &tokens[at..end] {
+        match (token.kind, string) {
+            (Kind::Quote, None) => string = Some(token.text),
+            (Kind::Quote, Some(mark)) if mark == token.text => string = None,
+            (Kind::Symbol(b'('), None) => open += 1,
+            (Kind::Symbol(b')'), None) if open == 0 => return true,
+            (Kind::Symbol(b')'), None) => open -= 1,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Position behind any opening brackets.
 pub(crate) fn skip_brackets(tokens: &[Token<'_>], mut at: usize) -> usize {
     while tokens.get(at).is_some_and(|token| token.is_symbol(b'(')) {

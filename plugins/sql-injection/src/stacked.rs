@@ -3,7 +3,7 @@
 //! A script of whole statements is no injection. It is one when what stands before the semicolon is the rest of a
 //! value (`1; INSERT ...`, `'; UPDATE ...`), or a query is followed by a statement that destroys or opens something.
 
-use crate::grammar::{after, before, is_command, name};
+use crate::grammar::{after, before, is_command, is_unopened, name};
 use crate::token::{Kind, Token};
 use crate::{destructive, union};
 
@@ -30,29 +30,48 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         _ => false,
     };
     let is_query = before(tokens, at).any(|token| token.is_any(&["select", "where"]));
-    ((is_fragment && is_value) || (destroys.is_some() && is_query)).then_some(end)
-}
-
-/// Whether the bracket at `at` closes none of its statement, as in `x'); DROP ...`. Rows and columns are long.
-fn is_unopened(tokens: &[Token<'_>], at: usize) -> bool {
-    const REACH: usize = 240;
-    let mut open = 1;
-    for token in tokens[..at].iter().rev().take(REACH).take_while(|token| !token.is_symbol(b';')) {
-        match token.kind {
-            Kind::Symbol(b')') => open += 1,
-            Kind::Symbol(b'(') => open -= 1,
-            _ => {}
-        }
-        if open == 0 {
-            return false;
-        }
-    }
-    true
+    let is_injected = is_fragment && is_value && (is_query || !is_program(tokens, at));
+    (is_injected || (destroys.is_some() && is_query)).then_some(end)
 }
 
 /// `total := 0;` is a line of a procedure.
 fn is_assigned(tokens: &[Token<'_>], at: usize) -> bool {
     at >= 2 && tokens[at - 1].text == "=" && tokens[at - 1].is_glued && tokens[at - 2].is_symbol(b':')
+}
+
+/// `const cmd = "ls";` and `exec(cmd)`: a program that calls a function of its own. `id=1;exec(...)` is a form's field.
+fn is_program(tokens: &[Token<'_>], at: usize) -> bool {
+    const REACH: usize = 64;
+    let [call, bracket, ..] = &tokens[at + 1..] else { return false };
+    if !call.is_any(&["exec", "execute"]) || call.is_shouted() || !bracket.is_symbol(b'(') {
+        return false;
+    }
+    let mut places = (at.saturating_sub(REACH)..at).rev().take_while(|place| !tokens[*place].is_symbol(b';'));
+    let Some(line) = places.find(|place| tokens[*place].is_first_on_line) else { return false };
+    let is_name = |token: &&Token<'_>| matches!(token.kind, Kind::Word | Kind::Symbol(b'.' | b':' | b'*'));
+    let length = tokens[line..at].iter().take_while(is_name).count();
+    let equals = &tokens[line + length];
+    let is_set_apart = length > 1 || !equals.is_glued || call.is_first_on_line;
+    length > 0 && equals.kind == Kind::Compare && equals.text == "=" && is_set_apart
+}
+
+/// Whether the statement goes on at `at`, behind its object's name, as SQL and not as a sentence.
+fn goes_on(tokens: &[Token<'_>], mut at: usize) -> bool {
+    const REACH: usize = 8;
+    const WORDS: &[&str] =
+        &["as", "identified", "with", "on", "add", "drop", "rename", "modify", "returns", "superuser", "cascade"];
+    // `drop table users, orders`
+    for _ in 0..REACH {
+        let Some(next) = tokens.get(at).filter(|token| token.is_symbol(b',')).and_then(|_| name(tokens, at + 1)) else {
+            break;
+        };
+        at = next;
+    }
+    let is_quote = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Quote);
+    tokens.get(at).is_none_or(|next| match next.kind {
+        Kind::Word => next.is_any(WORDS) || (next.is("password") && is_quote(at + 1)),
+        kind => matches!(kind, Kind::Quote | Kind::Comment | Kind::Symbol(b'(' | b')' | b';' | b'@')),
+    })
 }
 
 /// A statement that reads, changes or gives something, as `at` the position behind what identifies it.
@@ -63,7 +82,8 @@ fn statement(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         return name(tokens, at + 2);
     }
     if first.is_any(&["alter", "create", "drop"]) && second.is_any(object) {
-        return name(tokens, at + 2);
+        // "Python 3; create function names for the file"
+        return name(tokens, at + 2).filter(|end| first.is_shouted() || goes_on(tokens, *end));
     }
     if first.is("update") {
         let set = name(tokens, at + 1).filter(|set| tokens.get(*set).is_some_and(|token| token.is("set")))?;

@@ -42,8 +42,38 @@ fn is_in_query(tokens: &[Token<'_>], at: usize) -> bool {
             .is_none_or(|value| matches!(tokens[value].kind, Kind::Quote | Kind::Number | Kind::Symbol(b')')))
             || before(tokens, before_call).any(|token| token.is("where"));
     }
-    let is_clause = token.is_any(&["select", "where", "having", "then", "else", "when", "by"]);
-    let is_argument = matches!(token.kind, Kind::Symbol(b',' | b'+' | b'*' | b'-' | b'|'))
-        && before(tokens, outside).any(|token| token.is_any(&["select", "if", "iif", "values", "case"]));
-    is_clause || is_argument
+    // Programs and sentences have a `sleep` too, but none of the other names.
+    let is_plain = tokens[start].is("sleep");
+    let is_behind = |words: &[&str]| before(tokens, outside).any(|token| token.is_any(words));
+    let is_case = || is_behind(&["case"]) && is_behind(&["when"]);
+    let is_clause = if token.is_any(&["then", "else", "when"]) {
+        !is_plain || is_case()
+    } else if token.is("by") {
+        !is_plain || before_call.checked_sub(1).is_some_and(|by| tokens[by].is_any(&["order", "group"]))
+    } else if token.is("where") {
+        !is_plain || is_behind(&["select", "update", "delete"])
+    } else {
+        token.is_any(&["select", "having"])
+    };
+    let is_argument = || {
+        is_behind(&["select", "iif", "values"])
+            || if is_plain { is_case() || is_in_if(tokens, outside) } else { is_behind(&["if", "case"]) }
+    };
+    is_clause || (matches!(token.kind, Kind::Symbol(b',' | b'+' | b'*' | b'-' | b'|')) && is_argument())
+}
+
+/// Whether `at` stands among the arguments of `IF(...)`, and not in the block or a list behind a program's `if (...)`.
+fn is_in_if(tokens: &[Token<'_>], at: usize) -> bool {
+    let mut closed = 0_usize;
+    let mut outwards =
+        before(tokens, at).take_while(|token| !matches!(token.kind, Kind::Symbol(b'{' | b'['))).peekable();
+    while let Some(token) = outwards.next() {
+        match token.kind {
+            Kind::Symbol(b')') => closed += 1,
+            Kind::Symbol(b'(') if closed > 0 => closed -= 1,
+            Kind::Symbol(b'(') if outwards.peek().is_some_and(|word| word.is("if")) => return true,
+            _ => {}
+        }
+    }
+    false
 }
