@@ -161,11 +161,17 @@ impl RawProvider {
         assembly: &mut Assembly<'_>,
     ) -> Result<Option<Provider>, ConfigError> {
         let environment = assembly.environment;
-        // Another variable is written, which is not set: this one may be another account's.
-        let path = KeyPath::of("llm_providers").key(name.as_str()).key("credentials").key("api_key");
-        let template = assembly.document.template(&path);
-        let variable = variables.api_key.filter(|own| template.is_none_or(|template| template.contains(own)));
-        let mut written = self.credentials.unwrap_or_default().keys();
+        let credentials = self.credentials.unwrap_or_default();
+        // Where others are written, which are not set, this one may be another account's.
+        let variable = variables.api_key.filter(|own| {
+            let path = KeyPath::of("llm_providers").key(name.as_str()).key("credentials");
+            let of_list = credentials.api_keys.iter().flatten().enumerate();
+            let paths = of_list.map(|(index, _)| path.clone().key("api_keys").index(index));
+            let paths = paths.chain([path.clone().key("api_key")]);
+            let mut templates = paths.filter_map(|path| assembly.document.template(&path)).peekable();
+            templates.peek().is_none() || templates.any(|template| references(template).any(|name| name == *own))
+        });
+        let mut written = credentials.keys();
         let (api_key, of_environment) = match written.next() {
             Some(key) => (Some(key), None),
             None => (read::<Secret>(environment, variable)?.filter(|key| !key.is_empty()), variable),
@@ -247,6 +253,12 @@ impl RawProvider {
             kind,
         }))
     }
+}
+
+/// The variables that a text refers to.
+fn references(template: &str) -> impl Iterator<Item = &str> {
+    let inside = template.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+    inside.map(|(inside, _)| inside.split_once(":-").map_or(inside, |(name, _)| name))
 }
 
 /// Names of models, as they are written.

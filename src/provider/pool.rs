@@ -130,16 +130,25 @@ impl KeyPool {
         let model = self.model_for(request.model.as_deref());
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
+        let mut forbidden = Vec::new();
         for member in self.in_turn(model) {
             // It may rest since a moment ago, and those behind it may not.
             if failure.is_some() && member.rests_until(model, now).is_some() {
                 continue;
             }
             let error = match call(Arc::clone(&member.provider)).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // Where another key may, it was the key's.
+                    for (member, error) in forbidden {
+                        self.rests(member, model, &error);
+                    }
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
-            if !self.rests(member, model, &error) {
+            if error.kind() == ErrorKind::Forbidden {
+                forbidden.push((member, error.clone()));
+            } else if !self.rests(member, model, &error) {
                 return Err(error);
             }
             failure = Some(match failure.take() {
@@ -206,7 +215,7 @@ impl Provider for KeyPool {
                 }
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
-                    if error.kind() != ErrorKind::RateLimited {
+                    if !matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden) {
                         self.rests(member, self.model_for(None), &error);
                     }
                     failure = Some(error);
@@ -365,6 +374,14 @@ mod tests {
             pool.chat(&ChatRequest::default()).await.unwrap();
         }
         assert_eq!(asked(&ways), [1, 4]);
+
+        let (pool, ways) = self::pool([vec![forbidden()], vec![forbidden()]]);
+        pool.chat(&ChatRequest::default()).await.unwrap_err();
+        asked(&ways);
+        for _ in 0..4 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [2, 2], "what all are forbidden says nothing of a key");
     }
 
     #[tokio::test]

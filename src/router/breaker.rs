@@ -60,6 +60,11 @@ impl Breaker {
         };
         Some(passes.duration_since(now)).filter(|wait| !wait.is_zero())
     }
+
+    /// Whether a trial speaks of how things are since the last failure, whoever has tried after it.
+    fn is_tried_by(&self, trial: Option<Instant>) -> bool {
+        trial.is_some_and(|trial| trial >= self.failed)
+    }
 }
 
 /// The breakers of one provider, by model.
@@ -110,13 +115,13 @@ impl Breakers {
         Ok(Pass { breakers: self, model, trial })
     }
 
-    /// A call was answered. An open breaker is closed by its trial alone: what began before it opened says nothing new.
+    /// A call was answered. An open breaker is closed by a trial alone: what began before it opened says nothing new.
     pub(crate) fn succeeded(&self, model: &str, trial: Option<Instant>) {
         let mut models = self.lock();
         let Some(breaker) = models.get(model) else { return };
         match breaker.phase {
             Phase::Closed => {}
-            Phase::HalfOpen { since } if trial == Some(since) => self.closed(model),
+            Phase::HalfOpen { .. } if breaker.is_tried_by(trial) => self.closed(model),
             Phase::Open { .. } | Phase::HalfOpen { .. } => return,
         }
         models.remove(model);
@@ -178,7 +183,8 @@ impl Pass<'_> {
         let Some(trial) = self.trial.take() else { return };
         let mut models = self.breakers.lock();
         if let Some(breaker) = models.get_mut(self.model)
-            && breaker.phase == (Phase::HalfOpen { since: trial })
+            && matches!(breaker.phase, Phase::HalfOpen { .. })
+            && breaker.is_tried_by(Some(trial))
         {
             breaker.phase = Phase::Closed;
             self.breakers.closed(self.model);
@@ -263,6 +269,25 @@ mod tests {
         assert!(breakers.pass("m", now).is_err());
         second.succeeded();
         assert_eq!(breakers.wait("m", now), None);
+    }
+
+    #[test]
+    fn a_slow_trial_closes_it_too() {
+        for streams in [false, true] {
+            let (breakers, now) = breakers();
+            fail(&breakers, "m", 2, now);
+            let now = now + OPEN_FOR;
+            let slow = breakers.pass("m", now).unwrap();
+            let other = breakers.pass("m", now + TRIAL).unwrap();
+            if streams {
+                slow.began()
+            } else {
+                slow.succeeded()
+            }
+            assert_eq!(breakers.wait("m", now + TRIAL), None);
+            drop(other);
+            assert_eq!(breakers.wait("m", now + TRIAL), None);
+        }
     }
 
     #[test]

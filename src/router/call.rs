@@ -102,6 +102,12 @@ pub(super) async fn ask<O: Operation>(
     })
 }
 
+/// Whether a failure says something about the provider, and not about this request or its caller's key alone.
+fn is_providers(error: &ProviderError) -> bool {
+    let of_key = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden);
+    error.counts_against_health() || of_key && !error.is_of_callers_key()
+}
+
 /// What the attempts of one request share.
 struct Call<'a, O> {
     operation: &'a O,
@@ -159,7 +165,9 @@ impl<O: Operation> Call<'_, O> {
                 attempt.ended("ok", O::correlation_id(answer));
             }
             Err(error) => {
-                latency.failed(elapsed, now);
+                if is_providers(error) {
+                    latency.failed(elapsed, now);
+                }
                 if error.counts_against_model() {
                     pass.failed(now);
                 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// After this time a measurement counts for about a third of what it did.
 const FADES_IN: Duration = Duration::from_secs(30);
 
-/// What a failure counts for, in seconds, where nothing was measured.
-const UNKNOWN_THAT_FAILED: f64 = 1.0;
+/// What a failure counts for at least, in seconds.
+const FAILED: f64 = 1.0;
 /// Nothing counts as slower, in seconds.
 const SLOWEST: f64 = 60.0;
 
@@ -79,8 +79,8 @@ impl Latency {
     /// fails is asked now and then, and not first.
     pub(crate) fn failed(&self, elapsed: Duration, now: Instant) {
         let mut inner = self.lock();
-        let doubled = inner.average.map_or(UNKNOWN_THAT_FAILED, |average| average.seconds * 2.0);
-        let seconds = doubled.max(elapsed.as_secs_f64()).min(SLOWEST);
+        let doubled = inner.average.map_or(0.0, |average| average.seconds * average.weight(now) * 2.0);
+        let seconds = doubled.max(elapsed.as_secs_f64()).clamp(FAILED, SLOWEST);
         inner.average = Some(Average { seconds, at: now });
     }
 
@@ -149,8 +149,10 @@ mod tests {
         let failing = latency(&[500], now);
         failing.failed(Duration::from_millis(1), now);
         near(failing.cost(now), 1.0);
-        failing.failed(Duration::from_secs(3), now);
-        near(failing.cost(now), 3.0);
+        failing.failed(Duration::from_millis(1), now);
+        near(failing.cost(now), 2.0);
+        failing.failed(Duration::from_secs(5), now);
+        near(failing.cost(now), 5.0);
         for _ in 0..10 {
             failing.failed(Duration::from_millis(1), now);
         }

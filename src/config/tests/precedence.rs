@@ -295,15 +295,15 @@ fn a_key_of_the_environment_does_not_go_elsewhere_unsaid() {
         );
         load(&yaml, &environment([("OPENAI_API_KEY", "k")]))
     };
-    let loaded = groq(", credentials: {api_key: \"${GROQ_API_KEY}\"}");
-    assert!(loaded.config.providers.is_empty(), "the key that was meant is not set");
-    assert!(
-        loaded.warnings.contains(
-            &"provider groq is left out: it has no key; set llm_providers.groq.credentials.api_key".to_owned()
-        ),
-        "{:?}",
-        loaded.warnings
-    );
+    for credentials in
+        ["api_key: \"${GROQ_API_KEY}\"", "api_key: \"${GROQ_OPENAI_API_KEY}\"", "api_keys: [\"${GROQ_1}\"]"]
+    {
+        let loaded = groq(&format!(", credentials: {{{credentials}}}"));
+        assert!(loaded.config.providers.is_empty(), "{credentials}: the key that was meant is not set");
+        let told = "provider groq is left out: it has no key; set llm_providers.groq.credentials.api_key";
+        assert!(loaded.warnings.iter().any(|it| it == told), "{:?}", loaded.warnings);
+    }
+    assert_eq!(groq(", credentials: {api_key: \"${OPENAI_API_KEY:-}\"}").config.providers.len(), 1);
     let loaded = groq("");
     assert_eq!(loaded.config.providers.len(), 1);
     assert_eq!(

@@ -85,7 +85,7 @@ impl Closing {
                         .iter()
                         .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
                 if schema {
-                    self.look_for_maps(&entries);
+                    self.look_for_maps(&entries, is_object && depth > 0);
                 }
                 self.out.push('{');
                 let mut first = true;
@@ -128,13 +128,16 @@ impl Closing {
         Ok(())
     }
 
-    /// Whether a schema describes other keys than those that it names.
-    fn look_for_maps(&mut self, entries: &[(String, &RawValue)]) {
+    /// Whether a schema describes other keys than those that it names. `inner`: an object within the whole, which names
+    /// none and leaves all open.
+    fn look_for_maps(&mut self, entries: &[(String, &RawValue)], inner: bool) {
         let has =
             |name: &str, fits: fn(&str) -> bool| entries.iter().any(|(key, value)| key == name && fits(value.get()));
         let additional = has("additionalProperties", |value| value == "true" || value.starts_with('{'));
         if !has("properties", is_filled) {
-            self.maps |= additional || has("patternProperties", is_filled);
+            let says_more = ["additionalProperties", "$ref", "anyOf", "allOf", "oneOf"];
+            let open = inner && !entries.iter().any(|(key, _)| says_more.contains(&key.as_str()));
+            self.maps |= open || additional || has("patternProperties", is_filled);
         } else if additional {
             self.left_out.insert("additionalProperties");
         }
@@ -186,8 +189,8 @@ mod tests {
             ("nothing to close", r#"{"type":"string"}"#, r#"{"type":"string"}"#, vec![]),
             (
                 "an object, its keys in their order",
-                r#"{"type":"object","properties":{"z":{"type":"integer","minimum":1},"a":{"type":["object","null"]}},"required":["z"]}"#,
-                r#"{"type":"object","properties":{"z":{"type":"integer"},"a":{"type":["object","null"],"additionalProperties":false}},"required":["z"],"additionalProperties":false}"#,
+                r#"{"type":"object","properties":{"z":{"type":"integer","minimum":1},"a":{"type":["object","null"],"properties":{"b":{}}}},"required":["z"]}"#,
+                r#"{"type":"object","properties":{"z":{"type":"integer"},"a":{"type":["object","null"],"properties":{"b":{}},"additionalProperties":false}},"required":["z"],"additionalProperties":false}"#,
                 vec!["minimum"],
             ),
             (
@@ -216,8 +219,8 @@ mod tests {
             ),
             (
                 "properties may be called like keywords",
-                r#"{"properties":{"minimum":{"type":"object"},"type":{"type":"string"},"additionalProperties":{}}}"#,
-                r#"{"properties":{"minimum":{"type":"object","additionalProperties":false},"type":{"type":"string"},"additionalProperties":{}},"additionalProperties":false}"#,
+                r#"{"properties":{"minimum":{"properties":{"a":{}}},"type":{"type":"string"},"additionalProperties":{}}}"#,
+                r#"{"properties":{"minimum":{"properties":{"a":{}},"additionalProperties":false},"type":{"type":"string"},"additionalProperties":{}},"additionalProperties":false}"#,
                 vec![],
             ),
             (
@@ -240,6 +243,7 @@ mod tests {
             r#"{"type":"object","additionalProperties":{"type":"number"}}"#,
             r#"{"type":"object","additionalProperties":true,"properties":{ }}"#,
             r#"{"additionalProperties":{}}"#,
+            r#"{"type":"object","properties":{"metadata":{"type":"object"}}}"#,
             r#"{"type":"object","patternProperties":{"^a":{"type":"number"}},"additionalProperties":false}"#,
             r#"{"properties":{"a":{"items":{"type":"object","additionalProperties":{}}}}}"#,
             r##"{"properties":{"a":{"items":{"$ref":"#"}}}}"##,
