@@ -546,6 +546,26 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_policy_that_only_watches_keeps_no_stream_out() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let setup = Setup::with(&double).policies_further(", max_streams: 1");
+    let gateway = with_pattern(setup, "watching", "mode: shadow\n", "deny", "geheim");
+    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let mut first = request.send().await.unwrap();
+    first.chunk().await.unwrap().unwrap();
+    double.script(Behaviour::text("Es ist geheim"));
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert_eq!((seen.status, seen.text().as_str(), seen.done), (200, "Es ist geheim", true), "{seen:?}");
+    let record = last_record(&gateway).await;
+    let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+    let unasked = evaluations.iter().find(|it| it["policy"] == "watching").unwrap();
+    assert_eq!((&unasked["skipped"], &unasked["enforced"]), (&json!(true), &json!(false)), "{record}");
+}
+
+#[tokio::test]
 async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();

@@ -319,6 +319,7 @@ impl PolicyHost {
     async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
         let Found { path, manifest, text, module, fingerprint, .. } = found;
         let read = module.as_ref().ok().cloned().flatten();
+        let called_before = known.names.get(&path).cloned();
         let name = match &manifest {
             Some(manifest) => Some(manifest.name.clone()),
             // Unless another manifest has taken the name over.
@@ -374,6 +375,16 @@ impl PolicyHost {
                 round.live.insert(name, policy);
             }
             (Err(error), manifest, name) => {
+                // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
+                let stays = called_before.filter(|before| {
+                    known.live.contains_key(before)
+                        && !round.seen.contains_key(before)
+                        && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
+                });
+                if let Some(before) = &stays {
+                    known.names.insert(path.clone(), before.clone());
+                }
+                let name = stays.or(name);
                 let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
                 if self.is_news(&path, &error) {
                     report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());

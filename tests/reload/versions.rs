@@ -52,6 +52,29 @@ async fn a_broken_policy_leaves_the_last_good_one_live() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_changed_together_with_a_mistake_takes_nothing_out_of_force() {
+    let gateway = Setup::without_provider().start();
+    let before = generation(&gateway).await;
+    let manifest = gateway.policies().join("pii.yaml");
+    let mistaken = pii_with_email("denny").replacen("name: pii", "name: pii-eu", 1);
+    replace(&manifest, mistaken);
+    gateway.until("/health", |body| body["status"] == "degraded").await;
+    for _ in 0..3 {
+        gateway.reload().await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(generation(&gateway).await, before);
+    assert_eq!(gateway.pre_check("4111 1111 1111 1111").await.body["approved"], false, "pii is still in force");
+
+    replace(&manifest, pii_with_email("deny").replacen("name: pii", "name: pii-eu", 1));
+    // First beside the old one, which goes when it has been gone for a moment.
+    until_generation(&gateway, before + 2).await;
+    let answer = gateway.pre_check(EMAIL).await;
+    assert_eq!(answer.body["approved"], false, "under its new name: {answer:?}");
+    assert_eq!(gateway.policy("pii-eu").await["state"], "live");
+}
+
+#[tokio::test]
 async fn a_version_that_fails_its_own_cases_never_goes_live() {
     let gateway = Setup::without_provider().start();
     let wrong = pii_with_email("deny") + "  - { name: wrong, query: a@example.org, expect: { action: allow } }\n";

@@ -82,12 +82,14 @@ struct PartEntry {
     ended: bool,
     /// The model has gone on to another part of the choice. It may come back.
     left: bool,
+    /// It has come back to it: its end waits as if it had not left.
+    resumed: bool,
 }
 
 impl PartEntry {
     /// Whether its end need not wait for more: what follows it is not to reach the client before it.
     fn is_over(&self) -> bool {
-        self.ended || self.left
+        self.ended || self.left && !self.resumed
     }
 }
 
@@ -124,7 +126,12 @@ impl Runner {
                 continue;
             }
             let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
-            stages.push(Stage::new(policy.clone(), enforced, self.stream_place()?));
+            let place = match self.stream_place() {
+                Err(Overloaded) if enforced => return Err(Overloaded),
+                // What only watches keeps nobody out.
+                place => place.ok(),
+            };
+            stages.push(Stage::new(policy.clone(), enforced, place));
         }
         Ok(Inspection {
             runner: self.clone(),
@@ -243,6 +250,7 @@ impl Inspection {
     /// The part that the model is at now; it has left the others of that choice.
     fn part(&mut self, id: PartId) -> Result<usize, InspectionError> {
         for part in self.parts.iter_mut().filter(|part| part.id.choice == id.choice) {
+            part.resumed |= part.left && part.id == id;
             part.left = part.id != id;
         }
         // The last ones are those that are spoken now.
@@ -254,7 +262,7 @@ impl Inspection {
         }
         let position = self.parts.iter().filter(|part| part.id.choice == id.choice).count();
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        self.parts.push(PartEntry { id, position, name: String::new(), ended: false, left: false });
+        self.parts.push(PartEntry { id, position, name: String::new(), ended: false, left: false, resumed: false });
         Ok(self.parts.len() - 1)
     }
 }

@@ -21,8 +21,9 @@ use crate::policy::verdict::{Edit, Place, Verdict, VerdictError, bounds};
 pub(super) struct Stage {
     pub(super) policy: Arc<LivePolicy>,
     enforced: bool,
-    /// Its place among the instances that streams may keep; given back when the stream is over.
-    place: OwnedSemaphorePermit,
+    /// Its place among the instances that streams may keep; given back when the stream is over. Without one it is not
+    /// asked.
+    place: Option<OwnedSemaphorePermit>,
     session: Option<Session>,
     /// By part of the stream.
     held: Vec<Held>,
@@ -35,7 +36,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             policy,
             enforced,
@@ -71,6 +72,9 @@ impl Stage {
 
     /// Takes what has come.
     pub(super) fn take(&mut self, flows: &[Flow], parts: &[PartEntry]) {
+        if self.place.is_none() {
+            return;
+        }
         self.held.resize_with(parts.len(), Held::default);
         for flow in flows {
             if let Some(held) = self.held.get_mut(flow.part) {
@@ -93,7 +97,7 @@ impl Stage {
         decision: &mut Decision,
     ) -> Result<Vec<Flow>, Overloaded> {
         let whole = self.mode() == StreamMode::Buffer;
-        if whole && !last {
+        if whole && !last || self.place.is_none() {
             return Ok(Vec::new());
         }
         let window = if self.holds() { self.window() } else { 0 };
@@ -129,7 +133,7 @@ impl Stage {
                 }
                 Ok(flows)
             }
-            Err(Failed { error: error @ EvaluationError::Overloaded, .. }) => {
+            Err(Failed { error: error @ EvaluationError::Overloaded, .. }) if self.enforced => {
                 self.error.get_or_insert_with(|| (error.code(), error.to_string()));
                 Err(Overloaded)
             }
