@@ -166,7 +166,8 @@ async fn an_unknown_provider_is_an_error_and_not_another_provider() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
     let answer = gateway.post("/api/request", json!({ "query": "Hello", "context": { "provider": "mistrel" } })).await;
-    assert_eq!(answer.body["success"], false);
+    // AxonFlow's wrappers of vendors' clients would fail on another status.
+    assert_eq!((answer.status, &answer.body["success"], &answer.body["blocked"]), (200, &json!(false), &json!(false)));
     assert!(answer.body["error"].as_str().unwrap().contains("mistrel"), "{answer:?}");
     assert!(double.requests().iter().all(|request| request.path() == "/v1/models"));
 }

@@ -186,6 +186,8 @@ impl Entry {
         self.show_not_inspected(&check.not_inspected)?;
         self.show_reason(check.block_reason);
         self.decision_id = Some(check.context_id);
+        self.provider = check.providers.into_iter().next().unwrap_or_default();
+        self.model = check.model;
         self.response_time_ms = check.latency_ms;
         self.error_message = check.error;
         Ok(())

@@ -167,8 +167,12 @@ impl Gateway {
             completion_tokens: report.completion_tokens,
             ..Usage::default()
         };
-        let cost_usd =
-            self.router.provider(&report.provider).and_then(|provider| provider.price(&report.model, &usage));
+        // Of a report without tokens nobody knows what the call cost.
+        let cost_usd = self
+            .router
+            .provider(&report.provider)
+            .filter(|_| usage.total_tokens() > 0)
+            .and_then(|provider| provider.price(&report.model, &usage));
         let call = audit::LlmCall {
             audit_id: audit_id.clone(),
             context_id: report.context_id,

@@ -16,18 +16,42 @@ pub(super) struct Handled {
     pub(super) response: Response,
 }
 
-/// The answer of a handler, counted under `kind`.
-pub(super) fn counted(
-    app: &App,
-    kind: &'static str,
+/// A request that is to be counted once, however it ends. Dropped before, as when its client went away, it counts as an
+/// error.
+pub(super) struct Counting {
+    app: Arc<App>,
+    /// What it is counted as.
+    pub(super) kind: &'static str,
     started: Instant,
-    handled: Handled,
-) -> (Response, Ending, Duration) {
-    let Handled { ending, response } = handled;
-    let elapsed = started.elapsed();
-    app.stats.record(kind, ending, elapsed);
-    meter::request(kind, ending, elapsed);
-    (response, ending, elapsed)
+    is_over: bool,
+}
+
+impl Counting {
+    pub(super) fn begin(app: &Arc<App>, kind: &'static str) -> Self {
+        Self { app: app.clone(), kind, started: Instant::now(), is_over: false }
+    }
+
+    /// The answer of a handler, counted.
+    pub(super) fn end(mut self, handled: Handled) -> (Response, Ending, Duration) {
+        let Handled { ending, response } = handled;
+        (response, ending, self.count(ending))
+    }
+
+    fn count(&mut self, ending: Ending) -> Duration {
+        self.is_over = true;
+        let elapsed = self.started.elapsed();
+        self.app.stats.record(self.kind, ending, elapsed);
+        meter::request(self.kind, ending, elapsed);
+        elapsed
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.count(Ending::Error);
+        }
+    }
 }
 
 /// How a request is answered whose answer may stream.
@@ -39,13 +63,13 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// The response, counted under `kind`: at once, or when the stream is over.
-    pub(super) fn counted(self, app: &Arc<App>, kind: &'static str, started: Instant) -> Response {
+    /// The response, counted: at once, or when the stream is over.
+    pub(super) fn counted(self, mut counting: Counting) -> Response {
         match self {
-            Self::Whole(handled) => counted(app, kind, started, handled).0,
+            Self::Whole(handled) => counting.end(handled).0,
             Self::Streams(response, ended) => {
-                let app = app.clone();
                 tokio::spawn(async move {
+                    let app = counting.app.clone();
                     // Without a word the gateway's task has failed, and said so.
                     let ending = match ended.await {
                         Ok(ended) => {
@@ -59,9 +83,7 @@ impl Answer {
                         }
                         Err(_) => Ending::Error,
                     };
-                    let elapsed = started.elapsed();
-                    app.stats.record(kind, ending, elapsed);
-                    meter::request(kind, ending, elapsed);
+                    counting.count(ending);
                 });
                 response
             }

@@ -70,6 +70,7 @@ const CAPABILITIES: &[Capability] = &[
     Capability { name: "health_check", since: "1.0.0", description: "health of the gateway" },
     Capability { name: "proxy_llm_call", since: "1.0.0", description: "proxied calls, judged by policies" },
     Capability { name: "audit_llm_call", since: "1.0.0", description: "records of calls that applications make" },
+    Capability { name: "static_policies", since: "2.0.0", description: "policies that applications list and make" },
     Capability { name: "gateway_mode", since: "3.0.0", description: "pre-check and audit" },
     Capability {
         name: "version_discovery",

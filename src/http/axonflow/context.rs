@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 use super::name;
 use crate::chat::{ResponseFormat, Tool, ToolChoice};
@@ -71,11 +72,32 @@ impl Context {
 
 impl<'de> Deserialize<'de> for Context {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ContextVisitor)
+        deserializer.deserialize_map(ContextVisitor { asks: true })
     }
 }
 
-struct ContextVisitor;
+/// The context of a pre-check, which asks no model: what would be said to one is a fact like others.
+#[derive(Debug, Default)]
+pub(super) struct CheckedContext(pub(super) Context);
+
+impl<'de> Deserialize<'de> for CheckedContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ContextVisitor { asks: false }).map(Self)
+    }
+}
+
+/// No tokens are no bound: Go's client writes them where its caller gave none. Java's writes whole numbers with a point.
+fn max_tokens<E: Error>(number: Option<Number>) -> Result<Option<u32>, E> {
+    let Some(number) = number else { return Ok(None) };
+    let whole = number.as_f64().filter(|it| (0.0..=f64::from(u32::MAX)).contains(it) && it.fract() == 0.0);
+    let whole = whole.ok_or_else(|| E::custom("max_tokens: expected a whole number"))?;
+    Ok(Some(whole as u32).filter(|bound| *bound > 0))
+}
+
+struct ContextVisitor {
+    /// Whether a model is asked.
+    asks: bool,
+}
 
 impl<'de> Visitor<'de> for ContextVisitor {
     type Value = Context;
@@ -89,15 +111,17 @@ impl<'de> Visitor<'de> for ContextVisitor {
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
                 "provider" => context.provider = map.next_value()?,
-                "strict_provider" => context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false),
                 "model" => context.model = map.next_value()?,
-                "max_tokens" => context.max_tokens = map.next_value()?,
-                "stream" => context.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "temperature" => context.temperature = map.next_value()?,
                 "system_prompt" => context.system_prompt = map.next_value()?,
-                "tools" => context.tools = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "tool_choice" => context.tool_choice = map.next_value()?,
-                "response_format" => context.response_format = map.next_value()?,
+                "strict_provider" if self.asks => {
+                    context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false);
+                }
+                "max_tokens" if self.asks => context.max_tokens = max_tokens(map.next_value()?)?,
+                "stream" if self.asks => context.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "temperature" if self.asks => context.temperature = map.next_value()?,
+                "tools" if self.asks => context.tools = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "tool_choice" if self.asks => context.tool_choice = map.next_value()?,
+                "response_format" if self.asks => context.response_format = map.next_value()?,
                 _ => {
                     if let Fact(Some(value)) = map.next_value()? {
                         context.add_fact(&key, value);
@@ -207,6 +231,27 @@ mod tests {
             shown,
             [("department", "it"), ("level", "-3"), ("q\"uote", "x"), ("share", "0.5"), ("urgent", "true")]
         );
+    }
+
+    #[test]
+    fn a_bound_on_tokens_is_read_as_clients_write_it() {
+        for (written, expected) in [("0", None), ("200.0", Some(200)), ("null", None), ("7", Some(7))] {
+            let context: Context = serde_json::from_str(&format!("{{\"max_tokens\":{written}}}")).unwrap();
+            assert_eq!(context.max_tokens, expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn in_a_pre_check_what_is_for_a_model_is_a_fact() {
+        let json = r#"{"provider":"mistral","tools":["web_search"],"stream":"billing","tool_choice":{"type":"auto"},
+            "max_tokens":-1,"response_format":"json","strict_provider":"yes"}"#;
+        let CheckedContext(mut context) = serde_json::from_str(json).unwrap();
+        assert_eq!(context.provider.as_deref(), Some("mistral"));
+        let attributes = context.attributes();
+        let told: Vec<_> = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected =
+            [("max_tokens", "-1"), ("response_format", "json"), ("stream", "billing"), ("strict_provider", "yes")];
+        assert_eq!(told, expected);
     }
 
     #[test]

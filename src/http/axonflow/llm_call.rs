@@ -1,7 +1,6 @@
 //! `POST /api/audit/llm-call`: the application reports a call that it made. The answer comes when it is recorded.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -14,7 +13,7 @@ use super::time::Milliseconds;
 use crate::chat::Usage;
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
-use crate::http::handled::{Handled, counted};
+use crate::http::handled::{Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 
@@ -31,6 +30,9 @@ struct Body {
     metadata: Option<Map<String, Value>>,
 }
 
+/// What clients in Java and Go read of a search.
+const MOST_TOKENS: u64 = i32::MAX as u64;
+
 #[derive(Clone, Copy, Default, Deserialize)]
 struct TokenUsage {
     prompt_tokens: Option<u64>,
@@ -46,10 +48,10 @@ struct Answer<'a> {
 
 /// `POST /api/audit/llm-call`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let started = Instant::now();
+    let counting = Counting::begin(&app, "llm-call");
     let mut provider = None;
     let handled = answer(&app, request, &mut provider).await;
-    let (response, ending, elapsed) = counted(&app, "llm-call", started, handled.into());
+    let (response, ending, elapsed) = counting.end(handled.into());
     meter::reported(&app, provider.as_deref(), ending, elapsed);
     response
 }
@@ -65,6 +67,15 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
     let provider = needed("provider", body.provider)?;
     let model = needed("model", body.model)?;
     let tokens = body.token_usage.unwrap_or_default();
+    for (field, count) in [
+        ("token_usage.prompt_tokens", tokens.prompt_tokens),
+        ("token_usage.completion_tokens", tokens.completion_tokens),
+        ("token_usage.total_tokens", tokens.total_tokens),
+    ] {
+        if count.is_some_and(|count| count > MOST_TOKENS) {
+            return Err(ApiError::field(field, format!("at most {MOST_TOKENS}")));
+        }
+    }
     let usage = Usage {
         prompt_tokens: tokens.prompt_tokens.unwrap_or(0),
         completion_tokens: tokens.completion_tokens.unwrap_or(0),

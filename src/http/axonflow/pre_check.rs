@@ -1,7 +1,6 @@
 //! `POST /api/policy/pre-check`: may the application make this call? A refusal is a 200 as well.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -10,14 +9,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::capabilities;
-use super::context::Context;
+use super::context::CheckedContext;
 use super::policy_info::processing_time;
 use super::request_type::RequestType;
 use super::required;
 use crate::chat::{Message, Role};
 use crate::gateway::{PreCheckReply, PreCheckRequest};
 use crate::http::answer::json;
-use crate::http::handled::{Handled, counted};
+use crate::http::handled::{Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::Preference;
@@ -32,7 +31,7 @@ struct Body {
     user_token: Option<String>,
     request_type: Option<String>,
     data_sources: Option<Vec<String>>,
-    context: Option<Context>,
+    context: Option<CheckedContext>,
 }
 
 #[derive(Serialize)]
@@ -54,9 +53,9 @@ struct Answer<'a> {
 
 /// `POST /api/policy/pre-check`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let started = Instant::now();
+    let counting = Counting::begin(&app, "pre-check");
     let handled = answer(&app, request).await;
-    let (response, ending, elapsed) = counted(&app, "pre-check", started, handled.into());
+    let (response, ending, elapsed) = counting.end(handled.into());
     meter::pre_check(ending, elapsed);
     response
 }
@@ -69,7 +68,7 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let query = required("query", body.query)?;
     let caller =
         presented.named_caller(body.client_id.as_deref(), body.user_token)?.ok_or(ApiError::Required("client_id"))?;
-    let mut context = body.context.unwrap_or_default();
+    let CheckedContext(mut context) = body.context.unwrap_or_default();
     let provider = match context.preference(None)? {
         Preference::Any => None,
         Preference::Prefer(provider) | Preference::Pin(provider) => Some(provider),

@@ -1,7 +1,6 @@
 //! `POST /api/request`: the gateway asks the model.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -18,7 +17,7 @@ use crate::chat::{Called, ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
 use crate::http::answer::{json, json_that_holds, with_request_id};
 use crate::http::errors::retry_after;
-use crate::http::handled::{self, Handled};
+use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
 use crate::router::{RouteError, Routed};
@@ -120,10 +119,9 @@ struct Failed<'a> {
 
 /// `POST /api/request`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let started = Instant::now();
-    let mut kind = "invalid";
-    let answered = answer(&app, request, &mut kind).await;
-    answered.unwrap_or_else(|error| handled::Answer::Whole(Err(error).into())).counted(&app, kind, started)
+    let mut counting = Counting::begin(&app, "invalid");
+    let answered = answer(&app, request, &mut counting.kind).await;
+    answered.unwrap_or_else(|error| handled::Answer::Whole(Err(error).into())).counted(counting)
 }
 
 async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<handled::Answer, ApiError> {
@@ -304,8 +302,10 @@ fn text<T: Serialize>(body: &T) -> String {
 fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) -> Response {
     meter::attempts(error.attempts());
     let surface = error.surface_as();
-    // Nobody was asked, and asking again as it is would lead nowhere.
-    let is_callers = surface.status == 400 && error.provider_error().is_none();
+    // Nobody was asked, and asking again as it is would lead nowhere. But AxonFlow's wrappers of vendors' clients name
+    // their vendor in a mere check, make the call themselves, and fail where a check has another status.
+    let is_of_wrappers = matches!(error, RouteError::UnknownProvider { .. } | RouteError::NoTraffic { .. });
+    let is_callers = surface.status == 400 && error.provider_error().is_none() && !is_of_wrappers;
     let honest = app.honest_status || is_callers;
     let status = if honest { surface.status } else { 200 };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);

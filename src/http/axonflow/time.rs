@@ -13,8 +13,8 @@ pub(super) struct Milliseconds(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Milliseconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The conversion saturates; what is below zero is zero.
-        f64::deserialize(deserializer).map(|number| Self(number.round() as u64))
+        // The conversion saturates; what is below zero is zero. Clients in Java read no more in a search.
+        f64::deserialize(deserializer).map(|number| Self((number.round() as u64).min(i32::MAX as u64)))
     }
 }
 

@@ -1,7 +1,6 @@
 //! `POST /api/v1/audit/tool-call`: the application reports a tool that it ran. The answer comes when it is recorded.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -14,7 +13,7 @@ use super::name;
 use super::time::Milliseconds;
 use crate::gateway::ToolCallReport;
 use crate::http::answer::json;
-use crate::http::handled::{Handled, counted};
+use crate::http::handled::{Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body};
 
@@ -47,9 +46,9 @@ struct Answer<'a> {
 
 /// `POST /api/v1/audit/tool-call`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let started = Instant::now();
+    let counting = Counting::begin(&app, "tool-call");
     let handled = answer(&app, request).await;
-    counted(&app, "tool-call", started, handled.into()).0
+    counting.end(handled.into()).0
 }
 
 async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {

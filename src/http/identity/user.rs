@@ -15,7 +15,7 @@ pub fn user(token: String) -> Option<String> {
     if token.is_empty() {
         return None;
     }
-    let could_be_secret = token.len() > LONGEST || is_web_token(&token) || token.chars().any(char::is_control);
+    let could_be_secret = token.len() > LONGEST || is_credential(&token) || token.chars().any(char::is_control);
     if !could_be_secret {
         return Some(token);
     }
@@ -28,10 +28,12 @@ pub fn user(token: String) -> Option<String> {
     Some(short)
 }
 
-/// JSON Web Tokens begin with the base64 of `{"`; some callers leave `Bearer ` in front.
-fn is_web_token(text: &str) -> bool {
-    let text = text.trim_start().strip_prefix("Bearer ").unwrap_or(text).trim_start();
-    text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() >= 2
+/// JSON Web Tokens begin with the base64 of `{"`; some callers hand over a whole `Authorization`.
+fn is_credential(text: &str) -> bool {
+    let text = text.trim_start();
+    let scheme = text.split_once(char::is_whitespace).map_or("", |(scheme, _)| scheme);
+    let has_scheme = ["bearer", "basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    has_scheme || text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() >= 2
 }
 
 #[cfg(test)]
@@ -49,7 +51,8 @@ mod tests {
             assert_eq!(user(token.to_owned()).as_deref(), expected, "{token}");
         }
         let web_token = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned();
-        for token in ["x".repeat(255), "a\nb".to_owned(), format!("Bearer {web_token}"), web_token] {
+        let (lower, opaque) = (format!("bearer {web_token}"), "BASIC dXNlcjpzZWNyZXQ=".to_owned());
+        for token in ["x".repeat(255), "a\nb".to_owned(), format!("Bearer {web_token}"), lower, opaque, web_token] {
             let shown = user(token.clone()).unwrap();
             assert_eq!(shown, user(token).unwrap(), "the same person is found again");
             assert!(shown.starts_with("token:") && shown.len() == 18, "{shown}");

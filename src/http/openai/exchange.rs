@@ -1,7 +1,6 @@
 //! One request of this surface through the gateway, and its reply in the form that its route has.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -14,7 +13,7 @@ use super::{answer, errors, models, stream};
 use crate::chat::{ChatRequest, Task};
 use crate::gateway::{self, Answered, Caller, Outcome, Surface};
 use crate::http::answer::with_request_id;
-use crate::http::handled::{Answer, Handled};
+use crate::http::handled::{Answer, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
 use crate::router::Preference;
@@ -35,7 +34,7 @@ pub(super) async fn handle(
     form: Form,
     parse: fn(&Bytes) -> Result<Asked, ApiError>,
 ) -> Response {
-    let started = Instant::now();
+    let counting = Counting::begin(&app, task.as_str());
     let (head, content) = request.into_parts();
     let answered = async {
         let presented = app.identity.presented(&head.headers)?;
@@ -46,7 +45,7 @@ pub(super) async fn handle(
     answered
         .await
         .unwrap_or_else(|error| Answer::Whole(Handled { ending: Ending::Error, response: errors::api(&error) }))
-        .counted(&app, task.as_str(), started)
+        .counted(counting)
 }
 
 async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: Form) -> Result<Answer, ApiError> {
