@@ -234,7 +234,8 @@ impl Router {
         Ok(Shares(self.entries.iter().map(share).collect()))
     }
 
-    /// Shares the traffic anew, until the next start. First those whose share grows: at no moment nobody has one.
+    /// Shares the traffic anew, until the next start. First those whose share grows, so that
+    /// at each moment somebody has one.
     pub fn share(&self, shares: &Shares) {
         let mut changes: Vec<_> = self
             .entries

@@ -48,6 +48,20 @@ fn a_file_that_is_no_database_is_refused() {
 }
 
 #[tokio::test]
+async fn a_file_keeps_the_pages_that_it_was_made_with() {
+    let (new, old) = (Home::sqlite(), Home::sqlite());
+    let other = rusqlite::Connection::open(old.path()).unwrap();
+    other.execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = WAL").unwrap();
+    drop(other);
+    for (home, bytes) in [(new, 16_384), (old, 4_096)] {
+        let log = home.open();
+        request(&log, intent("r1", 0), outcome("r1", 1)).await;
+        drop(log);
+        assert_eq!((home.count("PRAGMA page_size"), home.count("SELECT count(*) FROM records")), (bytes, 2));
+    }
+}
+
+#[tokio::test]
 async fn records_cannot_be_changed_but_their_text_can_be_erased() {
     let home = Home::sqlite();
     let log = home.open();

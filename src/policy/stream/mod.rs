@@ -190,7 +190,7 @@ impl Inspection {
 
     /// The tool that a call is about; before its arguments.
     pub fn name_tool(&mut self, id: PartId, name: &str) -> Result<(), InspectionError> {
-        let part = self.part(id)?;
+        let part = self.turn_to(id)?;
         if let Some(part) = self.parts.get_mut(part) {
             name.clone_into(&mut part.name);
         }
@@ -202,7 +202,7 @@ impl Inspection {
     pub async fn pass(&mut self, fresh: Vec<Fresh>, ended: &[u32], last: bool) -> Result<Vec<Fresh>, InspectionError> {
         let mut flows = Vec::with_capacity(fresh.len());
         for Fresh { id, text } in fresh {
-            flows.push(Flow { part: self.part(id)?, text });
+            flows.push(Flow { part: self.turn_to(id)?, text });
         }
         for part in &mut self.parts {
             part.ended |= last || ended.contains(&part.id.choice);
@@ -248,7 +248,7 @@ impl Inspection {
     }
 
     /// The part that the model is at now; it has left the others of that choice.
-    fn part(&mut self, id: PartId) -> Result<usize, InspectionError> {
+    fn turn_to(&mut self, id: PartId) -> Result<usize, InspectionError> {
         for part in self.parts.iter_mut().filter(|part| part.id.choice == id.choice) {
             part.resumed |= part.left && part.id == id;
             part.left = part.id != id;

@@ -32,8 +32,8 @@ use failure::classed;
 /// How long a write waits for another process's lock before its waiters are told.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Of files that are made now; one that is there keeps its own. A record and its text are some kilobytes: with SQLite's
-/// 4,096 bytes most of them go through several pages of the log, each written by itself.
+/// Of files that are made now; one that is there keeps its own. Each page goes into the log by a write of its own, and
+/// under load a transaction fills many of SQLite's 4,096 bytes.
 const PAGE_BYTES: usize = 16_384;
 
 /// How long the archive waits for another process's lock: nobody waits for the archive.
@@ -116,8 +116,8 @@ impl SqliteStore {
         connection
             .execute_batch(&format!(
                 // Checkpoints run on a thread of their own; the page cache holds the ends of all indexes.
-                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA wal_autocheckpoint = 0; \
-                 PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
+                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+                 PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
             ))
             .map_err(classed)?;
         Ok(connection)
