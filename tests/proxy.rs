@@ -204,6 +204,8 @@ async fn a_client_that_goes_away_cancels_the_call_and_not_the_record() {
     assert!(entries[0]["error_message"].as_str().unwrap().contains("client went away"), "{}", entries[0]);
     let asked = (&entries[0]["provider"], &entries[0]["policy_details"]["attempts"]);
     assert_eq!(asked, (&json!("mistral"), &json!(1)), "{}", entries[0]);
+    let cancelled = r#"axonflow_orchestrator_llm_calls_total{provider="mistral",status="cancelled"}"#;
+    assert_eq!(gateway.metric(cancelled).await, 1.0, "it was asked");
     let export = ["audit", "export", "--output", "trail.jsonl"];
     let exported = gateway.prepared.as_ref().unwrap().command(&export).output().unwrap();
     assert!(exported.status.success(), "{exported:?}");

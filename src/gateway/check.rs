@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::record;
 use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply};
 use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context, text};
+use super::{meter, record};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
 use crate::policy::{AuditPhase, Question};
@@ -189,6 +189,7 @@ impl Gateway {
             policies,
             content,
         };
+        meter::reported(&self.router, &call);
         permit.append(call).await?;
         Ok(audit_id)
     }

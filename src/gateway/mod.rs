@@ -8,6 +8,7 @@
 mod archive;
 mod check;
 mod estimate;
+pub(crate) mod meter;
 mod pipeline;
 mod record;
 pub mod replay;

@@ -17,10 +17,10 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::estimate;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, context, text};
+use super::{estimate, meter};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatRequest, Message};
@@ -233,6 +233,7 @@ impl Pipeline {
         let (upstream, permit) = match asked_and_recorded {
             Ok(both) => both,
             Err(error) => {
+                meter::attempts(&attempts.take());
                 let _ = answer.send(Err(error.into()));
                 return;
             }
@@ -245,7 +246,7 @@ impl Pipeline {
             }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
-                let receipt = permit.outcome(outcome);
+                let receipt = self.close(permit, outcome);
                 self.reply(Outcome::Failed(error), receipt, answer).await;
             }
             Upstream::ClientGone => {
@@ -253,7 +254,7 @@ impl Pipeline {
                 outcome.client_gone = true;
                 outcome.error = Some("the client went away before it had its answer".to_owned());
                 tried_into(&mut outcome, &attempts.take());
-                settle(permit.outcome(outcome)).await;
+                settle(self.close(permit, outcome)).await;
             }
         }
     }
@@ -274,7 +275,7 @@ impl Pipeline {
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(format!("{error}; the answer was withheld"));
                 outcome.content = text::content(&original, &Vec::new(), None);
-                let receipt = permit.outcome(outcome);
+                let receipt = self.close(permit, outcome);
                 let _ = answer.send(Err(error));
                 return settle(receipt).await;
             }
@@ -290,7 +291,7 @@ impl Pipeline {
         outcome.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
         outcome.content = self.keep(AuditPhase::Outcome, &told, original, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
-        let receipt = permit.outcome(outcome);
+        let receipt = self.close(permit, outcome);
         let reply = match refusal {
             Some(refusal) => Outcome::Withheld(refusal, Box::new(routed)),
             None => {
@@ -354,6 +355,12 @@ impl Pipeline {
             Err(error) => Err(error.into()),
         };
         let _ = answer.send(answered);
+    }
+
+    /// Counts and records what became of a request whose intent is on record.
+    pub(super) fn close(&self, permit: OutcomePermit, outcome: audit::Outcome) -> Receipt {
+        meter::proxied(&self.gateway.router, &outcome);
+        permit.outcome(outcome)
     }
 
     /// Answers at once, and waits for the outcome, which is on its way.

@@ -69,12 +69,10 @@ impl Answer {
             Self::Whole(handled) => counting.end(handled).0,
             Self::Streams(response, ended) => {
                 tokio::spawn(async move {
-                    let app = counting.app.clone();
                     // Without a word the gateway's task has failed, and said so.
                     let ending = match ended.await {
                         Ok(ended) => {
                             meter::policies_asked(ended.policies.asked.len());
-                            meter::routed(&app, &ended.routed);
                             match ended.how {
                                 StreamEnd::Whole => Ending::Success,
                                 StreamEnd::Refused(_) => Ending::Blocked,

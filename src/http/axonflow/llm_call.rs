@@ -81,7 +81,7 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
         completion_tokens: tokens.completion_tokens.unwrap_or(0),
         ..Usage::default()
     };
-    let (for_meter, model_for_meter) = (provider.clone(), model.clone());
+    *reported_for = Some(provider.clone());
     let report = LlmCallReport {
         context_id,
         provider,
@@ -93,10 +93,7 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
         response_summary: body.response_summary.filter(|summary| !summary.is_empty()),
         metadata: body.metadata,
     };
-    let for_meter = reported_for.insert(for_meter);
     let audit_id = app.gateway.report_llm_call(&caller, report).await?;
-    let cost = app.gateway.router().provider(for_meter).and_then(|it| it.price(&model_for_meter, &usage));
-    meter::tokens(app, meter::Used::Reported, for_meter, &model_for_meter, &usage, cost);
     let response = json(StatusCode::OK, &Answer { success: true, audit_id: &audit_id });
     Ok(Handled { ending: Ending::Success, response })
 }

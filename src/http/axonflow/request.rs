@@ -196,14 +196,13 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
     let policy_info = PolicyInfo::new(&reply.policies, tenant);
     let id = reply.request_id.as_str();
     let (ending, response) = match &reply.outcome {
-        Outcome::Answered(routed) => (Ending::Success, from_model(app, routed, id, policy_info)),
+        Outcome::Answered(routed) => (Ending::Success, from_model(routed, id, policy_info)),
         Outcome::Checked => {
             let metadata = Metadata { llm_skipped: Some(true), ..Metadata::default() };
             (Ending::Success, json(StatusCode::OK, &success("", Vec::new(), metadata, id, policy_info)))
         }
         Outcome::Refused(refusal) => (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info))),
-        Outcome::Withheld(refusal, routed) => {
-            meter::routed(app, routed);
+        Outcome::Withheld(refusal, _) => {
             (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info)))
         }
         Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
@@ -211,8 +210,7 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
     Handled { ending, response: with_request_id(response, id) }
 }
 
-fn from_model(app: &App, routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    meter::routed(app, routed);
+fn from_model(routed: &Routed, id: &str, policy_info: PolicyInfo<'_>) -> Response {
     let nothing = Message { role: Role::Assistant, parts: Vec::new() };
     let said = routed.answer.choices.first().map_or(&nothing, |choice| &choice.message);
     let text = said.plain_text();
@@ -300,7 +298,6 @@ fn text<T: Serialize>(body: &T) -> String {
 
 /// No model answered. AxonFlow's clients fail open on a 5xx in their production mode, so that 200 is the default.
 fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) -> Response {
-    meter::attempts(error.attempts());
     let surface = error.surface_as();
     // Nobody was asked, and asking again as it is would lead nowhere. But AxonFlow's wrappers of vendors' clients name
     // their vendor in a mere check, make the call themselves, and fail where a check has another status.

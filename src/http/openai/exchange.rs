@@ -74,17 +74,10 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
     };
     meter::policies_asked(reply.policies.asked.len());
     let (ending, response) = match &reply.outcome {
-        Outcome::Answered(routed) => {
-            meter::routed(app, routed);
-            (Ending::Success, answer::response(routed, reply.generation, form))
-        }
+        Outcome::Answered(routed) => (Ending::Success, answer::response(routed, reply.generation, form)),
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
-        Outcome::Withheld(refusal, routed) => {
-            meter::routed(app, routed);
-            (Ending::Blocked, errors::refused(refusal))
-        }
+        Outcome::Withheld(refusal, _) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
-            meter::attempts(error.attempts());
             let unknown = named.is_some_and(|model| !models::is_served(app, &model));
             (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
         }
