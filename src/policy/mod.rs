@@ -11,6 +11,7 @@ pub mod counters;
 pub mod digest;
 pub mod engine;
 mod host;
+mod joined;
 pub mod lane;
 pub mod limits;
 pub mod load;
