@@ -212,6 +212,7 @@ pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = a
     let size = |value: serde_json::Result<Vec<u8>>| value.ok().map(|bytes| bytes.len() as u64);
     let schema = chat.response_format.as_ref().filter(|format| matches!(format, ResponseFormat::JsonSchema(_)));
     [
+        ("stop", !chat.stop.is_empty(), size(serde_json::to_vec(&chat.stop))),
         ("names", !chat.names.is_empty(), size(serde_json::to_vec(&chat.names))),
         ("tools", !chat.tools.is_empty(), size(serde_json::to_vec(&chat.tools))),
         ("response_format", schema.is_some(), size(serde_json::to_vec(&schema))),

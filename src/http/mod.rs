@@ -18,6 +18,7 @@ mod guard;
 mod handled;
 mod health;
 pub mod identity;
+mod image;
 mod meter;
 mod metrics;
 mod openai;

@@ -12,6 +12,16 @@ pub(crate) fn fits(id: &str) -> bool {
     id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
+/// The longest id that a caller may send. Vendors' own have about thirty bytes.
+const LONGEST: usize = 64;
+
+/// An id of a caller's message, or a stand-in where it could hold a text: no policy sees ids, and models do. The same id
+/// has the same stand-in, so that a result finds its call.
+pub(crate) fn bounded(id: String) -> String {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    if id.len() <= LONGEST && id.bytes().all(fits) { id } else { derive(id.as_bytes(), 0) }
+}
+
 /// The first nine base-62 digits of the SHA-256 of the seed; of seed and round from the second round on.
 pub(crate) fn derive(seed: &[u8], round: u32) -> String {
     let mut hash = Sha256::new();

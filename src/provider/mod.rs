@@ -9,7 +9,7 @@
 
 pub mod anthropic;
 mod arguments;
-mod call_id;
+pub(crate) mod call_id;
 mod catalogue;
 mod changes;
 mod chunk;

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 use crate::chat::Part;
-use crate::http::ApiError;
+use crate::http::{ApiError, image};
 
 /// One item, in the words of any SDK: Rust's writes `base64` and `type`.
 #[derive(Debug, Default, Deserialize)]
@@ -35,23 +35,19 @@ fn part(index: usize, media: Media) -> Result<Part, ApiError> {
     };
     if by_url {
         let url = media.url.unwrap_or_default();
-        // Fetched by the provider, not by the gateway.
-        if !(url.starts_with("https://") || url.starts_with("http://")) || url.chars().any(char::is_control) {
+        if !image::is_address(&url) {
             return wrong("url", "expected an http or https URL");
         }
         return Ok(Part::Image { url, detail: None });
     }
     let data = media.base64_data.unwrap_or_default();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    if data.is_empty() || !data.bytes().all(fits) {
+    if !image::is_base64(&data) {
         return wrong("base64_data", "expected base64");
     }
     let Some(mime_type) = media.mime_type.or(media.kind.filter(|kind| kind.contains('/'))) else {
         return wrong("mime_type", "expected the type of the image, such as image/png");
     };
-    let format = mime_type.strip_prefix("image/").unwrap_or_default();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    if format.is_empty() || !format.bytes().all(fits) {
+    if !image::is_type(&mime_type) {
         return wrong("mime_type", "expected the type of an image, such as image/png");
     }
     Ok(Part::Image { url: format!("data:{mime_type};base64,{data}"), detail: None })

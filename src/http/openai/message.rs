@@ -7,6 +7,11 @@ use serde::Deserialize;
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{CacheControl, Detail, Message, Part, Role};
 use crate::http::ApiError;
+use crate::http::image::is_image;
+use crate::provider::call_id;
+
+/// The longest name of a tool. Vendors take 64 bytes, some servers more.
+const TOOL_NAME: usize = 128;
 
 /// A message on the wire. What is not read here, such as a reference to audio, is not passed on.
 #[derive(Deserialize)]
@@ -135,6 +140,10 @@ impl Wire {
         }
         if role == Role::Tool {
             let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
+            let id = call_id::bounded(id);
+            if let Some(name) = &self.name {
+                check_name(name, || field("name"))?;
+            }
             if let Some(place) = parts.iter().position(|part| !matches!(part, Part::Text { .. })) {
                 return Err(ApiError::field(field(&format!("content[{place}].type")), "a tool's result is text"));
             }
@@ -151,7 +160,8 @@ impl Wire {
             if is_empty && !calls.is_empty() {
                 parts.retain(|part| !matches!(part, Part::Text { .. }));
             }
-            for call in calls {
+            for (place, call) in calls.into_iter().enumerate() {
+                check_name(&call.function.name, || field(&format!("tool_calls[{place}].function.name")))?;
                 cache.extend(call.cache_control.map(|control| (parts.len(), control)));
                 parts.push(call.part());
             }
@@ -162,6 +172,15 @@ impl Wire {
         cache.extend(parts.len().checked_sub(1).zip(self.cache_control));
         Ok(Read { message: Message { role, parts }, name: self.name.filter(|name| !name.is_empty()), cache })
     }
+}
+
+/// Policies are shown the names of tools, and cannot mask them.
+fn check_name(name: &str, field: impl FnOnce() -> Cow<'static, str>) -> Result<(), ApiError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/');
+    if name.len() <= TOOL_NAME && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(ApiError::field(field(), format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`")))
 }
 
 impl Content {
@@ -199,9 +218,7 @@ impl Piece {
                     ImageUrl::Mistral(url) => (url, None),
                     ImageUrl::OpenAi { url, detail } => (url, detail),
                 };
-                // Fetched by the provider, not by the gateway.
-                let is_address = ["https://", "http://", "data:image/"].iter().any(|begin| url.starts_with(begin));
-                if !is_address || url.chars().any(char::is_control) {
+                if !is_image(&url) {
                     let allowed = "expected an http or https URL, or data:image/TYPE;base64,...";
                     return Err(ApiError::field(format!("{field}.image_url"), allowed));
                 }
@@ -224,6 +241,11 @@ impl ToolCall {
             Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
         };
         let seal = self.extra_content.and_then(ExtraContent::seal);
-        Part::ToolCall { id: self.id.unwrap_or_default(), name: self.function.name, arguments, seal }
+        Part::ToolCall {
+            id: self.id.map(call_id::bounded).unwrap_or_default(),
+            name: self.function.name,
+            arguments,
+            seal,
+        }
     }
 }

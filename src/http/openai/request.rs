@@ -276,6 +276,40 @@ mod tests {
     }
 
     #[test]
+    fn ids_and_names_of_tools_are_no_texts() {
+        let id = "IDCARD 4111 1111 1111 1111";
+        let call = |id: &str, name: &str| {
+            json!({ "role": "assistant", "content": null, "tool_calls": [
+                { "id": id, "function": { "name": name, "arguments": "{}" } },
+            ] })
+        };
+        let result = |id: &str, name: &str| json!({ "role": "tool", "tool_call_id": id, "name": name, "content": "4" });
+        let ids = |id: &str| {
+            let body = json!({ "messages": [call(id, "look"), result(id, "look")] });
+            let messages = parsed(&body).unwrap().chat.messages;
+            messages
+                .into_iter()
+                .flat_map(|message| message.parts)
+                .map(|part| match part {
+                    Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => id,
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        let stand_ins = ids(id);
+        assert_eq!((stand_ins[0].len(), &stand_ins[0]), (9, &stand_ins[1]), "the result finds its call");
+        assert_ne!(ids(&"x".repeat(65)), ids(&"x".repeat(66)));
+        assert_eq!(ids("call_A-1:2.3"), ["call_A-1:2.3", "call_A-1:2.3"]);
+        for (wire, expected) in [
+            (call("a", "look at jane@example.org"), "messages[0].tool_calls[0].function.name"),
+            (result("a", "4111 1111"), "messages[0].name"),
+        ] {
+            let error = message(wire).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn names_and_refusals_are_read() {
         let body = json!({ "messages": [
             { "role": "system", "content": "Be brief" },
