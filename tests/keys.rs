@@ -119,6 +119,11 @@ async fn what_the_vendor_says_about_a_callers_key_comes_back_and_touches_nobody_
     double.script(Rule::once(Failure::from(RateLimit::requests())));
     let (status, body) = chat(&gateway, Some("sk-of-the-operator"), hello()).await;
     assert_eq!((status, &body["error"]["code"]), (429, &json!("rate_limited")), "{body}");
+    let pinned = json!({ "query": "Hello", "context": { "provider": "mistral", "strict_provider": true } });
+    let request = gateway.client.post(gateway.url("/api/request")).header("X-Provider-Key", CALLERS);
+    let refused = support::answer(request.json(&pinned).send().await.unwrap()).await;
+    let said = (refused.status, &refused.body["success"], &refused.body["metadata"]["error_code"]);
+    assert_eq!(said, (401, &json!(false), &json!("upstream_unauthorized")), "{refused:?}");
 
     let status = gateway.get("/api/v1/providers/status").await.body;
     assert_eq!(status["mistral"]["status"], "healthy", "{status}");

@@ -1,6 +1,6 @@
 //! What calls to providers are counted as: attempts, tokens and what they cost.
 //!
-//! Labels are words of this program, names of configured providers and models whose price is known; whatever else a
+//! Labels are words of this program, names of configured providers and models that the price table names; whatever else a
 //! caller writes is [`OTHER`]: nobody can make the tables grow.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -86,6 +86,6 @@ pub(crate) fn provider_label(router: &Router, name: &str) -> String {
 fn model_label(router: &Router, provider: &str, model: &str) -> String {
     let known = router
         .provider(provider)
-        .is_some_and(|it| it.info().model == model || it.price(model, &Usage::default()).is_some());
+        .is_some_and(|it| it.info().model == model || it.prices().is_some_and(|prices| prices.names(model)));
     if known { model } else { OTHER }.to_owned()
 }

@@ -44,12 +44,8 @@ pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<B
         return Err(ApiError::TooLarge { limit });
     }
     let held = head.extensions.get::<Held>();
-    if let (Some(held), Some(length)) = (held, announced) {
-        held.add(usize::try_from(length).unwrap_or(usize::MAX))?;
-    }
-    let uncounted = held.filter(|_| announced.is_none());
-    match tokio::time::timeout(WHOLE, collect(&mut body, limit, uncounted)).await {
-        Ok(Err(error @ ApiError::TooLarge { .. })) => {
+    match tokio::time::timeout(WHOLE, collect(&mut body, limit, held)).await {
+        Ok(Err(error @ (ApiError::TooLarge { .. } | ApiError::Full(_)))) => {
             discard(body).await;
             Err(error)
         }
@@ -93,6 +89,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Room is taken as bytes come: what is announced alone keeps nobody out.
 async fn collect(body: &mut Body, limit: usize, held: Option<&Held>) -> Result<Bytes, ApiError> {
     let take = |frame: &Bytes| held.map_or(Ok(()), |held| held.add(frame.len()));
     // Most bodies are one frame, which is taken as it is.
@@ -278,11 +275,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_for_which_there_is_no_room_is_not_read() {
+    async fn a_body_takes_the_room_of_what_has_come() {
         let in_flight = InFlight::new(10);
-        for (announced, sent, fits) in
-            [(Some("10"), 10, true), (Some("11"), 3, false), (None, 10, true), (None, 11, false)]
-        {
+        for (announced, sent, fits) in [
+            (Some("10"), 10, true),
+            (Some("90"), 3, true),
+            (Some("11"), 11, false),
+            (None, 10, true),
+            (None, 11, false),
+        ] {
             let held = in_flight.hold();
             let length: Vec<_> = announced.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
             let read = read(&head(&length, Some(held.clone())), Body::from(vec![b'x'; sent]), 100).await;

@@ -240,8 +240,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Says when to come again, in whole seconds, rounded up.
+/// Says when to come again.
 pub(super) fn retry_after(response: &mut Response, wait: Duration) {
-    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
+}
+
+/// Whole seconds, rounded up, one at least.
+pub(super) fn seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }

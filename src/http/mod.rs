@@ -47,7 +47,7 @@ use identity::Resolver;
 use stats::Stats;
 
 pub use errors::ApiError;
-pub use serve::{Limits, Peer};
+pub use serve::Limits;
 
 /// What the handlers of all surfaces share.
 pub struct App {

@@ -61,17 +61,6 @@ impl From<&Server> for Limits {
     }
 }
 
-/// The other end of a request's connection, in the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
-impl Peer {
-    /// Whether it is on this machine.
-    pub fn is_loopback(&self) -> bool {
-        self.0.ip().to_canonical().is_loopback()
-    }
-}
-
 /// Serves until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed, requests in flight
 /// are finished, and what is not done after `shutdown_timeout` is dropped.
 ///
@@ -137,10 +126,7 @@ fn connection(
         tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
     }
     let router = router.clone();
-    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().call(request)
-    });
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| router.clone().call(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

@@ -222,12 +222,15 @@ impl Runner {
                 Err(Failed { error, log, readings: told }) => {
                     report_log(policy, &log);
                     readings = told;
-                    tracing::warn!(
-                        policy = manifest.name.as_str(),
-                        code = error.code(),
-                        request = request_id,
-                        "policy gave no verdict: {error}"
-                    );
+                    // The metrics count it; a line for each would be the last straw.
+                    if !matches!(error, EvaluationError::Overloaded) {
+                        tracing::warn!(
+                            policy = manifest.name.as_str(),
+                            code = error.code(),
+                            request = request_id,
+                            "policy gave no verdict: {error}"
+                        );
+                    }
                     Outcome::Error { code: error.code(), message: error.to_string(), on_error: manifest.on_error }
                 }
             }

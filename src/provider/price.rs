@@ -342,6 +342,11 @@ impl PriceTable {
         self.models.get(model).or_else(|| self.models.get(ANY)).copied()
     }
 
+    /// Whether a model has a price of its own, not that of `*`.
+    pub fn names(&self, model: &str) -> bool {
+        model != ANY && self.models.contains_key(model)
+    }
+
     /// Every model with its price, by name. `*` stands for all others.
     pub fn models(&self) -> impl Iterator<Item = (&str, Price)> {
         self.models.iter().map(|(model, price)| (model.as_str(), *price))

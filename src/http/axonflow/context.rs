@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::Number;
 
 use super::name;
@@ -86,12 +86,17 @@ impl<'de> Deserialize<'de> for CheckedContext {
     }
 }
 
-/// No tokens are no bound: Go's client writes them where its caller gave none. Java's writes whole numbers with a point.
-fn max_tokens<E: Error>(number: Option<Number>) -> Result<Option<u32>, E> {
-    let Some(number) = number else { return Ok(None) };
-    let whole = number.as_f64().filter(|it| (0.0..=f64::from(u32::MAX)).contains(it) && it.fract() == 0.0);
-    let whole = whole.ok_or_else(|| E::custom("max_tokens: expected a whole number"))?;
-    Ok(Some(whole as u32).filter(|bound| *bound > 0))
+/// A bound on tokens. None are no bound: Go's client writes them where its caller gave none. Java's writes whole numbers
+/// with a point.
+struct MaxTokens(Option<u32>);
+
+impl<'de> Deserialize<'de> for MaxTokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(Self(None)) };
+        let whole = number.as_f64().filter(|it| (0.0..=f64::from(u32::MAX)).contains(it) && it.fract() == 0.0);
+        let whole = whole.ok_or_else(|| D::Error::invalid_value(Unexpected::Other("number"), &"a whole number"))?;
+        Ok(Self(Some(whole as u32).filter(|bound| *bound > 0)))
+    }
 }
 
 struct ContextVisitor {
@@ -116,7 +121,7 @@ impl<'de> Visitor<'de> for ContextVisitor {
                 "strict_provider" if self.asks => {
                     context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false);
                 }
-                "max_tokens" if self.asks => context.max_tokens = max_tokens(map.next_value()?)?,
+                "max_tokens" if self.asks => context.max_tokens = map.next_value::<MaxTokens>()?.0,
                 "stream" if self.asks => context.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
                 "temperature" if self.asks => context.temperature = map.next_value()?,
                 "tools" if self.asks => context.tools = map.next_value::<Option<_>>()?.unwrap_or_default(),

@@ -67,6 +67,8 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
     let provider = needed("provider", body.provider)?;
     let model = needed("model", body.model)?;
     let tokens = body.token_usage.unwrap_or_default();
+    let sum = tokens.prompt_tokens.unwrap_or(0).saturating_add(tokens.completion_tokens.unwrap_or(0));
+    let tokens = TokenUsage { total_tokens: tokens.total_tokens.or(Some(sum)), ..tokens };
     for (field, count) in [
         ("token_usage.prompt_tokens", tokens.prompt_tokens),
         ("token_usage.completion_tokens", tokens.completion_tokens),

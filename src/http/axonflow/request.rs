@@ -16,10 +16,11 @@ use super::{required, stream, time};
 use crate::chat::{Called, ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
 use crate::http::answer::{json, json_that_holds, with_request_id};
-use crate::http::errors::retry_after;
+use crate::http::errors::{retry_after, seconds};
 use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
+use crate::provider::ProviderError;
 use crate::router::{RouteError, Routed};
 
 #[derive(Deserialize)]
@@ -86,6 +87,9 @@ struct Metadata<'a> {
     /// The stable name of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<&'static str>,
+    /// When to come again, where the provider said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
     /// Policies only: no model was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     llm_skipped: Option<bool>,
@@ -303,13 +307,17 @@ fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) 
     // their vendor in a mere check, make the call themselves, and fail where a check has another status.
     let is_of_wrappers = matches!(error, RouteError::UnknownProvider { .. } | RouteError::NoTraffic { .. });
     let is_callers = surface.status == 400 && error.provider_error().is_none() && !is_of_wrappers;
-    let honest = app.honest_status || is_callers;
+    // What is said of a caller's own key comes back as it was said.
+    let is_of_key = error.provider_error().is_some_and(ProviderError::is_of_callers_key);
+    let honest = app.honest_status || is_callers || is_of_key;
     let status = if honest { surface.status } else { 200 };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = error.to_string();
     let needs_message = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN);
     let attempts = error.attempts().len();
     let metadata = Metadata { attempts: Some(attempts), error_code: Some(error.code()), ..Metadata::default() };
+    let wait = error.retry_after();
+    let metadata = Metadata { retry_after_seconds: wait.map(seconds), ..metadata };
     let body = Failed {
         success: false,
         error: &text,
@@ -320,7 +328,7 @@ fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) 
         message: needs_message.then_some(&text),
     };
     let mut response = json(status, &body);
-    if let Some(wait) = error.retry_after().filter(|_| honest) {
+    if let Some(wait) = wait.filter(|_| honest) {
         retry_after(&mut response, wait);
     }
     response

@@ -15,6 +15,9 @@ use crate::http::answer::json;
 use crate::http::errors::retry_after;
 use crate::router::RouteError;
 
+/// When to come again where a provider that is over its limit did not say.
+const UNSAID: Duration = Duration::from_secs(1);
+
 /// What both shapes say.
 #[derive(Clone, Serialize)]
 struct Told<'a> {
@@ -112,7 +115,9 @@ pub(super) fn failed(error: &RouteError) -> Response {
     let told =
         Told { message: &message, kind: kind(status), param: None, code: surface.code, policy: None, rule: None };
     let mut response = body(status, told);
-    if let Some(wait) = error.retry_after() {
+    // Clients that are told nothing come back at once.
+    let unsaid = (status == StatusCode::TOO_MANY_REQUESTS).then_some(UNSAID);
+    if let Some(wait) = error.retry_after().or(unsaid) {
         retry_after(&mut response, wait);
     }
     response

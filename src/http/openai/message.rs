@@ -117,7 +117,7 @@ impl Wire {
         let mut parts = Vec::new();
         let mut cache = Vec::new();
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
-        match (blocks, self.reasoning_content.filter(|text| !text.is_empty())) {
+        match (blocks, self.reasoning_content.filter(|text| !text.is_empty() && role == Role::Assistant)) {
             (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
             (None, None) => {}

@@ -1,6 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::extract::Extension;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -27,9 +26,8 @@ async fn start(limits: Limits) -> Running {
         wait.notified().await;
         "done"
     };
-    let peer = |Extension(peer): Extension<Peer>| async move { format!("{}", peer.is_loopback()) };
     let large = || async { "x".repeat(1 << 20) };
-    let router = Router::new().route("/slow", get(slow)).route("/peer", get(peer)).route("/large", get(large));
+    let router = Router::new().route("/slow", get(slow)).route("/large", get(large));
     let stop = CancellationToken::new();
     let done = tokio::spawn(serve(listener, router, limits, stop.clone()));
     Running { address, stop, done, go, entered }
@@ -63,13 +61,6 @@ async fn rest(mut stream: TcpStream) -> String {
 }
 
 const SLOW: &str = "GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n";
-const PEER: &str = "GET /peer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
-#[tokio::test]
-async fn handlers_know_the_other_end() {
-    let server = start(limits()).await;
-    assert!(rest(server.send(PEER).await).await.ends_with("true"));
-}
 
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() {

@@ -37,6 +37,8 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: Option<OwnedSemaphorePermit>) -> Self {
+        let overloaded = EvaluationError::Overloaded;
+        let error = place.is_none().then(|| (overloaded.code(), overloaded.to_string()));
         Self {
             policy,
             enforced,
@@ -44,7 +46,7 @@ impl Stage {
             session: None,
             held: Vec::new(),
             said: Verdict::default(),
-            error: None,
+            error,
             asked: false,
             readings: Readings::default(),
             memory: None,
