@@ -5,6 +5,7 @@
 
 mod cache;
 mod called;
+mod estimate;
 mod request;
 mod seal;
 mod task;
@@ -15,6 +16,7 @@ use crate::in_flight::Held;
 
 pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
+pub use estimate::{estimate, estimate_before};
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};

@@ -7,7 +7,6 @@
 
 mod archive;
 mod check;
-mod estimate;
 pub(crate) mod meter;
 mod pipeline;
 mod record;

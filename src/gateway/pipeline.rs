@@ -17,13 +17,13 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::meter;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, context, text};
-use super::{estimate, meter};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
-use crate::chat::{ChatRequest, Message};
+use crate::chat::{self, ChatRequest, Message};
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
@@ -479,7 +479,7 @@ impl Pipeline {
         let (usage, cost_usd) = match answer.usage {
             Some(usage) => (usage, answer.cost_usd),
             None => {
-                let usage = estimate::usage(&self.original, answer.choices.iter().map(|choice| &choice.message));
+                let usage = chat::estimate(&self.original, answer.choices.iter().map(|choice| &choice.message));
                 let provider = self.gateway.router.provider(&routed.provider);
                 (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
             }

@@ -14,6 +14,11 @@ pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a store after which the clock rests.
 const TICKS_TO_REST: u32 = 100;
 
+/// Shards of wasmtime's pool at most, and memories that each keeps as the last evaluation left them: as many policies may
+/// take turns without their images being mapped anew.
+const MOST_SHARDS: usize = 16;
+const WARM_SLOTS: u32 = 16;
+
 /// Core instances, memories and tables in one component: Python's need 38 instances.
 pub(super) const MAX_CORE_INSTANCES: u32 = 64;
 /// See [`MAX_CORE_INSTANCES`].
@@ -129,9 +134,10 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.async_stack_keep_resident(32 << 10);
     pool.decommit_batch_size(32);
     // The default would keep a hundred slots' pages resident. With fewer than there are policies, each would map its
-    // image over another's.
-    let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    pool.max_unused_warm_slots(u32::try_from(cores * 2).unwrap_or(8).max(8));
+    // image over another's. wasmtime divides the number among its shards, of which there is one for each core, sixteen at
+    // most.
+    let shards = thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_SHARDS);
+    pool.max_unused_warm_slots(u32::try_from(shards).unwrap_or(1) * WARM_SLOTS);
     pool
 }
 

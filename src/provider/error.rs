@@ -195,7 +195,7 @@ impl ErrorKind {
             Self::ReadFailed => class(           "read_failed",           Later, Yes,  Failure,     502, "upstream_failed"),
             Self::Timeout => class(              "timeout",               Never, Yes,  Failure,     504, "upstream_timeout"),
             Self::DeadlineExceeded => class(     "deadline_exceeded",     Never, No,   None,        504, "upstream_timeout"),
-            Self::ResponseTooLarge => class(     "response_too_large",    Never, Yes,  Failure,     502, "upstream_failed"),
+            Self::ResponseTooLarge => class(     "response_too_large",    Never, No,   None,        502, "upstream_failed"),
             Self::MalformedAnswer => class(      "malformed_answer",      Later, Yes,  Failure,     502, "upstream_failed"),
             Self::GenerationFailed => class(     "generation_failed",     Later, Yes,  Failure,     502, "upstream_failed"),
             Self::NoRoom => class(               "no_room",               Never, No,   None,        429, "no_room"),
@@ -367,6 +367,14 @@ impl ProviderError {
     /// What happened, in one line fit for clients.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The class and the status: what may be shown to others than the caller, whose text the vendor's words may repeat.
+    pub fn brief(&self) -> String {
+        match self.status {
+            Some(status) => format!("{} (status {status})", self.code()),
+            None => self.code().to_owned(),
+        }
     }
 
     /// The upstream's HTTP status, where there was an answer.

@@ -116,7 +116,7 @@ impl KeyPool {
             let code = error.code();
             metrics::counter!("octroi_provider_key_rests_total", "provider" => provider.clone(), "code" => code)
                 .increment(1);
-            tracing::warn!(provider, key = member.number, of, ?rest, "key rests: {error}");
+            tracing::warn!(provider, key = member.number, of, ?rest, "key rests: {}", error.brief());
         }
         true
     }

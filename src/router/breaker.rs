@@ -138,14 +138,16 @@ impl Breakers {
         }
         let breaker =
             models.entry(model.to_owned()).or_insert(Breaker { phase: Phase::Closed, failures: 0, failed: now });
-        breaker.failures = breaker.failures.saturating_add(1);
-        breaker.failed = now;
-        let opens = match breaker.phase {
-            Phase::Closed => breaker.failures >= failures,
-            // A call from before says nothing new.
-            Phase::Open { .. } => false,
-            Phase::HalfOpen { since } => trial == Some(since),
+        let (counts, opens) = match breaker.phase {
+            Phase::Closed => (true, breaker.failures.saturating_add(1) >= failures),
+            // A call from before says nothing new, of the trial that is on its way neither.
+            Phase::Open { .. } => (false, false),
+            Phase::HalfOpen { since } => (trial == Some(since), trial == Some(since)),
         };
+        if counts {
+            breaker.failures = breaker.failures.saturating_add(1);
+            breaker.failed = now;
+        }
         if opens {
             breaker.phase = Phase::Open { until: now + open_for };
             meter::breaker(&self.provider, "open");
@@ -329,6 +331,18 @@ mod tests {
         fail(&breakers, "m", 2, now);
         late.failed(now + OPEN_FOR / 2);
         assert_eq!(breakers.wait("m", now + OPEN_FOR), None);
+    }
+
+    #[test]
+    fn a_failure_from_before_it_opened_does_not_void_the_trial() {
+        let (breakers, now) = breakers();
+        let late = breakers.pass("m", now).unwrap();
+        fail(&breakers, "m", 2, now);
+        let now = now + OPEN_FOR;
+        let trial = breakers.pass("m", now).unwrap();
+        late.failed(now + Duration::from_millis(1));
+        trial.succeeded();
+        assert_eq!(breakers.wait("m", now), None);
     }
 
     #[test]

@@ -77,7 +77,11 @@ pub(super) async fn ask<O: Operation>(
             if failures == 1 {
                 entry.monitor.call_failed(&error);
             }
-            let error = failure.insert(error);
+            // That the next one cannot do it at all says nothing of whether to come again.
+            let error = match &mut failure {
+                Some(before) if error.kind() == ErrorKind::Unsupported => before,
+                failure => failure.insert(error),
+            };
             if !error.fail_over() || call.remaining().is_zero() {
                 break 'candidates;
             }
@@ -104,8 +108,7 @@ pub(super) async fn ask<O: Operation>(
 
 /// Whether a failure says something about the provider, and not about this request or its caller's key alone.
 fn is_providers(error: &ProviderError) -> bool {
-    let of_key = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden);
-    error.counts_against_health() || of_key && !error.is_of_callers_key()
+    error.counts_against_health() || error.kind() == ErrorKind::RateLimited && !error.is_of_callers_key()
 }
 
 /// What the attempts of one request share.
@@ -152,7 +155,7 @@ impl<O: Operation> Call<'_, O> {
             Ok(answer) => {
                 latency.answered(elapsed, now);
                 if self.key.is_none() {
-                    entry.limited.answered();
+                    entry.limited.answered(model);
                 }
                 match O::FORM {
                     Form::Whole => {
@@ -172,7 +175,7 @@ impl<O: Operation> Call<'_, O> {
                     pass.failed(now);
                 }
                 if !error.is_of_callers_key() {
-                    entry.limited.failed(error, now);
+                    entry.limited.failed(model, error, now);
                 }
                 let code = error.code();
                 tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {error}");

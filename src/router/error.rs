@@ -81,7 +81,8 @@ pub enum RouteError {
     },
     /// A caller's own key, and more than one provider that it could be sent to.
     #[error(
-        "X-Provider-Key needs one provider: name a model that only one serves, or set context.strict_provider; this \
+        "X-Provider-Key needs one provider: name a model that only one serves, or in /api/request set \
+         context.strict_provider; this \
          request could go to {}", among.join(", ")
     )]
     KeyWithoutProvider {

@@ -125,8 +125,8 @@ impl Monitor {
     pub(crate) fn call_failed(&self, error: &ProviderError) {
         match error.health_effect() {
             HealthEffect::None => {}
-            HealthEffect::Failure => self.failed(error, FAILURES),
-            HealthEffect::KeyRejected => self.failed(error, 1),
+            HealthEffect::Failure => self.failed(error, &error.brief(), FAILURES),
+            HealthEffect::KeyRejected => self.failed(error, &error.brief(), 1),
         }
     }
 
@@ -135,19 +135,20 @@ impl Monitor {
     pub(crate) fn probe_failed(&self, error: &ProviderError) {
         match error.kind() {
             ErrorKind::RateLimited | ErrorKind::EndpointNotFound => self.succeeded(),
-            _ => self.failed(error, 1),
+            // A probe holds nothing of a caller's.
+            _ => self.failed(error, error.message(), 1),
         }
     }
 
     /// One more failure, of which `enough` in a row make the provider unhealthy.
-    fn failed(&self, error: &ProviderError, enough: u32) {
+    fn failed(&self, error: &ProviderError, message: &str, enough: u32) {
         let fell = {
             let mut inner = self.lock();
             inner.failures = inner.failures.saturating_add(1);
             inner.key_rejected |= error.health_effect() == HealthEffect::KeyRejected;
             inner.health.last_checked = Some(Timestamp::now());
             inner.health.message.clear();
-            inner.health.message.push_str(error.message());
+            inner.health.message.push_str(message);
             let fell = inner.failures >= enough && inner.health.state != State::Unhealthy;
             if fell {
                 inner.health.state = State::Unhealthy;
@@ -157,7 +158,7 @@ impl Monitor {
         };
         if fell {
             self.fell.notify_one();
-            tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {error}");
+            tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {message}");
         }
     }
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::chat::{ChatAnswer, ChatRequest};
+use crate::chat::{ChatAnswer, ChatRequest, estimate_before};
 use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
@@ -281,7 +281,10 @@ impl Router {
         model: Option<&'a str>,
         constraints: &Constraints,
     ) -> Result<Vec<&'a Arc<dyn Provider>>, RouteError> {
-        Ok(self.ordered(model, constraints, Form::Whole)?.into_iter().map(|entry| &entry.provider).collect())
+        let request = ChatRequest { model: model.map(str::to_owned), ..ChatRequest::default() };
+        let eligible = self.eligible(model, constraints)?;
+        let ordered = self.ordered(eligible, &request, constraints, Form::Whole);
+        Ok(ordered.into_iter().map(|entry| &entry.provider).collect())
     }
 
     /// Asks the first candidate, again where the class of its failure says that this may help, and the next one as long as
@@ -292,7 +295,8 @@ impl Router {
         constraints: &Constraints,
         attempts: &Attempts,
     ) -> Result<Routed, RouteError> {
-        let candidates = self.ordered(request.model.as_deref(), constraints, Form::Whole)?;
+        let eligible = self.eligible(request.model.as_deref(), constraints)?;
+        let candidates = self.ordered(eligible, request, constraints, Form::Whole);
         let whole = operation::Whole(request);
         call::ask(&candidates, &whole, constraints.key(), &self.retry, self.deadline, attempts).await
     }
@@ -305,7 +309,8 @@ impl Router {
         constraints: &Constraints,
         attempts: &Attempts,
     ) -> Result<Routed<Streamed>, RouteError> {
-        let candidates = self.ordered(request.model.as_deref(), constraints, Form::Streamed)?;
+        let eligible = self.eligible(request.model.as_deref(), constraints)?;
+        let candidates = self.ordered(eligible, request, constraints, Form::Streamed);
         let streaming = operation::Streaming(request);
         let key = constraints.key();
         let mut routed = call::ask(&candidates, &streaming, key, &self.retry, self.deadline, attempts).await?;
@@ -384,17 +389,24 @@ impl Router {
         reason
     }
 
-    fn ordered(&self, model: Option<&str>, constraints: &Constraints, form: Form) -> Result<Vec<&Entry>, RouteError> {
-        let mut entries = self.eligible(model, constraints)?;
+    /// Those that may be asked, in the order in which they are.
+    fn ordered<'a>(
+        &self,
+        mut entries: Vec<&'a Entry>,
+        request: &ChatRequest,
+        constraints: &Constraints,
+        form: Form,
+    ) -> Vec<&'a Entry> {
         if entries.len() < 2 {
-            return Ok(entries);
+            return entries;
         }
+        let model = request.model.as_deref();
         let turn = (self.strategy == Strategy::RoundRobin).then(|| self.turns.next());
         match (self.strategy, &turn) {
             (_, Some(turn)) => turn.order(&mut entries),
             (Strategy::Failover, _) => order::by_failover(&mut entries, self.default.as_deref()),
             (Strategy::LeastLatency, _) => order::by_latency(&mut entries, form),
-            (Strategy::LowestCost, _) => order::by_cost(&mut entries, model),
+            (Strategy::LowestCost, _) => order::by_cost(&mut entries, model, &estimate_before(request)),
             _ => order::by_weight(&mut entries, fastrand::f64),
         }
         order::failing_last(&mut entries, model);
@@ -404,7 +416,7 @@ impl Router {
         if let Some(turn) = turn {
             turn.taken(&entries);
         }
-        Ok(entries)
+        entries
     }
 }
 

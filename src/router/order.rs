@@ -47,11 +47,10 @@ pub(super) fn by_latency(entries: &mut [&Entry], form: Form) {
     by_number(entries, |entry| entry.latencies.of(form).cost(now));
 }
 
-/// Higher priority first, then the lowest price of the model that each would be asked for: of three tokens in for one out.
-pub(super) fn by_cost(entries: &mut [&Entry], asked: Option<&str>) {
-    let compared = Usage { prompt_tokens: 3_000, completion_tokens: 1_000, ..Usage::default() };
+/// Higher priority first, then the lowest price of the model that each would be asked for.
+pub(super) fn by_cost(entries: &mut [&Entry], asked: Option<&str>, estimated: &Usage) {
     by_number(entries, |entry| {
-        entry.model_for(asked).and_then(|model| entry.provider.price(model, &compared)).unwrap_or(f64::INFINITY)
+        entry.model_for(asked).and_then(|model| entry.provider.price(model, estimated)).unwrap_or(f64::INFINITY)
     });
 }
 
@@ -99,7 +98,9 @@ impl Turn<'_> {
 pub(super) fn failing_last(entries: &mut [&Entry], asked: Option<&str>) {
     let now = Instant::now();
     entries.sort_by_cached_key(|entry| {
-        entry.monitor.state() == State::Unhealthy || entry.limited.holds(now) || entry.refuses(asked)
+        entry.monitor.state() == State::Unhealthy
+            || entry.limited.holds(entry.model_for(asked), now)
+            || entry.refuses(asked)
     });
 }
 

@@ -47,7 +47,7 @@ async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() 
     assert_eq!(state(), State::Unhealthy);
     assert_eq!(order(&router, &any()), ["b", "a"]);
     let health = router.providers().next().unwrap().health;
-    assert_eq!(health.message, "no");
+    assert_eq!(health.message, "upstream_failed", "and not what the vendor said of one caller's request");
     assert!(health.last_checked.is_some());
 
     a.fail(None);

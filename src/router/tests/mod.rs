@@ -25,7 +25,8 @@ struct Fake {
     failures_left: Mutex<Option<u32>>,
     hint: Mutex<Option<Duration>>,
     takes: Mutex<Duration>,
-    price: Option<f64>,
+    /// Of a token of the prompt, and of the answer.
+    price: Option<(f64, f64)>,
     /// What ends its streams behind their first event.
     breaks: Mutex<Option<ErrorKind>>,
     /// Its other self, which a caller's key opens.
@@ -69,8 +70,12 @@ impl Fake {
 
     /// At a price, which is its name too.
     fn at(price: f64) -> Arc<Self> {
-        let mut fake = Arc::into_inner(Self::new(&price.to_string(), 5, 1.0)).unwrap();
-        fake.price = Some(price);
+        Self::priced(&price.to_string(), price, price)
+    }
+
+    fn priced(name: &str, prompt: f64, answer: f64) -> Arc<Self> {
+        let mut fake = Arc::into_inner(Self::new(name, 5, 1.0)).unwrap();
+        fake.price = Some((prompt, answer));
         Arc::new(fake)
     }
 
@@ -167,8 +172,9 @@ impl Provider for Fake {
         self.of_callers.lock().unwrap().clone().map(|fake| fake as Arc<dyn Provider>)
     }
 
-    fn price(&self, _model: &str, _usage: &Usage) -> Option<f64> {
-        self.price
+    fn price(&self, _model: &str, usage: &Usage) -> Option<f64> {
+        let of = |(prompt, answer)| usage.prompt_tokens as f64 * prompt + usage.completion_tokens as f64 * answer;
+        self.price.map(of)
     }
 }
 

@@ -153,6 +153,22 @@ fn the_lowest_price_comes_first_and_an_unknown_one_last() {
 }
 
 #[tokio::test]
+async fn the_lowest_price_is_that_of_the_request() {
+    let (reads, writes) = (Fake::priced("reads", 1.0, 10.0), Fake::priced("writes", 10.0, 1.0));
+    let router = router(&[&reads, &writes], by(Strategy::LowestCost));
+    let long = vec![Message::text(Role::User, "x".repeat(40_000))];
+    for (request, cheapest) in [
+        (hello(), &writes),
+        (ChatRequest { messages: long.clone(), ..hello() }, &reads),
+        (ChatRequest { messages: long, max_tokens: Some(20_000), ..hello() }, &writes),
+    ] {
+        let before = cheapest.asked();
+        router.ask(&request, &any()).await.unwrap();
+        assert_eq!(cheapest.asked(), before + 1, "{:?}", request.max_tokens);
+    }
+}
+
+#[tokio::test]
 async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
     let (slow, quick) = (Fake::new("slow", 5, 1.0), Fake::new("quick", 5, 1.0));
     slow.takes(40);
