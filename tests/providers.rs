@@ -565,6 +565,19 @@ async fn codestrals_host_has_a_key_of_its_own_and_no_list_of_models() {
 }
 
 #[tokio::test]
+async fn a_model_that_will_be_taken_away_is_shown() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).env("MISTRAL_MODEL", "devstral-2512").start();
+    let expected =
+        json!([{ "model": "devstral-2512", "date": "2026-08-31T12:00:00Z", "replacement": "mistral-medium-3-5" }]);
+    eventually("the vendor's list has been read", async || {
+        let health = gateway.get("/api/v1/llm-providers/mistral/health").await.body;
+        health["health"]["deprecations"] == expected
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_vendors_want_back_of_their_models_thoughts_goes_there_and_back() {
     let anthropic = AnthropicDouble::start().await.unwrap();
     let gemini = GeminiDouble::start().await.unwrap();

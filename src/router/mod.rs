@@ -43,7 +43,7 @@ pub use breaker::BreakerSettings;
 pub use constraints::{Constraints, Preference};
 pub use error::{BuildError, RouteError, WeightError};
 pub use health::{Health, State};
-pub use models::Model;
+pub use models::{Deprecation, Model};
 pub use operation::Form;
 pub use retry::Retry;
 pub use tally::Counts;
@@ -93,6 +93,8 @@ pub struct ProviderStatus<'a> {
     pub health: Health,
     /// What it was asked so far.
     pub counts: Counts,
+    /// Models in use that its vendor will take away.
+    pub deprecations: Vec<Deprecation>,
 }
 
 /// The share of each provider, together 1.
@@ -199,6 +201,7 @@ impl Router {
             weight: entry.weight.get(),
             health: entry.monitor.read(),
             counts: entry.tally.read(),
+            deprecations: entry.deprecations(),
         })
     }
 

@@ -1,7 +1,8 @@
 //! The models that requests may name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Router;
@@ -48,7 +49,37 @@ impl Router {
     }
 }
 
+/// A model in use that its vendor will take away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deprecation {
+    /// The model, by the vendor's name.
+    pub model: String,
+    /// When, as the vendor writes it.
+    pub date: String,
+    /// What the vendor offers instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<String>,
+}
+
 impl Entry {
+    /// Of the default model, and those that the configuration lists and maps, so far as the vendor's list tells.
+    pub(super) fn deprecations(&self) -> Vec<Deprecation> {
+        let Some(catalogue) = self.provider.catalogue() else { return Vec::new() };
+        let configured = catalogue.configured().iter().map(String::as_str);
+        let own: BTreeSet<_> = [self.provider.model_for(None)]
+            .into_iter()
+            .chain(configured)
+            .chain(self.models.values().map(String::as_str))
+            .collect();
+        let of = |model: &str| {
+            let told = catalogue.told(model)?;
+            let text = |field: &str| told.get(field).and_then(Value::as_str).map(str::to_owned);
+            let replacement = text("deprecation_replacement_model");
+            Some(Deprecation { model: model.to_owned(), date: text("deprecation")?, replacement })
+        };
+        own.into_iter().filter_map(of).collect()
+    }
+
     fn model(&self, name: &str) -> Model<'_> {
         let own = self.model_for(Some(name)).unwrap_or(name);
         let told = self.provider.catalogue().and_then(|catalogue| catalogue.told(own)).unwrap_or_default();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{named, unknown};
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
-use crate::router::ProviderStatus;
+use crate::router::{Deprecation, ProviderStatus};
 
 /// Providers on a page when the caller names no number, and at most.
 const PAGE: usize = 20;
@@ -59,6 +59,9 @@ struct Health {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_checked: Option<Timestamp>,
+    /// Models in use that the vendor will take away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deprecations: Vec<Deprecation>,
 }
 
 /// Providers have no further settings.
@@ -163,6 +166,7 @@ fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
             status: status.health.state.as_str(),
             message: status.health.message,
             last_checked: status.health.last_checked,
+            deprecations: status.deprecations,
         },
         endpoint: &info.endpoint,
         model: &info.model,
