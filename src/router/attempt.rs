@@ -1,7 +1,9 @@
 //! The calls that one request costs.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// One call to one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

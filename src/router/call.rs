@@ -1,9 +1,9 @@
 //! One request on its way through its candidates: attempts, waits, failover.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Attempts;
 use super::breaker::Pass;
@@ -142,7 +142,7 @@ impl<O: Operation> Call<'_, O> {
         let begun = Instant::now();
         let latency = entry.latencies.of(O::FORM);
         let in_hand = latency.begin();
-        let called = timeout_at(self.deadline.into(), self.ask(entry.provider.as_ref(), renamed)).await;
+        let called = timeout_at(self.deadline, self.ask(entry.provider.as_ref(), renamed)).await;
         drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);

@@ -4,10 +4,11 @@
 //! by a probe or by an answer, whichever comes first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::provider::{ApiKey, ErrorKind, HealthEffect, Provider, ProviderError};
 

@@ -5,7 +5,9 @@
 //! provider that was slow is tried again some time later rather than never.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// After this time a measurement counts for about a third of what it did.
 const FADES_IN: Duration = Duration::from_secs(30);

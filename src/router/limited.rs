@@ -2,7 +2,9 @@
 //! first until then.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::provider::{ErrorKind, ProviderError};
 

@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::constraints::same;
 use super::entry::Entry;

@@ -1,9 +1,9 @@
 //! A stream that has begun, and what its end says about its provider.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::breaker::Breakers;
 use super::entry::Entry;

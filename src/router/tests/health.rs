@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
     let a = Fake::new("a", 5, 1.0);
     let router = router(&[&a], Routing::default());
@@ -18,7 +18,7 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
     assert_eq!(router.ask(&other, &any()).await.unwrap_err().code(), "connect_failed");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_answers_again_is_used_again() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50) };
@@ -26,13 +26,14 @@ async fn a_provider_that_answers_again_is_used_again() {
     a.fail_times(ErrorKind::UpstreamFailed, 2);
     assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
     assert_eq!(order(&router, &any()), ["b", "a"]);
-    while router.ask(&hello(), &any()).await.unwrap().provider == "b" {
-        tokio::task::yield_now().await;
-    }
+    advance(breaker.open_for - MOMENT).await;
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
+    advance(MOMENT).await;
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "a");
     assert_eq!(order(&router, &any()), ["a", "b"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing::default());
@@ -56,7 +57,7 @@ async fn failures_in_a_row_put_a_provider_behind_and_an_answer_brings_it_back() 
     assert_eq!(order(&router, &any()), ["a", "b"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn health_looks_at_the_class_of_a_failure() {
     for (kind, state) in [
         (ErrorKind::Unauthorized, State::Unhealthy),
@@ -73,27 +74,62 @@ async fn health_looks_at_the_class_of_a_failure() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn probes_run_at_once_and_end_with_the_router() {
     let (well, ill) = (Fake::new("well", 9, 1.0), Fake::new("ill", 5, 1.0));
     ill.fail(ErrorKind::ConnectFailed);
     let router = router(&[&well, &ill], Routing::default());
     router.watch_health();
     router.watch_health();
-    let settled = || router.providers().all(|status| status.health.state != State::Unknown);
-    while !settled() {
-        tokio::task::yield_now().await;
-    }
+    settle().await;
     let states: Vec<_> = router.providers().map(|status| status.health.state).collect();
     assert_eq!(states, [State::Healthy, State::Unhealthy]);
 
     drop(router);
-    while Arc::strong_count(&well) > 1 {
-        tokio::task::yield_now().await;
+    settle().await;
+    assert_eq!(Arc::strong_count(&well), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_answered_says_that_the_provider_is_up() {
+    for (kind, state) in [
+        (ErrorKind::RateLimited, State::Healthy),
+        (ErrorKind::EndpointNotFound, State::Healthy),
+        (ErrorKind::Unauthorized, State::Unhealthy),
+        (ErrorKind::UpstreamFailed, State::Unhealthy),
+        (ErrorKind::ConnectFailed, State::Unhealthy),
+    ] {
+        let a = Fake::new("a", 9, 1.0);
+        a.fail(kind);
+        let router = router(&[&a], Routing::default());
+        router.watch_health();
+        settle().await;
+        assert_eq!(router.state_of("a"), state, "{kind:?}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_probed_sooner_once_it_fell() {
+    let a = Fake::new("a", 9, 1.0);
+    let router = router(&[&a], Routing::default());
+    let begun = Instant::now();
+    router.watch_health();
+    sleep(Duration::from_secs(10)).await;
+    a.fail(ErrorKind::Unauthorized);
+    router.ask(&hello(), &any()).await.unwrap_err();
+    sleep(Duration::from_secs(7)).await;
+    a.fail(None);
+    sleep(Duration::from_secs(45)).await;
+    let about = |seconds: u64| Duration::from_secs(seconds * 4 / 5)..=Duration::from_secs(seconds * 6 / 5) + MOMENT;
+    let probes = a.probes(begun);
+    assert_eq!(probes[0], Duration::ZERO);
+    // From the moment of its fall, and not of the last probe.
+    assert!(about(5).contains(&(probes[1] - Duration::from_secs(10))), "{probes:?}");
+    assert!(about(5).contains(&probes[2]) && about(30).contains(&probes[3]), "{probes:?}");
+    assert_eq!(router.state_of("a"), State::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_fails_at_every_try_counts_once_against_health() {
     let only = Fake::new("only", 5, 1.0);
     let router = router(&[&only], Routing { retry: Retry { attempts: 2, ..Retry::default() }, ..Routing::default() });
@@ -106,7 +142,7 @@ async fn a_request_that_fails_at_every_try_counts_once_against_health() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_said_about_a_callers_key_touches_nobody_else() {
     for kind in [
         ErrorKind::Unauthorized,
@@ -135,7 +171,16 @@ async fn what_is_said_about_a_callers_key_touches_nobody_else() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_takes_no_key_of_a_caller_is_not_asked_with_its_own() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    let error = router.ask(&hello(), &with_key("a")).await.unwrap_err();
+    assert_eq!((error.code(), a.asked(), b.asked()), ("invalid_request", 0, 0));
+    assert_eq!(router.state_of("a"), State::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_to_a_callers_key_clears_nothing_that_is_known_of_the_operators() {
     let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
     *a.of_callers.lock().unwrap() = Some(theirs);
@@ -160,7 +205,7 @@ async fn an_answer_to_a_callers_key_clears_nothing_that_is_known_of_the_operator
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_operators_refused_key_keeps_nobody_out_who_has_one() {
     let (a, theirs) = (Fake::new("a", 9, 1.0), Fake::new("theirs", 1, 1.0));
     *a.of_callers.lock().unwrap() = Some(theirs);

@@ -7,14 +7,18 @@ mod streams;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::chat::{Choice, FinishReason, Message, Role, Usage};
 use crate::provider::{ApiKey, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
+
+/// The clock stands still but for those who wait for it, and tells no shorter time.
+const MOMENT: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 struct Fake {
@@ -32,7 +36,7 @@ struct Fake {
     /// Its other self, which a caller's key opens.
     of_callers: Mutex<Option<Arc<Fake>>>,
     asked: Mutex<Vec<String>>,
-    probes: tokio::sync::Notify,
+    probed: Mutex<Vec<Instant>>,
 }
 
 impl Fake {
@@ -64,7 +68,7 @@ impl Fake {
             breaks: Mutex::default(),
             of_callers: Mutex::default(),
             asked: Mutex::default(),
-            probes: tokio::sync::Notify::new(),
+            probed: Mutex::default(),
         })
     }
 
@@ -106,6 +110,12 @@ impl Fake {
         self.asked.lock().unwrap().len()
     }
 
+    /// The times between its probes, the first one's from then.
+    fn probes(&self, mut then: Instant) -> Vec<Duration> {
+        let probed = self.probed.lock().unwrap();
+        probed.iter().map(|at| at.duration_since(std::mem::replace(&mut then, *at))).collect()
+    }
+
     fn outcome(&self) -> Result<(), ProviderError> {
         let Some(kind) = *self.failure.lock().unwrap() else { return Ok(()) };
         match &mut *self.failures_left.lock().unwrap() {
@@ -132,7 +142,7 @@ impl Provider for Fake {
         self.asked.lock().unwrap().push(model.clone());
         let takes = *self.takes.lock().unwrap();
         if !takes.is_zero() {
-            tokio::time::sleep(takes).await;
+            sleep(takes).await;
         }
         self.outcome()?;
         Ok(ChatAnswer {
@@ -164,7 +174,7 @@ impl Provider for Fake {
     }
 
     async fn probe(&self) -> Result<(), ProviderError> {
-        self.probes.notify_one();
+        self.probed.lock().unwrap().push(Instant::now());
         self.outcome()
     }
 
@@ -198,6 +208,11 @@ impl Router {
     fn state_of(&self, name: &str) -> State {
         self.providers().find(|status| status.info.name == name).unwrap().health.state
     }
+}
+
+/// Lets everybody else do what can be done by now.
+async fn settle() {
+    sleep(MOMENT).await;
 }
 
 fn router(fakes: &[&Arc<Fake>], routing: Routing) -> Router {

@@ -168,7 +168,7 @@ async fn the_lowest_price_is_that_of_the_request() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
     let (slow, quick) = (Fake::new("slow", 5, 1.0), Fake::new("quick", 5, 1.0));
     slow.takes(40);
@@ -186,7 +186,7 @@ async fn the_quickest_comes_first_and_gives_way_when_it_is_slow() {
     assert_eq!((slow.asked(), quick.asked()), (4, 8));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_model_has_its_own_name_at_each_provider() {
     let mut openai = Arc::into_inner(Fake::new("openai", 9, 1.0)).unwrap();
     openai.family = "gpt-";
@@ -213,7 +213,7 @@ async fn a_model_has_its_own_name_at_each_provider() {
     assert_eq!(defaults, ["openai-default", "mistral-default"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn first_events_and_whole_answers_are_not_compared() {
     let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], by(Strategy::LeastLatency));
@@ -231,7 +231,7 @@ async fn first_events_and_whole_answers_are_not_compared() {
     assert_eq!(order(&router, &any()), ["a", "b"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn traffic_is_shared_anew() {
     let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing::default());

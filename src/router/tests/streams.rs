@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_with_its_first_event_is_asked_of_the_next() {
     let (one, two) = (Fake::new("one", 5, 1.0), Fake::new("two", 5, 1.0));
     one.fail(ErrorKind::UpstreamFailed);
@@ -16,7 +16,7 @@ async fn a_stream_that_fails_with_its_first_event_is_asked_of_the_next() {
     assert!(routed.answer.events.next().await.is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_provider_whose_every_stream_breaks_is_taken_out() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing::default());
@@ -29,7 +29,7 @@ async fn a_provider_whose_every_stream_breaks_is_taken_out() {
     assert_eq!(order(&router, &any()), ["b", "a"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_a_success_at_its_end_and_says_nothing_when_nobody_listens() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
@@ -45,7 +45,24 @@ async fn a_stream_is_a_success_at_its_end_and_says_nothing_when_nobody_listens()
     assert_eq!(router.state_of("a"), State::Healthy, "the vendor's filter is no failure");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_stream_from_before_its_provider_fell_says_nothing_of_it() {
+    let a = Fake::new("a", 9, 1.0);
+    let once = Routing { retry: Retry { attempts: 1, ..Retry::default() }, ..Routing::default() };
+    let router = router(&[&a], once);
+    let old = router.begin(&hello(), &any()).await.unwrap();
+    advance(MOMENT).await;
+    a.fail_times(ErrorKind::UpstreamFailed, 3);
+    for _ in 0..3 {
+        router.ask(&hello(), &any()).await.unwrap_err();
+    }
+    assert!(old.answer.events.collect::<Vec<_>>().await.iter().all(Result::is_ok));
+    assert_eq!(router.state_of("a"), State::Unhealthy);
+    assert_eq!(router.listen(&any()).await, None);
+    assert_eq!(router.state_of("a"), State::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trial_that_streams_does_not_keep_others_out() {
     let a = Fake::new("a", 9, 1.0);
     let breaker = BreakerSettings { failures: 1, open_for: Duration::from_millis(100) };
@@ -54,20 +71,17 @@ async fn a_trial_that_streams_does_not_keep_others_out() {
     a.fail_times(ErrorKind::ConnectFailed, 1);
     router.ask(&hello(), &any()).await.unwrap_err();
     *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
-    let trial = loop {
-        match router.begin(&hello(), &any()).await {
-            Ok(begun) => break begun,
-            Err(error) => assert_eq!(error.code(), "breaker_open"),
-        }
-        tokio::task::yield_now().await;
-    };
+    advance(breaker.open_for - MOMENT).await;
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap_err().code(), "breaker_open");
+    advance(MOMENT).await;
+    let trial = router.begin(&hello(), &any()).await.unwrap();
     let beside = router.begin(&hello(), &any()).await.unwrap();
     assert_eq!(trial.answer.events.collect::<Vec<_>>().await.len(), 2);
     assert_eq!(router.begin(&hello(), &any()).await.unwrap_err().code(), "breaker_open");
     drop(beside);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn streams_are_in_hand_as_long_as_they_last() {
     let (a, b) = (Fake::new("a", 5, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], by(Strategy::LeastLatency));
