@@ -4,6 +4,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use octroi::policy::digest::Digest;
 use serde_json::{Value, json};
 use support::{Answer, Gateway, Setup};
@@ -43,20 +47,86 @@ fn bearer(secret: &str) -> (&'static str, String) {
     ("authorization", format!("Bearer {secret}"))
 }
 
+/// All routes that want a secret, with the methods that are served. Every other method is a 405 to anybody.
+const ROUTES: [(&str, &[&str]); 32] = [
+    ("/metrics", &["GET"]),
+    ("/prometheus", &["GET"]),
+    ("/api/request", &["POST"]),
+    ("/api/policy/pre-check", &["POST"]),
+    ("/api/audit/llm-call", &["POST"]),
+    ("/api/v1/audit/search", &["POST"]),
+    ("/api/v1/audit/tenant/{tenant}", &["GET"]),
+    ("/api/v1/audit/tool-call", &["POST"]),
+    ("/api/v1/pricing", &["GET"]),
+    ("/api/v1/decisions", &["GET"]),
+    ("/api/v1/decisions/{id}/explain", &["GET"]),
+    ("/api/v1/llm-providers", &["GET"]),
+    ("/api/v1/llm-providers/status", &["GET"]),
+    ("/api/v1/llm-providers/routing", &["GET", "PUT"]),
+    ("/api/v1/llm-providers/{name}", &["GET"]),
+    ("/api/v1/llm-providers/{name}/health", &["GET"]),
+    ("/api/v1/llm-provider-types", &["GET"]),
+    ("/api/v1/providers/status", &["GET"]),
+    ("/api/v1/providers/weights", &["GET", "PUT"]),
+    ("/api/v1/static-policies", &["GET", "POST"]),
+    ("/api/v1/static-policies/effective", &["GET"]),
+    ("/api/v1/static-policies/test", &["POST"]),
+    ("/api/v1/static-policies/{id}", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("/api/v1/static-policies/{id}/versions", &["GET"]),
+    ("/v1/chat/completions", &["POST"]),
+    ("/v1/fim/completions", &["POST"]),
+    ("/v1/completions", &["POST"]),
+    ("/v1/embeddings", &["POST"]),
+    ("/v1/moderations", &["POST"]),
+    ("/v1/chat/moderations", &["POST"]),
+    ("/v1/models", &["GET"]),
+    ("/v1/models/{*id}", &["GET"]),
+];
+
+/// The paths of all routes in a folder of the code, but for the admin API's, which has a token of its own.
+fn routes(folder: &Path) -> BTreeSet<String> {
+    let mut routes = BTreeSet::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            if !path.ends_with("admin") {
+                routes.append(&mut self::routes(&path));
+            }
+        } else if !path.ends_with("tests.rs") {
+            let code = fs::read_to_string(path).unwrap();
+            let made = code.split(".route(").skip(1);
+            routes.extend(made.map(|made| made.trim_start().split('"').nth(1).unwrap().to_owned()));
+        }
+    }
+    routes
+}
+
+#[test]
+fn the_table_of_routes_is_that_of_the_code() {
+    let open = ["/health", "/v1/{*path}"];
+    let known: BTreeSet<_> = ROUTES.iter().map(|(path, _)| *path).chain(open).map(str::to_owned).collect();
+    assert_eq!(routes(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")), known);
+}
+
 #[tokio::test]
 async fn with_clients_configured_every_route_but_health_wants_a_secret() {
     let gateway = clients();
     assert_eq!(gateway.get("/health").await.status, 200);
+    assert_eq!(gateway.get("/v1/nowhere").await.status, 404);
     let body = json!({ "query": "Hello", "client_id": "one" });
-    for path in ["/api/request", "/api/policy/pre-check", "/api/audit/llm-call", "/api/v1/audit/search"] {
-        for headers in [vec![], vec![basic("one", TWO)], vec![basic("nobody", ONE)], vec![bearer("wrong")]] {
-            let answer = send(&gateway, path, &headers, body.clone()).await;
-            assert_eq!(answer.status, 401, "{path} {headers:?}: {answer:?}");
-            assert_eq!(answer.body["success"], false);
+    for (route, served) in ROUTES {
+        let path = route.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect::<Vec<_>>();
+        let url = gateway.url(&path.join("/"));
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let expected = if served.contains(&method) { 401 } else { 405 };
+            for header in [None, Some(basic("one", TWO)), Some(basic("nobody", ONE)), Some(bearer("wrong"))] {
+                let mut request = gateway.client.request(method.parse().unwrap(), &url).json(&body);
+                if let Some((name, value)) = &header {
+                    request = request.header(*name, value);
+                }
+                let answer = support::answer(request.send().await.unwrap()).await;
+                assert_eq!(answer.status, expected, "{method} {route} {header:?}: {answer:?}");
+            }
         }
-    }
-    for path in ["/metrics", "/prometheus", "/api/v1/llm-providers", "/api/v1/audit/tenant/north"] {
-        assert_eq!(gateway.get(path).await.status, 401, "{path}");
     }
     for header in [basic("one", ONE), bearer(ONE)] {
         let answer = send(&gateway, "/api/policy/pre-check", &[header], body.clone()).await;

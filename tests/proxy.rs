@@ -126,21 +126,26 @@ async fn without_a_provider_the_text_says_what_to_set() {
     assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
 }
 
+/// What a provider does, the stable name of that, and the status that tells it honestly.
+fn failures() -> [(Failure, &'static str, u16); 4] {
+    [
+        (Failure::internal(), "upstream_failed", 502),
+        (Failure::Empty(504), "upstream_timeout", 504),
+        (Failure::from(RateLimit::requests().retry_after("7")), "rate_limited", 429),
+        (Failure::Close, "read_failed", 502),
+    ]
+}
+
 #[tokio::test]
 async fn a_provider_that_fails_is_200_with_the_reason_and_leaves_a_record() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).yaml("routing: { retry: { attempts: 1 } }\n").start();
-    let failures: [(Failure, &str); 4] = [
-        (Failure::internal(), "500"),
-        (Failure::Empty(504), "504"),
-        (Failure::from(RateLimit::requests().retry_after("7")), "429"),
-        (Failure::Close, ""),
-    ];
-    for (failure, _) in failures {
+    for (failure, code, _) in failures() {
         double.script(failure);
         let answer = gateway.ask("Hello").await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!((&answer.body["success"], &answer.body["blocked"]), (&json!(false), &json!(false)));
+        assert_eq!(answer.body["metadata"]["error_code"], code, "{answer:?}");
         let error = answer.body["error"].as_str().unwrap();
         assert!(!error.is_empty() && !error.contains(double.key()), "{error}");
         let entries = gateway.search(json!({ "limit": 1 })).await;
@@ -156,9 +161,12 @@ async fn honest_status_tells_failures_by_their_status() {
         .yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n")
         .yaml("routing: { retry: { attempts: 1 } }\n")
         .start();
-    double.script(Failure::internal());
-    let answer = gateway.ask("Hello").await;
-    assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");
+    for (failure, code, status) in failures() {
+        double.script(failure);
+        let answer = gateway.ask("Hello").await;
+        let (success, told) = (&answer.body["success"], &answer.body["metadata"]["error_code"]);
+        assert_eq!((answer.status, success, told), (status, &json!(false), &json!(code)), "{answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -194,13 +202,12 @@ async fn a_client_that_goes_away_cancels_the_call_and_not_the_record() {
     double.wait_until(|stats| stats.in_flight >= 1).await.unwrap();
     asking.abort();
     double.wait_until(|stats| stats.cancelled_requests >= 1).await.unwrap();
-    let entries = loop {
-        let entries = gateway.search(json!({ "limit": 1 })).await;
-        if entries.first().is_some_and(|entry| entry["error_message"].is_string()) {
-            break entries;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let recorded = async || gateway.search(json!({ "limit": 1 })).await;
+    support::eventually("the call has a record", async || {
+        recorded().await.first().is_some_and(|entry| entry["error_message"].is_string())
+    })
+    .await;
+    let entries = recorded().await;
     assert!(entries[0]["error_message"].as_str().unwrap().contains("client went away"), "{}", entries[0]);
     let asked = (&entries[0]["provider"], &entries[0]["policy_details"]["attempts"]);
     assert_eq!(asked, (&json!("mistral"), &json!(1)), "{}", entries[0]);
