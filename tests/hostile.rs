@@ -6,6 +6,8 @@
 #[path = "hostile/attack.rs"]
 mod attack;
 mod support;
+#[path = "hostile/texts.rs"]
+mod texts;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -369,24 +369,42 @@ fn more_than_a_verdict_can_hold_is_counted_or_refused() {
     assert!(!edited(&verdict, &text).contains('x'));
 }
 
-/// Not a measurement, only a guard against time that is not linear.
+/// Each was made to cost more with every byte. That they cost no more than they may `tests/hostile.rs` shows.
 #[test]
-fn hostile_texts_and_expressions_end_soon() {
-    for pattern in [
-        r"(a+)+b",
-        r"(a|aa)+$",
-        r"(?:a?){50}a{50}",
-        r"(.*)(.*)(.*)(.*)x{5}y",
-        r"\\b\\w+@\\w+\\.\\w+\\b",
-        r"(?i)(?:\\s*k\\s*)+!",
+fn hostile_texts_are_read_to_their_end() {
+    for (pattern, end) in [
+        (r"(a+)+b", "aab"),
+        (r"(a|aa)+$", "aa"),
+        (r"(?:a?){50}a{50}", &"a".repeat(50)),
+        (r"(.*)(.*)(.*)(.*)x{5}y", "xxxxxy"),
+        (r"\\b\\w+@\\w+\\.\\w+\\b", "a@a.a"),
+        (r"(?i)(?:\\s*k\\s*)+!", "k!"),
     ] {
         let rule = format!(r#"{{"name":"a","pattern":"{pattern}"}}"#);
         for piece in ["a", "aab ", "é", "a@a", "xxxxx", " \u{a0}k"] {
-            let _verdict = check(&rule, &piece.repeat(100_000 / piece.len()));
+            for bytes in [50_000, 100_000] {
+                let text = format!("{}\n{end}", piece.repeat(bytes / piece.len()));
+                let verdict = check(&rule, &text);
+                let expected = match (pattern, piece) {
+                    // As many as are told of one text.
+                    (r"(a+)+b", "aab ") => 2_000,
+                    (r"(?:a?){50}a{50}", "a") => bytes / 100 + 1,
+                    _ => 1,
+                };
+                let last = verdict.findings.last().and_then(|finding| finding.place).unwrap();
+                assert_eq!((verdict.action, verdict.findings.len()), (Action::Deny, expected), "{pattern} {piece}");
+                assert!(expected == 2_000 || last.end as usize == text.len(), "{pattern} {piece}");
+            }
         }
     }
-    let _verdict = check(r#"{"name":"a","keywords":["a b a b a b c"]}"#, &"a b ".repeat(25_000));
-    let _verdict = check(r#"{"name":"a","keywords":["aaaa    aaaa"]}"#, &("aaaa".to_owned() + &" ".repeat(100_000)));
+    for (keywords, text) in [
+        ("a b a b a b c", "a b ".repeat(25_000) + "a b a b a b c"),
+        ("aaaa    aaaa", "aaaa".to_owned() + &" ".repeat(100_000) + "aaaa"),
+    ] {
+        let verdict = check(&format!(r#"{{"name":"a","keywords":["{keywords}"]}}"#), &text);
+        let last = verdict.findings.last().and_then(|finding| finding.place).unwrap();
+        assert_eq!((verdict.findings.len(), last.end as usize), (1, text.len()), "{keywords}");
+    }
 }
 
 #[test]
