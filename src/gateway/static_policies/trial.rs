@@ -54,15 +54,7 @@ impl StaticPolicies {
         })?;
         *held = Some(probe.clone());
         drop(held);
-        let until = Instant::now() + ALL_TEXTS;
-        let mut trial = Trial { error: None, matches: Vec::with_capacity(inputs.len()) };
-        // An expression is also right or wrong where there is nothing to try it on.
-        let nothing = [String::new()];
-        for (index, input) in if inputs.is_empty() { &nothing } else { inputs }.iter().enumerate() {
-            if Instant::now() > until {
-                let seconds = ALL_TEXTS.as_secs();
-                return Ok(Trial::wrong(format!("too expensive: after {seconds} s it is at inputs[{index}]")));
-            }
+        on_all(inputs, ALL_TEXTS, |messages| {
             let context = Context {
                 surface: Surface::Gateway,
                 request_type: "test".into(),
@@ -74,21 +66,39 @@ impl StaticPolicies {
                 model_aliases: Vec::new(),
                 attributes: vec![("pattern".into(), pattern.to_owned())],
             };
-            let messages = vec![Message::text(Role::User, input)];
-            let verdict = match self.host.try_candidate(&probe, Question::PreCheck, context, messages).await {
-                Ok(verdict) => verdict,
-                Err(EvaluationError::Overloaded) => return Err(StaticPolicyError::Overloaded),
-                Err(EvaluationError::Host) => return Err(StaticPolicyError::Internal),
-                Err(error) => return Ok(Trial::wrong(format!("too expensive: on inputs[{index}] {error}"))),
-            };
-            if verdict.action == Action::Deny {
-                return Ok(Trial::wrong(verdict.reason.unwrap_or_default()));
-            }
-            trial.matches.push(first_match(&verdict));
-        }
-        trial.matches.truncate(inputs.len());
-        Ok(trial)
+            self.host.try_candidate(&probe, Question::PreCheck, context, messages)
+        })
+        .await
     }
+}
+
+/// Tries an expression on one text after another, for no longer than this.
+async fn on_all<F>(inputs: &[String], most: Duration, judge: impl Fn(Vec<Message>) -> F) -> Result<Trial>
+where
+    F: Future<Output = std::result::Result<Verdict, EvaluationError>>,
+{
+    let until = Instant::now() + most;
+    let mut trial = Trial { error: None, matches: Vec::with_capacity(inputs.len()) };
+    // An expression is also right or wrong where there is nothing to try it on.
+    let nothing = [String::new()];
+    for (index, input) in if inputs.is_empty() { &nothing } else { inputs }.iter().enumerate() {
+        if Instant::now() >= until {
+            let seconds = most.as_secs();
+            return Ok(Trial::wrong(format!("too expensive: after {seconds} s it is at inputs[{index}]")));
+        }
+        let verdict = match judge(vec![Message::text(Role::User, input)]).await {
+            Ok(verdict) => verdict,
+            Err(EvaluationError::Overloaded) => return Err(StaticPolicyError::Overloaded),
+            Err(EvaluationError::Host) => return Err(StaticPolicyError::Internal),
+            Err(error) => return Ok(Trial::wrong(format!("too expensive: on inputs[{index}] {error}"))),
+        };
+        if verdict.action == Action::Deny {
+            return Ok(Trial::wrong(verdict.reason.unwrap_or_default()));
+        }
+        trial.matches.push(first_match(&verdict));
+    }
+    trial.matches.truncate(inputs.len());
+    Ok(trial)
 }
 
 impl Trial {
@@ -123,4 +133,36 @@ pub(super) fn ordinary_text() -> String {
         SELECT name, email FROM customers WHERE id = 42 AND country = 'DE' ORDER BY name; -- only one\n\
         Gr\u{fc}\u{df}e aus K\u{f6}ln, \u{e0} bient\u{f4}t, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442}, \u{3053}\u{3093}\u{306b}\u{3061}\u{306f}. AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 00000000000000000000\n";
     PIECE.repeat(ORDINARY.div_ceil(PIECE.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn tried(most: Duration, judged: std::result::Result<Action, EvaluationError>) -> Result<Trial> {
+        let inputs = ["one", "two"].map(str::to_owned);
+        on_all(&inputs, most, |_| {
+            let judged =
+                judged.clone().map(|action| Verdict { action, reason: Some("why".into()), ..Verdict::default() });
+            async { judged }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_trial_ends_when_its_time_is_up_and_not_before() {
+        let trial = tried(Duration::ZERO, Ok(Action::Allow)).await.unwrap();
+        assert_eq!(trial, Trial::wrong("too expensive: after 0 s it is at inputs[0]".into()));
+        let trial = tried(ALL_TEXTS, Ok(Action::Allow)).await.unwrap();
+        assert_eq!(trial, Trial { error: None, matches: vec![None, None] });
+    }
+
+    #[tokio::test]
+    async fn only_what_the_expression_is_to_blame_for_is_said_of_it() {
+        assert_eq!(tried(ALL_TEXTS, Ok(Action::Deny)).await, Ok(Trial::wrong("why".into())));
+        assert_eq!(tried(ALL_TEXTS, Err(EvaluationError::Overloaded)).await, Err(StaticPolicyError::Overloaded));
+        assert_eq!(tried(ALL_TEXTS, Err(EvaluationError::Host)).await, Err(StaticPolicyError::Internal));
+        let slow = tried(ALL_TEXTS, Err(EvaluationError::Wall { cap: Duration::from_secs(2) })).await.unwrap();
+        assert!(slow.error.unwrap().starts_with("too expensive: on inputs[0] "));
+    }
 }
