@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -127,9 +128,20 @@ fn exported(prepared: &Prepared) -> (PathBuf, String) {
     (path, fine(prepared, &["key"]).trim().to_owned())
 }
 
-/// `make test` makes it, with what checks signatures; another one checks the hashes alone.
+/// `make test` makes it, with what checks signatures. With OCTROI_SKIP_VENV=1 another one checks the hashes alone.
 fn prepared_python() -> Option<PathBuf> {
-    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python")).filter(|path| path.exists())
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    if python.exists() {
+        return Some(python);
+    }
+    let skip = std::env::var("OCTROI_SKIP_VENV").is_ok_and(|it| it == "1");
+    assert!(
+        skip,
+        "target/venv is missing: `make target/venv/.ready` makes it; OCTROI_SKIP_VENV=1 leaves the signatures unchecked"
+    );
+    // Past the harness, which shows nothing of a test that passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: OCTROI_SKIP_VENV=1, the signatures are not checked");
+    None
 }
 
 fn second_implementation(export: &Path, key: &str) -> (Option<i32>, String) {

@@ -8,7 +8,7 @@ use octroi::policy::digest::Digest;
 use serde_json::Value;
 
 use super::support::{Gateway, Prepared};
-use super::{NEVER, bare, in_namespaces, refusing, replace, said, start_through, until_said};
+use super::{NEVER, bare, in_namespaces, refusing, replace, said, skipped, start_through, until_said};
 
 fn cache(folder: &Path) -> PathBuf {
     folder.join("cache")
@@ -162,7 +162,7 @@ async fn a_folder_that_others_may_write_is_not_used() {
     ];
     for (problem, make_foreign) in foreigners {
         if problem.starts_with("another") && !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: only root can give a folder away; that of another user is not tested");
+            skipped("only root can give a folder away; that of another user is not tested");
             continue;
         }
         let prepared = bare(NEVER).prepare();

@@ -17,6 +17,7 @@ mod storm;
 mod versions;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
@@ -129,11 +130,16 @@ fn without_privileges() -> Option<Vec<String>> {
     permitted(&unshare).then(|| unshare.map(str::to_owned).into())
 }
 
+/// Past the harness, which shows nothing of a test that passes.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 fn permitted(unshare: &[&str]) -> bool {
     let tried = std::process::Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
     let permitted = tried.is_ok_and(|it| it.status.success());
     if !permitted {
-        eprintln!("SKIPPED: `{}` is not permitted here; this test claims nothing", unshare.join(" "));
+        skipped(&format!("`{}` is not permitted here; this test claims nothing", unshare.join(" ")));
     }
     permitted
 }

@@ -1,14 +1,14 @@
 //! PostgreSQL for tests: the system's own binaries, in a temporary folder, on a free port.
 //!
 //! It ends with the process that started it. Debian's package has the binaries: `make postgres`. With
-//! OCTROI_SKIP_POSTGRES=1 the tests that need it pass without having tested anything.
+//! OCTROI_SKIP_POSTGRES=1 the tests that need it pass without having tested anything, and say so.
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each user has its own part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panics")]
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ impl Server {
     /// A server of one's own; `None` when the tests are to go without.
     pub fn start() -> Option<Self> {
         if std::env::var("OCTROI_SKIP_POSTGRES").is_ok_and(|it| it == "1") {
+            // Past the harness, which shows nothing of a test that passes.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: OCTROI_SKIP_POSTGRES=1, nothing is claimed of PostgreSQL");
             return None;
         }
         let binaries = binaries();
@@ -55,11 +57,15 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = run(&folder, port);
-        let server = Self { folder, port, child };
-        server.wait();
-        Some(server)
+        for port in ports() {
+            let mut server = Self { child: run(&folder, port), folder: folder.clone(), port };
+            if server.started() {
+                return Some(server);
+            }
+            // Its folder stays for the next one.
+            std::mem::forget(server);
+        }
+        panic!("PostgreSQL starts on no port: {}", log(&folder))
     }
 
     /// A database of its own.
@@ -90,20 +96,48 @@ impl Server {
         }
     }
 
-    /// Starts it again, after a kill.
+    /// Starts it again, after a kill, on its port.
     pub fn restart(&mut self) {
         self.child = run(&self.folder, self.port);
-        self.wait();
+        assert!(self.started(), "PostgreSQL does not start again: {}", log(&self.folder));
     }
 
-    fn wait(&self) {
+    /// Waits until it answers. False if it ended, as it does when somebody else has its port.
+    fn started(&mut self) -> bool {
         let until = Instant::now() + PATIENCE;
-        while let Err(error) = execute(&self.url("postgres"), "SELECT 1") {
-            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "PostgreSQL did not start: {error}\n{log}");
+        let data = Some(self.folder.join("data").display().to_string());
+        loop {
+            // Another test's server may answer here.
+            match execute(&self.url("postgres"), "SHOW data_directory") {
+                Ok(rows) if rows == [[data.clone()]] => return true,
+                answer => {
+                    if self.child.try_wait().unwrap().is_some() {
+                        return false;
+                    }
+                    assert!(Instant::now() < until, "PostgreSQL did not start: {answer:?}\n{}", log(&self.folder));
+                }
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+/// Ports that the system gives to nobody who asks for any, so that one is still free after a kill. Each process begins
+/// elsewhere.
+fn ports() -> impl Iterator<Item = u16> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    const LEAST: u16 = 10_000;
+    let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let given = given.split_whitespace().next().and_then(|least| least.parse::<u16>().ok());
+    let end = given.filter(|end| *end > LEAST + 1_000).unwrap_or(32_768);
+    let count = usize::from(end - LEAST);
+    let first = std::process::id() as usize * 31 + NUMBER.fetch_add(1, Ordering::Relaxed);
+    let port = move |number: usize| LEAST + u16::try_from((first + number) % count).unwrap_or_default();
+    (0..100).map(port).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
 impl Drop for Server {
@@ -138,21 +172,32 @@ pub fn execute(url: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, String>
     })
 }
 
-/// The newest version's.
+/// Those that `pg_config` knows, or else the newest of Debian's.
 fn binaries() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<_> = versions
         .filter_map(|it| Some((it.file_name().to_str()?.parse::<u32>().ok()?, it.path().join("bin"))))
-        .filter(|(version, bin)| *version >= 15 && bin.join("postgres").exists() && bin.join("initdb").exists())
         .collect();
     found.sort();
-    match found.pop() {
+    found.extend(configured());
+    let fits = |(version, bin): &(u32, PathBuf)| {
+        *version >= 15 && bin.join("postgres").exists() && bin.join("initdb").exists()
+    };
+    match found.into_iter().rfind(fits) {
         Some((_, bin)) => bin,
         None => panic!(
             "PostgreSQL 15 or later is missing: `make postgres`, or `apt-get install postgresql`, installs it; \
              OCTROI_SKIP_POSTGRES=1 leaves its tests out"
         ),
     }
+}
+
+/// Version and folder that `pg_config` tells; it is there without a server too.
+fn configured() -> Option<(u32, PathBuf)> {
+    let told = |what: &str| String::from_utf8(Command::new("pg_config").arg(what).output().ok()?.stdout).ok();
+    let version = told("--version")?;
+    let version = version.split(|it: char| !it.is_ascii_digit()).find(|it| !it.is_empty())?.parse().ok()?;
+    Some((version, told("--bindir")?.trim().into()))
 }
 
 /// A folder for this process. Those of processes that are gone are removed.
