@@ -319,7 +319,8 @@ async fn readings_are_told_again_and_limits_and_streams_are_shown() {
     .unwrap();
     let endless = attack::named("endless_loop");
     fs::write(before.policies().join("endless.wasm"), endless.module).unwrap();
-    let manifest = "name: endless\nmodule: endless.wasm\non_error: allow\nmatch: { clients: [patient] }\n";
+    let manifest =
+        "name: endless\nmodule: endless.wasm\non_error: allow\nlimits: { time: 1s }\nmatch: { clients: [patient] }\n";
     fs::write(before.policies().join("endless.yaml"), manifest).unwrap();
     let gateway = before.start();
 

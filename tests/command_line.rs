@@ -6,11 +6,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use mistral_double::{Behaviour, MistralDouble};
 use serde_json::json;
-use support::Setup;
+use support::gate::Gate;
+use support::{Setup, eventually};
 
 fn run(prepared: &support::Prepared, arguments: &[&str]) -> (bool, String) {
     let output = prepared.command(arguments).output().unwrap();
@@ -105,16 +105,23 @@ async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it()
 #[tokio::test]
 async fn a_signal_ends_it_after_the_requests_in_flight() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let mut gateway = Setup::with(&double).start();
-    double.script(Behaviour::text("just in time").before_first_byte(Duration::from_millis(700)));
+    let gate = Gate::before(double.address()).await;
+    let mut setup = Setup::with(&double);
+    setup.double = setup.double.map(|yaml| yaml.replace(&double.origin(), &gate.origin()));
+    let mut gateway = setup.start();
+    double.script(Behaviour::text("just in time"));
+    gate.shut();
     let asking = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "Hello" })).send();
     let asking = tokio::spawn(asking);
-    double.wait_until(|stats| stats.in_flight >= 1).await.unwrap();
+    let asked = || double.requests().iter().any(|request| request.path().contains("chat"));
+    eventually("the model is asked", async || asked()).await;
     gateway.terminate();
+    let refused = async || tokio::net::TcpStream::connect(gateway.address).await.is_err();
+    eventually("it listens no longer", refused).await;
+    gate.open();
     let answer = support::answer(asking.await.unwrap().unwrap()).await;
     assert_eq!(answer.body["data"]["data"], "just in time");
     assert!(gateway.wait().success());
-    assert!(gateway.client.get(gateway.url("/health")).send().await.is_err(), "it still listens");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use mistral_double::MistralDouble;
 use openai_double::{Behaviour, KEY, OpenAiDouble};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use support::gate::Gate;
 use support::{Gateway, Setup, eventually};
 
 /// Mistral by the file, OpenAI by the environment.
@@ -508,16 +509,19 @@ async fn prices_are_told_and_a_file_goes_over_them() {
 #[tokio::test]
 async fn past_the_bound_on_bytes_in_flight_the_answer_is_429() {
     let mistral = MistralDouble::builder().start().await.unwrap();
-    let gateway =
-        Setup::with(&mistral).yaml("server: { listen: \"127.0.0.1:0\", max_bytes_in_flight: 1MiB }\n").start();
-    let slow = std::time::Duration::from_secs(3);
-    mistral.script(mistral_double::Rule::once(mistral_double::Behaviour::answer().before_first_byte(slow)));
+    let gate = Gate::before(mistral.address()).await;
+    let mut setup = Setup::with(&mistral).yaml("server: { listen: \"127.0.0.1:0\", max_bytes_in_flight: 1MiB }\n");
+    setup.double = setup.double.map(|yaml| yaml.replace(&mistral.origin(), &gate.origin()));
+    let gateway = setup.start();
+    gate.shut();
     let large = "word ".repeat(130_000);
     let (first, (status, retry_after)) = tokio::join!(gateway.ask(&large), async {
-        mistral.wait_until(|stats| stats.in_flight > 0).await.unwrap();
+        let asked = || mistral.requests().iter().any(|request| request.path().contains("chat"));
+        eventually("the model is asked", async || asked()).await;
         let request = gateway.client.post(gateway.url("/v1/chat/completions"));
         let body = json!({ "messages": [{ "role": "user", "content": large }] });
         let answer = request.json(&body).send().await.unwrap();
+        gate.open();
         (answer.status().as_u16(), answer.headers().get("retry-after").is_some())
     });
     assert_eq!((status, retry_after), (429, true));

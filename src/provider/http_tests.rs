@@ -64,12 +64,12 @@ async fn events(timeout: u64, texts: Vec<(u64, String)>) -> (Vec<Bytes>, Provide
 
 #[tokio::test]
 async fn comments_do_not_prolong_the_wait_for_an_event() {
-    let comments = || (0..100).map(|_| (100, ": still here\n\n".to_owned()));
+    let comments = || (0..600).map(|_| (100, ": still here\n\n".to_owned()));
     let first: Vec<_> = [(0, STREAM.to_owned())].into_iter().chain(comments()).collect();
     let mut second = first.clone();
     second.insert(1, (0, "data: 1\n\n".to_owned()));
     for (texts, expected) in [(first, vec![]), (second, vec!["1"])] {
-        let (events, error) = tokio::time::timeout(Duration::from_secs(5), events(500, texts)).await.unwrap();
+        let (events, error) = events(2_000, texts).await;
         assert_eq!((events, error.kind()), (expected.into_iter().map(Bytes::from).collect(), ErrorKind::Timeout));
     }
 }

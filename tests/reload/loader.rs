@@ -2,8 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::support::Gateway;
+use octroi::policy::engine::{Allocation, Engine};
+use octroi::policy::load::worker::Worker;
+use octroi::policy::load::{LoadCode, Step};
+use octroi::policy::manifest::Manifest;
+
+use super::support::{Gateway, Prepared};
 use super::{NEVER, bare, refusing, replace, scans, until_said, until_scanned};
 
 /// The loader, but it dies while there is a file `pressure`, as one that the system kills for want of memory; it says
@@ -11,17 +19,23 @@ use super::{NEVER, bare, refusing, replace, scans, until_said, until_scanned};
 const LOADER: &str =
     "#!/bin/sh\necho started >> FOLDER/starts\n[ -e FOLDER/pressure ] && kill -9 $$\nexec OCTROI \"$@\"\n";
 
-fn starts(gateway: &Gateway) -> usize {
+/// Makes it the worker of a gateway that has `worker: ./loader`.
+pub(super) fn counted(prepared: &Prepared) {
+    let loader = LOADER.replace("FOLDER", &prepared.path().display().to_string());
+    let loader = loader.replace("OCTROI", env!("CARGO_BIN_EXE_octroi"));
+    fs::write(prepared.path().join("loader"), loader).unwrap();
+    fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// How often it was started.
+pub(super) fn starts(gateway: &Gateway) -> usize {
     fs::read_to_string(gateway.folder().join("starts")).unwrap().lines().count()
 }
 
 #[tokio::test]
 async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     let prepared = bare(&format!("{NEVER}, worker: ./loader")).prepare();
-    let loader = LOADER.replace("FOLDER", &prepared.path().display().to_string());
-    let loader = loader.replace("OCTROI", env!("CARGO_BIN_EXE_octroi"));
-    fs::write(prepared.path().join("loader"), loader).unwrap();
-    fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
+    counted(&prepared);
     refusing("old").put(&prepared.policies(), "house", "");
     let gateway = prepared.start();
     assert_eq!(starts(&gateway), 1);
@@ -44,4 +58,25 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     fs::remove_file(gateway.folder().join("pressure")).unwrap();
     until_said(&gateway, "old", "new").await;
     assert_eq!(starts(&gateway), failed + 1);
+}
+
+#[tokio::test]
+async fn a_loader_that_does_not_come_to_an_end_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (loader, process) = (folder.path().join("loader"), folder.path().join("process"));
+    // It says how far it is, reads nothing, and then says nothing more.
+    let script =
+        format!("#!/bin/sh\necho $$ > {}\necho '{{\"step\":\"compile\"}}'\nexec sleep 600\n", process.display());
+    fs::write(&loader, script).unwrap();
+    fs::set_permissions(&loader, fs::Permissions::from_mode(0o700)).unwrap();
+    let engine = Engine::start(Allocation::Pooled(4)).unwrap();
+    let worker = Worker::new(engine, None, loader, Duration::from_millis(1));
+    let manifest = "name: house\nmodule: house.wasm\nlimits: { compile_time: 1s }\n";
+    let manifest = Manifest::parse(manifest, "house").unwrap();
+    let error = worker.load(&manifest, Arc::new(vec![0; 1 << 20])).await.map(|_| ()).unwrap_err();
+    assert_eq!((error.step, error.code), (Step::Compile, LoadCode::LoaderTimeout), "{error}");
+    // Twice the processor time that it may use, which it would run into first if it worked.
+    assert_eq!(error.message, "the loader was not done after 2 s and was ended");
+    let process = fs::read_to_string(process).unwrap();
+    assert!(!Path::new("/proc").join(process.trim()).exists(), "it goes on");
 }

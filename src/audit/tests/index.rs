@@ -1,5 +1,6 @@
 //! The tables that are searched follow the records: whatever was left for later is made up for.
 
+use super::chain::until;
 use super::*;
 use crate::audit::{AuditReader, Page};
 
@@ -96,13 +97,7 @@ async fn the_tables_are_filled_although_nobody_searches() {
     let home = Home::sqlite();
     let log = home.open();
     append(&log, intent("r1", 0)).await.unwrap();
-    for _ in 0..100 {
-        if home.count("SELECT count(*) FROM entries") == 1 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("the entry is not there after five seconds");
+    until("the entry is there", || home.count("SELECT count(*) FROM entries") == 1).await;
 }
 
 fn tables(home: &Home) -> [Vec<String>; 2] {
@@ -130,15 +125,8 @@ async fn an_outcome_that_waits_with_its_request_is_entered_as_one_that_comes_lat
         }
     });
     futures_util::future::join_all(requests).await;
-    let mut filled = 0;
-    for _ in 0..200 {
-        filled = home.count("SELECT max(place) & 0xffffffff FROM indexed");
-        if filled == 2 * REQUESTS {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    assert_eq!(filled, 2 * REQUESTS, "nobody searched, and all are there");
+    // Nobody searched.
+    until("all are there", || home.count("SELECT max(place) & 0xffffffff FROM indexed") == 2 * REQUESTS).await;
     let stepwise = tables(&home);
     assert_eq!(stepwise.each_ref().map(Vec::len), [REQUESTS as usize, REQUESTS as usize / 2]);
     assert_eq!(home.count("SELECT count(*) FROM entries WHERE outcome_place IS NULL"), 0);

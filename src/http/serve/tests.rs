@@ -47,10 +47,18 @@ impl Running {
     }
 
     async fn until_entered(&self, count: usize) {
-        while self.entered.load(Ordering::SeqCst) < count {
+        until("it is entered", async || self.entered.load(Ordering::SeqCst) >= count).await;
+    }
+}
+
+/// Waits for a condition, which is looked at again and again.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let looking = async {
+        while !holds().await {
             tokio::task::yield_now().await;
         }
-    }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), looking).await.is_ok(), "never: {what}");
 }
 
 /// What comes until the other end closes.
@@ -80,9 +88,7 @@ async fn a_request_in_flight_is_finished_and_nothing_new_is_accepted() {
     server.until_entered(1).await;
     server.stop.cancel();
     assert_eq!(rest(idle).await, "");
-    while TcpStream::connect(server.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until("it listens no longer", async || TcpStream::connect(server.address).await.is_err()).await;
     assert!(!server.done.is_finished());
     server.go.notify_one();
     let text = rest(asking).await;

@@ -219,7 +219,7 @@ async fn silence_ends_at_the_time_out_before_and_inside_the_body() {
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_vec();
     for (reaction, said) in [(Reaction::Stall(vec![]), "no answer began"), (Reaction::Stall(half), "not whole")] {
         let server = Server::start(reaction).await;
-        let timeout = Duration::from_millis(150);
+        let timeout = Duration::from_secs(2);
         let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
         let error = mistral.chat(&hello()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -233,9 +233,12 @@ async fn a_caller_that_goes_away_takes_the_upstream_call_along() {
     let mistral = Mistral::new(settings(&server.origin)).unwrap();
     let call = tokio::spawn(async move { mistral.chat(&hello()).await });
     let seen = async |count| {
-        while server.requests().len() < count {
-            tokio::task::yield_now().await;
-        }
+        let looking = async {
+            while server.requests().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
     };
     seen(1).await;
     call.abort();

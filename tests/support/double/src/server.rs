@@ -16,11 +16,11 @@ use crate::service::{Connection, Core, Vendor, serve};
 use crate::socket::{ResetSwitch, Socket};
 
 /// How long [`Double::wait_until`] waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A condition did not come true in ten seconds.
+/// A condition did not come true in a minute.
 #[derive(Debug, thiserror::Error)]
-#[error("the double did not reach the awaited state within ten seconds; it is at {0:?}")]
+#[error("the double did not reach the awaited state within a minute; it is at {0:?}")]
 pub struct NotReached(pub Stats);
 
 /// A vendor's API on a loopback port. It ends when it is dropped.
