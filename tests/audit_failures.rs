@@ -102,6 +102,39 @@ async fn on_a_full_disk_the_traffic_is_not_shared_anew() {
     verified(&gateway);
 }
 
+/// Records of a set of policies that came into force.
+fn recorded(gateway: &Gateway, generation: u32) -> u32 {
+    let store = rusqlite::Connection::open(gateway.folder().join("octroi.db")).unwrap();
+    let sql = "SELECT count(*) FROM records WHERE kind = 'policy_set_change' AND body ->> '$.to_generation' = ?1";
+    store.query_row(sql, [generation], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_change_of_the_policies_on_a_full_disk_is_in_force_and_recorded_once_there_is_room() {
+    let disk = Disk::new();
+    let gateway = disk.under(Setup::without_provider());
+    eventually("the start is recorded", async || recorded(&gateway, 1) == 1).await;
+    disk.is("full");
+    let manifest = gateway.policies().join("pii.yaml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let changed = text.replace("email: { enabled: true, action: redact", "email: { enabled: true, action: deny");
+    assert_ne!(changed, text);
+    fs::write(manifest.with_extension("new"), changed).unwrap();
+    fs::rename(manifest.with_extension("new"), &manifest).unwrap();
+    gateway.until("/health", |body| body["policies"]["generation"] == 2).await;
+    let told = |line: &serde_json::Value| {
+        let message = line["fields"]["message"].as_str().unwrap_or_default();
+        message.ends_with("trying again") && line["fields"]["generation"] == 2
+    };
+    assert!(gateway.log.wait(told).is_some(), "{}", gateway.log.text());
+    assert_eq!(recorded(&gateway, 2), 0);
+    disk.is_no_longer("full");
+    eventually("the change is recorded", async || recorded(&gateway, 2) == 1).await;
+    assert_eq!(gateway.pre_check("Write to jane.doe@example.org").await.body["approved"], false);
+    verified(&gateway);
+    assert_eq!(recorded(&gateway, 2), 1);
+}
+
 #[tokio::test]
 async fn where_records_spill_a_full_disk_of_the_store_stops_nobody() {
     let double = MistralDouble::builder().start().await.unwrap();

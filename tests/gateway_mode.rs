@@ -122,6 +122,23 @@ async fn a_context_that_is_unknown_or_anothers_is_one_and_the_same_error() {
 }
 
 #[tokio::test]
+async fn a_context_that_is_over_is_that_error_too() {
+    let gateway = Setup::without_provider().start();
+    let checked = gateway.pre_check("Hello").await;
+    let context = &checked.body["context_id"];
+    assert_eq!(report(&gateway, "community", context).await.status, 200);
+    let prepared = gateway.stop();
+    let store = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    let changed = store.execute("UPDATE contexts SET expires_at = 1 WHERE context_id = ?1", [context.as_str()]);
+    assert_eq!(changed, Ok(1));
+    drop(store);
+    let gateway = prepared.start();
+    let over = report(&gateway, "community", context).await;
+    assert_eq!((over.status, &over.body["error"]), (400, &json!("Invalid or expired context")));
+    assert_eq!(over, report(&gateway, "community", &json!("5b0c0f0e-7c43-4f5e-9a71-3f0c9b6c2d11")).await);
+}
+
+#[tokio::test]
 async fn contexts_survive_a_kill() {
     let mut gateway = Setup::without_provider().start();
     let checked = gateway.pre_check("Hello").await;

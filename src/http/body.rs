@@ -243,6 +243,29 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let frames = |every: Duration| {
+            Body::from_stream(futures_util::stream::unfold((), move |()| async move {
+                tokio::time::sleep(every).await;
+                Some((Ok::<_, std::io::Error>("x"), ()))
+            }))
+        };
+        for (body, length, limit, waited) in [
+            (Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>()), None, 8, PAUSE),
+            (frames(PAUSE + Duration::from_secs(1)), None, 8, PAUSE),
+            (frames(PAUSE - Duration::from_secs(1)), None, 1_000, WHOLE),
+            // Too long, and then nothing more.
+            (frames(WHOLE), Some("9"), 8, DISCARD.1),
+        ] {
+            let begun = tokio::time::Instant::now();
+            let headers: Vec<_> = length.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
+            let error = read(&head(&headers, None), body, limit).await.unwrap_err();
+            assert!(matches!(error, ApiError::Slow) != length.is_some(), "{error:?}");
+            assert_eq!(begun.elapsed(), waited);
+        }
+    }
+
     #[tokio::test]
     async fn an_announced_length_over_the_limit_is_refused_unread() {
         let head = head(&[(CONTENT_LENGTH, "9")], None);
