@@ -47,6 +47,16 @@ impl Server {
         Self { origin, requests }
     }
 
+    /// Waits until it has so many lines.
+    async fn until_seen(&self, count: usize) {
+        let looking = async {
+            while self.requests().len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
+    }
+
     fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -232,17 +242,9 @@ async fn a_caller_that_goes_away_takes_the_upstream_call_along() {
     let server = Server::start(Reaction::Stall(vec![])).await;
     let mistral = Mistral::new(settings(&server.origin)).unwrap();
     let call = tokio::spawn(async move { mistral.chat(&hello()).await });
-    let seen = async |count| {
-        let looking = async {
-            while server.requests().len() < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
-    };
-    seen(1).await;
+    server.until_seen(1).await;
     call.abort();
-    seen(2).await;
+    server.until_seen(2).await;
     assert_eq!(server.requests()[1], "closed");
 }
 
@@ -302,7 +304,7 @@ const STREAM: &str = "data: {\"id\":\"s1\",\"model\":\"mistral-small-latest\",\"
 /// What a stream of these bytes says, and how it ends.
 async fn stream(reaction: Reaction) -> (Vec<Delta>, Option<ProviderError>) {
     let server = Server::start(reaction).await;
-    let timeout = Duration::from_millis(400);
+    let timeout = Duration::from_secs(2);
     let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
     let mut events = mistral.stream(&hello()).await.unwrap().events;
     assert!(server.requests()[0].contains(r#""stream":true"#));
@@ -382,9 +384,7 @@ async fn a_stream_that_nobody_reads_on_closes_the_connection() {
     let mut streamed = mistral.stream(&hello()).await.unwrap();
     assert!(streamed.events.next().await.unwrap().is_ok());
     drop(streamed);
-    while server.requests().len() < 2 {
-        tokio::task::yield_now().await;
-    }
+    server.until_seen(2).await;
     assert_eq!(server.requests()[1], "closed");
 }
 
