@@ -5,7 +5,8 @@
 mod support;
 
 use mistral_double::{Failure, MistralDouble, Rule};
-use serde_json::json;
+use serde_json::{Value, json};
+use support::guest::Guest;
 use support::{Gateway, Setup, eventually};
 
 async fn double() -> MistralDouble {
@@ -99,4 +100,157 @@ async fn retries_and_breakers_are_counted() {
     assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"half_open\"}").await, "1");
     assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"closed\"}").await, "1");
     assert_eq!(metric("octroi_breakers_open{provider=\"mistral\"}").await, "0");
+}
+
+/// A provider in each region. Who has no bounds goes to `us`. Each policy leaves a request some of the regions; `further`
+/// are lines of their manifests.
+fn bounded(eu: &MistralDouble, us: &MistralDouble, policies: &[(&str, &[&str])], further: &str) -> Gateway {
+    let provider = |region: &str, double: &MistralDouble, priority: u32| {
+        format!(
+            "  {region}:\n    type: mistral\n    priority: {priority}\n    region: {region}\n    credentials: {{ api_key: \"{}\" }}\n    \
+             config: {{ endpoint: \"{}\" }}\n",
+            double.key(),
+            double.origin()
+        )
+    };
+    let providers = format!("llm_providers:\n{}{}", provider("eu", eu, 1), provider("us", us, 9));
+    let prepared = Setup::without_provider().policies(&["audit-redact"]).yaml(&providers).prepare();
+    for (order, (name, regions)) in policies.iter().enumerate() {
+        let guest = Guest::pre_check("allow").reason(name).only_regions(regions);
+        guest.put(&prepared.policies(), name, &format!("order: {order}\n{further}"));
+    }
+    prepared.start()
+}
+
+/// How often a model was asked for an answer.
+fn asked(double: &MistralDouble) -> usize {
+    double.requests().iter().filter(|request| !request.is_probe()).count()
+}
+
+fn streamed(text: &str) -> Value {
+    json!({ "stream": true, "messages": [{ "role": "user", "content": text }] })
+}
+
+#[tokio::test]
+async fn a_request_never_leaves_the_region_that_a_policy_keeps_it_in() {
+    let (eu, us) = (double().await, double().await);
+    let gateway = bounded(&eu, &us, &[("only-eu", &["EU"])], "");
+    let asks = async |context: Value| gateway.post("/api/request", json!({ "query": "Hi", "context": context })).await;
+    for context in [json!({}), json!({ "provider": "us" }), json!({ "model": "mistral-small-latest" })] {
+        let answer = asks(context).await;
+        assert_eq!((answer.status, &answer.body["metadata"]["provider"]), (200, &json!("eu")), "{answer:?}");
+    }
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&streamed("Hi"));
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    let embedded = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": "Hi" })).await;
+    assert_eq!(embedded.status, 200, "{embedded:?}");
+    assert_eq!((asked(&eu), asked(&us)), (5, 0));
+
+    let refused = asks(json!({ "provider": "us", "strict_provider": true })).await;
+    let reason = json!("Request blocked by policy: only-eu (no_provider_left)");
+    assert_eq!((refused.status, &refused.body["block_reason"]), (403, &reason), "{refused:?}");
+
+    // One that fails is not stood in for from outside.
+    eu.script(Rule::always(Failure::unavailable()));
+    let failed = asks(json!({})).await;
+    assert_eq!(failed.body["metadata"]["error_code"], "upstream_unavailable", "{failed:?}");
+    let failed = gateway.post("/v1/chat/completions", streamed("Hi")).await;
+    assert!(failed.status >= 500, "{failed:?}");
+    assert!(asked(&eu) > 6, "it was tried");
+    assert_eq!(asked(&us), 0);
+}
+
+#[tokio::test]
+async fn the_bounds_of_several_policies_meet_and_the_first_one_is_named_when_nothing_is_left() {
+    let (eu, us) = (double().await, double().await);
+    let gateway = bounded(&eu, &us, &[("west", &["eu", "us"]), ("overseas", &["us", "ch"])], "");
+    let answer = gateway.ask("Hi").await;
+    assert_eq!((&answer.body["metadata"]["provider"], asked(&eu)), (&json!("us"), 0), "{answer:?}");
+    us.script(Rule::times(3, Failure::unavailable()));
+    let answer = gateway.ask("Hi").await;
+    assert_eq!((&answer.body["success"], asked(&eu)), (&json!(false), 0), "{answer:?}");
+
+    let gateway = bounded(&eu, &us, &[("home", &["eu"]), ("overseas", &["us"]), ("either", &["eu", "us"])], "");
+    let before = (asked(&eu), asked(&us));
+    let reason = json!("Request blocked by policy: home (no_provider_left)");
+    for skip_llm in [false, true] {
+        let answer = gateway.post("/api/request", json!({ "query": "Hi", "skip_llm": skip_llm })).await;
+        assert_eq!((answer.status, &answer.body["block_reason"]), (403, &reason), "{skip_llm}: {answer:?}");
+        let record = &gateway.search(json!({ "limit": 1 })).await[0];
+        assert_eq!(record["policy_decision"], "blocked", "{record}");
+    }
+    let refused = gateway.post("/v1/chat/completions", streamed("Hi")).await;
+    assert_eq!((refused.status, &refused.body["code"]), (400, &json!("policy_violation")), "{refused:?}");
+    assert_eq!((asked(&eu), asked(&us)), before, "nobody was asked");
+    // There the application calls the model.
+    let checked = gateway.pre_check("Hi").await;
+    assert_eq!(checked.body["approved"], true, "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_policy_in_shadow_sends_nobody_elsewhere() {
+    let (eu, us) = (double().await, double().await);
+    let gateway = bounded(&eu, &us, &[("home", &["eu"]), ("nowhere", &["mars"])], "mode: shadow\n");
+    let answer = gateway.ask("Hi").await;
+    assert_eq!((answer.status, &answer.body["metadata"]["provider"]), (200, &json!("us")), "{answer:?}");
+}
+
+/// What every view says of a provider's health.
+async fn shown(gateway: &Gateway, name: &str) -> Vec<Value> {
+    let named = |list: &Value| list.as_array().unwrap().iter().find(|it| it["name"] == name).unwrap().clone();
+    let health = gateway.get("/health").await.body;
+    let listed = named(&gateway.get("/api/v1/llm-providers").await.body["providers"]);
+    let alone = gateway.get(&format!("/api/v1/llm-providers/{name}/health")).await.body;
+    let status = named(&gateway.get("/api/v1/llm-providers/status").await.body["providers"]);
+    let by_name = gateway.get("/api/v1/providers/status").await.body[name].clone();
+    for body in [&status, &by_name] {
+        assert_eq!(body["healthy"] == false, body["status"] == "unhealthy", "{body}");
+        assert!(body["healthy"] == true || body["message"] != "", "{body}");
+    }
+    vec![
+        named(&health["providers"])["status"].clone(),
+        listed["health"]["status"].clone(),
+        alone["health"]["status"].clone(),
+        status["status"].clone(),
+        by_name["status"].clone(),
+    ]
+}
+
+#[tokio::test]
+async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
+    let (first, second) = (double().await, double().await);
+    let gateway = both(&first, &second);
+    let providers = async || gateway.get("/health").await.body["components"]["providers"].clone();
+    let counted = async || gateway.get("/api/v1/llm-providers/status").await.body["healthy"].clone();
+    assert_eq!(gateway.ask("Hello").await.body["metadata"]["provider"], "first");
+    assert_eq!(shown(&gateway, "first").await, ["healthy"; 5]);
+
+    let ports = [first.address().port(), second.address().port()];
+    first.shutdown().await;
+    support::eventually("the first is shown as unhealthy", async || {
+        assert_eq!(gateway.ask("Hello").await.body["metadata"]["provider"], "second");
+        shown(&gateway, "first").await == ["unhealthy"; 5]
+    })
+    .await;
+    assert_eq!(shown(&gateway, "second").await, ["healthy"; 5]);
+    assert_eq!((providers().await, counted().await), (json!("healthy"), json!(1)), "one of them serves");
+
+    second.shutdown().await;
+    support::eventually("both are shown as unhealthy", async || {
+        assert_eq!(gateway.ask("Hello").await.body["success"], false);
+        shown(&gateway, "second").await == ["unhealthy"; 5]
+    })
+    .await;
+    assert_eq!((providers().await, counted().await), (json!("unhealthy"), json!(0)));
+    assert_eq!(gateway.get("/health").await.status, 200);
+
+    let _back = MistralDouble::builder().port(ports[0]).start().await.unwrap();
+    let _again = MistralDouble::builder().port(ports[1]).start().await.unwrap();
+    // By their probes: nobody asks.
+    support::eventually("all are shown as healthy", async || {
+        shown(&gateway, "first").await == ["healthy"; 5] && shown(&gateway, "second").await == ["healthy"; 5]
+    })
+    .await;
+    assert_eq!((providers().await, counted().await), (json!("healthy"), json!(2)));
 }

@@ -450,3 +450,34 @@ pub(super) fn report_log(policy: &LivePolicy, log: &GuestLog) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_several_policies_meet_and_an_empty_meeting_stays_empty() {
+        let nobody = [""].as_slice();
+        for (bounds, expected) in [
+            ([].as_slice(), [].as_slice()),
+            (&[&[]], &[]),
+            (&[&["eu"]], &["eu"]),
+            (&[&[], &["eu"]], &["eu"]),
+            (&[&["eu"], &[]], &["eu"]),
+            (&[&["eu", "us"], &["us", "ch"]], &["us"]),
+            (&[&["eu", "us", "ch"], &["ch", "eu"]], &["eu", "ch"]),
+            (&[&["EU"], &["eu"]], &["EU"]),
+            (&[&["eu"], &["us"]], nobody),
+            (&[&["eu"], &["us"], &[]], nobody),
+            (&[&["eu"], &["us"], &["eu"]], nobody),
+            (&[&["eu"], &["us"], &["us", "eu"]], nobody),
+        ] as [(&[&[&str]], &[&str]); 12]
+        {
+            let mut held = Vec::new();
+            for further in bounds {
+                intersect(&mut held, &further.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+            }
+            assert_eq!(held, expected, "{bounds:?}");
+        }
+    }
+}

@@ -18,12 +18,23 @@ pub struct Guest {
     settings: Option<bool>,
     spins: bool,
     bytes: usize,
+    regions: Vec<String>,
+    begins: String,
 }
 
 impl Guest {
     fn new(interface: &'static str, action: &str) -> Self {
         let action = ACTIONS.iter().position(|it| *it == action).unwrap();
-        Self { interface, action, reason: String::new(), settings: None, spins: false, bytes: 0 }
+        Self {
+            interface,
+            action,
+            reason: String::new(),
+            settings: None,
+            spins: false,
+            bytes: 0,
+            regions: Vec::new(),
+            begins: String::new(),
+        }
     }
 
     /// Judges requests.
@@ -60,6 +71,18 @@ impl Guest {
         self
     }
 
+    /// Leaves only providers in these regions.
+    pub fn only_regions(mut self, regions: &[&str]) -> Self {
+        self.regions = regions.iter().map(|it| (*it).to_owned()).collect();
+        self
+    }
+
+    /// Replaces what its text begins with, by itself.
+    pub fn edits(mut self, begins: &str) -> Self {
+        begins.clone_into(&mut self.begins);
+        self
+    }
+
     /// The core module, with what `wit-bindgen` leaves in one so that the loader can make a component of it.
     pub fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
@@ -72,8 +95,8 @@ impl Guest {
 
     fn text(&self) -> String {
         let Self { interface, action, reason, .. } = self;
-        let length = reason.len();
-        // 1024 holds zeroes: success, and an empty description. The verdict is at 2048, an error at 3072.
+        // 1024 holds zeroes: success, and an empty description. The verdict is at 2048, an error at 3072. In the verdict
+        // an action takes 4 bytes, a reason 12, findings and edits 8 each, then come the routing and the tags.
         let refuse = match self.settings {
             None => String::new(),
             Some(wants) => {
@@ -93,6 +116,26 @@ impl Guest {
             }
             filling.push(')');
         }
+        let mut extras = String::new();
+        if !self.begins.is_empty() {
+            let length = self.begins.len() as u32;
+            // The place (message, part, start, end), the original and the replacement.
+            let edit = words(&[0, 0, 0, length, 5120, length, 5120, length]);
+            write!(extras, r#"(data (i32.const 2072) "{}") "#, words(&[4864, 1])).unwrap();
+            write!(extras, r#"(data (i32.const 4864) "{edit}") (data (i32.const 5120) "{}")"#, self.begins).unwrap();
+        }
+        if !self.regions.is_empty() {
+            let (mut pairs, mut names) = (Vec::new(), String::new());
+            for region in &self.regions {
+                pairs.extend([5632 + names.len() as u32, region.len() as u32]);
+                names.push_str(region);
+            }
+            // That there is a routing, no providers, and the regions.
+            let routing = words(&[1, 0, 0, 4608, self.regions.len() as u32]);
+            write!(extras, r#"(data (i32.const 2080) "{routing}") (data (i32.const 4608) "{}")"#, words(&pairs))
+                .unwrap();
+            write!(extras, r#"(data (i32.const 5632) "{names}")"#).unwrap();
+        }
         format!(
             r#"(module
             (memory (export "memory") 2)
@@ -108,11 +151,12 @@ impl Guest {
             (func (export "octroi:policy/{interface}@0.1.0#evaluate") (param i32) (result i32)
               {spin} (i32.const 2048))
             {filling}
-            (data (i32.const 2048) "\{action:02x}\00\00\00\01\00\00\00\00\10\00\00{length}")
+            (data (i32.const 2048) "{verdict}")
             (data (i32.const 3072) "\01\00\00\00\00\11\00\00\0e\00\00\00")
             (data (i32.const 4096) "{reason}")
-            (data (i32.const 4352) "other settings"))"#,
-            length = length.to_le_bytes()[..4].iter().fold(String::new(), |text, byte| format!("{text}\\{byte:02x}")),
+            (data (i32.const 4352) "other settings")
+            {extras})"#,
+            verdict = words(&[*action as u32, 1, 4096, reason.len() as u32]),
         )
     }
 
@@ -121,6 +165,11 @@ impl Guest {
         fs::write(folder.join(format!("{name}.wasm")), self.module()).unwrap();
         fs::write(folder.join(format!("{name}.yaml")), manifest(name, further)).unwrap();
     }
+}
+
+/// Numbers as a module's data has them.
+fn words(words: &[u32]) -> String {
+    words.iter().flat_map(|it| it.to_le_bytes()).fold(String::new(), |text, byte| format!("{text}\\{byte:02x}"))
 }
 
 /// A manifest for the module beside it.
