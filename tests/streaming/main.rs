@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panics")]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod failing;
+mod socket;
 
 use std::time::Duration;
 
@@ -141,9 +145,6 @@ async fn usage_has_a_chunk_of_its_own_for_whoever_asks() {
 
 /// A server that counts along, and its tokens once more behind the end.
 async fn counting_upstream() -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let chunk = |choices: Value, completion_tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": completion_tokens });
         format!("data: {}\n\n", json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }))
@@ -152,22 +153,7 @@ async fn counting_upstream() -> String {
         chunk(json!([{ "index": 0, "delta": { "role": "assistant", "content": "Hi" }, "finish_reason": null }]), 1);
     let end = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]), 1);
     let events = format!("{said}{}{end}{}data: [DONE]\n\n", chunk(json!([]), 1), chunk(json!([]), 2));
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let mut request = [0; 8192];
-            let length = socket.read(&mut request).await.unwrap_or_default();
-            // What is no POST is a health probe.
-            let (kind, body) = match request[..length].starts_with(b"POST") {
-                true => ("text/event-stream", events.as_str()),
-                false => ("application/json", r#"{"data":[]}"#),
-            };
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\n");
-            let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-            let _ = socket.write_all(answer.as_bytes()).await;
-            // Closed before its client has, a connection may lose its answer.
-            let _ = socket.read(&mut request).await;
-        }
-    });
+    let (address, _) = socket::upstream(std::iter::once(events.into())).await;
     format!("http://{address}")
 }
 
@@ -559,28 +545,31 @@ async fn a_policy_that_only_watches_keeps_no_stream_out() {
 async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
-    double.script(Behaviour::text("Write to jane@example.org, please."));
-    let body = json!({
-        "query": "To whom?", "user_token": "u", "client_id": "c", "request_type": "chat", "context": { "stream": true },
-    });
-    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
-    let response = request.send().await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["content-type"]),
-        (200, &"text/event-stream".parse().unwrap())
-    );
-    let text = response.text().await.unwrap();
-    let events: Vec<_> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
-    let [pieces @ .., last, "[DONE]"] = events.as_slice() else { panic!("{text}") };
-    let piece = |event: &&str| serde_json::from_str::<Value>(event).unwrap()["delta"].as_str().unwrap().to_owned();
-    assert_eq!(pieces.iter().map(piece).collect::<String>(), "Write to [EMAIL], please.");
-    let last: Value = serde_json::from_str(last).unwrap();
-    assert_eq!((&last["success"], &last["data"]["data"]), (&json!(true), &json!("Write to [EMAIL], please.")));
-    assert!(last["metadata"]["tokens_used"].as_u64().unwrap() > 0, "{last}");
-    let asked = last["policy_info"]["policies_evaluated"].as_array().unwrap();
-    assert!(asked.contains(&json!("pii")), "{last}");
+    let asked = json!({ "query": "To whom?", "user_token": "u", "client_id": "c", "request_type": "chat" });
+    for place in ["/context", ""] {
+        double.script(Behaviour::text("Write to jane@example.org, please."));
+        let mut body = asked.clone();
+        body["context"] = json!({});
+        body.pointer_mut(place).unwrap()["stream"] = json!(true);
+        let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+        let response = request.send().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        let text = response.text().await.unwrap();
+        let events: Vec<_> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+        let [pieces @ .., last, "[DONE]"] = events.as_slice() else { panic!("{text}") };
+        let piece = |event: &&str| serde_json::from_str::<Value>(event).unwrap()["delta"].as_str().unwrap().to_owned();
+        assert_eq!(pieces.iter().map(piece).collect::<String>(), "Write to [EMAIL], please.");
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!((&last["success"], &last["data"]["data"]), (&json!(true), &json!("Write to [EMAIL], please.")));
+        assert!(last["metadata"]["tokens_used"].as_u64().unwrap() > 0, "{last}");
+        let asked = last["policy_info"]["policies_evaluated"].as_array().unwrap();
+        assert!(asked.contains(&json!("pii")), "{last}");
 
-    double.script(Behaviour::break_stream(2, StreamFault::Cut));
-    let request = gateway.client.post(gateway.url("/api/request")).json(&body);
-    assert!(request.send().await.unwrap().text().await.is_err(), "the connection breaks");
+        double.script(Behaviour::break_stream(2, StreamFault::Cut));
+        let request = gateway.client.post(gateway.url("/api/request")).json(&body);
+        assert!(request.send().await.unwrap().text().await.is_err(), "the connection breaks");
+    }
 }
