@@ -41,6 +41,16 @@ pub(super) fn response<S: Send + 'static>(
     encoder: S,
     frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
 ) -> Response {
+    kept_alive(KEEP_ALIVE, events, encoder, frames)
+}
+
+/// The same, with a comment after each silence of this length.
+fn kept_alive<S: Send + 'static>(
+    silence: Duration,
+    events: mpsc::Receiver<AnswerEvent>,
+    encoder: S,
+    frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
+) -> Response {
     let state = Some((events, encoder));
     let body = stream::unfold((state, false), move |(state, broken)| async move {
         let (mut events, mut encoder) = state?;
@@ -51,7 +61,7 @@ pub(super) fn response<S: Send + 'static>(
         }
         let mut buffer = BytesMut::new();
         loop {
-            let (pieces, over) = match timeout(KEEP_ALIVE, events.recv()).await {
+            let (pieces, over) = match timeout(silence, events.recv()).await {
                 Err(_) => {
                     buffer.put_slice(b": keep-alive\n\n");
                     return Some((Ok(buffer.freeze()), (Some((events, encoder)), false)));
@@ -95,4 +105,43 @@ fn write(buffer: &mut BytesMut, frame: &Frame) {
         buffer.put_u8(b'\n');
     }
     buffer.put_u8(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::provider::StreamEvent;
+
+    const COMMENT: &str = ": keep-alive\n\n";
+
+    async fn next(body: &mut Body) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    #[tokio::test]
+    async fn comments_fill_a_silence_and_stand_between_events_only() {
+        // What policies hold back makes events of which nothing goes out.
+        let frames = |said: &mut usize, _: AnswerEvent| {
+            *said += 1;
+            if *said % 2 == 0 { vec![Frame::Raw(format!("{said}").into())] } else { Vec::new() }
+        };
+        let (client, events) = mpsc::channel(1);
+        let mut body = kept_alive(Duration::from_millis(1), events, 0, frames).into_body();
+        for expected in ["data: 2\n\n", "data: 4\n\n"] {
+            assert_eq!(next(&mut body).await, COMMENT);
+            let client = client.clone();
+            tokio::spawn(async move {
+                for _ in 0..2 {
+                    client.send(AnswerEvent::Said(StreamEvent::default())).await.unwrap();
+                }
+            });
+            let mut piece = next(&mut body).await;
+            while piece == COMMENT {
+                piece = next(&mut body).await;
+            }
+            assert_eq!(piece, expected);
+        }
+    }
 }
