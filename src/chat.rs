@@ -146,7 +146,9 @@ impl Part {
         let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
         Some(match inline {
             Some((media_type, content)) => {
-                Binary { kind: "image", media_type: Some(media_type), size: content.len() / 4 * 3 }
+                // Each character of base64 is six bits; its padding is none.
+                let characters = content.trim_end_matches('=').len();
+                Binary { kind: "image", media_type: Some(media_type), size: characters * 3 / 4 }
             }
             None => Binary { kind: "image", media_type: None, size: 0 },
         })
