@@ -141,3 +141,71 @@ async fn what_a_stream_leaves_out_is_on_record() {
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     assert_eq!(notes(&gateway).await, json!(["a citation of 2 references left out"]), "{text}");
 }
+
+#[tokio::test]
+async fn images_beside_a_query_are_shown_to_the_model_and_nobody_looked_inside_them() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let (data, url) = ("iVBORw0KGgo=", "https://example.org/cat.png");
+    let media = json!([
+        { "source": "base64", "base64_data": data, "mime_type": "image/png" },
+        { "source": "url", "url": url, "mime_type": "image/png" },
+    ]);
+    let body = json!({ "query": "Which is jane@example.org?", "media": media });
+    let answer = gateway.post("/api/request", body).await;
+    assert_eq!((answer.status, &answer.body["success"]), (200, &json!(true)), "{answer:?}");
+    let image = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
+    assert_eq!(
+        double.last_request().unwrap().json()["messages"][0]["content"],
+        json!([
+            { "type": "text", "text": "Which is [EMAIL]?" },
+            image(&format!("data:image/png;base64,{data}")),
+            image(url),
+        ])
+    );
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    let kind = |it: &Value| (it["kind"].clone(), it["media_type"].clone(), it["size"].clone());
+    let unseen: Vec<_> = record["policy_details"]["not_inspected"].as_array().unwrap().iter().map(kind).collect();
+    assert_eq!(
+        unseen,
+        [(json!("image"), json!("image/png"), json!(8)), (json!("image"), Value::Null, Value::Null)],
+        "{record}"
+    );
+    assert!(!record.to_string().contains(data), "{record}");
+
+    double.forget_requests();
+    let file = json!([{ "source": "url", "url": "file:///etc/passwd" }]);
+    let refused = gateway.post("/api/request", json!({ "query": "Read", "media": file })).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(double.last_request().is_none(), "nobody was asked");
+}
+
+#[tokio::test]
+async fn vectors_of_texts_with_more_tokens_than_were_reckoned_come_in_smaller_batches() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    // Each space is a token. As bytes 21 of them fit into a request, as tokens 10.
+    let text = |number: usize| format!("{number}{}", " ".repeat(1_499));
+    let inputs: Vec<_> = (0..40).map(text).collect();
+    let request = gateway.client.post(gateway.url("/v1/embeddings"));
+    let response = request.json(&json!({ "model": "mistral-embed", "input": inputs })).send().await.unwrap();
+    let told = response.headers().get("x-octroi-cost-usd").map(|it| it.to_str().unwrap().parse::<f64>().unwrap());
+    let answer = support::answer(response).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let asked: Vec<_> =
+        double.requests().iter().filter(|it| !it.is_probe()).map(|it| it.json()["input"].clone()).collect();
+    let batches: Vec<_> = asked.iter().map(|input| input.as_array().unwrap().len()).collect();
+    assert_eq!(batches, [21, 10, 10, 10, 10], "the first is refused");
+
+    let data = answer.body["data"].as_array().unwrap();
+    let indices: Vec<_> = data.iter().map(|it| it["index"].as_u64().unwrap()).collect();
+    assert_eq!(indices, (0..40).collect::<Vec<_>>());
+    for number in [0, 9, 10, 39] {
+        let alone = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": text(number) })).await;
+        assert_eq!(data[number]["embedding"], alone.body["data"][0]["embedding"], "{number} has its own vector");
+    }
+    let tokens = 40 * 1_500;
+    assert_eq!(answer.body["usage"]["total_tokens"], tokens, "{}", answer.body["usage"]);
+    let cost = f64::from(tokens) * 0.1 / 1e6;
+    assert!((told.unwrap() - cost).abs() < 1e-9, "{told:?}");
+}
