@@ -11,8 +11,8 @@ use anthropic_double::AnthropicDouble;
 use gemini_double::GeminiDouble;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use mistral_double::MistralDouble;
-use openai_double::{Behaviour, KEY, OpenAiDouble};
+use mistral_double::{MistralDouble, RateLimit};
+use openai_double::{Behaviour, Host, KEY, OpenAiDouble};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use support::gate::Gate;
@@ -731,4 +731,98 @@ async fn a_seal_is_left_out_where_a_policy_changes_what_it_holds_for() {
     let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
     let note = "signatures of reasoning left out: a policy changed what they hold for";
     assert_eq!(record["policy_details"]["notes"], json!([note]), "{record}");
+}
+
+/// The text of a stream, and the last usage that it told.
+fn told(chunks: &[Value]) -> (String, Value) {
+    let text = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    (text, chunks.iter().rev().map(|chunk| chunk["usage"].clone()).find(Value::is_object).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn azure_is_asked_by_its_deployment_in_its_version_and_with_its_own_header() {
+    let azure = openai_double::start(Host::Azure).await.unwrap();
+    let setup = || {
+        Setup::without_provider()
+            .env("AZURE_OPENAI_ENDPOINT", &azure.origin())
+            .env("AZURE_OPENAI_API_KEY", KEY)
+            .env("AZURE_OPENAI_DEPLOYMENT_NAME", openai_double::DEPLOYMENT)
+            .yaml("server: { listen: \"127.0.0.1:0\", honest_status: true }\n")
+    };
+    let ask = json!({ "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 9 });
+    for (version, bound) in [(None, "max_tokens"), (Some("2024-10-21"), "max_completion_tokens")] {
+        let gateway = version.map_or_else(setup, |version| setup().env("AZURE_OPENAI_API_VERSION", version)).start();
+        let whole = gateway.post("/v1/chat/completions", ask.clone()).await;
+        assert_eq!(whole.body["choices"][0]["message"]["content"], "You said: Hello", "{version:?}: {whole:?}");
+        let (chunks, done) = streamed(&gateway, ask.clone()).await;
+        let (text, usage) = told(&chunks);
+        assert_eq!((text.as_str(), done), ("You said: Hello", true), "{version:?}: {chunks:?}");
+        assert!(chunks.iter().all(|chunk| chunk["id"] != ""), "the filter's first word is nothing: {chunks:?}");
+        // An older version cannot be asked to count.
+        assert_eq!(usage.is_object(), version.is_some(), "{chunks:?}");
+        let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+        assert_eq!(record["policy_details"]["estimated"] == true, version.is_none(), "{record}");
+        assert!(record["tokens_used"].as_u64() > Some(0), "{record}");
+
+        let sent = azure.chats().pop().unwrap();
+        assert_eq!(sent.path(), "/openai/deployments/acme-gpt/chat/completions");
+        assert_eq!(sent.uri.query(), Some(format!("api-version={}", version.unwrap_or("2024-08-01-preview")).as_str()));
+        assert_eq!((&sent.json()[bound], sent.header("api-key")), (&json!(9), Some(KEY)));
+        eventually("the probe was answered", async || {
+            gateway.get("/api/v1/llm-providers/azure-openai/health").await.body["health"]["status"] == "healthy"
+        })
+        .await;
+    }
+    for (name, value, code) in [
+        ("AZURE_OPENAI_API_KEY", "wrong", "upstream_unauthorized"),
+        ("AZURE_OPENAI_API_VERSION", "2019-01-01", "endpoint_not_found"),
+        ("AZURE_OPENAI_DEPLOYMENT_NAME", "nobodys", "model_not_found"),
+    ] {
+        let gateway = setup().env(name, value).start();
+        let refused = gateway.ask("Hello").await;
+        assert_eq!(refused.body["metadata"]["error_code"], code, "{name}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn ollama_is_asked_without_a_key_and_costs_nothing() {
+    let ollama = openai_double::start(Host::Ollama).await.unwrap();
+    let gateway = Setup::without_provider().env("OLLAMA_ENDPOINT", &ollama.origin()).start();
+    let ask = json!({ "model": "llama3.1", "messages": [{ "role": "user", "content": "Hello" }], "max_tokens": 9 });
+    let whole = gateway.post("/v1/chat/completions", ask.clone()).await;
+    assert_eq!(whole.body["choices"][0]["message"]["content"], "You said: Hello", "{whole:?}");
+    let (chunks, done) = streamed(&gateway, ask).await;
+    let (text, usage) = told(&chunks);
+    assert_eq!((text.as_str(), done), ("You said: Hello", true), "{chunks:?}");
+    assert!(usage["total_tokens"].as_u64() > Some(0), "{usage}");
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    assert_eq!((&record["provider"], &record["cost"]), (&json!("ollama"), &json!(0.0)), "{record}");
+    let sent = ollama.chats().pop().unwrap();
+    // It passes over the bound's newer name.
+    assert_eq!((sent.header("authorization"), &sent.json()["max_tokens"]), (None, &json!(9)));
+}
+
+#[tokio::test]
+async fn when_to_come_again_is_told_as_the_vendor_told_it() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let limit = mistral_double::Failure::from(RateLimit::requests().retry_after("70"));
+    mistral.script(mistral_double::Rule::always(limit));
+    for honest in [true, false] {
+        let server = format!("server: {{ listen: \"127.0.0.1:0\", honest_status: {honest} }}\n");
+        let gateway = Setup::with(&mistral).yaml(&server).start();
+        let told = async |path: &str, body: Value| {
+            let answer = gateway.client.post(gateway.url(path)).json(&body).send().await.unwrap();
+            let wait = answer.headers().get("retry-after").map(|it| it.to_str().unwrap().to_owned());
+            (answer.status().as_u16(), wait)
+        };
+        let refused = (429, Some("70".to_owned()));
+        let messages = json!([{ "role": "user", "content": "Hello" }]);
+        for stream in [false, true] {
+            let body = json!({ "messages": messages, "stream": stream });
+            assert_eq!(told("/v1/chat/completions", body).await, refused, "stream: {stream}");
+            let expected = if honest { refused.clone() } else { (200, None) };
+            let body = json!({ "query": "Hello", "stream": stream });
+            assert_eq!(told("/api/request", body).await, expected, "honest: {honest}, stream: {stream}");
+        }
+    }
 }

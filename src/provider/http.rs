@@ -86,6 +86,12 @@ impl Credential {
         Some(Self(HeaderMap::from_iter([(HeaderName::from_static(name), key.plain()?)])))
     }
 
+    /// What every request will carry.
+    #[cfg(test)]
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.0
+    }
+
     /// The same, and another header beside it.
     pub(crate) fn and(mut self, name: &'static str, value: &'static str) -> Self {
         self.0.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -104,6 +104,29 @@ fn only_ones_own_servers_may_do_without_a_key() {
 }
 
 #[test]
+fn the_key_is_sent_in_the_header_that_the_host_reads() {
+    let key = ApiKey::new("sk-very-secret").unwrap();
+    let (own, bearer) = (("api-key", "sk-very-secret"), ("authorization", "Bearer sk-very-secret"));
+    for (kind, endpoint, expected) in [
+        (Kind::AzureOpenAi, "https://acme.openai.azure.com", own),
+        (Kind::AzureOpenAi, "https://acme.cognitiveservices.azure.com", bearer),
+        (Kind::AzureOpenAi, "https://ACME.CognitiveServices.Azure.com/base", bearer),
+        (Kind::AzureOpenAi, "https://acmecognitiveservices.azure.com", own),
+        (Kind::AzureOpenAi, "https://acme.cognitiveservices.azure.com.example", own),
+        (Kind::AzureOpenAi, "https://host.example/.cognitiveservices.azure.com", own),
+        (Kind::AzureOpenAi, "http://127.0.0.1:8080", own),
+        (Kind::OpenAi, "https://api.openai.com", bearer),
+        (Kind::OpenAi, "https://acme.openai.azure.com", bearer),
+        (Kind::OpenAiCompatible, "https://host.example", bearer),
+        (Kind::Ollama, "http://127.0.0.1:11434", bearer),
+    ] {
+        let sent = credential(kind, &Url::parse(endpoint).unwrap(), &key).unwrap();
+        let sent: Vec<_> = sent.headers().iter().map(|(name, it)| (name.as_str(), it.to_str().unwrap())).collect();
+        assert_eq!(sent, [expected], "{kind} {endpoint}");
+    }
+}
+
+#[test]
 fn what_is_not_known_has_no_price() {
     let price = |kind| OpenAi::new(settings(kind)).unwrap().price("m", &Usage::default());
     assert_eq!(price(Kind::Ollama), Some(0.0));

@@ -3,12 +3,10 @@
 use double::tokens;
 use serde_json::{Value, json};
 
-use crate::check::MODELS;
-
 /// The list of models.
-pub(crate) fn models() -> Value {
+pub(crate) fn models(ids: &[&str]) -> Value {
     let card = |id: &&str| json!({ "id": id, "object": "model", "created": 1_715_367_049, "owned_by": "system" });
-    json!({ "object": "list", "data": MODELS.iter().map(card).collect::<Vec<_>>() })
+    json!({ "object": "list", "data": ids.iter().map(card).collect::<Vec<_>>() })
 }
 
 /// The last message, said back.

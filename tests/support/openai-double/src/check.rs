@@ -8,6 +8,9 @@ use crate::KEY;
 /// The models that there are.
 pub const MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini"];
 
+/// The model that Ollama has.
+pub const OLLAMA_MODEL: &str = "llama3.1:latest";
+
 type Checked = Result<(), Refusal>;
 
 #[rustfmt::skip]
@@ -48,7 +51,7 @@ pub(crate) fn key(request: &ReceivedRequest) -> Checked {
 }
 
 /// Checks the body of a chat request.
-pub(crate) fn chat(body: &Value) -> Checked {
+pub(crate) fn chat(body: &Value, models: &[&str]) -> Checked {
     if !body.is_object() {
         return refuse("", None, "The body must be an object.");
     }
@@ -56,7 +59,7 @@ pub(crate) fn chat(body: &Value) -> Checked {
     let Some(model) = body["model"].as_str() else {
         return refuse("model", None, "you must provide a model parameter");
     };
-    if !MODELS.contains(&model) {
+    if !models.contains(&model) {
         let message = format!("The model `{model}` does not exist or you do not have access to it.");
         let body = error(&message, "invalid_request_error", None, Some("model_not_found"));
         return Err(Refusal { status: 404, body });

@@ -1,4 +1,4 @@
-//! An offline double of OpenAI's chat API.
+//! An offline double of OpenAI's chat API, as OpenAI, Azure or Ollama serve it.
 //!
 //! It refuses what OpenAI's documentation says is refused (unknown fields at every level, values out of range, tools'
 //! answers to calls that nobody made, unknown models, wrong keys) and can be told what to answer or how to fail. What it
@@ -7,17 +7,22 @@
 //! | module | holds |
 //! |---|---|
 //! | `check` | what is refused, and how |
+//! | `azure` | what Azure does in another way |
 //! | `answer` | what is answered |
 //! | `stream` | the same piece by piece, and how that breaks |
 
 mod answer;
+mod azure;
 mod check;
 mod stream;
 
-use double::{Answer, Double, ReceivedRequest, Refusal, Script, Scripted, Vendor};
+use std::io;
+
+use double::{Answer, Double, ReceivedRequest, Recording, Refusal, Script, Scripted, Vendor};
 use serde_json::{Value, json};
 
-pub use check::MODELS;
+pub use azure::DEPLOYMENT;
+pub use check::{MODELS, OLLAMA_MODEL};
 pub use stream::StreamFault;
 
 /// The key that the double accepts.
@@ -73,10 +78,32 @@ impl Behaviour {
 /// OpenAI's API on a loopback port. It ends when it is dropped.
 pub type OpenAiDouble = Double<OpenAi>;
 
+/// Who serves the API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Host {
+    /// OpenAI.
+    #[default]
+    OpenAi,
+    /// Azure, with the deployment [`DEPLOYMENT`].
+    Azure,
+    /// Ollama, which wants no key and has the model [`OLLAMA_MODEL`].
+    Ollama,
+}
+
 /// What OpenAI takes, refuses and says.
 #[derive(Debug, Default)]
 pub struct OpenAi {
+    host: Host,
     script: Script<Behaviour>,
+}
+
+/// Plays this host on a free port. Needs a tokio runtime with time and I/O.
+///
+/// # Errors
+///
+/// When no port can be had.
+pub async fn start(host: Host) -> io::Result<OpenAiDouble> {
+    Double::start_on(0, OpenAi { host, script: Script::default() }, Recording::default()).await
 }
 
 impl Scripted for OpenAi {
@@ -89,11 +116,19 @@ impl Scripted for OpenAi {
 
 impl Vendor for OpenAi {
     fn answer(&self, request: &ReceivedRequest) -> Result<Answer, Refusal> {
-        check::key(request)?;
-        match (request.method.as_str(), request.path()) {
-            ("GET", "/v1/models") => Ok(Answer::json(200, &answer::models())),
-            ("POST", "/v1/chat/completions") => self.chat(request),
-            (method, path) => Err(check::no_route(method, path)),
+        match self.host {
+            Host::OpenAi => check::key(request)?,
+            Host::Azure => azure::enter(request)?,
+            Host::Ollama => {}
+        }
+        match (self.host, request.method.as_str(), request.path()) {
+            (Host::Azure, "GET", "/openai/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
+            (Host::Azure, "POST", _) => self.chat(request),
+            (Host::Azure, ..) => Err(azure::not_found()),
+            (Host::OpenAi, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
+            (Host::Ollama, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&[OLLAMA_MODEL]))),
+            (_, "POST", "/v1/chat/completions") => self.chat(request),
+            (_, method, path) => Err(check::no_route(method, path)),
         }
     }
 
@@ -105,16 +140,24 @@ impl Vendor for OpenAi {
 impl OpenAi {
     fn chat(&self, request: &ReceivedRequest) -> Result<Answer, Refusal> {
         let body: Value = serde_json::from_slice(&request.body).map_err(|_| check::not_json())?;
-        check::chat(&body)?;
+        let (body, models) = match self.host {
+            Host::OpenAi => (body, &MODELS[..]),
+            Host::Azure => (azure::read(request, body)?, &MODELS[..]),
+            Host::Ollama => (body, &[OLLAMA_MODEL, "llama3.1"][..]),
+        };
+        check::chat(&body, models)?;
         let (message, fault) = match self.script.take() {
             Some(Behaviour::Fail(status, body)) => return Ok(Answer::json(status, &body)),
             Some(Behaviour::Message(message)) => (message, None),
             Some(Behaviour::Break(after, fault)) => (answer::echo(&body), Some((after, fault))),
             None => (answer::echo(&body), None),
         };
-        let completion = answer::completion(&body, &message);
+        let mut completion = answer::completion(&body, &message);
+        if self.host == Host::Azure {
+            completion = azure::filtered(completion);
+        }
         if body["stream"] == true {
-            let steps = stream::steps(&body, &completion, fault);
+            let steps = stream::steps(self.host, &body, &completion, fault);
             return Ok(Answer::steps("text/event-stream; charset=utf-8", steps));
         }
         Ok(Answer::json(200, &completion))

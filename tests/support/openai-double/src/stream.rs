@@ -4,6 +4,7 @@ use double::{Step, array};
 use serde_json::{Value, json};
 
 use crate::check::error;
+use crate::{Host, azure};
 
 /// How a stream fails after it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum StreamFault {
 }
 
 /// The steps that play a whole completion as the stream that `body` asks for, broken after so many chunks.
-pub(crate) fn steps(body: &Value, completion: &Value, fault: Option<(usize, StreamFault)>) -> Vec<Step> {
-    let mut script = chunks(body, completion);
+pub(crate) fn steps(host: Host, body: &Value, completion: &Value, fault: Option<(usize, StreamFault)>) -> Vec<Step> {
+    let mut script = chunks(host, body, completion);
     let mut after = None;
     let mut done = true;
     if let Some((at, fault)) = fault {
@@ -59,9 +60,9 @@ pub(crate) fn steps(body: &Value, completion: &Value, fault: Option<(usize, Stre
 }
 
 /// The JSON of every chunk: the role first, then the deltas of all choices in turn, then their ends, then the usage.
-fn chunks(body: &Value, completion: &Value) -> Vec<String> {
+fn chunks(host: Host, body: &Value, completion: &Value) -> Vec<String> {
     let counted = body["stream_options"]["include_usage"] == true;
-    let padded = body["stream_options"]["include_obfuscation"] != false;
+    let padded = host == Host::OpenAi && body["stream_options"]["include_obfuscation"] != false;
     let chunk = |choices: Value, usage: &Value| {
         let mut chunk = json!({
             "id": completion["id"], "object": "chat.completion.chunk", "created": completion["created"],
@@ -83,6 +84,9 @@ fn chunks(body: &Value, completion: &Value) -> Vec<String> {
         chunk(json!([{ "index": index, "delta": delta, "logprobs": null, "finish_reason": finish }]), &Value::Null)
     };
     let mut chunks = Vec::new();
+    if host == Host::Azure {
+        chunks.push(azure::first_chunk().to_string());
+    }
     for turn in 0..longest {
         for (index, deltas) in said.iter().enumerate() {
             chunks.extend(deltas.get(turn).map(|delta| one(index, delta, &Value::Null)));
