@@ -113,6 +113,27 @@ fn each_kind_is_started_by_its_own_variables() {
         ]
     );
     assert_eq!(loaded.config.providers[1].api_version.as_deref(), Some("2024-10-21"));
+    let others = [
+        ("OPENAI_MODEL", "gpt-4o-mini"),
+        ("OPENAI_TIMEOUT_SECONDS", "7"),
+        ("ANTHROPIC_MODEL", "claude-haiku-4-5"),
+        ("ANTHROPIC_TIMEOUT_SECONDS", "8"),
+        ("OLLAMA_MODEL", "qwen3:8b"),
+        ("OLLAMA_TIMEOUT_SECONDS", "600"),
+    ];
+    let others = others.into_iter().fold(all, |all, (name, value)| all.with(name, value));
+    let loaded = load("", &others);
+    let shown: Vec<_> = loaded.config.providers.iter().map(|it| (it.model.as_str(), it.timeout.as_secs())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("claude-haiku-4-5", 8),
+            ("acme-gpt", 120),
+            ("gemini-2.5-flash-lite", 9),
+            ("qwen3:8b", 600),
+            ("gpt-4o-mini", 7),
+        ]
+    );
     let two_of_three = environment([("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_ENDPOINT", "https://a")]);
     assert!(load("", &two_of_three).config.providers.is_empty());
 }
