@@ -8,19 +8,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "sdk" / "python"))
 
-from test_sdk import ROOT, gateway  # noqa: E402, F401
+from test_sdk import ROOT, failing, gateway  # noqa: E402, F401
 
 PATIENCE = 300
 
 
-def run(command, folder, url):
-    environment = {**os.environ, "OCTROI_URL": url}
+def run(command, folder, url, **further):
+    environment = {**os.environ, "OCTROI_URL": url, **further}
     done = subprocess.run(command, cwd=HERE / folder, env=environment, timeout=PATIENCE, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_nodes_clients(gateway):  # noqa: F811
-    run(["node", "--test"], "node", gateway)
+def test_nodes_clients(gateway, failing):  # noqa: F811
+    run(["node", "--test"], "node", gateway, OCTROI_FAILING_URL=failing)
 
 
 def test_pythons_clients(gateway):  # noqa: F811

@@ -1,6 +1,7 @@
 """The unmodified Python SDK of AxonFlow against a running gateway."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import upstream
 
 os.environ["AXONFLOW_TELEMETRY"] = "off"
 os.environ["DO_NOT_TRACK"] = "1"
@@ -28,20 +30,20 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def gateway(tmp_path_factory):
-    """`octroi dev` without a key: the real binary in front of the offline double."""
-    folder = tmp_path_factory.mktemp("gateway")
+@contextlib.contextmanager
+def serving(folder, yaml="", **environment):
+    """`octroi dev` with the shipped configuration and these further keys."""
     shutil.copytree(ROOT / "policies", folder / "policies")
-    # The shipped configuration; a second gateway on this machine may hold the admin API's own port.
+    # A second gateway on this machine may hold the admin API's own port.
     shipped = (ROOT / "octroi.yaml").read_text()
-    (folder / "octroi.yaml").write_text(shipped + '\nadmin: { listen: "127.0.0.1:0" }\n')
+    (folder / "octroi.yaml").write_text(shipped + '\nadmin: { listen: "127.0.0.1:0" }\n' + yaml)
     port = free_port()
     environment = {
         "PORT": str(port),
         "HOME": str(folder),
         "XDG_CACHE_HOME": str(ROOT / "target" / "tmp" / "sdk-cache"),
         "PATH": os.environ["PATH"],
+        **environment,
     }
     with open(folder / "log", "w") as log:
         process = subprocess.Popen([OCTROI, "dev"], cwd=folder, env=environment, stdout=log, stderr=log)
@@ -59,6 +61,22 @@ def gateway(tmp_path_factory):
     yield url
     process.terminate()
     assert process.wait(timeout=PATIENCE) == 0, (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory):
+    """Without a key: the real binary in front of the offline double."""
+    with serving(tmp_path_factory.mktemp("gateway")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory):
+    """In front of a Mistral that fails as it is told to."""
+    patient = "routing: { breaker: { failures: 100 } }\n"
+    endpoint = {"MISTRAL_API_KEY": "offline-key", "MISTRAL_ENDPOINT": upstream.start()}
+    with serving(tmp_path_factory.mktemp("failing"), patient, **endpoint) as url:
+        yield url
 
 
 @pytest.fixture
