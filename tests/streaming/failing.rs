@@ -21,7 +21,8 @@ fn behind(double: &MistralDouble, guest: &Guest, manifest: &str) -> Gateway {
 async fn error(gateway: &Gateway, record: &Value) -> Value {
     let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
     let failing = evaluations.iter().find(|it| it["policy"] == "failing").unwrap();
-    let code = failing["error"]["code"].as_str().unwrap_or_else(|| panic!("{record}"));
+    assert!(failing["error"].is_object(), "{record}");
+    let code = failing["error"]["code"].as_str().unwrap();
     let counts = gateway.policy("failing").await["evaluations"].clone();
     let side = if failing["enforced"] == true { "enforced" } else { "shadow" };
     assert_eq!(counts[side]["errors"], json!({ code: 1 }), "a stream is one evaluation");
