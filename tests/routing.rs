@@ -228,7 +228,7 @@ async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
 
     let ports = [first.address().port(), second.address().port()];
     first.shutdown().await;
-    support::eventually("the first is shown as unhealthy", async || {
+    eventually("the first is shown as unhealthy", async || {
         assert_eq!(gateway.ask("Hello").await.body["metadata"]["provider"], "second");
         shown(&gateway, "first").await == ["unhealthy"; 5]
     })
@@ -237,7 +237,7 @@ async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
     assert_eq!((providers().await, counted().await), (json!("healthy"), json!(1)), "one of them serves");
 
     second.shutdown().await;
-    support::eventually("both are shown as unhealthy", async || {
+    eventually("both are shown as unhealthy", async || {
         assert_eq!(gateway.ask("Hello").await.body["success"], false);
         shown(&gateway, "second").await == ["unhealthy"; 5]
     })
@@ -248,7 +248,7 @@ async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
     let _back = MistralDouble::builder().port(ports[0]).start().await.unwrap();
     let _again = MistralDouble::builder().port(ports[1]).start().await.unwrap();
     // By their probes: nobody asks.
-    support::eventually("all are shown as healthy", async || {
+    eventually("all are shown as healthy", async || {
         shown(&gateway, "first").await == ["healthy"; 5] && shown(&gateway, "second").await == ["healthy"; 5]
     })
     .await;

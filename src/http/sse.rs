@@ -125,7 +125,7 @@ mod tests {
         // What policies hold back makes events of which nothing goes out.
         let frames = |said: &mut usize, _: AnswerEvent| {
             *said += 1;
-            if *said % 2 == 0 { vec![Frame::Raw(format!("{said}").into())] } else { Vec::new() }
+            if said.is_multiple_of(2) { vec![Frame::Raw(format!("{said}").into())] } else { Vec::new() }
         };
         let (client, events) = mpsc::channel(1);
         let mut body = kept_alive(Duration::from_millis(1), events, 0, frames).into_body();
