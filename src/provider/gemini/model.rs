@@ -8,6 +8,7 @@
 pub(crate) struct Model {
     version: (u32, u32),
     pro: bool,
+    lite: bool,
 }
 
 /// How a model is told to think.
@@ -27,7 +28,7 @@ impl Model {
     /// Reads a name such as `gemini-2.5-flash-lite` or `gemini-3-pro-preview`.
     pub(crate) fn named(name: &str) -> Self {
         let version = name.strip_prefix("gemini-").and_then(version).unwrap_or(NEWEST);
-        Self { version, pro: name.contains("-pro") }
+        Self { version, pro: name.contains("-pro"), lite: name.contains("-lite") }
     }
 
     /// How it is told to think.
@@ -39,9 +40,9 @@ impl Model {
         }
     }
 
-    /// Whether it can think as good as not at all.
+    /// Whether it can think as good as not at all. From 3.7 on the Flash models begin at `low`, the lite ones do not.
     pub(crate) fn can_hardly_think(self) -> bool {
-        !self.pro
+        !self.pro && (self.version < (3, 7) || self.lite)
     }
 
     /// Whether it wants its tool calls back with the signature of the thoughts before them.
@@ -81,8 +82,12 @@ mod tests {
             ("gemini-2.5-pro", Thinking::Budget, [false, false, false, false]),
             ("gemini-3-flash-preview", Thinking::Level, [true, true, false, true]),
             ("gemini-3.1-pro-preview", Thinking::Level, [false, true, false, true]),
-            ("gemini-4-argon", Thinking::Level, [true, true, false, true]),
-            ("gemini-flash-latest", Thinking::Level, [true, true, false, true]),
+            ("gemini-3.5-flash", Thinking::Level, [true, true, false, true]),
+            ("gemini-3.7-flash", Thinking::Level, [false, true, false, true]),
+            ("gemini-3.8-flash-lite", Thinking::Level, [true, true, false, true]),
+            ("gemini-4-argon", Thinking::Level, [false, true, false, true]),
+            ("gemini-flash-latest", Thinking::Level, [false, true, false, true]),
+            ("gemini-flash-lite-latest", Thinking::Level, [true, true, false, true]),
         ] {
             let model = Model::named(name);
             let found = [

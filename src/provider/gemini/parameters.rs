@@ -208,14 +208,16 @@ fn format<'a>(
 /// The budgets are those that Google's own OpenAI surface takes for these efforts.
 fn thinking(asked: ReasoningEffort, model: Model, notes: &mut Vec<String>) -> Option<ThinkingConfig> {
     let least = asked == ReasoningEffort::None;
+    let hardly = least || asked == ReasoningEffort::Minimal && model.thinking() == Thinking::Level;
     match model.thinking() {
         Thinking::None if least => None,
         Thinking::None => {
             notes.push("reasoning_effort left out, which the model does not take".to_owned());
             None
         }
-        _ if least && !model.can_hardly_think() => {
-            notes.push("reasoning_effort none sent as low: the model always thinks".to_owned());
+        _ if hardly && !model.can_hardly_think() => {
+            let asked = if least { "none" } else { "minimal" };
+            notes.push(format!("reasoning_effort {asked} sent as low: the model always thinks"));
             thinking(ReasoningEffort::Low, model, notes)
         }
         Thinking::Budget => Some(ThinkingConfig::ThinkingBudget(match asked {
@@ -225,8 +227,8 @@ fn thinking(asked: ReasoningEffort, model: Model, notes: &mut Vec<String>) -> Op
             ReasoningEffort::High | ReasoningEffort::Xhigh | ReasoningEffort::Max => 24_576,
         })),
         Thinking::Level => Some(ThinkingConfig::ThinkingLevel(match asked {
-            ReasoningEffort::None | ReasoningEffort::Minimal if model.can_hardly_think() => "minimal",
-            ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
+            ReasoningEffort::None | ReasoningEffort::Minimal => "minimal",
+            ReasoningEffort::Low => "low",
             ReasoningEffort::Medium => "medium",
             ReasoningEffort::High | ReasoningEffort::Xhigh | ReasoningEffort::Max => "high",
         })),

@@ -364,7 +364,21 @@ fn parameters_take_the_form_that_gemini_takes() {
             "gemini-3.1-pro-preview",
             effort("minimal"),
             thought(json!({"thinkingLevel": "low"})),
-            0,
+            1,
+        ),
+        (
+            "and of the newest none but the lite",
+            "gemini-3.7-flash",
+            effort("none"),
+            thought(json!({"thinkingLevel": "low"})),
+            1,
+        ),
+        (
+            "nor what tells no version",
+            "gemini-flash-latest",
+            effort("minimal"),
+            thought(json!({"thinkingLevel": "low"})),
+            1,
         ),
     ];
     for (claim, model, change, expected, notes) in cases {
