@@ -119,6 +119,7 @@ fn started(
         model: provider.model.clone(),
         models: provider.models.clone(),
         bridge_user_after_tool: provider.bridge_user_after_tool.clone(),
+        without_reasoning_content: provider.without_reasoning_content.clone(),
         api_version: provider.api_version.clone(),
         max_tokens: provider.max_tokens,
         timeout: provider.timeout,

@@ -35,6 +35,8 @@ pub struct Provider {
     pub models: Vec<String>,
     /// Models that take no user's message right behind a tool's answer, `*` for all. Mistral's alone.
     pub bridge_user_after_tool: Vec<String>,
+    /// Models that refuse `reasoning_content` in a history, `*` for all. Of servers like OpenAI's alone.
+    pub without_reasoning_content: Vec<String>,
     /// The version of Azure's API.
     pub api_version: Option<String>,
     /// What it calls the models that requests name. A name that stands here is served under its mapped one.

@@ -51,6 +51,7 @@ struct RawProviderConfig {
     model: Option<Parsed<Line>>,
     models: Option<Vec<Parsed<Line>>>,
     bridge_user_after_tool: Option<Vec<Parsed<Line>>>,
+    without_reasoning_content: Option<Vec<Parsed<Line>>>,
     /// Azure's word for its model.
     deployment_name: Option<Parsed<Line>>,
     api_version: Option<Parsed<Line>>,
@@ -188,9 +189,13 @@ impl RawProvider {
                 assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only azure-openai has it"));
             }
         }
-        if config.bridge_user_after_tool.is_some() && kind != ProviderKind::Mistral {
-            let key = "bridge_user_after_tool";
-            assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only mistral has it"));
+        for (key, value, only) in [
+            ("bridge_user_after_tool", &config.bridge_user_after_tool, ProviderKind::Mistral),
+            ("without_reasoning_content", &config.without_reasoning_content, ProviderKind::OpenAiCompatible),
+        ] {
+            if value.is_some() && kind != only {
+                assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only {only} has it"));
+            }
         }
         let model = match config.model.or(config.deployment_name.filter(|_| azure)) {
             Some(Parsed(Line(model))) => Some(model),
@@ -241,6 +246,7 @@ impl RawProvider {
             model,
             models: names(config.models),
             bridge_user_after_tool: names(config.bridge_user_after_tool),
+            without_reasoning_content: names(config.without_reasoning_content),
             api_version: api_version.map(|Line(version)| version),
             model_map: model_map(config.model_map.unwrap_or_default(), &name, assembly)?,
             endpoint,

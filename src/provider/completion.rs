@@ -112,8 +112,12 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
         notes.extend(left_out::of_answer(["logprobs"]));
     }
     let mut parts = Vec::new();
-    let reasoning = [&message.reasoning_content, &message.reasoning].into_iter().flatten();
-    if let Some(text) = reasoning.filter_map(Value::as_str).find(|text| !text.is_empty()) {
+    let calls = message.tool_calls.unwrap_or_default();
+    let own = message.reasoning_content.as_ref().and_then(Value::as_str);
+    let reasoning = own.into_iter().chain(message.reasoning.as_ref().and_then(Value::as_str));
+    // Beside calls the empty one is told: DeepSeek and Kimi want it back.
+    let told = reasoning.clone().find(|text| !text.is_empty()).or(own.filter(|_| !calls.is_empty()));
+    if let Some(text) = told {
         parts.push(Part::Thinking { text: text.to_owned(), seal: None });
     }
     parts.append(&mut message.content.into_parts(notes));
@@ -121,7 +125,6 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
         notes.push("the model refused to answer; its refusal is given as text".to_owned());
         parts.push(Part::Text { text: text.to_owned() });
     }
-    let calls = message.tool_calls.unwrap_or_default();
     parts.extend(calls.iter().filter_map(|call| read_call(call, ids, notes)));
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     let finish_reason = finish_reason(choice.finish_reason.as_deref(), called)?;

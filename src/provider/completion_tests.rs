@@ -120,6 +120,14 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
         ("a refusal", json!({"content": null, "refusal": "I cannot."}), vec![text("I cannot.")], 1),
         ("no refusal", json!({"content": "Yes.", "refusal": null, "annotations": []}), vec![text("Yes.")], 0),
         ("vLLM's reasoning", json!({"content": "42", "reasoning_content": "hm"}), vec![thinking("hm"), text("42")], 0),
+        (
+            "DeepSeek's empty reasoning beside a call",
+            json!({"content": "", "reasoning_content": "", "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}),
+            vec![thinking(""), call("call_1", "{}")],
+            0,
+        ),
+        ("no reasoning", json!({"content": "42", "reasoning_content": ""}), vec![text("42")], 0),
         ("Ollama's reasoning", json!({"content": "42", "reasoning": "hm"}), vec![thinking("hm"), text("42")], 0),
         (
             "a call",

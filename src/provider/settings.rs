@@ -100,6 +100,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// Of Mistral: models that take no user's message right behind a tool's answer, `*` for all.
     pub bridge_user_after_tool: Vec<String>,
+    /// Of servers like OpenAI's: models that refuse `reasoning_content` in a history, `*` for all.
+    pub without_reasoning_content: Vec<String>,
     /// The version of Azure's API.
     pub api_version: Option<String>,
     /// The operator's `max_tokens` for requests that set none themselves.
@@ -136,6 +138,7 @@ impl Settings {
             model: String::new(),
             models: Vec::new(),
             bridge_user_after_tool: Vec::new(),
+            without_reasoning_content: Vec::new(),
             api_version: None,
             max_tokens: None,
             timeout: Duration::from_secs(120),

@@ -103,11 +103,13 @@ impl<'a> Choice<'a> {
                 _ => None,
             })
             .collect();
+        // The empty one is the vendor's, who wants it back.
+        let thought = choice.message.parts.iter().any(|part| matches!(part, Part::Thinking { seal: None, .. }));
         let text = choice.message.plain_text();
         let message = Message {
             role: "assistant",
             content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
-            reasoning_content: (!thoughts.is_empty()).then_some(thoughts),
+            reasoning_content: (thought || !thoughts.is_empty()).then_some(thoughts),
             thinking_blocks: blocks.collect(),
             tool_calls,
         };

@@ -117,7 +117,10 @@ impl Wire {
         let mut parts = Vec::new();
         let mut cache = Vec::new();
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
-        match (blocks, self.reasoning_content.filter(|text| !text.is_empty() && role == Role::Assistant)) {
+        // Beside calls the empty one counts: DeepSeek and Kimi want it back.
+        let calls = self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+        let reasoning = self.reasoning_content.filter(|text| role == Role::Assistant && (calls || !text.is_empty()));
+        match (blocks, reasoning) {
             (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
             (None, None) => {}

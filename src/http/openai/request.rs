@@ -256,6 +256,21 @@ mod tests {
                 ],
             ),
             (
+                json!({ "role": "assistant", "content": null, "reasoning_content": "", "tool_calls": [
+                    { "id": "call_1", "function": { "name": "look", "arguments": "{}" } },
+                ] }),
+                Role::Assistant,
+                vec![
+                    Part::Thinking { text: String::new(), seal: None },
+                    Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{}".into(), seal: None },
+                ],
+            ),
+            (
+                json!({ "role": "assistant", "content": "Yes", "reasoning_content": "" }),
+                Role::Assistant,
+                vec![text("Yes")],
+            ),
+            (
                 json!({ "role": "assistant", "content": [
                     { "type": "thinking", "thinking": [{ "type": "text", "text": "Hm" }] },
                     { "type": "text", "text": "Yes" },

@@ -66,6 +66,24 @@ fn a_stream_is_asked_for_its_tokens_by_versions_that_know_how() {
 }
 
 #[test]
+fn reasoning_goes_back_to_servers_that_take_it() {
+    for (kind, endpoint, listed, expected) in [
+        (Kind::OpenAiCompatible, "https://api.deepseek.com", None, Thinking::Replay),
+        (Kind::OpenAiCompatible, "https://api.deepseek.com", Some("other"), Thinking::Replay),
+        (Kind::OpenAiCompatible, "https://api.deepseek.com", Some("m"), Thinking::Drop),
+        (Kind::OpenAiCompatible, "https://api.deepseek.com", Some("*"), Thinking::Drop),
+        (Kind::OpenAiCompatible, "https://api.groq.com/openai/v1", None, Thinking::Drop),
+        (Kind::OpenAi, "https://api.openai.com", None, Thinking::Drop),
+        (Kind::AzureOpenAi, "https://host.example", None, Thinking::Drop),
+        (Kind::Ollama, "http://localhost:11434", None, Thinking::Drop),
+    ] {
+        let without_reasoning_content = listed.into_iter().map(str::to_owned).collect();
+        let made = Settings { endpoint: endpoint.into(), without_reasoning_content, ..settings(kind) };
+        assert_eq!(OpenAi::new(made).unwrap().thinking("m"), expected, "{kind} {endpoint} {listed:?}");
+    }
+}
+
+#[test]
 fn names_of_other_vendors_are_never_asked() {
     for (kind, model, served) in [
         (Kind::OpenAi, "gpt-4o-mini", true),

@@ -26,7 +26,7 @@ use super::{
     results, said, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
-use request::{Bound, StreamUsage};
+use request::{Bound, StreamUsage, Thinking};
 
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
@@ -34,12 +34,17 @@ const AZURE_API_VERSION: &str = "2024-08-01-preview";
 /// From this version on Azure knows `max_completion_tokens` and `stream_options`.
 const AZURE_2024_09: &str = "2024-09-01";
 
+/// Hosts that answer a message with `reasoning_content` with 400.
+const STRICT_HOSTS: [&str; 2] = ["api.groq.com", "api.cerebras.ai"];
+
 /// One account at a vendor, or one server, that speaks OpenAI's dialect.
 #[derive(Clone, Debug)]
 pub struct OpenAi {
     info: Info,
     catalogue: Catalogue,
     max_tokens: Option<u32>,
+    /// Models that take no reasoning back.
+    forgetful: Vec<String>,
     key: Option<ApiKey>,
     upstream: Upstream,
     origin: Url,
@@ -70,6 +75,7 @@ impl OpenAi {
             info,
             catalogue: Catalogue::new(settings.models),
             max_tokens: settings.max_tokens,
+            forgetful: settings.without_reasoning_content,
             key: settings.api_key,
             upstream,
             origin: base,
@@ -104,6 +110,16 @@ impl OpenAi {
             (Kind::OpenAi, _) => Bound::CompletionTokens,
             (_, Some(version)) if version >= AZURE_2024_09 => Bound::CompletionTokens,
             _ => Bound::Tokens,
+        }
+    }
+
+    /// Servers like OpenAI's take reasoning back, but for those that refuse the field, of which two are known.
+    fn thinking(&self, model: &str) -> Thinking {
+        let refuses = self.origin.host_str().is_some_and(|host| STRICT_HOSTS.contains(&host));
+        let listed = self.forgetful.iter().any(|listed| listed == model || listed == "*");
+        match self.info.kind {
+            Kind::OpenAiCompatible if !refuses && !listed => Thinking::Replay,
+            _ => Thinking::Drop,
         }
     }
 
@@ -195,6 +211,7 @@ impl Provider for OpenAi {
             max_tokens: self.max_tokens,
             bound: self.bound(),
             stream: None,
+            thinking: self.thinking(model),
         };
         let prepared = request::prepare(request, options)?;
         let reply =
@@ -223,6 +240,7 @@ impl Provider for OpenAi {
             max_tokens: self.max_tokens,
             bound: self.bound(),
             stream: Some(self.stream_usage()),
+            thinking: self.thinking(model),
         };
         let prepared = request::prepare(request, options)?;
         let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;

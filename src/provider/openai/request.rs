@@ -63,6 +63,17 @@ pub(crate) struct Options<'a> {
     pub(crate) bound: Bound,
     /// Whether the answer is to come piece by piece, and then whether with its usage.
     pub(crate) stream: Option<StreamUsage>,
+    /// What becomes of reasoning in the history.
+    pub(crate) thinking: Thinking,
+}
+
+/// What becomes of reasoning in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thinking {
+    /// It goes back beside tool calls: DeepSeek and Kimi refuse a history whose calls have lost it.
+    Replay,
+    /// It is left out: OpenAI refuses the field.
+    Drop,
 }
 
 /// Whether a stream is asked to count its tokens.
@@ -142,6 +153,8 @@ struct Wire<'a> {
     role: &'static str,
     content: Content<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Called<'a>>,
@@ -152,7 +165,8 @@ struct Wire<'a> {
 impl<'a> Wire<'a> {
     /// A message of one text.
     fn text(role: &'static str, text: &'a str) -> Self {
-        Self { role, content: Content::Text(text), name: None, tool_calls: Vec::new(), tool_call_id: None }
+        let content = Content::Text(text);
+        Self { role, content, reasoning_content: None, name: None, tool_calls: Vec::new(), tool_call_id: None }
     }
 }
 
@@ -193,7 +207,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut messages = Vec::with_capacity(request.messages.len());
     for (index, message) in request.messages.iter().enumerate() {
         let name = request.names.get(&index).map(String::as_str);
-        push(message, name, options.kind, &mut messages, &mut dropped)?;
+        push(message, name, options, &mut messages, &mut dropped)?;
     }
     let mut notes = dropped.notes();
     // OpenAI refuses JSON mode where no message has the word.
@@ -249,7 +263,7 @@ pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_
 fn push<'a>(
     message: &'a Message,
     name: Option<&'a str>,
-    kind: Kind,
+    Options { kind, thinking, .. }: Options<'_>,
     out: &mut Vec<Wire<'a>>,
     dropped: &mut Dropped,
 ) -> Result<(), ProviderError> {
@@ -257,6 +271,7 @@ fn push<'a>(
     let mut parts = Vec::new();
     let mut tool_calls = Vec::new();
     let mut results = 0_usize;
+    let mut thoughts = Vec::new();
     for part in &message.parts {
         match part {
             Part::Text { text } => parts.push(WirePart::Text { text }),
@@ -266,6 +281,10 @@ fn push<'a>(
             }
             Part::Image { url, detail } => {
                 parts.push(WirePart::ImageUrl { image_url: ImageUrl { url, detail: *detail } });
+            }
+            // What is sealed and empty is encrypted.
+            Part::Thinking { text, seal } if assistant && !(text.is_empty() && seal.is_some()) => {
+                thoughts.push(text.as_str());
             }
             Part::Thinking { .. } => dropped.thinking += 1,
             Part::ToolCall { id, name, arguments, .. } if assistant => {
@@ -279,6 +298,8 @@ fn push<'a>(
             }
         }
     }
+    let replays = thinking == Thinking::Replay && !tool_calls.is_empty() && !thoughts.is_empty();
+    dropped.thinking += if replays { 0 } else { thoughts.len() };
     if results > 0 && parts.is_empty() && tool_calls.is_empty() {
         return Ok(());
     }
@@ -294,7 +315,8 @@ fn push<'a>(
         [WirePart::Text { text }] => Content::Text(text),
         _ => Content::Parts(parts),
     };
-    out.push(Wire { role, content, name, tool_calls, tool_call_id: None });
+    let reasoning_content = replays.then(|| thoughts.concat());
+    out.push(Wire { role, content, reasoning_content, name, tool_calls, tool_call_id: None });
     Ok(())
 }
 

@@ -4,8 +4,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const OPTIONS: Options<'_> =
-    Options { kind: Kind::OpenAi, model: "gpt-4o", max_tokens: None, bound: Bound::CompletionTokens, stream: None };
+const OPTIONS: Options<'_> = Options {
+    kind: Kind::OpenAi,
+    model: "gpt-4o",
+    max_tokens: None,
+    bound: Bound::CompletionTokens,
+    stream: None,
+    thinking: Thinking::Drop,
+};
 
 fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
@@ -89,6 +95,29 @@ fn messages_take_the_form_that_openai_takes() {
     for (claim, message, expected, notes) in cases {
         let (body, noted) = sent(&ChatRequest { messages: vec![message], ..ChatRequest::default() }, OPTIONS);
         assert_eq!(body["messages"], expected, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn reasoning_goes_back_beside_tool_calls_where_servers_want_it() {
+    let thought = |text: &str| Part::Thinking { text: text.into(), seal: None };
+    let call = || Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{}".into(), seal: None };
+    let redacted =
+        || Part::Thinking { text: String::new(), seal: Some(crate::chat::Seal::AnthropicRedacted("x".into())) };
+    let hm = json!("hm");
+    for (claim, thinking, parts, expected, notes) in [
+        ("replayed", Thinking::Replay, vec![thought("h"), thought("m"), call()], Some(hm), 0),
+        ("the empty one too", Thinking::Replay, vec![thought(""), call()], Some(json!("")), 0),
+        ("none is made up", Thinking::Replay, vec![call()], None, 0),
+        ("none without calls", Thinking::Replay, vec![thought("hm"), text("Yes.")], None, 1),
+        ("none that is encrypted", Thinking::Replay, vec![redacted(), call()], None, 1),
+        ("none where it is refused", Thinking::Drop, vec![thought("hm"), call()], None, 1),
+    ] {
+        let messages = vec![Message { role: Role::Assistant, parts }];
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        let (body, noted) = sent(&request, Options { thinking, ..OPTIONS });
+        assert_eq!(body["messages"][0].get("reasoning_content"), expected.as_ref(), "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
 }
