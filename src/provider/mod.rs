@@ -36,6 +36,7 @@ mod sse;
 mod stream;
 mod streaming;
 mod text;
+mod vectors;
 mod wait;
 
 use std::sync::Arc;

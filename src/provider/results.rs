@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::completion::read_usage;
-use super::{ErrorKind, ProviderError};
-use crate::chat::{ChatAnswer, Json, Task, Usage};
+use super::{ErrorKind, ProviderError, vectors};
+use crate::chat::{ChatAnswer, ChatRequest, Json, Task, Usage};
 
 #[derive(Deserialize)]
 struct Body {
@@ -22,17 +22,23 @@ struct Vector {
     embedding: Json,
 }
 
-/// Reads the body of an answer with status 200 about so many texts.
-pub(crate) fn parse(body: &[u8], task: Task, asked: &str, texts: usize) -> Result<ChatAnswer, ProviderError> {
+/// Reads the body of an answer with status 200 to a request for the model `asked`, about so many of its texts.
+pub(crate) fn parse(
+    body: &[u8],
+    request: &ChatRequest,
+    asked: &str,
+    texts: usize,
+) -> Result<ChatAnswer, ProviderError> {
     let malformed = |message: &str| ProviderError::new(ErrorKind::MalformedAnswer, message);
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         malformed(&format!("the upstream's answer has no results (line {}, column {})", error.line(), error.column()))
     })?;
-    let results = match task {
+    let results = match request.task {
         Task::Embed => {
-            let mut vectors = body.data.unwrap_or_default();
-            vectors.sort_by_key(|vector| vector.index.unwrap_or(0));
-            vectors.into_iter().map(|vector| vector.embedding).collect()
+            let mut all = body.data.unwrap_or_default();
+            all.sort_by_key(|vector| vector.index.unwrap_or(0));
+            let encoded = |vector: Vector| vectors::encoded(vector.embedding, &request.vectors);
+            all.into_iter().map(encoded).collect::<Result<Vec<_>, _>>()?
         }
         _ => body.results.unwrap_or_default(),
     };
@@ -93,16 +99,28 @@ mod tests {
     use super::*;
     use crate::in_flight::InFlight;
 
+    fn about(task: Task) -> ChatRequest {
+        ChatRequest::about(task, None, Vec::new())
+    }
+
     #[test]
     fn vectors_come_in_the_order_of_their_texts_and_as_they_were_written() {
-        let body = br#"{"model":"m","data":[{"index":1,"embedding":[0.50,1e-3]},{"index":0,"embedding":"AAA="}],
+        let body = br#"{"model":"m","data":[{"index":1,"embedding":[0.50,1e-3]},{"index":0,"embedding":[0.0]}],
             "usage":{"prompt_tokens":4,"total_tokens":4}}"#;
-        let answer = parse(body, Task::Embed, "asked", 2).unwrap();
+        let answer = parse(body, &about(Task::Embed), "asked", 2).unwrap();
         let written: Vec<_> = answer.results.iter().map(Json::get).collect();
-        assert_eq!(written, ["\"AAA=\"", "[0.50,1e-3]"]);
+        assert_eq!(written, ["[0.0]", "[0.50,1e-3]"]);
         assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(4));
-        assert_eq!(parse(body, Task::Embed, "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
-        assert_eq!(parse(body, Task::Moderate, "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+        assert_eq!(parse(body, &about(Task::Embed), "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+        assert_eq!(parse(body, &about(Task::Moderate), "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+    }
+
+    #[test]
+    fn vectors_come_in_the_encoding_that_was_asked_for() {
+        let body = br#"{"data":[{"index":0,"embedding":[0.5]}]}"#;
+        let mut request = about(Task::Embed);
+        request.vectors.encoding = Some("base64".to_owned());
+        assert_eq!(parse(body, &request, "m", 1).unwrap().results[0].get(), "\"AAAAPw==\"");
     }
 
     #[test]
@@ -114,7 +132,7 @@ mod tests {
                 held.add(bytes).unwrap();
                 held
             });
-            ChatAnswer { held, ..parse(br#"{"data":[]}"#, Task::Embed, "m", 0).unwrap() }
+            ChatAnswer { held, ..parse(br#"{"data":[]}"#, &about(Task::Embed), "m", 0).unwrap() }
         };
         for (one, two, both) in [(Some(20), Some(30), 50), (None, Some(30), 30), (Some(20), None, 20)] {
             let (mut first, next) = (answer(one), answer(two));

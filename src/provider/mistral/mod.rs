@@ -133,13 +133,13 @@ impl Mistral {
 
     async fn ask_about(&self, request: &ChatRequest, model: &str, texts: &[&str]) -> Result<ChatAnswer, ProviderError> {
         let url = if request.task == Task::Embed { &self.embed_url } else { &self.moderate_url };
-        self.results(url, texts::about(request, model, texts)?, request.task, model, texts.len()).await
+        self.results(url, texts::about(request, model, texts)?, request, model, texts.len()).await
     }
 
     /// One result for each conversation.
     async fn about_chats(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let prepared = texts::about_chats(request, model)?;
-        self.results(&self.moderate_chats_url, prepared, request.task, model, request.lengths.len()).await
+        self.results(&self.moderate_chats_url, prepared, request, model, request.lengths.len()).await
     }
 
     /// Asks for so many results.
@@ -147,7 +147,7 @@ impl Mistral {
         &self,
         url: &Url,
         Prepared { body, notes }: Prepared,
-        task: Task,
+        request: &ChatRequest,
         model: &str,
         count: usize,
     ) -> Result<ChatAnswer, ProviderError> {
@@ -156,7 +156,7 @@ impl Mistral {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let id = error::correlation_id(&reply.headers);
-        let mut answer = results::parse(&reply.body, task, model, count)
+        let mut answer = results::parse(&reply.body, request, model, count)
             .map_err(|error| error.with_status(200).with_correlation_id(id))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);

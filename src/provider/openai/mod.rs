@@ -144,7 +144,7 @@ impl OpenAi {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let id = error::correlation_id(&reply.headers);
-        let mut answer = results::parse(&reply.body, request.task, model, request.texts().count())
+        let mut answer = results::parse(&reply.body, request, model, request.texts().count())
             .map_err(|error| error.with_status(200).with_correlation_id(id))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
