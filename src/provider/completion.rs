@@ -169,9 +169,9 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Op
     Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: None })
 }
 
-/// Tokens, with the three places where cached ones have been seen. OpenAI since GPT-5.6 and OpenRouter also say which
-/// were written to the cache; the prompt's are all of them together. Without a count of the prompt's or the answer's
-/// tokens there is no usage: nothing is made up.
+/// Tokens, with the four places where cached ones have been seen, the last one Together's. OpenAI since GPT-5.6 and
+/// OpenRouter also say which were written to the cache; the prompt's are all of them together. Without a count of the
+/// prompt's or the answer's tokens there is no usage: nothing is made up.
 pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
     let count = |name| usage.get(name).and_then(number);
     let detail = |place: &str, name: &str| usage.get(place)?.get(name).and_then(number);
@@ -181,9 +181,17 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
     if prompt_tokens.is_none() && completion_tokens.is_none() {
         return None;
     }
+    // xAI counts reasoning beside the answer, where the total tells so; everybody else counts it in.
+    let reasoning = detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0);
+    let with_reasoning = completion.zip(prompt).and_then(|(completion, prompt)| {
+        let sum = completion.checked_add(reasoning)?;
+        (total == prompt.checked_add(sum)).then_some(sum)
+    });
+    let completion_tokens = with_reasoning.or(completion_tokens);
     let cached = count("num_cached_tokens")
         .or_else(|| detail("prompt_tokens_details", "cached_tokens"))
-        .or_else(|| detail("prompt_token_details", "cached_tokens"));
+        .or_else(|| detail("prompt_token_details", "cached_tokens"))
+        .or_else(|| count("cached_tokens"));
     let written = detail("prompt_tokens_details", "cache_write_tokens");
     let prompt_tokens = prompt_tokens.unwrap_or(0);
     let cached_tokens = cached.unwrap_or(0).min(prompt_tokens);

@@ -186,6 +186,12 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
             tokens(128, 2, 64),
         ),
         (json!({"prompt_tokens": 1, "completion_tokens": 2, "num_cached_tokens": 64}), tokens(1, 2, 1)),
+        (json!({"prompt_tokens": 128, "completion_tokens": 2, "cached_tokens": 64}), tokens(128, 2, 64)),
+        (
+            json!({"prompt_tokens": 128, "completion_tokens": 2, "cached_tokens": 64,
+                "prompt_tokens_details": {"cached_tokens": 32}}),
+            tokens(128, 2, 32),
+        ),
         (
             json!({"prompt_tokens": 100, "completion_tokens": 2,
                 "prompt_tokens_details": {"cached_tokens": 64, "cache_write_tokens": 30}}),
@@ -203,6 +209,13 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
     ] {
         let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
         assert_eq!(read(&body).unwrap().answer.usage, expected, "{usage}");
+    }
+    for (total, completion, expected) in [(142, 10, 42), (110, 10, 10), (141, 10, 10), (142, 42, 42)] {
+        let usage = json!({"prompt_tokens": 100, "completion_tokens": completion, "total_tokens": total,
+            "completion_tokens_details": {"reasoning_tokens": 32}});
+        let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
+        let read = read(&body).unwrap().answer.usage.unwrap();
+        assert_eq!(read.completion_tokens, expected, "{usage}");
     }
     let priority = json!({"choices": [{"message": {}}], "usage": {"prompt_tokens": 1, "service_tier": "priority"}});
     assert_eq!(read(&priority).unwrap().tier, Tier::Priority);
