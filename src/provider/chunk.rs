@@ -25,12 +25,12 @@ use call::{Calls, Told};
 /// More choices than OpenAI gives to one request.
 const MAX_CHOICES: u32 = 128;
 
-/// So many different things that a stream leaves out are remembered.
-const MOST_NOTED: usize = 16;
+/// So many different things that an answer leaves out are remembered.
+pub(super) const MOST_NOTED: usize = 16;
 
 /// The fields of a chunk as OpenAI writes it (`obfuscation` is its padding, which its clients know), and Mistral's
 /// padding, which is cut out.
-const CHUNK: [&str; 10] =
+pub(super) const CHUNK: [&str; 10] =
     ["id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation", "p"];
 
 /// The fields of a choice that is told in full.
@@ -40,7 +40,7 @@ const CHOICE: [&str; 3] = ["index", "delta", "finish_reason"];
 const REASONS: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
 
 /// The fields of a delta that is told in full.
-const DELTA: [&str; 6] = ["role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning"];
+pub(super) const DELTA: [&str; 6] = ["role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning"];
 
 /// A stream of chunks, as far as it has come.
 #[derive(Debug)]

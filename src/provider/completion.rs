@@ -4,9 +4,9 @@
 //! message of an error repeats what the model said.
 
 pub(super) mod content;
+mod unknown;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::call_id::Made;
@@ -45,8 +45,6 @@ struct WireChoice {
     finish_reason: Option<String>,
     #[serde(default)]
     message: Option<WireMessage>,
-    #[serde(default)]
-    logprobs: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +75,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let mut ids = Made::of(body);
     let choices =
         choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes)).collect::<Result<Vec<_>, _>>()?;
+    notes.extend(left_out::of_answer(unknown::fields(body).iter().map(String::as_str)));
     let usage = completion.usage.as_ref().and_then(Value::as_object);
     let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
@@ -108,9 +107,6 @@ fn not_a_completion(error: &serde_json::Error) -> ProviderError {
 
 fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
-    if choice.logprobs.is_some() {
-        notes.extend(left_out::of_answer(["logprobs"]));
-    }
     let mut parts = Vec::new();
     let calls = message.tool_calls.unwrap_or_default();
     let own = message.reasoning_content.as_ref().and_then(Value::as_str);

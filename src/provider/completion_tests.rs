@@ -262,6 +262,29 @@ fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
 }
 
 #[test]
+fn fields_that_are_not_told_are_noted_once_each() {
+    let note = |names: &str| vec![format!("fields of the answer left out, which no policy could see: {names}")];
+    let message = |fields: Value| json!({"choices": [{"message": fields}, {"message": fields, "index": 1}]});
+    let odd: Map<String, Value> = (0..40).map(|index| (format!("f{index:02}"), json!(1))).collect();
+    for (body, expected) in [
+        (message(json!({"content": "a", "audio": {"id": "x"}})), note("audio")),
+        (
+            message(json!({"content": "a", "images": [{"type": "image_url"}], "reasoning_details": [1]})),
+            note("images, reasoning_details"),
+        ),
+        (message(json!({"content": "a", "annotations": [], "audio": null, "context": {}, "note": ""})), vec![]),
+        (
+            json!({"choices": [{"message": {}, "stop_reason": 7}], "citations": ["https://a"]}),
+            note("citations, stop_reason"),
+        ),
+        (json!({"choices": [{"message": {}, "logprobs": null}], "object": "x", "service_tier": "y"}), vec![]),
+        (message(Value::from(odd)), note("f00, f01, f02, f03, f04, f05, f06, f07 and 8 more")),
+    ] {
+        assert_eq!(read(&body).unwrap().answer.notes, expected, "{body}");
+    }
+}
+
+#[test]
 fn log_probabilities_are_left_out_with_a_note() {
     for (logprobs, noted) in [
         (
