@@ -26,6 +26,8 @@ enum Reaction {
     Flood,
     /// An answer to each request, the connection kept open.
     Keep,
+    /// These, one for each connection; the last one for all further ones.
+    InTurn(Vec<Vec<u8>>),
 }
 
 struct Server {
@@ -71,8 +73,16 @@ async fn serve(mut socket: TcpStream, reaction: Reaction, seen: Arc<Mutex<Vec<St
             Ok(read) => request.extend_from_slice(&buffer[..read]),
         }
     }
-    seen.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
+    let before = {
+        let mut seen = seen.lock().unwrap();
+        seen.push(String::from_utf8_lossy(&request).into_owned());
+        seen.len() - 1
+    };
     match reaction {
+        Reaction::InTurn(answers) => {
+            let _ = socket.write_all(answers.get(before).or(answers.last()).unwrap()).await;
+            let _ = socket.shutdown().await;
+        }
         Reaction::Say(bytes) => {
             let _ = socket.write_all(&bytes).await;
             let _ = socket.shutdown().await;
@@ -113,6 +123,46 @@ fn reply(status: &str, headers: &str, body: &str) -> Reaction {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
     Reaction::Say([head.as_bytes(), body.as_bytes()].concat())
+}
+
+/// Vectors for so many texts.
+fn vectors(count: usize) -> Vec<u8> {
+    let vector = |index| serde_json::json!({ "index": index, "embedding": [0.5] });
+    let data: Vec<_> = (0..count).map(vector).collect();
+    let usage = serde_json::json!({ "prompt_tokens": count, "total_tokens": count });
+    said("200 OK", "", &serde_json::json!({ "data": data, "usage": usage }).to_string())
+}
+
+fn said(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    match reply(status, headers, body) {
+        Reaction::Say(bytes) => bytes,
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_behind_others_is_asked_for_again_a_few_times() {
+    let limited = || said("429 Too Many Requests", "retry-after: 0\r\n", r#"{"message":"slow down"}"#);
+    let failed = || said("500 Internal Server Error", "retry-after: 0\r\n", "{}");
+    let bad = || said("422 Unprocessable Entity", "", "{}");
+    let late = || said("429 Too Many Requests", "retry-after: 3600\r\n", "{}");
+    for (claim, answers, works, calls, notes) in [
+        ("again", vec![vectors(512), limited(), failed(), vectors(1)], true, 4, 2),
+        ("not for ever", vec![vectors(512), limited()], false, 5, 0),
+        ("not the first", vec![limited()], false, 1, 0),
+        ("not what was refused for good", vec![vectors(512), bad()], false, 2, 0),
+        ("not beyond the time", vec![vectors(512), late()], false, 2, 0),
+    ] {
+        let server = Server::start(Reaction::InTurn(answers)).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        let texts = (0..513).map(|number| number.to_string()).collect();
+        let answer = mistral.chat(&ChatRequest::about(Task::Embed, None, texts)).await;
+        assert_eq!((answer.is_ok(), server.requests().len()), (works, calls), "{claim}: {answer:?}");
+        if let Ok(answer) = answer {
+            assert_eq!((answer.results.len(), answer.usage.unwrap().prompt_tokens), (513, 513), "{claim}");
+            assert_eq!(answer.notes.len(), notes, "{claim}: {:?}", answer.notes);
+        }
+    }
 }
 
 fn settings(endpoint: &str) -> Settings {

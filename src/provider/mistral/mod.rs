@@ -2,7 +2,8 @@
 //!
 //! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`) and what a refusal
 //! means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
-//! provider's HTTP client. It never retries, never chooses among providers and never looks at what was said.
+//! provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, never chooses
+//! among providers and never looks at what was said.
 
 mod error;
 mod limits;
@@ -15,6 +16,7 @@ mod tool_id;
 mod wire;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -35,6 +37,12 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
 use request::Prepared;
+
+/// How often a batch of texts is asked for again that fails behind others: what those cost would be lost with it.
+const BATCH_RETRIES: u32 = 3;
+
+/// The wait before that where the vendor names none, doubled each time.
+const BATCH_WAIT: Duration = Duration::from_millis(500);
 
 /// One account at one of Mistral's hosts.
 #[derive(Clone, Debug)]
@@ -107,8 +115,10 @@ impl Mistral {
     /// One result for each text. Vectors are asked for in batches; one that is still too large is cut in half.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let all: Vec<&str> = request.texts().collect();
-        let (mut rest, mut answer) = (all.as_slice(), None);
+        let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
         let mut most = texts::BATCH_TEXTS;
+        let ends = Instant::now() + self.info.timeout;
+        let mut failures = 0;
         while !rest.is_empty() {
             let size = match request.task {
                 Task::Embed => results::batch(rest.iter().copied(), most, texts::BATCH_BYTES),
@@ -120,9 +130,18 @@ impl Mistral {
                     most = size / 2;
                     continue;
                 }
-                next => next?,
+                Err(error) => {
+                    let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
+                    let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
+                    let Some(answered) = answered.filter(|_| Instant::now() + wait < ends) else { return Err(error) };
+                    answered.notes.push(format!("a batch of texts asked for again after {}", error.code()));
+                    failures += 1;
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                Ok(next) => next,
             };
-            rest = others;
+            (rest, failures) = (others, 0);
             match &mut answer {
                 None => answer = Some(next),
                 Some(answer) => results::merge(answer, next),
