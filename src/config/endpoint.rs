@@ -26,6 +26,16 @@ impl Endpoint {
         is_authority(rest.split('/').next()?).then(|| Self(format!("{scheme}://{rest}")))
     }
 
+    /// The same with `/v1` behind it.
+    pub(super) fn with_version(&self) -> Self {
+        Self(format!("{}/v1", self.0))
+    }
+
+    /// The same without this at its end, if it is there.
+    pub(super) fn without(&self, end: &str) -> Option<Self> {
+        Self::parse(self.0.strip_suffix(end)?)
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -218,9 +218,23 @@ impl RawProvider {
             assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint"));
             return Ok(None);
         };
-        if had_version {
-            assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds it"));
-        }
+        let version = if had_version { "/v1" } else { "" };
+        let endpoint = match (kind, endpoint.without("/openai")) {
+            // Whether it belongs there the provider tells by what stands before it.
+            (ProviderKind::OpenAiCompatible, _) if had_version => endpoint.with_version(),
+            (ProviderKind::AzureOpenAi, Some(bare)) => {
+                let adds = "the provider adds the path of a deployment";
+                assembly.warn(format!("{said_by}: the /openai{version} at the end is dropped, {adds}"));
+                bare
+            }
+            _ => {
+                if had_version {
+                    let adds = if azure { "the path of a deployment" } else { "it" };
+                    assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds {adds}"));
+                }
+                endpoint
+            }
+        };
         if let Some(variable) = of_environment.filter(|_| api_key.is_some() && elsewhere && !endpoint.is_local()) {
             assembly.warn(format!(
                 "{said_by}: the key in {variable} goes to {endpoint}; write llm_providers.{name}.credentials.api_key if \

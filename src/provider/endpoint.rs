@@ -47,6 +47,20 @@ pub(crate) fn parse(text: &str) -> Result<Endpoint, EndpointError> {
     Ok(Endpoint { origin, url })
 }
 
+/// Whether calls stand right under this address, without `/v1`: it has another version in it, or ends where others'
+/// compatible surfaces begin.
+pub(crate) fn has_own_version(url: &Url) -> bool {
+    let is_version = |step: &str| {
+        let digits = step.strip_prefix('v').unwrap_or_default();
+        digits.starts_with(|first: char| first.is_ascii_digit()) && digits.bytes().all(|it| it.is_ascii_alphanumeric())
+    };
+    let steps: Vec<&str> = url.path_segments().into_iter().flatten().filter(|step| !step.is_empty()).collect();
+    match steps.last() {
+        None | Some(&"v1") => false,
+        Some(last) => matches!(*last, "openai" | "inference") || steps.iter().copied().any(is_version),
+    }
+}
+
 /// A key would travel in the clear.
 pub(crate) fn is_exposed(url: &Url) -> bool {
     let loopback = url.host_str().is_some_and(|host| {
@@ -86,6 +100,24 @@ mod tests {
             ("https://api.mistral.ai/v1/chat/completions", EndpointError::Call),
         ] {
             assert_eq!(parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_have_a_version_of_its_own() {
+        for (url, own) in [
+            ("https://api.deepseek.com", false),
+            ("https://api.groq.com/openai/v1", false),
+            ("https://api.cloudflare.com/client/v4/accounts/a/ai/v1/", false),
+            ("https://proxy.example/vllm", false),
+            ("https://open.bigmodel.cn/api/paas/v4", true),
+            ("https://ark.cn-beijing.volces.com/api/v3/", true),
+            ("https://generativelanguage.googleapis.com/v1beta/openai", true),
+            ("https://api.deepinfra.com/v1/openai", true),
+            ("https://gateway.ai.cloudflare.com/v1/account/gateway/compat", true),
+            ("https://models.github.ai/inference", true),
+        ] {
+            assert_eq!(has_own_version(&Url::parse(url).unwrap()), own, "{url}");
         }
     }
 

@@ -173,6 +173,29 @@ fn an_endpoint_is_made_plain() {
 }
 
 #[test]
+fn an_endpoint_keeps_what_its_kind_needs() {
+    let dropped = |what: &str| {
+        vec![format!(
+            "llm_providers.x.config.endpoint: the {what} at the end is dropped, the provider adds the path of a deployment"
+        )]
+    };
+    for (kind, written, endpoint, warnings) in [
+        ("openai-compatible", "https://host/openai/v1", "https://host/openai/v1", vec![]),
+        ("openai-compatible", "https://host/api/v3", "https://host/api/v3", vec![]),
+        ("azure-openai", "https://host", "https://host", vec![]),
+        ("azure-openai", "https://host/openai/", "https://host", dropped("/openai")),
+        ("azure-openai", "https://host/openai/v1/", "https://host", dropped("/openai/v1")),
+        ("azure-openai", "https://host/v1", "https://host", dropped("/v1")),
+    ] {
+        let provider =
+            format!("{{type: {kind}, config: {{model: m, endpoint: \"{written}\"}}, credentials: {{api_key: k}}}}");
+        let body = body(&format!("llm_providers: {{x: {provider}}}")).unwrap();
+        let provider = body.config.providers.iter().find(|provider| provider.name.as_str() == "x").unwrap();
+        assert_eq!((provider.endpoint.as_str(), body.warnings), (endpoint, warnings), "{kind} {written}");
+    }
+}
+
+#[test]
 fn other_documents_are_read_without_expansion() {
     let value = yaml::parse_value("a: [1, 2.5, \"${HOME}\", ~]\nb: {c: true}", "pii.yaml").unwrap();
     assert_eq!(value, serde_json::json!({"a": [1, 2.5, "${HOME}", null], "b": {"c": true}}));

@@ -26,6 +26,25 @@ fn each_kind_has_its_address() {
         url(settings(Kind::AzureOpenAi), "my gpt/../4"),
         "https://host.example/base/openai/deployments/my%20gpt%2F..%2F4/chat/completions?api-version=2024-08-01-preview"
     );
+    let models = |kind| OpenAi::new(settings(kind)).unwrap().models_url().to_string();
+    assert_eq!(models(Kind::OpenAi), "https://host.example/base/v1/models");
+    assert_eq!(models(Kind::AzureOpenAi), "https://host.example/base/openai/models?api-version=2024-08-01-preview");
+}
+
+#[test]
+fn an_address_with_a_version_of_its_own_gets_no_other() {
+    for (kind, endpoint, chat) in [
+        (Kind::OpenAiCompatible, "https://host.example/api/paas/v4/", "/api/paas/v4/chat/completions"),
+        (Kind::OpenAiCompatible, "https://host.example/v1beta/openai", "/v1beta/openai/chat/completions"),
+        (Kind::OpenAiCompatible, "https://host.example/inference", "/inference/chat/completions"),
+        (Kind::OpenAiCompatible, "https://host.example/openai/v1", "/openai/v1/chat/completions"),
+        (Kind::OpenAiCompatible, "https://host.example", "/v1/chat/completions"),
+        (Kind::OpenAi, "https://host.example/proxy/v4", "/proxy/v4/v1/chat/completions"),
+    ] {
+        let made = OpenAi::new(Settings { endpoint: endpoint.into(), ..settings(kind) }).unwrap();
+        assert_eq!(made.chat_url("m").path(), chat, "{endpoint}");
+        assert_eq!(made.models_url().path(), chat.replace("chat/completions", "models"), "{endpoint}");
+    }
 }
 
 #[test]

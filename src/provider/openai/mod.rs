@@ -17,7 +17,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::chunk::Chunks;
-use super::endpoint::Endpoint;
+use super::endpoint::{self, Endpoint};
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
@@ -48,6 +48,8 @@ pub struct OpenAi {
     key: Option<ApiKey>,
     upstream: Upstream,
     origin: Url,
+    /// What stands between the origin and the name of a call.
+    version: Option<&'static str>,
     /// Azure's; the path then names the deployment.
     api_version: Option<String>,
     prices: Arc<PriceTable>,
@@ -70,6 +72,7 @@ impl OpenAi {
             .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
         let mut info = settings.info(&origin);
         info.region = info.region.or_else(|| regional_host(&url).map(str::to_owned));
+        let own_version = settings.kind == Kind::OpenAiCompatible && endpoint::has_own_version(&url);
         let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
         Ok(Self {
             info,
@@ -79,12 +82,13 @@ impl OpenAi {
             key: settings.api_key,
             upstream,
             origin: base,
+            version: (!own_version).then_some("v1"),
             api_version,
             prices: settings.prices,
         })
     }
 
-    /// `ORIGIN/v1/...`, or Azure's path of a deployment. A name becomes one segment of the path, whatever it holds.
+    /// An address under the origin. A name becomes one segment of the path, whatever it holds.
     fn url(&self, steps: &[&str]) -> Url {
         let mut url = self.origin.clone();
         // An http URL always has segments.
@@ -97,10 +101,22 @@ impl OpenAi {
         url
     }
 
-    fn chat_url(&self, model: &str) -> Url {
+    /// Where a call about a model goes.
+    fn call_url(&self, model: &str, call: &[&str]) -> Url {
         match self.api_version {
-            Some(_) => self.url(&["openai", "deployments", model, "chat", "completions"]),
-            None => self.url(&["v1", "chat", "completions"]),
+            Some(_) => self.url(&[&["openai", "deployments", model][..], call].concat()),
+            None => self.url(&[self.version.as_slice(), call].concat()),
+        }
+    }
+
+    fn chat_url(&self, model: &str) -> Url {
+        self.call_url(model, &["chat", "completions"])
+    }
+
+    fn models_url(&self) -> Url {
+        match self.api_version {
+            Some(_) => self.url(&["openai", "models"]),
+            None => self.call_url("", &["models"]),
         }
     }
 
@@ -134,10 +150,7 @@ impl OpenAi {
     /// One result for each text.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let route = if request.task == Task::Embed { "embeddings" } else { "moderations" };
-        let url = match self.api_version {
-            Some(_) => self.url(&["openai", "deployments", model, route]),
-            None => self.url(&["v1", route]),
-        };
+        let url = self.call_url(model, &[route]);
         let (body, notes) = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
         let reply = self.upstream.post(&url, body).await.map_err(|error| self.scrubbed(error))?;
         if reply.status != 200 {
@@ -266,16 +279,12 @@ impl Provider for OpenAi {
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let url = match self.api_version {
-            Some(_) => self.url(&["openai", "models"]),
-            None => self.url(&["v1", "models"]),
-        };
         let refusal = |status, headers: &HeaderMap, body: &[u8]| match (self.info.kind, status) {
             // Of the servers like OpenAI's some have no list, and these are other words for that.
             (Kind::OpenAiCompatible, 405 | 501) => self.refusal(404, headers, body),
             _ => self.refusal(status, headers, body),
         };
-        self.upstream.probe(&url, &self.catalogue, refusal).await.map_err(|error| self.scrubbed(error))
+        self.upstream.probe(&self.models_url(), &self.catalogue, refusal).await.map_err(|error| self.scrubbed(error))
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
