@@ -6,6 +6,7 @@
 //! never retries, never chooses among providers and never looks at what was said.
 
 mod error;
+mod parameters;
 mod request;
 mod texts;
 
@@ -26,13 +27,11 @@ use super::{
     results, said, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
+use parameters::AZURE_2024_09;
 use request::{Bound, StreamUsage, Thinking};
 
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
-
-/// From this version on Azure knows `max_completion_tokens` and `stream_options`.
-const AZURE_2024_09: &str = "2024-09-01";
 
 /// Hosts that answer a message with `reasoning_content` with 400.
 const STRICT_HOSTS: [&str; 2] = ["api.groq.com", "api.cerebras.ai"];
@@ -221,6 +220,7 @@ impl Provider for OpenAi {
         let options = request::Options {
             kind: self.info.kind,
             model,
+            azure_version: self.api_version.as_deref(),
             max_tokens: self.max_tokens,
             bound: self.bound(),
             stream: None,
@@ -250,6 +250,7 @@ impl Provider for OpenAi {
         let options = request::Options {
             kind: self.info.kind,
             model,
+            azure_version: self.api_version.as_deref(),
             max_tokens: self.max_tokens,
             bound: self.bound(),
             stream: Some(self.stream_usage()),

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::chat::{
-    Called, ChatRequest, Detail, Message, Part, ReasoningEffort, ResponseFormat, Role, Task, Tool, ToolChoice,
-};
+use super::parameters::Parameters;
+use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task};
 use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt, left_out};
 
 /// Fields that the canonical request holds, or that are not the caller's to set.
@@ -57,6 +56,8 @@ pub(crate) struct Options<'a> {
     pub(crate) kind: Kind,
     /// The model that it goes to.
     pub(crate) model: &'a str,
+    /// The version of Azure's API.
+    pub(crate) azure_version: Option<&'a str>,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
     /// The name of the bound.
@@ -112,29 +113,11 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<u32>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    stop: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "<[Tool]>::is_empty")]
-    tools: &'a [Tool],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<&'a ToolChoice>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parallel_tool_calls: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<&'a ResponseFormat>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_effort: Option<ReasoningEffort>,
+    #[serde(flatten)]
+    parameters: Parameters<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,7 +200,8 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         notes.push(json_prompt::asked("system"));
     }
     let max_tokens = request.max_tokens.or(options.max_tokens);
-    let has_tools = !request.tools.is_empty();
+    let mut parameters = Parameters::of(request);
+    let unknown = parameters.for_server(options);
     let (extra, foreign) = extra(request, options.kind);
     let body = Body {
         stream: options.stream.is_some(),
@@ -226,22 +210,13 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         messages,
         max_tokens: max_tokens.filter(|_| options.bound == Bound::Tokens),
         max_completion_tokens: max_tokens.filter(|_| options.bound == Bound::CompletionTokens),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        n: request.n,
-        stop: &request.stop,
         seed: request.seed,
-        presence_penalty: request.presence_penalty,
-        frequency_penalty: request.frequency_penalty,
-        tools: &request.tools,
-        tool_choice: request.tool_choice.as_ref().filter(|_| has_tools),
-        parallel_tool_calls: request.parallel_tool_calls.filter(|_| has_tools),
         response_format: request.response_format.as_ref(),
-        reasoning_effort: request.reasoning_effort,
+        parameters,
         extra,
     };
     let body = http::json(&body)?;
-    notes.extend(left_out::note(foreign.into_keys().chain(left_out::cache_control(request))));
+    notes.extend(left_out::note(foreign.into_keys().chain(unknown).chain(left_out::cache_control(request))));
     Ok(Prepared { body, notes })
 }
 

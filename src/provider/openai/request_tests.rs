@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::{ReasoningEffort, Tool, ToolChoice};
 
 const OPTIONS: Options<'_> = Options {
     kind: Kind::OpenAi,
     model: "gpt-4o",
+    azure_version: None,
     max_tokens: None,
     bound: Bound::CompletionTokens,
     stream: None,
@@ -174,6 +176,53 @@ fn every_parameter_is_sent_under_its_name() {
     fields.insert("max_tokens".into(), bound);
     fields.insert("safe_prompt".into(), json!(true));
     assert_eq!(sent(&request, compatible).0, expected);
+}
+
+/// A request that may call a tool.
+fn with_tool(choice: ToolChoice) -> ChatRequest {
+    let tools: Vec<Tool> = from(json!([{"type": "function", "function": {"name": "look"}}]));
+    let messages = vec![Message::text(Role::User, "Hi")];
+    ChatRequest { messages, tools, tool_choice: Some(choice), ..ChatRequest::default() }
+}
+
+#[test]
+fn versions_of_azures_are_not_sent_what_they_do_not_know() {
+    let request = ChatRequest {
+        parallel_tool_calls: Some(false),
+        reasoning_effort: Some(ReasoningEffort::Low),
+        ..with_tool(ToolChoice::Auto)
+    };
+    let note = |names: &str| vec![format!("fields left out that the provider does not know: {names}")];
+    for (version, parallel, effort, expected) in [
+        ("2024-08-01-preview", json!(null), json!(null), note("parallel_tool_calls, reasoning_effort")),
+        ("2024-10-21", json!(false), json!(null), note("reasoning_effort")),
+        ("2024-12-01-preview", json!(false), json!("low"), vec![]),
+        ("preview", json!(false), json!("low"), vec![]),
+    ] {
+        let options = Options { kind: Kind::AzureOpenAi, azure_version: Some(version), ..OPTIONS };
+        let (body, notes) = sent(&request, options);
+        assert_eq!((&body["parallel_tool_calls"], &body["reasoning_effort"]), (&parallel, &effort), "{version}");
+        assert_eq!(notes, expected, "{version}");
+    }
+}
+
+#[test]
+fn what_ollama_passes_over_is_noted_and_no_tool_is_called_where_none_may_be() {
+    let note = |names: &str| vec![format!("fields left out that the provider does not know: {names}")];
+    for (choice, n, tools, expected) in [
+        (ToolChoice::Auto, 1, true, vec![]),
+        (ToolChoice::None, 1, false, vec![]),
+        (ToolChoice::Required, 2, true, note("n, tool_choice")),
+        (ToolChoice::Named("look".into()), 1, true, note("tool_choice")),
+    ] {
+        let request = ChatRequest { n: Some(n), ..with_tool(choice.clone()) };
+        let (body, notes) = sent(&request, Options { kind: Kind::Ollama, ..OPTIONS });
+        assert_eq!(body.get("tools").is_some(), tools, "{choice:?}");
+        assert!(body.get("tool_choice").is_none() && body.get("n").is_none(), "{body}");
+        assert_eq!(notes, expected, "{choice:?}");
+        let (body, _) = sent(&request, OPTIONS);
+        assert!(body.get("tools").is_some() && body.get("tool_choice").is_some(), "{body}");
+    }
 }
 
 #[test]
