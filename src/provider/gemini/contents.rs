@@ -159,7 +159,9 @@ impl<'a> Conversation<'a> {
                         let message = "a tool's answer names no tool, and no call before it has its id";
                         ProviderError::new(ErrorKind::ToolCallId, message)
                     })?;
-                    let response = object(text).map_or(Answered::Text { output: text }, Answered::Object);
+                    // The vendor takes each `$ref` for one to a part of the answer's own, and refuses those that are not.
+                    let object = object(text).filter(|object| !object.get().contains("\"$ref\""));
+                    let response = object.map_or(Answered::Text { output: text }, Answered::Object);
                     parts.push(WirePart::Response { function_response: Response { id, name, response } });
                 }
             }

@@ -118,6 +118,23 @@ fn messages_take_the_form_that_gemini_takes() {
             0,
         ),
         (
+            "an answer that refers to itself is sent as text",
+            "gemini-2.5-flash",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![call("one", "{}")]),
+                message(Role::Tool, vec![result("one", r##"{"schema":{"$ref":"#/a"}}"##)]),
+            ],
+            json!(null),
+            json!([
+                user(json!([{"text": "Hi"}])),
+                model(json!([{"functionCall": {"id": "one", "name": "look", "args": {}}}])),
+                user(json!([{"functionResponse": {"id": "one", "name": "look",
+                    "response": {"output": r##"{"schema":{"$ref":"#/a"}}"##}}}])),
+            ]),
+            0,
+        ),
+        (
             "newer models want a signature on the first call of a step; arguments that are no object are wrapped",
             "gemini-3.5-flash",
             vec![
