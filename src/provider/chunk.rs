@@ -288,6 +288,11 @@ impl Choice {
     }
 }
 
+/// Whether a body is an error, in one of the forms that are known.
+pub(super) fn says_error(body: &[u8]) -> bool {
+    serde_json::from_slice(body).is_ok_and(|fields| is_error(&fields))
+}
+
 /// An error instead of a chunk, in one of the forms that are known from whole answers.
 fn is_error(chunk: &Map<String, Value>) -> bool {
     let there = |name| chunk.get(name).is_some_and(|value| !value.is_null());

@@ -184,6 +184,28 @@ async fn answering(status: &str, body: &str) -> String {
 }
 
 #[tokio::test]
+async fn an_error_under_status_200_has_the_class_that_it_tells() {
+    for (body, kind, status) in [
+        (r#"{"error":{"message":"slow down","code":429}}"#, ErrorKind::RateLimited, 429),
+        (
+            r#"{"error":{"message":"no such model","code":"model_not_found"}, "choices":[]}"#,
+            ErrorKind::UpstreamFailed,
+            500,
+        ),
+        (r#"{"error":{"message":"Provider returned error","code":502}}"#, ErrorKind::UpstreamFailed, 502),
+        (r#"{"id":"x","choices":[]}"#, ErrorKind::MalformedAnswer, 200),
+        ("<html>", ErrorKind::MalformedAnswer, 200),
+    ] {
+        for task in [Task::Chat, Task::Embed] {
+            let made = Settings { endpoint: answering("200 OK", body).await, ..settings(Kind::OpenAiCompatible) };
+            let request = ChatRequest::about(task, None, vec!["Hi".to_owned()]);
+            let error = OpenAi::new(made).unwrap().chat(&request).await.unwrap_err();
+            assert_eq!((error.kind(), error.status()), (kind, Some(status)), "{task:?} {body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
     let no_route = Some(ErrorKind::EndpointNotFound);
     for (kind, status, body, expected) in [

@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::chunk::Chunks;
+use super::chunk::{self, Chunks};
 use super::endpoint::{self, Endpoint};
-use super::http::{Begun, Credential, Upstream};
+use super::http::{Begun, Credential, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
 use super::{
@@ -157,7 +157,7 @@ impl OpenAi {
         }
         let id = error::correlation_id(&reply.headers);
         let mut answer = results::parse(&reply.body, request, model, request.texts().count())
-            .map_err(|error| error.with_status(200).with_correlation_id(id))?;
+            .map_err(|error| self.no_answer(error, &reply))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
@@ -170,6 +170,14 @@ impl OpenAi {
             Some(key) => error.scrubbed(key),
             None => error,
         }
+    }
+
+    /// Why an answer of status 200 is none: some say of a failure upstream of them in its body alone.
+    fn no_answer(&self, error: ProviderError, reply: &Reply) -> ProviderError {
+        if chunk::says_error(&reply.body) {
+            return self.refusal(said::status(&reply.body), &reply.headers, &reply.body);
+        }
+        error.with_status(200).with_correlation_id(error::correlation_id(&reply.headers))
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
@@ -233,8 +241,7 @@ impl Provider for OpenAi {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let id = error::correlation_id(&reply.headers);
-        let parsed =
-            completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let parsed = completion::parse(&reply.body, model).map_err(|error| self.no_answer(error, &reply))?;
         let mut answer = parsed.answer;
         let terms = Terms { tier: parsed.tier, ..Terms::default() };
         let images = images(&request.messages);
