@@ -58,8 +58,15 @@ fn no_model(said: &Said) -> bool {
         || (said.has("model") && (said.has("not found") || said.has("does not exist")))
 }
 
+/// OpenAI's code, llama.cpp's, and the words of vLLM and xAI, which have none.
+fn is_too_long(said: &Said) -> bool {
+    said.is("context_length_exceeded")
+        || said.is("exceed_context_size_error")
+        || ["maximum context length", "maximum model length", "maximum prompt length"].iter().any(|it| said.has(it))
+}
+
 fn refused(status: u16, said: &Said) -> ErrorKind {
-    if said.is("context_length_exceeded") || said.has("maximum context length") {
+    if is_too_long(said) {
         ErrorKind::ContextLength
     } else if said.is("content_filter") || said.is("content_policy_violation") {
         ErrorKind::ContentFilter

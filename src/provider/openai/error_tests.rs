@@ -22,6 +22,27 @@ fn every_refusal_has_its_class() {
     for (status, body, kind) in [
         (400, error("no", request, Some("context_length_exceeded")), ErrorKind::ContextLength),
         (400, error("This model's maximum context length is 8192 tokens.", request, None), ErrorKind::ContextLength),
+        (
+            400,
+            error(
+                "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+                request,
+                None,
+            ),
+            ErrorKind::ContextLength,
+        ),
+        (
+            400,
+            error("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", request, None),
+            ErrorKind::ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"code": 400, "message": "the request exceeds the available context size",
+                "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 8}})
+            .to_string(),
+            ErrorKind::ContextLength,
+        ),
         (400, error("filtered", request, Some("content_filter")), ErrorKind::ContentFilter),
         (400, error("Unrecognized request argument", request, Some("unknown_parameter")), ErrorKind::InvalidField),
         (400, error("bad", request, None), ErrorKind::InvalidRequest),
