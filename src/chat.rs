@@ -229,6 +229,8 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens of the answer, reasoning included.
     pub completion_tokens: u64,
+    /// Those of them that the model thought with, where the vendor says so.
+    pub reasoning_tokens: u64,
     /// Prompt tokens that came from the vendor's cache.
     pub cached_tokens: u64,
     /// Prompt tokens that were written to the vendor's cache, where it says so.

@@ -190,10 +190,12 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
         .or_else(|| count("cached_tokens"));
     let written = detail("prompt_tokens_details", "cache_write_tokens");
     let prompt_tokens = prompt_tokens.unwrap_or(0);
+    let completion_tokens = completion_tokens.unwrap_or(0);
     let cached_tokens = cached.unwrap_or(0).min(prompt_tokens);
     Some(Usage {
         prompt_tokens,
-        completion_tokens: completion_tokens.unwrap_or(0),
+        completion_tokens,
+        reasoning_tokens: reasoning.min(completion_tokens),
         cached_tokens,
         cache_write_tokens: written.unwrap_or(0).min(prompt_tokens - cached_tokens),
         ..Usage::default()

@@ -216,6 +216,7 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
         let body = json!({"choices": [{"message": {"content": "a"}}], "usage": usage});
         let read = read(&body).unwrap().answer.usage.unwrap();
         assert_eq!(read.completion_tokens, expected, "{usage}");
+        assert_eq!(read.reasoning_tokens, expected.min(32), "{usage}");
     }
     let priority = json!({"choices": [{"message": {}}], "usage": {"prompt_tokens": 1, "service_tier": "priority"}});
     assert_eq!(read(&priority).unwrap().tier, Tier::Priority);

@@ -68,6 +68,7 @@ pub(crate) fn merge(first: &mut ChatAnswer, mut next: ChatAnswer) {
     let sum = |one: Usage, two: Usage| Usage {
         prompt_tokens: one.prompt_tokens.saturating_add(two.prompt_tokens),
         completion_tokens: one.completion_tokens.saturating_add(two.completion_tokens),
+        reasoning_tokens: one.reasoning_tokens.saturating_add(two.reasoning_tokens),
         cached_tokens: one.cached_tokens.saturating_add(two.cached_tokens),
         cache_write_tokens: one.cache_write_tokens.saturating_add(two.cache_write_tokens),
         images: one.images.saturating_add(two.images),

@@ -58,6 +58,8 @@ pub(super) struct Usage {
     completion_tokens: u64,
     total_tokens: u64,
     prompt_tokens_details: PromptTokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionTokens>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +68,11 @@ struct PromptTokens {
     /// Written to the vendor's cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_write_tokens: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct CompletionTokens {
+    reasoning_tokens: u64,
 }
 
 impl From<chat::Usage> for Usage {
@@ -78,6 +85,9 @@ impl From<chat::Usage> for Usage {
                 cached_tokens: usage.cached_tokens,
                 cache_write_tokens: Some(usage.cache_write_tokens).filter(|tokens| *tokens > 0),
             },
+            completion_tokens_details: Some(usage.reasoning_tokens)
+                .filter(|tokens| *tokens > 0)
+                .map(|reasoning_tokens| CompletionTokens { reasoning_tokens }),
         }
     }
 }

@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn tokens_stand_in_an_answer_once_and_as_they_were_counted_last() {
         let counted = |completion_tokens| Delta::Usage {
-            usage: crate::chat::Usage { completion_tokens, ..crate::chat::Usage::default() },
+            usage: crate::chat::Usage { completion_tokens, reasoning_tokens: 1, ..crate::chat::Usage::default() },
             cost_usd: Some(0.5),
         };
         let text = Delta::Text { choice: 0, text: "Yes".to_owned() };
@@ -340,6 +340,7 @@ mod tests {
             assert_eq!(told.len(), if include_usage { 3 } else { 2 }, "{told:?}");
             let (last, others) = told.split_last().unwrap();
             assert_eq!(last["usage"]["completion_tokens"], 2, "{last}");
+            assert_eq!(last["usage"]["completion_tokens_details"], json!({ "reasoning_tokens": 1 }), "{last}");
             assert_eq!(last["choices"] == json!([]), include_usage, "{last}");
             assert!(others.iter().all(|chunk| chunk.get("usage").is_none()), "{others:?}");
         }

@@ -198,6 +198,7 @@ pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
     Some(Usage {
         prompt_tokens,
         completion_tokens: answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0)),
+        reasoning_tokens: thoughts.unwrap_or(0),
         cached_tokens: count("cachedContentTokenCount").unwrap_or(0).min(prompt_tokens),
         ..Usage::default()
     })

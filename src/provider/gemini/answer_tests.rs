@@ -27,7 +27,13 @@ fn an_ordinary_answer_is_read() {
                 finish_reason: FinishReason::Stop
             }],
             results: Vec::new(),
-            usage: Some(Usage { prompt_tokens: 100, completion_tokens: 25, cached_tokens: 64, ..Usage::default() }),
+            usage: Some(Usage {
+                prompt_tokens: 100,
+                completion_tokens: 25,
+                reasoning_tokens: 20,
+                cached_tokens: 64,
+                ..Usage::default()
+            }),
             cost_usd: None,
             correlation_id: None,
             notes: vec![],

@@ -56,7 +56,7 @@ fn an_answer_is_told_piece_by_piece() {
             Delta::Finished { choice: 1, reason: FinishReason::Length },
         ]
     );
-    let usage = Usage { prompt_tokens: 7, completion_tokens: 5, ..Usage::default() };
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 5, reasoning_tokens: 2, ..Usage::default() };
     assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
 }
 
