@@ -130,7 +130,8 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
 /// Why a choice ended. `called`: it asks for tools.
 pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
     Ok(match reason {
-        Some("stop") => FinishReason::Stop,
+        // The latter is Together's.
+        Some("stop" | "eos") => FinishReason::Stop,
         Some("length" | "model_length") => FinishReason::Length,
         Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
         Some("content_filter") => FinishReason::ContentFilter,

@@ -145,6 +145,7 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
 fn finish_reasons_are_an_open_set() {
     for (reason, expected) in [
         (json!("stop"), FinishReason::Stop),
+        (json!("eos"), FinishReason::Stop),
         (json!("length"), FinishReason::Length),
         (json!("model_length"), FinishReason::Length),
         (json!("tool_calls"), FinishReason::ToolCalls),

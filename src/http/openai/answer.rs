@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{self, Called, ChatAnswer, Json, Part};
+use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part};
 use crate::http::answer::{json, json_that_holds};
 use crate::router::Routed;
 
@@ -123,7 +123,15 @@ impl<'a> Choice<'a> {
             thinking_blocks: blocks.collect(),
             tool_calls,
         };
-        Self { index, message, finish_reason: choice.finish_reason.as_str() }
+        Self { index, message, finish_reason: finish_reason(choice.finish_reason) }
+    }
+}
+
+/// The word for it that clients know: theirs are a closed set, and what is not among them has ended all the same.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Other => FinishReason::Stop.as_str(),
+        known => known.as_str(),
     }
 }
 
@@ -173,7 +181,7 @@ fn text_completion(answer: &ChatAnswer) -> Response {
     let choice = |(index, choice): (usize, &chat::Choice)| {
         json!({
             "index": index, "text": choice.message.plain_text(), "logprobs": null,
-            "finish_reason": choice.finish_reason.as_str(),
+            "finish_reason": finish_reason(choice.finish_reason),
         })
     };
     let choices: Vec<_> = answer.choices.iter().enumerate().map(choice).collect();

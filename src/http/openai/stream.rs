@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::answer::{Form, Route, Usage};
+use super::answer::{Form, Route, Usage, finish_reason};
 use super::errors;
 use super::request::Pieces;
 use super::seal::{ExtraContent, ThinkingBlock};
@@ -268,7 +268,7 @@ impl Chunks {
                     }
                 }
                 Delta::Finished { choice, reason } => {
-                    at(&mut choices, *choice).finish_reason = Some(reason.as_str());
+                    at(&mut choices, *choice).finish_reason = Some(finish_reason(*reason));
                 }
                 Delta::Usage { .. } | Delta::Note(_) => {}
             }
@@ -310,6 +310,18 @@ mod tests {
         let kept = json!({ "index": 0, "delta": { "content": "Yes" }, "finish_reason": "stop" });
         let refused = json!({ "index": 1, "delta": {}, "finish_reason": "content_filter" });
         assert_eq!((choice(first), choice(second), done.as_str()), (kept, refused, sse::DONE));
+    }
+
+    #[test]
+    fn an_end_of_no_known_kind_is_a_stop_to_clients() {
+        for (reason, told) in [(FinishReason::Other, "stop"), (FinishReason::Length, "length")] {
+            let mut chunks = Chunks::new("m", Pieces { include_usage: true }, Form::Chat);
+            let end = StreamEvent { frame: None, deltas: vec![Delta::Finished { choice: 0, reason }] };
+            let frames = chunks.frames(AnswerEvent::Said(end));
+            let [Frame::Data(end)] = frames.as_slice() else { panic!("{frames:?}") };
+            let end: Value = serde_json::from_str(end).unwrap();
+            assert_eq!(end["choices"][0]["finish_reason"], told);
+        }
     }
 
     #[test]

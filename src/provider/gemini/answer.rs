@@ -162,7 +162,7 @@ pub(super) fn read_part<A: AsRef<[u8]>>(
     }
 }
 
-/// Why the model stopped. A call that the model could not write is a failure of the model.
+/// Why the model stopped. A call or an answer that the model could not write is a failure of the model.
 pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<FinishReason, ProviderError> {
     Ok(match reason {
         Some("STOP") | None if called => FinishReason::ToolCalls,
@@ -180,6 +180,10 @@ pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<Finish
         ) => FinishReason::ContentFilter,
         Some(reason @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS")) => {
             let message = "the upstream's model ended its answer with a tool call that is none";
+            return Err(ProviderError::new(ErrorKind::GenerationFailed, message).with_upstream_code(Some(reason)));
+        }
+        Some(reason @ ("MALFORMED_RESPONSE" | "MISSING_THOUGHT_SIGNATURE")) => {
+            let message = "the upstream's model ended its answer with an error";
             return Err(ProviderError::new(ErrorKind::GenerationFailed, message).with_upstream_code(Some(reason)));
         }
         Some(_) | None => FinishReason::Other,

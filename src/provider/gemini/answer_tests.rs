@@ -94,8 +94,10 @@ fn finish_reasons_are_an_open_set() {
         let answer = read(&json!({"candidates": [{"finishReason": reason}]})).unwrap();
         assert_eq!(answer.choices[0].finish_reason, expected, "{reason}");
     }
-    let failed = read(&json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]})).unwrap_err();
-    assert_eq!((failed.kind(), failed.upstream_code()), (ErrorKind::GenerationFailed, Some("MALFORMED_FUNCTION_CALL")));
+    for reason in ["MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"] {
+        let failed = read(&json!({"candidates": [{"finishReason": reason}]})).unwrap_err();
+        assert_eq!((failed.kind(), failed.upstream_code()), (ErrorKind::GenerationFailed, Some(reason)));
+    }
 }
 
 #[test]
