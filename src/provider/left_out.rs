@@ -13,6 +13,11 @@ pub(crate) fn note<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<Stri
     named(fields).map(|named| format!("fields left out that the provider does not know: {named}"))
 }
 
+/// The note about fields of a request that the model refuses.
+pub(crate) fn of_model<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    named(fields).map(|named| format!("fields left out that the model does not take: {named}"))
+}
+
 /// `cache_control`, where a request has it: of parts and tools, in dialects that have no place for it.
 pub(crate) fn cache_control(request: &ChatRequest) -> Option<&'static str> {
     let asks = request.cache.count() > 0 || request.tools.iter().any(|tool| tool.cache.is_some());

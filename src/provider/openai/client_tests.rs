@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::chat::{Message, ReasoningEffort, Role};
 use crate::provider::{ErrorKind, Prices, Settings};
 
 fn settings(kind: Kind) -> Settings {
@@ -181,6 +182,69 @@ async fn answering(status: &str, body: &str) -> String {
         socket.write_all(answer.as_bytes()).await.unwrap();
     });
     origin
+}
+
+#[tokio::test]
+async fn a_model_that_reasons_is_not_sent_what_it_refuses() {
+    let double = openai_double::OpenAiDouble::start().await.unwrap();
+    let api_key = Some(ApiKey::new(openai_double::KEY).unwrap());
+    let made = || Settings { endpoint: double.origin(), api_key: api_key.clone(), ..settings(Kind::OpenAi) };
+    let all = "frequency_penalty, logit_bias, logprobs, presence_penalty, stop, temperature, top_logprobs, top_p";
+    let with_effort = Some(ReasoningEffort::Low);
+    for (model, effort, left_out) in [
+        ("gpt-4o", None, None),
+        (
+            "o4-mini",
+            None,
+            Some(
+                "frequency_penalty, logit_bias, logprobs, parallel_tool_calls, presence_penalty, stop, temperature, top_logprobs and 1 more",
+            ),
+        ),
+        (
+            "o3-mini",
+            None,
+            Some(
+                "frequency_penalty, logit_bias, logprobs, parallel_tool_calls, presence_penalty, temperature, top_logprobs, top_p",
+            ),
+        ),
+        ("gpt-5-mini", None, Some(all)),
+        ("gpt-5.2", None, Some("frequency_penalty, logit_bias, presence_penalty, stop")),
+        ("gpt-5.2", Some(ReasoningEffort::None), Some("frequency_penalty, logit_bias, presence_penalty, stop")),
+        ("gpt-5.2", with_effort, Some(all)),
+    ] {
+        let request = ChatRequest {
+            model: Some(model.to_owned()),
+            messages: vec![Message::text(Role::User, "Hi")],
+            max_tokens: Some(9),
+            temperature: Some(0.2),
+            top_p: Some(0.5),
+            presence_penalty: Some(0.5),
+            frequency_penalty: Some(0.5),
+            stop: vec!["END".to_owned()],
+            tools: serde_json::from_str(r#"[{"type":"function","function":{"name":"look"}}]"#).unwrap(),
+            parallel_tool_calls: Some(false),
+            reasoning_effort: effort,
+            extra: serde_json::from_str(r#"{"logprobs":true,"top_logprobs":2,"logit_bias":{"1":2}}"#).unwrap(),
+            ..ChatRequest::default()
+        };
+        let answer = OpenAi::new(made()).unwrap().chat(&request).await.unwrap();
+        let note = left_out.map(|names| format!("fields left out that the model does not take: {names}"));
+        assert_eq!(answer.notes, note.into_iter().collect::<Vec<_>>(), "{model} {effort:?}");
+
+        // What is as it is anyway is not missed.
+        let usual = ChatRequest {
+            temperature: Some(1.0),
+            top_p: Some(1.0),
+            presence_penalty: Some(0.0),
+            frequency_penalty: Some(0.0),
+            parallel_tool_calls: Some(true),
+            stop: Vec::new(),
+            extra: serde_json::from_str(r#"{"logprobs":false}"#).unwrap(),
+            ..request
+        };
+        let answer = OpenAi::new(made()).unwrap().chat(&usual).await.unwrap();
+        assert_eq!(answer.notes, Vec::<String>::new(), "{model} {effort:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! never retries, never chooses among providers and never looks at what was said.
 
 mod error;
+mod model;
 mod parameters;
 mod request;
 mod texts;

@@ -1,8 +1,10 @@
 //! What a request asks for beside its messages, as far as its model and its server take it.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::request::Options;
+use super::model::Model;
+use super::request::{Fields, Options};
 use crate::chat::{ChatRequest, ReasoningEffort, Tool, ToolChoice};
 use crate::provider::Kind;
 
@@ -78,5 +80,41 @@ impl<'a> Parameters<'a> {
             }
         }
         unknown
+    }
+
+    /// Leaves out what this model refuses, of the caller's own fields too, and names what of it would have made a
+    /// difference. Of a model that was asked by failover the caller may know nothing.
+    pub(super) fn for_model(&mut self, options: Options<'_>, extra: &mut Fields<'_>) -> Vec<&'static str> {
+        let model = match options.kind {
+            Kind::OpenAi | Kind::AzureOpenAi => Model::named(options.model),
+            _ => Model::PLAIN,
+        };
+        if !model.reasons() {
+            return Vec::new();
+        }
+        let samples = model.samples(self.reasoning_effort);
+        let drop = |value: &mut Option<f64>, usual: f64, taken: bool| {
+            !taken && value.take().is_some_and(|asked| asked != usual)
+        };
+        let mut field = |name: &str, taken: bool| {
+            let asks = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
+            !taken && extra.remove(name).is_some_and(asks)
+        };
+        let stops = !model.stops() && !std::mem::take(&mut self.stop).is_empty();
+        let parallel = !model.takes_parallel_calls() && self.parallel_tool_calls.take() == Some(false);
+        [
+            ("temperature", drop(&mut self.temperature, 1.0, samples)),
+            ("top_p", drop(&mut self.top_p, 1.0, samples)),
+            ("presence_penalty", drop(&mut self.presence_penalty, 0.0, false)),
+            ("frequency_penalty", drop(&mut self.frequency_penalty, 0.0, false)),
+            ("logprobs", field("logprobs", samples)),
+            ("top_logprobs", field("top_logprobs", samples)),
+            ("logit_bias", field("logit_bias", false)),
+            ("stop", stops),
+            ("parallel_tool_calls", parallel),
+        ]
+        .into_iter()
+        .filter_map(|(name, dropped)| dropped.then_some(name))
+        .collect()
     }
 }

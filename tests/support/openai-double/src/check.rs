@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::KEY;
 
 /// The models that there are.
-pub const MODELS: [&str; 4] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "o4-mini"];
+pub const MODELS: [&str; 7] = ["gpt-4o", "gpt-4o-mini", "gpt-4.1", "o3-mini", "o4-mini", "gpt-5-mini", "gpt-5.2"];
 
 /// The model that Ollama has.
 pub const OLLAMA_MODEL: &str = "llama3.1:latest";
@@ -81,8 +81,40 @@ fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
     }
 }
 
+/// What models refuse because they reason: all of them penalties, and a temperature and its relatives while they do.
+fn reasoning(body: &Value, model: &str) -> Checked {
+    let o_series = model.starts_with('o');
+    if !o_series && !model.starts_with("gpt-5") {
+        return Ok(());
+    }
+    let effort = body["reasoning_effort"].as_str();
+    let samples = model == "gpt-5.2" && effort.is_none_or(|effort| effort == "none");
+    let there = |name: &&str| !body[*name].is_null();
+    let unsupported = |name: &str| {
+        let message = format!("Unsupported parameter: '{name}' is not supported with this model.");
+        refuse(name, Some("unsupported_parameter"), &message)
+    };
+    if !samples && there(&"temperature") && body["temperature"] != json!(1) && body["temperature"] != json!(1.0) {
+        let message = format!(
+            "Unsupported value: 'temperature' does not support {} with this model. Only the default (1) value is \
+             supported.",
+            body["temperature"]
+        );
+        return refuse("temperature", Some("unsupported_value"), &message);
+    }
+    let sampling: &[&str] = if samples { &[] } else { &["top_p", "logprobs", "top_logprobs"] };
+    let stop: &[&str] = if model == "o3-mini" { &[] } else { &["stop"] };
+    let parallel: &[&str] = if o_series { &["parallel_tool_calls"] } else { &[] };
+    let always = &["presence_penalty", "frequency_penalty", "logit_bias"][..];
+    match [sampling, stop, parallel, always].concat().into_iter().find(there) {
+        Some(name) => unsupported(name),
+        None => Ok(()),
+    }
+}
+
 fn parameters(body: &Value, model: &str) -> Checked {
-    if model.starts_with('o') && !body["max_tokens"].is_null() {
+    reasoning(body, model)?;
+    if (model.starts_with('o') || model.starts_with("gpt-5")) && !body["max_tokens"].is_null() {
         let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
                        'max_completion_tokens' instead.";
         return refuse("max_tokens", Some("unsupported_parameter"), message);
