@@ -80,6 +80,44 @@ async fn a_model_is_asked_of_nobody_but_its_vendor() {
 }
 
 #[tokio::test]
+async fn each_vendor_judges_by_a_model_of_its_own() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    for (providers, answered_by) in [("openai", "omni-moderation-latest"), ("mistral", "mistral-moderation-latest")] {
+        let gateway = both(&mistral, &openai).env("LLM_PROVIDERS", providers).start();
+        let answer = gateway.post("/v1/moderations", json!({ "input": ["Hello", "you"] })).await;
+        assert_eq!(answer.status, 200, "{providers}: {answer:?}");
+        assert_eq!(answer.body["results"].as_array().unwrap().len(), 2, "{answer:?}");
+        let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+        assert_eq!((&record["model"], &record["provider"]), (&json!(answered_by), &json!(providers)), "{record}");
+    }
+    // The operator's list closes the set here too.
+    let gateway = Setup::without_provider()
+        .env("OPENAI_API_KEY", KEY)
+        .env("OPENAI_ENDPOINT", &openai.origin())
+        .yaml("llm_providers: { openai: { config: { models: [gpt-4o-mini] } } }\n")
+        .start();
+    let answer = gateway.post("/v1/moderations", json!({ "input": "Hello" })).await;
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("no_candidate")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_model_that_only_chats_is_not_found_elsewhere() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    for (path, body) in [
+        ("/v1/embeddings", json!({ "model": "claude-sonnet-4-6", "input": "Hello" })),
+        ("/v1/moderations", json!({ "model": "claude-sonnet-4-6", "input": "Hello" })),
+        ("/v1/fim/completions", json!({ "model": "claude-sonnet-4-6", "prompt": "fn " })),
+    ] {
+        let answer = gateway.post(path, body).await;
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("model_not_found")), "{path}: {answer:?}");
+    }
+    assert!(gateway.get("/v1/models/claude-sonnet-4-6").await.status == 200, "it chats");
+}
+
+#[tokio::test]
 async fn the_name_of_a_speaker_reaches_openai() {
     let mistral = MistralDouble::builder().start().await.unwrap();
     let openai = OpenAiDouble::start().await.unwrap();

@@ -72,9 +72,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
         task == Task::Chat
     }
 
-    /// The model that a request would go to here.
-    fn model_for<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
-        asked.unwrap_or(&self.info().model)
+    /// The model for requests that name none.
+    fn default_model(&self, _task: Task) -> &str {
+        &self.info().model
+    }
+
+    /// The model that a request goes to here.
+    fn model_of<'a>(&'a self, request: &'a ChatRequest) -> &'a str {
+        request.model.as_deref().unwrap_or_else(|| self.default_model(request.task))
     }
 
     /// Asks for a whole answer to a task that it [does](Self::does), once. Dropping the future closes the upstream's connection.

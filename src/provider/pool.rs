@@ -127,7 +127,7 @@ impl KeyPool {
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
         let mut forbidden = Vec::new();
@@ -189,6 +189,10 @@ impl Provider for KeyPool {
         self.first.does(task)
     }
 
+    fn default_model(&self, task: Task) -> &str {
+        self.first.default_model(task)
+    }
+
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         self.first.with_key(key)
     }
@@ -216,7 +220,7 @@ impl Provider for KeyPool {
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
                     if !matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden) {
-                        self.rests(member, self.model_for(None), &error);
+                        self.rests(member, self.default_model(Task::Chat), &error);
                     }
                     failure = Some(error);
                 }

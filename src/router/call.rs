@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Attempts;
 use super::breaker::Pass;
-use super::entry::Entry;
+use super::entry::{Asked, Entry};
 use super::error::RouteError;
 use super::operation::Form;
 use super::retry::Retry;
@@ -23,8 +23,8 @@ pub(super) trait Operation: Sync {
     /// How it comes.
     const FORM: Form;
 
-    /// The model, as the caller named it.
-    fn model(&self) -> Option<&str>;
+    /// What it wants.
+    fn asked(&self) -> Asked<'_>;
 
     /// Asks once. `renamed`: the provider's own name of the model, where it has another.
     async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Self::Answer, ProviderError>;
@@ -43,7 +43,7 @@ pub(super) async fn ask<O: Operation>(
     deadline: Duration,
     attempts: &Attempts,
 ) -> Result<Routed<O::Answer>, RouteError> {
-    let asked = operation.model();
+    let asked = operation.asked();
     let call = Call { operation, key, deadline: Instant::now() + deadline, attempts };
     let mut left = retry.attempts;
     let mut failure = None;
@@ -136,7 +136,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// Asks a provider once, and tells all who keep account of it.
     async fn attempt(&self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
-        let renamed = entry.renames(self.operation.model()).then_some(model);
+        let renamed = entry.renames(self.operation.asked()).then_some(model);
         let info = entry.info();
         let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();

@@ -13,6 +13,7 @@ use super::limited::Limited;
 use super::operation::Form;
 use super::retry::Budget;
 use super::tally::Tally;
+use crate::chat::{ChatRequest, Task};
 use crate::provider::{Info, Provider};
 
 /// A provider, and what the router knows of it.
@@ -29,6 +30,20 @@ pub(super) struct Entry {
     pub(super) breakers: Arc<Breakers>,
     pub(super) budget: Budget,
     pub(super) turn: AtomicU64,
+}
+
+/// What a request wants, as far as it decides about the model.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The model, as the caller named it.
+    pub(super) model: Option<&'a str>,
+    pub(super) task: Task,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn by(request: &'a ChatRequest) -> Self {
+        Self { model: request.model.as_deref(), task: request.task }
+    }
 }
 
 /// The share that counts. It changes while requests are under way.
@@ -72,22 +87,26 @@ impl Entry {
     }
 
     /// The model that a request would go to here: its mapped name, the default one where the caller named none, and
-    /// nothing where the caller named one that is neither mapped nor served.
-    pub(super) fn model_for<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
-        let Some(name) = asked else { return Some(self.provider.model_for(None)) };
+    /// nothing where the caller named one that is neither mapped nor served. The operator's own default is always served,
+    /// a vendor's only where the operator has not listed others.
+    pub(super) fn model_for<'a>(&'a self, asked: Asked<'a>) -> Option<&'a str> {
+        let Some(name) = asked.model else {
+            let default = self.provider.default_model(asked.task);
+            return (default == self.info().model || self.provider.serves(default)).then_some(default);
+        };
         match self.models.get(name) {
             Some(mapped) => Some(mapped),
-            None => self.provider.serves(name).then(|| self.provider.model_for(asked)),
+            None => self.provider.serves(name).then_some(name),
         }
     }
 
     /// Whether it is asked for the model under another name than the caller's.
-    pub(super) fn renames(&self, asked: Option<&str>) -> bool {
-        asked.is_some_and(|asked| self.models.contains_key(asked))
+    pub(super) fn renames(&self, asked: Asked<'_>) -> bool {
+        asked.model.is_some_and(|asked| self.models.contains_key(asked))
     }
 
     /// Whether its breaker lets nothing pass for the model now.
-    pub(super) fn refuses(&self, asked: Option<&str>) -> bool {
+    pub(super) fn refuses(&self, asked: Asked<'_>) -> bool {
         self.model_for(asked).is_some_and(|model| self.breakers.wait(model, Instant::now()).is_some())
     }
 

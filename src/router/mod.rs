@@ -32,7 +32,7 @@ use crate::chat::{ChatAnswer, ChatRequest, estimate_before};
 use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
-use entry::{Entry, Weight};
+use entry::{Asked, Entry, Weight};
 use health::Monitor;
 use order::Turns;
 use retry::Budget;
@@ -268,8 +268,9 @@ impl Router {
         constraints: &Constraints,
     ) -> Result<Vec<Destination<'a>>, RouteError> {
         let entries = self.eligible(model, constraints)?;
+        let asked = Asked { model, task: constraints.task() };
         let destination =
-            |entry: &'a Entry| Some(Destination { provider: &entry.info().name, model: entry.model_for(model)? });
+            |entry: &'a Entry| Some(Destination { provider: &entry.info().name, model: entry.model_for(asked)? });
         Ok(entries.into_iter().filter_map(destination).collect())
     }
 
@@ -340,12 +341,13 @@ impl Router {
             }
             Preference::Pin(name) => Some(self.named(name)?),
         };
+        let asked = Asked { model, task: constraints.task() };
         let fits = |entry: &&Entry| {
             entry.weight.get() > 0.0
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
                 && entry.provider.does(constraints.task())
                 && constraints.allow(entry.info())
-                && entry.model_for(model).is_some()
+                && entry.model_for(asked).is_some()
         };
         let eligible: Vec<_> = self.entries.iter().filter(fits).collect();
         if eligible.is_empty() {
@@ -403,16 +405,16 @@ impl Router {
         if entries.len() < 2 {
             return entries;
         }
-        let model = request.model.as_deref();
+        let asked = Asked { model: request.model.as_deref(), task: constraints.task() };
         let turn = (self.strategy == Strategy::RoundRobin).then(|| self.turns.next());
         match (self.strategy, &turn) {
             (_, Some(turn)) => turn.order(&mut entries),
             (Strategy::Failover, _) => order::by_failover(&mut entries, self.default.as_deref()),
             (Strategy::LeastLatency, _) => order::by_latency(&mut entries, form),
-            (Strategy::LowestCost, _) => order::by_cost(&mut entries, model, &estimate_before(request)),
+            (Strategy::LowestCost, _) => order::by_cost(&mut entries, asked, &estimate_before(request)),
             _ => order::by_weight(&mut entries, fastrand::f64),
         }
-        order::failing_last(&mut entries, model);
+        order::failing_last(&mut entries, asked);
         if let Preference::Prefer(name) = constraints.preference() {
             order::first(&mut entries, name);
         }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Router;
-use super::entry::Entry;
+use super::entry::{Asked, Entry};
+use crate::chat::Task;
 use crate::provider::Catalogue;
 
 /// A model under the name by which requests ask for it.
@@ -27,13 +28,13 @@ impl Router {
         for entry in self.entries.iter().filter(|entry| entry.weight.get() > 0.0) {
             let listed = entry.provider.catalogue().map(Catalogue::listed).unwrap_or_default();
             let configured = entry.provider.catalogue().map(Catalogue::configured).unwrap_or_default();
-            let own = [entry.provider.model_for(None)].into_iter().chain(configured.iter().map(String::as_str));
+            let own = [entry.info().model.as_str()].into_iter().chain(configured.iter().map(String::as_str));
             let names = own
                 .chain(entry.models.keys().map(String::as_str))
                 .chain(listed.iter().map(|card| card.id.as_str()))
                 .filter(|name| *name != "*");
             for name in names {
-                if models.contains_key(name) || entry.model_for(Some(name)).is_none() {
+                if models.contains_key(name) || entry.model_for(named(name)).is_none() {
                     continue;
                 }
                 models.insert(name.to_owned(), entry.model(name));
@@ -44,9 +45,21 @@ impl Router {
 
     /// What a request for this model would be answered by; `None` where no provider would be asked for it.
     pub fn model(&self, name: &str) -> Option<Model<'_>> {
-        let serves = |entry: &&Entry| entry.weight.get() > 0.0 && entry.model_for(Some(name)).is_some();
+        let serves = |entry: &&Entry| entry.weight.get() > 0.0 && entry.model_for(named(name)).is_some();
         self.entries.iter().find(serves).map(|entry| entry.model(name))
     }
+
+    /// Whether some provider would be asked for this model and this task.
+    pub fn serves(&self, name: &str, task: Task) -> bool {
+        let serves = |entry: &Entry| {
+            entry.weight.get() > 0.0 && entry.provider.does(task) && entry.model_for(named(name)).is_some()
+        };
+        self.entries.iter().any(serves)
+    }
+}
+
+fn named(name: &str) -> Asked<'_> {
+    Asked { model: Some(name), task: Task::Chat }
 }
 
 /// A model in use that its vendor will take away.
@@ -81,7 +94,7 @@ impl Entry {
     }
 
     fn model(&self, name: &str) -> Model<'_> {
-        let own = self.model_for(Some(name)).unwrap_or(name);
+        let own = self.model_for(named(name)).unwrap_or(name);
         let told = self.provider.catalogue().and_then(|catalogue| catalogue.told(own)).unwrap_or_default();
         Model { provider: &self.info().name, told }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use async_trait::async_trait;
 
 use super::call::Operation;
+use super::entry::Asked;
 use crate::chat::{ChatAnswer, ChatRequest};
 use crate::provider::{Provider, ProviderError, Streamed};
 
@@ -29,8 +30,8 @@ impl Operation for Whole<'_> {
 
     const FORM: Form = Form::Whole;
 
-    fn model(&self) -> Option<&str> {
-        self.0.model.as_deref()
+    fn asked(&self) -> Asked<'_> {
+        Asked::by(self.0)
     }
 
     async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<ChatAnswer, ProviderError> {
@@ -48,8 +49,8 @@ impl Operation for Streaming<'_> {
 
     const FORM: Form = Form::Streamed;
 
-    fn model(&self) -> Option<&str> {
-        self.0.model.as_deref()
+    fn asked(&self) -> Asked<'_> {
+        Asked::by(self.0)
     }
 
     async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Streamed, ProviderError> {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::constraints::same;
-use super::entry::Entry;
+use super::entry::{Asked, Entry};
 use super::health::State;
 use super::operation::Form;
 use crate::chat::Usage;
@@ -49,7 +49,7 @@ pub(super) fn by_latency(entries: &mut [&Entry], form: Form) {
 }
 
 /// Higher priority first, then the lowest price of the model that each would be asked for.
-pub(super) fn by_cost(entries: &mut [&Entry], asked: Option<&str>, estimated: &Usage) {
+pub(super) fn by_cost(entries: &mut [&Entry], asked: Asked<'_>, estimated: &Usage) {
     by_number(entries, |entry| {
         entry.model_for(asked).and_then(|model| entry.provider.price(model, estimated)).unwrap_or(f64::INFINITY)
     });
@@ -96,7 +96,7 @@ impl Turn<'_> {
 
 /// Those that are unhealthy, or over their limit, or whose breaker lets nothing pass, behind the others, else as they
 /// were. The state is read once each: it may change meanwhile.
-pub(super) fn failing_last(entries: &mut [&Entry], asked: Option<&str>) {
+pub(super) fn failing_last(entries: &mut [&Entry], asked: Asked<'_>) {
     let now = Instant::now();
     entries.sort_by_cached_key(|entry| {
         entry.monitor.state() == State::Unhealthy

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::answer::Form;
 use super::request::Pieces;
-use super::{answer, errors, models, stream};
+use super::{answer, errors, stream};
 use crate::chat::{ChatRequest, Task};
 use crate::gateway::{self, Answered, Caller, Outcome, Surface};
 use crate::http::answer::with_request_id;
@@ -50,7 +50,7 @@ pub(super) async fn handle(
 
 async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: Form) -> Result<Answer, ApiError> {
     let Asked { chat, stream, .. } = asked;
-    let named = chat.model.clone();
+    let (named, task) = (chat.model.clone(), chat.task);
     let asked = gateway::Request {
         surface: Surface::OpenAi,
         caller,
@@ -78,7 +78,7 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Withheld(refusal, _) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
-            let unknown = named.is_some_and(|model| !models::is_served(app, &model));
+            let unknown = named.is_some_and(|model| !app.gateway.router().serves(&model, task));
             (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
         }
         // Only who asks for it is not answered by a model.

@@ -38,11 +38,6 @@ pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id
     }
 }
 
-/// Whether some provider would be asked for a model of this name.
-pub(super) fn is_served(app: &App, model: &str) -> bool {
-    app.gateway.router().model(model).is_some()
-}
-
 /// What both families' clients read of a model. Mistral's read none without a type and capabilities, OpenAI's none without
 /// the time at which it was made, which where its vendor does not say is nobody's knowledge.
 fn card(id: &str, model: Model<'_>) -> Map<String, Value> {

@@ -16,9 +16,6 @@ use super::request::{self, MOST};
 use crate::chat::{ChatRequest, Task, VectorForm};
 use crate::http::{ApiError, App, body};
 
-/// Where the caller names no model: a provider's default is one that chats.
-const MODERATION: &str = "mistral-moderation-latest";
-
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
@@ -67,7 +64,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
     exchange::handle(app, request, Task::Embed, Form::Vectors, |bytes| {
         let read: Body = body::parse(bytes)?;
         let model = request::model(read.model.clone())?.ok_or(ApiError::Required("model"))?;
-        asked(read, Task::Embed, model)
+        asked(read, Task::Embed, Some(model))
     })
     .await
 }
@@ -76,7 +73,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -> Response {
     exchange::handle(app, request, Task::Moderate, Form::Judgements, |bytes| {
         let read: Body = body::parse(bytes)?;
-        let model = request::model(read.model.clone())?.unwrap_or_else(|| MODERATION.to_owned());
+        let model = request::model(read.model.clone())?;
         asked(read, Task::Moderate, model)
     })
     .await
@@ -86,10 +83,10 @@ pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -
 pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Request) -> Response {
     exchange::handle(app, request, Task::ModerateChats, Form::Judgements, |bytes| {
         let read: Conversations = body::parse(bytes)?;
-        let model = request::model(read.model)?.unwrap_or_else(|| MODERATION.to_owned());
+        let model = request::model(read.model)?;
         let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;
         let (task, extra) = (Task::ModerateChats, read.extra);
-        let mut chat = ChatRequest { task, model: Some(model), extra, ..ChatRequest::default() };
+        let mut chat = ChatRequest { task, model, extra, ..ChatRequest::default() };
         if input.iter().any(Value::is_array) {
             for (index, conversation) in input.into_iter().enumerate() {
                 let place = format!("input[{index}]");
@@ -140,7 +137,7 @@ fn one_text(pieces: Vec<Piece>) -> Result<String, ApiError> {
     Ok(texts?.join("\n"))
 }
 
-fn asked(read: Body, task: Task, model: String) -> Result<Asked, ApiError> {
+fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiError> {
     let texts = match read.input {
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
@@ -159,6 +156,6 @@ fn asked(read: Body, task: Task, model: String) -> Result<Asked, ApiError> {
         dtype: read.output_dtype,
         encoding: read.encoding_format,
     };
-    let chat = ChatRequest { vectors, extra: read.extra, ..ChatRequest::about(task, Some(model), texts) };
+    let chat = ChatRequest { vectors, extra: read.extra, ..ChatRequest::about(task, model, texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }

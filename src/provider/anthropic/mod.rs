@@ -111,7 +111,7 @@ impl Provider for Anthropic {
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let prepared =
             request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
         let reply =
@@ -133,7 +133,7 @@ impl Provider for Anthropic {
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
         let prepared = request::prepare(request, options)?;
         let begun = self.upstream.stream(&self.messages_url, prepared.body).await;

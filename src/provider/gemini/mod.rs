@@ -105,7 +105,7 @@ impl Provider for Gemini {
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
         let url = self.url(&["models", &format!("{model}:generateContent")]);
         let reply = self.upstream.post(&url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
@@ -121,7 +121,7 @@ impl Provider for Gemini {
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
         let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
         url.set_query(Some("alt=sse"));

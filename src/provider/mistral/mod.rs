@@ -44,6 +44,9 @@ const BATCH_RETRIES: u32 = 3;
 /// The wait before that where the vendor names none, doubled each time.
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 
+/// Judges where the caller names no model: the provider's default is one that chats.
+const MODERATION: &str = "mistral-moderation-latest";
+
 /// One account at one of Mistral's hosts.
 #[derive(Clone, Debug)]
 pub struct Mistral {
@@ -212,8 +215,15 @@ impl Provider for Mistral {
         self.chat_url.host_str() != Some("codestral.mistral.ai") || matches!(task, Task::Chat | Task::FillIn)
     }
 
+    fn default_model(&self, task: Task) -> &str {
+        match task {
+            Task::Moderate | Task::ModerateChats => MODERATION,
+            Task::Chat | Task::FillIn | Task::Embed => &self.info.model,
+        }
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         match request.task {
             Task::Embed | Task::Moderate => return self.about_texts(request, model).await,
             Task::ModerateChats => return self.about_chats(request, model).await,
@@ -239,7 +249,7 @@ impl Provider for Mistral {
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let (url, prepared) = self.prepare(request, model, true)?;
         let begun = self.upstream.stream(url, prepared.body).await;
         let reading = Reading {

@@ -104,6 +104,19 @@ fn reasoning_goes_back_to_servers_that_take_it() {
 }
 
 #[test]
+fn a_vendor_that_judges_has_a_model_for_that() {
+    for (kind, task, model) in [
+        (Kind::OpenAi, Task::Moderate, "omni-moderation-latest"),
+        (Kind::OpenAi, Task::Chat, "llama3.1:latest"),
+        (Kind::OpenAiCompatible, Task::Moderate, "llama3.1:latest"),
+    ] {
+        let made = OpenAi::new(settings(kind)).unwrap();
+        assert_eq!(made.model_of(&ChatRequest::about(task, None, Vec::new())), model, "{kind} {task:?}");
+        assert_eq!(made.model_of(&ChatRequest::about(task, Some("m".to_owned()), Vec::new())), "m", "{kind}");
+    }
+}
+
+#[test]
 fn names_of_other_vendors_are_never_asked() {
     for (kind, model, served) in [
         (Kind::OpenAi, "gpt-4o-mini", true),

@@ -34,6 +34,9 @@ use request::{Bound, StreamUsage, Thinking};
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
 
+/// Judges where the caller names no model: the provider's default is one that chats.
+const MODERATION: &str = "omni-moderation-latest";
+
 /// Hosts that answer a message with `reasoning_content` with 400.
 const STRICT_HOSTS: [&str; 2] = ["api.groq.com", "api.cerebras.ai"];
 
@@ -221,8 +224,15 @@ impl Provider for OpenAi {
         }
     }
 
+    fn default_model(&self, task: Task) -> &str {
+        match task {
+            Task::Moderate if self.info.kind == Kind::OpenAi => MODERATION,
+            _ => &self.info.model,
+        }
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         if request.task != Task::Chat {
             return self.about_texts(request, model).await;
         }
@@ -254,7 +264,7 @@ impl Provider for OpenAi {
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        let model = self.model_for(request.model.as_deref());
+        let model = self.model_of(request);
         let options = request::Options {
             kind: self.info.kind,
             model,

@@ -138,7 +138,7 @@ impl Provider for Fake {
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        let model = self.model_for(request.model.as_deref()).to_owned();
+        let model = self.model_of(request).to_owned();
         self.asked.lock().unwrap().push(model.clone());
         let takes = *self.takes.lock().unwrap();
         if !takes.is_zero() {

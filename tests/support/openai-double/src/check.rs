@@ -71,6 +71,20 @@ pub(crate) fn chat(body: &Value, models: &[&str]) -> Checked {
     format(body)
 }
 
+/// Checks the body of a request for judgements.
+pub(crate) fn moderation(body: &Value) -> Checked {
+    known(body, "", &["model", "input"])?;
+    match body["model"].as_str() {
+        None | Some("omni-moderation-latest") => {}
+        Some(_) => return refuse("model", None, "Invalid value for 'model'."),
+    }
+    match &body["input"] {
+        Value::String(_) => Ok(()),
+        Value::Array(texts) if !texts.is_empty() && texts.iter().all(Value::is_string) => Ok(()),
+        _ => refuse("input", None, "Invalid value for 'input'."),
+    }
+}
+
 fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
     match unknown_field(value, allowed) {
         Some(name) => {

@@ -128,6 +128,7 @@ impl Vendor for OpenAi {
             (Host::OpenAi, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
             (Host::Ollama, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&[OLLAMA_MODEL]))),
             (_, "POST", "/v1/chat/completions") => self.chat(request),
+            (Host::OpenAi, "POST", "/v1/moderations") => moderation(request),
             (_, method, path) => Err(check::no_route(method, path)),
         }
     }
@@ -135,6 +136,13 @@ impl Vendor for OpenAi {
     fn request_id(&self) -> Option<(&'static str, String)> {
         Some(("x-request-id", "req_0123456789abcdef".to_owned()))
     }
+}
+
+/// Nothing is ever found.
+fn moderation(request: &ReceivedRequest) -> Result<Answer, Refusal> {
+    let body: Value = serde_json::from_slice(&request.body).map_err(|_| check::not_json())?;
+    check::moderation(&body)?;
+    Ok(Answer::json(200, &answer::moderation(&body)))
 }
 
 impl OpenAi {
