@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::model::{Model, Thinking};
 use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
 use crate::provider::schema::without_identity;
-use crate::provider::{ProviderError, json_prompt, left_out, names};
+use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out, names};
 
 /// Texts at which an answer ends, at most.
 const STOPS: usize = 5;
@@ -175,6 +175,10 @@ fn unknown(request: &ChatRequest, model: Model) -> impl Iterator<Item = &str> {
 
 fn declaration(tool: &Tool) -> Result<Declaration<'_>, ProviderError> {
     names::check_tool(&tool.name)?;
+    if !tool.name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+        let message = format!("tool `{}`: this provider wants a name that begins with a letter or `_`", tool.name);
+        return Err(ProviderError::new(ErrorKind::Unsupported, &message));
+    }
     let parameters_json_schema = tool.parameters.as_ref().map(without_identity);
     Ok(Declaration { name: &tool.name, description: tool.description.as_deref(), parameters_json_schema })
 }

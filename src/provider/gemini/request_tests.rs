@@ -222,8 +222,15 @@ fn what_cannot_be_sent_is_refused_here() {
         let request = ChatRequest { messages: vec![message], ..ChatRequest::default() };
         assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), kind, "{request:?}");
     }
-    let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
-    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest);
+    for (name, kind) in [
+        ("two words", ErrorKind::InvalidRequest),
+        // Which others take.
+        ("1st", ErrorKind::Unsupported),
+        ("-x", ErrorKind::Unsupported),
+    ] {
+        let named = ChatRequest { tools: from(json!([{"function": {"name": name}}])), ..hi() };
+        assert_eq!(prepare(&named, OPTIONS).unwrap_err().kind(), kind, "{name}");
+    }
 }
 
 #[test]

@@ -8,6 +8,9 @@ use crate::{KEY, REQUEST_ID, SIGNATURE};
 /// The models that there are: one of each generation that refuses more than the one before.
 pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5", "claude-opus-5-5"];
 
+/// The images that are read.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
 type Checked = Result<(), Refusal>;
 
 #[rustfmt::skip]
@@ -280,6 +283,13 @@ fn turns(body: &Value, model: &str) -> Checked {
     Ok(())
 }
 
+fn call_id(id: &Value, place: &str) -> Checked {
+    match is_function_name(id.as_str().unwrap_or_default(), usize::MAX) {
+        true => Ok(()),
+        false => refuse(&format!("{place}: String should match pattern '^[a-zA-Z0-9_-]+$'")),
+    }
+}
+
 fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> Checked {
     let kind = block["type"].as_str().unwrap_or_default();
     if result_due != (kind == "tool_result") {
@@ -291,14 +301,17 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
             filled(&block["text"], place)
         }
         ("user", "tool_result") => {
-            known(block, place, &["type", "tool_use_id", "content", "is_error", "cache_control"])
+            known(block, place, &["type", "tool_use_id", "content", "is_error", "cache_control"])?;
+            call_id(&block["tool_use_id"], &format!("{place}tool_use_id"))
         }
         ("user", "image") => {
             known(block, place, &["type", "source", "cache_control"])?;
             match block["source"]["type"].as_str() {
-                Some("base64") if block["source"]["media_type"].is_string() && block["source"]["data"].is_string() => {
-                    Ok(())
+                Some("base64") if !IMAGES.iter().any(|read| block["source"]["media_type"] == *read) => {
+                    let read = "'image/jpeg', 'image/png', 'image/gif' or 'image/webp'";
+                    refuse(&format!("{place}source.base64.media_type: Input should be {read}"))
                 }
+                Some("base64") if block["source"]["data"].as_str().is_some_and(|data| !data.is_empty()) => Ok(()),
                 Some("url") if block["source"]["url"].as_str().is_some_and(|url| url.starts_with("https://")) => Ok(()),
                 _ => refuse(&format!("{place}source: Input should be a valid image source")),
             }
@@ -319,6 +332,7 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
         }
         ("assistant", "tool_use") => {
             known(block, place, &["type", "id", "name", "input", "cache_control"])?;
+            call_id(&block["id"], &format!("{place}id"))?;
             if block["input"].is_object() {
                 Ok(())
             } else {

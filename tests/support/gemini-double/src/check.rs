@@ -100,6 +100,10 @@ fn config(body: &Value, newer: bool) -> Checked {
     if !thinking["thinkingLevel"].is_null() && !newer {
         return refuse("Thinking level is not supported for this model.");
     }
+    // Those of the one model here that takes a level.
+    if !matches!(thinking["thinkingLevel"].as_str(), None | Some("minimal" | "low" | "medium" | "high")) {
+        return refuse("Invalid value at 'generation_config.thinking_config.thinking_level'");
+    }
     if !thinking["thinkingBudget"].is_null() && !thinking["thinkingLevel"].is_null() {
         return refuse("You can only set only one of thinking budget and thinking level.");
     }
@@ -113,6 +117,12 @@ fn config(body: &Value, newer: bool) -> Checked {
     Ok(())
 }
 
+fn is_function_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins && name.len() <= 64 && name.bytes().all(legal)
+}
+
 fn tools(body: &Value) -> Checked {
     let mut names = Vec::new();
     for tool in array(&body["tools"]) {
@@ -121,8 +131,11 @@ fn tools(body: &Value) -> Checked {
             let place = "tools.function_declarations.";
             known(function, place, &["name", "description", "parameters", "parametersJsonSchema"])?;
             let name = function["name"].as_str().unwrap_or_default();
-            if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-                return refuse("Invalid function name. Must start with a letter or an underscore.");
+            if !is_function_name(name) {
+                return refuse(
+                    "Invalid function name. Must start with a letter or an underscore. Must be alphanumeric (a-z, A-Z, \
+                     0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.",
+                );
             }
             if function["parametersJsonSchema"].get("$schema").is_some() {
                 return refuse("Unknown name \"$schema\" at 'parameters_json_schema'");
@@ -190,7 +203,11 @@ fn check_part(part: &Value, by_model: bool) -> Checked {
     match data.as_slice() {
         ["text"] if part["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(()),
         ["inlineData"] if part["inlineData"]["data"].is_string() => {
-            known(&part["inlineData"], place, &["mimeType", "data"])
+            known(&part["inlineData"], place, &["mimeType", "data"])?;
+            match part["inlineData"]["mimeType"].as_str() {
+                None | Some("") => refuse("Unable to submit request because it must have a mimeType."),
+                Some(_) => Ok(()),
+            }
         }
         ["functionCall"] if by_model && part["functionCall"]["args"].is_object() => {
             known(&part["functionCall"], place, &["id", "name", "args"])
