@@ -8,7 +8,6 @@ use wasmtime::{Store, Trap};
 use super::bindings::exports::octroi::policy as exports;
 use super::bindings::octroi::policy::types as wit;
 use super::engine::Engine;
-use super::joined::Joined;
 use super::manifest::Phase;
 use super::readings::{HostCallError, Readings, Source};
 use super::sandbox::{self, Allowance, GuestLog, LimitHit, State};
@@ -388,9 +387,6 @@ impl Ready {
         shown: Shown<'_>,
     ) -> Result<Verdict, EvaluationError> {
         let Shown { messages, windows, more } = shown;
-        // The parts of a stream's piece are each a text of its own.
-        let joined = if windows.is_none() { Joined::of(messages) } else { None };
-        let messages = joined.as_ref().map_or(messages, |joined| &joined.messages);
         let attributes: Vec<_> =
             context.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let providers: Vec<_> = context.providers.iter().map(String::as_str).collect();
@@ -446,11 +442,7 @@ impl Ready {
             }
         };
         let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
-        let verdict = Verdict::accept(verdict.into(), messages)?;
-        Ok(match joined {
-            Some(joined) => joined.back(verdict),
-            None => verdict,
-        })
+        Ok(Verdict::accept(verdict.into(), messages)?)
     }
 
     /// Hands over the settings. The inner error is the policy's own.

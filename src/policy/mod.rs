@@ -11,7 +11,6 @@ pub mod counters;
 pub mod digest;
 pub mod engine;
 mod host;
-mod joined;
 pub mod lane;
 pub mod limits;
 pub mod load;

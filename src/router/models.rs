@@ -79,7 +79,7 @@ impl Entry {
     pub(super) fn deprecations(&self) -> Vec<Deprecation> {
         let Some(catalogue) = self.provider.catalogue() else { return Vec::new() };
         let configured = catalogue.configured().iter().map(String::as_str);
-        let own: BTreeSet<_> = [self.provider.model_for(None)]
+        let own: BTreeSet<_> = [self.provider.info().model.as_str()]
             .into_iter()
             .chain(configured)
             .chain(self.models.values().map(String::as_str))
