@@ -140,6 +140,9 @@ impl Manifest {
                     "give either `query` (one user message) or `messages`".into(),
                 );
             }
+            if case.messages.as_ref().is_some_and(Vec::is_empty) {
+                return wrong(&format!("tests[{index}] ({})", case.name), "`messages` is empty".into());
+            }
         }
         Ok(())
     }

@@ -226,6 +226,7 @@ impl Runner {
                     if !matches!(error, EvaluationError::Overloaded) {
                         tracing::warn!(
                             policy = manifest.name.as_str(),
+                            phase = phase.as_str(),
                             code = error.code(),
                             request = request_id,
                             "policy gave no verdict: {error}"

@@ -81,6 +81,9 @@ impl Rule {
             (Some(_), Some(_)) => return Err(": give either `pattern` or `keywords`, not both".into()),
             (None, None) => return Err(": give either `pattern` or `keywords`".into()),
         };
+        if settings.phases.as_ref().is_some_and(Vec::is_empty) {
+            return Err(".phases: expected `pre-check`, `response` or both; `enabled: false` switches a rule off".into());
+        }
         let rule = Self {
             name: settings.name,
             category,

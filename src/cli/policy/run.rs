@@ -11,6 +11,7 @@ use crate::chat::{Message, Role};
 use crate::cli::start;
 use crate::policy::manifest::CaseContext;
 use crate::policy::readings::Source;
+use crate::policy::sandbox::GuestLog;
 use crate::policy::verdict::{self, Action, Verdict};
 
 #[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
@@ -33,21 +34,26 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
         match evaluated {
             Ok(evaluated) => {
                 print!("{}", shown(&evaluated.verdict, query, colour));
-                for line in &evaluated.log.lines {
-                    println!("log     {}: {}", line.level, line.text);
-                }
+                print_log(&evaluated.log);
                 println!("time    {:.1} microseconds, sandbox included", elapsed.as_secs_f64() * 1e6);
                 Ok(ExitCode::SUCCESS)
             }
             Err(failed) => {
-                for line in &failed.log.lines {
-                    println!("log     {}: {}", line.level, line.text);
-                }
+                print_log(&failed.log);
                 println!("no verdict: {} ({})", failed.error, failed.error.code());
                 Ok(ExitCode::FAILURE)
             }
         }
     })
+}
+
+fn print_log(log: &GuestLog) {
+    for line in &log.lines {
+        println!("log     {}: {}", line.level, line.text);
+    }
+    if log.dropped > 0 {
+        println!("log     {} more lines were dropped (`limits.log`)", log.dropped);
+    }
 }
 
 /// On a terminal, unless `NO_COLOR` says no (https://no-color.org).

@@ -142,12 +142,18 @@ fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), Load
     if refused.is_empty() {
         return Ok(());
     }
-    let is_refused =
-        |capability: &str| refused.iter().any(|name| **name == format!("octroi:policy/{capability}@0.1.0"));
+    let is_named = |name: &str, capability: &str| name == format!("octroi:policy/{capability}@0.1.0");
+    let is_refused = |capability: &str| refused.iter().any(|name| is_named(name, capability));
     let grantable: Vec<_> = GRANTABLE.iter().copied().filter(|it| is_refused(it)).collect();
     let mut hint = String::new();
     if !grantable.is_empty() {
         hint = format!("; the manifest's `capabilities` would have to list {}", grantable.join(", "));
+    }
+    let ours = |name: &&&String| name.starts_with("octroi:policy/");
+    if refused.iter().filter(ours).any(|name| !name.ends_with("@0.1.0")) {
+        hint.push_str("; this gateway speaks `octroi:policy@0.1.0`: rebuild with its `wit/`");
+    } else if refused.iter().filter(ours).any(|name| !GRANTABLE.iter().any(|it| is_named(name, it))) {
+        hint.push_str(&format!("; of `octroi:policy` there are types, log, {}", GRANTABLE.join(", ")));
     }
     if refused.iter().any(|name| name.starts_with("wasi:")) {
         hint.push_str("; no WASI is linked, build without it (docs/policies.md says how for each language)");

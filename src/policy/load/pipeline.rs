@@ -221,7 +221,8 @@ async fn freeze(
         reporter.logged(store.data_mut().take_log());
         match shown {
             // What warm-up answers does not count: the cases are checked against the frozen component.
-            Ok(_) | Err(EvaluationError::Verdict(_)) => {}
+            Ok(evaluated) => reporter.logged(evaluated.log),
+            Err(EvaluationError::Verdict(_)) => {}
             Err(error) => {
                 return Err(LoadError::new(
                     Step::WarmUp,

@@ -23,6 +23,8 @@ pub(super) struct Held {
     behind: String,
     /// Bytes passed on before `behind`.
     offset: u64,
+    /// Bytes of the part as it came before what waits.
+    taken: u64,
     /// What was not passed on yet.
     text: String,
     /// Whether its end waits for nothing more.
@@ -49,9 +51,10 @@ impl Held {
         self.behind.len() + self.text.len()
     }
 
-    /// Bytes of the part's text before what was shown.
-    pub(super) fn offset(&self) -> u64 {
-        self.offset
+    /// Where a byte of what was shown stands in the part as it came; what was passed on stands before what waits.
+    pub(super) fn place(&self, byte: usize) -> u64 {
+        let (byte, behind) = (byte as u64, self.behind.len() as u64);
+        (self.taken + byte).saturating_sub(behind)
     }
 
     /// Whether some of it could be passed on when a policy has seen it.
@@ -127,6 +130,7 @@ impl Held {
         }
         out.push_str(self.text.get(rest..boundary - released).unwrap_or_default());
         self.text.drain(..boundary - released);
+        self.taken += (boundary - released) as u64;
         self.remember(&out, window);
         out
     }
@@ -207,6 +211,30 @@ mod tests {
             }
             let single = ends.windows(2).map(|pair| &text[pair[0]..pair[1]]);
             assert_eq!(stream(single, window).as_deref(), Ok(whole.as_str()), "one character at a time");
+        }
+    }
+
+    #[test]
+    fn places_are_those_in_the_text_as_it_came() {
+        let text = "a 4111 b 22 c 333333 d 4 and so on";
+        let places = |size: usize| {
+            let (mut held, mut places) = (Held::default(), Vec::new());
+            let pieces: Vec<_> = text.as_bytes().chunks(size).collect();
+            for (index, piece) in pieces.iter().enumerate() {
+                held.push(std::str::from_utf8(piece).unwrap());
+                held.set_over(index + 1 == pieces.len());
+                let edits = digits(&held.shown().0);
+                let boundary = held.boundary(edits.iter(), 8).unwrap();
+                let settled = edits.iter().map(|edit| (edit.place.start as usize, edit.place.end as usize));
+                let settled = settled.filter(|(start, end)| held.settles(*start, *end, boundary));
+                places.extend(settled.map(|(start, end)| (held.place(start), held.place(end))));
+                held.release(boundary, edits.iter(), 8);
+            }
+            places
+        };
+        assert_eq!(places(text.len()), [(2, 6), (9, 11), (14, 20), (23, 24)]);
+        for size in 1..text.len() {
+            assert_eq!(places(size), places(text.len()), "{size}");
         }
     }
 

@@ -195,7 +195,7 @@ impl Stage {
             let held = self.held.get(*part)?;
             let settled = held.settles(place.start as usize, place.end as usize, *boundary);
             (settled || refuses).then(|| {
-                let at = |byte: u32| u32::try_from(held.offset() + u64::from(byte)).unwrap_or(u32::MAX);
+                let at = |byte: u32| u32::try_from(held.place(byte as usize)).unwrap_or(u32::MAX);
                 let part = parts.get(*part).map_or(0, |it| it.position);
                 Place { message: place.message, part, start: at(place.start), end: at(place.end) }
             })
