@@ -178,6 +178,25 @@ async fn the_store_and_an_export_of_it_verify_and_a_change_of_either_is_named() 
     assert_eq!(run(&prepared, &["verify", "--export", export, "--public-key", &other]).0, Some(1));
     assert_eq!(second_implementation(&path, &other).0, Some(1));
 
+    assert!(verified.contains("texts: not checked"), "{verified}");
+
+    // Somebody moves the signatures: behind the last record, where nothing is compared with them; or before the first.
+    let lines: Vec<_> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+    let (signed, others): (Vec<_>, Vec<_>) =
+        lines[1..].iter().cloned().partition(|line| line.starts_with(r#"{"type":"checkpoint""#));
+    let moved = prepared.path().join("moved.jsonl");
+    let first = |whole| lines[0].replace(r#""whole":true"#, whole);
+    for (lines, expected) in [
+        ([&[first(r#""whole":true"#)], &*others, &*signed].concat(), "stands behind record"),
+        ([&[first(r#""whole":false"#)], &*signed, &*others].concat(), "stands before the first record"),
+    ] {
+        fs::write(&moved, lines.join("\n") + "\n").unwrap();
+        let (code, text) = run(&prepared, &["verify", "--export", moved.to_str().unwrap(), "--public-key", &key]);
+        assert!(code == Some(1) && text.contains(expected), "{text}");
+        let (code, text) = second_implementation(&moved, &key);
+        assert!(code == Some(1) && text.contains(expected), "{text}");
+    }
+
     // Somebody makes a refusal look like an answer.
     let forged =
         fs::read_to_string(&path).unwrap().replace(r#"\"decision\":\"blocked\""#, r#"\"decision\":\"allowed\""#);

@@ -68,7 +68,8 @@ struct Signature {
 /// What goes into an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Each chain from its first record on that is not older.
+    /// Each chain from its first record on that is not older; from its last signed one, where those are all behind it:
+    /// nothing would prove them.
     pub since: Option<Timestamp>,
     /// Without texts: nothing is missing for verification.
     pub without_content: bool,
@@ -118,12 +119,14 @@ fn export_chain(
     told: &mut dyn FnMut(),
 ) -> Result<(), ExportError> {
     let mut begun = options.since.is_none();
+    let signed = options.since.map(|since| last_signed(reader, chain, since)).transpose()?.flatten();
+    let is_signed_last = |seq: Seq| signed.is_some_and(|signed| seq >= signed);
     let mut previous = ChainHash::NONE;
     for item in reader.chain(chain)? {
         match item? {
             Item::Record(record) => {
                 told();
-                begun = begun || options.since.is_none_or(|since| record.at >= since);
+                begun = begun || options.since.is_none_or(|since| record.at >= since) || is_signed_last(record.seq);
                 let hash = record.hash;
                 if begun {
                     let named = hash.map(|_| previous);
@@ -134,6 +137,7 @@ fn export_chain(
             Item::Checkpoint(checkpoint) => {
                 if checkpoint.kind == CheckpointKind::Cut {
                     previous = checkpoint.head.hash;
+                    begun = begun || is_signed_last(checkpoint.head.seq);
                 }
                 if begun {
                     write_line(out, &checkpoint_line(&chain.node, &checkpoint))?;
@@ -142,6 +146,14 @@ fn export_chain(
         }
     }
     Ok(())
+}
+
+/// The last record of a chain that is signed, where any is not older than that.
+fn last_signed(reader: &AuditReader, chain: &ChainInfo, since: Timestamp) -> Result<Option<Seq>, AuditError> {
+    // Before the records: what is signed meanwhile stands behind it.
+    let signed = reader.last_signed(chain)?;
+    let last = reader.records_after(chain, Seq(chain.last.0 - 1), 1)?;
+    Ok(signed.filter(|_| last.first().is_some_and(|last| last.at >= since)))
 }
 
 fn write_line(out: &mut dyn Write, line: &Line) -> std::io::Result<()> {
@@ -354,5 +366,66 @@ mod tests {
         let other = AuditKey::random().unwrap().public();
         let found = verify_export(&mut vector.as_bytes(), &[other], &mut || ()).unwrap_err().to_string();
         assert!(found.contains("another key"), "{found}");
+    }
+
+    /// Records of a node behind one another, each with this text in its body.
+    fn chain(texts: &[&str]) -> (Vec<Line>, Vec<Head>) {
+        let (mut lines, mut heads) = (Vec::new(), vec![Head::EMPTY]);
+        for text in texts {
+            let Head { seq: Seq(last), hash: previous } = heads[heads.len() - 1];
+            let (seq, at) = (Seq(last + 1), Timestamp::from_second(1_790_000_000 + last).unwrap());
+            let (body, at_microseconds) = (format!(r#"{{"text":"{text}"}}"#), at.as_microsecond());
+            let covered = Covered { node: "n", seq, previous, at_microseconds, kind: "intent", id: text, body: &body };
+            let hash = covered.hash();
+            let (node, kind, id, hash_of) = ("n".into(), "intent".into(), (*text).into(), Some(hash));
+            let record = TrailRecord { node, seq, at, kind, id, body, hash: hash_of, content: None };
+            lines.push(record_line(record, Some(previous), false));
+            heads.push(Head { seq, hash });
+        }
+        (lines, heads)
+    }
+
+    #[test]
+    fn a_checkpoint_counts_nowhere_but_right_behind_its_record() {
+        let key = AuditKey::parse(SECRET, "the vector").unwrap();
+        let at = Timestamp::from_second(1_790_000_100).unwrap();
+        let export = |whole| Line::Export { format: FORMAT, at, whole };
+        let written = |lines: &[&Line]| {
+            let mut out = Vec::new();
+            lines.iter().for_each(|line| write_line(&mut out, line).unwrap());
+            out
+        };
+        let read = |lines: &[&Line]| {
+            verify_export(&mut &*written(lines), &[key.public()], &mut || ())
+                .map(|found| found.chains[0].signed)
+                .map_err(|error| error.to_string())
+        };
+        let (genuine, heads) = chain(&["a", "b", "c"]);
+        let sign = |kind, head| checkpoint_line("n", &Checkpoint::sign(kind, "n", at, head, &key));
+        let [first, third] = [1, 3].map(|seq| sign(CheckpointKind::Checkpoint, heads[seq]));
+        let cut = sign(CheckpointKind::Cut, heads[1]);
+        let (whole, part) = (export(true), export(false));
+        let [a, b, c] = [&genuine[0], &genuine[1], &genuine[2]];
+        assert_eq!(read(&[&whole, a, &first, b, c, &third]), Ok(Seq(3)));
+        assert_eq!(read(&[&whole, &cut, b, c, &third]), Ok(Seq(3)));
+        assert_eq!(read(&[&part, b, c, &third]), Ok(Seq(3)));
+        assert_eq!(read(&[&part, &cut, b, c]), Ok(Seq(1)));
+
+        // Somebody without the key says that something else was asked, and hides the signatures behind a later record.
+        let (forged, _) = chain(&["a", "B", "c", "d"]);
+        let [f1, f2, f3, f4] = [&forged[0], &forged[1], &forged[2], &forged[3]];
+        for (lines, expected) in [
+            (&[&whole, f1, f2, f3, f4, &first, &third][..], "the checkpoint at record 1 stands behind record 4"),
+            (&[&whole, f1, &first, f2, f3, f4, &third], "the checkpoint at record 3 stands behind record 4"),
+            (&[&part, &third, f1, f2, f3, f4], "the checkpoint at record 3 stands before the first record"),
+            (&[&part, &third, f4], "the checkpoint at record 3 stands before the first record"),
+            (&[&whole, f1, &first, &cut, f2, f3], "the cut at record 1 stands behind record 1"),
+            (&[&whole, f1, f2, &cut, f3], "the cut at record 1 stands behind record 2"),
+            (&[&whole, &third, f1, f2], "records 1 to 3 are missing at the end"),
+            (&[&part, &cut, &cut, b, c], "the cut at record 1 stands behind record 1"),
+        ] {
+            let found = read(lines).unwrap_err();
+            assert!(found.contains(expected), "{expected}\n{found}");
+        }
     }
 }

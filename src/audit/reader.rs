@@ -169,6 +169,11 @@ impl AuditReader {
         })
     }
 
+    /// The last record of a chain that a checkpoint or a cut covers.
+    pub fn last_signed(&self, chain: &ChainInfo) -> Result<Option<Seq>, AuditError> {
+        Ok(self.store.checkpoints(chain.number)?.last().map(|checkpoint| checkpoint.head.seq))
+    }
+
     /// At most so many records behind this one.
     pub fn records_after(&self, chain: &ChainInfo, after: Seq, at_most: usize) -> Result<Vec<TrailRecord>, AuditError> {
         let (_, last) = Place::of_node(chain.number);

@@ -89,6 +89,18 @@ pub enum Misfit {
         /// The key.
         key: PublicKey,
     },
+    /// A checkpoint does not stand right behind the record that it ends with: whatever stands between was not compared.
+    #[error("{}", misplaced(node, .seq, .behind, *.kind))]
+    Misplaced {
+        /// The chain.
+        node: String,
+        /// The record that it ends with.
+        seq: Seq,
+        /// The record that it stands behind; none where it stands before the first.
+        behind: Option<Seq>,
+        /// What it is for.
+        kind: CheckpointKind,
+    },
     /// Nothing in the chain is signed.
     #[error(
         "{node}: not one of its checkpoints is there: nothing says that its {records} records are the ones written"
@@ -135,6 +147,16 @@ fn missing(node: &str, Seq(after): &Seq, Seq(found): &Seq) -> String {
         }
         (2, _) => format!("{node}: record {} is missing", after + 1),
         _ => format!("{node}: records {} to {} are missing", after + 1, found - 1),
+    }
+}
+
+fn misplaced(node: &str, Seq(seq): &Seq, behind: &Option<Seq>, kind: CheckpointKind) -> String {
+    let kind = kind.as_str();
+    match behind {
+        Some(Seq(behind)) => {
+            format!("{node}: the {kind} at record {seq} stands behind record {behind}, not where it belongs")
+        }
+        None => format!("{node}: the {kind} at record {seq} stands before the first record, not where it belongs"),
     }
 }
 
@@ -235,21 +257,30 @@ impl<'k> ChainVerifier<'k> {
         if !checkpoint.is_signed_for(&self.found.node) {
             return Err(Misfit::Signature { node: node(), seq });
         }
-        match (checkpoint.kind, self.head) {
+        let kind = checkpoint.kind;
+        match (kind, self.head) {
             (CheckpointKind::Cut, None) => {
                 self.head = Some(checkpoint.head);
                 self.found.cut = Some(seq);
             }
-            (_, Some(head)) if head.seq == seq && head.hash != hash => {
-                return Err(Misfit::Rewritten { node: node(), seq });
-            }
             (_, Some(head)) if head.seq < seq => {
                 return Err(Misfit::CutOff { node: node(), last: head.seq, signed: seq });
             }
-            (CheckpointKind::Checkpoint, None) if self.begins == Begins::AtItsStart => {
-                return Err(Misfit::CutOff { node: node(), last: Seq(0), signed: seq });
+            // One that is passed over would be counted for records that it does not cover.
+            (CheckpointKind::Checkpoint, Some(head)) if head.seq == seq => {
+                if head.hash != hash {
+                    return Err(Misfit::Rewritten { node: node(), seq });
+                }
             }
-            _ => {}
+            (_, Some(head)) => {
+                return Err(Misfit::Misplaced { node: node(), seq, behind: Some(head.seq), kind });
+            }
+            (CheckpointKind::Checkpoint, None) => {
+                return Err(match self.begins {
+                    Begins::AtItsStart => Misfit::CutOff { node: node(), last: Seq(0), signed: seq },
+                    Begins::Anywhere => Misfit::Misplaced { node: node(), seq, behind: None, kind },
+                });
+            }
         }
         self.found.checkpoints += 1;
         self.found.signed = self.found.signed.max(seq);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::audit::record::{Lifecycle, LifecycleEvent};
 use crate::audit::{
-    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, Item, Misfit, PublicKey, TextVerifier, Verified,
-    VerifiedTexts,
+    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, ExportOptions, Item, Misfit, PublicKey,
+    TextVerifier, Verified, VerifiedTexts, export, verify_export,
 };
 
 on_both_stores! {
@@ -20,6 +20,7 @@ on_both_stores! {
     a_named_node_has_a_chain_of_its_own,
     what_is_written_and_erased_while_others_verify_fits,
     behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones,
+    a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_record_on,
 }
 
 /// What `octroi audit verify` does, for the only gateway and the operator.
@@ -290,4 +291,32 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
     home.tamper("UPDATE contents SET content = '\"never said\"' WHERE place & 255 = 5");
     let misfit = verify(&home).unwrap_err().to_string();
     assert!(misfit.contains("the text of record 5 (intent r2) was changed"), "{misfit}");
+}
+
+async fn a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_record_on(home: Home) {
+    let settings = Settings { checkpoint: every(4), ..home.settings() };
+    killed_after_five_requests(&home, &settings).await;
+    let log = AuditLog::open(&settings).unwrap();
+    append(&log, intent("r9", 20)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 > 9");
+    for (since, first) in [(at(4), 9), (at(5), 9), (at(20), 9), (at(2), 5)] {
+        let exported = apart(|| {
+            let options = ExportOptions { since: Some(since), without_content: false };
+            let mut out = Vec::new();
+            export(&AuditReader::open(&home.url()).unwrap(), &options, &mut out, &mut || ()).unwrap();
+            out
+        });
+        let found = verify_export(&mut &*exported, &[home.key.public()], &mut || ()).unwrap();
+        let chain = &found.chains[0];
+        assert_eq!((chain.first, chain.head.seq, chain.signed), (Seq(first), Seq(11), Seq(9)), "{since}");
+    }
+    let nothing = apart(|| {
+        let mut out = Vec::new();
+        let options = ExportOptions { since: Some(at(21)), without_content: false };
+        export(&AuditReader::open(&home.url()).unwrap(), &options, &mut out, &mut || ()).unwrap();
+        out
+    });
+    assert_eq!(nothing.iter().filter(|byte| **byte == b'\n').count(), 1, "its first line alone");
 }
