@@ -96,3 +96,18 @@ fn a_store_that_cannot_be_opened_is_refused_at_the_start() {
         assert!(!text.contains("me:secret") && text.contains("...@"), "{text}");
     }
 }
+
+/// Takes connections and says nothing, as a stopped server does, or a proxy whose server is gone.
+fn silent() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn a_database_that_takes_a_connection_and_is_silent_is_not_waited_for_without_end() {
+    let listener = silent();
+    let address = listener.local_addr().unwrap();
+    let url = format!("postgres://me:secret@{address}/db");
+    let error = AuditLog::open(&Settings::new(url).unwrap()).err().unwrap();
+    assert_eq!(error.code(), "audit_open");
+    assert!(error.to_string().contains("no answer within"), "{error}");
+}

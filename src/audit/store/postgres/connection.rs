@@ -13,7 +13,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::failure::{classed, unreachable};
 use crate::audit::AuditError;
 
-/// How long a connection may take to be made.
+/// How long a connection to one host may take to be made, up to the first answer that shows it to be usable: whoever
+/// takes connections and says nothing, a stopped server or a proxy, is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer of the database is waited for. After that nobody knows what became of the question, and the
 /// connection is given up.
@@ -50,31 +51,45 @@ impl Address {
             .enable_all()
             .build()
             .map_err(|error| AuditError::Io(format!("no runtime for the database's connection: {error}")))?;
-        let client = runtime.block_on(async {
-            let refused = |error: tokio_postgres::Error| AuditError::Open {
-                path: self.shown.clone(),
-                reason: with_cause(&error),
-            };
-            // Without TLS unless it is asked for; where it is, the certificate is verified.
-            let client = if self.config.get_ssl_mode() == SslMode::Require {
-                let (client, connection) = self.config.connect(verified_tls()?).await.map_err(refused)?;
-                tokio::spawn(connection);
-                client
-            } else {
-                let mut config = self.config.clone();
-                config.ssl_mode(SslMode::Disable);
-                let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-                tokio::spawn(connection);
-                client
-            };
-            // Acknowledged is durable: what the server is set to may promise more, never less.
-            let raise = "SET search_path = octroi; \
-                         SELECT set_config('synchronous_commit', 'on', false) \
-                         WHERE current_setting('synchronous_commit') = 'off'";
-            client.batch_execute(raise).await.map_err(refused)?;
-            Ok(client)
-        })?;
-        Ok(Connection { runtime: Some(runtime), client: Arc::new(client) })
+        let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1);
+        let within = CONNECT_WITHIN * hosts;
+        let connected = runtime.block_on(async { tokio::time::timeout(within, self.usable_client()).await });
+        let connected =
+            connected.unwrap_or_else(|_| Err(self.refused(format!("no answer within {} s", within.as_secs()))));
+        match connected {
+            Ok(client) => Ok(Connection { runtime: Some(runtime), client: Arc::new(client) }),
+            Err(error) => {
+                // It may still look for the host's address, which nothing bounds.
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    async fn usable_client(&self) -> Result<Client, AuditError> {
+        let refused = |error: tokio_postgres::Error| self.refused(with_cause(&error));
+        // Without TLS unless it is asked for; where it is, the certificate is verified.
+        let client = if self.config.get_ssl_mode() == SslMode::Require {
+            let (client, connection) = self.config.connect(verified_tls()?).await.map_err(refused)?;
+            tokio::spawn(connection);
+            client
+        } else {
+            let mut config = self.config.clone();
+            config.ssl_mode(SslMode::Disable);
+            let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
+            tokio::spawn(connection);
+            client
+        };
+        // Acknowledged is durable: what the server is set to may promise more, never less.
+        let raise = "SET search_path = octroi; \
+                     SELECT set_config('synchronous_commit', 'on', false) \
+                     WHERE current_setting('synchronous_commit') = 'off'";
+        client.batch_execute(raise).await.map_err(refused)?;
+        Ok(client)
+    }
+
+    fn refused(&self, reason: String) -> AuditError {
+        AuditError::Open { path: self.shown.clone(), reason }
     }
 }
 
