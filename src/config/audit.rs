@@ -118,8 +118,11 @@ impl DatabaseUrl {
 
     fn shown(&self) -> String {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        // A password may also stand among the parameters.
-        let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+        // A password may also stand among the parameters, and a `?` in a password.
+        let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        if parameters.contains('@') && !rest.contains('@') {
+            return format!("{scheme}://...");
+        }
         let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
         match user.split_once(':').map_or(user, |(user, _)| user) {
             "" => format!("{scheme}://{place}"),

@@ -218,11 +218,15 @@ fn unknown_store(url: &str) -> AuditError {
     ))
 }
 
-/// A mistyped URL may hold a password: what stands before an `@` is not repeated in an error.
+/// A URL may hold a password, a mistyped one anywhere: neither what stands before an `@` nor any parameter is repeated in
+/// an error. Where an `@` stands behind a `?`, either may be part of a password, and nothing is.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
+    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+    match (place.split_once("://"), place.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("`{scheme}://...@{rest}`"),
         (None, Some((_, rest))) => format!("`...@{rest}`"),
-        _ => format!("`{url}`"),
+        (Some((scheme, _)), None) if parameters.contains('@') => format!("`{scheme}://...`"),
+        (None, None) if parameters.contains('@') || place.contains('=') => "`...`".to_owned(),
+        _ => format!("`{place}`"),
     }
 }

@@ -63,6 +63,13 @@ fn a_database_is_taken_and_shown_without_its_password() {
     let AuditStore::Postgres(url) = &audit.store else { panic!("{audit:?}") };
     assert_eq!(url.expose(), "postgres://me:hunter2@host:5432/db?sslmode=require");
     assert_eq!(format!("{url:?}"), "postgres://me@host:5432/db");
+    for url in
+        ["postgres://me:hun?ter2@host/db", "postgres://host/db?password=hun@ter2", "postgres://h/d?password=ter2"]
+    {
+        let audit = body(&format!("audit: {{url: \"{url}\"}}")).unwrap().config.audit;
+        let shown = format!("{:?}", audit.store);
+        assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+    }
     assert_eq!(audit.node, AuditNode::KeptIn("octroi.node".into()));
     assert!(matches!(audit.key, AuditKeySource::MadeOnce(path) if path == Path::new("octroi.key")));
 }
