@@ -117,6 +117,8 @@ async fn tail_shows_what_is_there_and_what_comes() {
     let entry = next();
     assert_eq!(entry["id"], answer.body["request_id"]);
     assert_eq!(entry["policy_decision"], "allowed");
+    let context = gateway.pre_check("Hello").await.body["context_id"].clone();
+    assert_eq!(next()["id"], context);
     tail.kill().unwrap();
     tail.wait().unwrap();
 }

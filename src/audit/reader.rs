@@ -176,9 +176,33 @@ impl AuditReader {
 
     /// At most so many records behind this one.
     pub fn records_after(&self, chain: &ChainInfo, after: Seq, at_most: usize) -> Result<Vec<TrailRecord>, AuditError> {
-        let (_, last) = Place::of_node(chain.number);
-        let records = self.store.records(Place::new(chain.number, Seq(after.0 + 1)), last, at_most)?;
+        self.records_between(chain, after, Place::of_node(chain.number).1, at_most)
+    }
+
+    /// The same, as far as a search finds their entries as they are: the entries follow the records.
+    pub fn searchable_after(
+        &self,
+        chain: &ChainInfo,
+        after: Seq,
+        at_most: usize,
+    ) -> Result<Vec<TrailRecord>, AuditError> {
+        self.records_between(chain, after, self.store.indexed(chain.number)?, at_most)
+    }
+
+    fn records_between(
+        &self,
+        chain: &ChainInfo,
+        after: Seq,
+        through: Place,
+        at_most: usize,
+    ) -> Result<Vec<TrailRecord>, AuditError> {
+        let records = self.store.records(Place::new(chain.number, Seq(after.0 + 1)), through, at_most)?;
         records.into_iter().map(|record| self.named(record)).collect()
+    }
+
+    /// The last record of a chain, as it is now, whose entry a search finds as it is.
+    pub fn last_searchable(&self, chain: &ChainInfo) -> Result<Seq, AuditError> {
+        Ok(chain.last.min(self.store.indexed(chain.number)?.seq()))
     }
 
     /// The first record of a chain that is not older, or the place behind its last. A chain's records stand in the order in

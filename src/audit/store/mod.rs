@@ -44,6 +44,11 @@ pub(crate) trait Store: Send + Sync {
     /// The entries at these places, newest first. Those that have been removed meanwhile are not among them.
     fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError>;
 
+    /// The last record of a node up to which a search finds what it should; the last that there can be, where that is all.
+    fn indexed(&self, node: i64) -> Result<Place, AuditError> {
+        Ok(Place::of_node(node).1)
+    }
+
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;
 

@@ -153,3 +153,35 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_found_or_written
     append(&log, intent("r4", 9)).await.unwrap();
     assert_eq!(ids(&log, Query::new("acme")).await, ["r4", "r3", "t1", "a1", "r2", "r1"]);
 }
+
+#[tokio::test]
+async fn what_follows_the_trail_sees_no_record_before_its_entry_is_there() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, pre_check("c0", 0)).await.unwrap();
+    let reader = apart(|| AuditReader::open(&home.url()).unwrap());
+    let follow = |after: Seq| {
+        apart(|| {
+            let chain = reader.chains().unwrap().remove(0);
+            let records = reader.searchable_after(&chain, after, 100).unwrap();
+            for record in &records {
+                let query = Query { decision_id: Some(record.id.clone()), ..Query::everything() };
+                let entry = reader.search(&query).unwrap().entries.pop().unwrap();
+                let is_whole = record.kind != "outcome" || !entry.policy_details.contains_key("outcome");
+                assert!(is_whole, "{} has no outcome yet: {entry:?}", record.id);
+            }
+            records.last().map_or(after, |record| record.seq)
+        })
+    };
+    let (mut after, mut written) = (Seq(0), Seq(1));
+    for number in 1..20 {
+        append(&log, pre_check(&format!("c{number}"), number)).await.unwrap();
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+        written = append(&log, outcome(&format!("r{number}"), number)).await.unwrap();
+        after = follow(after);
+    }
+    while after < written {
+        after = follow(after);
+        tokio::task::yield_now().await;
+    }
+}

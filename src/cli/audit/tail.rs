@@ -17,7 +17,8 @@ pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Resul
     let mut seen: HashMap<String, Seq> = HashMap::new();
     // Before the entries are read: what comes meanwhile is shown twice rather than never.
     for chain in reader.chains()? {
-        seen.insert(chain.node, chain.last);
+        let last = reader.last_searchable(&chain)?;
+        seen.insert(chain.node, last);
     }
     if lines > 0 {
         let page = reader.search(&Query { limit: lines, ..Query::everything() })?;
@@ -29,7 +30,8 @@ pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Resul
         std::thread::sleep(PAUSE);
         for chain in reader.chains()? {
             let last = seen.entry(chain.node.clone()).or_insert(Seq(0));
-            for record in reader.records_after(&chain, *last, AT_ONCE)? {
+            // Not beyond what a search finds: what is passed here is not looked for again.
+            for record in reader.searchable_after(&chain, *last, AT_ONCE)? {
                 *last = record.seq;
                 // An intent is shown when its outcome is there.
                 if !matches!(record.kind.as_str(), "outcome" | "pre_check" | "llm_call" | "tool_call") {

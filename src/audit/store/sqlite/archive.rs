@@ -36,6 +36,12 @@ pub(super) fn extent(connection: &Connection, node: i64) -> Result<Option<(Place
     Ok(end("ASC")?.zip(end("DESC")?))
 }
 
+pub(super) fn indexed(connection: &Connection, node: i64) -> Result<Place, AuditError> {
+    let sql = "SELECT place FROM indexed WHERE node = ?";
+    let reached = connection.query_row(sql, [node], |row| row.get(0).map(Place)).optional().map_err(classed)?;
+    Ok(reached.unwrap_or(Place::of_node(node).0))
+}
+
 pub(super) fn record_at(connection: &Connection, from: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
     let (_, Place(last)) = Place::of_node(from.node());
     let sql = "SELECT place, at, hash FROM records WHERE place BETWEEN ? AND ? ORDER BY place LIMIT 1";

@@ -166,6 +166,10 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::entries(connection, places))
     }
 
+    fn indexed(&self, node: i64) -> Result<Place, AuditError> {
+        self.readers.with(|connection| archive::indexed(connection, node))
+    }
+
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {
         self.readers.with(|connection| read::context(connection, id))
     }
