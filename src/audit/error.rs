@@ -146,6 +146,11 @@ impl AuditError {
         matches!(self, Self::Duplicate { .. } | Self::NoIntent { .. } | Self::Encoding(_) | Self::Store(_))
     }
 
+    /// Whether a store that has what it has will never take the record.
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(self, Self::Duplicate { .. } | Self::NoIntent { .. })
+    }
+
     /// Whether the store may have the records all the same, and a new connection will tell.
     pub(crate) fn leaves_it_open(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Io(_))

@@ -21,6 +21,8 @@ use super::store::Link;
 
 /// Length and checksum.
 const HEADER: usize = 12;
+/// Bytes of frames that are read at a time, and go into the store in one transaction; a single frame may be longer.
+const AT_ONCE: u64 = 4 << 20;
 
 /// A record that waits for the store, with its place in the chain.
 #[derive(Debug, Deserialize)]
@@ -97,7 +99,7 @@ impl Journal {
             tracing::info!(file = %self.path.display(), bytes = rest.len(), "a torn frame of the spill journal was cut off");
             return cut_off().map_err(|error| self.failed("repaired", error));
         }
-        let path = self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()));
+        let path = self.damaged_path();
         let copied = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let kept = copied.and_then(|mut copy| copy.write_all(&rest)).and_then(|()| cut_off());
         kept.map_err(|error| self.failed("repaired", error))?;
@@ -158,10 +160,10 @@ impl Journal {
         self.drained
     }
 
-    /// The records from there on, at most so many, and where they end.
+    /// The records from there on, at most so many and a bounded number of bytes, and where they end.
     pub(crate) fn next(&self, from: u64, at_most: usize) -> Result<(Vec<Spilled>, u64), AuditError> {
         let (mut records, mut end) = (Vec::new(), from);
-        while records.len() < at_most && end < self.length {
+        while records.len() < at_most && end < self.length && end - from < AT_ONCE {
             let Some((spilled, behind)) = self.frame_at(end)? else {
                 return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));
             };
@@ -180,6 +182,22 @@ impl Journal {
         }
         metrics::gauge!("octroi_audit_spill_bytes").set((self.length - self.drained) as f64);
         Ok(())
+    }
+
+    /// Copies frames into the file beside the journal that holds what the store cannot take; returns its name.
+    pub(crate) fn set_aside(&self, from: u64, end: u64) -> Result<PathBuf, AuditError> {
+        let mut frames = vec![0; usize::try_from(end - from).unwrap_or(0)];
+        if !self.read_at(&mut frames, from)? {
+            return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));
+        }
+        let path = self.damaged_path();
+        let copy = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+        let kept = copy.and_then(|mut copy| copy.write_all(&frames).and_then(|()| copy.sync_all()));
+        kept.map(|()| path).map_err(|error| self.failed("set aside in part", error))
+    }
+
+    fn damaged_path(&self) -> PathBuf {
+        self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()))
     }
 
     /// The whole frame at this offset, and where it ends.
@@ -215,7 +233,7 @@ impl Journal {
     }
 }
 
-/// What was set aside from a journal because it was damaged, and may hold texts.
+/// What was set aside from a journal because it was damaged or no store takes it, and may hold texts.
 pub fn damaged_copies(journal: &Path) -> std::io::Result<Vec<PathBuf>> {
     let begins = journal.with_extension("damaged-");
     let folder = journal.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -4,8 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::audit::chain::Place;
+use crate::audit::journal::Journal;
 use crate::audit::record::PolicySetChange;
-use crate::audit::{SpillTo, VerifiedTexts, damaged_copies};
+use crate::audit::row::Row;
+use crate::audit::store::Link;
+use crate::audit::text_rule::TextRule;
+use crate::audit::{ChainHash, SpillTo, VerifiedTexts, damaged_copies};
 
 struct Spilling {
     home: Home,
@@ -306,4 +311,111 @@ async fn a_database_that_is_gone_for_a_while_loses_nothing_where_records_spill()
     let expected: Vec<_> = (0..=20).map(|number| format!("r{number}")).collect();
     assert_eq!(home.column("SELECT id FROM records ORDER BY place"), expected);
     chain::verify(&home, &home.key).unwrap();
+}
+
+#[tokio::test]
+async fn an_error_of_the_store_throws_no_acknowledged_record_away() {
+    for chain_moved in [false, true] {
+        let it = Spilling::new();
+        let log = it.open();
+        append(&log, intent("before", 0)).await.unwrap();
+        let lock = it.lock();
+        append(&log, intent("during", 1)).await.unwrap();
+        drop(log);
+        drop(lock);
+        let mut expected = vec!["before", "during", "later"];
+        if chain_moved {
+            let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
+            append(&other, intent("meanwhile", 2)).await.unwrap();
+            other.shutdown().await.unwrap();
+            expected.insert(1, "meanwhile");
+        }
+        // Of an unknown kind.
+        let other = rusqlite::Connection::open(it.home.path()).unwrap();
+        let refuse = "CREATE TRIGGER no_room BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END";
+        other.execute_batch(refuse).unwrap();
+        let log = it.open();
+        // It goes behind the others, and the writer has tried to write those by then.
+        append(&log, intent("later", 3)).await.unwrap();
+        assert!(it.bytes() > 0, "they wait");
+        other.execute_batch("DROP TRIGGER no_room").unwrap();
+        it.drained().await;
+        log.shutdown().await.unwrap();
+        assert_eq!(it.ids(), expected);
+        chain::verify(&it.home, &it.settings.key).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_outcome_without_its_intent_is_set_aside() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("gone", 0)).await.unwrap();
+    let lock = it.lock();
+    append(&log, outcome("gone", 1)).await.unwrap();
+    append(&log, intent("during", 2)).await.unwrap();
+    drop(log);
+    drop(lock);
+    let other = rusqlite::Connection::open(it.home.path()).unwrap();
+    other.execute_batch("DELETE FROM entries WHERE id = 'gone'").unwrap();
+    let log = it.open();
+    it.drained().await;
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), ["gone", "during"]);
+    let aside = damaged_copies(&it.journal()).unwrap();
+    let bytes = fs::read(&aside[0]).unwrap();
+    assert!(aside.len() == 1 && String::from_utf8_lossy(&bytes).contains("A gate."), "its text too: {aside:?}");
+}
+
+#[tokio::test]
+async fn many_records_are_linked_anew_a_few_at_a_time_and_all_of_them() {
+    let it = Spilling::new();
+    let settings = Settings { spill: Some(SpillTo { file: it.journal(), size: 64 << 20 }), ..it.settings.clone() };
+    let log = AuditLog::open(&settings).unwrap();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    let receipts: Vec<_> =
+        (0..1_300).map(|number| log.append(intent(&format!("r{number}"), number)).unwrap()).collect();
+    for receipt in receipts {
+        receipt.await.unwrap();
+    }
+    drop(log);
+    drop(lock);
+    let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
+    append(&other, intent("meanwhile", 2)).await.unwrap();
+    other.shutdown().await.unwrap();
+    let log = AuditLog::open(&settings).unwrap();
+    append(&log, intent("later", 3)).await.unwrap();
+    it.drained().await;
+    log.shutdown().await.unwrap();
+    let mut expected = vec!["before".to_owned(), "meanwhile".to_owned()];
+    expected.extend((0..1_300).map(|number| format!("r{number}")));
+    expected.push("later".to_owned());
+    assert_eq!(it.ids(), expected);
+    chain::verify(&it.home, &it.settings.key).unwrap();
+}
+
+#[test]
+fn what_goes_from_the_journal_at_a_time_is_bounded_in_bytes_too() {
+    let it = Spilling::new();
+    let mut journal = Journal::open(&it.journal(), 64 << 20, false).unwrap();
+    append_sized(&mut journal, 1..=5, 1_500_000);
+    let (records, end) = journal.next(0, 512).unwrap();
+    assert_eq!(records.len(), 3, "up to four MiB and what is begun");
+    let (rest, _) = journal.next(end, 512).unwrap();
+    assert_eq!(rest.len(), 2);
+}
+
+/// Appends records with these numbers, each with a text of that many bytes.
+fn append_sized(journal: &mut Journal, numbers: std::ops::RangeInclusive<i64>, bytes: usize) {
+    for number in numbers {
+        try_append_sized(journal, number, bytes).unwrap();
+    }
+}
+
+fn try_append_sized(journal: &mut Journal, number: i64, bytes: usize) -> Result<(), AuditError> {
+    let rule = TextRule { key: AuditKey::random().unwrap(), mode: ContentMode::Full };
+    let asked = Intent { content: Content::unchanged(&"x".repeat(bytes)), ..intent(&format!("r{number}"), number) };
+    let row = Row::new(&asked.into(), &rule).unwrap();
+    journal.append(&[Link { place: Place::new(1, Seq(number)), hash: ChainHash::NONE, row: &row }])
 }

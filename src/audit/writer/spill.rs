@@ -15,7 +15,7 @@ use crate::audit::store::{Link, Session};
 
 /// Between two attempts to have the store take records.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Records that go from the journal into the store at a time.
+/// Records that go from the journal into the store at a time, between which others are served.
 const AT_ONCE: usize = 512;
 
 impl Writer {
@@ -103,7 +103,7 @@ impl Writer {
             let committed = if continues { session.commit(&links, None) } else { Err(AuditError::ChainMoved) };
             match committed {
                 Ok(()) => self.stored = last.head()?,
-                Err(error) if error == AuditError::ChainMoved || error.is_of_one_record() => {
+                Err(error) if error == AuditError::ChainMoved || error.is_for_good() => {
                     return self.drain_anew(session);
                 }
                 Err(error) => return Err(error),
@@ -113,17 +113,23 @@ impl Writer {
     }
 
     /// The store's chain is not the one that the journal goes on with: another process wrote as this node, or a backup was
-    /// restored. The records are linked to what is there, one by one; those that are there already stay as they are.
+    /// restored. Some of the records are linked to what is there, one by one; those that are there already stay as they
+    /// are. The next step comes here again: what is left does not fit either.
     fn drain_anew(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        tracing::error!(
-            node = self.chain.node.id,
-            "the audit store's chain is not the one that the spill journal's records belong to; they are linked anew"
-        );
+        if !self.links_anew {
+            self.links_anew = true;
+            tracing::error!(
+                node = self.chain.node.id,
+                "the audit store's chain is not the one that the spill journal's records belong to; they are linked anew"
+            );
+        }
         self.pass_over_linked(session)?;
         let (head, signed) = session.head(&self.chain.node)?;
         self.chain.go_on_from(head, signed);
-        while let Some(journal) = self.journal.as_ref().filter(|journal| !journal.is_empty()) {
-            let (records, end) = journal.next(journal.drained(), 1)?;
+        for _ in 0..AT_ONCE {
+            let Some(journal) = self.journal.as_ref().filter(|journal| !journal.is_empty()) else { break };
+            let from = journal.drained();
+            let (records, end) = journal.next(from, 1)?;
             for Spilled { row, .. } in &records {
                 let (links, head) = self.chain.links(&[row]);
                 match session.commit(&links, None) {
@@ -132,10 +138,15 @@ impl Writer {
                         self.stored = head;
                     }
                     Err(error @ AuditError::Duplicate { .. }) => tracing::info!(%error, "nothing to be done"),
-                    Err(error) if error.is_of_one_record() => {
+                    Err(error) if error.is_for_good() => {
+                        let copy = journal.set_aside(from, end)?;
                         metrics::counter!("octroi_audit_failed_records_total", "code" => error.code()).increment(1);
-                        tracing::error!(code = error.code(), %error, record = row.body, "an audit record was not written");
+                        tracing::error!(
+                            code = error.code(), %error, record = row.body, copy = %copy.display(),
+                            "a record of the spill journal was not written; it was set aside"
+                        );
                     }
+                    // It was acknowledged, and stays.
                     Err(error) => return Err(error),
                 }
             }
@@ -166,7 +177,9 @@ impl Writer {
     }
 
     fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
-        self.journal.as_mut().map_or(Ok(()), |journal: &mut Journal| journal.drained_to(end))
+        self.journal.as_mut().map_or(Ok(()), |journal: &mut Journal| journal.drained_to(end))?;
+        self.links_anew = self.links_anew && self.is_spilling();
+        Ok(())
     }
 }
 
