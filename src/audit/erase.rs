@@ -13,7 +13,7 @@ use super::row::Row;
 use super::store::{self, Role, Session, Store};
 use super::text_rule::{ContentMode, TextRule};
 use super::writer::Chain;
-use super::{AuditError, Settings, SpillTo};
+use super::{AuditError, Settings};
 
 /// The chain of erasures.
 pub(super) const OPERATOR: &str = "operator";
@@ -50,12 +50,12 @@ pub struct ErasureOrder {
 /// Erases texts of a store that is there; returns how many. Blocks, on a thread that drives no runtime.
 pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditError> {
     // What waits there comes into the store later, with its texts.
-    if let Some(SpillTo { file, .. }) = &settings.spill
+    if let Some(file) = settings.journal()
         && file.metadata().is_ok_and(|journal| journal.len() > 0)
     {
         return Err(AuditError::Spill(format!(
-            "{} holds records that are not in the store yet, and nothing was erased: have the gateway run until it has \
-             written them, then erase again",
+            "{} holds records that are not in the store yet, and nothing was erased: have the gateway run with \
+             `audit.on_failure: spill` until it has written them, then erase again",
             file.display()
         )));
     }

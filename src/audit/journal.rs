@@ -56,14 +56,15 @@ pub(crate) struct Journal {
     length: u64,
     /// Bytes that are in the store already.
     drained: u64,
+    /// Bytes that may wait.
     most: u64,
     flush: bool,
     last: Option<Head>,
 }
 
 impl Journal {
-    /// Opens it, or makes it for its owner alone. `most` bounds its bytes; `flush` asks for the device before an
-    /// acknowledgement.
+    /// Opens it, or makes it for its owner alone. `most` bounds the bytes that wait; `flush` asks for the device before
+    /// an acknowledgement.
     pub(crate) fn open(path: &Path, most: u64, flush: bool) -> Result<Self, AuditError> {
         let failed = |error: std::io::Error| AuditError::Spill(format!("{} cannot be opened: {error}", path.display()));
         let mut options = OpenOptions::new();
@@ -133,7 +134,10 @@ impl Journal {
             bytes.extend(checksum(&payload));
             bytes.extend(payload);
         }
-        if self.length + bytes.len() as u64 > self.most {
+        let added = bytes.len() as u64;
+        // What is in the store goes with the rest of the file: meanwhile it takes twice as much on disk at most.
+        let is_full = self.length - self.drained + added > self.most || self.length + added > self.most * 2;
+        if is_full {
             return Err(AuditError::Spill(format!(
                 "{} is full ({} bytes, audit.spill.size)",
                 self.path.display(),
@@ -231,6 +235,13 @@ impl Journal {
     fn failed(&self, what: &str, error: std::io::Error) -> AuditError {
         AuditError::Spill(format!("{} cannot be {what}: {error}", self.path.display()))
     }
+}
+
+/// Whether a journal holds records that nobody is about to write into a store.
+pub(crate) fn is_left_behind(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    // A gateway that runs has it locked.
+    file.metadata().is_ok_and(|journal| journal.len() > 0) && file.try_lock().is_ok()
 }
 
 /// What was set aside from a journal because it was damaged or no store takes it, and may hold texts.

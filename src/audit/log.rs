@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::contexts::RecentContexts;
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
@@ -38,6 +38,15 @@ impl AuditLog {
     /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
         let spill = settings.spill.as_ref();
+        if let (None, Some(left)) = (spill, &settings.left_journal)
+            && journal::is_left_behind(left)
+        {
+            return Err(AuditError::Spill(format!(
+                "{} holds records that are not in the store, and would stay there: start with `audit.on_failure: spill` \
+                 until it is empty",
+                left.display()
+            )));
+        }
         let flush = settings.durability == Durability::Disk;
         let journal = spill.map(|spill| Journal::open(&spill.file, spill.size, flush)).transpose()?;
         let (store, node) = apart(|| {

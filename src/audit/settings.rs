@@ -1,6 +1,6 @@
 //! What the audit log is opened with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::AuditError;
@@ -53,6 +53,8 @@ pub struct Settings {
     pub checkpoint: CheckpointEvery,
     /// Where records go that the store does not take; `None`: they are refused.
     pub spill: Option<SpillTo>,
+    /// Where they went while that was otherwise: nothing is opened or erased while some wait there.
+    pub left_journal: Option<PathBuf>,
     /// How long records are kept.
     pub keep: Keep,
 }
@@ -62,11 +64,16 @@ pub struct Settings {
 pub struct SpillTo {
     /// The file, on a local disk.
     pub file: PathBuf,
-    /// Its greatest size, in bytes. Beyond it records are refused.
+    /// The most bytes that wait in it; beyond it records are refused. On disk it may take twice as much for a while.
     pub size: u64,
 }
 
 impl Settings {
+    /// The journal in which records may wait.
+    pub fn journal(&self) -> Option<&Path> {
+        self.spill.as_ref().map(|spill| spill.file.as_path()).or(self.left_journal.as_deref())
+    }
+
     /// Room for 8,192 requests in flight.
     pub const DEFAULT_QUEUE: usize = 16_384;
 
@@ -81,6 +88,7 @@ impl Settings {
             content: ContentMode::default(),
             checkpoint: CheckpointEvery::default(),
             spill: None,
+            left_journal: None,
             keep: Keep::default(),
         })
     }

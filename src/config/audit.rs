@@ -33,6 +33,9 @@ pub struct Audit {
     pub checkpoint_interval: Duration,
     /// What becomes of records that the store does not take.
     pub on_failure: AuditFailure,
+    /// The journal, even where none is written: there may be one from when it was.
+    #[serde(skip)]
+    pub spill_file: PathBuf,
     /// How old records may grow; none: as old as they like.
     pub retention_age: Option<Duration>,
     /// How many bytes they may take; none: as many as they like.
@@ -243,10 +246,11 @@ impl RawAudit {
         };
         let retention = self.retention.unwrap_or_default();
         let spill = self.spill.unwrap_or_default();
+        let spill_file = spill.file.map_or_else(|| beside("spill"), |Parsed(Line(path))| path.into());
         let on_failure = match self.on_failure.unwrap_or_default() {
             OnFailure::Deny => AuditFailure::Deny,
             OnFailure::Spill => AuditFailure::Spill {
-                file: spill.file.map_or_else(|| beside("spill"), |Parsed(Line(path))| path.into()),
+                file: spill_file.clone(),
                 size: spill.size.map_or(256 << 20, |size| size.bytes() as u64),
             },
         };
@@ -258,6 +262,7 @@ impl RawAudit {
             node,
             key,
             on_failure,
+            spill_file,
             retention_age: retention.age.map(|Parsed(Span(age))| age),
             retention_size: retention.size.map(|size| size.bytes() as u64),
             checkpoint_records: checkpoint.records.map_or(1_000, Whole::get),

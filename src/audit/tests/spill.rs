@@ -419,3 +419,47 @@ fn try_append_sized(journal: &mut Journal, number: i64, bytes: usize) -> Result<
     let row = Row::new(&asked.into(), &rule).unwrap();
     journal.append(&[Link { place: Place::new(1, Seq(number)), hash: ChainHash::NONE, row: &row }])
 }
+
+#[test]
+fn what_the_store_has_makes_room_for_what_waits() {
+    let it = Spilling::new();
+    let mut journal = Journal::open(&it.journal(), 10_000, false).unwrap();
+    append_sized(&mut journal, 1..=3, 2_000);
+    assert_eq!(try_append_sized(&mut journal, 4, 2_000).map_err(|error| error.code()), Err("audit_spill"));
+    let (_, end) = journal.next(0, 2).unwrap();
+    journal.drained_to(end).unwrap();
+    append_sized(&mut journal, 4..=5, 2_000);
+    assert!(try_append_sized(&mut journal, 6, 2_000).is_err(), "three wait");
+    // However much has gone into the store, the file does not grow without bound.
+    let mut number = 6;
+    loop {
+        let (_, end) = journal.next(journal.drained(), 1).unwrap();
+        journal.drained_to(end).unwrap();
+        if try_append_sized(&mut journal, number, 2_000).is_err() {
+            break;
+        }
+        number += 1;
+    }
+    assert!(number > 6 && it.bytes() <= 20_000, "{} bytes", it.bytes());
+}
+
+#[tokio::test]
+async fn a_journal_is_not_forgotten_when_records_are_to_be_refused_from_now_on() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let deny = Settings { spill: None, left_journal: Some(it.journal()), ..it.settings.clone() };
+    let lock = it.lock();
+    append(&log, intent("during", 1)).await.unwrap();
+    drop(log);
+    drop(lock);
+    let refused = AuditLog::open(&deny).err().unwrap();
+    assert!(refused.code() == "audit_spill" && refused.to_string().contains("on_failure: spill"), "{refused}");
+    assert_eq!(erasure::erase_one(&deny, "before").map_err(|error| error.code()), Err("audit_spill"));
+    let log = it.open();
+    it.drained().await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(erasure::erase_one(&deny, "before"), Ok(1));
+    AuditLog::open(&deny).unwrap();
+}

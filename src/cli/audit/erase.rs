@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use super::{print_line, settings};
-use crate::audit::{ErasureOrder, Selection, Settings, SpillTo, damaged_copies, erase};
+use crate::audit::{ErasureOrder, Selection, Settings, damaged_copies, erase};
 use crate::config::Config;
 
 pub(super) fn selection(
@@ -28,7 +28,7 @@ pub(super) fn run(config: &Config, selection: Selection, reason: Option<String>)
     let order = ErasureOrder { selection, by: who(), reason };
     let erased = erase(&opened, &order)?;
     print_line(&format!("{erased} texts erased"))?;
-    if let Some(SpillTo { file, .. }) = &opened.spill {
+    if let Some(file) = opened.journal() {
         for copy in damaged_copies(file).with_context(|| format!("cannot look for files beside {}", file.display()))? {
             warn(&format!("{} was set aside from the spill journal; texts in it are not erased", copy.display()));
         }

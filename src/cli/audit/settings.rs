@@ -26,6 +26,7 @@ pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditE
             AuditFailure::Deny => None,
             AuditFailure::Spill { file, size } => Some(SpillTo { file: file.clone(), size: *size }),
         },
+        left_journal: (audit.store != AuditStore::None).then(|| audit.spill_file.clone()),
         keep: Keep { age: audit.retention_age, size: audit.retention_size },
         checkpoint: CheckpointEvery { records: audit.checkpoint_records, interval: audit.checkpoint_interval },
     })
