@@ -29,8 +29,8 @@ struct Shared {
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
     key: AuditKey,
-    searches: Semaphore,
-    lookups: Semaphore,
+    searches: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -71,8 +71,8 @@ impl AuditLog {
             store,
             contexts,
             key: settings.key.clone(),
-            searches: Semaphore::new(SEARCHES),
-            lookups: Semaphore::new(LOOKUPS),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
             writer: Mutex::new(Some(writer)),
         })))
     }
@@ -112,9 +112,8 @@ impl AuditLog {
     pub async fn search(&self, query: Query) -> Result<Page, AuditError> {
         query.check()?;
         self.0.queue.settle().await;
-        let _turn = self.0.searches.acquire().await.map_err(|_| AuditError::Closed)?;
         let store = Arc::clone(&self.0.store);
-        blocking(move || store.search(&query)).await
+        in_turn(&self.0.searches, move || store.search(&query)).await
     }
 
     /// The context of a pre-check: there at once when its append has returned, and after a restart, until about a day
@@ -123,9 +122,8 @@ impl AuditLog {
         if let Some(context) = self.0.contexts.get(id) {
             return Ok(Some(context));
         }
-        let _turn = self.0.lookups.acquire().await.map_err(|_| AuditError::Closed)?;
         let (store, id) = (Arc::clone(&self.0.store), id.to_owned());
-        blocking(move || store.context(&id)).await
+        in_turn(&self.0.lookups, move || store.context(&id)).await
     }
 
     /// Keeps a version of a policy. Beside the writer: no record waits for it.
@@ -178,11 +176,54 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T, AuditError> + Send) -> Result
     })
 }
 
+/// Reads when it is its turn, which lasts as long as the reading: whoever asked may have gone away meanwhile.
+async fn in_turn<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    read: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
+) -> Result<T, AuditError> {
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| AuditError::Closed)?;
+    blocking(move || {
+        let _turn = turn;
+        read()
+    })
+    .await
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
 ) -> Result<T, AuditError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(AuditError::Store(format!("a read did not end: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_lasts_as_long_as_the_reading_although_nobody_waits_for_it() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (begun, has_begun) = oneshot::channel();
+        let (release, held) = mpsc::channel::<()>();
+        let reading = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move {
+                in_turn(&turns, move || {
+                    begun.send(()).unwrap();
+                    held.recv().map_err(|_| AuditError::Closed)
+                })
+                .await
+            }
+        });
+        has_begun.await.unwrap();
+        reading.abort();
+        assert!(reading.await.unwrap_err().is_cancelled());
+        assert_eq!(turns.available_permits(), 0);
+        release.send(()).unwrap();
+        drop(turns.acquire().await.unwrap());
     }
 }
