@@ -1,5 +1,6 @@
 //! `GET /api/v1/decisions`: one tenant's decisions, newest first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Query as UrlQuery, State};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::time;
 use super::decided::{Decided, Verdict};
-use crate::audit::{Entries, Query};
+use crate::audit::{Entries, Entry, Page, Query};
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
 
@@ -38,19 +39,31 @@ struct Wanted {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
-    decisions: Vec<Summary<'a>>,
+struct Answer {
+    decisions: Vec<Summary>,
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
-    decision_id: &'a str,
+struct Summary {
+    decision_id: String,
     timestamp: Timestamp,
     decision: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
-    policy_id: Option<&'a str>,
+    policy_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_signature: Option<&'a str>,
+    tool_signature: Option<String>,
+}
+
+impl Summary {
+    fn of(decided: &Decided) -> Self {
+        Self {
+            decision_id: decided.entry.id.clone(),
+            timestamp: decided.entry.timestamp,
+            decision: decided.verdict,
+            policy_id: decided.policy().map(str::to_owned),
+            tool_signature: decided.tool().map(str::to_owned),
+        }
+    }
 }
 
 /// `GET /api/v1/decisions`.
@@ -60,15 +73,8 @@ pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri:
         let problem = "expected `since`, `decision`, `policy_id`, `tool_signature` and `limit`, each at most once";
         ApiError::Parameter { field: "query", problem }
     })?;
-    let found = find(&app, tenant, &Wanted::of(asked)?).await?;
-    let decisions = found.iter().map(|decided| Summary {
-        decision_id: &decided.entry.id,
-        timestamp: decided.entry.timestamp,
-        decision: decided.verdict,
-        policy_id: decided.policy(),
-        tool_signature: decided.tool(),
-    });
-    Ok(json(StatusCode::OK, &Answer { decisions: decisions.collect() }))
+    let decisions = find(&app, tenant, &Wanted::of(asked)?).await?;
+    Ok(json(StatusCode::OK, &Answer { decisions }))
 }
 
 impl Wanted {
@@ -120,29 +126,104 @@ impl Wanted {
     }
 }
 
-async fn find(app: &App, tenant: String, wanted: &Wanted) -> Result<Vec<Decided>, ApiError> {
-    let mut query = wanted.query(tenant);
+async fn find(app: &App, tenant: String, wanted: &Wanted) -> Result<Vec<Summary>, ApiError> {
+    let mut pages = Pages::of(wanted.query(tenant));
     let mut found = Vec::new();
-    while query.offset < MOST_READ {
-        let page = app.gateway.audit().search(query.clone()).await?;
-        // What comes meanwhile must not move the pages.
-        query.end = query.end.or(page.entries.first().map(|newest| newest.timestamp));
-        let read = page.entries.len();
-        for entry in page.entries {
+    while let Some(query) = pages.next() {
+        let page = app.gateway.audit().search(query).await?;
+        for entry in pages.read(page) {
             let decided = Decided::of(entry)?;
             if wanted.fits(&decided) {
-                found.push(decided);
+                found.push(Summary::of(&decided));
                 if found.len() == wanted.limit as usize {
                     return Ok(found);
                 }
             }
         }
-        if read < query.limit as usize {
-            break;
-        }
-        query.offset += u64::from(query.limit);
-        // What is rare is looked for in fewer, longer steps.
-        query.limit = Query::MOST;
     }
     Ok(found)
+}
+
+/// Pages behind one another, newest first, each from the last entry's moment on: what comes or goes meanwhile moves none.
+struct Pages {
+    query: Query,
+    /// The entries of the moment at which the next page begins.
+    seen: HashSet<String>,
+    read: u64,
+    is_last: bool,
+}
+
+impl Pages {
+    fn of(query: Query) -> Self {
+        Self { query, seen: HashSet::new(), read: 0, is_last: false }
+    }
+
+    /// What to search for next; `None`: that was all, or enough.
+    fn next(&self) -> Option<Query> {
+        (!self.is_last && self.read < MOST_READ).then(|| self.query.clone())
+    }
+
+    /// The entries of a page that were on none before.
+    fn read(&mut self, page: Page) -> Vec<Entry> {
+        let Page { mut entries, limit, .. } = page;
+        self.read += entries.len() as u64;
+        self.is_last = entries.len() < limit as usize;
+        let Some(last) = entries.last().map(|last| last.timestamp) else { return entries };
+        entries.retain(|entry| !self.seen.contains(&entry.id));
+        if self.query.end == Some(last) {
+            // All of one moment.
+            self.query.offset += u64::from(limit);
+        } else {
+            self.query.end = Some(last);
+            self.query.offset = 0;
+            self.seen.clear();
+        }
+        self.seen.extend(entries.iter().filter(|entry| entry.timestamp == last).map(|entry| entry.id.clone()));
+        // What is rare is looked for in fewer, longer steps.
+        self.query.limit = Query::MOST;
+        entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a store answers that has these entries: their numbers, and the seconds of their moments.
+    fn search(entries: &[(u32, i64)], query: &Query, most: usize) -> Page {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut fitting: Vec<_> =
+            entries.iter().filter(|(_, second)| query.end.is_none_or(|end| at(*second) <= end)).collect();
+        fitting.sort_by_key(|(number, second)| (-second, -i64::from(*number)));
+        let limit = (query.limit as usize).min(most);
+        let entries: Vec<_> = fitting
+            .into_iter()
+            .skip(query.offset as usize)
+            .take(limit)
+            .map(|(number, second)| Entry { id: number.to_string(), timestamp: at(*second), ..Entry::default() })
+            .collect();
+        Page { total: 0, offset: query.offset, limit: limit as u32, entries }
+    }
+
+    #[test]
+    fn pages_tell_each_entry_once_whatever_comes_and_goes_meanwhile() {
+        // Of each moment there are as many as are said.
+        for (together, moments) in [(1, 40), (3, 20), (7, 5), (50, 2)] {
+            let mut entries: Vec<_> = (0..together * moments).map(|it| (it, i64::from(it / together))).collect();
+            let expected: Vec<_> = entries.iter().rev().map(|(number, _)| number.to_string()).collect();
+            let mut pages = Pages::of(Query { limit: 5, ..Query::new("acme") });
+            let mut read = Vec::new();
+            while let Some(query) = pages.next() {
+                let page = search(&entries, &query, 5);
+                read.extend(pages.read(page).into_iter().map(|entry| entry.id));
+                // New ones come, which are newer; and those that were read go, of old age elsewhere.
+                let number = entries.len() as u32 + 1_000;
+                entries.push((number, 10_000));
+                if together == 1 {
+                    entries.retain(|(number, _)| read.first() != Some(&number.to_string()));
+                }
+            }
+            assert_eq!(read, expected, "{together}");
+        }
+    }
 }
