@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::chain::Seq;
+use super::chain::{Place, Seq};
 use super::record::Erasure;
 use super::row::Row;
 use super::store::{self, Role, Session, Store};
@@ -17,8 +17,8 @@ use super::{AuditError, Settings};
 
 /// The chain of erasures.
 pub(super) const OPERATOR: &str = "operator";
-/// Texts that one transaction erases: a gateway beside it waits for no more.
-const AT_ONCE: usize = 2_000;
+/// Entries whose texts, two at most, one transaction erases: a gateway beside it waits for no more.
+const AT_ONCE: usize = 1_000;
 /// How often a transaction is tried anew because another one was quicker.
 const ATTEMPTS: usize = 8;
 
@@ -60,7 +60,7 @@ pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditErro
         )));
     }
     let store = store::open_existing(&settings.url)?;
-    if store.texts(&order.selection, 1)?.is_empty() {
+    if store.texts(&order.selection, Place(0), 1)?.0.is_empty() {
         return Ok(0);
     }
     let node = store.enrol(Some(OPERATOR), Role::Operator)?;
@@ -82,8 +82,14 @@ fn erase_all(
 ) -> Result<u64, AuditError> {
     let mut erased = 0;
     let mut attempts = 0;
+    // Once more from the beginning when the end is reached: an answer's text may have come to an entry that was passed.
+    let (mut behind, mut erased_before) = (Place(0), 0);
     loop {
-        let places = store.texts(&order.selection, AT_ONCE)?;
+        let (places, last) = store.texts(&order.selection, behind, AT_ONCE)?;
+        if places.is_empty() && erased > erased_before {
+            (behind, erased_before) = (Place(0), erased);
+            continue;
+        }
         if places.is_empty() {
             // The log still holds the texts; what a gateway's readers keep of it goes with the log's next beginning.
             session.finish()?;
@@ -115,7 +121,7 @@ fn erase_all(
         };
         let row = Row::new(&erasure.into(), rule)?;
         match chain.append_signed(session, &row) {
-            Ok(Seq(_)) => (erased, attempts) = (erased + count, 0),
+            Ok(Seq(_)) => (erased, attempts, behind) = (erased + count, 0, last),
             Err(AuditError::ChainMoved | AuditError::Locked) if attempts < ATTEMPTS => attempts += 1,
             Err(error) => return Err(error),
         }

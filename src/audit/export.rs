@@ -14,7 +14,7 @@ use super::checkpoint::{Checkpoint, CheckpointKind};
 use super::key::PublicKey;
 use super::reader::{ChainInfo, Item, TrailRecord};
 use super::verify::{Begins, ChainVerifier, Misfit, Verified};
-use super::{AuditError, AuditReader};
+use super::{AuditError, AuditReader, Texts};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -122,7 +122,8 @@ fn export_chain(
     let signed = options.since.map(|since| last_signed(reader, chain, since)).transpose()?.flatten();
     let is_signed_last = |seq: Seq| signed.is_some_and(|signed| seq >= signed);
     let mut previous = ChainHash::NONE;
-    for item in reader.chain(chain)? {
+    let texts = if options.without_content { Texts::Left } else { Texts::Read };
+    for item in reader.chain(chain, texts)? {
         match item? {
             Item::Record(record) => {
                 told();
@@ -130,7 +131,7 @@ fn export_chain(
                 let hash = record.hash;
                 if begun {
                     let named = hash.map(|_| previous);
-                    write_line(out, &record_line(record, named, options.without_content))?;
+                    write_line(out, &record_line(record, named))?;
                 }
                 previous = hash.unwrap_or(ChainHash::NONE);
             }
@@ -161,7 +162,7 @@ fn write_line(out: &mut dyn Write, line: &Line) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn record_line(record: TrailRecord, previous: Option<ChainHash>, without_content: bool) -> Line {
+fn record_line(record: TrailRecord, previous: Option<ChainHash>) -> Line {
     Line::Record {
         node: record.node,
         seq: record.seq.0,
@@ -171,7 +172,7 @@ fn record_line(record: TrailRecord, previous: Option<ChainHash>, without_content
         previous: previous.map(|hash| hash.to_string()),
         hash: record.hash.map(|hash| hash.to_string()),
         body: record.body,
-        content: record.content.filter(|_| !without_content),
+        content: record.content,
     }
 }
 
@@ -314,7 +315,7 @@ mod tests {
             head = Head { seq, hash: covered.hash() };
             let (kind, id, content) = (kind.to_owned(), id.to_owned(), content.map(str::to_owned));
             let record = TrailRecord { node: "vector".into(), seq, at, kind, id, body, hash: Some(head.hash), content };
-            lines.push(record_line(record, Some(previous), false));
+            lines.push(record_line(record, Some(previous)));
         }
         lines.push(sign(CheckpointKind::Checkpoint, 8, head));
         let mut out = Vec::new();
@@ -379,7 +380,7 @@ mod tests {
             let hash = covered.hash();
             let (node, kind, id, hash_of) = ("n".into(), "intent".into(), (*text).into(), Some(hash));
             let record = TrailRecord { node, seq, at, kind, id, body, hash: hash_of, content: None };
-            lines.push(record_line(record, Some(previous), false));
+            lines.push(record_line(record, Some(previous)));
             heads.push(Head { seq, hash });
         }
         (lines, heads)

@@ -56,7 +56,7 @@ pub use record::Record;
 pub use row::ContextRow;
 pub use search::{Entries, Page, Query};
 pub use settings::{CheckpointEvery, Durability, Settings, SpillTo};
-pub use store::NO_STORE;
+pub use store::{NO_STORE, Texts};
 pub use text_rule::ContentMode;
 pub use trail_text::TrailText;
 pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};

@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::erase::OPERATOR;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
-use super::{ArchivedVersion, AuditError, CheckpointKind};
+use super::{ArchivedVersion, AuditError, CheckpointKind, Texts};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
@@ -112,10 +112,20 @@ impl AuditReader {
             }
         }
         found.sort_unstable_by(|one, other| other.cmp(one));
-        let mut places = found.into_iter().map(|(_, place)| place);
+        let places: Vec<Place> = found.into_iter().map(|(_, place)| place).collect();
+        let mut next = 0;
         Ok(std::iter::from_fn(move || {
-            let page: Vec<Place> = places.by_ref().take(at_once).collect();
-            (!page.is_empty()).then(|| self.store.entries(&page))
+            let rest = places.get(next..).filter(|rest| !rest.is_empty())?;
+            match self.store.entries(rest.get(..at_once).unwrap_or(rest)) {
+                Ok((entries, read)) => {
+                    next += read.max(1);
+                    Some(Ok(entries))
+                }
+                Err(error) => {
+                    next = places.len();
+                    Some(Err(error))
+                }
+            }
         }))
     }
 
@@ -152,13 +162,18 @@ impl AuditReader {
     }
 
     /// A whole chain, up to the record that is its last by now.
-    pub fn chain(&self, chain: &ChainInfo) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
+    pub fn chain(
+        &self,
+        chain: &ChainInfo,
+        texts: Texts,
+    ) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
         // Before the chain's end is looked for: a gateway beside this one may write more of both, and whatever a checkpoint
         // covers that is read here must be there.
         let checkpoints = self.store.checkpoints(chain.number)?;
         let (first, last) = self.extent(chain.number)?;
         Ok(Items {
             reader: self,
+            texts,
             next: Some(Place::new(chain.number, first)),
             last: Place::new(chain.number, last),
             records: VecDeque::new(),
@@ -196,7 +211,15 @@ impl AuditReader {
         through: Place,
         at_most: usize,
     ) -> Result<Vec<TrailRecord>, AuditError> {
-        let records = self.store.records(Place::new(chain.number, Seq(after.0 + 1)), through, at_most)?;
+        let mut from = Place::new(chain.number, Seq(after.0 + 1));
+        let mut records = Vec::new();
+        // A store may stop earlier.
+        while records.len() < at_most {
+            let more = self.store.records(from, through, at_most - records.len(), Texts::Read)?;
+            let Some(last) = more.last() else { break };
+            from = Place(last.place.0 + 1);
+            records.extend(more);
+        }
         records.into_iter().map(|record| self.named(record)).collect()
     }
 
@@ -231,6 +254,7 @@ impl AuditReader {
 
 struct Items<'a> {
     reader: &'a AuditReader,
+    texts: Texts,
     next: Option<Place>,
     last: Place,
     records: VecDeque<TrailRecord>,
@@ -258,11 +282,8 @@ impl Iterator for Items<'_> {
 
 impl Items<'_> {
     fn read_on(&mut self, from: Place) -> Result<(), AuditError> {
-        let records = self.reader.store.records(from, self.last, AT_ONCE)?;
-        self.next = match records.last() {
-            Some(last) if records.len() == AT_ONCE => Some(Place(last.place.0 + 1)),
-            _ => None,
-        };
+        let records = self.reader.store.records(from, self.last, AT_ONCE, self.texts)?;
+        self.next = records.last().map(|last| Place(last.place.0 + 1)).filter(|next| *next <= self.last);
         self.records = records.into_iter().map(|record| self.reader.named(record)).collect::<Result<_, _>>()?;
         Ok(())
     }

@@ -112,19 +112,40 @@ pub struct Page {
     /// How many entries fit, on all pages, up to [`Query::counted`]. Where that many or more fit, it is no less than that,
     /// and greater than what has been passed over as long as the page is full: whoever pages up to it sees all.
     pub total: u64,
-    /// The page size that was asked for.
+    /// The page size that was asked for; where the page ended early because its entries are long, how many they are.
+    /// Either way the next page begins behind so many.
     pub limit: u32,
     /// The entries that were passed over.
     pub offset: u64,
 }
 
+/// How a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With the last entry that fits, or with as many as were asked for.
+    Whole,
+    /// Before that: its entries are long.
+    Early,
+}
+
+impl Ended {
+    /// Of a page of which so many of the entries that were found were read.
+    pub(crate) fn of<T>(read: usize, found: &[T]) -> Self {
+        if read < found.len() { Self::Early } else { Self::Whole }
+    }
+}
+
 impl Page {
     /// `counted`: how many fit, counted no further than the query says.
-    pub(crate) fn new(entries: Vec<Entry>, counted: i64, query: &Query) -> Self {
+    pub(crate) fn new(entries: Vec<Entry>, counted: i64, query: &Query, ended: Ended) -> Self {
         let counted = counted.unsigned_abs();
+        let limit = match ended {
+            Ended::Whole => query.limit,
+            Ended::Early => u32::try_from(entries.len()).unwrap_or(query.limit),
+        };
         let passed = query.offset.saturating_add(entries.len() as u64);
-        let is_full = entries.len() as u64 >= u64::from(query.limit);
+        let is_full = entries.len() as u64 >= u64::from(limit);
         let total = if counted < query.counted { counted } else { counted.max(passed + u64::from(is_full)) };
-        Self { entries, total, limit: query.limit, offset: query.offset }
+        Self { entries, total, limit, offset: query.offset }
     }
 }

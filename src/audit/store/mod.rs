@@ -25,6 +25,26 @@ use super::{ArchivedVersion, AuditError, Selection, Settings};
 /// The address of no store at all.
 pub const NO_STORE: &str = "none";
 
+/// Bytes of records and texts that are read at a time: how long a record is, its callers have a say in.
+const PAGE_BYTES: i64 = 8 << 20;
+
+/// How many of these, in order, are read at a time: places with the bytes that are read of each. At least one.
+fn page_of(sized: &[(Place, i64)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, size): &&(Place, i64)| {
+        let fits = bytes < PAGE_BYTES;
+        bytes += size;
+        fits
+    };
+    sized.iter().take_while(fits).count()
+}
+
+/// How many of the places that were asked for are done, when so many of those that are there were read.
+fn done(asked: &[Place], sized: &[(Place, i64)], read: usize) -> usize {
+    let next = sized.get(read).and_then(|(next, _)| asked.iter().position(|place| place == next));
+    next.unwrap_or(asked.len())
+}
+
 /// A store of records.
 pub(crate) trait Store: Send + Sync {
     /// The node of that name, made if it is not there. Without a name: the first of that role that wrote here, or a new
@@ -35,14 +55,15 @@ pub(crate) trait Store: Send + Sync {
     /// connection lives exactly as long.
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError>;
 
-    /// One page of the entries that fit, and how many fit in all.
+    /// One page of the entries that fit, and how many fit in all. It ends early where its entries are long.
     fn search(&self, query: &Query) -> Result<Page, AuditError>;
 
     /// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
     fn places(&self, query: &Query, behind: Place, at_most: usize) -> Result<Vec<(i64, Place)>, AuditError>;
 
-    /// The entries at these places, newest first. Those that have been removed meanwhile are not among them.
-    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError>;
+    /// The entries at these places, which are in order, newest first; and how many of the places that was: fewer than all
+    /// where entries are long. Those that have been removed meanwhile are not among them.
+    fn entries(&self, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError>;
 
     /// The last record of a node up to which a search finds what it should; the last that there can be, where that is all.
     fn indexed(&self, node: i64) -> Result<Place, AuditError> {
@@ -58,8 +79,9 @@ pub(crate) trait Store: Send + Sync {
     /// The first and the last record of a node; `None` when there is none.
     fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError>;
 
-    /// At most so many records from this place on, up to that one, in order.
-    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError>;
+    /// At most so many records from this place on, up to that one, in order; fewer where they are long, and at least one
+    /// where there is any.
+    fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError>;
 
     /// The checkpoints of a node, in order.
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError>;
@@ -73,8 +95,18 @@ pub(crate) trait Store: Send + Sync {
     /// The version of that digest.
     fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError>;
 
-    /// At most so many records that have texts and that a selection covers.
-    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError>;
+    /// The records that have texts, of at most so many entries behind this one that a selection covers and that have
+    /// any; and the last of those entries.
+    fn texts(&self, selection: &Selection, behind: Place, at_most: usize) -> Result<(Vec<Place>, Place), AuditError>;
+}
+
+/// Whether texts are read with their records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// They are.
+    Read,
+    /// They are not, whether or not there are any.
+    Left,
 }
 
 /// A record as it stands in a store.
@@ -88,6 +120,13 @@ pub(crate) struct StoredRecord {
     /// None of a record that is older than the chain.
     pub(crate) hash: Option<ChainHash>,
     pub(crate) content: Option<String>,
+}
+
+impl StoredRecord {
+    /// Bytes that callers had a say in.
+    fn size(&self) -> i64 {
+        (self.body.len() + self.content.as_ref().map_or(0, String::len)) as i64
+    }
 }
 
 /// What a node writes.

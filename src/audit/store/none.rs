@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Link, Node, Role, Session, Store, StoredRecord, new_node_id};
+use super::{Link, Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -31,7 +31,7 @@ impl Store for NoStore {
         Err(AuditError::Off)
     }
 
-    fn entries(&self, _: &[Place]) -> Result<Vec<Entry>, AuditError> {
+    fn entries(&self, _: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
         Err(AuditError::Off)
     }
 
@@ -48,7 +48,7 @@ impl Store for NoStore {
         Err(AuditError::Off)
     }
 
-    fn records(&self, _: Place, _: Place, _: usize) -> Result<Vec<StoredRecord>, AuditError> {
+    fn records(&self, _: Place, _: Place, _: usize, _: Texts) -> Result<Vec<StoredRecord>, AuditError> {
         Err(AuditError::Off)
     }
 
@@ -68,7 +68,7 @@ impl Store for NoStore {
         Err(AuditError::Off)
     }
 
-    fn texts(&self, _: &Selection, _: usize) -> Result<Vec<Place>, AuditError> {
+    fn texts(&self, _: &Selection, _: Place, _: usize) -> Result<(Vec<Place>, Place), AuditError> {
         Err(AuditError::Off)
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::audit::record::{Lifecycle, LifecycleEvent};
 use crate::audit::{
     AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, ExportOptions, Item, Misfit, PublicKey,
-    TextVerifier, Verified, VerifiedTexts, export, verify_export,
+    TextVerifier, Texts, Verified, VerifiedTexts, export, verify_export,
 };
 
 on_both_stores! {
@@ -44,7 +44,7 @@ fn verified_in(
     let mut chains = Vec::new();
     for chain in of.iter().filter(|chain| !chain.node.is_empty()) {
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
-        for item in reader.chain(chain).unwrap() {
+        for item in reader.chain(chain, Texts::Read).unwrap() {
             match item.unwrap() {
                 Item::Record(record) => {
                     verifier.record(&record, None)?;

@@ -6,6 +6,7 @@ use crate::audit::{ErasureOrder, Misfit, Selection, TextVerifier, TrailRecord};
 on_both_stores! {
     one_requests_texts_are_erased_beside_a_running_gateway_and_the_chain_still_fits,
     a_clients_older_texts_are_erased_and_nobody_elses,
+    more_texts_than_one_transaction_takes_are_erased,
     an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others,
 }
 
@@ -134,4 +135,20 @@ fn the_operators_chain_is_nobody_elses() {
     other.execute("INSERT INTO nodes (id, role) VALUES ('operator', 'operator')", []).unwrap();
     let error = AuditLog::open(&settings).err().unwrap();
     assert_eq!(error.code(), "audit_settings");
+}
+
+async fn more_texts_than_one_transaction_takes_are_erased(home: Home) {
+    let log = home.open();
+    for number in 0..1_200 {
+        drop(log.append(intent(&format!("r{number}"), number)).unwrap());
+    }
+    for number in 0..200 {
+        drop(log.append(outcome(&format!("r{number}"), number)).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    let selection = Selection::Client { client: "acme-app".into(), before: at(1_100) };
+    assert_eq!(erase(&home.settings(), &order(selection.clone())), Ok(1_300));
+    assert_eq!(erase(&home.settings(), &order(selection)), Ok(0));
+    assert_eq!(texts(&home), 100);
+    chain::verify(&home, &home.key).unwrap();
 }

@@ -1,9 +1,10 @@
 //! Every filter, exactly.
 
 use super::*;
-use crate::audit::AuditReader;
+use crate::audit::{AuditReader, Texts, store};
 
 on_both_stores! {
+    long_entries_end_a_page_early_and_none_is_left_out,
     every_filter_finds_exactly_what_fits_newest_first,
     pages_join_without_gap_or_overlap_and_say_the_total,
     a_total_that_is_not_counted_to_its_end_never_ends_the_pages,
@@ -186,4 +187,40 @@ async fn a_search_does_not_make_the_writer_wait() {
     reader.execute_batch("BEGIN; SELECT count(*) FROM records;").unwrap();
     append(&log, intent("meanwhile", 30)).await.unwrap();
     assert_eq!(ids(&log, Query { limit: 1, ..Query::new("acme") }).await, ["meanwhile"]);
+}
+
+async fn long_entries_end_a_page_early_and_none_is_left_out(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        let asked = Intent { error: Some("x".repeat(1 << 20)), ..intent(&format!("r{number:02}"), number) };
+        append(&log, asked).await.unwrap();
+    }
+    let (mut found, mut offset, mut pages) = (Vec::new(), 0, 0);
+    loop {
+        let page = log.search(Query { offset, ..Query::new("acme") }).await.unwrap();
+        if page.entries.is_empty() {
+            break;
+        }
+        assert!(page.total == 20 && page.entries.len() <= 9, "{} of {}", page.entries.len(), page.total);
+        offset += u64::from(page.limit);
+        found.extend(page.entries.into_iter().map(|entry| entry.id));
+        pages += 1;
+    }
+    let newest_first: Vec<_> = (0..20).rev().map(|number| format!("r{number:02}")).collect();
+    assert_eq!((found, pages), (newest_first.clone(), 3));
+    log.shutdown().await.unwrap();
+    apart(|| {
+        let reader = AuditReader::open(&home.url()).unwrap();
+        let everything = Query::everything();
+        let all = reader.entries_by(&everything, 7, 15).unwrap();
+        let pages: Vec<Vec<_>> = all.map(|page| page.unwrap().into_iter().map(|entry| entry.id).collect()).collect();
+        assert!(pages.iter().all(|page| page.len() <= 9), "{pages:?}");
+        assert_eq!(pages.concat(), newest_first);
+        let chain = reader.chains().unwrap().remove(0);
+        assert_eq!(reader.records_after(&chain, Seq(2), 15).unwrap().len(), 15, "as many as were asked for");
+        let store = store::open_existing(&home.url()).unwrap();
+        let (first, last) = store.extent(store.nodes().unwrap()[0].number).unwrap().unwrap();
+        assert_eq!(store.records(first, last, 1_000, Texts::Read).unwrap().len(), 8);
+    });
+    chain::verify(&home, &home.key).unwrap();
 }

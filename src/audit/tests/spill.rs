@@ -351,6 +351,7 @@ async fn an_acknowledged_outcome_without_its_intent_is_set_aside() {
     let it = Spilling::new();
     let log = it.open();
     append(&log, intent("gone", 0)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["gone"], "its entry is there");
     let lock = it.lock();
     append(&log, outcome("gone", 1)).await.unwrap();
     append(&log, intent("during", 2)).await.unwrap();

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 
 use super::{print_json, print_line};
-use crate::audit::{AuditReader, Entry, Page, Query};
+use crate::audit::{AuditError, AuditReader, Entry, Page, Query};
 
 pub(super) fn run(reader: &AuditReader, query: &Query, json: bool) -> anyhow::Result<ExitCode> {
-    let page = reader.search(query)?;
+    let page = found(reader, query)?;
     if json {
         for entry in &page.entries {
             print_json(entry)?;
@@ -24,6 +24,18 @@ pub(super) fn run(reader: &AuditReader, query: &Query, json: bool) -> anyhow::Re
     let or_more = if total >= query.counted { " or more" } else { "" };
     print_line(&format!("{} to {} of {total}{or_more}", offset + 1, offset + entries.len() as u64))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many entries as were asked for, in as many pages as their length takes.
+pub(super) fn found(reader: &AuditReader, query: &Query) -> Result<Page, AuditError> {
+    let mut found = reader.search(query)?;
+    while found.limit < query.limit {
+        let (offset, limit) = (query.offset + u64::from(found.limit), query.limit - found.limit);
+        let more = reader.search(&Query { offset, limit, ..query.clone() })?;
+        found.limit += more.limit;
+        found.entries.extend(more.entries);
+    }
+    Ok(found)
 }
 
 fn table(entries: &[Entry]) -> Table {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::search::columns;
+use super::search::{columns, found};
 use super::{print_json, print_line};
 use crate::audit::{AuditReader, Entry, Query, Seq};
 
@@ -21,7 +21,7 @@ pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Resul
         seen.insert(chain.node, last);
     }
     if lines > 0 {
-        let page = reader.search(&Query { limit: lines, ..Query::everything() })?;
+        let page = found(reader, &Query { limit: lines, ..Query::everything() })?;
         for entry in page.entries.iter().rev() {
             show(entry, json)?;
         }

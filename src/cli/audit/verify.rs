@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
 use crate::audit::{
-    AuditReader, Begins, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Verified, verify_export,
+    AuditReader, Begins, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Texts, Verified,
+    verify_export,
 };
 use crate::config::Config;
 
@@ -76,7 +77,8 @@ fn check(
             continue;
         }
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
-        for item in reader.chain(chain)? {
+        let read = if texts.is_some() { Texts::Read } else { Texts::Left };
+        for item in reader.chain(chain, read)? {
             let fits = match item? {
                 Item::Record(record) => {
                     bar.inc(1);

@@ -18,13 +18,16 @@ use crate::audit::AuditError;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer of the database is waited for. After that nobody knows what became of the question, and the
 /// connection is given up.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// The same of a command's questions, some of which read whole tables.
+pub(super) const COMMANDS_ANSWER_WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Where the database is. Shown without its password.
 #[derive(Clone)]
 pub(super) struct Address {
     config: Config,
     shown: String,
+    answer_within: Duration,
 }
 
 impl fmt::Display for Address {
@@ -34,7 +37,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    pub(super) fn parse(url: &str) -> Result<Self, AuditError> {
+    pub(super) fn parse(url: &str, answer_within: Duration) -> Result<Self, AuditError> {
         let shown = super::super::without_password(url);
         let mut config: Config = url.parse().map_err(|error| {
             AuditError::Settings(format!("audit.url: {shown} is no address of PostgreSQL: {error}"))
@@ -43,7 +46,7 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("octroi");
         }
-        Ok(Self { config, shown })
+        Ok(Self { config, shown, answer_within })
     }
 
     pub(super) fn connect(&self) -> Result<Connection, AuditError> {
@@ -57,7 +60,10 @@ impl Address {
         let connected =
             connected.unwrap_or_else(|_| Err(self.refused(format!("no answer within {} s", within.as_secs()))));
         match connected {
-            Ok(client) => Ok(Connection { runtime: Some(runtime), client: Arc::new(client) }),
+            Ok(client) => {
+                let (client, answer_within) = (Arc::new(client), self.answer_within);
+                Ok(Connection { runtime: Some(runtime), client, answer_within })
+            }
             Err(error) => {
                 // It may still look for the host's address, which nothing bounds.
                 runtime.shutdown_background();
@@ -116,6 +122,7 @@ pub(super) fn with_cause(error: &tokio_postgres::Error) -> String {
 pub(super) struct Connection {
     runtime: Option<Runtime>,
     client: Arc<Client>,
+    answer_within: Duration,
 }
 
 impl Connection {
@@ -126,9 +133,9 @@ impl Connection {
     {
         let Some(runtime) = &self.runtime else { return Err(unreachable("the connection is closed")) };
         runtime.block_on(async {
-            match tokio::time::timeout(ANSWER_WITHIN, question(self.client.clone())).await {
+            match tokio::time::timeout(self.answer_within, question(self.client.clone())).await {
                 Ok(answer) => answer.map_err(|Failed(error)| error),
-                Err(_) => Err(unreachable(&format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
+                Err(_) => Err(unreachable(&format!("no answer within {} s", self.answer_within.as_secs()))),
             }
         })
     }

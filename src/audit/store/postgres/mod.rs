@@ -13,14 +13,15 @@ mod session;
 mod versions;
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
+use super::{Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Selection};
-use connection::{Address, Connection};
+use connection::{ANSWER_WITHIN, Address, COMMANDS_ANSWER_WITHIN, Connection};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
@@ -34,21 +35,22 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     /// Makes the tables if they are not there, and brings them up to date.
     pub(super) fn open(url: &str) -> Result<Self, AuditError> {
-        let store = Self::new(url)?;
+        let store = Self::new(url, ANSWER_WITHIN)?;
         let connection = store.address.connect()?;
         connection.ask(async |client| schema::migrate(&client, &store.address).await)?;
         Ok(store)
     }
 
-    /// A database that has the tables of this version.
+    /// A database that has the tables of this version. For commands: no request waits for an answer, and whoever reads
+    /// or erases millions of records has the time.
     pub(super) fn open_existing(url: &str) -> Result<Self, AuditError> {
-        let store = Self::new(url)?;
+        let store = Self::new(url, COMMANDS_ANSWER_WITHIN)?;
         store.with(|connection| connection.ask(async |client| schema::check(&client, &store.address).await))?;
         Ok(store)
     }
 
-    fn new(url: &str) -> Result<Self, AuditError> {
-        Ok(Self { address: Address::parse(url)?, idle: Mutex::default() })
+    fn new(url: &str, answer_within: Duration) -> Result<Self, AuditError> {
+        Ok(Self { address: Address::parse(url, answer_within)?, idle: Mutex::default() })
     }
 
     /// Lends a connection. One that reported an error is not kept.
@@ -95,7 +97,7 @@ impl Store for PostgresStore {
         self.with(|connection| connection.ask(async |client| read::places(&client, query, behind, at_most).await))
     }
 
-    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
+    fn entries(&self, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
         self.with(|connection| connection.ask(async |client| read::entries(&client, places).await))
     }
 
@@ -111,8 +113,8 @@ impl Store for PostgresStore {
         self.with(|connection| connection.ask(async |client| archive::extent(&client, node).await))
     }
 
-    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError> {
-        self.with(|connection| connection.ask(async |client| archive::records(&client, from, to, at_most).await))
+    fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::records(&client, from, to, at_most, texts).await))
     }
 
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
@@ -131,7 +133,7 @@ impl Store for PostgresStore {
         self.with(|connection| connection.ask(async |client| versions::find(&client, digest).await))
     }
 
-    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
-        self.with(|connection| connection.ask(async |client| archive::texts(&client, selection, at_most).await))
+    fn texts(&self, selection: &Selection, behind: Place, at_most: usize) -> Result<(Vec<Place>, Place), AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::texts(&client, selection, behind, at_most).await))
     }
 }

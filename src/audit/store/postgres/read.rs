@@ -9,8 +9,9 @@ use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
-use crate::audit::search::{Page, Query};
+use crate::audit::search::{Ended, Page, Query};
 use crate::audit::store::filter::{Dialect, Filter, Value, at};
+use crate::audit::store::{done, page_of};
 
 /// A record's text beyond this is not loaded for a page of entries.
 const TEXT_AT_MOST: i64 = 256 << 10;
@@ -26,15 +27,16 @@ pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Faile
     let offset = filter.value(Dialect::Postgres, Value::Number(i64::try_from(query.offset).unwrap_or(i64::MAX)));
     let Filter { from, conditions, order, values } = &filter;
     // The page is cut before the records are joined: what is passed over is never read.
-    let page = joined(&format!(
+    let page = format!(
         "SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    ));
+    );
     client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let counted: i64 = client.query_one(&count, &parameters(&count_values)).await?.get(0);
-    let rows = client.query(&page, &parameters(values)).await?;
+    let sized = sizes(client, &page, &parameters(values)).await?;
+    let read = page_of(&sized);
+    let entries = read_at(client, &sized, read).await?;
     client.batch_execute("COMMIT").await?;
-    let entries = rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?;
-    Ok(Page::new(entries, counted, query))
+    Ok(Page::new(entries, counted, query, Ended::of(read, &sized)))
 }
 
 /// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
@@ -54,19 +56,53 @@ pub(super) async fn places(
     Ok(rows.iter().map(|row| (row.get(0), Place(row.get(1)))).collect())
 }
 
-/// The entries at these places, newest first.
-pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<Vec<Entry>, Failed> {
-    let rows = client.query(&joined(&at(places)), &[]).await?;
+/// The entries at these places, newest first, and how many of the places that was.
+pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<(Vec<Entry>, usize), Failed> {
+    let sized = sizes(client, &at(places), &[]).await?;
+    let read = page_of(&sized);
+    Ok((read_at(client, &sized, read).await?, done(places, &sized, read)))
+}
+
+/// The places that `page` selects, with the bytes that are read of each entry, newest first.
+async fn sizes(client: &Client, page: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<(Place, i64)>, Failed> {
+    let kept = |text: &str| {
+        format!("CASE WHEN octet_length({text}.content) <= {TEXT_AT_MOST} THEN octet_length({text}.content) ELSE 0 END")
+    };
+    let (asked, answered) = (kept("asked"), kept("answered"));
+    let sql = joined(
+        page,
+        &format!(
+            "e.place, (octet_length(opened.body) + coalesce(octet_length(closed.body), 0) + {asked} + {answered})::bigint"
+        ),
+    );
+    let rows = client.query(&sql, values).await?;
+    Ok(rows.iter().map(|row| (Place(row.get(0)), row.get(1))).collect())
+}
+
+/// The first so many of these entries.
+async fn read_at(client: &Client, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, Failed> {
+    let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = |of: &str| format!("CASE WHEN octet_length({of}.content) <= {TEXT_AT_MOST} THEN {of}.content END");
+    let (asked, answered) = (text("asked"), text("answered"));
+    let sql = joined(
+        &at(&places),
+        &format!(
+            "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
+             opened.body, {asked}, closed.body, {answered}"
+        ),
+    );
+    let rows = client.query(&sql, &[]).await?;
     Ok(rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?)
 }
 
-/// The entries whose places `page` selects, with their records, newest first.
-fn joined(page: &str) -> String {
+/// Of the entries whose places `page` selects, with their records, newest first.
+fn joined(page: &str, columns: &str) -> String {
     format!(
         "WITH page AS MATERIALIZED ({page}) \
-         SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
-                opened.body, CASE WHEN octet_length(asked.content) <= {TEXT_AT_MOST} THEN asked.content END, \
-                closed.body, CASE WHEN octet_length(answered.content) <= {TEXT_AT_MOST} THEN answered.content END \
+         SELECT {columns} \
          FROM page JOIN entries e ON e.place = page.place JOIN records opened ON opened.place = e.place \
               LEFT JOIN records closed ON closed.place = e.outcome_place \
               LEFT JOIN contents asked ON asked.place = e.place \

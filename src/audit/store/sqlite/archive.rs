@@ -5,12 +5,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::failure::classed;
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, StoredRecord};
+use crate::audit::store::{Node, PAGE_BYTES, StoredRecord, Texts};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
 
 /// What a record is read from; `r` is the record.
 const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.content \
                       FROM records r LEFT JOIN contents c ON c.place = r.place";
+/// The same without its text.
+const BARE_RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, NULL FROM records r";
 
 pub(super) fn nodes(connection: &Connection) -> Result<Vec<Node>, AuditError> {
     nodes_where(connection, "TRUE")
@@ -54,11 +56,24 @@ pub(super) fn records(
     from: Place,
     to: Place,
     at_most: usize,
+    texts: Texts,
 ) -> Result<Vec<StoredRecord>, AuditError> {
-    let sql = format!("{RECORD} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?");
+    let read = match texts {
+        Texts::Read => RECORD,
+        Texts::Left => BARE_RECORD,
+    };
+    let sql = format!("{read} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?");
     let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let rows = statement.query_map(params![from.0, to.0, at_most as i64], record).map_err(classed)?;
-    rows.collect::<Result<_, _>>().map_err(classed)
+    let mut rows = statement.query(params![from.0, to.0, at_most as i64]).map_err(classed)?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next().map_err(classed)?
+    {
+        let read = record(row).map_err(classed)?;
+        bytes += read.size();
+        records.push(read);
+    }
+    Ok(records)
 }
 
 pub(super) fn records_of(connection: &Connection, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
@@ -106,7 +121,12 @@ pub(super) fn checkpoints(connection: &Connection, node: i64) -> Result<Vec<Chec
     .collect()
 }
 
-pub(super) fn texts(connection: &Connection, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
+pub(super) fn texts(
+    connection: &Connection,
+    selection: &Selection,
+    behind: Place,
+    at_most: usize,
+) -> Result<(Vec<Place>, Place), AuditError> {
     let (condition, values) = match selection {
         Selection::Id(id) => (
             "e.place IN (SELECT place FROM entries WHERE id = ?1 UNION SELECT place FROM entries WHERE context_id = ?1) \
@@ -116,13 +136,20 @@ pub(super) fn texts(connection: &Connection, selection: &Selection, at_most: usi
         Selection::Client { client, before } => ("e.client = ?1 AND e.at < ?2", (client, before.as_microsecond())),
     };
     let sql = format!(
-        "SELECT c.place FROM entries e JOIN contents c ON c.place = e.place WHERE {condition} \
-         UNION ALL \
-         SELECT c.place FROM entries e JOIN contents c ON c.place = e.outcome_place WHERE {condition} LIMIT ?3"
+        "SELECT e.place, asked.place, answered.place FROM entries e \
+         LEFT JOIN contents asked ON asked.place = e.place \
+         LEFT JOIN contents answered ON answered.place = e.outcome_place \
+         WHERE {condition} AND e.place > ?3 AND coalesce(asked.place, answered.place) IS NOT NULL \
+         ORDER BY e.place LIMIT ?4"
     );
     let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let rows = statement
-        .query_map(params![values.0, values.1, at_most as i64], |row| row.get(0).map(Place))
-        .map_err(classed)?;
-    rows.collect::<Result<_, _>>().map_err(classed)
+    let mut rows = statement.query(params![values.0, values.1, behind.0, at_most as i64]).map_err(classed)?;
+    let (mut places, mut last) = (Vec::new(), behind);
+    while let Some(row) = rows.next().map_err(classed)? {
+        last = Place(row.get(0).map_err(classed)?);
+        for column in [1, 2] {
+            places.extend(row.get::<_, Option<i64>>(column).map_err(classed)?.map(Place));
+        }
+    }
+    Ok((places, last))
 }

@@ -18,7 +18,7 @@ use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::record::Decision;
 use crate::audit::row::{Effect, EntryKind, Opening, Row};
-use crate::audit::store::{Link, StoredRecord, storable};
+use crate::audit::store::{Link, StoredRecord, Texts, storable};
 
 /// Records that wait, and how long the first of them does, before the tables are filled.
 const MANY: usize = 512;
@@ -261,7 +261,7 @@ impl<'c> Index<'c> {
     fn fill_from_records(&mut self, from: Place, through: Place) -> Result<(), AuditError> {
         let mut from = from;
         while from <= through {
-            let records = archive::records(self.connection, from, through, AT_ONCE)?;
+            let records = archive::records(self.connection, from, through, AT_ONCE, Texts::Left)?;
             let Some(last) = records.last() else { return Ok(()) };
             from = Place(last.place.0 + 1);
             let mut read = Vec::with_capacity(records.len());

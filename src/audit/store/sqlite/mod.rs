@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Node, Role, Session, Store, StoredRecord, new_node_id};
+use super::{Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -162,7 +162,7 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::places(connection, query, behind, at_most))
     }
 
-    fn entries(&self, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
+    fn entries(&self, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
         self.readers.with(|connection| read::entries(connection, places))
     }
 
@@ -182,8 +182,8 @@ impl Store for SqliteStore {
         self.readers.with(|connection| archive::extent(connection, node))
     }
 
-    fn records(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<StoredRecord>, AuditError> {
-        self.readers.with(|connection| archive::records(connection, from, to, at_most))
+    fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {
+        self.readers.with(|connection| archive::records(connection, from, to, at_most, texts))
     }
 
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
@@ -204,7 +204,7 @@ impl Store for SqliteStore {
         self.readers.with(|connection| versions::find(connection, digest))
     }
 
-    fn texts(&self, selection: &Selection, at_most: usize) -> Result<Vec<Place>, AuditError> {
-        self.readers.with(|connection| archive::texts(connection, selection, at_most))
+    fn texts(&self, selection: &Selection, behind: Place, at_most: usize) -> Result<(Vec<Place>, Place), AuditError> {
+        self.readers.with(|connection| archive::texts(connection, selection, behind, at_most))
     }
 }

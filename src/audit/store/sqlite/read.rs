@@ -13,8 +13,9 @@ use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
-use crate::audit::search::{Page, Query};
+use crate::audit::search::{Ended, Page, Query};
 use crate::audit::store::filter::{Dialect, Filter, Value, at};
+use crate::audit::store::{done, page_of};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
@@ -66,12 +67,13 @@ pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, Aud
     let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
 
     // The page is cut before the records are joined: what is passed over is never read.
-    let page =
-        joined(&format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?"));
+    let page = format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?");
     for number in [i64::from(query.limit), i64::try_from(query.offset).unwrap_or(i64::MAX)] {
         filter.value(Dialect::Sqlite, Value::Number(number));
     }
-    Ok(Page::new(read(&moment, &page, params_from_iter(&filter.values))?, counted, query))
+    let sized = sizes(&moment, &page, params_from_iter(&filter.values))?;
+    let read = page_of(&sized);
+    Ok(Page::new(read_at(&moment, &sized, read)?, counted, query, Ended::of(read, &sized)))
 }
 
 /// When the entries were that fit, and where they are: at most so many behind this place, in order of their places.
@@ -91,14 +93,45 @@ pub(super) fn places(
     found.and_then(Iterator::collect).map_err(classed)
 }
 
-/// The entries at these places, newest first.
-pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<Vec<Entry>, AuditError> {
-    read(connection, &joined(&at(places)), [])
+/// The entries at these places, newest first, and how many of the places that was.
+pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
+    let moment = connection.unchecked_transaction().map_err(classed)?;
+    let sized = sizes(&moment, &at(places), [])?;
+    let read = page_of(&sized);
+    Ok((read_at(&moment, &sized, read)?, done(places, &sized, read)))
 }
 
-fn read(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<Entry>, AuditError> {
-    let mut statement = connection.prepare(sql).map_err(classed)?;
-    let mut rows = statement.query(values).map_err(classed)?;
+/// The places that `page` selects, with the bytes that are read of each entry, newest first.
+fn sizes(connection: &Connection, page: &str, values: impl Params) -> Result<Vec<(Place, i64)>, AuditError> {
+    let kept =
+        |text: &str| format!("iif(octet_length({text}.content) <= {TEXT_AT_MOST}, octet_length({text}.content), 0)");
+    let (asked, answered) = (kept("asked"), kept("answered"));
+    let sql = joined(
+        page,
+        &format!(
+            "e.place, octet_length(opened.body) + coalesce(octet_length(closed.body), 0) + coalesce({asked}, 0) \
+             + coalesce({answered}, 0)"
+        ),
+    );
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let found = statement.query_map(values, |row| Ok((Place(row.get(0)?), row.get(1)?)));
+    found.and_then(Iterator::collect).map_err(classed)
+}
+
+/// The first so many of these entries.
+fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, AuditError> {
+    let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
+    let text = |of: &str| format!("iif(octet_length({of}.content) <= {TEXT_AT_MOST}, {of}.content, NULL)");
+    let (asked, answered) = (text("asked"), text("answered"));
+    let sql = joined(
+        &at(&places),
+        &format!(
+            "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
+             opened.body, {asked}, closed.body, {answered}"
+        ),
+    );
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let mut rows = statement.query([]).map_err(classed)?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next().map_err(classed)? {
         entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
@@ -106,13 +139,11 @@ fn read(connection: &Connection, sql: &str, values: impl Params) -> Result<Vec<E
     Ok(entries)
 }
 
-/// The entries whose places `page` selects, with their records, newest first.
-fn joined(page: &str) -> String {
+/// Of the entries whose places `page` selects, with their records, newest first.
+fn joined(page: &str, columns: &str) -> String {
     format!(
         "WITH page AS MATERIALIZED ({page}) \
-         SELECT e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
-                opened.body, iif(octet_length(asked.content) <= {TEXT_AT_MOST}, asked.content, NULL), \
-                closed.body, iif(octet_length(answered.content) <= {TEXT_AT_MOST}, answered.content, NULL) \
+         SELECT {columns} \
          FROM page CROSS JOIN entries e ON e.place = page.place CROSS JOIN records opened ON opened.place = e.place \
               LEFT JOIN records closed ON closed.place = e.outcome_place \
               LEFT JOIN contents asked ON asked.place = e.place \
