@@ -102,6 +102,12 @@ async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway(
     assert_eq!(blocked.lines().count(), 2, "{blocked}");
     let (code, text) = run(prepared, &["export", "--client", "community"]);
     assert!(code == Some(1) && text.contains("--format csv"), "{text}");
+    let unmade = prepared.path().join("unmade");
+    for wrong in [&["--client", "community"][..], &["--format", "csv", "--without-content"]] {
+        let arguments = [&["export", "--output", unmade.to_str().unwrap()], wrong].concat();
+        assert_eq!(run(prepared, &arguments).0, Some(1), "{wrong:?}");
+        assert!(!unmade.exists(), "{wrong:?}");
+    }
 }
 
 #[tokio::test]

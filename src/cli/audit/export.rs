@@ -13,6 +13,17 @@ use super::verify::bar;
 use super::{Filter, Format};
 use crate::audit::{self, AuditReader, ExportOptions, Query};
 
+/// Refuses what does not go together, before anything is made or read.
+pub(super) fn check(format: Format, without_content: bool, filter: &Filter) -> anyhow::Result<()> {
+    match format {
+        Format::Jsonl if (Query { start: None, ..filter.query() }) != Query::everything() => bail!(
+            "a jsonl export is verified record by record: only --since narrows it; --format csv takes the other filters"
+        ),
+        Format::Csv if without_content => bail!("--without-content is of jsonl; a csv holds no texts but `error`"),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn run(
     reader: &AuditReader,
     format: Format,
@@ -20,21 +31,33 @@ pub(super) fn run(
     without_content: bool,
     filter: &Filter,
 ) -> anyhow::Result<ExitCode> {
-    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match output {
-        Some(path) => {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Box::new(file.with_context(|| format!("cannot make {}", path.display()))?)
-        }
-        None => Box::new(std::io::stdout().lock()),
-    });
+    let Some(path) = output else {
+        write(reader, format, without_content, filter, Box::new(std::io::stdout().lock()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("cannot make {}", path.display()))?;
+    if let Err(error) = write(reader, format, without_content, filter, Box::new(file)) {
+        // Half an export is none, and would be in the way of the next attempt.
+        let removed = std::fs::remove_file(path);
+        return Err(match removed {
+            Ok(()) => error,
+            Err(_) => error.context(format!("{} is not whole", path.display())),
+        });
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(
+    reader: &AuditReader,
+    format: Format,
+    without_content: bool,
+    filter: &Filter,
+    out: Box<dyn Write + '_>,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(out);
     match format {
         Format::Jsonl => {
-            if (Query { start: None, ..filter.query() }) != Query::everything() {
-                bail!(
-                    "a jsonl export is verified record by record: only --since narrows it; --format csv takes the \
-                     other filters"
-                );
-            }
             let options = ExportOptions { since: filter.since, without_content };
             let records = reader.chains()?.iter().map(audit::ChainInfo::records).sum();
             let bar = bar(records);
@@ -43,8 +66,7 @@ pub(super) fn run(
         }
         Format::Csv => csv(reader, &filter.query(), &mut out)?,
     }
-    out.flush().context("cannot write the export")?;
-    Ok(ExitCode::SUCCESS)
+    out.flush().context("cannot write the export")
 }
 
 /// Entries, newest first.

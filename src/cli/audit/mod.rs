@@ -228,6 +228,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Show { configured, id, json } => show::run(&reader(configured)?, id, *json),
         Command::Tail { configured, json, lines } => tail::run(&reader(configured)?, *lines, *json),
         Command::Export { configured, format, output, without_content, filter } => {
+            export::check(*format, *without_content, filter)?;
             export::run(&reader(configured)?, *format, output.as_deref(), *without_content, filter)
         }
         Command::Verify { export: Some(file), public_key, .. } => verify::export(file, public_key),
