@@ -322,3 +322,20 @@ fn a_key_that_is_none_stops_the_start_and_is_not_shown() {
     let (code, text) = run(&prepared, &["search"]);
     assert!(code == Some(1) && text.contains("octroi.db"), "{text}");
 }
+
+#[test]
+fn where_nothing_is_recorded_there_is_no_key_to_verify_with() {
+    let prepared = Setup::without_provider().audit("{ url: none }").prepare();
+    let (code, text) = run(&prepared, &["key"]);
+    assert!(code == Some(1) && text.contains("audit.url: none"), "{text}");
+}
+
+#[test]
+fn an_erasure_makes_no_files() {
+    let audit = "{ url: \"postgres://me@127.0.0.1:1/octroi\" }";
+    let prepared = Setup::without_provider().audit(audit).env("OCTROI_AUDIT_KEY", &"5a".repeat(32)).prepare();
+    let (code, text) = run(&prepared, &["erase", "--id", "r1"]);
+    assert!(code == Some(1) && text.contains("cannot open the audit store"), "{text}");
+    let made: Vec<_> = fs::read_dir(prepared.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(made.iter().all(|name| name != "octroi.node" && name != "octroi.key"), "{made:?}");
+}

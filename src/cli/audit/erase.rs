@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
 use super::{print_line, settings};
-use crate::audit::{ErasureOrder, Selection, Settings, damaged_copies, erase};
+use crate::audit::{ErasureOrder, Selection, damaged_copies, erase};
 use crate::config::Config;
 
 pub(super) fn selection(
@@ -24,7 +24,7 @@ pub(super) fn selection(
 pub(super) fn run(config: &Config, selection: Selection, reason: Option<String>) -> anyhow::Result<ExitCode> {
     // The key must be there: an erasure that nobody can verify would be worse than none.
     let key = settings::known_key(&config.audit.key)?;
-    let opened = Settings { key, ..settings(&config.audit)? };
+    let opened = settings::without_node(&config.audit, key);
     let order = ErasureOrder { selection, by: who(), reason };
     let erased = erase(&opened, &order)?;
     print_line(&format!("{erased} texts erased"))?;

@@ -6,17 +6,22 @@ use crate::audit::{
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
-/// What a gateway opens its audit log with. Makes the key at the first start.
+/// What a gateway opens its audit log with. Makes the key and the node's name at the first start.
 pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditError> {
-    Ok(Settings {
+    Ok(Settings { node: node(&audit.node)?, ..without_node(audit, key(&audit.key)?) })
+}
+
+/// The same with a key that is there, for whoever writes into no gateway's chain. Makes nothing.
+pub(super) fn without_node(audit: &config::Audit, key: AuditKey) -> Settings {
+    Settings {
         url: url(audit),
         durability: match audit.durability {
             config::Durability::Process => Durability::Process,
             config::Durability::Disk => Durability::Disk,
         },
         queue: audit.queue,
-        node: node(&audit.node)?,
-        key: key(&audit.key)?,
+        node: None,
+        key,
         content: match audit.content {
             AuditContent::Full => ContentMode::Full,
             AuditContent::Redacted => ContentMode::Redacted,
@@ -29,7 +34,7 @@ pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditE
         left_journal: (audit.store != AuditStore::None).then(|| audit.spill_file.clone()),
         keep: Keep { age: audit.retention_age, size: audit.retention_size },
         checkpoint: CheckpointEvery { records: audit.checkpoint_records, interval: audit.checkpoint_interval },
-    })
+    }
 }
 
 /// The store's address.
@@ -51,7 +56,11 @@ fn node(node: &AuditNode) -> Result<Option<String>, AuditError> {
 }
 
 fn key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
-    let AuditKeySource::MadeOnce(path) = source else { return known_key(source) };
+    let path = match source {
+        AuditKeySource::MadeOnce(path) => path,
+        AuditKeySource::Unkept => return AuditKey::random(),
+        AuditKeySource::File(_) | AuditKeySource::Given(_) => return known_key(source),
+    };
     let (key, made) = AuditKey::read_or_make(path)?;
     if made == Made::Now {
         let public = key.public();
@@ -60,11 +69,11 @@ fn key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
     Ok(key)
 }
 
-/// The key, if it is there already.
+/// The key, if it is there already. One that is kept nowhere proves nothing to anybody.
 pub(super) fn known_key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
     match source {
         AuditKeySource::File(path) | AuditKeySource::MadeOnce(path) => AuditKey::read(path),
-        AuditKeySource::Unkept => AuditKey::random(),
+        AuditKeySource::Unkept => Err(AuditError::Off),
         AuditKeySource::Given(secret) => AuditKey::parse(secret.expose(), "OCTROI_AUDIT_KEY"),
     }
 }
