@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::contexts::RecentContexts;
+use super::erase::OPERATOR;
 use super::journal::{self, Journal};
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
@@ -37,6 +38,11 @@ struct Shared {
 impl AuditLog {
     /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
+        if settings.node.as_deref() == Some(OPERATOR) {
+            return Err(AuditError::Settings(format!(
+                "audit.node: `{OPERATOR}` is the name of the chain of erasures in every store; take another one"
+            )));
+        }
         let spill = settings.spill.as_ref();
         if let (None, Some(left)) = (spill, &settings.left_journal)
             && journal::is_left_behind(left)

@@ -130,6 +130,7 @@ async fn what_was_erased_is_in_no_file() {
 fn the_operators_chain_is_nobody_elses() {
     let home = Home::sqlite();
     let settings = Settings { node: Some("operator".into()), ..home.settings() };
+    assert_eq!(AuditLog::open(&settings).err().unwrap().code(), "audit_settings", "before anything was erased");
     drop(home.open());
     let other = rusqlite::Connection::open(home.path()).unwrap();
     other.execute("INSERT INTO nodes (id, role) VALUES ('operator', 'operator')", []).unwrap();
