@@ -88,6 +88,13 @@ async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway(
     let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["pre_check", "llm_call"], "a context shows its pre-check and its calls");
     assert_eq!(records[1]["content"]["response_summary"], "It greeted.");
+    // Other records are shown by their ids in an export.
+    let trail = lines(&fine(prepared, &["export"]));
+    for (kind, expected) in [("policy_set_change", "name pii"), ("lifecycle", "start")] {
+        let record = trail.iter().find(|line| line["kind"] == kind).unwrap();
+        let story = fine(prepared, &["show", record["id"].as_str().unwrap()]);
+        assert!(story.starts_with(kind) && story.contains(expected), "{story}");
+    }
     let (code, text) = run(prepared, &["show", "req_nothing"]);
     assert!(code == Some(1) && text.contains("req_nothing"), "{text}");
 

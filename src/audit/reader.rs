@@ -135,6 +135,11 @@ impl AuditReader {
         self.store.records_of(id)?.into_iter().map(|record| self.named(record)).collect()
     }
 
+    /// The records of that id, of whatever kind, oldest first. Looks through the whole trail.
+    pub fn records_with_id(&self, id: &str) -> Result<Vec<TrailRecord>, AuditError> {
+        self.store.records_with_id(id)?.into_iter().map(|record| self.named(record)).collect()
+    }
+
     /// The version of a policy that has this digest, if it was archived.
     pub fn version(&self, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {
         self.store.version(digest)

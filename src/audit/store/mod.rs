@@ -89,6 +89,9 @@ pub(crate) trait Store: Send + Sync {
     /// The records of a request, a pre-check or a reported call; of a context, those of its pre-check and its calls.
     fn records_of(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError>;
 
+    /// The records of that id, of whatever kind. No index leads to them: the whole trail is looked through.
+    fn records_with_id(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError>;
+
     /// Keeps a version of a policy, and its module if no other version has it. One that is there stays as it is.
     fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError>;
 

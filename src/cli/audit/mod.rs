@@ -48,7 +48,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Tells the whole story of a request, a pre-check, a reported call or a context.
+    /// Tells the whole story of a request, a pre-check, a reported call or a context, or shows any other record.
     Show {
         #[command(flatten)]
         configured: Configured,

@@ -7,16 +7,20 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::{print_json, print_line};
-use crate::audit::record::PolicyEvaluation;
+use crate::audit::record::{PolicyEvaluation, RecordKind};
 use crate::audit::{AuditReader, TrailRecord};
 
 /// Fields that are told apart from the others.
 const TOLD_APART: [&str; 3] = ["policies", "calls", "at"];
 
 pub(super) fn run(reader: &AuditReader, id: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let records = reader.records_of(id)?;
+    let mut records = reader.records_of(id)?;
     if records.is_empty() {
-        bail!("no request, pre-check, reported call, reported tool or context has the id {id}");
+        // What no search finds: changes, starts, erasures.
+        records = reader.records_with_id(id)?;
+    }
+    if records.is_empty() {
+        bail!("no record is about {id}");
     }
     for record in &records {
         if json { print_json(&as_json(record)?)? } else { print_line(&story(record)?)? }
@@ -47,10 +51,17 @@ fn story(record: &TrailRecord) -> anyhow::Result<String> {
             lines.push(field("call", &words(call)));
         }
     }
-    if let Some(policies) = body.get("policies") {
-        let policies: Vec<PolicyEvaluation> = serde_json::from_value(policies.clone())?;
-        lines.push(table(&policies).to_string());
-        lines.extend(policies.iter().flat_map(remarks));
+    match body.get("policies") {
+        // The set that is live is no list of evaluations.
+        Some(Value::Array(live)) if record.kind == RecordKind::PolicySetChange.as_str() => {
+            lines.extend(live.iter().map(|policy| field("policy", &words(policy))));
+        }
+        Some(policies) => {
+            let policies: Vec<PolicyEvaluation> = serde_json::from_value(policies.clone())?;
+            lines.push(table(&policies).to_string());
+            lines.extend(policies.iter().flat_map(remarks));
+        }
+        None => {}
     }
     lines.push(match &record.content {
         Some(content) => field("text", content),

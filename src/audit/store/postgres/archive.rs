@@ -88,6 +88,11 @@ pub(super) async fn records_of(client: &Client, id: &str) -> Result<Vec<StoredRe
     client.query(&sql, &[&storable(id)]).await?.iter().map(record).collect()
 }
 
+pub(super) async fn records_with_id(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
+    let sql = format!("{RECORD} WHERE r.id = $1 ORDER BY r.at, r.place");
+    client.query(&sql, &[&storable(id)]).await?.iter().map(record).collect()
+}
+
 fn record(row: &Row) -> Result<StoredRecord, Failed> {
     Ok(StoredRecord {
         place: Place(row.get(0)),

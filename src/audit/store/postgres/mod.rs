@@ -125,6 +125,10 @@ impl Store for PostgresStore {
         self.with(|connection| connection.ask(async |client| archive::records_of(&client, id).await))
     }
 
+    fn records_with_id(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::records_with_id(&client, id).await))
+    }
+
     fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
         self.with(|connection| connection.ask(async |client| versions::keep(&client, version).await))
     }

@@ -88,6 +88,13 @@ pub(super) fn records_of(connection: &Connection, id: &str) -> Result<Vec<Stored
     rows.collect::<Result<_, _>>().map_err(classed)
 }
 
+pub(super) fn records_with_id(connection: &Connection, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+    let sql = format!("{RECORD} WHERE r.id = ? ORDER BY r.at, r.place");
+    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let rows = statement.query_map([id], record).map_err(classed)?;
+    rows.collect::<Result<_, _>>().map_err(classed)
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
     Ok(StoredRecord {
         place: Place(row.get(0)?),

@@ -194,6 +194,10 @@ impl Store for SqliteStore {
         self.readers.with(|connection| archive::records_of(connection, id))
     }
 
+    fn records_with_id(&self, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+        self.readers.with(|connection| archive::records_with_id(connection, id))
+    }
+
     fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
         let connection = self.connect()?;
         connection.busy_timeout(ARCHIVE_PATIENCE).map_err(classed)?;
