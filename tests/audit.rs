@@ -346,3 +346,23 @@ fn an_erasure_makes_no_files() {
     let made: Vec<_> = fs::read_dir(prepared.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert!(made.iter().all(|name| name != "octroi.node" && name != "octroi.key"), "{made:?}");
 }
+
+#[tokio::test]
+async fn what_callers_wrote_does_nothing_to_a_terminal() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let asked = gateway.ask("\u{9b}2J and \u{202e}back").await;
+    let id = asked.body["request_id"].as_str().unwrap();
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    // However it came there.
+    assert!(fine(prepared, &["search"]).contains(id), "its entry is there");
+    database.execute("UPDATE entries SET user = ?", ["eva\u{202e}gro\u{1b}[2J\nnobody"]).unwrap();
+    for arguments in [&["search"][..], &["search", "--json"], &["show", id], &["show", id, "--json"]] {
+        let text = fine(prepared, arguments);
+        let harm = text.chars().find(|it| matches!(it, '\u{7f}'..='\u{9f}' | '\u{202e}' | '\u{1b}'));
+        assert_eq!(harm, None, "{arguments:?} {text:?}");
+        let shown = if arguments.contains(&"--json") || arguments[0] == "show" { r"\u202e" } else { r"\u{202e}gro" };
+        assert!(text.contains(shown), "{arguments:?} {text}");
+    }
+}

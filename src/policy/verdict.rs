@@ -306,7 +306,7 @@ fn harmless(what: &'static str, text: &mut String, allowed: usize) -> Result<(),
 }
 
 /// Control characters, and those that break or turn a line.
-fn does_harm(character: char) -> bool {
+pub(crate) fn does_harm(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -7,6 +7,7 @@ mod reproduce;
 mod search;
 mod settings;
 mod show;
+mod shown;
 mod tail;
 mod verify;
 mod when;
@@ -273,15 +274,19 @@ fn open(config: &Config) -> Result<AuditReader, AuditError> {
     AuditReader::open(&settings::url(&config.audit))
 }
 
-/// Prints a line. A reader that went away (`| head`) is an error, which ends the command.
+/// Prints a line, or several. A reader that went away (`| head`) is an error, which ends the command.
 fn print_line(line: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(line.as_bytes())?;
-    out.write_all(b"\n")
+    print(&shown::lines(line))
 }
 
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(print_line(&serde_json::to_string(value)?)?)
+    Ok(print(&shown::json(&serde_json::to_string(value)?))?)
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, shown};
 use crate::audit::{AuditError, AuditReader, Entry, Page, Query};
 
 pub(super) fn run(reader: &AuditReader, query: &Query, json: bool) -> anyhow::Result<ExitCode> {
@@ -62,6 +62,7 @@ pub(super) fn columns(entry: &Entry) -> [String; 10] {
         entry.tokens_used.to_string(),
         entry.response_time_ms.to_string(),
     ]
+    .map(|text| shown::one_line(&text))
 }
 
 /// The policies that matched.

@@ -6,7 +6,7 @@ use anyhow::bail;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, shown};
 use crate::audit::record::{PolicyEvaluation, RecordKind};
 use crate::audit::{AuditReader, TrailRecord};
 
@@ -64,7 +64,7 @@ fn story(record: &TrailRecord) -> anyhow::Result<String> {
         None => {}
     }
     lines.push(match &record.content {
-        Some(content) => field("text", content),
+        Some(content) => field("text", &shown::json(content)),
         None if body.contains_key("kept_hmac") => field("text", "erased"),
         None if body.contains_key("content_hmac") => field("text", "not kept"),
         None => field("text", "none"),
@@ -79,10 +79,12 @@ fn field(name: &str, value: &str) -> String {
 /// A value without JSON's marks where it needs none.
 fn words(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| format!("{name} {}", words(value))).collect::<Vec<_>>().join(", ")
-        }
+        Value::String(text) => shown::one_line(text),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| format!("{} {}", shown::one_line(name), words(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }
@@ -121,16 +123,16 @@ fn remarks(policy: &PolicyEvaluation) -> Vec<String> {
     let mut remarks = Vec::new();
     let mut say = |what: &str, text: String| remarks.push(field(&policy.policy, &format!("{what}: {text}")));
     if let Some(reason) = &policy.reason {
-        say("reason", reason.clone());
+        say("reason", shown::one_line(reason));
     }
     if let Some(error) = &policy.error {
-        say("error", error.message.clone());
+        say("error", shown::one_line(&error.message));
     }
     for finding in &policy.findings {
         say("finding", words(&json!(finding)));
     }
     if !policy.tags.is_empty() {
-        say("tags", policy.tags.join(", "));
+        say("tags", shown::one_line(&policy.tags.join(", ")));
     }
     if policy.readings != crate::audit::record::Readings::default() {
         say("was told", words(&json!(policy.readings)));
