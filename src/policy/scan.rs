@@ -3,7 +3,7 @@
 //! Whoever may write there decides what passes; what is read is still bounded, and nothing outside the directory is
 //! opened through a link. What is taken stood there at one moment: what changes while it is read is read again.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -58,7 +58,7 @@ pub(super) struct Found {
 }
 
 /// What tells one state of a file from another without reading it. Compared, never ordered: clocks go backwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Stamp {
     device: u64,
     inode: u64,
@@ -76,6 +76,24 @@ impl Stamp {
             modified: (about.mtime(), about.mtime_nsec()),
             changed: (about.ctime(), about.ctime_nsec()),
         }
+    }
+}
+
+/// The modules that one reading has seen, by where links lead and by their state: many manifests may name one.
+#[derive(Default)]
+struct Modules(HashMap<(PathBuf, Stamp), (Arc<Vec<u8>>, Digest)>);
+
+impl Modules {
+    /// The bytes of an opened file, with their digest. In memory once, however often they are asked for.
+    fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<(Arc<Vec<u8>>, Digest), LoadError> {
+        let key = (opened.resolved.clone(), stamp);
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let bytes = Arc::new(opened.read()?);
+        let digest = Digest::of(&bytes);
+        self.0.insert(key, (bytes.clone(), digest));
+        Ok((bytes, digest))
     }
 }
 
@@ -108,9 +126,9 @@ fn read_once(directory: &Path) -> io::Result<Scan> {
     let root = fs::canonicalize(directory)?;
     let listing = Listing::of(directory)?;
     let mut scan = Scan { ignored: listing.ignored(), ..Scan::default() };
-    let mut named = HashSet::new();
+    let (mut named, mut modules) = (HashSet::new(), Modules::default());
     for path in listing.manifests() {
-        let found = Found::read(path, directory, &root);
+        let found = Found::read(path, directory, &root, &mut modules);
         if let Some(manifest) = &found.manifest
             && let Some(folder) = path.parent()
         {
@@ -241,20 +259,31 @@ impl Found {
         }
     }
 
-    fn read(path: &Path, directory: &Path, root: &Path) -> Self {
+    fn read(path: &Path, directory: &Path, root: &Path, modules: &mut Modules) -> Self {
         let mut found = Self::unread(path);
-        found.module = found.fill(directory, root);
+        found.module = found.fill(directory, root, modules);
         found
     }
 
     /// Fills in everything but the module, which it gives.
-    fn fill(&mut self, directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
-        let bytes = self.take(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
-        self.fill_from(&bytes, directory, root)
+    fn fill(
+        &mut self,
+        directory: &Path,
+        root: &Path,
+        modules: &mut Modules,
+    ) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+        let opened = self.open(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
+        self.fill_from(&opened.read()?, directory, root, modules)
     }
 
     /// The same, with these bytes as the manifest's.
-    fn fill_from(&mut self, bytes: &[u8], directory: &Path, root: &Path) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+    fn fill_from(
+        &mut self,
+        bytes: &[u8],
+        directory: &Path,
+        root: &Path,
+        modules: &mut Modules,
+    ) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
         let what = self.path.strip_prefix(directory).unwrap_or(&self.path).display().to_string();
         let bad = |problem| LoadError::new(Step::Manifest, LoadCode::BadManifest, problem);
         self.fingerprint = Digest::of(bytes);
@@ -267,8 +296,9 @@ impl Found {
         }
         let (name, pin, limit) = (name.clone(), *pin, limits.module.as_u64());
         let module = self.path.parent().unwrap_or(directory).join(&name);
-        let module = self.take(module, root, limit, Step::Read)?;
-        let digest = Digest::of(&module);
+        let opened = self.open(module, root, limit, Step::Read)?;
+        let stamp = Stamp::of(&opened.about);
+        let (module, digest) = modules.read(opened, stamp)?;
         self.fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
         match pin {
             Some(pin) if pin != digest => Err(LoadError::new(
@@ -276,14 +306,14 @@ impl Found {
                 LoadCode::DigestMismatch,
                 format!("{name} has the digest {digest}, but the manifest pins {pin}"),
             )),
-            _ => Ok(Some(Arc::new(module))),
+            _ => Ok(Some(module)),
         }
     }
 
-    fn take(&mut self, path: PathBuf, root: &Path, limit: u64, step: Step) -> Result<Vec<u8>, LoadError> {
-        let (bytes, stamp) = read_file(&path, root, limit, step)?;
-        self.files.push((path, stamp));
-        Ok(bytes)
+    fn open(&mut self, path: PathBuf, root: &Path, limit: u64, step: Step) -> Result<Opened, LoadError> {
+        let opened = open(&path, root, limit, step)?;
+        self.files.push((path, Stamp::of(&opened.about)));
+        Ok(opened)
     }
 
     /// Whether the paths still lead to the files that were read, and those are as they were.
@@ -295,28 +325,39 @@ impl Found {
 /// What a scan would find if the manifest at `path` had these bytes.
 pub(super) fn read_as(path: &Path, root: &Path, bytes: &[u8]) -> Found {
     let mut found = Found::unread(path);
-    found.module = found.fill_from(bytes, root, root);
+    found.module = found.fill_from(bytes, root, root, &mut Modules::default());
     found
 }
 
-/// Reads a regular file that lies inside `root` once links are resolved.
-fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<(Vec<u8>, Stamp), LoadError> {
-    let fail = |code, problem: String| LoadError::new(step, code, format!("{}: {problem}", path.display()));
-    let unreadable = |error: io::Error| fail(LoadCode::Unreadable, error.to_string());
-    let irregular = || fail(LoadCode::Unreadable, "it is not a regular file".into());
+/// A file of the directory that is going to be read.
+struct Opened {
+    /// What it is called here.
+    path: PathBuf,
+    /// Where links lead.
+    resolved: PathBuf,
+    file: File,
+    about: fs::Metadata,
+    /// The most that is read.
+    limit: u64,
+    step: Step,
+}
+
+/// Opens a regular file that lies inside `root` once links are resolved.
+fn open(path: &Path, root: &Path, limit: u64, step: Step) -> Result<Opened, LoadError> {
+    let unreadable = |error: io::Error| unreadable(path, step, &error);
+    let refused =
+        |problem: String| LoadError::new(step, LoadCode::Unreadable, format!("{}: {problem}", path.display()));
+    let irregular = || refused("it is not a regular file".into());
     let resolved = fs::canonicalize(path).map_err(unreadable)?;
     if !resolved.starts_with(root) {
-        return Err(fail(
-            LoadCode::Unreadable,
-            format!("it is a link to {}, outside the policies directory", resolved.display()),
-        ));
+        return Err(refused(format!("it is a link to {}, outside the policies directory", resolved.display())));
     }
     // Opening a device may do something, and a socket cannot be opened at all.
     if !fs::metadata(&resolved).map_err(unreadable)?.is_file() {
         return Err(irregular());
     }
     // A FIFO that took its place meanwhile would keep an ordinary `open` waiting for a writer.
-    let mut file = File::options()
+    let file = File::options()
         .read(true)
         .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
         .open(&resolved)
@@ -325,15 +366,47 @@ fn read_file(path: &Path, root: &Path, limit: u64, step: Step) -> Result<(Vec<u8
     if !about.is_file() {
         return Err(irregular());
     }
-    let hint = if step == Step::Read { " (`limits.module`)" } else { "" };
-    let too_large = || fail(LoadCode::TooLarge, format!("larger than the {limit} bytes that are read{hint}"));
-    if about.size() > limit {
-        return Err(too_large());
+    let opened = Opened { path: path.to_owned(), resolved, file, about, limit, step };
+    if opened.about.size() > limit { Err(opened.too_large()) } else { Ok(opened) }
+}
+
+impl Opened {
+    /// All of it.
+    fn read(&self) -> Result<Vec<u8>, LoadError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.about.size()).unwrap_or_default());
+        let read = (&self.file).take(self.limit + 1).read_to_end(&mut bytes);
+        read.map_err(|error| unreadable(&self.path, self.step, &error))?;
+        if bytes.len() as u64 > self.limit { Err(self.too_large()) } else { Ok(bytes) }
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.size()).unwrap_or_default());
-    (&mut file).take(limit + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large());
+
+    fn too_large(&self) -> LoadError {
+        let hint = if self.step == Step::Read { " (`limits.module`)" } else { "" };
+        let problem = format!("{}: larger than the {} bytes that are read{hint}", self.path.display(), self.limit);
+        LoadError::new(self.step, LoadCode::TooLarge, problem)
     }
-    Ok((bytes, Stamp::of(&about)))
+}
+
+fn unreadable(path: &Path, step: Step, error: &io::Error) -> LoadError {
+    LoadError::new(step, LoadCode::Unreadable, format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_many_manifests_name_is_in_memory_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("shared.wasm"), "bytes").unwrap();
+        std::os::unix::fs::symlink("shared.wasm", folder.path().join("link.wasm")).unwrap();
+        fs::write(folder.path().join("alone.wasm"), "bytes").unwrap();
+        for (name, module) in [("a", "shared"), ("b", "shared"), ("c", "link"), ("d", "alone")] {
+            fs::write(folder.path().join(format!("{name}.yaml")), format!("name: {name}\nmodule: {module}.wasm\n"))
+                .unwrap();
+        }
+        let scan = scan(folder.path(), Duration::ZERO).unwrap();
+        let modules: Vec<_> = scan.found.iter().map(|found| found.module.clone().unwrap().unwrap()).collect();
+        let is_shared: Vec<_> = modules.iter().map(|module| Arc::ptr_eq(module, &modules[0])).collect();
+        assert_eq!(is_shared, [true, true, true, false]);
+    }
 }
