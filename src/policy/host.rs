@@ -89,6 +89,8 @@ struct Known {
     since: HashMap<Name, Timestamp>,
     /// Names whose manifests are gone, since when that was seen.
     absent: HashMap<Name, Instant>,
+    /// The same for those that were never in force, by path.
+    absent_broken: HashMap<PathBuf, Instant>,
     /// The names that paths had when they could be read.
     names: HashMap<PathBuf, Name>,
     refused: Refused,
@@ -256,7 +258,7 @@ impl PolicyHost {
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }
-        let gone = known.forget_absent(&mut round);
+        let gone = known.forget_absent(&mut round, &self.set.load());
         let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();
         known.warm = true;
@@ -420,11 +422,11 @@ impl PolicyHost {
         !self.statuses.load().iter().any(|it| it.path == path && it.error.as_ref() == Some(error))
     }
 
+    /// The one that refused, by its path or its name; else its folder, which could not be read and may have held it.
     fn broken_before(&self, status: &PolicyStatus) -> Option<Arc<BrokenPolicy>> {
-        self.set.load().members().iter().find_map(|member| match member {
-            Member::Broken(policy) if policy.path == status.path || policy.name == status.name => Some(policy.clone()),
-            _ => None,
-        })
+        let set = self.set.load();
+        let itself = set.broken().find(|it| it.path == status.path || it.name == status.name);
+        itself.or_else(|| set.broken().find(|it| status.path.starts_with(&it.path))).cloned()
     }
 
     async fn load_found(
@@ -478,10 +480,16 @@ struct Round {
     statuses: Vec<PolicyStatus>,
 }
 
+impl Round {
+    fn is_closed(&self, path: &Path) -> bool {
+        self.closed.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
 impl Known {
     /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
-    /// Returns when that scan is due.
-    fn forget_absent(&mut self, round: &mut Round) -> Option<Instant> {
+    /// What stands in a folder that cannot be read stays. Returns when that scan is due.
+    fn forget_absent(&mut self, round: &mut Round, before: &PolicySet) -> Option<Instant> {
         let now = Instant::now();
         let mut absent = HashMap::new();
         for (name, policy) in &self.live {
@@ -489,7 +497,7 @@ impl Known {
                 continue;
             }
             let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
-            if !round.closed.iter().any(|folder| path.starts_with(folder)) {
+            if !round.is_closed(&path) {
                 let seen = self.absent.get(name).copied().unwrap_or(now);
                 if now.duration_since(seen) >= GONE_AFTER {
                     tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
@@ -502,12 +510,43 @@ impl Known {
             round.live.insert(name.clone(), policy.clone());
         }
         self.absent = absent;
-        let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
-        self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
         let standing: HashMap<_, _> =
             round.statuses.iter().filter_map(|status| Some((status.path.as_path(), status.error.as_ref()?))).collect();
         self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
-        self.absent.values().map(|seen| *seen + GONE_AFTER).min()
+        self.keep_absent_broken(round, before, now);
+        let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
+        self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
+        self.absent.values().chain(self.absent_broken.values()).map(|seen| *seen + GONE_AFTER).min()
+    }
+
+    /// The same for policies that refuse because they were never in force.
+    fn keep_absent_broken(&mut self, round: &mut Round, before: &PolicySet, now: Instant) {
+        let mut absent = HashMap::new();
+        for policy in before.broken() {
+            let is_there = round.statuses.iter().any(|it| it.path == policy.path);
+            let name = policy.manifest.as_ref().map(|it| &it.name);
+            let elsewhere = name.is_some_and(|name| round.seen.contains_key(name));
+            // A folder whose manifests can be seen now.
+            let opened = round.statuses.iter().any(|it| it.path.starts_with(&policy.path));
+            if is_there || elsewhere || opened {
+                continue;
+            }
+            if !round.is_closed(&policy.path) {
+                let seen = self.absent_broken.get(&policy.path).copied().unwrap_or(now);
+                if now.duration_since(seen) >= GONE_AFTER {
+                    tracing::warn!(
+                        policy = policy.name,
+                        "the manifest of a policy that was never in force is gone; nothing is refused for it any more"
+                    );
+                    continue;
+                }
+                absent.insert(policy.path.clone(), seen);
+            }
+            let manifest = policy.manifest.as_deref().cloned();
+            round.statuses.push(PolicyStatus::failed(policy.path.clone(), manifest, policy.error.clone()));
+            round.broken.push(policy.clone());
+        }
+        self.absent_broken = absent;
     }
 }
 

@@ -174,6 +174,14 @@ impl PolicySet {
         })
     }
 
+    /// Those that are not, since the start.
+    pub(super) fn broken(&self) -> impl Iterator<Item = &Arc<BrokenPolicy>> {
+        self.members.iter().filter_map(|member| match member {
+            Member::Broken(policy) => Some(policy),
+            Member::Live(_) => None,
+        })
+    }
+
     /// Whether another set would decide as this one does.
     pub fn same_as(&self, other: &Self) -> bool {
         self.members.len() == other.members.len()

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::support::guest::manifest;
-use super::support::{PATIENCE, eventually};
+use super::support::guest::{Guest, manifest};
+use super::support::{Gateway, PATIENCE, eventually};
 use super::{
     NEVER, bare, generation, loads, refusing, replace, said, scans, start_through, until_generation, until_looked_at,
     until_said, until_scanned, without_privileges,
@@ -310,4 +310,67 @@ async fn what_may_not_be_read_keeps_its_last_good_version() {
     gateway.until("/health", |body| body["status"] == "degraded").await;
     fs::remove_file(&manifest).unwrap();
     until_generation(&gateway, before + 1).await;
+}
+
+/// Why a request is refused.
+async fn refusal(gateway: &Gateway) -> String {
+    gateway.pre_check("Hello").await.body["block_reason"].as_str().unwrap_or("nothing").to_owned()
+}
+
+#[tokio::test]
+async fn what_is_broken_since_the_start_refuses_on_while_its_folder_closes_and_opens() {
+    let Some(command) = without_privileges() else { return };
+    let prepared = bare(NEVER).prepare();
+    let folder = prepared.policies().join("team");
+    fs::create_dir(&folder).unwrap();
+    Guest::pre_check("allow").put(&prepared.policies(), "other", "");
+    fs::write(folder.join("house.yaml"), manifest("house", "")).unwrap();
+    fs::write(folder.join("house.wasm"), "garbage").unwrap();
+    let locked = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    let gateway = start_through(prepared, command.clone());
+    let refused = "Request blocked by policy: house (policy_not_loaded)";
+    assert_eq!(refusal(&gateway).await, refused);
+    let is_at_fault = |body: &Value, policy: &str| !error_of(body, policy).is_null();
+    locked(0);
+    gateway.until("/health", |body| is_at_fault(body, "team") && is_at_fault(body, "house")).await;
+    assert_eq!(refusal(&gateway).await, refused, "its folder is closed");
+    let reads = scans(&gateway);
+    fs::write(gateway.policies().join("no-policy"), "").unwrap();
+    eventually("another scan", async || scans(&gateway) > reads).await;
+    assert_eq!(refusal(&gateway).await, refused, "and still is");
+    locked(0o755);
+    gateway.until("/health", |body| !is_at_fault(body, "team")).await;
+    assert_eq!(refusal(&gateway).await, refused, "its folder is open again");
+
+    // A folder that was closed at the start may have held anything.
+    locked(0);
+    let gateway = start_through(gateway.stop(), command);
+    assert_eq!(refusal(&gateway).await, "Request blocked by policy: team (policy_not_loaded)");
+    locked(0o755);
+    gateway.until("/health", |body| !is_at_fault(body, "team")).await;
+    assert_eq!(refusal(&gateway).await, refused, "what could not be loaded stood in it");
+    replace(&folder.join("house.wasm"), refusing("new").module());
+    gateway.until("/health", |body| body["status"] == "healthy").await;
+    assert_eq!(said(&gateway).await, "new");
+}
+
+#[tokio::test]
+async fn what_is_broken_since_the_start_is_not_forgotten_for_a_moment_without_its_manifest() {
+    let prepared = bare(&format!("{NEVER}, reload_debounce: 2s")).prepare();
+    Guest::pre_check("allow").put(&prepared.policies(), "other", "");
+    let manifest_of_house = prepared.policies().join("house.yaml");
+    fs::write(&manifest_of_house, manifest("house", "")).unwrap();
+    let gateway = prepared.start();
+    let refused = "Request blocked by policy: house (policy_not_loaded)";
+    assert_eq!(refusal(&gateway).await, refused);
+    let reads = scans(&gateway);
+    fs::remove_file(&manifest_of_house).unwrap();
+    // One look is not enough.
+    eventually("a scan without it", async || scans(&gateway) > reads).await;
+    assert_eq!(refusal(&gateway).await, refused);
+    fs::write(&manifest_of_house, manifest("house", "")).unwrap();
+    until_looked_at(&gateway).await;
+    assert_eq!(refusal(&gateway).await, refused);
+    fs::remove_file(&manifest_of_house).unwrap();
+    eventually("it is forgotten", async || refusal(&gateway).await == "nothing").await;
 }
