@@ -76,6 +76,8 @@ pub struct PolicyHost {
     set: ArcSwap<PolicySet>,
     statuses: ArcSwap<Vec<PolicyStatus>>,
     warnings: ArcSwap<Vec<String>>,
+    /// Why compiled code is not kept.
+    cache_problem: Option<String>,
     /// Held for a whole reload: loads are serial.
     known: Mutex<Known>,
     changes: mpsc::Sender<Change>,
@@ -131,13 +133,13 @@ impl PolicyHost {
     /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
     pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Change>), HostError> {
         let engine = Engine::start(Allocation::Pooled(settings.max_concurrent.saturating_add(settings.max_streams)))?;
-        let cache = settings.cache.as_deref().and_then(|directory| {
-            Cache::open(directory)
-                .inspect_err(|error| {
-                    tracing::warn!(%error, "compiled policies are not kept; every start compiles them again");
-                })
-                .ok()
-        });
+        let (cache, cache_problem) = match settings.cache.as_deref().map(Cache::open).transpose() {
+            Ok(cache) => (cache, None),
+            Err(error) => {
+                tracing::warn!(%error, "compiled policies are not kept; every start compiles them again");
+                (None, Some(error.to_string()))
+            }
+        };
         let executable = match &settings.worker {
             Some(path) => path.clone(),
             None => std::env::current_exe()?,
@@ -157,6 +159,7 @@ impl PolicyHost {
             set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
             statuses: ArcSwap::default(),
             warnings: ArcSwap::default(),
+            cache_problem,
             known: Mutex::default(),
             changes,
             settings,
@@ -194,6 +197,11 @@ impl PolicyHost {
     /// Who else may write the directory, as the last reload found it. In words, without paths of the machine.
     pub fn warnings(&self) -> Arc<Vec<String>> {
         self.warnings.load_full()
+    }
+
+    /// Why compiled code is not kept, if there is a reason.
+    pub fn cache_problem(&self) -> Option<&str> {
+        self.cache_problem.as_deref()
     }
 
     /// Tries one policy on a request. Whether its `match` covers the request makes no difference, host interfaces answer
@@ -243,12 +251,8 @@ impl PolicyHost {
         });
         let (scan, warnings) = scanning.await.map_err(std::io::Error::other)??;
         self.warn(warnings);
-        let Scan { found, orphans, directories, ignored, closed, moving, .. } = scan;
+        let Scan { found, orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
-        if ignored > 0 {
-            let most = scan::MAX_MANIFESTS;
-            tracing::error!(ignored, "more than {most} manifests in the policies directory; the last are not read");
-        }
         for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
             tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }
@@ -475,7 +479,7 @@ struct Round {
     /// Of the versions that were not in force before.
     originals: Vec<Original>,
     seen: HashMap<Name, PathBuf>,
-    /// Subfolders that cannot be read.
+    /// Subfolders that cannot be read, and manifests beyond those that are.
     closed: Vec<PathBuf>,
     statuses: Vec<PolicyStatus>,
 }

@@ -16,7 +16,7 @@ use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
-pub(super) const MAX_MANIFESTS: usize = 2_000;
+const MAX_MANIFESTS: usize = 2_000;
 /// How often everything is read before what still changes is given up for this time.
 const ATTEMPTS: usize = 4;
 
@@ -32,9 +32,8 @@ pub(super) struct Scan {
     /// The directories that were read and those in which links ended: what is to be watched. First the policies
     /// directory, by its name.
     pub directories: Vec<PathBuf>,
-    /// Manifests beyond [`MAX_MANIFESTS`].
-    pub ignored: usize,
-    /// Subfolders that are there and cannot be read: what stands in them is not known.
+    /// Subfolders that are there and cannot be read, and manifests beyond [`MAX_MANIFESTS`]: what stands in them is not
+    /// known.
     pub closed: Vec<PathBuf>,
     /// Whether something changed all the time: the directory must be read again.
     pub moving: bool,
@@ -125,7 +124,7 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
 fn read_once(directory: &Path) -> io::Result<Scan> {
     let root = fs::canonicalize(directory)?;
     let listing = Listing::of(directory)?;
-    let mut scan = Scan { ignored: listing.ignored(), ..Scan::default() };
+    let mut scan = Scan::default();
     let (mut named, mut modules) = (HashSet::new(), Modules::default());
     for path in listing.manifests() {
         let found = Found::read(path, directory, &root, &mut modules);
@@ -151,9 +150,11 @@ fn read_once(directory: &Path) -> io::Result<Scan> {
         .filter_map(|(path, _)| fs::canonicalize(path).ok()?.parent().map(Path::to_owned))
         .filter(|end| !known.contains(end))
         .collect();
+    let beyond: Vec<_> = listing.beyond().cloned().collect();
     scan.directories = listing.directories.into_iter().chain(ends).collect();
     scan.found.extend(listing.closed.iter().map(|(path, problem)| Found::closed(path, problem)));
-    scan.closed = listing.closed.into_iter().map(|(path, _)| path).collect();
+    scan.found.extend((!beyond.is_empty()).then(|| Found::too_many(directory, beyond.len())));
+    scan.closed = listing.closed.into_iter().map(|(path, _)| path).chain(beyond).collect();
     Ok(scan)
 }
 
@@ -203,12 +204,14 @@ impl Listing {
         Ok(Self { directories, files, closed })
     }
 
+    /// Those that are read.
     fn manifests(&self) -> impl Iterator<Item = &PathBuf> {
         self.files.iter().filter(|path| is_manifest(path)).take(MAX_MANIFESTS)
     }
 
-    fn ignored(&self) -> usize {
-        self.files.iter().filter(|path| is_manifest(path)).count().saturating_sub(MAX_MANIFESTS)
+    /// Those that are not.
+    fn beyond(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().filter(|path| is_manifest(path)).skip(MAX_MANIFESTS)
     }
 }
 
@@ -246,6 +249,16 @@ impl Found {
     fn closed(path: &Path, problem: &io::Error) -> Self {
         let error = LoadError::new(Step::Manifest, LoadCode::Unreadable, format!("{}: {problem}", path.display()));
         Self { module: Err(error), ..Self::unread(path) }
+    }
+
+    /// The directory itself, some of whose manifests are not read.
+    fn too_many(directory: &Path, beyond: usize) -> Self {
+        let message = format!(
+            "{}: at most {MAX_MANIFESTS} manifests are read, in order of path; {beyond} more are not",
+            directory.display()
+        );
+        let error = LoadError::new(Step::Manifest, LoadCode::TooMany, message);
+        Self { module: Err(error), ..Self::unread(directory) }
     }
 
     fn unread(path: &Path) -> Self {

@@ -116,6 +116,8 @@ impl PolicyStatus {
 pub(super) fn complete(statuses: &mut [PolicyStatus], before: &[PolicyStatus], root: Option<&PathBuf>) {
     for status in statuses {
         let inside = root.and_then(|root| status.path.strip_prefix(root).ok()).map(Path::as_os_str);
+        // The directory itself goes by its name.
+        let inside = inside.filter(|it| !it.is_empty());
         let shown = inside.or(status.path.file_name()).unwrap_or_default();
         status.file = shown.to_string_lossy().into_owned();
         if status.error.is_some() {

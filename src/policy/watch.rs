@@ -42,6 +42,13 @@ impl Drop for Watcher {
 }
 
 impl Watcher {
+    /// Waits for an end that nobody asked for: a fault. From then on changes of the folder are not seen.
+    pub async fn ended(&mut self) {
+        if let Err(error) = (&mut self.0).await {
+            tracing::error!(%error, "the watch of the policies directory ended");
+        }
+    }
+
     /// Watches the host's directory and reloads on changes. `first` is the reload that was made before.
     pub fn start(host: Arc<PolicyHost>, first: &Reload, pace: Pace) -> Self {
         let (directories, due) = (first.directories.clone(), first.again.map(Instant::from_std));
@@ -244,5 +251,16 @@ impl Eyes {
             }
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_that_panics_is_known_to_have_ended() {
+        let broken = async { std::panic::resume_unwind(Box::new("a fault")) };
+        Watcher(tokio::spawn(broken)).ended().await;
     }
 }

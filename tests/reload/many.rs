@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::loader::{counted, starts};
 use super::support::guest::Guest;
-use super::{NEVER, bare, generation, replace, until_generation};
+use super::{NEVER, bare, generation, refusing, replace, said, scans, until_generation, until_scanned};
 
 /// How long the first start may take: each policy is compiled twice.
 const LOADING: Duration = Duration::from_secs(900);
@@ -78,4 +78,41 @@ async fn hundreds_of_policies_are_all_asked_and_a_second_start_compiles_nothing(
         took[took.len() / 2],
         changed.elapsed()
     );
+}
+
+#[tokio::test]
+async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
+    let prepared = bare(NEVER).prepare();
+    let off = |name: &str| {
+        let manifest = format!("name: {name}\nmodule: none.wasm\nmode: off\n");
+        fs::write(prepared.policies().join(format!("{name}.yaml")), manifest).unwrap();
+    };
+    for number in 1..2_000 {
+        off(&format!("off-{number}"));
+    }
+    refusing("old").put(&prepared.policies(), "the-last", "");
+    let gateway = prepared.start();
+    assert_eq!(gateway.get("/health").await.body["status"], "healthy");
+    let newcomer = gateway.policies().join("a-newcomer.yaml");
+    fs::write(&newcomer, "name: a-newcomer\nmodule: none.wasm\nmode: off\n").unwrap();
+    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    let at_fault = json!([{ "policy": "policies", "step": "manifest", "code": "too_many" }]);
+    assert_eq!(health["policies"]["errors"], at_fault);
+    assert_eq!(gateway.metric("octroi_policies_degraded").await, 1.0);
+    assert_eq!(gateway.policy("policies").await["path"], "policies");
+    let reads = scans(&gateway);
+    fs::write(gateway.policies().join("no-policy"), "").unwrap();
+    until_scanned(&gateway, reads + 1, "old").await;
+    assert_eq!(gateway.log.count("at most 2000 manifests are read, in order of path; 1 more are not"), 1, "told once");
+
+    // At the start nobody knows what it would have judged.
+    let gateway = gateway.restart();
+    let refused = gateway.pre_check("Hello").await;
+    assert_eq!(refused.body["block_reason"], "Request blocked by policy: policies (policy_not_loaded)");
+    let prepared = gateway.stop();
+    let checked = prepared.command(&["check"]).output().unwrap();
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(!checked.status.success() && text.contains("at most 2000 manifests are read"), "{text}");
+    fs::remove_file(&newcomer).unwrap();
+    assert_eq!(said(&prepared.start()).await, "old");
 }

@@ -105,6 +105,8 @@ pub enum LoadCode {
     Unreadable,
     /// A file is larger than allowed.
     TooLarge,
+    /// More manifests than are read.
+    TooMany,
     /// The manifest is wrong.
     BadManifest,
     /// Another manifest has this name.
@@ -152,6 +154,7 @@ impl LoadCode {
         match self {
             Self::Unreadable => "unreadable",
             Self::TooLarge => "too_large",
+            Self::TooMany => "too_many",
             Self::BadManifest => "bad_manifest",
             Self::DuplicateName => "duplicate_name",
             Self::DigestMismatch => "digest_mismatch",
