@@ -346,6 +346,7 @@ impl PolicyHost {
         }
         let loaded = match (module, manifest.as_ref()) {
             (Err(error), _) => {
+                let error = known.noted(&path, fingerprint, error);
                 if self.is_news(&path, &error) {
                     meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
                 }
@@ -491,6 +492,20 @@ impl Round {
 }
 
 impl Known {
+    /// What could not be read, with the time of the next try where one may help.
+    fn noted(&mut self, path: &Path, fingerprint: Digest, mut error: LoadError) -> LoadError {
+        if !error.code.may_pass() {
+            return error;
+        }
+        match self.refused.standing(path, fingerprint).filter(|it| it.code == error.code) {
+            Some(standing) => standing.clone(),
+            None => {
+                self.refused.note(path, fingerprint, &mut error, Duration::ZERO);
+                error
+            }
+        }
+    }
+
     /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
     /// What stands in a folder that cannot be read stays. Returns when that scan is due.
     fn forget_absent(&mut self, round: &mut Round, before: &PolicySet) -> Option<Instant> {

@@ -1,8 +1,8 @@
 //! What was refused, so that the same bytes are not loaded again and again; and what deserves another try.
 //!
 //! Most errors are of the bytes: they come back until the bytes change. A loader that was killed for want of memory or
-//! was not done in time may have had a bad moment. It is tried again by the clock: soon, then ever more seldom, and
-//! never so often that trying takes more than a small share of the time.
+//! was not done in time may have had a bad moment, and so may a device that could not be read. It is tried again by the
+//! clock: soon, then ever more seldom, and never so often that trying takes more than a small share of the time.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

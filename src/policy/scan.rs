@@ -247,8 +247,7 @@ fn read_directory(
 impl Found {
     /// A subfolder whose manifests cannot be seen.
     fn closed(path: &Path, problem: &io::Error) -> Self {
-        let error = LoadError::new(Step::Manifest, LoadCode::Unreadable, format!("{}: {problem}", path.display()));
-        Self { module: Err(error), ..Self::unread(path) }
+        Self { module: Err(unreadable(path, Step::Manifest, problem)), ..Self::unread(path) }
     }
 
     /// The directory itself, some of whose manifests are not read.
@@ -400,12 +399,44 @@ impl Opened {
 }
 
 fn unreadable(path: &Path, step: Step, error: &io::Error) -> LoadError {
-    LoadError::new(step, LoadCode::Unreadable, format!("{}: {error}", path.display()))
+    let code = if is_of_the_path(error) { LoadCode::Unreadable } else { LoadCode::ReadFailed };
+    LoadError::new(step, code, format!("{}: {error}", path.display()))
+}
+
+/// Whether the error lasts until the path or its modes change, and then shows in them. A device or a server that fails
+/// (EIO, ESTALE, ETIMEDOUT) leaves no mark when it is well again.
+fn is_of_the_path(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::NOENT
+                | Errno::ACCESS
+                | Errno::PERM
+                | Errno::NOTDIR
+                | Errno::ISDIR
+                | Errno::LOOP
+                | Errno::NAMETOOLONG
+                | Errno::NXIO
+                | Errno::NODEV
+        )
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process's memory is a regular file with nothing at its beginning.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_device_that_fails_is_told_from_a_path_that_is_wrong() {
+        let here = fs::canonicalize("/proc/self").unwrap();
+        let failed = open(&here.join("mem"), &here, 1 << 20, Step::Read).and_then(|it| it.read()).unwrap_err();
+        assert_eq!(failed.code, LoadCode::ReadFailed, "{failed}");
+        let absent = open(&here.join("no-such-file"), &here, 1, Step::Read).map(|_| ()).unwrap_err();
+        assert_eq!(absent.code, LoadCode::Unreadable, "{absent}");
+    }
 
     #[test]
     fn a_module_that_many_manifests_name_is_in_memory_once() {

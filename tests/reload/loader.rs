@@ -1,8 +1,9 @@
-//! A loader that has a bad moment.
+//! A loader, or a device, that has a bad moment.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use octroi::policy::load::worker::Worker;
 use octroi::policy::load::{LoadCode, Step};
 use octroi::policy::manifest::Manifest;
 
-use super::support::{Gateway, Prepared};
-use super::{NEVER, bare, refusing, replace, scans, until_said, until_scanned};
+use super::support::{Gateway, Prepared, eventually};
+use super::{NEVER, bare, in_namespaces, refusing, replace, said, scans, start_through, until_said, until_scanned};
 
 /// The loader, but it dies while there is a file `pressure`, as one that the system kills for want of memory; it says
 /// each time that it was started.
@@ -79,4 +80,26 @@ async fn a_loader_that_does_not_come_to_an_end_is_ended() {
     assert_eq!(error.message, "the loader was not done after 2 s and was ended");
     let process = fs::read_to_string(process).unwrap();
     assert!(!Path::new("/proc").join(process.trim()).exists(), "it goes on");
+}
+
+/// A process's own memory is a file whose beginning cannot be read (EIO); it stands in the module's place.
+#[tokio::test]
+async fn a_file_whose_device_failed_is_read_again_later() {
+    let prepared = bare(NEVER).prepare();
+    refusing("old").put(&prepared.policies(), "house", "");
+    let module = prepared.policies().join("house.wasm");
+    let Some(command) = in_namespaces(&format!("mount --bind /proc/$$/mem {}", module.display())) else { return };
+    let gateway = start_through(prepared, command);
+    let health = gateway.get("/health").await.body;
+    let failed = serde_json::json!({ "policy": "house", "step": "read", "code": "read_failed" });
+    assert_eq!(health["policies"]["errors"][0], failed);
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "read_failed").unwrap();
+    assert!(
+        told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
+    );
+    let pid = gateway.child.id().to_string();
+    let mut well_again = Command::new("nsenter");
+    well_again.args(["--target", &pid, "--user", "--mount", "umount"]).arg(&module);
+    assert!(well_again.status().unwrap().success());
+    eventually("`old` in force", async || said(&gateway).await == "old").await;
 }

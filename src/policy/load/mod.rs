@@ -103,6 +103,8 @@ impl LoadError {
 pub enum LoadCode {
     /// A file is missing, is no regular file, may not be read or lies outside the policies directory.
     Unreadable,
+    /// The device or the network file system failed while a file was read.
+    ReadFailed,
     /// A file is larger than allowed.
     TooLarge,
     /// More manifests than are read.
@@ -144,15 +146,16 @@ pub enum LoadCode {
 }
 
 impl LoadCode {
-    /// Whether the same bytes may go another way the next time: the loader lacked time or memory.
+    /// Whether the same files may go another way the next time: the loader lacked time or memory, or a device failed.
     pub fn may_pass(self) -> bool {
-        matches!(self, Self::LoaderFailed | Self::LoaderTimeout)
+        matches!(self, Self::ReadFailed | Self::LoaderFailed | Self::LoaderTimeout)
     }
 
     /// As it stands in logs, metrics and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
+            Self::ReadFailed => "read_failed",
             Self::TooLarge => "too_large",
             Self::TooMany => "too_many",
             Self::BadManifest => "bad_manifest",
