@@ -249,7 +249,8 @@ impl PolicyHost {
             let warnings = writers::warnings(&directory, &scan);
             std::io::Result::Ok((scan, warnings))
         });
-        let (scan, warnings) = scanning.await.map_err(std::io::Error::other)??;
+        let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
+        let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
         self.warn(warnings);
         let Scan { found, orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
@@ -269,12 +270,7 @@ impl PolicyHost {
         let members =
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
         let (from, set, changed) = self.publish(members, cold);
-        let failed: HashSet<_> =
-            round.statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
-        let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
-        meter::in_force(set.generation().0, set.live().count(), degraded);
-        status::complete(&mut round.statuses, &self.statuses.load(), directories.first());
-        self.statuses.store(Arc::new(round.statuses));
+        self.tell(round.statuses, &set);
         let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
         self.worker.tidy(self.settings.cache_size, needed).await;
         if changed {
@@ -282,6 +278,31 @@ impl PolicyHost {
             let _ = self.changes.send(Change { from, set: set.clone(), originals: round.originals }).await;
         }
         Ok(Reload { from, set, changed, again, directories })
+    }
+
+    /// The directory is at fault until a scan succeeds; its policies stay.
+    fn note_unreadable(&self, error: &std::io::Error) {
+        let directory = &self.settings.directory;
+        let error = scan::unreadable(directory, Step::Manifest, error);
+        if self.is_news(directory, &error) {
+            tracing::error!(
+                directory = %directory.display(),
+                error = error.message,
+                "the policies directory cannot be read; the policies in force stay"
+            );
+        }
+        let mut statuses: Vec<_> = self.statuses.load().iter().filter(|it| it.path != *directory).cloned().collect();
+        statuses.push(PolicyStatus::failed(directory.clone(), None, error));
+        self.tell(statuses, &self.set.load());
+    }
+
+    /// Says how every policy fares.
+    fn tell(&self, mut statuses: Vec<PolicyStatus>, set: &PolicySet) {
+        let failed: HashSet<_> = statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
+        let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
+        meter::in_force(set.generation().0, set.live().count(), degraded);
+        status::complete(&mut statuses, &self.statuses.load(), &self.settings.directory);
+        self.statuses.store(Arc::new(statuses));
     }
 
     /// Says who else may write the directory, once.

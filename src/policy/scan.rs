@@ -398,7 +398,8 @@ impl Opened {
     }
 }
 
-fn unreadable(path: &Path, step: Step, error: &io::Error) -> LoadError {
+/// What is wrong where a path cannot be read.
+pub(super) fn unreadable(path: &Path, step: Step, error: &io::Error) -> LoadError {
     let code = if is_of_the_path(error) { LoadCode::Unreadable } else { LoadCode::ReadFailed };
     LoadError::new(step, code, format!("{}: {error}", path.display()))
 }

@@ -113,9 +113,9 @@ impl PolicyStatus {
 }
 
 /// Adds what only the whole round knows: since when an error has been standing, and paths from the directory on.
-pub(super) fn complete(statuses: &mut [PolicyStatus], before: &[PolicyStatus], root: Option<&PathBuf>) {
+pub(super) fn complete(statuses: &mut [PolicyStatus], before: &[PolicyStatus], root: &Path) {
     for status in statuses {
-        let inside = root.and_then(|root| status.path.strip_prefix(root).ok()).map(Path::as_os_str);
+        let inside = status.path.strip_prefix(root).ok().map(Path::as_os_str);
         // The directory itself goes by its name.
         let inside = inside.filter(|it| !it.is_empty());
         let shown = inside.or(status.path.file_name()).unwrap_or_default();

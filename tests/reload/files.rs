@@ -374,3 +374,22 @@ async fn what_is_broken_since_the_start_is_not_forgotten_for_a_moment_without_it
     fs::remove_file(&manifest_of_house).unwrap();
     eventually("it is forgotten", async || refusal(&gateway).await == "nothing").await;
 }
+
+#[tokio::test]
+async fn a_folder_that_is_away_is_told_of_until_it_is_back() {
+    let prepared = bare("poll_interval: 200ms").prepare();
+    refusing("old").put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    let (folder, away) = (gateway.policies(), gateway.folder().join("away"));
+    fs::rename(&folder, &away).unwrap();
+    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    let error = error_of(&health, "policies");
+    assert_eq!((&error["step"], &error["code"]), (&"manifest".into(), &"unreadable".into()), "{health}");
+    assert_eq!(gateway.metric("octroi_policies_degraded").await, 1.0);
+    assert_eq!(gateway.policy("policies").await["state"], "broken");
+    assert_eq!(said(&gateway).await, "old");
+    fs::rename(&away, &folder).unwrap();
+    gateway.until("/health", |body| body["status"] == "healthy").await;
+    assert_eq!(gateway.metric("octroi_policies_degraded").await, 0.0);
+    assert_eq!(gateway.log.count("the policies directory cannot be read"), 1, "told once");
+}
