@@ -80,11 +80,14 @@ impl Stamp {
 
 /// The modules that one reading has seen, by where links lead and by their state: many manifests may name one.
 #[derive(Default)]
-struct Modules(HashMap<(PathBuf, Stamp), (Arc<Vec<u8>>, Digest)>);
+struct Modules(HashMap<(PathBuf, Stamp), Module>);
+
+/// A module's bytes, and their digest.
+type Module = (Arc<Vec<u8>>, Digest);
 
 impl Modules {
     /// The bytes of an opened file, with their digest. In memory once, however often they are asked for.
-    fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<(Arc<Vec<u8>>, Digest), LoadError> {
+    fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<Module, LoadError> {
         let key = (opened.resolved.clone(), stamp);
         if let Some(known) = self.0.get(&key) {
             return Ok(known.clone());
