@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::erase::OPERATOR;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
-use super::{ArchivedVersion, AuditError, CheckpointKind, Texts};
+use super::{ArchivedVersion, AuditError, CheckpointKind, PublicKey, Texts};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
@@ -158,6 +158,16 @@ impl AuditReader {
         }
         chains.sort_by_key(|chain| chain.node == OPERATOR);
         Ok(chains)
+    }
+
+    /// The key that signed last, of all chains; none where nothing is signed.
+    pub fn last_signer(&self) -> Result<Option<PublicKey>, AuditError> {
+        let mut last: Option<Checkpoint> = None;
+        for node in &self.nodes {
+            let newest = self.store.checkpoints(node.number)?.into_iter().max_by_key(|it| it.at);
+            last = last.into_iter().chain(newest).max_by_key(|it| it.at);
+        }
+        Ok(last.map(|it| it.public_key))
     }
 
     fn extent(&self, number: i64) -> Result<(Seq, Seq), AuditError> {

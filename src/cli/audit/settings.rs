@@ -1,14 +1,14 @@
 //! From the configuration to what the audit log is opened with.
 
 use crate::audit::{
-    AuditError, AuditKey, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, Settings, SpillTo,
-    kept_node_id,
+    AuditError, AuditKey, AuditReader, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, PublicKey,
+    Settings, SpillTo, kept_node_id,
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
 /// What a gateway opens its audit log with. Makes the key and the node's name at the first start.
 pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditError> {
-    Ok(Settings { node: node(&audit.node)?, ..without_node(audit, key(&audit.key)?) })
+    Ok(Settings { node: node(&audit.node)?, ..without_node(audit, key(audit)?) })
 }
 
 /// The same with a key that is there, for whoever writes into no gateway's chain. Makes nothing.
@@ -55,18 +55,35 @@ fn node(node: &AuditNode) -> Result<Option<String>, AuditError> {
     }
 }
 
-fn key(source: &AuditKeySource) -> Result<AuditKey, AuditError> {
-    let path = match source {
+fn key(audit: &config::Audit) -> Result<AuditKey, AuditError> {
+    let path = match &audit.key {
         AuditKeySource::MadeOnce(path) => path,
         AuditKeySource::Unkept => return AuditKey::random(),
-        AuditKeySource::File(_) | AuditKeySource::Given(_) => return known_key(source),
+        source @ (AuditKeySource::File(_) | AuditKeySource::Given(_)) => return known_key(source),
     };
     let (key, made) = AuditKey::read_or_make(path)?;
     if made == Made::Now {
-        let public = key.public();
-        tracing::info!(file = %path.display(), %public, "made a new audit key: keep a copy of it apart from the store");
+        let (file, public) = (path.display(), key.public());
+        match last_signer(&url(audit)).filter(|former| *former != public) {
+            Some(former) => tracing::warn!(
+                %file, %public, %former,
+                "the audit key is lost: the store's records are signed by `former`, and a new key was made. What comes is \
+                 signed by `public`, `octroi audit verify` wants both (--public-key), and older texts cannot be compared. \
+                 If there is a copy of the old key, stop, and put it back before more is recorded"
+            ),
+            None => tracing::info!(%file, %public, "made a new audit key: keep a copy of it apart from the store"),
+        }
     }
     Ok(key)
+}
+
+/// Who signed what is in the store. On a thread of its own: a store may drive a runtime, which cannot be done inside
+/// another. Where the store cannot be read, opening it says why.
+fn last_signer(url: &str) -> Option<PublicKey> {
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| AuditReader::open(url).and_then(|reader| reader.last_signer()).ok().flatten());
+        asked.join().ok().flatten()
+    })
 }
 
 /// The key, if it is there already. One that is kept nowhere proves nothing to anybody.
