@@ -1,6 +1,6 @@
 //! `admin`: the operator's own address.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -8,7 +8,7 @@ use super::assembly::Assembly;
 use super::auth::SecretDigest;
 use super::error::ConfigError;
 use super::scalar::{FromText, Parsed};
-use super::server::{ListenAddress, is_loopback};
+use super::server::{ListenAddress, Server, is_loopback};
 use super::yaml::KeyPath;
 
 const DEFAULT_PORT: u16 = 8090;
@@ -57,7 +57,7 @@ pub(super) struct RawAdmin {
 
 impl RawAdmin {
     /// `None`: it is switched off.
-    pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Option<Admin>, ConfigError> {
+    pub(super) fn assemble(self, server: &Server, assembly: &Assembly<'_>) -> Result<Option<Admin>, ConfigError> {
         if self.enabled == Some(false) {
             return Ok(None);
         }
@@ -75,7 +75,44 @@ impl RawAdmin {
                 ),
             ));
         }
+        if collide(listen, server.listen) {
+            return Err(assembly.invalid(
+                KeyPath::of("admin.listen"),
+                format!("found {listen}, allowed: another port than that of server.listen ({})", server.listen),
+            ));
+        }
         let hosts = self.hosts.unwrap_or_default().into_iter().map(|Parsed(HostName(name))| name).collect();
         Ok(Some(Admin { listen, token, hosts }))
+    }
+}
+
+/// Whether one of two listeners could not be opened beside the other. Port 0 is any that is free; an address that stands
+/// for all takes the port of each.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let both = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    one.port() != 0 && one.port() == other.port() && (ip == other_ip || both(ip, other_ip) || both(other_ip, ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_by_whoever_listens_on_all_addresses_too() {
+        for (one, other, expected) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("127.0.0.1:8080", "127.0.0.1:8090", false),
+            ("127.0.0.1:8080", "127.0.0.2:8080", false),
+            ("0.0.0.0:8080", "127.0.0.1:8080", true),
+            ("[::]:8080", "127.0.0.1:8080", true),
+            ("[::]:8080", "[::1]:8080", true),
+            ("0.0.0.0:8080", "[::1]:8080", false),
+            ("[::ffff:127.0.0.1]:8080", "127.0.0.1:8080", true),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (first, second) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((collide(first, second), collide(second, first)), (expected, expected), "{one} and {other}");
+        }
     }
 }

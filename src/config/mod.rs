@@ -144,7 +144,7 @@ fn assemble(
     assembly.warnings.extend(environment.older_names().chain(foreign::variables(environment)));
     let server = raw.server.unwrap_or_default().assemble(&assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
-    let admin = raw.admin.unwrap_or_default().assemble(&assembly)?;
+    let admin = raw.admin.unwrap_or_default().assemble(&server, &assembly)?;
     let routing = raw.routing.unwrap_or_default();
     let mut providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;
     provider_cap::apply(&mut providers.started, routing.max_providers, &mut assembly);

@@ -13,6 +13,10 @@ use super::policy_name::PolicyName;
 use super::scalar::{Line, Parsed, Size, Span, Whole};
 use super::yaml::KeyPath;
 
+/// Instances of policies at one time. Each reserves 8 GiB of addresses, in one piece for all: of the 128 TiB that a
+/// process has, no more than about 85 lie together.
+const MAX_INSTANCES: usize = 10_000;
+
 /// Policies and their host. Relative paths start at the working directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Policies {
@@ -73,6 +77,17 @@ impl RawPolicies {
                 format!("found a folder inside the watched one ({}), allowed: any other", directory.display()),
             ));
         }
+        let max_concurrent = self.max_concurrent.map_or(256, Whole::get);
+        let max_streams = self.max_streams.map_or(256, Whole::get);
+        if max_concurrent + max_streams > MAX_INSTANCES {
+            return Err(assembly.invalid(
+                KeyPath::of("policies"),
+                format!(
+                    "found max_concurrent {max_concurrent} and max_streams {max_streams}, allowed: at most \
+                     {MAX_INSTANCES} together, since each reserves addresses"
+                ),
+            ));
+        }
         Ok(Policies {
             directory,
             required: self.required.unwrap_or_default().into_iter().map(|Parsed(name)| name).collect(),
@@ -80,8 +95,8 @@ impl RawPolicies {
             cache_size: self.cache_size.map_or(1 << 30, |size| size.bytes() as u64),
             worker: self.worker.map(path),
             allow_none: self.allow_none.unwrap_or(false),
-            max_concurrent: self.max_concurrent.map_or(256, Whole::get),
-            max_streams: self.max_streams.map_or(256, Whole::get),
+            max_concurrent,
+            max_streams,
             poll_interval: self.poll_interval.map_or(Duration::from_secs(2), |Parsed(Span(time))| time),
             reload_debounce: self.reload_debounce.map_or(Duration::from_millis(200), |Parsed(Span(time))| time),
         })

@@ -107,6 +107,15 @@ const CASES: &[(&str, &str)] = &[
          (the SHA-256 of a random token), or listen on 127.0.0.1, or set admin.enabled: false",
     ),
     (
+        "admin:\n  listen: \"127.0.0.1:8080\"",
+        "3:3: admin.listen: found 127.0.0.1:8080, allowed: another port than that of server.listen (127.0.0.1:8080)",
+    ),
+    (
+        "policies:\n  max_concurrent: 10000",
+        "2:1: policies: found max_concurrent 10000 and max_streams 256, allowed: at most 10000 together, since each \
+         reserves addresses",
+    ),
+    (
         "admin: {token_sha256: hunter2}",
         "2:9: admin.token_sha256: found a text (not shown), allowed: the SHA-256 of a secret that is not empty, as 64 \
          hexadecimal digits",
