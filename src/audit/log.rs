@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::contexts::RecentContexts;
 use super::erase::OPERATOR;
@@ -33,6 +34,8 @@ struct Shared {
     searches: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Cancelled when the writer's thread is over, however it ended.
+    ended: CancellationToken,
 }
 
 impl AuditLog {
@@ -67,9 +70,14 @@ impl AuditLog {
         let contexts = Arc::new(RecentContexts::default());
         let keep = settings.keep;
         let (for_writer, remembered) = (Arc::clone(&store), Arc::clone(&contexts));
+        let ended = CancellationToken::new();
+        let ends = ended.clone().drop_guard();
         let writer = std::thread::Builder::new()
             .name("audit-writer".to_owned())
-            .spawn(move || writer::run(&*for_writer, receiver, remembered, chain, journal, keep))
+            .spawn(move || {
+                let _ends = ends;
+                writer::run(&*for_writer, receiver, remembered, chain, journal, keep);
+            })
             .map_err(|error| AuditError::Io(format!("cannot start the audit writer: {error}")))?;
         queue.is_read_by(writer.thread());
         Ok(Self(Arc::new(Shared {
@@ -80,6 +88,7 @@ impl AuditLog {
             searches: Arc::new(Semaphore::new(SEARCHES)),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             writer: Mutex::new(Some(writer)),
+            ended,
         })))
     }
 
@@ -136,6 +145,11 @@ impl AuditLog {
     pub async fn archive(&self, version: ArchivedVersion) -> Result<(), AuditError> {
         let store = Arc::clone(&self.0.store);
         blocking(move || store.keep_version(&version)).await
+    }
+
+    /// Waits for the end of the writer. Before [`Self::shutdown`] that is a fault: nothing is recorded any more.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
     }
 
     /// Refuses new records, writes those that are queued, and ends the writer. Call it when no request is in flight

@@ -15,7 +15,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let environment = Environment::process();
     let mut loaded = Config::load(configured.config.as_deref(), &environment)?;
     telemetry::start_log(&loaded.config.log);
-    start::runtime()?.block_on(async {
+    start::block_on(async {
         // Held until the end: the double ends with it.
         let double = if loaded.config.providers.is_empty() {
             let double = MistralDouble::builder()

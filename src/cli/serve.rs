@@ -10,7 +10,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
     telemetry::start_log(&loaded.config.log);
     announce(&loaded);
-    start::runtime()?.block_on(start::run(loaded.config, |_| ()))?;
+    start::block_on(start::run(loaded.config, |_| ()))?;
     Ok(ExitCode::SUCCESS)
 }
 

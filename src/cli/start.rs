@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,9 +29,23 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// A reload begins this long after the first of many changes, at the latest.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 
+/// How long the end waits for threads that cannot be interrupted: one that asks for a name's address waits for as long as
+/// the system's resolver likes.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+/// Connections that wait to be accepted, as tokio has it.
+const BACKLOG: u32 = 1_024;
+
 /// A runtime for a command. Two threads at least: a request must not wait for a reload.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")
+}
+
+/// Runs a gateway, and does not wait for what it leaves behind.
+pub(super) fn block_on<T>(gateway: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(gateway);
+    runtime.shutdown_timeout(LAST_THREADS);
+    ended
 }
 
 /// The policy host, as the configuration wants it.
@@ -150,6 +165,7 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     }
     // The signals first: one that comes while policies compile must not be lost.
     let stop = stop_signal()?;
+    let ports = Ports::take(&config)?;
     let metrics = telemetry::start_metrics().context("metrics")?;
     let in_flight = InFlight::new(config.server.max_bytes_in_flight);
     let router = Arc::new(router(&config, &in_flight)?);
@@ -159,11 +175,35 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     }
     let audit = AuditLog::open(&super::audit::settings(&config.audit)?)?;
     // Before the first reload, so that the receiver of changes is read.
-    let gateway = Gateway::start(policies.clone(), changes, router.clone(), audit, config.digest()).await?;
+    let gateway = Gateway::start(policies, changes, router, audit, config.digest()).await?;
+    // From here on there is a record of the start: whatever happens, one of the end follows.
+    let served = serve(&config, gateway.clone(), ports, in_flight, metrics, stop, ready).await;
+    let closed = gateway
+        .shutdown(LAST_RECORDS.min(config.server.shutdown_timeout))
+        .await
+        .context("the audit could not be closed");
+    match (served, closed) {
+        (Err(error), Err(further)) => {
+            tracing::error!("{further:#}");
+            Err(error)
+        }
+        (served, closed) => served.and(closed),
+    }
+}
+
+/// Loads the policies and serves until the end.
+async fn serve(
+    config: &Config,
+    gateway: Arc<Gateway>,
+    ports: Ports,
+    in_flight: InFlight,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+    ready: impl FnOnce(Addresses),
+) -> anyhow::Result<()> {
+    let policies = gateway.policies().clone();
     let reload = tokio::select! {
-        reload = policies.reload() => reload.with_context(|| {
-            format!("the policies directory {} cannot be read", config.policies.directory.display())
-        })?,
+        reload = policies.reload() => reload.with_context(|| unreadable(&config.policies))?,
         () = stop.cancelled() => return Ok(()),
     };
     if reload.set.live().next().is_none() && !config.policies.allow_none {
@@ -175,16 +215,10 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     }
     let pace =
         Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
-    let watcher = Watcher::start(policies.clone(), &reload, pace);
-    router.watch_health();
+    let mut watcher = Watcher::start(policies.clone(), &reload, pace);
+    gateway.router().watch_health();
 
-    let listener = TcpListener::bind(config.server.listen)
-        .await
-        .with_context(|| format!("cannot listen on {} (server.listen, PORT)", config.server.listen))?;
-    let admin = match &config.admin {
-        Some(admin) => Some((admin, listen_for_admin(admin).await?)),
-        None => None,
-    };
+    let (listener, admin) = ports.open(config)?;
     let addresses = Addresses {
         gateway: listener.local_addr()?,
         admin: admin.as_ref().map(|(_, listener)| listener.local_addr()).transpose()?,
@@ -201,29 +235,84 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
             http::admin::serve(listener, admin, &config.server, policies, stop.clone()).await;
         }
     };
-    let (served, ()) =
-        tokio::join!(http::serve(listener, &config, gateway.clone(), in_flight, metrics, stop.clone()), administered);
+    let fault = async {
+        let fault = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            () = watcher.ended() => Some("the policies directory is no longer watched"),
+            () = gateway.audit().ended() => Some("the audit writer ended: nothing is recorded any more"),
+        };
+        // In order, and with an exit code by which whoever started it starts it again.
+        stop.cancel();
+        fault
+    };
+    let (served, (), fault) = tokio::join!(
+        http::serve(listener, config, gateway.clone(), in_flight, metrics, stop.clone()),
+        administered,
+        fault
+    );
     drop(watcher);
     tracing::info!("shutting down: requests in flight are finished, records are written");
-    gateway
-        .shutdown(LAST_RECORDS.min(config.server.shutdown_timeout))
-        .await
-        .context("the audit could not be closed")?;
-    Ok(served?)
+    served?;
+    fault.map_or(Ok(()), |fault| bail!("{fault}; the gateway ended for it (the log may say why)"))
 }
 
-async fn listen_for_admin(admin: &config::Admin) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(admin.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {} for the admin API (admin.listen; admin.enabled: false switches it off)",
-            admin.listen
-        )
-    })
+/// What is wrong where the folder of policies cannot be read.
+pub(super) fn unreadable(policies: &config::Policies) -> String {
+    format!("the policies directory {} cannot be read", policies.directory.display())
 }
 
+/// The ports, before anybody can connect to them.
+struct Ports {
+    gateway: TcpSocket,
+    admin: Option<TcpSocket>,
+}
+
+impl Ports {
+    /// Before anything else is done: one that is taken is an error at once.
+    fn take(config: &Config) -> anyhow::Result<Self> {
+        let listen = config.server.listen;
+        let gateway = bound(listen).with_context(|| taken(config))?;
+        let admin = match &config.admin {
+            Some(admin) => Some(bound(admin.listen).with_context(|| taken_from_admin(admin))?),
+            None => None,
+        };
+        Ok(Self { gateway, admin })
+    }
+
+    /// Once policies are loaded: until then nothing listens.
+    fn open(self, config: &Config) -> anyhow::Result<(TcpListener, Option<(&config::Admin, TcpListener)>)> {
+        let gateway = self.gateway.listen(BACKLOG).with_context(|| taken(config))?;
+        let admin = match self.admin.zip(config.admin.as_ref()) {
+            Some((socket, admin)) => Some((admin, socket.listen(BACKLOG).with_context(|| taken_from_admin(admin))?)),
+            None => None,
+        };
+        Ok((gateway, admin))
+    }
+}
+
+/// As `TcpListener::bind` does it, without the listening.
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+fn taken(config: &Config) -> String {
+    format!("cannot listen on {} (server.listen, PORT)", config.server.listen)
+}
+
+fn taken_from_admin(admin: &config::Admin) -> String {
+    format!("cannot listen on {} for the admin API (admin.listen; admin.enabled: false switches it off)", admin.listen)
+}
+
+/// Cancelled by the signals that ask for an orderly end. SIGHUP is one of them, as for any program that does not take it
+/// for something else, unless whoever started it had it ignored (`nohup`).
 fn stop_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+    let hangup = (!ignores_hangup()).then(SignalKind::hangup);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let mut signals = signal(kind).context("signals")?;
         let stop = stop.clone();
         tokio::spawn(async move {
@@ -232,4 +321,11 @@ fn stop_signal() -> anyhow::Result<CancellationToken> {
         });
     }
     Ok(stop)
+}
+
+/// Whether SIGHUP, the first signal, is ignored. Linux says so in a mask of hexadecimal digits.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

@@ -101,14 +101,8 @@ impl Watch {
                     self.directories = reload.directories;
                     self.look().await;
                 }
-                Err(error) => {
-                    self.due = None;
-                    tracing::error!(
-                        directory = %self.host.directory().display(),
-                        %error,
-                        "the policies directory cannot be read; the policies in force stay"
-                    );
-                }
+                // The host tells of it. That it can be read again shows in the next glance, or by its coming back.
+                Err(_) => self.due = None,
             }
         }
     }

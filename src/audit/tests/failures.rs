@@ -119,3 +119,13 @@ fn a_database_that_takes_a_connection_and_is_silent_is_not_waited_for_without_en
     assert_eq!(error.code(), "audit_open");
     assert!(error.to_string().contains("no answer within"), "{error}");
 }
+
+#[tokio::test]
+async fn the_end_of_the_writer_is_known() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    assert!(futures_util::FutureExt::now_or_never(log.ended()).is_none(), "it writes");
+    log.shutdown().await.unwrap();
+    log.ended().await;
+}
