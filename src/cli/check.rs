@@ -2,60 +2,65 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use comfy_table::{Table, presets};
 
-use super::{Configured, start};
+use super::{Configured, print, start};
 use crate::config::{Config, Environment, NO_PROVIDER_ADVICE};
 use crate::in_flight::InFlight;
 use crate::policy::{PolicyState, PolicyStatus};
 use crate::telemetry;
 
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
     let config = loaded.config;
     let mut log = config.log;
     // Failures stand in the table; the log would say them twice.
     log.level = crate::config::LogLevel::Error;
-    if std::env::var_os("RUST_LOG").is_some() {
+    if std::env::var_os("RUST_LOG").is_some_and(|it| !it.is_empty()) {
         telemetry::start_log(&log);
     }
-    let file = loaded.source.map_or_else(|| "the environment alone".to_owned(), |path| path.display().to_string());
-    println!("configuration: {file}: ok");
-    for warning in &loaded.warnings {
-        println!("  warning: {warning}");
-    }
     let router = start::router(&config, &InFlight::default())?;
+    let file = loaded.source.map_or_else(|| "the environment alone".to_owned(), |path| path.display().to_string());
+    print::line(format_args!("configuration: {file}: ok"))?;
+    for warning in &loaded.warnings {
+        print::line(format_args!("  warning: {warning}"))?;
+    }
     let names: Vec<_> = router.providers().map(|it| it.info.name.clone()).collect();
     match names.as_slice() {
-        [] => println!("providers: none ({NO_PROVIDER_ADVICE})"),
-        names => println!("providers: {}", names.join(", ")),
+        [] => print::line(format_args!("providers: none ({NO_PROVIDER_ADVICE})"))?,
+        names => print::line(format_args!("providers: {}", names.join(", ")))?,
     }
-    let (host, missing, live) = start::runtime()?.block_on(async {
+    let (host, missing, live) = start::block_on(async {
         let (host, mut changes) = start::policy_host(&config)?;
         let drain = tokio::spawn(async move { while changes.recv().await.is_some() {} });
-        let reload = host.reload().await?;
+        let reload = host.reload().await.with_context(|| start::unreadable(&config.policies))?;
         drain.abort();
         let missing: Vec<_> = reload.set.missing().map(ToString::to_string).collect();
         anyhow::Ok((host, missing, reload.set.live().count()))
     })?;
     let statuses = host.statuses();
-    println!("policies: {}", config.policies.directory.display());
-    println!("{}", table(&statuses));
+    print::line(format_args!("policies: {}", config.policies.directory.display()))?;
+    print::line(format_args!("{}", table(&statuses)))?;
+    if let Some(problem) = host.cache_problem() {
+        print::line(format_args!(
+            "warning: compiled policies are not kept; every start compiles them again: {problem}"
+        ))?;
+    }
     for warning in host.warnings().iter() {
-        println!("warning: others may change what policies decide: {warning}");
+        print::line(format_args!("warning: others may change what policies decide: {warning}"))?;
     }
     for status in statuses.iter() {
         if let Some(error) = &status.error {
-            println!("{}: {error}", status.path.display());
+            print::line(format_args!("{}: {error}", status.path.display()))?;
         }
     }
     for name in &missing {
-        println!("policies.required: `{name}` is not live in `enforce`; requests would be denied");
+        print::line(format_args!("policies.required: `{name}` is not live in `enforce`; requests would be denied"))?;
     }
     let none = live == 0 && !config.policies.allow_none;
     if none {
-        println!("no policy is live; `octroi serve` would not start (policies.allow_none: true lets it)");
+        print::line("no policy is live; `octroi serve` would not start (policies.allow_none: true lets it)")?;
     }
     let failed = none || !missing.is_empty() || statuses.iter().any(|status| status.error.is_some());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod dev;
 mod policy;
+mod print;
 mod serve;
 mod start;
 

@@ -276,7 +276,7 @@ fn open(config: &Config) -> Result<AuditReader, AuditError> {
 
 /// Prints a line, or several. A reader that went away (`| head`) is an error, which ends the command.
 fn print_line(line: &str) -> std::io::Result<()> {
-    print(&shown::lines(line))
+    super::print::line(shown::lines(line))
 }
 
 /// Prints a value as one line of JSON.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::candidate::{Candidate, conversation};
-use crate::cli::start;
+use crate::cli::{print, start};
 use crate::policy::manifest::CaseContext;
 use crate::policy::measure::{Sample, measure};
 
@@ -17,7 +17,6 @@ pub(super) const PROMPT: &str = "Please summarise the minutes of our meeting on 
                       open, and end with a proposal for a vote.";
 const ROUNDS: usize = 100;
 
-#[expect(clippy::print_stdout, reason = "the figures are what the command is for")]
 pub(super) fn run(manifest: &Path, query: Option<&str>) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
     let query = query.unwrap_or(PROMPT);
@@ -28,16 +27,15 @@ pub(super) fn run(manifest: &Path, query: Option<&str>) -> anyhow::Result<ExitCo
         let messages = Arc::new(conversation(question, query));
         let allowance = candidate.allowance(query.len());
         let figures = measure(&candidate.engine, &version, allowance, question, &context, &messages, ROUNDS).await?;
-        println!("{}: microseconds for a prompt of {} bytes", candidate.manifest.name, query.len());
-        println!("{:<24} {:>9} {:>9} {:>9} {:>9}", "", "p50", "p90", "p99", "p99.9");
-        row("fresh sandbox each", &figures.fresh);
-        row("one instance kept", &figures.reused);
+        print::line(format_args!("{}: microseconds for a prompt of {} bytes", candidate.manifest.name, query.len()))?;
+        print::line(format_args!("{:<24} {:>9} {:>9} {:>9} {:>9}", "", "p50", "p90", "p99", "p99.9"))?;
+        row("fresh sandbox each", &figures.fresh)?;
+        row("one instance kept", &figures.reused)?;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-#[expect(clippy::print_stdout, reason = "see above")]
-fn row(name: &str, sample: &Sample) {
+fn row(name: &str, sample: &Sample) -> std::io::Result<()> {
     let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|share| sample.at(share));
-    println!("{name:<24} {p50:>9.1} {p90:>9.1} {p99:>9.1} {p999:>9.1}");
+    print::line(format_args!("{name:<24} {p50:>9.1} {p90:>9.1} {p99:>9.1} {p999:>9.1}"))
 }

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 
 use super::bench::PROMPT;
 use super::candidate::{Candidate, conversation, is_manifest, read_module};
-use crate::cli::start;
+use crate::cli::{print, start};
 use crate::policy::component::WIT_VERSION;
 use crate::policy::digest::Digest;
 use crate::policy::load::module::{self, Survey};
@@ -21,21 +21,22 @@ use crate::policy::measure::measure;
 /// 500 calls of each kind: a second or two in an interpreter.
 const ROUNDS: usize = 10;
 
-#[expect(clippy::print_stdout, reason = "what it tells is what the command is for")]
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     let with_manifest = is_manifest(file);
     let candidate =
         if with_manifest { Candidate::read(file)? } else { Candidate::without_manifest(read_module(file)?)? };
-    println!("file       {}", file.display());
+    print::line(format_args!("file       {}", file.display()))?;
     match tell(&candidate) {
         Ok(()) => {
-            println!("verdict    a policy of {WIT_VERSION}");
+            print::line(format_args!("verdict    a policy of {WIT_VERSION}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            println!("verdict    no policy as it stands: {error:#}");
+            print::line(format_args!("verdict    no policy as it stands: {error:#}"))?;
             if !with_manifest && error.downcast_ref::<LoadError>().is_some_and(|error| error.step == Step::Configure) {
-                println!("           (with `{{}}` as its settings; inspect its manifest, and its own are used)");
+                print::line(format_args!(
+                    "           (with `{{}}` as its settings; inspect its manifest, and its own are used)"
+                ))?;
             }
             Ok(ExitCode::FAILURE)
         }
@@ -43,40 +44,44 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints what is known, up to the first thing that is wrong.
-#[expect(clippy::print_stdout, reason = "see above")]
 fn tell(candidate: &Candidate) -> anyhow::Result<()> {
     let module = &candidate.module;
-    println!("sha256     {}", Digest::of(module));
-    println!("size       {}", ByteSize(module.len() as u64));
+    print::line(format_args!("sha256     {}", Digest::of(module)))?;
+    print::line(format_args!("size       {}", ByteSize(module.len() as u64)))?;
     let core = wasmparser::Parser::is_core_wasm(module);
     let component = module::encode(module.to_vec())?;
-    println!("form       {}", if core { "core module, encoded as a component when it is loaded" } else { "component" });
+    print::line(format_args!(
+        "form       {}",
+        if core { "core module, encoded as a component when it is loaded" } else { "component" }
+    ))?;
     let survey = module::survey(&component)?;
-    println!("modules    {}, with {} functions", survey.modules, survey.functions);
-    println!("imports    {}", list(&survey.imports));
-    println!("exports    {}", list(&survey.exports));
-    println!("WIT        {}", list(&packages(&survey)));
+    print::line(format_args!("modules    {}, with {} functions", survey.modules, survey.functions))?;
+    print::line(format_args!("imports    {}", list(&survey.imports)))?;
+    print::line(format_args!("exports    {}", list(&survey.exports)))?;
+    print::line(format_args!("WIT        {}", list(&packages(&survey))))?;
     let imported = |name: &&&str| survey.imports.iter().any(|it| it.contains(&format!("/{name}@")));
     let wanted: Vec<_> = GRANTABLE.iter().filter(imported).copied().collect();
     if !wanted.is_empty() {
-        println!("grants     {} (`capabilities` of its manifest)", wanted.join(", "));
+        print::line(format_args!("grants     {} (`capabilities` of its manifest)", wanted.join(", ")))?;
     }
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
         let about = &version.about;
-        println!("policy     {} {}: {}", about.name, about.version, about.summary);
+        print::line(format_args!("policy     {} {}: {}", about.name, about.version, about.summary))?;
         for rule in &about.rules {
-            println!("rule       {} ({}): {}", rule.id, rule.category, rule.summary);
+            print::line(format_args!("rule       {} ({}): {}", rule.id, rule.category, rule.summary))?;
         }
-        println!("compile    {} ms: once to be configured, once with its frozen memory", about.compile_ms);
+        print::line(format_args!(
+            "compile    {} ms: once to be configured, once with its frozen memory",
+            about.compile_ms
+        ))?;
         let warm = if about.cases > 0 { format!(" and {} cases", about.cases) } else { String::new() };
-        println!("memory     {} after configure{warm}", ByteSize(about.memory_bytes as u64));
+        print::line(format_args!("memory     {} after configure{warm}", ByteSize(about.memory_bytes as u64)))?;
         latency(candidate, &version).await
     })
 }
 
 /// The first call, as the first request after a load pays it, and what later ones pay.
-#[expect(clippy::print_stdout, reason = "see above")]
 async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()> {
     let question = Candidate::question(version, None)?;
     let context = Arc::new(CaseContext::default().context());
@@ -84,10 +89,17 @@ async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()>
     let allowance = candidate.allowance(PROMPT.len());
     let figures = measure(&candidate.engine, version, allowance, question, &context, &messages, ROUNDS).await?;
     let asked = question.phase().as_str();
-    println!("first call {:.1} microseconds ({asked}, a text of {} bytes)", figures.first, PROMPT.len());
+    print::line(format_args!(
+        "first call {:.1} microseconds ({asked}, a text of {} bytes)",
+        figures.first,
+        PROMPT.len()
+    ))?;
     let [p50, p99] = [0.5, 0.99].map(|share| figures.fresh.at(share));
-    println!("steady     {p50:.1} microseconds (p50), {p99:.1} (p99), in a fresh sandbox each");
-    println!("           {:.1} microseconds (p50) on one instance that is kept", figures.reused.at(0.5));
+    print::line(format_args!("steady     {p50:.1} microseconds (p50), {p99:.1} (p99), in a fresh sandbox each"))?;
+    print::line(format_args!(
+        "           {:.1} microseconds (p50) on one instance that is kept",
+        figures.reused.at(0.5)
+    ))?;
     Ok(())
 }
 

@@ -8,13 +8,12 @@ use std::time::Instant;
 
 use super::candidate::{Candidate, conversation};
 use crate::chat::{Message, Role};
-use crate::cli::start;
+use crate::cli::{print, start};
 use crate::policy::manifest::CaseContext;
 use crate::policy::readings::Source;
 use crate::policy::sandbox::GuestLog;
 use crate::policy::verdict::{self, Action, Verdict};
 
-#[expect(clippy::print_stdout, reason = "the verdict is what the command is for")]
 pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str>) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
     let colour = wants_colour();
@@ -33,27 +32,29 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
         let elapsed = started.elapsed();
         match evaluated {
             Ok(evaluated) => {
-                print!("{}", shown(&evaluated.verdict, query, colour));
-                print_log(&evaluated.log);
-                println!("time    {:.1} microseconds, sandbox included", elapsed.as_secs_f64() * 1e6);
+                print::line(shown(&evaluated.verdict, query, colour).trim_end_matches('
+'))?;
+                print_log(&evaluated.log)?;
+                print::line(format_args!("time    {:.1} microseconds, sandbox included", elapsed.as_secs_f64() * 1e6))?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(failed) => {
-                print_log(&failed.log);
-                println!("no verdict: {} ({})", failed.error, failed.error.code());
+                print_log(&failed.log)?;
+                print::line(format_args!("no verdict: {} ({})", failed.error, failed.error.code()))?;
                 Ok(ExitCode::FAILURE)
             }
         }
     })
 }
 
-fn print_log(log: &GuestLog) {
+fn print_log(log: &GuestLog) -> std::io::Result<()> {
     for line in &log.lines {
-        println!("log     {}: {}", line.level, line.text);
+        print::line(format_args!("log     {}: {}", line.level, line.text))?;
     }
     if log.dropped > 0 {
-        println!("log     {} more lines were dropped (`limits.log`)", log.dropped);
+        print::line(format_args!("log     {} more lines were dropped (`limits.log`)", log.dropped))?;
     }
+    Ok(())
 }
 
 /// On a terminal, unless `NO_COLOR` says no (https://no-color.org).

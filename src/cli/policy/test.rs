@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 
 use super::candidate::Candidate;
-use crate::cli::start;
+use crate::cli::{print, start};
 use crate::policy::load::Step;
 
-#[expect(clippy::print_stdout, reason = "the table is what the command is for")]
 pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
     let mut cases = Vec::new();
@@ -22,10 +21,10 @@ pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
         table.add_row([case.name.clone(), result.to_owned(), case.elapsed_us.to_string()]);
     }
     if !cases.is_empty() {
-        println!("{table}");
+        print::line(&table)?;
     }
     for problem in cases.iter().filter_map(|case| case.problem.as_deref()) {
-        println!("{problem}");
+        print::line(problem)?;
     }
     let failed = cases.iter().filter(|case| case.problem.is_some()).count();
     match loaded {
@@ -35,18 +34,20 @@ pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
                 1 => "1 case passed".to_owned(),
                 several => format!("{several} cases passed"),
             };
-            println!(
+            print::line(format_args!(
                 "{}: {passed}, compiled in {} ms, {} of memory",
                 candidate.manifest.name,
                 version.about.compile_ms,
                 bytesize::ByteSize(version.about.memory_bytes as u64)
-            );
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             match error.step {
-                Step::Tests => println!("{}: {failed} of {} cases failed", candidate.manifest.name, cases.len()),
-                _ => println!("{}: {error}", candidate.manifest.name),
+                Step::Tests => {
+                    print::line(format_args!("{}: {failed} of {} cases failed", candidate.manifest.name, cases.len()))?
+                }
+                _ => print::line(format_args!("{}: {error}", candidate.manifest.name))?,
             }
             Ok(ExitCode::FAILURE)
         }

@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use self::workshop::{ToolFailed, Workshop};
 use super::candidate::{is_manifest, read_manifest};
 use super::language::Language;
+use crate::cli::print;
 use crate::policy::manifest::Manifest;
 
 pub(super) fn run(folder: &Path) -> anyhow::Result<ExitCode> {
@@ -33,7 +34,6 @@ pub(super) fn run(folder: &Path) -> anyhow::Result<ExitCode> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the author wants to know where the module is")]
 fn build(folder: &Path) -> anyhow::Result<()> {
     let language = Language::of(folder)?;
     let (path, manifest) = manifest_in(folder)?;
@@ -50,7 +50,7 @@ fn build(folder: &Path) -> anyhow::Result<()> {
     }
     let size = bytesize::ByteSize(fs::metadata(&module)?.len());
     let shown = |path: &Path| path.strip_prefix(".").unwrap_or(path).display().to_string();
-    println!("{}: {size}; `octroi policy test {}` runs its cases", shown(&module), shown(&path));
+    print::line(format_args!("{}: {size}; `octroi policy test {}` runs its cases", shown(&module), shown(&path)))?;
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(super) fn build(workshop: &Workshop, module: &str) -> anyhow::Result<()> {
     workshop.run(&["cargo", "build", "--release", "--target", TARGET])?;
     let built = built(workshop)?;
     let shown = built.strip_prefix(workshop.folder()).unwrap_or(&built).display().to_string();
-    say(&["cp", &shown, module]);
+    say(&["cp", &shown, module])?;
     put(&built, &workshop.folder().join(module)).with_context(|| format!("{module} could not be written"))
 }
 

@@ -6,6 +6,8 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context as _, bail};
 
+use crate::cli::print;
+
 /// A tool ran and did not succeed. What it has to say about that is on the terminal already.
 #[derive(Debug, thiserror::Error)]
 #[error("`{command}` failed: {status}")]
@@ -27,11 +29,10 @@ pub(super) struct Workshop {
 
 impl Workshop {
     /// Tools run in this folder.
-    #[expect(clippy::print_stdout, reason = "the commands that follow are typed there")]
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         let resolved = folder.canonicalize().with_context(|| folder.display().to_string())?;
         if !std::env::current_dir().is_ok_and(|here| here == resolved) {
-            println!("$ cd {}", quoted(&folder.display().to_string()));
+            print::line(format_args!("$ cd {}", quoted(&folder.display().to_string())))?;
         }
         Ok(Self { folder: resolved })
     }
@@ -44,7 +45,7 @@ impl Workshop {
     /// Runs a command after printing it. Its words are what a shell would take: `NAME=VALUE` before the program is its
     /// environment. What it says goes to the terminal.
     pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<()> {
-        let line = say(words);
+        let line = say(words)?;
         let assigned = words.iter().take_while(|word| word.contains('=')).count();
         let (environment, words) = words.split_at(assigned);
         let [program, arguments @ ..] = words else { bail!("`{line}` is no command") };
@@ -77,11 +78,10 @@ impl Workshop {
 }
 
 /// Prints a command as a person would type it.
-#[expect(clippy::print_stdout, reason = "an author should be able to do it without octroi")]
-pub(super) fn say(words: &[&str]) -> String {
+pub(super) fn say(words: &[&str]) -> io::Result<String> {
     let line = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-    println!("$ {line}");
-    line
+    print::line(format_args!("$ {line}"))?;
+    Ok(line)
 }
 
 fn quoted(word: &str) -> String {

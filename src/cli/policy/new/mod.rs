@@ -12,9 +12,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 
 use super::language::Language;
+use crate::cli::print;
 use crate::policy::manifest::Name;
 
-#[expect(clippy::print_stdout, reason = "the author wants to know what to type next")]
 pub(super) fn run(name: &Name, language: Language, path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let folder = path.map_or_else(|| PathBuf::from(name.as_str()), Path::to_owned);
     let existed = refuse_occupied(&folder)?;
@@ -23,11 +23,15 @@ pub(super) fn run(name: &Name, language: Language, path: Option<&Path>) -> anyho
         undo(&folder, existed);
         return Err(error).with_context(|| format!("{}: nothing was made", folder.display()));
     }
-    println!("{}: a policy in {language}, by octroi {}\n", folder.display(), env!("CARGO_PKG_VERSION"));
+    print::line(format_args!(
+        "{}: a policy in {language}, by octroi {}\n",
+        folder.display(),
+        env!("CARGO_PKG_VERSION")
+    ))?;
     if folder != Path::new(".") {
-        println!("  cd {}", folder.display());
+        print::line(format_args!("  cd {}", folder.display()))?;
     }
-    println!("  octroi policy build\n  octroi policy test {name}.yaml");
+    print::line(format_args!("  octroi policy build\n  octroi policy test {name}.yaml"))?;
     Ok(ExitCode::SUCCESS)
 }
 
