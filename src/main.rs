@@ -9,12 +9,12 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match octroi::cli::run() {
-        Ok(code) => code,
+        Ok(code) => {
+            octroi::telemetry::end_log();
+            code
+        }
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the last word of a command that failed goes to its user")]
-            {
-                eprintln!("octroi: {error:#}");
-            }
+            octroi::telemetry::last_word(&format!("octroi: {error:#}"));
             ExitCode::FAILURE
         }
     }

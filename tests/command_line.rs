@@ -1,16 +1,21 @@
 //! The binary, as an operator meets it.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panics, and say what they leave out")]
 
 mod support;
 
 use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use mistral_double::{Behaviour, MistralDouble};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::gate::Gate;
-use support::{Setup, eventually};
+use support::guest::Guest;
+use support::{Gateway, Setup, eventually};
 
 fn run(prepared: &support::Prepared, arguments: &[&str]) -> (bool, String) {
     let output = prepared.command(arguments).output().unwrap();
@@ -49,6 +54,191 @@ fn serve_without_any_policy_refuses_to_start_unless_told_otherwise() {
     let prepared = Setup::without_provider().policies(&[]).prepare();
     let (fine, text) = run(&prepared, &["serve"]);
     assert!(!fine && text.contains("policies.allow_none"), "{text}");
+    assert_eq!(lifecycle(&prepared), ["start", "stop"], "a start that fails leaves a record of its end");
+}
+
+/// Starts and ends of the gateway, as they are on record.
+fn lifecycle(prepared: &support::Prepared) -> Vec<String> {
+    let output = prepared.command(&["audit", "export"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let event = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let body: Value = serde_json::from_str(line["body"].as_str()?).unwrap();
+        (line["kind"] == "lifecycle").then(|| body["event"].as_str().unwrap().to_owned())
+    };
+    text.lines().filter_map(event).collect()
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_begun() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let listen = format!("server: {{ listen: \"{address}\" }}\n");
+    let prepared = Setup::without_provider().yaml(&listen).prepare();
+    let (fine, text) = run(&prepared, &["serve"]);
+    assert!(!fine && text.contains(&format!("cannot listen on {address} (server.listen, PORT)")), "{text}");
+    assert!(!prepared.path().join("octroi.db").exists(), "a store was made");
+}
+
+#[tokio::test]
+async fn a_start_that_is_interrupted_ends_in_order() {
+    let prepared = Setup::without_provider().prepare();
+    // A loader that never answers.
+    fs::write(prepared.path().join("loader"), "#!/bin/sh\ntouch started\nexec sleep 600\n").unwrap();
+    fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
+    let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let text = text.replace("policies: { ", "policies: { worker: ./loader, ");
+    let cache = support::cache().display().to_string();
+    fs::write(prepared.path().join("octroi.yaml"), text.replace(&cache, "cache")).unwrap();
+    let mut child = prepared.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
+    support::eventually("a policy is loaded", async || prepared.path().join("started").exists()).await;
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lifecycle(&prepared), ["start", "stop"]);
+}
+
+#[test]
+fn check_names_what_cannot_be_read_and_says_ok_of_nothing_else() {
+    let prepared = Setup::without_provider().yaml("routing: { prices: no-such-prices.json }\n").prepare();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(!fine && text.contains("routing.prices: no-such-prices.json"), "{text}");
+    assert!(!text.contains("ok"), "{text}");
+
+    let prepared = Setup::without_provider().prepare();
+    let away = prepared.policies();
+    fs::rename(&away, prepared.path().join("elsewhere")).unwrap();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(!fine && text.contains(&format!("the policies directory {} cannot be read", away.display())), "{text}");
+}
+
+#[test]
+fn check_says_that_the_cache_cannot_be_used() {
+    let prepared = Setup::without_provider().policies(&["pii"]).prepare();
+    let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let text = text.replace(&support::cache().display().to_string(), "octroi.yaml");
+    fs::write(prepared.path().join("octroi.yaml"), text).unwrap();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(fine && text.contains("warning: compiled policies are not kept"), "{text}");
+}
+
+#[test]
+fn a_reader_that_went_away_ends_a_command_without_a_panic() {
+    let prepared = Setup::without_provider().prepare();
+    let manifest = prepared.policies().join("pii.yaml").display().to_string();
+    for arguments in [&["check"][..], &["policy", "test", &manifest], &["policy", "inspect", &manifest]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = prepared.command(arguments).stdout(writer).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("octroi: Broken pipe"), "{arguments:?}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+fn an_audit_key_that_was_lost_is_a_warning_that_names_both_keys() {
+    let told = |gateway: &Gateway, message: &str| {
+        let begins = |line: &Value| line["fields"]["message"].as_str().unwrap_or_default().starts_with(message);
+        gateway.log.wait(begins).unwrap()["fields"].clone()
+    };
+    let mut gateway = Setup::without_provider().policies(&["pii"]).start();
+    let first = told(&gateway, "made a new audit key");
+    gateway.terminate();
+    assert!(gateway.wait().success());
+    fs::remove_file(gateway.folder().join("octroi.key")).unwrap();
+    let gateway = gateway.restart();
+    let lost = told(&gateway, "the audit key is lost");
+    assert_eq!(lost["former"], first["public"]);
+    assert_ne!(lost["public"], first["public"]);
+}
+
+/// A gateway whose log goes elsewhere: the port that it was told, once it answers there.
+async fn answers_at(prepared: &support::Prepared, stderr: impl Into<Stdio>) -> (Child, String) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let text = text.replacen("listen: \"127.0.0.1:0\"", &format!("listen: \"{address}\""), 1);
+    fs::write(prepared.path().join("octroi.yaml"), text).unwrap();
+    let child = prepared.command(&["serve"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    let url = format!("http://{address}");
+    support::eventually("it answers", async || reqwest::get(format!("{url}/health")).await.is_ok()).await;
+    (child, url)
+}
+
+async fn get(url: &str, path: &str) -> String {
+    reqwest::get(format!("{url}{path}")).await.unwrap().text().await.unwrap()
+}
+
+/// Policies change, records are written, it ends in order: all of which log.
+async fn goes_on(prepared: &support::Prepared, mut child: Child, url: &str) {
+    let health: Value = serde_json::from_str(&get(url, "/health").await).unwrap();
+    let before = health["policies"]["generation"].as_u64().unwrap();
+    for turn in 1..=3 {
+        Guest::pre_check("allow").put(&prepared.policies(), &format!("newcomer-{turn}"), "");
+        support::eventually("the newcomer is in force", async || {
+            let health: Value = serde_json::from_str(&get(url, "/health").await).unwrap();
+            health["policies"]["generation"].as_u64().unwrap() >= before + turn
+        })
+        .await;
+    }
+    let asked = json!({ "query": "Hello", "client_id": "community" });
+    let request = reqwest::Client::new().post(format!("{url}/api/policy/pre-check")).json(&asked).send();
+    assert_eq!(request.await.unwrap().status(), 200);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert!(tokio::time::timeout(support::PATIENCE, ended).await.unwrap().unwrap().success());
+    assert_eq!(lifecycle(prepared), ["start", "stop"]);
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_stops_nothing_and_is_counted() {
+    let prepared = Setup::without_provider().prepare();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (child, url) = answers_at(&prepared, full).await;
+    let metrics = get(&url, "/prometheus").await;
+    assert!(metrics.lines().any(|line| line.starts_with("octroi_log_lines_dropped_total ")), "{metrics}");
+    goes_on(&prepared, child, &url).await;
+
+    let prepared = Setup::without_provider().prepare();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let (child, url) = answers_at(&prepared, writer).await;
+    goes_on(&prepared, child, &url).await;
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_sleeps_stops_nothing() {
+    let prepared = Setup::without_provider().prepare();
+    // As many bytes as fit, so that the first line is one too many.
+    let (reader, writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while (&writer).write(&[b'-'; 4096]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).unwrap();
+    let (child, url) = answers_at(&prepared, writer).await;
+    goes_on(&prepared, child, &url).await;
+    drop(reader);
+}
+
+#[test]
+fn an_empty_filter_of_the_log_is_none() {
+    // It is started once the log says that it accepts requests.
+    Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "").start();
+}
+
+#[tokio::test]
+async fn a_hangup_ends_it_in_order_unless_it_was_started_to_survive_one() {
+    let mut gateway = Setup::without_provider().policies(&["pii"]).start();
+    gateway.signal("-HUP");
+    assert!(gateway.wait().success());
+    let mut prepared = gateway.prepared.take().unwrap();
+    assert_eq!(lifecycle(&prepared), ["start", "stop"]);
+
+    prepared.wrapper = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"].map(str::to_owned).into();
+    let gateway = prepared.start();
+    gateway.signal("-HUP");
+    for _ in 0..3 {
+        assert_eq!(gateway.pre_check("Hello").await.status, 200);
+    }
 }
 
 #[test]
@@ -90,7 +280,7 @@ async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it()
     let health = gateway.get("/health").await.body;
     assert_eq!((&health["status"], &health["policies"]["warnings"]), (&json!("healthy"), &json!(expected)));
     assert!(!health.to_string().contains(folder.to_str().unwrap()), "health shows no path of the machine: {health}");
-    let told = |line: &serde_json::Value| {
+    let told = |line: &Value| {
         line["level"] == "WARN" && line["fields"]["message"].as_str().unwrap_or_default().ends_with(expected[3])
     };
     assert!(gateway.log.wait(told).is_some());
@@ -144,12 +334,7 @@ async fn acknowledged_records_survive_a_kill() {
 #[tokio::test]
 async fn dev_starts_the_offline_double_when_there_is_no_key() {
     let prepared = Setup::without_provider().prepare();
-    let mut child = prepared
-        .command(&["dev"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = prepared.command(&["dev"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     let banner = std::thread::spawn(move || {
         use std::io::BufRead;
@@ -174,4 +359,28 @@ async fn dev_starts_the_offline_double_when_there_is_no_key() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(body.contains("\"success\":true") && body.contains("EU AI Act"), "{body}");
+}
+
+/// A name server that is never there, in a namespace of the gateway's own.
+#[test]
+fn the_end_does_not_wait_for_the_systems_resolver() {
+    let unshare = ["unshare", "--user", "--map-root-user", "--mount"];
+    let tried = Command::new(unshare[0]).args(&unshare[1..]).arg("true").output();
+    if !tried.is_ok_and(|it| it.status.success()) {
+        eprintln!("SKIPPED: `{}` is not permitted here; this test claims nothing", unshare.join(" "));
+        return;
+    }
+    let mut setup = Setup::without_provider().policies(&["pii"]);
+    let provider = "llm_providers: { mistral: { credentials: { api_key: key }, config: { endpoint: \"http://nowhere.example\" } } }\n";
+    setup.double = Some(provider.to_owned());
+    let mut prepared = setup.prepare();
+    let resolver = prepared.path().join("resolv.conf");
+    // Longer than a test waits for anything. The address is one that nobody has (RFC 5737).
+    fs::write(&resolver, "nameserver 192.0.2.1\noptions timeout:30 attempts:5\n").unwrap();
+    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$@\"", resolver.display());
+    let shell = ["sh", "-c", &script, "sh"];
+    prepared.wrapper = unshare.iter().chain(&shell).map(|it| (*it).to_owned()).collect();
+    let mut gateway = prepared.start();
+    gateway.terminate();
+    assert!(gateway.wait().success());
 }

@@ -2,12 +2,20 @@
 //!
 //! The log never holds a secret or a request's text; a policy's lines are made harmless before they get here.
 
+mod lines;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use self::lines::Lines;
 use crate::config::{Log, LogFormat};
+
+/// The log of this process, once it is started.
+static LOG: OnceLock<Lines> = OnceLock::new();
 
 /// Bounds of histogram buckets for names that end in `_seconds`: policies take microseconds, models seconds.
 const SECONDS: &[f64] =
@@ -15,16 +23,48 @@ const SECONDS: &[f64] =
 /// The same for names that end in `_milliseconds`.
 const MILLISECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 100.0, 500.0, 2_500.0, 10_000.0, 60_000.0];
 
-/// Starts the log on standard error. `RUST_LOG` wins over the configuration.
+/// Starts the log on standard error. `RUST_LOG` wins over the configuration, unless it is empty. Whatever becomes of
+/// standard error, nobody who logs waits for it or fails.
 pub fn start_log(log: &Log) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,octroi={}", log.level.as_str())));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second start (in tests) keeps the first log.
-    let _ = match log.format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    let wanted = std::env::var("RUST_LOG").ok().filter(|it| !it.trim().is_empty());
+    let filter = wanted
+        .and_then(|wanted| EnvFilter::try_new(wanted).ok())
+        .unwrap_or_else(|| EnvFilter::new(format!("warn,octroi={}", log.level.as_str())));
+    // Without a thread for it there is no log; nothing else would run either.
+    let Ok(lines) = Lines::start(std::io::stderr()) else { return };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(lines.clone())
+        .with_target(false)
+        // What cannot be logged would be told on standard error, by a panic where that fails too.
+        .log_internal_errors(false);
+    let started = match log.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    // A second start (in tests) keeps the first log.
+    if started.is_ok() {
+        let _ = LOG.set(lines);
+    }
+}
+
+/// Waits for what was logged last: a second, if nobody takes it.
+pub fn end_log() {
+    if let Some(lines) = LOG.get() {
+        lines.flush();
+    }
+}
+
+/// The last word of a command that failed, for its user, behind the log.
+pub fn last_word(text: &str) {
+    match LOG.get() {
+        Some(lines) => {
+            lines.put(format!("{text}\n").as_bytes());
+            lines.flush();
+        }
+        // Nobody may be there to read it.
+        None => drop(writeln!(std::io::stderr(), "{text}")),
+    }
 }
 
 /// Installs the recorder of the process. Inside a tokio runtime.

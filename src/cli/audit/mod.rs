@@ -281,12 +281,5 @@ fn print_line(line: &str) -> std::io::Result<()> {
 
 /// Prints a value as one line of JSON.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(print(&shown::json(&serde_json::to_string(value)?))?)
-}
-
-fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.write_all(b"\n")
+    Ok(super::print::line(shown::json(&serde_json::to_string(value)?))?)
 }

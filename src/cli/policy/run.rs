@@ -32,8 +32,7 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
         let elapsed = started.elapsed();
         match evaluated {
             Ok(evaluated) => {
-                print::line(shown(&evaluated.verdict, query, colour).trim_end_matches('
-'))?;
+                print::line(shown(&evaluated.verdict, query, colour).trim_end_matches('\n'))?;
                 print_log(&evaluated.log)?;
                 print::line(format_args!("time    {:.1} microseconds, sandbox included", elapsed.as_secs_f64() * 1e6))?;
                 Ok(ExitCode::SUCCESS)
