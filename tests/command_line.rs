@@ -9,7 +9,6 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use mistral_double::{Behaviour, MistralDouble};
 use serde_json::{Value, json};
@@ -92,7 +91,7 @@ async fn a_start_that_is_interrupted_ends_in_order() {
     let cache = support::cache().display().to_string();
     fs::write(prepared.path().join("octroi.yaml"), text.replace(&cache, "cache")).unwrap();
     let mut child = prepared.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
-    support::eventually("a policy is loaded", async || prepared.path().join("started").exists()).await;
+    eventually("a policy is loaded", async || prepared.path().join("started").exists()).await;
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert!(child.wait().unwrap().success());
     assert_eq!(lifecycle(&prepared), ["start", "stop"]);
@@ -161,7 +160,7 @@ async fn answers_at(prepared: &support::Prepared, stderr: impl Into<Stdio>) -> (
     fs::write(prepared.path().join("octroi.yaml"), text).unwrap();
     let child = prepared.command(&["serve"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
     let url = format!("http://{address}");
-    support::eventually("it answers", async || reqwest::get(format!("{url}/health")).await.is_ok()).await;
+    eventually("it answers", async || reqwest::get(format!("{url}/health")).await.is_ok()).await;
     (child, url)
 }
 
@@ -175,7 +174,7 @@ async fn goes_on(prepared: &support::Prepared, mut child: Child, url: &str) {
     let before = health["policies"]["generation"].as_u64().unwrap();
     for turn in 1..=3 {
         Guest::pre_check("allow").put(&prepared.policies(), &format!("newcomer-{turn}"), "");
-        support::eventually("the newcomer is in force", async || {
+        eventually("the newcomer is in force", async || {
             let health: Value = serde_json::from_str(&get(url, "/health").await).unwrap();
             health["policies"]["generation"].as_u64().unwrap() >= before + turn
         })

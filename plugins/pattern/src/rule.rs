@@ -82,7 +82,9 @@ impl Rule {
             (None, None) => return Err(": give either `pattern` or `keywords`".into()),
         };
         if settings.phases.as_ref().is_some_and(Vec::is_empty) {
-            return Err(".phases: expected `pre-check`, `response` or both; `enabled: false` switches a rule off".into());
+            return Err(
+                ".phases: expected `pre-check`, `response` or both; `enabled: false` switches a rule off".into()
+            );
         }
         let rule = Self {
             name: settings.name,
