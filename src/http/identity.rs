@@ -23,6 +23,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::errors::ApiError;
 use crate::config::{Auth, Client, Role};
 use crate::gateway::Caller;
+use crate::policy::verdict::does_harm;
 
 pub use user::user;
 
@@ -151,9 +152,7 @@ pub(super) fn checked<'i>(field: &'static str, id: &'i str) -> Result<Option<&'i
     if id.len() > ID {
         return Err(ApiError::field(field, format!("expected at most {ID} bytes")));
     }
-    if id.chars().any(|it| {
-        it.is_control() || matches!(it, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    }) {
+    if id.chars().any(does_harm) {
         return Err(ApiError::field(field, "expected a text without control characters"));
     }
     Ok((!id.is_empty()).then_some(id))

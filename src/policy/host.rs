@@ -356,10 +356,21 @@ impl PolicyHost {
             if let Some(first) = round.seen.get(name) {
                 let message = format!("{} has this name already; names are unique", first.display());
                 let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
+                // A policy that was given a name which is taken stays in force under its own.
+                let stays = called_before.filter(|before| !round.seen.contains_key(before));
+                let last_good = stays.and_then(|before| Some((known.live.get(&before)?.clone(), before)));
                 if self.is_news(&path, &error) {
-                    report(&path.display().to_string(), &error, None);
+                    let policy = last_good.as_ref().map(|(policy, _)| policy.as_ref());
+                    report(&path.display().to_string(), &error, policy);
                 }
-                round.statuses.push(PolicyStatus::failed(path, manifest, error));
+                round.statuses.push(match last_good {
+                    Some((policy, before)) => {
+                        let status = PolicyStatus::live(path, &policy, Some(error), known.since.get(&before).copied());
+                        round.live.insert(before, policy);
+                        status
+                    }
+                    None => PolicyStatus::failed(path, manifest, error),
+                });
                 return;
             }
             round.seen.insert(name.clone(), path.clone());

@@ -127,6 +127,38 @@ impl Telling {
     }
 }
 
+/// How many keys stand in valid JSON: each has a colon behind it, and outside of texts nothing else has. Where one stands
+/// twice, policies see the last, and a client may read the first.
+fn keys_in_text(json: &[u8]) -> usize {
+    let (mut keys, mut bytes) = (0, json.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            b':' => keys += 1,
+            _ => {}
+        }
+    }
+    keys
+}
+
+/// How many were read.
+fn keys(object: &Map<String, Value>) -> usize {
+    fn below(value: &Value) -> usize {
+        match value {
+            Value::Object(object) => keys(object),
+            Value::Array(values) => values.iter().map(below).sum(),
+            _ => 0,
+        }
+    }
+    object.len() + object.values().map(below).sum::<usize>()
+}
+
 impl Chunks {
     /// Of an answer by this model.
     pub(crate) fn new(asked: &str) -> Self {
@@ -173,7 +205,7 @@ impl Chunks {
         }
         let mut telling = Telling {
             deltas: Vec::with_capacity(2),
-            verbatim: !data.contains(&b'\n'),
+            verbatim: !data.contains(&b'\n') && keys_in_text(data) == keys(&chunk),
             left_out: std::mem::take(&mut self.left_out),
             notes: std::mem::take(&mut self.notes),
         };

@@ -74,6 +74,20 @@ async fn a_name_that_is_changed_together_with_a_mistake_takes_nothing_out_of_for
 }
 
 #[tokio::test]
+async fn a_policy_that_is_given_a_name_that_is_taken_stays_in_force_under_its_own() {
+    let gateway = Setup::without_provider().start();
+    let before = generation(&gateway).await;
+    replace(&gateway.policies().join("sql-injection.yaml"), pii_with_email("deny"));
+    gateway.until("/health", |body| body["status"] == "degraded").await;
+    for _ in 0..3 {
+        assert_eq!(gateway.reload().await["again"], false, "nothing is left for later");
+    }
+    assert_eq!(generation(&gateway).await, before);
+    let answer = gateway.pre_check("id = 1; DROP TABLE users; --").await;
+    assert_eq!(answer.body["approved"], false, "sql-injection is still in force: {answer:?}");
+}
+
+#[tokio::test]
 async fn a_version_that_fails_its_own_cases_never_goes_live() {
     let gateway = Setup::without_provider().start();
     let wrong = pii_with_email("deny") + "  - { name: wrong, query: a@example.org, expect: { action: allow } }\n";

@@ -4,18 +4,20 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::policy::verdict::does_harm;
+
 /// The longest text that is kept as it is: an e-mail address has no more.
 const LONGEST: usize = 254;
 
 /// What records show of a `user_token`. AxonFlow's clients put a name, an e-mail address, `anonymous` or a JSON Web Token
 /// there. A name is kept as it is. What could be a credential (a token by its form, anything longer than an address, or
-/// with control characters) is kept as `token:` and twelve digits of its SHA-256: enough to find the same person again,
+/// with characters that break or turn a line) is kept as `token:` and twelve digits of its SHA-256: enough to find the same person again,
 /// too little to be that person. `None` for nothing.
 pub fn user(token: String) -> Option<String> {
     if token.is_empty() {
         return None;
     }
-    let could_be_secret = token.len() > LONGEST || is_credential(&token) || token.chars().any(char::is_control);
+    let could_be_secret = token.len() > LONGEST || is_credential(&token) || token.chars().any(does_harm);
     if !could_be_secret {
         return Some(token);
     }
@@ -52,7 +54,15 @@ mod tests {
         }
         let web_token = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".to_owned();
         let (lower, opaque) = (format!("bearer {web_token}"), "BASIC dXNlcjpzZWNyZXQ=".to_owned());
-        for token in ["x".repeat(255), "a\nb".to_owned(), format!("Bearer {web_token}"), lower, opaque, web_token] {
+        for token in [
+            "x".repeat(255),
+            "a\nb".to_owned(),
+            "eve\u{202e}gro".to_owned(),
+            format!("Bearer {web_token}"),
+            lower,
+            opaque,
+            web_token,
+        ] {
             let shown = user(token.clone()).unwrap();
             assert_eq!(shown, user(token).unwrap(), "the same person is found again");
             assert!(shown.starts_with("token:") && shown.len() == 18, "{shown}");

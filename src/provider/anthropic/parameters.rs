@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::model::Model;
-use super::schema::closed;
+use super::schema::{Of, closed};
 use super::thinking::{self, Circumstances, Plan};
 use crate::chat::{CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
 use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out, names};
@@ -160,7 +160,7 @@ fn sampling(request: &ChatRequest, model: Model, plan: &Plan, notes: &mut Vec<St
 fn tool<'a>(tool: &'a Tool, model: Model, notes: &mut Vec<String>) -> Result<WireTool<'a>, ProviderError> {
     names::check_tool(&tool.name)?;
     let to_hold = tool.parameters.as_ref().filter(|_| tool.strict == Some(true) && model.takes_schemas());
-    let held = to_hold.and_then(|schema| hold(schema, notes));
+    let held = to_hold.and_then(|schema| hold(schema, Of::Arguments, notes));
     let strict = held.is_some();
     if to_hold.is_some() && !strict {
         notes.push("strict left out of a tool: the provider cannot hold the model to its schema".to_owned());
@@ -201,8 +201,8 @@ fn raw(text: String) -> Option<Cow<'static, RawValue>> {
 }
 
 /// A schema in the form that a model can be held to, if it can be.
-fn hold<'a>(schema: &'a Schema, notes: &mut Vec<String>) -> Option<Cow<'a, RawValue>> {
-    let (schema, dropped) = closed(schema)?;
+fn hold<'a>(schema: &'a Schema, of: Of, notes: &mut Vec<String>) -> Option<Cow<'a, RawValue>> {
+    let (schema, dropped) = closed(schema, of)?;
     if !dropped.is_empty() {
         let dropped = dropped.into_iter().collect::<Vec<_>>().join(", ");
         notes.push(format!("left out of a schema, since the provider cannot hold the model to it: {dropped}"));
@@ -239,7 +239,7 @@ fn format<'a>(
     let Some(asked) = asked else { return (None, None) };
     if let ResponseFormat::JsonSchema(json) = asked
         && model.takes_schemas()
-        && let Some(schema) = hold(&json.schema, notes)
+        && let Some(schema) = hold(&json.schema, Of::Answer, notes)
     {
         return (Some(WireFormat { r#type: "json_schema", schema }), None);
     }

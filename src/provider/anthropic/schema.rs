@@ -46,17 +46,26 @@ enum Place {
     Mapping,
 }
 
+/// What a schema is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// A tool's arguments, of which there may be none.
+    Arguments,
+    /// An answer. An object of which nothing is said is any.
+    Answer,
+}
+
 /// A schema with every object closed and without what is refused, its other keys in their order; and what was left out.
 /// None where the model cannot be held to it.
-pub(crate) fn closed(schema: &Schema) -> Option<(Cow<'_, RawValue>, BTreeSet<&'static str>)> {
+pub(crate) fn closed(schema: &Schema, of: Of) -> Option<(Cow<'_, RawValue>, BTreeSet<&'static str>)> {
     if recursion::recurs(schema.get()) {
         return None;
     }
     let out = String::with_capacity(schema.get().len() + 32);
-    let mut closing = Closing { out, left_out: BTreeSet::new(), maps: false };
+    let mut closing = Closing { out, left_out: BTreeSet::new(), maps: false, of };
     // A schema is JSON by construction, so that both steps succeed.
     let written = closing.write(schema.get(), Place::Schema, 0);
-    let Closing { out, left_out, maps } = closing;
+    let Closing { out, left_out, maps, .. } = closing;
     if maps {
         return None;
     }
@@ -72,6 +81,7 @@ struct Closing {
     left_out: BTreeSet<&'static str>,
     /// A mapping was found whose keys nobody knows beforehand: closed, it would be empty.
     maps: bool,
+    of: Of,
 }
 
 impl Closing {
@@ -85,7 +95,7 @@ impl Closing {
                         .iter()
                         .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
                 if schema {
-                    self.look_for_maps(&entries, is_object && depth > 0);
+                    self.look_for_maps(&entries, is_object && (depth > 0 || self.of == Of::Answer));
                 }
                 self.out.push('{');
                 let mut first = true;
@@ -231,7 +241,7 @@ mod tests {
             ),
         ] {
             let schema: Schema = serde_json::from_str(text).unwrap();
-            let (closed, found) = closed(&schema).unwrap();
+            let (closed, found) = closed(&schema, Of::Arguments).unwrap();
             assert_eq!(closed.get(), expected, "{claim}");
             assert_eq!(found.into_iter().collect::<Vec<_>>(), left_out, "{claim}");
         }
@@ -249,7 +259,10 @@ mod tests {
             r##"{"properties":{"a":{"items":{"$ref":"#"}}}}"##,
         ] {
             let schema: Schema = serde_json::from_str(text).unwrap();
-            assert_eq!(closed(&schema).map(|(closed, _)| closed.get().to_owned()), None, "{text}");
+            assert_eq!(closed(&schema, Of::Arguments).map(|(closed, _)| closed.get().to_owned()), None, "{text}");
         }
+        let open: Schema = serde_json::from_str(r#"{"type":"object"}"#).unwrap();
+        assert!(closed(&open, Of::Answer).is_none(), "closed, the answer could but be empty");
+        assert!(closed(&open, Of::Arguments).is_some(), "a tool without arguments");
     }
 }
