@@ -389,7 +389,7 @@ fn what_a_stream_leaves_out_is_noted_once() {
 #[test]
 fn a_chunk_with_a_key_twice_is_not_passed_on_as_it_came() {
     for (delta, passed) in
-        [(r#""content":"a: {\"b\":\"c\\""}"#, true), (r#""content":"hidden","content":"shown"}"#, false)]
+        [(r#""content":"a: {\"b\":\"c\\"}"#, true), (r#""content":"hidden","content":"shown"}"#, false)]
     {
         let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"role":"assistant",{delta}}}]}}"#);
         let mut chunks = Chunks::new("m");

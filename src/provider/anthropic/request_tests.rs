@@ -413,10 +413,10 @@ fn parameters_take_the_form_that_anthropic_takes() {
             Box::new(|it| {
                 it.reasoning_effort = Some(from(json!("medium")));
                 it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n",
-                    "schema": {"type": "object", "properties": {}}, "strict": true}})));
+                    "schema": {"type": "object", "properties": {"a": {}}}, "strict": true}})));
             }),
             json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium", "format": {"type": "json_schema",
-                "schema": {"type": "object", "properties": {}, "additionalProperties": false}}}}),
+                "schema": {"type": "object", "properties": {"a": {}}, "additionalProperties": false}}}}),
             0,
         ),
         (
