@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::in_flight::Held;
+use crate::in_flight::{Full, Held};
 
 /// Under this id the request is found in the audit.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-octroi-request-id");
@@ -22,18 +22,29 @@ pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
 
 /// The same. What is held is given back when the last of it has been sent: clients may read slowly.
 pub(super) fn json_that_holds<T: Serialize + ?Sized>(held: Option<&Held>, status: StatusCode, body: &T) -> Response {
+    let Some(bytes) = encoded(body) else { return internal() };
+    let bytes = match held {
+        Some(held) => Bytes::from_owner(Holding { bytes, _held: held.clone() }),
+        None => bytes.into(),
+    };
+    with_headers(status, "application/json", Body::from(bytes))
+}
+
+/// The same with status 200, of a body that may be large: it takes the room that it needs.
+pub(super) fn json_that_takes_room<T: Serialize + ?Sized>(held: Held, body: &T) -> Result<Response, Full> {
+    let Some(bytes) = encoded(body) else { return Ok(internal()) };
+    held.add(bytes.len())?;
+    let bytes = Bytes::from_owner(Holding { bytes, _held: held });
+    Ok(with_headers(StatusCode::OK, "application/json", Body::from(bytes)))
+}
+
+fn encoded<T: Serialize + ?Sized>(body: &T) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(1_024);
     match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => {
-            let bytes = match held {
-                Some(held) => Bytes::from_owner(Holding { bytes, _held: held.clone() }),
-                None => bytes.into(),
-            };
-            with_headers(status, "application/json", Body::from(bytes))
-        }
+        Ok(()) => Some(bytes),
         Err(error) => {
             tracing::error!(%error, "an answer could not be encoded");
-            internal()
+            None
         }
     }
 }
@@ -74,4 +85,20 @@ pub(super) fn with_request_id(mut response: Response, id: &str) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_flight::InFlight;
+
+    #[test]
+    fn an_answer_that_may_be_large_holds_its_room_until_it_is_sent() {
+        let in_flight = InFlight::new(10);
+        let answer = json_that_takes_room(in_flight.hold(), "12345678").unwrap();
+        assert_eq!(in_flight.held(), 10);
+        assert_eq!(json_that_takes_room(in_flight.hold(), "").unwrap_err(), Full);
+        drop(answer);
+        assert_eq!(in_flight.held(), 0);
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{name, time};
 use crate::audit::{Page, Query};
-use crate::http::answer::json;
+use crate::http::answer::{json, json_that_takes_room};
 use crate::http::identity::{checked, user};
 use crate::http::{ApiError, App, body};
 
@@ -90,7 +90,7 @@ pub(super) async fn tenant(
 
 async fn found(app: &App, query: Query) -> Result<Response, ApiError> {
     let page = app.gateway.audit().search(query).await?;
-    Ok(json(StatusCode::OK, &page))
+    Ok(json_that_takes_room(app.in_flight.hold(), &page)?)
 }
 
 fn number<T: std::str::FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Query as UrlQuery, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::super::time;
 use super::decided::{Decided, Verdict};
 use crate::audit::{Entries, Entry, Page, Query};
-use crate::http::answer::json;
+use crate::http::answer::json_that_takes_room;
 use crate::http::{ApiError, App};
 
 /// Entries that are read first where the store cannot tell alone which ones fit.
@@ -74,7 +74,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri:
         ApiError::Parameter { field: "query", problem }
     })?;
     let decisions = find(&app, tenant, &Wanted::of(asked)?).await?;
-    Ok(json(StatusCode::OK, &Answer { decisions }))
+    Ok(json_that_takes_room(app.in_flight.hold(), &Answer { decisions })?)
 }
 
 impl Wanted {
