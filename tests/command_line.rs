@@ -226,7 +226,10 @@ fn an_empty_filter_of_the_log_is_none() {
 
 #[tokio::test]
 async fn a_hangup_ends_it_in_order_unless_it_was_started_to_survive_one() {
-    let mut gateway = Setup::without_provider().policies(&["pii"]).start();
+    let mut prepared = Setup::without_provider().policies(&["pii"]).prepare();
+    // Whatever the tests themselves were started to survive.
+    prepared.wrapper = ["env", "--default-signal=HUP"].map(str::to_owned).into();
+    let mut gateway = prepared.start();
     gateway.signal("-HUP");
     assert!(gateway.wait().success());
     let mut prepared = gateway.prepared.take().unwrap();
