@@ -17,7 +17,7 @@ const TICKS_TO_REST: u32 = 100;
 /// Shards of wasmtime's pool at most, and memories that each keeps as the last evaluation left them: as many policies may
 /// take turns without their images being mapped anew.
 const MOST_SHARDS: usize = 16;
-const WARM_SLOTS: u32 = 16;
+const WARM_SLOTS: u32 = 8;
 
 /// Core instances, memories and tables in one component: Python's need 38 instances.
 pub(super) const MAX_CORE_INSTANCES: u32 = 64;
