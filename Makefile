@@ -11,7 +11,7 @@ FUZZ_TARGETS := manifest module verdict
 FUZZ_SECONDS ?= 60
 # What a release is optimised by: what a gateway ran through under load. Its builds have folders of their own.
 PROFILE   := $(CURDIR)/target/octroi.profdata
-SHIPPED   := RUSTFLAGS=-Cprofile-use=$(PROFILE) CARGO_TARGET_DIR=target/shipped cargo
+SHIPPED   := RUSTFLAGS="--cfg shipped -Cprofile-use=$(PROFILE)" CARGO_TARGET_DIR=target/shipped cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench bench-http release deny target
@@ -122,7 +122,7 @@ release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octro
 $(PROFILE): | plugins
 	rustup component add llvm-tools
 	rm -rf target/profiles target/shipped
-	RUSTFLAGS=-Cprofile-generate=$(CURDIR)/target/profiles CARGO_TARGET_DIR=target/profiled \
+	RUSTFLAGS="--cfg shipped -Cprofile-generate=$(CURDIR)/target/profiles" CARGO_TARGET_DIR=target/profiled \
 		LLVM_PROFILE_FILE=/dev/null OCTROI_BENCH_PROFILES=$(CURDIR)/target/profiles \
 		cargo bench --locked --bench http -- octroi,
 	"$$(rustc --print target-libdir)/../bin/llvm-profdata" merge --failure-mode=all -o $@ target/profiles
