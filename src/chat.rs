@@ -6,6 +6,7 @@
 mod cache;
 mod called;
 mod estimate;
+mod json_text;
 mod request;
 mod seal;
 mod task;
@@ -17,6 +18,7 @@ use crate::in_flight::Held;
 pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
 pub use estimate::{estimate, estimate_before};
+pub(crate) use json_text::outside_strings;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};

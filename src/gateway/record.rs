@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::request::{Caller, Refusal};
 use crate::audit::{AuditKey, record as audit};
 use crate::chat::{ChatRequest, Message, Part, ResponseFormat};
@@ -209,18 +211,22 @@ pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
 /// What goes to the model beside the messages, and no policy saw: the names of those who speak, definitions of tools, the
 /// schema of the answer, and fields that are passed on as they came.
 pub(super) fn not_inspected_beside(chat: &ChatRequest) -> impl Iterator<Item = audit::NotInspected> {
-    let size = |value: serde_json::Result<Vec<u8>>| value.ok().map(|bytes| bytes.len() as u64);
+    fn said(kind: &str, is_there: bool, value: &impl Serialize) -> Option<audit::NotInspected> {
+        is_there.then(|| {
+            let size = serde_json::to_vec(value).ok().map(|bytes| bytes.len() as u64);
+            audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size }
+        })
+    }
     let schema = chat.response_format.as_ref().filter(|format| matches!(format, ResponseFormat::JsonSchema(_)));
     [
-        ("stop", !chat.stop.is_empty(), size(serde_json::to_vec(&chat.stop))),
-        ("names", !chat.names.is_empty(), size(serde_json::to_vec(&chat.names))),
-        ("tools", !chat.tools.is_empty(), size(serde_json::to_vec(&chat.tools))),
-        ("response_format", schema.is_some(), size(serde_json::to_vec(&schema))),
-        ("other_fields", !chat.extra.is_empty(), size(serde_json::to_vec(&chat.extra))),
+        said("stop", !chat.stop.is_empty(), &chat.stop),
+        said("names", !chat.names.is_empty(), &chat.names),
+        said("tools", !chat.tools.is_empty(), &chat.tools),
+        said("response_format", schema.is_some(), &schema),
+        said("other_fields", !chat.extra.is_empty(), &chat.extra),
     ]
     .into_iter()
-    .filter(|(_, is_there, _)| *is_there)
-    .map(|(kind, _, size)| audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size })
+    .flatten()
 }
 
 /// Why a request is refused, in the words that AxonFlow's clients know.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::errors::ApiError;
+use crate::chat::outside_strings;
 use crate::in_flight::Held;
 
 /// How long a body may pause, and take as a whole. The header time-out covers the head alone.
@@ -66,23 +67,7 @@ pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<B
 
 /// About as many as a body holds of JSON: commas, and brackets that open.
 fn values(json: &[u8]) -> usize {
-    let mut values = 0;
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => {
-                // To the end of the text.
-                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
-                    if *byte == b'\\' {
-                        bytes.next();
-                    }
-                }
-            }
-            b'{' | b'[' | b',' => values += 1,
-            _ => {}
-        }
-    }
-    values
+    outside_strings(json).filter(|byte| matches!(byte, b'{' | b'[' | b',')).count()
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {

@@ -19,7 +19,7 @@ use super::completion::content::Content;
 use super::completion::{finish_reason, malformed, read_usage, tier};
 use super::price::Tier;
 use super::{Delta, ProviderError, StreamEvent, left_out};
-use crate::chat::{Part, Usage};
+use crate::chat::{Part, Usage, outside_strings};
 use call::{Calls, Told};
 
 /// More choices than OpenAI gives to one request.
@@ -127,24 +127,10 @@ impl Telling {
     }
 }
 
-/// How many keys stand in valid JSON: each has a colon behind it, and outside of texts nothing else has. Where one stands
+/// How many keys stand in valid JSON: each has a colon behind it, and outside of strings nothing else has. Where one stands
 /// twice, policies see the last, and a client may read the first.
 fn keys_in_text(json: &[u8]) -> usize {
-    let (mut keys, mut bytes) = (0, json.iter());
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => {
-                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
-                    if *byte == b'\\' {
-                        bytes.next();
-                    }
-                }
-            }
-            b':' => keys += 1,
-            _ => {}
-        }
-    }
-    keys
+    outside_strings(json).filter(|byte| *byte == b':').count()
 }
 
 /// How many were read.

@@ -139,6 +139,16 @@ fn placeholder(dialect: Dialect, number: usize) -> String {
     }
 }
 
+/// What an entry is made of, in the order in which stores read it. `text` names a content, where it is not too long.
+pub(super) fn columns(text: impl Fn(&str) -> String) -> String {
+    format!(
+        "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, opened.body, {}, \
+         closed.body, {}",
+        text("asked"),
+        text("answered")
+    )
+}
+
 /// Selects the entries at these places.
 pub(super) fn at(places: &[Place]) -> String {
     let places: Vec<String> = places.iter().map(|place| place.0.to_string()).collect();

@@ -10,7 +10,7 @@ use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Ended, Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value, at};
+use crate::audit::store::filter::{Dialect, Filter, Value, at, columns};
 use crate::audit::store::{done, page_of};
 
 /// A record's text beyond this is not loaded for a page of entries.
@@ -86,14 +86,7 @@ async fn read_at(client: &Client, sized: &[(Place, i64)], first: usize) -> Resul
         return Ok(Vec::new());
     }
     let text = |of: &str| format!("CASE WHEN octet_length({of}.content) <= {TEXT_AT_MOST} THEN {of}.content END");
-    let (asked, answered) = (text("asked"), text("answered"));
-    let sql = joined(
-        &at(&places),
-        &format!(
-            "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
-             opened.body, {asked}, closed.body, {answered}"
-        ),
-    );
+    let sql = joined(&at(&places), &columns(text));
     let rows = client.query(&sql, &[]).await?;
     Ok(rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?)
 }

@@ -14,7 +14,7 @@ use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Ended, Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value, at};
+use crate::audit::store::filter::{Dialect, Filter, Value, at, columns};
 use crate::audit::store::{done, page_of};
 
 /// Connections that are kept open when nobody reads.
@@ -122,14 +122,7 @@ fn sizes(connection: &Connection, page: &str, values: impl Params) -> Result<Vec
 fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, AuditError> {
     let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
     let text = |of: &str| format!("iif(octet_length({of}.content) <= {TEXT_AT_MOST}, {of}.content, NULL)");
-    let (asked, answered) = (text("asked"), text("answered"));
-    let sql = joined(
-        &at(&places),
-        &format!(
-            "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, \
-             opened.body, {asked}, closed.body, {answered}"
-        ),
-    );
+    let sql = joined(&at(&places), &columns(text));
     let mut statement = connection.prepare(&sql).map_err(classed)?;
     let mut rows = statement.query([]).map_err(classed)?;
     let mut entries = Vec::new();
