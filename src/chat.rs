@@ -6,6 +6,7 @@
 mod cache;
 mod called;
 mod estimate;
+mod field;
 mod json_text;
 mod request;
 mod seal;
@@ -18,6 +19,9 @@ use crate::in_flight::Held;
 pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
 pub use estimate::{estimate, estimate_before};
+#[cfg(test)]
+pub(crate) use field::HELD_FIELDS;
+pub(crate) use field::held_field;
 pub(crate) use json_text::outside_strings;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;

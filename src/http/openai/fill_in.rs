@@ -33,7 +33,7 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     user: Option<String>,
-    #[serde(flatten, deserialize_with = "request::unknown")]
+    #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
@@ -67,7 +67,7 @@ fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         top_p: read.top_p,
         stop: read.stop.map(Stop::texts).unwrap_or_default(),
         seed: read.seed.or(read.random_seed),
-        extra: read.extra,
+        extra: request::unknown(read.extra)?,
         ..ChatRequest::about(Task::FillIn, Some(model), [prompt].into_iter().chain(read.suffix).collect())
     };
     Ok(Asked { chat, user: read.user, stream: Pieces::of(read.stream, read.stream_options) })

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::exchange::Asked;
 use super::message;
-use crate::chat::{CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm};
+use crate::chat::{
+    CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm, held_field,
+};
 use crate::http::{ApiError, body};
 
 /// More messages than this no request has, nor more texts.
@@ -103,11 +105,17 @@ impl Pieces {
     }
 }
 
-/// The fields of a body that are not known, but for nulls.
-pub(super) fn unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
-    let mut fields = Map::deserialize(deserializer)?;
+/// The fields of a body that are not known, but for nulls. None may be another spelling of one that is: who reads it as
+/// that one reads what no policy saw.
+pub(super) fn unknown(mut fields: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
     fields.retain(|_, value| !value.is_null());
-    Ok(fields)
+    let misspelt = fields.keys().find_map(|name| held_field(name).filter(|held| *held != name.as_str()));
+    match misspelt {
+        Some(held) => {
+            Err(ApiError::field(held, "there is a field of this name in other letters; write it as it is here"))
+        }
+        None => Ok(fields),
+    }
 }
 
 /// The model that a body names.
@@ -167,13 +175,11 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
 /// The fields that are not known, but for nulls.
 fn extra(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
-    let unknown = fields.into_iter().filter(|(name, value)| !KNOWN.contains(&name.as_str()) && value.get() != "null");
-    unknown
-        .map(|(name, value)| {
-            let value = serde_json::from_str(value.get()).map_err(|error| ApiError::Body(error.to_string()))?;
-            Ok((name, value))
-        })
-        .collect()
+    let others = fields.into_iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())).map(|(name, value)| {
+        let value = serde_json::from_str(value.get()).map_err(|error| ApiError::Body(error.to_string()))?;
+        Ok((name, value))
+    });
+    unknown(others.collect::<Result<_, ApiError>>()?)
 }
 
 #[cfg(test)]
@@ -181,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::{Detail, Message, Part, Role};
+    use crate::chat::{Detail, HELD_FIELDS, Message, Part, Role};
 
     fn parsed(body: &Value) -> Result<Asked, ApiError> {
         parse(&Bytes::from(body.to_string()))
@@ -213,6 +219,22 @@ mod tests {
             (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject))
         );
         assert_eq!(Value::Object(chat.extra), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
+    }
+
+    #[test]
+    fn a_known_field_in_other_letters_is_refused() {
+        let said = |name: &str| {
+            let mut body = json!({ "messages": [{ "role": "user", "content": "seen" }] });
+            body[name] = json!([{ "role": "user", "content": "unseen" }]);
+            parsed(&body).err().map(|error| error.to_string())
+        };
+        for held in HELD_FIELDS {
+            for name in [held.to_uppercase(), held.replace('s', "ſ"), held.replace('k', "\u{212a}")] {
+                let error = (name != held).then(|| said(&name).unwrap());
+                assert!(error.is_none_or(|error| error.starts_with(held)), "{name}");
+            }
+        }
+        assert_eq!((said("Metadata"), said("User")), (None, None));
     }
 
     #[test]

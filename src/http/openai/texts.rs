@@ -27,7 +27,7 @@ struct Body {
     output_dtype: Option<String>,
     encoding_format: Option<String>,
     user: Option<String>,
-    #[serde(flatten, deserialize_with = "request::unknown")]
+    #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
@@ -55,7 +55,7 @@ struct Conversations {
     model: Option<String>,
     input: Option<Vec<Value>>,
     user: Option<String>,
-    #[serde(flatten, deserialize_with = "request::unknown")]
+    #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Reque
         let read: Conversations = body::parse(bytes)?;
         let model = request::model(read.model)?;
         let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;
-        let (task, extra) = (Task::ModerateChats, read.extra);
+        let (task, extra) = (Task::ModerateChats, request::unknown(read.extra)?);
         let mut chat = ChatRequest { task, model, extra, ..ChatRequest::default() };
         if input.iter().any(Value::is_array) {
             for (index, conversation) in input.into_iter().enumerate() {
@@ -156,6 +156,6 @@ fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiErro
         dtype: read.output_dtype,
         encoding: read.encoding_format,
     };
-    let chat = ChatRequest { vectors, extra: read.extra, ..ChatRequest::about(task, model, texts) };
+    let chat = ChatRequest { vectors, extra: request::unknown(read.extra)?, ..ChatRequest::about(task, model, texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }

@@ -7,39 +7,14 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::parameters::Parameters;
-use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task};
+use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task, held_field};
 use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt, left_out};
 
-/// Fields that the canonical request holds, or that are not the caller's to set.
-const RESERVED: [&str; 20] = [
-    "model",
-    "messages",
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "n",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "stream",
-    "stream_options",
-    "functions",
-    "function_call",
-];
-
 /// Fields of Mistral's and others', which OpenAI and Azure refuse.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 10] = [
     "safe_prompt",
     "prompt_mode",
     "guardrails",
-    "random_seed",
     "min_tokens",
     "document_image_limit",
     "document_page_limit",
@@ -225,14 +200,15 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
 /// Fields of the caller's.
 pub(super) type Fields<'a> = BTreeMap<&'a str, &'a Value>;
 
-/// Those that are passed on to a provider of this kind, and those that are not.
+/// Those that are passed on to a provider of this kind, and those that are not: none that is read as one that the body
+/// has.
 pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_>) {
     let strict = matches!(kind, Kind::OpenAi | Kind::AzureOpenAi);
     // A word of Anthropic's.
     let tier = |name: &str, value: &Value| name == "service_tier" && value.as_str() == Some("standard_only");
     let others = |name: &str| OTHERS.contains(&name) || name == "metadata" && request.task != Task::Chat;
     let foreign = |name: &str, value: &Value| others(name) || tier(name, value);
-    let taken = |name: &str, value: &Value| !(RESERVED.contains(&name) || strict && foreign(name, value));
+    let taken = |name: &str, value: &Value| !(held_field(name).is_some() || strict && foreign(name, value));
     request.extra.iter().map(|(name, value)| (name.as_str(), value)).partition(|(name, value)| taken(name, value))
 }
 

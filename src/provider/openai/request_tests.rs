@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{ReasoningEffort, Tool, ToolChoice};
+use crate::chat::{HELD_FIELDS, ReasoningEffort, Tool, ToolChoice};
 
 const OPTIONS: Options<'_> = Options {
     kind: Kind::OpenAi,
@@ -249,6 +249,23 @@ fn fields_that_openai_refuses_are_left_out_and_passed_on_to_servers_like_it() {
         assert_eq!(Value::from(body.clone()), expected, "{kind} {extra}");
         let note = left_out.map(|names| format!("fields left out that the provider does not know: {names}"));
         assert_eq!(notes, note.into_iter().collect::<Vec<_>>(), "{kind} {extra}");
+    }
+}
+
+#[test]
+fn no_field_stands_in_a_body_twice_in_whatever_letters() {
+    let odd = HELD_FIELDS.map(|held| {
+        let mut capital = held.to_owned();
+        capital[..1].make_ascii_uppercase();
+        [held.to_owned(), held.to_uppercase(), capital, held.replace('s', "ſ"), held.replace('k', "\u{212a}")]
+    });
+    let extra = odd.into_iter().flatten().map(|name| (name, json!("unseen"))).collect();
+    let messages = vec![Message::text(Role::User, "seen")];
+    let request = ChatRequest { messages, extra, ..ChatRequest::default() };
+    for kind in [Kind::OpenAi, Kind::AzureOpenAi, Kind::Ollama, Kind::OpenAiCompatible] {
+        let (mut body, _) = sent(&request, Options { kind, ..OPTIONS });
+        body.as_object_mut().unwrap().remove("model");
+        assert_eq!(body, json!({"messages": [{"role": "user", "content": "seen"}]}), "{kind}");
     }
 }
 

@@ -44,6 +44,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::chat::HELD_FIELDS;
 
     #[test]
     fn fields_that_the_vendor_may_have_are_passed_on() {
@@ -58,6 +59,17 @@ mod tests {
         {
             let (body, noted) = about(&request, kind, Some("m")).unwrap();
             assert_eq!((serde_json::from_slice::<Value>(&body).unwrap(), noted), (expected, notes), "{kind}");
+        }
+    }
+    #[test]
+    fn no_field_stands_in_a_body_twice_in_whatever_letters() {
+        for task in [Task::Embed, Task::Moderate] {
+            let mut request = ChatRequest::about(task, None, vec!["seen".to_owned()]);
+            let odd = HELD_FIELDS.map(|held| [held.to_owned(), held.to_uppercase(), held.replace('s', "ſ")]);
+            request.extra = odd.into_iter().flatten().map(|name| (name, json!("unseen"))).collect();
+            let (body, _) = about(&request, Kind::OpenAiCompatible, Some("m")).unwrap();
+            let sent: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(sent, json!({ "model": "m", "input": ["seen"] }), "{task:?}");
         }
     }
 }
