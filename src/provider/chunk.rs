@@ -33,8 +33,8 @@ pub(super) const MOST_NOTED: usize = 16;
 pub(super) const CHUNK: [&str; 10] =
     ["id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint", "obfuscation", "p"];
 
-/// The fields of a choice that is told in full.
-const CHOICE: [&str; 3] = ["index", "delta", "finish_reason"];
+/// The fields of a choice that is told in full. The last one is Moonshot's.
+const CHOICE: [&str; 4] = ["index", "delta", "finish_reason", "usage"];
 
 /// The reasons that OpenAI's clients know.
 const REASONS: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
@@ -212,6 +212,7 @@ impl Chunks {
                 model: text("model").unwrap_or(&self.asked).to_owned(),
             });
         }
+        let beside = choices.first().and_then(|choice| choice.get("usage")?.as_object()).and_then(read_usage);
         for (place, choice) in choices.into_iter().enumerate() {
             self.choice(choice, place, &mut telling)?;
         }
@@ -222,7 +223,7 @@ impl Chunks {
         };
         // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
         // told.
-        self.usage = usage.and_then(read_usage).or(self.usage);
+        self.usage = usage.and_then(read_usage).or(beside).or(self.usage);
         let ends = telling.deltas.iter().any(|delta| matches!(delta, Delta::Finished { .. }));
         telling.verbatim &= usage.is_none() || ends;
         let Telling { deltas, verbatim, left_out, notes } = telling;
@@ -242,7 +243,7 @@ impl Chunks {
         };
         telling.know(&choice, &CHOICE);
         let index = choice.get("index").and_then(Value::as_u64);
-        telling.verbatim &= index.is_some();
+        telling.verbatim &= index.is_some() && choice.get("usage").is_none_or(Value::is_null);
         let number = u32::try_from(index.unwrap_or(place as u64)).ok().filter(|number| *number < MAX_CHOICES);
         let Some(number) = number else {
             return Err(malformed("the upstream's stream has more choices than are read"));

@@ -339,6 +339,18 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
 }
 
 #[test]
+fn tokens_that_are_counted_in_a_choice_are_read() {
+    let mut reader = Chunks::new("m");
+    let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "cached_tokens": 4 });
+    let last = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "stop", "usage": usage }]));
+    let Read::Event(event) = reader.read(&Bytes::from(last.to_string())).unwrap() else { panic!("{last}") };
+    assert_eq!(event.frame, None, "clients look for them elsewhere");
+    let counted = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4, ..Usage::default() };
+    assert_eq!(reader.usage(), Some((counted, Tier::Standard)));
+    assert_eq!(reader.notes().count(), 0);
+}
+
+#[test]
 fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
     let begun = |id: Value| json!({ "id": id, "function": { "name": "look", "arguments": "" } });
     let chunks = [
