@@ -114,8 +114,8 @@ pub struct JsonSchema {
     pub strict: Option<bool>,
 }
 
-/// How long a model that reasons is to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How long a model that reasons is to think, the shortest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReasoningEffort {
     /// Not at all.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::model::Model;
 use super::request::{Fields, Options};
 use crate::chat::{ChatRequest, ReasoningEffort, Tool, ToolChoice};
-use crate::provider::Kind;
+use crate::provider::{Kind, left_out};
 
 /// From this version on Azure knows `parallel_tool_calls`, as well as `max_completion_tokens` and `stream_options`.
 pub(super) const AZURE_2024_09: &str = "2024-09-01";
@@ -82,16 +82,20 @@ impl<'a> Parameters<'a> {
         unknown
     }
 
-    /// Leaves out what this model refuses, of the caller's own fields too, and names what of it would have made a
+    /// Leaves out what this model refuses, of the caller's own fields too, and notes what of it would have made a
     /// difference. Of a model that was asked by failover the caller may know nothing.
-    pub(super) fn for_model(&mut self, options: Options<'_>, extra: &mut Fields<'_>) -> Vec<&'static str> {
+    pub(super) fn for_model(&mut self, options: Options<'_>, extra: &mut Fields<'_>, notes: &mut Vec<String>) {
         let model = match options.kind {
             Kind::OpenAi | Kind::AzureOpenAi => Model::named(options.model),
-            _ => Model::PLAIN,
+            Kind::Ollama => Model::OLLAMAS,
+            _ => Model::UNKNOWN,
         };
-        if !model.reasons() {
-            return Vec::new();
+        let asked = self.reasoning_effort;
+        self.reasoning_effort = asked.and_then(|asked| model.effort(asked));
+        if self.reasoning_effort.is_some() && self.reasoning_effort != asked {
+            notes.push("reasoning_effort sent as the nearest that the model takes".to_owned());
         }
+        let reasons = model.reasons();
         let samples = model.samples(self.reasoning_effort);
         let drop = |value: &mut Option<f64>, usual: f64, taken: bool| {
             !taken && value.take().is_some_and(|asked| asked != usual)
@@ -102,19 +106,21 @@ impl<'a> Parameters<'a> {
         };
         let stops = !model.stops() && !std::mem::take(&mut self.stop).is_empty();
         let parallel = !model.takes_parallel_calls() && self.parallel_tool_calls.take() == Some(false);
-        [
+        let efforts = self.reasoning_effort.is_none() && asked.is_some_and(|asked| asked != ReasoningEffort::None);
+        let refused = [
+            ("reasoning_effort", efforts),
             ("temperature", drop(&mut self.temperature, 1.0, samples)),
             ("top_p", drop(&mut self.top_p, 1.0, samples)),
-            ("presence_penalty", drop(&mut self.presence_penalty, 0.0, false)),
-            ("frequency_penalty", drop(&mut self.frequency_penalty, 0.0, false)),
+            ("presence_penalty", drop(&mut self.presence_penalty, 0.0, !reasons)),
+            ("frequency_penalty", drop(&mut self.frequency_penalty, 0.0, !reasons)),
             ("logprobs", field("logprobs", samples)),
             ("top_logprobs", field("top_logprobs", samples)),
-            ("logit_bias", field("logit_bias", false)),
+            ("logit_bias", field("logit_bias", !reasons)),
             ("stop", stops),
             ("parallel_tool_calls", parallel),
         ]
         .into_iter()
-        .filter_map(|(name, dropped)| dropped.then_some(name))
-        .collect()
+        .filter_map(|(name, dropped)| dropped.then_some(name));
+        notes.extend(left_out::of_model(refused));
     }
 }

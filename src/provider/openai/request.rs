@@ -178,7 +178,8 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut parameters = Parameters::of(request);
     let unknown = parameters.for_server(options);
     let (mut extra, foreign) = extra(request, options.kind);
-    let refused = parameters.for_model(options, &mut extra);
+    notes.extend(left_out::note(foreign.into_keys().chain(unknown).chain(left_out::cache_control(request))));
+    parameters.for_model(options, &mut extra, &mut notes);
     let body = Body {
         stream: options.stream.is_some(),
         stream_options: (options.stream == Some(StreamUsage::Asked)).then_some(StreamOptions { include_usage: true }),
@@ -192,8 +193,6 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         extra,
     };
     let body = http::json(&body)?;
-    notes.extend(left_out::note(foreign.into_keys().chain(unknown).chain(left_out::cache_control(request))));
-    notes.extend(left_out::of_model(refused));
     Ok(Prepared { body, notes })
 }
 

@@ -160,17 +160,17 @@ fn every_parameter_is_sent_under_its_name() {
     };
     request.cache.add(0, [(0, from(json!({"type": "ephemeral"})))]);
     let mut expected = json!({
-        "model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 7,
+        "model": "any", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 7,
         "temperature": 1.5, "top_p": 0.0, "n": 2, "stop": ["END"], "seed": -1, "presence_penalty": 0.5,
         "frequency_penalty": -0.5, "tools": tools, "tool_choice": "required", "parallel_tool_calls": false,
         "response_format": format, "reasoning_effort": "xhigh", "logit_bias": {"1": 2}, "user": "jane",
     });
-    let (body, notes) = sent(&request, OPTIONS);
+    let (body, notes) = sent(&request, Options { model: "any", ..OPTIONS });
     assert_eq!(body, expected);
     assert_eq!(notes, ["fields left out that the provider does not know: cache_control, safe_prompt, stream"]);
 
     // A server that only answers like OpenAI may know the old name of the bound and fields of its own.
-    let compatible = Options { kind: Kind::OpenAiCompatible, bound: Bound::Tokens, ..OPTIONS };
+    let compatible = Options { kind: Kind::OpenAiCompatible, model: "any", bound: Bound::Tokens, ..OPTIONS };
     let fields = expected.as_object_mut().unwrap();
     let bound = fields.remove("max_completion_tokens").unwrap();
     fields.insert("max_tokens".into(), bound);
@@ -199,10 +199,31 @@ fn versions_of_azures_are_not_sent_what_they_do_not_know() {
         ("2024-12-01-preview", json!(false), json!("low"), vec![]),
         ("preview", json!(false), json!("low"), vec![]),
     ] {
-        let options = Options { kind: Kind::AzureOpenAi, azure_version: Some(version), ..OPTIONS };
+        let options = Options { kind: Kind::AzureOpenAi, model: "mine", azure_version: Some(version), ..OPTIONS };
         let (body, notes) = sent(&request, options);
         assert_eq!((&body["parallel_tool_calls"], &body["reasoning_effort"]), (&parallel, &effort), "{version}");
         assert_eq!(notes, expected, "{version}");
+    }
+}
+
+#[test]
+fn an_effort_is_fitted_to_the_model_and_the_record_says_so() {
+    let fitted = Some("reasoning_effort sent as the nearest that the model takes");
+    let refused = Some("fields left out that the model does not take: reasoning_effort");
+    for (kind, model, asked, expected, note) in [
+        (Kind::OpenAi, "gpt-4o", "low", json!(null), refused),
+        (Kind::OpenAi, "gpt-4o", "none", json!(null), None),
+        (Kind::OpenAi, "gpt-5", "none", json!("minimal"), fitted),
+        (Kind::AzureOpenAi, "o4-mini", "minimal", json!("low"), fitted),
+        (Kind::OpenAi, "gpt-5.1", "none", json!("none"), None),
+        (Kind::Ollama, "gpt-oss:20b", "max", json!("high"), fitted),
+        (Kind::OpenAiCompatible, "gpt-4o", "xhigh", json!("xhigh"), None),
+    ] {
+        let messages = vec![Message::text(Role::User, "Hi")];
+        let request = ChatRequest { messages, reasoning_effort: Some(from(json!(asked))), ..ChatRequest::default() };
+        let (body, notes) = sent(&request, Options { kind, model, ..OPTIONS });
+        assert_eq!(body["reasoning_effort"], expected, "{kind} {model} {asked}");
+        assert_eq!(notes.first().map(String::as_str), note, "{kind} {model} {asked}");
     }
 }
 

@@ -98,10 +98,20 @@ fn known(value: &Value, place: &str, allowed: &[&str]) -> Checked {
 /// What models refuse because they reason: all of them penalties, and a temperature and its relatives while they do.
 fn reasoning(body: &Value, model: &str) -> Checked {
     let o_series = model.starts_with('o');
+    let effort = body["reasoning_effort"].as_str();
+    let efforts: &[&str] = match model {
+        "gpt-5.2" => &["none", "low", "medium", "high", "xhigh"],
+        _ if model.starts_with("gpt-5") => &["minimal", "low", "medium", "high"],
+        _ if o_series => &["low", "medium", "high"],
+        _ => &[],
+    };
+    if let Some(effort) = effort.filter(|effort| !efforts.contains(effort)) {
+        let message = format!("Unsupported value: 'reasoning_effort' does not support '{effort}' with this model.");
+        return refuse("reasoning_effort", Some("unsupported_value"), &message);
+    }
     if !o_series && !model.starts_with("gpt-5") {
         return Ok(());
     }
-    let effort = body["reasoning_effort"].as_str();
     let samples = model == "gpt-5.2" && effort.is_none_or(|effort| effort == "none");
     let there = |name: &&str| !body[*name].is_null();
     let unsupported = |name: &str| {
