@@ -280,6 +280,11 @@ fn fields_that_are_not_told_are_noted_once_each() {
             note("citations, stop_reason"),
         ),
         (json!({"choices": [{"message": {}, "logprobs": null}], "object": "x", "service_tier": "y"}), vec![]),
+        (
+            message(json!({"reasoning": {"text": "hm"}, "reasoning_content": ["hm"], "refusal": 1})),
+            note("reasoning, reasoning_content, refusal"),
+        ),
+        (message(json!({"reasoning": "hm", "reasoning_content": "", "refusal": null})), vec![]),
         (message(Value::from(odd)), note("f00, f01, f02, f03, f04, f05, f06, f07 and 8 more")),
     ] {
         assert_eq!(read(&body).unwrap().answer.notes, expected, "{body}");

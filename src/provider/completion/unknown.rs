@@ -1,12 +1,14 @@
 //! Fields of a whole answer that are not told: their names, for the record.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::provider::chunk::{CHUNK, DELTA, MOST_NOTED};
+use crate::provider::chunk::{CHUNK, MOST_NOTED};
 
 /// The names of fields that say something and that nothing is told of. No policy could see them.
 pub(super) fn fields(body: &[u8]) -> BTreeSet<String> {
@@ -30,8 +32,13 @@ impl Level {
             Self::Answer => CHUNK.contains(&name),
             Self::Choice => matches!(name, "index" | "finish_reason"),
             // The last one is Mistral's.
-            Self::Message => DELTA.contains(&name) || name == "prefix",
+            Self::Message => matches!(name, "role" | "content" | "tool_calls" | "prefix"),
         }
+    }
+
+    /// Whether a field is told if it is a text.
+    fn knows_text(self, name: &str) -> bool {
+        matches!((self, name), (Self::Message, "reasoning_content" | "reasoning" | "refusal"))
     }
 
     /// What stands in a field, where that is looked at too.
@@ -43,6 +50,10 @@ impl Level {
         }
     }
 }
+
+/// A field's, borrowed where it is written without escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// An object, or a list of such.
 struct Place<'f> {
@@ -71,15 +82,16 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        while let Some(name) = fields.next_key::<String>()? {
+        while let Some(Name(name)) = fields.next_key()? {
             if let Some(level) = self.level.inside(&name) {
                 fields.next_value_seed(Place { level, found: self.found })?;
             } else if self.level.knows(&name) {
                 fields.next_value::<IgnoredAny>()?;
             } else {
-                let says = says_something(fields.next_value::<&RawValue>()?.get());
-                if says && self.found.len() < MOST_NOTED {
-                    self.found.insert(name);
+                let value = fields.next_value::<&RawValue>()?.get();
+                let told = self.level.knows_text(&name) && value.starts_with('"');
+                if !told && says_something(value) && self.found.len() < MOST_NOTED {
+                    self.found.insert(name.into_owned());
                 }
             }
         }
