@@ -341,6 +341,8 @@ impl Passage {
         for delta in event.deltas {
             match delta {
                 Delta::Started { .. } => deltas.push(delta),
+                // That there was none is no text.
+                Delta::Thinking { ref text, .. } if text.is_empty() => deltas.push(delta),
                 Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
                 Delta::Seal { .. } => self.seals.push(delta),
                 Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}

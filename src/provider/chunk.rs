@@ -71,7 +71,18 @@ pub(crate) enum Read {
 #[derive(Debug, Default)]
 struct Choice {
     calls: Calls,
+    thoughts: Thoughts,
     finished: bool,
+}
+
+/// Whether a choice has told of reasoning.
+#[derive(Debug, Default, PartialEq)]
+enum Thoughts {
+    #[default]
+    None,
+    /// Of an empty one, which counts beside calls alone.
+    Empty,
+    Told,
 }
 
 /// What a chunk says, as far as it is read.
@@ -284,11 +295,15 @@ impl Choice {
                 telling.leave_out(name);
             }
         }
-        let reasoning = ["reasoning_content", "reasoning"].map(|name| delta.get(name).and_then(Value::as_str));
-        // One of them is told.
-        telling.verbatim &= !reasoning.iter().all(Option::is_some);
-        if let Some(text) = reasoning.into_iter().flatten().find(|text| !text.is_empty()) {
+        let text = |name| delta.get(name).and_then(Value::as_str);
+        let (own, other) = (text("reasoning_content"), text("reasoning").filter(|text| !text.is_empty()));
+        // Clients look for it under the first name alone.
+        telling.verbatim &= other.is_none();
+        if let Some(text) = own.filter(|text| !text.is_empty()).or(other) {
+            self.thoughts = Thoughts::Told;
             telling.deltas.push(Delta::Thinking { choice, text: text.to_owned() });
+        } else if own.is_some() && self.thoughts == Thoughts::None {
+            self.thoughts = Thoughts::Empty;
         }
         telling.content(delta.remove("content"), choice)?;
         if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
@@ -300,6 +315,12 @@ impl Choice {
             None | Some(Value::Null) => &[],
             Some(_) => return Err(malformed("the tool calls of the upstream's stream are no list")),
         };
+        // Beside calls the empty one is told: DeepSeek and Kimi want it back.
+        if !calls.is_empty() && self.thoughts == Thoughts::Empty {
+            self.thoughts = Thoughts::Told;
+            telling.verbatim = false;
+            telling.deltas.push(Delta::Thinking { choice, text: String::new() });
+        }
         for call in calls {
             telling.verbatim &= self.calls.read(call, choice, ids, &mut telling.deltas)? == Told::Verbatim;
         }

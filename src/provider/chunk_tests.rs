@@ -101,8 +101,8 @@ fn reasoning_is_read_in_every_form() {
     ] {
         let events = read(&[delta(wire.clone())]).unwrap();
         assert_eq!(events[0].deltas, expected, "{wire}");
-        let listed = wire["content"].is_array() || wire.get("refusal").is_some();
-        assert_eq!(events[0].frame.is_none(), listed, "{wire}");
+        let foreign = wire["content"].is_array() || ["refusal", "reasoning"].iter().any(|it| wire.get(it).is_some());
+        assert_eq!(events[0].frame.is_none(), foreign, "{wire}");
     }
 }
 
@@ -375,6 +375,29 @@ fn reasoning_is_read_where_it_stands() {
     {
         let events = read(&[delta(fields.clone())]).unwrap();
         assert!(events[0].deltas.contains(&Delta::Thinking { choice: 0, text: "hm".into() }), "{fields}");
+    }
+}
+
+#[test]
+fn an_empty_reasoning_is_told_once_beside_calls() {
+    let empty = || delta(json!({ "reasoning_content": "" }));
+    let hm = || delta(json!({ "reasoning_content": "hm" }));
+    let function = json!({ "name": "look", "arguments": "{}" });
+    let called = |index: u32| {
+        delta(json!({ "tool_calls": [{ "index": index, "id": "a", "type": "function", "function": function }] }))
+    };
+    let thinking = |text: &str| Delta::Thinking { choice: 0, text: text.into() };
+    for (chunks, expected) in [
+        (
+            vec![empty(), empty(), called(0), called(1)],
+            vec![thinking(""), call(0, "a", "look", "{}"), call(1, "a", "look", "{}")],
+        ),
+        (vec![empty(), hm(), empty(), called(0)], vec![thinking("hm"), call(0, "a", "look", "{}")]),
+        (vec![called(0)], vec![call(0, "a", "look", "{}")]),
+        (vec![empty(), delta(json!({ "content": "a" }))], vec![text("a")]),
+    ] {
+        let events = read(&chunks).unwrap();
+        assert_eq!(events.into_iter().flat_map(|event| event.deltas).collect::<Vec<_>>(), expected, "{chunks:?}");
     }
 }
 

@@ -101,6 +101,32 @@ async fn frames_pass_one_for_one_and_byte_for_byte_but_for_mistrals_padding() {
 }
 
 #[tokio::test]
+async fn an_empty_reasoning_beside_calls_is_not_lost_where_a_policy_holds_the_stream() {
+    let call =
+        json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{}" } });
+    let events = [
+        (json!({ "role": "assistant", "content": null, "reasoning_content": "" }), json!(null)),
+        (json!({ "tool_calls": [call] }), json!(null)),
+        (json!({}), json!("tool_calls")),
+    ]
+    .map(|(delta, reason)| {
+        json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] })
+    });
+    let sent = events.map(|event| event.to_string()).into_iter().chain(["[DONE]".to_owned()]);
+    let sent: Vec<Bytes> = sent.map(|data| Bytes::from(format!("data: {data}\n\n"))).collect();
+    let (address, _) = upstream(sent.into_iter()).await;
+    for mode in ["buffer", "observe"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway = with_pattern(mistral_at(address), "watcher", &manifest, "redact", "4711");
+        let seen = stream(&gateway, ask("Look")).await;
+        let deltas: Vec<_> = seen.events.iter().map(|event| &event["choices"][0]["delta"]).collect();
+        let place = |field: &str| deltas.iter().position(|delta| !delta[field].is_null());
+        assert!(place("reasoning_content").is_some_and(|at| Some(at) <= place("tool_calls")), "{mode}: {seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_compressed_though_the_client_would_take_it() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();

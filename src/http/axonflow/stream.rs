@@ -45,7 +45,9 @@ impl Pieces {
             self.said.take(delta);
             match delta {
                 Delta::Text { choice: 0, text } => frames.push(json!({ "delta": text })),
-                Delta::Thinking { choice: 0, text } => frames.push(json!({ "reasoning_delta": text })),
+                Delta::Thinking { choice: 0, text } if !text.is_empty() => {
+                    frames.push(json!({ "reasoning_delta": text }))
+                }
                 _ => {}
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Wire {
     refusal: Option<String>,
     /// How several vendors and their clients carry reasoning beside the text.
     reasoning_content: Option<String>,
+    /// The same as others call it. Some of those put more into it than text.
+    reasoning: Option<serde_json::Value>,
     /// The same with what its vendor wants back.
     thinking_blocks: Option<Vec<ThinkingBlock>>,
     tool_calls: Option<Vec<ToolCall>>,
@@ -119,7 +121,11 @@ impl Wire {
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
         // Beside calls the empty one counts: DeepSeek and Kimi want it back.
         let calls = self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
-        let reasoning = self.reasoning_content.filter(|text| role == Role::Assistant && (calls || !text.is_empty()));
+        let reasoning = match (self.reasoning_content, self.reasoning) {
+            (None, Some(serde_json::Value::String(text))) => Some(text),
+            (own, _) => own,
+        };
+        let reasoning = reasoning.filter(|text| role == Role::Assistant && (calls || !text.is_empty()));
         match (blocks, reasoning) {
             (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),

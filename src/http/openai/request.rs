@@ -293,6 +293,16 @@ mod tests {
                 vec![text("Yes")],
             ),
             (
+                json!({ "role": "assistant", "content": "Yes", "reasoning": "Hm" }),
+                Role::Assistant,
+                vec![Part::Thinking { text: "Hm".into(), seal: None }, text("Yes")],
+            ),
+            (
+                json!({ "role": "assistant", "content": "Yes", "reasoning": { "effort": "low" } }),
+                Role::Assistant,
+                vec![text("Yes")],
+            ),
+            (
                 json!({ "role": "assistant", "content": [
                     { "type": "thinking", "thinking": [{ "type": "text", "text": "Hm" }] },
                     { "type": "text", "text": "Yes" },
