@@ -16,7 +16,7 @@ mod tool_id;
 mod wire;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -43,6 +43,9 @@ const BATCH_RETRIES: u32 = 3;
 
 /// The wait before that where the vendor names none, doubled each time.
 const BATCH_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest such wait. Before a longer one others decide, who know of other keys and providers and of a deadline.
+const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(5);
 
 /// Judges where the caller names no model: the provider's default is one that chats.
 const MODERATION: &str = "mistral-moderation-latest";
@@ -120,7 +123,6 @@ impl Mistral {
         let all: Vec<&str> = request.texts().collect();
         let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
         let mut most = texts::BATCH_TEXTS;
-        let ends = Instant::now() + self.info.timeout;
         let mut failures = 0;
         while !rest.is_empty() {
             let size = match request.task {
@@ -136,7 +138,7 @@ impl Mistral {
                 Err(error) => {
                     let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
                     let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
-                    let Some(answered) = answered.filter(|_| Instant::now() + wait < ends) else { return Err(error) };
+                    let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else { return Err(error) };
                     answered.notes.push(format!("a batch of texts asked for again after {}", error.code()));
                     failures += 1;
                     tokio::time::sleep(wait).await;
