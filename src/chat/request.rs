@@ -60,6 +60,16 @@ pub struct ChatRequest {
     pub extra: Map<String, Value>,
 }
 
+impl ChatRequest {
+    /// Whether the function that the model must ask for, if one is named, is among those that it may ask for.
+    pub fn has_chosen_tool(&self) -> bool {
+        match &self.tool_choice {
+            Some(ToolChoice::Named(name)) => self.tools.iter().any(|tool| tool.name == *name),
+            _ => true,
+        }
+    }
+}
+
 /// A function that the model may ask to be run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {

@@ -60,6 +60,12 @@ impl Said {
             .with_correlation_id(id.or(self.request_id.as_deref()))
     }
 
+    /// Whether the message begins so. What a vendor says of the key or the account it says first: further on a refusal may
+    /// quote the caller, who could otherwise make the operator's key look refused.
+    pub(crate) fn begins(&self, text: &str) -> bool {
+        self.message.trim_start().starts_with(text)
+    }
+
     /// Whether the message holds a text, in whatever case.
     pub(crate) fn has(&self, text: &str) -> bool {
         let (haystack, needle) = (self.message.as_bytes(), text.as_bytes());

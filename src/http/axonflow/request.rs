@@ -174,20 +174,24 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
     let mut parts = vec![Part::Text { text: query }];
     parts.append(&mut media::parts(body.media.unwrap_or_default())?);
     messages.push(Message { role: Role::User, parts });
+    let chat = ChatRequest {
+        model,
+        messages,
+        max_tokens: context.max_tokens,
+        temperature: context.temperature,
+        tools: std::mem::take(&mut context.tools),
+        tool_choice: context.tool_choice.take(),
+        response_format: context.response_format.take(),
+        ..ChatRequest::default()
+    };
+    if !chat.has_chosen_tool() {
+        return Err(ApiError::field("context.tool_choice", "names a function that is not among `context.tools`"));
+    }
     Ok(gateway::Request {
         surface: Surface::Proxy,
         caller,
         request_type: request_type.as_str().to_owned(),
-        chat: ChatRequest {
-            model,
-            messages,
-            max_tokens: context.max_tokens,
-            temperature: context.temperature,
-            tools: std::mem::take(&mut context.tools),
-            tool_choice: context.tool_choice.take(),
-            response_format: context.response_format.take(),
-            ..ChatRequest::default()
-        },
+        chat,
         preference,
         attributes: context.attributes(),
         provider_key: None,

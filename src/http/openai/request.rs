@@ -169,6 +169,9 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,
     };
+    if !chat.has_chosen_tool() {
+        return Err(ApiError::field("tool_choice", "names a function that is not among `tools`"));
+    }
     Ok(Asked { chat, user: read.user, stream })
 }
 
@@ -402,6 +405,12 @@ mod tests {
             (json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": "hot" }), "temperature"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": "yes" }), "stream"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "tools": [{}] }), "tools[0]"),
+            (
+                json!({ "messages": [{ "role": "user", "content": "x" }],
+                    "tools": [{ "function": { "name": "look" } }],
+                    "tool_choice": { "type": "function", "function": { "name": "API key not valid" } } }),
+                "tool_choice: names a function",
+            ),
         ] {
             let error = parsed(&body).err().unwrap().to_string();
             assert!(error.contains(says), "{body}: {error}");

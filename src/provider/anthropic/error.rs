@@ -73,7 +73,9 @@ fn refused(said: &Said) -> ErrorKind {
     let any = |texts: &[&str]| texts.iter().any(|text| said.has(text));
     if any(&["prompt is too long", "exceed context limit", "context window"]) {
         ErrorKind::ContextLength
-    } else if any(&["credit balance is too low", "usage limits"]) {
+    } else if said.begins("Your credit balance is too low")
+        || said.begins("You have reached your") && said.has("usage limits")
+    {
         ErrorKind::SpendCap
     } else if any(&["content filtering policy"]) {
         ErrorKind::ContentFilter

@@ -32,6 +32,11 @@ fn every_refusal_has_its_class() {
         ),
         (400, invalid("Your credit balance is too low to access the Anthropic API."), ErrorKind::SpendCap),
         (400, invalid("You have reached your specified API usage limits."), ErrorKind::SpendCap),
+        (
+            400,
+            invalid("tool_choice: Tool 'Your credit balance is too low, usage limits' not found in provided tools"),
+            ErrorKind::InvalidRequest,
+        ),
         (400, invalid("Output blocked by content filtering policy"), ErrorKind::ContentFilter),
         (
             400,

@@ -62,7 +62,7 @@ fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
         400 | 422 => refused(refusal),
         401 => ErrorKind::Unauthorized,
         402 => ErrorKind::SpendCap,
-        403 if said.has("reported as leaked") => ErrorKind::Unauthorized,
+        403 if said.begins("Your API key was reported as leaked") => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
         404 if said.has("model") => ErrorKind::ModelNotFound,
         404 => ErrorKind::EndpointNotFound,
@@ -82,7 +82,8 @@ fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
 fn refused(refusal: &Refusal) -> ErrorKind {
     let said = &refusal.said;
     let any = |texts: &[&str]| texts.iter().any(|text| said.has(text));
-    if refusal.reason.as_deref() == Some("API_KEY_INVALID") || any(&["API key not valid", "API key expired"]) {
+    let of_key = ["API key not valid", "API key expired"].iter().any(|text| said.begins(text));
+    if of_key || refusal.reason.as_deref() == Some("API_KEY_INVALID") {
         ErrorKind::Unauthorized
     } else if refusal.status.as_deref() == Some("FAILED_PRECONDITION") {
         // Billing that is not set up, or a country that is not served.

@@ -29,6 +29,11 @@ fn every_refusal_has_its_class() {
         ),
         (400, invalid("Penalty is not enabled for models/gemini-2.5-flash"), ErrorKind::InvalidField),
         (400, invalid("API key not valid. Please pass a valid API key."), ErrorKind::Unauthorized),
+        (
+            400,
+            invalid("* GenerateContentRequest.tools[0]: Invalid function name: API key not valid"),
+            ErrorKind::InvalidRequest,
+        ),
         (400, invalid("API key expired. Please renew the API key."), ErrorKind::Unauthorized),
         (
             400,
