@@ -37,7 +37,8 @@ fn an_address_with_a_version_of_its_own_gets_no_other() {
     for (kind, endpoint, chat) in [
         (Kind::OpenAiCompatible, "https://host.example/api/paas/v4/", "/api/paas/v4/chat/completions"),
         (Kind::OpenAiCompatible, "https://host.example/v1beta/openai", "/v1beta/openai/chat/completions"),
-        (Kind::OpenAiCompatible, "https://host.example/inference", "/inference/chat/completions"),
+        (Kind::OpenAiCompatible, "https://models.github.ai/inference", "/inference/chat/completions"),
+        (Kind::OpenAiCompatible, "https://host.example/openai", "/openai/v1/chat/completions"),
         (Kind::OpenAiCompatible, "https://host.example/openai/v1", "/openai/v1/chat/completions"),
         (Kind::OpenAiCompatible, "https://host.example", "/v1/chat/completions"),
         (Kind::OpenAi, "https://host.example/proxy/v4", "/proxy/v4/v1/chat/completions"),
