@@ -37,8 +37,8 @@ const AZURE_API_VERSION: &str = "2024-08-01-preview";
 /// Judges where the caller names no model: the provider's default is one that chats.
 const MODERATION: &str = "omni-moderation-latest";
 
-/// Hosts that answer a message with `reasoning_content` with 400.
-const STRICT_HOSTS: [&str; 2] = ["api.groq.com", "api.cerebras.ai"];
+/// Hosts, and those below them, that answer a message with `reasoning_content` with 400.
+const STRICT_HOSTS: [&str; 4] = ["api.groq.com", "api.cerebras.ai", "api.openai.com", "mistral.ai"];
 
 /// One account at a vendor, or one server, that speaks OpenAI's dialect.
 #[derive(Clone, Debug)]
@@ -132,9 +132,12 @@ impl OpenAi {
         }
     }
 
-    /// Servers like OpenAI's take reasoning back, but for those that refuse the field, of which two are known.
+    /// Servers like OpenAI's take reasoning back, but for those that refuse the field.
     fn thinking(&self, model: &str) -> Thinking {
-        let refuses = self.origin.host_str().is_some_and(|host| STRICT_HOSTS.contains(&host));
+        let is_at = |host: &str, strict: &str| {
+            host.strip_suffix(strict).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        };
+        let refuses = self.origin.host_str().is_some_and(|host| STRICT_HOSTS.iter().any(|strict| is_at(host, strict)));
         let listed = self.forgetful.iter().any(|listed| listed == model || listed == "*");
         match self.info.kind {
             Kind::OpenAiCompatible if !refuses && !listed => Thinking::Replay,
