@@ -18,6 +18,7 @@ use crate::in_flight::Held;
 
 pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
+pub(crate) use called::TOOL_NAME;
 pub use estimate::{estimate, estimate_before};
 #[cfg(test)]
 pub(crate) use field::HELD_FIELDS;

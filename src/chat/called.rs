@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use super::{Message, Part};
 
+/// The longest name of a tool. Vendors take 64 bytes, some servers more.
+pub(crate) const TOOL_NAME: usize = 128;
+
 /// A tool call as it is written there.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Called<'a> {

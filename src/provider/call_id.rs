@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::chat::TOOL_NAME;
+
 /// What Mistral wants of an id.
 const LENGTH: usize = 9;
 
@@ -12,8 +14,8 @@ pub(crate) fn fits(id: &str) -> bool {
     id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// The longest id that a caller may send. Vendors' own have about thirty bytes.
-const LONGEST: usize = 64;
+/// The longest id that a caller may send: Kimi's are `functions.NAME:INDEX`, others' have about thirty bytes.
+const LONGEST: usize = TOOL_NAME + 16;
 
 /// An id of a caller's message, or a stand-in where it could hold a text: no policy sees ids, and models do. The same id
 /// has the same stand-in, so that a result finds its call.

@@ -5,13 +5,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{CacheControl, Detail, Message, Part, Role};
+use crate::chat::{CacheControl, Detail, Message, Part, Role, TOOL_NAME};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::call_id;
-
-/// The longest name of a tool. Vendors take 64 bytes, some servers more.
-const TOOL_NAME: usize = 128;
 
 /// A message on the wire. What is not read here, such as a reference to audio, is not passed on.
 #[derive(Deserialize)]

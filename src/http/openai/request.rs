@@ -348,7 +348,9 @@ mod tests {
         };
         let stand_ins = ids(id);
         assert_eq!((stand_ins[0].len(), &stand_ins[0]), (9, &stand_ins[1]), "the result finds its call");
-        assert_ne!(ids(&"x".repeat(65)), ids(&"x".repeat(66)));
+        assert_ne!(ids(&"x".repeat(145)), ids(&"x".repeat(146)));
+        let kimis = format!("functions.{}:0", "x".repeat(128));
+        assert_eq!(ids(&kimis), [kimis.as_str(), &kimis]);
         assert_eq!(ids("call_A-1:2.3"), ["call_A-1:2.3", "call_A-1:2.3"]);
         for (wire, expected) in [
             (call("a", "look at jane@example.org"), "messages[0].tool_calls[0].function.name"),
