@@ -119,7 +119,7 @@ impl OpenAi {
     fn models_url(&self) -> Url {
         match self.api_version {
             Some(_) => self.url(&["openai", "models"]),
-            None => self.call_url("", &["models"]),
+            None => self.url(&[self.version.as_slice(), &["models"]].concat()),
         }
     }
 
@@ -150,6 +150,18 @@ impl OpenAi {
         match self.api_version.as_deref() {
             Some(version) if version < AZURE_2024_09 => StreamUsage::Unasked,
             _ => StreamUsage::Asked,
+        }
+    }
+
+    fn options<'a>(&'a self, model: &'a str, stream: Option<StreamUsage>) -> request::Options<'a> {
+        request::Options {
+            kind: self.info.kind,
+            model,
+            azure_version: self.api_version.as_deref(),
+            max_tokens: self.max_tokens,
+            bound: self.bound(),
+            stream,
+            thinking: self.thinking(model),
         }
     }
 
@@ -229,7 +241,7 @@ impl Provider for OpenAi {
 
     fn default_model(&self, task: Task) -> &str {
         match task {
-            Task::Moderate if self.info.kind == Kind::OpenAi => MODERATION,
+            Task::Moderate => MODERATION,
             _ => &self.info.model,
         }
     }
@@ -239,16 +251,7 @@ impl Provider for OpenAi {
         if request.task != Task::Chat {
             return self.about_texts(request, model).await;
         }
-        let options = request::Options {
-            kind: self.info.kind,
-            model,
-            azure_version: self.api_version.as_deref(),
-            max_tokens: self.max_tokens,
-            bound: self.bound(),
-            stream: None,
-            thinking: self.thinking(model),
-        };
-        let prepared = request::prepare(request, options)?;
+        let prepared = request::prepare(request, self.options(model, None))?;
         let reply =
             self.upstream.post(&self.chat_url(model), prepared.body).await.map_err(|error| self.scrubbed(error))?;
         if reply.status != 200 {
@@ -268,16 +271,7 @@ impl Provider for OpenAi {
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let options = request::Options {
-            kind: self.info.kind,
-            model,
-            azure_version: self.api_version.as_deref(),
-            max_tokens: self.max_tokens,
-            bound: self.bound(),
-            stream: Some(self.stream_usage()),
-            thinking: self.thinking(model),
-        };
-        let prepared = request::prepare(request, options)?;
+        let prepared = request::prepare(request, self.options(model, Some(self.stream_usage())))?;
         let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;
         let reading = Reading {
             key: self.key.clone(),
