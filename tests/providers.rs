@@ -778,6 +778,27 @@ fn told(chunks: &[Value]) -> (String, Value) {
 }
 
 #[tokio::test]
+async fn a_deployment_whose_model_is_known_has_a_price_and_is_sent_what_that_takes() {
+    let azure = openai_double::start(Host::Azure).await.unwrap();
+    let gateway = Setup::without_provider()
+        .yaml(&format!(
+            "llm_providers:\n  azure-openai:\n    credentials: {{ api_key: {KEY} }}\n    config: {{ endpoint: \"{}\", \
+             deployment_name: {}, model: o4-mini, api_version: 2024-12-01-preview }}\n",
+            azure.origin(),
+            openai_double::DEPLOYMENT
+        ))
+        .start();
+    let ask = json!({ "messages": [{ "role": "user", "content": "Hello" }], "temperature": 0.5 });
+    let answer = gateway.post("/v1/chat/completions", ask).await;
+    assert_eq!(answer.body["choices"][0]["message"]["content"], "You said: Hello", "{answer:?}");
+    let sent = azure.chats().pop().unwrap();
+    assert_eq!(sent.path(), format!("/openai/deployments/{}/chat/completions", openai_double::DEPLOYMENT));
+    assert_eq!(sent.json()["temperature"], Value::Null);
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    assert!(record["cost"].as_f64() > Some(0.0), "{record}");
+}
+
+#[tokio::test]
 async fn azure_is_asked_by_its_deployment_in_its_version_and_with_its_own_header() {
     let azure = openai_double::start(Host::Azure).await.unwrap();
     let setup = || {

@@ -123,6 +123,10 @@ fn started(
         ApiKey::new(key.expose()).with_context(|| format!("llm_providers.{}.credentials", provider.name))
     };
     let kind = provider.kind.as_str().parse()?;
+    let prices = match &provider.base_model {
+        Some(base) => prices.of_deployment(provider.name.as_str(), &provider.model, base),
+        None => prices.of(provider.name.as_str(), kind),
+    };
     let settings = provider::Settings {
         name: provider.name.as_str().to_owned(),
         kind,
@@ -132,6 +136,7 @@ fn started(
         api_key: provider.api_key.as_ref().map(key).transpose()?,
         further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,
         model: provider.model.clone(),
+        base_model: provider.base_model.clone(),
         models: provider.models.clone(),
         bridge_user_after_tool: provider.bridge_user_after_tool.clone(),
         without_reasoning_content: provider.without_reasoning_content.clone(),
@@ -141,7 +146,7 @@ fn started(
         stream_deadline: routing.stream_deadline,
         max_response_bytes: routing.max_response_bytes,
         in_flight: in_flight.clone(),
-        prices: prices.of(provider.name.as_str(), kind),
+        prices,
         region: provider.region.clone(),
         priority: provider.priority,
         weight: provider.weight.get(),

@@ -29,8 +29,10 @@ pub struct Provider {
     /// Further keys of the account: when one is over its limit or refused, the next is used.
     #[serde(skip)]
     pub further_keys: Vec<Secret>,
-    /// The model for requests that name none.
+    /// The model for requests that name none. Azure's deployment.
     pub model: String,
+    /// The model of OpenAI's that it is, where the file says both. Azure's alone.
+    pub base_model: Option<String>,
     /// The models that may be asked beside it, `*` for all; empty: those of its kind.
     pub models: Vec<String>,
     /// Models that take no user's message right behind a tool's answer, `*` for all. Mistral's alone.

@@ -52,7 +52,7 @@ struct RawProviderConfig {
     models: Option<Vec<Parsed<Line>>>,
     bridge_user_after_tool: Option<Vec<Parsed<Line>>>,
     without_reasoning_content: Option<Vec<Parsed<Line>>>,
-    /// Azure's word for its model.
+    /// What Azure calls a model that it serves. `model` beside it is then the one of OpenAI's that it is.
     deployment_name: Option<Parsed<Line>>,
     api_version: Option<Parsed<Line>>,
     endpoint: Option<Parsed<WrittenEndpoint>>,
@@ -197,7 +197,11 @@ impl RawProvider {
                 assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only {only} has it"));
             }
         }
-        let model = match config.model.or(config.deployment_name.filter(|_| azure)) {
+        let (called, base_model) = match (config.deployment_name.filter(|_| azure), config.model) {
+            (None, model) => (model, None),
+            (deployment, model) => (deployment, model),
+        };
+        let model = match called {
             Some(Parsed(Line(model))) => Some(model),
             None => read::<Line>(environment, variables.model)?.map(|Line(model)| model),
         };
@@ -258,6 +262,7 @@ impl RawProvider {
             api_key,
             further_keys,
             model,
+            base_model: base_model.map(|Parsed(Line(model))| model),
             models: names(config.models),
             bridge_user_after_tool: names(config.bridge_user_after_tool),
             without_reasoning_content: names(config.without_reasoning_content),

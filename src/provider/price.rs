@@ -231,9 +231,21 @@ impl Prices {
 
     /// The prices of a provider: those of its kind, and over them those under its own name.
     pub fn of(&self, name: &str, kind: Kind) -> Arc<PriceTable> {
+        self.over(Sheet::default(), name, kind)
+    }
+
+    /// The same of a provider at Azure: unless they say otherwise, its deployment costs what the model of OpenAI's that
+    /// it is costs there.
+    pub fn of_deployment(&self, name: &str, deployment: &str, model: &str) -> Arc<PriceTable> {
+        let openais = self.sheets.get(Kind::OpenAi.as_str()).cloned().unwrap_or_default();
+        let row = openais.models.get(model).map(|row| (deployment.to_owned(), row.clone()));
+        self.over(Sheet { models: row.into_iter().collect(), ..openais }, name, Kind::AzureOpenAi)
+    }
+
+    fn over(&self, sheet: Sheet, name: &str, kind: Kind) -> Arc<PriceTable> {
         let own = self.sheets.get(name).filter(|_| name != kind.as_str());
         let sheets = self.sheets.get(kind.as_str()).into_iter().chain(own);
-        Arc::new(sheets.fold(Sheet::default(), Sheet::under).into())
+        Arc::new(sheets.fold(sheet, Sheet::under).into())
     }
 }
 

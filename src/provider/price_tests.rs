@@ -59,6 +59,19 @@ fn every_vendor_has_dated_prices() {
 }
 
 #[test]
+fn a_deployment_costs_what_its_model_does_unless_a_file_says_otherwise() {
+    let mut prices = Prices::shipped().unwrap();
+    let openais = prices.of("openai", Kind::OpenAi).get("gpt-4o");
+    let table = prices.of_deployment("azure-openai", "prod", "gpt-4o");
+    assert!(openais.is_some() && table.get("prod") == openais && table.get("gpt-4o").is_none());
+    assert!(table.as_of().year() >= 2026);
+    assert_eq!(prices.of_deployment("azure-openai", "prod", "nobodys").get("prod"), None);
+    let file = r#"{"azure-openai":{"as_of":"2026-11-01","models":[{"ids":["prod"],"input":1,"output":2}]}}"#;
+    prices.put_over(file).unwrap();
+    assert_eq!(prices.of_deployment("azure-openai", "prod", "gpt-4o").get("prod").unwrap().rates.input, 1.0);
+}
+
+#[test]
 fn a_tier_without_a_known_price_has_none() {
     let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
     let usage = Usage { prompt_tokens: M, ..Usage::default() };

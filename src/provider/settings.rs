@@ -96,6 +96,8 @@ pub struct Settings {
     pub further_keys: Vec<ApiKey>,
     /// The model when a caller names none.
     pub model: String,
+    /// The model of OpenAI's that this one is, where Azure calls it by another name.
+    pub base_model: Option<String>,
     /// The models that may be asked beside the default one, `*` for all; empty: those of its kind.
     pub models: Vec<String>,
     /// Of Mistral: models that take no user's message right behind a tool's answer, `*` for all.
@@ -136,6 +138,7 @@ impl Settings {
             api_key: None,
             further_keys: Vec::new(),
             model: String::new(),
+            base_model: None,
             models: Vec::new(),
             bridge_user_after_tool: Vec::new(),
             without_reasoning_content: Vec::new(),

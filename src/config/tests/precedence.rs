@@ -81,6 +81,19 @@ fn kinds_that_are_not_built_are_left_out_with_a_warning() {
 }
 
 #[test]
+fn a_deployment_may_say_which_model_it_is() {
+    for (config, called, base) in
+        [("model: a", "a", None), ("deployment_name: b", "b", None), ("model: a, deployment_name: b", "b", Some("a"))]
+    {
+        let file = format!(
+            "llm_providers: {{azure-openai: {{credentials: {{api_key: k}}, config: {{endpoint: \"https://a\", {config}}}}}}}"
+        );
+        let provider = &load(&file, &environment([])).config.providers[0];
+        assert_eq!((provider.model.as_str(), provider.base_model.as_deref()), (called, base), "{config}");
+    }
+}
+
+#[test]
 fn each_kind_is_started_by_its_own_variables() {
     let all = environment([
         ("OPENAI_API_KEY", "sk-openai"),

@@ -45,6 +45,8 @@ const STRICT_HOSTS: [&str; 4] = ["api.groq.com", "api.cerebras.ai", "api.openai.
 pub struct OpenAi {
     info: Info,
     catalogue: Catalogue,
+    /// The model of OpenAI's that the default one is, where Azure calls it by another name.
+    base_model: Option<String>,
     max_tokens: Option<u32>,
     /// Models that take no reasoning back.
     forgetful: Vec<String>,
@@ -80,6 +82,7 @@ impl OpenAi {
         Ok(Self {
             info,
             catalogue: Catalogue::new(settings.models),
+            base_model: settings.base_model,
             max_tokens: settings.max_tokens,
             forgetful: settings.without_reasoning_content,
             key: settings.api_key,
@@ -157,6 +160,7 @@ impl OpenAi {
         request::Options {
             kind: self.info.kind,
             model,
+            known_as: self.base_model.as_deref().filter(|_| model == self.info.model).unwrap_or(model),
             azure_version: self.api_version.as_deref(),
             max_tokens: self.max_tokens,
             bound: self.bound(),

@@ -86,7 +86,7 @@ impl<'a> Parameters<'a> {
     /// difference. Of a model that was asked by failover the caller may know nothing.
     pub(super) fn for_model(&mut self, options: Options<'_>, extra: &mut Fields<'_>, notes: &mut Vec<String>) {
         let model = match options.kind {
-            Kind::OpenAi | Kind::AzureOpenAi => Model::named(options.model),
+            Kind::OpenAi | Kind::AzureOpenAi => Model::named(options.known_as),
             Kind::Ollama => Model::OLLAMAS,
             _ => Model::UNKNOWN,
         };

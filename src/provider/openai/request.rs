@@ -31,6 +31,8 @@ pub(crate) struct Options<'a> {
     pub(crate) kind: Kind,
     /// The model that it goes to.
     pub(crate) model: &'a str,
+    /// The name that tells what that model takes.
+    pub(crate) known_as: &'a str,
     /// The version of Azure's API.
     pub(crate) azure_version: Option<&'a str>,
     /// The operator's bound for requests that have none themselves.

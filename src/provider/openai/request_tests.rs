@@ -8,6 +8,7 @@ use crate::chat::{HELD_FIELDS, ReasoningEffort, Tool, ToolChoice};
 const OPTIONS: Options<'_> = Options {
     kind: Kind::OpenAi,
     model: "gpt-4o",
+    known_as: "gpt-4o",
     azure_version: None,
     max_tokens: None,
     bound: Bound::CompletionTokens,
@@ -165,12 +166,13 @@ fn every_parameter_is_sent_under_its_name() {
         "frequency_penalty": -0.5, "tools": tools, "tool_choice": "required", "parallel_tool_calls": false,
         "response_format": format, "reasoning_effort": "xhigh", "logit_bias": {"1": 2}, "user": "jane",
     });
-    let (body, notes) = sent(&request, Options { model: "any", ..OPTIONS });
+    let (body, notes) = sent(&request, Options { model: "any", known_as: "any", ..OPTIONS });
     assert_eq!(body, expected);
     assert_eq!(notes, ["fields left out that the provider does not know: cache_control, safe_prompt, stream"]);
 
     // A server that only answers like OpenAI may know the old name of the bound and fields of its own.
-    let compatible = Options { kind: Kind::OpenAiCompatible, model: "any", bound: Bound::Tokens, ..OPTIONS };
+    let compatible =
+        Options { kind: Kind::OpenAiCompatible, model: "any", known_as: "any", bound: Bound::Tokens, ..OPTIONS };
     let fields = expected.as_object_mut().unwrap();
     let bound = fields.remove("max_completion_tokens").unwrap();
     fields.insert("max_tokens".into(), bound);
@@ -199,7 +201,7 @@ fn versions_of_azures_are_not_sent_what_they_do_not_know() {
         ("2024-12-01-preview", json!(false), json!("low"), vec![]),
         ("preview", json!(false), json!("low"), vec![]),
     ] {
-        let options = Options { kind: Kind::AzureOpenAi, model: "mine", azure_version: Some(version), ..OPTIONS };
+        let options = Options { kind: Kind::AzureOpenAi, known_as: "mine", azure_version: Some(version), ..OPTIONS };
         let (body, notes) = sent(&request, options);
         assert_eq!((&body["parallel_tool_calls"], &body["reasoning_effort"]), (&parallel, &effort), "{version}");
         assert_eq!(notes, expected, "{version}");
@@ -221,7 +223,7 @@ fn an_effort_is_fitted_to_the_model_and_the_record_says_so() {
     ] {
         let messages = vec![Message::text(Role::User, "Hi")];
         let request = ChatRequest { messages, reasoning_effort: Some(from(json!(asked))), ..ChatRequest::default() };
-        let (body, notes) = sent(&request, Options { kind, model, ..OPTIONS });
+        let (body, notes) = sent(&request, Options { kind, known_as: model, ..OPTIONS });
         assert_eq!(body["reasoning_effort"], expected, "{kind} {model} {asked}");
         assert_eq!(notes.first().map(String::as_str), note, "{kind} {model} {asked}");
     }
