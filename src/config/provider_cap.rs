@@ -56,5 +56,5 @@ fn names<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 /// Where the provider stands in the list; behind it when it does not.
 fn place(list: &[String], provider: &Provider) -> usize {
-    list.iter().position(|name| name == provider.name.as_str()).unwrap_or(usize::MAX)
+    list.iter().position(|name| name.eq_ignore_ascii_case(provider.name.as_str())).unwrap_or(usize::MAX)
 }
