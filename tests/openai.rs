@@ -42,6 +42,7 @@ async fn a_chat_is_answered_and_its_headers_say_by_whom() {
     assert_eq!(header("x-octroi-model"), "mistral-small-latest");
     assert_eq!((header("x-octroi-attempts").as_str(), header("x-octroi-generation").as_str()), ("1", "1"));
     assert!(header("x-octroi-cost-usd").parse::<f64>().unwrap() > 0.0);
+    assert_eq!(header("x-octroi-upstream-id").len(), 36, "the vendor's, a UUID");
 
     let sent = double.last_request().unwrap().json().clone();
     assert_eq!(

@@ -112,6 +112,7 @@ async fn a_stream_goes_out_as_it_came_in_and_is_recorded() {
     assert_eq!(seen.headers["x-accel-buffering"], "no");
     assert_eq!(seen.headers["x-octroi-provider"], "mistral");
     assert!(!seen.headers.contains_key("x-octroi-cost-usd"));
+    assert_eq!(seen.headers["x-octroi-upstream-id"].len(), 36, "the vendor's, a UUID");
     assert_eq!((seen.text().as_str(), seen.finish()), ("Guten Tag, wie geht es Ihnen?", Some("stop")));
     // The usage stands in the last chunk, as Mistral has it; its padding is gone.
     let last = seen.events.last().unwrap();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part};
 use crate::http::answer::{json, json_that_holds};
-use crate::router::Routed;
+use crate::router::{Attempt, Routed};
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -157,7 +157,7 @@ pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response
         Form::Vectors => vectors(answer),
         Form::Judgements => judgements(answer),
     };
-    let route = Route { provider: &routed.provider, model: &routed.model, attempts: routed.attempts.len(), generation };
+    let route = Route { provider: &routed.provider, model: &routed.model, attempts: &routed.attempts, generation };
     route.told(response, answer.cost_usd)
 }
 
@@ -242,7 +242,8 @@ fn judgements(answer: &ChatAnswer) -> Response {
 pub(super) struct Route<'a> {
     pub(super) provider: &'a str,
     pub(super) model: &'a str,
-    pub(super) attempts: usize,
+    /// The last one is the one that answered.
+    pub(super) attempts: &'a [Attempt],
     pub(super) generation: u64,
 }
 
@@ -250,11 +251,13 @@ impl Route<'_> {
     /// Says so in the headers.
     pub(super) fn told(&self, mut response: Response, cost_usd: Option<f64>) -> Response {
         let cost = cost_usd.map(|dollars| format!("{dollars:.9}"));
+        let upstream_id = self.attempts.last().and_then(|answered| answered.correlation_id.clone());
         let headers = response.headers_mut();
         for (name, value) in [
             ("x-octroi-provider", Some(self.provider.to_owned())),
             ("x-octroi-model", Some(self.model.to_owned())),
-            ("x-octroi-attempts", Some(self.attempts.to_string())),
+            ("x-octroi-attempts", Some(self.attempts.len().to_string())),
+            ("x-octroi-upstream-id", upstream_id),
             ("x-octroi-cost-usd", cost),
             ("x-octroi-generation", Some(self.generation.to_string())),
         ] {

@@ -27,7 +27,7 @@ pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Resp
     let AnswerStream { request_id, provider, model, attempts, generation, events, ended } = begun;
     let chunks = Chunks::new(&model, pieces, form);
     let response = sse::response(events, chunks, Chunks::frames);
-    let route = Route { provider: &provider, model: &model, attempts: attempts.len(), generation };
+    let route = Route { provider: &provider, model: &model, attempts: &attempts, generation };
     (with_request_id(route.told(response, None), request_id.as_str()), ended)
 }
 
