@@ -58,6 +58,13 @@ async fn a_chat_is_answered_and_its_headers_say_by_whom() {
 }
 
 #[tokio::test]
+async fn without_a_provider_no_model_is_at_fault() {
+    let gateway = Setup::without_provider().start();
+    let (_, answer) = chat(&gateway, json!({ "model": "mistral-small-latest", "messages": [user("Hello")] })).await;
+    assert_eq!((answer.status, &answer.body["code"]), (503, &json!("no_providers")), "{answer:?}");
+}
+
+#[tokio::test]
 async fn tools_go_there_and_back_under_the_callers_ids() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();

@@ -49,12 +49,11 @@ impl Router {
         self.entries.iter().find(serves).map(|entry| entry.model(name))
     }
 
-    /// Whether some provider would be asked for this model and this task.
-    pub fn serves(&self, name: &str, task: Task) -> bool {
-        let serves = |entry: &Entry| {
-            entry.weight.get() > 0.0 && entry.provider.does(task) && entry.model_for(named(name)).is_some()
-        };
-        self.entries.iter().any(serves)
+    /// Whether there are providers that take traffic, and none of them would be asked for this model and this task.
+    pub fn lacks(&self, name: &str, task: Task) -> bool {
+        let serves = |entry: &Entry| entry.provider.does(task) && entry.model_for(named(name)).is_some();
+        let mut asked = self.entries.iter().filter(|entry| entry.weight.get() > 0.0).peekable();
+        asked.peek().is_some() && !asked.any(serves)
     }
 }
 

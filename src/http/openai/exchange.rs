@@ -78,7 +78,7 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Withheld(refusal, _) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
-            let unknown = named.is_some_and(|model| !app.gateway.router().serves(&model, task));
+            let unknown = named.is_some_and(|model| app.gateway.router().lacks(&model, task));
             (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
         }
         // Only who asks for it is not answered by a model.
