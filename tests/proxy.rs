@@ -150,7 +150,9 @@ async fn a_provider_that_fails_is_200_with_the_reason_and_leaves_a_record() {
         assert!(!error.is_empty() && !error.contains(double.key()), "{error}");
         let entries = gateway.search(json!({ "limit": 1 })).await;
         assert_eq!(entries[0]["policy_decision"], "error");
-        assert_eq!(entries[0]["error_message"], error);
+        // The vendor's words may repeat the prompt, which no audit policy has seen there.
+        let recorded = entries[0]["error_message"].as_str().unwrap();
+        assert!(recorded.starts_with(code) && !recorded.contains(error), "{recorded}");
     }
 }
 

@@ -501,7 +501,7 @@ impl Pipeline {
 
     fn failed_outcome(&self, error: &RouteError) -> audit::Outcome {
         let mut outcome = self.outcome(audit::Decision::Error);
-        outcome.error = Some(error.to_string());
+        outcome.error = Some(error.brief());
         tried_into(&mut outcome, error.attempts());
         outcome
     }

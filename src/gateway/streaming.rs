@@ -74,6 +74,14 @@ pub enum StreamFailure {
 }
 
 impl StreamFailure {
+    /// The same in words that are kept, as [`crate::router::RouteError::brief`].
+    fn brief(&self) -> String {
+        match self {
+            Self::Provider(error) => error.brief(),
+            Self::Inspection(_) => self.to_string(),
+        }
+    }
+
     /// Stable, for answers.
     pub fn code(&self) -> &'static str {
         match self {
@@ -171,7 +179,7 @@ impl Pipeline {
             }
             StreamEnd::Failed(failure) => {
                 outcome.decision = audit::Decision::Error;
-                outcome.error = Some(failure.to_string());
+                outcome.error = Some(failure.brief());
             }
             StreamEnd::ClientGone => {
                 outcome.decision = audit::Decision::Error;

@@ -369,11 +369,14 @@ impl ProviderError {
         &self.message
     }
 
-    /// The class and the status: what may be shown to others than the caller, whose text the vendor's words may repeat.
+    /// The class, and the upstream's status and code: what may be kept, and shown to others than the caller, whose text the
+    /// vendor's words may repeat.
     pub fn brief(&self) -> String {
-        match self.status {
-            Some(status) => format!("{} (status {status})", self.code()),
-            None => self.code().to_owned(),
+        let class = self.code();
+        match (self.status, &self.upstream_code) {
+            (Some(status), Some(code)) => format!("{class} (status {status}, code {code})"),
+            (Some(status), None) => format!("{class} (status {status})"),
+            (None, _) => class.to_owned(),
         }
     }
 

@@ -20,6 +20,11 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn read(body: &[u8]) -> Self {
+        let said = Self::read_all(body);
+        Self { message: before_input(&said.message).to_owned(), ..said }
+    }
+
+    fn read_all(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(Value::Object(fields)) => {
                 let nested = fields.get("error").filter(|error| error.is_object());
@@ -128,6 +133,15 @@ fn complaint(place: Option<&Value>, message: &Value) -> String {
     }
 }
 
+/// What stands before the input that a validator in Python repeats in its own notation.
+fn before_input(text: &str) -> &str {
+    let input = ["'input':", "input_value="].iter().filter_map(|name| text.find(name)).min();
+    match input.and_then(|at| text.get(..at)) {
+        Some(before) => before.trim_end_matches([' ', ',']),
+        None => text,
+    }
+}
+
 /// What an edge wrote: the title of a page, or the text.
 fn page(body: &[u8]) -> String {
     let start = body.get(..PROSE_BYTES).unwrap_or(body);
@@ -149,6 +163,25 @@ fn page(body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_validator_quotes_of_the_request_is_not_repeated() {
+        for (body, said) in [
+            (r#"{"detail":[{"loc":["body","n"],"msg":"Too many","input":"SECRET"}]}"#, "body.n: Too many"),
+            (
+                r#"{"message":"[{'type': 'missing', 'loc': ('body', 'model'), 'msg': 'Field required', 'input': {'a': 'SECRET'}}]"}"#,
+                "[{'type': 'missing', 'loc': ('body', 'model'), 'msg': 'Field required'",
+            ),
+            (
+                r#"{"error":{"message":"1 validation error: n [type=int, input_value='SECRET', input_type=str]"}}"#,
+                "1 validation error: n [type=int",
+            ),
+            ("no [input_value='SECRET']", "no ["),
+            (r#"{"message":"the input is too long"}"#, "the input is too long"),
+        ] {
+            assert_eq!(Said::read(body.as_bytes()).message, said);
+        }
+    }
 
     #[test]
     fn an_error_in_a_stream_has_the_status_that_it_tells() {

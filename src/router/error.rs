@@ -132,6 +132,14 @@ impl RouteError {
         }
     }
 
+    /// The same in words that are kept: of a provider's failure not the vendor's own, which may repeat the request.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Failed { error, .. } => error.brief(),
+            other => other.to_string(),
+        }
+    }
+
     /// How it is shown to a client.
     pub fn surface_as(&self) -> Surface {
         match self {

@@ -121,7 +121,8 @@ pub struct Outcome {
     /// Response policies' parts, and audit policies' on the answer, in the order in which they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyEvaluation>,
-    /// What went wrong, in words.
+    /// What went wrong: of a provider its failure's class, status and code, and not the vendor's words, which may repeat
+    /// the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Whether the client went away before it had its answer.
