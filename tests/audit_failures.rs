@@ -64,6 +64,7 @@ async fn on_a_full_disk_nothing_passes_and_afterwards_everything_goes_on() {
     let disk = Disk::new();
     let gateway = disk.under(Setup::with(&double));
     assert_eq!(gateway.ask("before").await.status, 200);
+    let context = gateway.pre_check("before").await.body["context_id"].as_str().unwrap().to_owned();
     disk.is("full");
     let response = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "during" })).send();
     let response = response.await.unwrap();
@@ -72,6 +73,13 @@ async fn on_a_full_disk_nothing_passes_and_afterwards_everything_goes_on() {
     let body: serde_json::Value = response.json().await.unwrap();
     assert!(body.to_string().contains("audit_disk_full"), "{body}");
     assert_eq!(gateway.pre_check("during").await.status, 503);
+    let report = json!({
+        "context_id": context, "client_id": "community", "provider": "mistral", "model": "m",
+        "token_usage": { "prompt_tokens": 9 },
+    });
+    assert_eq!(gateway.post("/api/audit/llm-call", report).await.status, 503);
+    let counts = gateway.client.get(gateway.url("/prometheus")).send().await.unwrap().text().await.unwrap();
+    assert!(!counts.contains("axonflow_gateway_llm_tokens_total{"), "what is not on record is not counted: {counts}");
     disk.is_no_longer("full");
     eventually("it goes on", async || gateway.ask("after").await.status == 200).await;
     let entries = gateway.search(json!({})).await;

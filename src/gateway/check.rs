@@ -189,8 +189,8 @@ impl Gateway {
             policies,
             content,
         };
+        permit.append(call.clone()).await?;
         meter::reported(&self.router, &call);
-        permit.append(call).await?;
         Ok(audit_id)
     }
 }
