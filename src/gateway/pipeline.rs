@@ -167,7 +167,7 @@ impl Pipeline {
         }
         if let Some(policy) = &decision.routed_by
             && unroutable.is_none()
-            && gateway.router.names(self.request.chat.model.as_deref(), &constraints).is_err()
+            && gateway.router.destinations(self.request.chat.model.as_deref(), &constraints).is_err()
         {
             let reason = format!("Request blocked by policy: {policy} (no_provider_left)");
             let refusal = Refusal { policy: policy.clone(), reason, explanation: None, rule: None };

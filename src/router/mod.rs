@@ -274,23 +274,6 @@ impl Router {
         Ok(entries.into_iter().filter_map(destination).collect())
     }
 
-    /// The names of the providers that a request for `model` could still go to.
-    pub fn names<'a>(&'a self, model: Option<&'a str>, constraints: &Constraints) -> Result<Vec<&'a str>, RouteError> {
-        Ok(self.destinations(model, constraints)?.into_iter().map(|destination| destination.provider).collect())
-    }
-
-    /// Who is asked, in order. Draws anew at each call where the strategy draws.
-    pub fn candidates<'a>(
-        &'a self,
-        model: Option<&'a str>,
-        constraints: &Constraints,
-    ) -> Result<Vec<&'a Arc<dyn Provider>>, RouteError> {
-        let request = ChatRequest { model: model.map(str::to_owned), ..ChatRequest::default() };
-        let eligible = self.eligible(model, constraints)?;
-        let ordered = self.ordered(eligible, &request, constraints, Form::Whole);
-        Ok(ordered.into_iter().map(|entry| &entry.provider).collect())
-    }
-
     /// Asks the first candidate, again where the class of its failure says that this may help, and the next one as long as
     /// the class says that another may do better. Of a call that is dropped on its way `attempts` has what was tried.
     pub async fn route(

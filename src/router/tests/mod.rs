@@ -209,6 +209,19 @@ impl Router {
         self.providers().find(|status| status.info.name == name).unwrap().health.state
     }
 }
+    /// Who is asked, in order. Draws anew at each call where the strategy draws.
+    fn candidates(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<String>, RouteError> {
+        let request = ChatRequest { model: model.map(str::to_owned), ..ChatRequest::default() };
+        let ordered = self.ordered(self.eligible(model, constraints)?, &request, constraints, Form::Whole);
+        Ok(ordered.into_iter().map(|entry| entry.info().name.clone()).collect())
+    }
+
+    /// The names of the providers that a request could still go to.
+    fn names(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<String>, RouteError> {
+        let destinations = self.destinations(model, constraints)?;
+        Ok(destinations.into_iter().map(|destination| destination.provider.to_owned()).collect())
+    }
+
 
 /// Lets everybody else do what can be done by now.
 async fn settle() {
@@ -237,8 +250,7 @@ fn hello() -> ChatRequest {
 }
 
 fn order(router: &Router, constraints: &Constraints) -> Vec<String> {
-    let candidates = router.candidates(None, constraints).unwrap();
-    candidates.into_iter().map(|provider| provider.info().name.clone()).collect()
+    router.candidates(None, constraints).unwrap()
 }
 
 fn any() -> Constraints {

@@ -60,11 +60,11 @@ fn bounds_only_narrow() {
 
     let mut constraints = any();
     constraints.restrict_to_regions(["EU", "us"]);
-    assert_eq!(names(&constraints), Ok(vec!["eu", "us"]));
+    assert_eq!(names(&constraints), Ok(vec!["eu".to_owned(), "us".to_owned()]));
     constraints.restrict_to_regions(["eu", "ch"]);
-    assert_eq!(names(&constraints), Ok(vec!["eu"]));
+    assert_eq!(names(&constraints), Ok(vec!["eu".to_owned()]));
     constraints.restrict_to_providers(["us", "eu"]);
-    assert_eq!(names(&constraints), Ok(vec!["eu"]));
+    assert_eq!(names(&constraints), Ok(vec!["eu".to_owned()]));
     constraints.restrict_to_providers(["us"]);
     assert_eq!(names(&constraints), Err("no_candidate"));
 
