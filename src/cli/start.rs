@@ -97,7 +97,14 @@ pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Ro
             max_wait: routing.retry.max_wait,
             budget: routing.retry.budget,
         },
-        breaker: router::BreakerSettings { failures: routing.breaker.failures, open_for: routing.breaker.open_for },
+        breaker: router::BreakerSettings {
+            failures: routing.breaker.failures,
+            open_for: routing.breaker.open_for,
+            reach: match config.auth {
+                config::Auth::Open => router::Reach::All,
+                config::Auth::Clients(_) => router::Reach::Tenant,
+            },
+        },
     };
     Ok(Router::new(providers, routing)?)
 }

@@ -91,6 +91,7 @@ impl Pipeline {
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
         let constraints = Constraints::new(request.preference.clone())
             .for_task(request.chat.task)
+            .of_tenant(&request.caller.tenant)
             .with_key(request.provider_key.clone());
         let asked = request.chat.model.as_deref();
         // With `skip_llm` no provider is needed.

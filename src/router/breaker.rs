@@ -23,15 +23,28 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// So many failures in a row open it.
+    /// So many requests in a row that failed open it.
     pub failures: u32,
     /// So long it lets nothing pass; then one call at a time.
     pub open_for: Duration,
+    /// For whom.
+    pub reach: Reach,
+}
+
+/// For whom a breaker opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// For everybody.
+    #[default]
+    All,
+    /// For the tenant whose requests failed, while they are one tenant's: it may be that they alone make the model fail.
+    /// Once another one's failed too, for everybody. Only where tenants have proved who they are.
+    Tenant,
 }
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(10) }
+        Self { failures: 5, open_for: Duration::from_secs(10), reach: Reach::default() }
     }
 }
 
@@ -50,9 +63,16 @@ struct Breaker {
     phase: Phase,
     failures: u32,
     failed: Instant,
+    /// The one tenant whose requests failed; `None` where it is open for all.
+    of: Option<String>,
 }
 
 impl Breaker {
+    /// Whether it opens for this tenant.
+    fn concerns(&self, tenant: Option<&str>) -> bool {
+        self.of.is_none() || self.of.as_deref() == tenant
+    }
+
     /// How long until a call may pass; nothing if it may now.
     fn wait(&self, now: Instant) -> Option<Duration> {
         let passes = match self.phase {
@@ -82,6 +102,7 @@ pub(crate) struct Breakers {
 pub(crate) struct Pass<'a> {
     breakers: &'a Breakers,
     model: &'a str,
+    tenant: Option<&'a str>,
     trial: Option<Instant>,
 }
 
@@ -95,14 +116,19 @@ impl Breakers {
     }
 
     /// How long until a call may pass; nothing if it may now.
-    pub(crate) fn wait(&self, model: &str, now: Instant) -> Option<Duration> {
-        self.lock().get(model)?.wait(now)
+    pub(crate) fn wait(&self, model: &str, tenant: Option<&str>, now: Instant) -> Option<Duration> {
+        self.lock().get(model).filter(|breaker| breaker.concerns(tenant))?.wait(now)
     }
 
     /// Leave for a call, or how long until there is one.
-    pub(crate) fn pass<'a>(&'a self, model: &'a str, now: Instant) -> Result<Pass<'a>, Duration> {
+    pub(crate) fn pass<'a>(
+        &'a self,
+        model: &'a str,
+        tenant: Option<&'a str>,
+        now: Instant,
+    ) -> Result<Pass<'a>, Duration> {
         let mut models = self.lock();
-        let trial = match models.get_mut(model) {
+        let trial = match models.get_mut(model).filter(|breaker| breaker.concerns(tenant)) {
             None => None,
             Some(breaker) => match (breaker.wait(now), breaker.phase) {
                 (Some(wait), _) => return Err(wait),
@@ -114,7 +140,7 @@ impl Breakers {
                 }
             },
         };
-        Ok(Pass { breakers: self, model, trial })
+        Ok(Pass { breakers: self, model, tenant, trial })
     }
 
     /// A call was answered. An open breaker is closed by a trial alone: what began before it opened says nothing new.
@@ -130,30 +156,37 @@ impl Breakers {
         self.count_open(&models);
     }
 
-    /// A call failed by the provider's fault.
-    pub(crate) fn failed(&self, model: &str, trial: Option<Instant>, now: Instant) {
-        let BreakerSettings { failures, open_for } = self.settings;
+    /// A tenant's call failed by the provider's fault.
+    pub(crate) fn failed(&self, model: &str, tenant: Option<&str>, trial: Option<Instant>, now: Instant) {
+        let BreakerSettings { failures, open_for, reach } = self.settings;
+        let tenant = tenant.filter(|_| reach == Reach::Tenant);
         let mut models = self.lock();
         if !models.contains_key(model) && models.len() >= MODELS {
             let oldest = models.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(model, _)| model.clone());
             oldest.and_then(|model| models.remove(&model));
         }
-        let breaker =
-            models.entry(model.to_owned()).or_insert(Breaker { phase: Phase::Closed, failures: 0, failed: now });
-        let (counts, opens) = match breaker.phase {
-            Phase::Closed => (true, breaker.failures.saturating_add(1) >= failures),
+        let breaker = models.entry(model.to_owned()).or_insert_with(|| {
+            let of = tenant.map(str::to_owned);
+            Breaker { phase: Phase::Closed, failures: 0, failed: now, of }
+        });
+        if !breaker.concerns(tenant) {
+            breaker.of = None;
+        }
+        let counts = match breaker.phase {
+            Phase::Closed => true,
             // A call from before says nothing new, of the trial that is on its way neither.
-            Phase::Open { .. } => (false, false),
-            Phase::HalfOpen { since } => (trial == Some(since), trial == Some(since)),
+            Phase::Open { .. } => false,
+            Phase::HalfOpen { since } => trial == Some(since),
         };
         if counts {
             breaker.failures = breaker.failures.saturating_add(1);
             breaker.failed = now;
         }
-        if opens {
+        if counts && (breaker.phase != Phase::Closed || breaker.failures >= failures) {
             breaker.phase = Phase::Open { until: now + open_for };
             meter::breaker(&self.provider, "open");
-            tracing::warn!(provider = self.provider, model, "breaker is open for {open_for:?}");
+            let tenant = breaker.of.as_deref();
+            tracing::warn!(provider = self.provider, model, tenant, "breaker is open for {open_for:?}");
         }
         self.count_open(&models);
     }
@@ -178,7 +211,12 @@ impl Pass<'_> {
     /// The call failed by the provider's fault.
     pub(crate) fn failed(mut self, now: Instant) {
         let trial = self.trial.take();
-        self.breakers.failed(self.model, trial, now);
+        self.breakers.failed(self.model, self.tenant, trial, now);
+    }
+
+    /// Whether the breaker waits for this very call.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial.is_some()
     }
 
     /// The answer has begun to stream. That ends a trial: the stream may last an hour, and nobody else would be asked
@@ -216,12 +254,15 @@ mod tests {
     const OPEN_FOR: Duration = Duration::from_secs(10);
 
     fn breakers() -> (Breakers, Instant) {
-        (Breakers::new("p", BreakerSettings { failures: 2, open_for: OPEN_FOR }), Instant::now())
+        (
+            Breakers::new("p", BreakerSettings { failures: 2, open_for: OPEN_FOR, ..BreakerSettings::default() }),
+            Instant::now(),
+        )
     }
 
     fn fail(breakers: &Breakers, model: &str, times: u32, now: Instant) {
         for _ in 0..times {
-            breakers.pass(model, now).unwrap().failed(now);
+            breakers.pass(model, None, now).unwrap().failed(now);
         }
     }
 
@@ -229,12 +270,12 @@ mod tests {
     fn failures_in_a_row_open_it_for_their_model_alone() {
         let (breakers, now) = breakers();
         fail(&breakers, "m", 1, now);
-        breakers.pass("m", now).unwrap().succeeded();
+        breakers.pass("m", None, now).unwrap().succeeded();
         fail(&breakers, "m", 1, now);
-        assert_eq!(breakers.wait("m", now), None);
+        assert_eq!(breakers.wait("m", None, now), None);
         fail(&breakers, "m", 1, now);
-        assert_eq!(breakers.pass("m", now).unwrap_err(), OPEN_FOR);
-        assert_eq!(breakers.wait("other", now), None);
+        assert_eq!(breakers.pass("m", None, now).unwrap_err(), OPEN_FOR);
+        assert_eq!(breakers.wait("other", None, now), None);
     }
 
     #[test]
@@ -242,11 +283,11 @@ mod tests {
         let (breakers, now) = breakers();
         fail(&breakers, "m", 2, now);
         let now = now + OPEN_FOR;
-        let trial = breakers.pass("m", now).unwrap();
-        assert!(breakers.pass("m", now).is_err());
+        let trial = breakers.pass("m", None, now).unwrap();
+        assert!(breakers.pass("m", None, now).is_err());
         trial.succeeded();
         fail(&breakers, "m", 1, now);
-        assert_eq!(breakers.wait("m", now), None);
+        assert_eq!(breakers.wait("m", None, now), None);
     }
 
     #[test]
@@ -255,7 +296,7 @@ mod tests {
         fail(&breakers, "m", 2, now);
         let now = now + OPEN_FOR;
         fail(&breakers, "m", 1, now);
-        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+        assert_eq!(breakers.wait("m", None, now), Some(OPEN_FOR));
     }
 
     #[test]
@@ -263,16 +304,16 @@ mod tests {
         let (breakers, now) = breakers();
         fail(&breakers, "m", 2, now);
         let now = now + OPEN_FOR;
-        drop(breakers.pass("m", now).unwrap());
-        let hanging = breakers.pass("m", now).unwrap();
-        assert_eq!(breakers.wait("m", now), Some(TRIAL));
+        drop(breakers.pass("m", None, now).unwrap());
+        let hanging = breakers.pass("m", None, now).unwrap();
+        assert_eq!(breakers.wait("m", None, now), Some(TRIAL));
         let now = now + TRIAL;
-        let second = breakers.pass("m", now).unwrap();
+        let second = breakers.pass("m", None, now).unwrap();
         // The place is the second one's now.
         drop(hanging);
-        assert!(breakers.pass("m", now).is_err());
+        assert!(breakers.pass("m", None, now).is_err());
         second.succeeded();
-        assert_eq!(breakers.wait("m", now), None);
+        assert_eq!(breakers.wait("m", None, now), None);
     }
 
     #[test]
@@ -281,16 +322,16 @@ mod tests {
             let (breakers, now) = breakers();
             fail(&breakers, "m", 2, now);
             let now = now + OPEN_FOR;
-            let slow = breakers.pass("m", now).unwrap();
-            let other = breakers.pass("m", now + TRIAL).unwrap();
+            let slow = breakers.pass("m", None, now).unwrap();
+            let other = breakers.pass("m", None, now + TRIAL).unwrap();
             if streams {
                 slow.began()
             } else {
                 slow.succeeded()
             }
-            assert_eq!(breakers.wait("m", now + TRIAL), None);
+            assert_eq!(breakers.wait("m", None, now + TRIAL), None);
             drop(other);
-            assert_eq!(breakers.wait("m", now + TRIAL), None);
+            assert_eq!(breakers.wait("m", None, now + TRIAL), None);
         }
     }
 
@@ -299,52 +340,94 @@ mod tests {
         let (breakers, now) = breakers();
         fail(&breakers, "m", 2, now);
         let now = now + OPEN_FOR;
-        breakers.pass("m", now).unwrap().began();
-        breakers.pass("m", now).unwrap().began();
-        breakers.failed("m", None, now);
-        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+        breakers.pass("m", None, now).unwrap().began();
+        breakers.pass("m", None, now).unwrap().began();
+        breakers.failed("m", None, None, now);
+        assert_eq!(breakers.wait("m", None, now), Some(OPEN_FOR));
 
         let now = now + OPEN_FOR;
-        breakers.pass("m", now).unwrap().began();
+        breakers.pass("m", None, now).unwrap().began();
         breakers.succeeded("m", None);
         fail(&breakers, "m", 1, now);
-        assert_eq!(breakers.wait("m", now), None, "a stream that ended well makes good what was before");
+        assert_eq!(breakers.wait("m", None, now), None, "a stream that ended well makes good what was before");
     }
 
     #[test]
     fn a_call_from_before_it_opened_does_not_close_it() {
         let (breakers, now) = breakers();
-        let (late, later) = (breakers.pass("m", now).unwrap(), breakers.pass("m", now).unwrap());
+        let (late, later) = (breakers.pass("m", None, now).unwrap(), breakers.pass("m", None, now).unwrap());
         fail(&breakers, "m", 2, now);
         late.succeeded();
-        assert_eq!(breakers.wait("m", now), Some(OPEN_FOR));
+        assert_eq!(breakers.wait("m", None, now), Some(OPEN_FOR));
         let now = now + OPEN_FOR;
-        let trial = breakers.pass("m", now).unwrap();
+        let trial = breakers.pass("m", None, now).unwrap();
         later.succeeded();
-        assert!(breakers.pass("m", now).is_err(), "the trial is on its way");
+        assert!(breakers.pass("m", None, now).is_err(), "the trial is on its way");
         trial.succeeded();
-        assert_eq!(breakers.wait("m", now), None);
+        assert_eq!(breakers.wait("m", None, now), None);
     }
 
     #[test]
     fn a_call_from_before_it_opened_does_not_keep_it_open() {
         let (breakers, now) = breakers();
-        let late = breakers.pass("m", now).unwrap();
+        let late = breakers.pass("m", None, now).unwrap();
         fail(&breakers, "m", 2, now);
         late.failed(now + OPEN_FOR / 2);
-        assert_eq!(breakers.wait("m", now + OPEN_FOR), None);
+        assert_eq!(breakers.wait("m", None, now + OPEN_FOR), None);
     }
 
     #[test]
     fn a_failure_from_before_it_opened_does_not_void_the_trial() {
         let (breakers, now) = breakers();
-        let late = breakers.pass("m", now).unwrap();
+        let late = breakers.pass("m", None, now).unwrap();
         fail(&breakers, "m", 2, now);
         let now = now + OPEN_FOR;
-        let trial = breakers.pass("m", now).unwrap();
+        let trial = breakers.pass("m", None, now).unwrap();
         late.failed(now + Duration::from_millis(1));
         trial.succeeded();
-        assert_eq!(breakers.wait("m", now), None);
+        assert_eq!(breakers.wait("m", None, now), None);
+    }
+
+    #[test]
+    fn one_tenants_failures_open_it_for_that_tenant_and_anothers_for_all() {
+        let settings = BreakerSettings { failures: 2, open_for: OPEN_FOR, reach: Reach::Tenant };
+        let (breakers, now) = (Breakers::new("p", settings), Instant::now());
+        let wait = |tenant, now| breakers.wait("m", Some(tenant), now);
+        let pass = |tenant| breakers.pass("m", Some(tenant), now);
+        for _ in 0..2 {
+            pass("a").unwrap().failed(now);
+        }
+        assert_eq!((wait("a", now), wait("b", now)), (Some(OPEN_FOR), None));
+        pass("b").unwrap().succeeded();
+        assert_eq!(pass("a").unwrap_err(), OPEN_FOR, "another's answer is no trial");
+
+        pass("b").unwrap().failed(now);
+        for tenant in ["a", "b", "c"] {
+            assert_eq!(wait(tenant, now), Some(OPEN_FOR), "{tenant}");
+        }
+        let now = now + OPEN_FOR;
+        breakers.pass("m", Some("c"), now).unwrap().succeeded();
+        assert_eq!((wait("a", now), wait("b", now)), (None, None));
+    }
+
+    #[test]
+    fn failures_of_several_tenants_in_a_row_are_counted_together() {
+        let settings = BreakerSettings { failures: 3, open_for: OPEN_FOR, reach: Reach::Tenant };
+        let (breakers, now) = (Breakers::new("p", settings), Instant::now());
+        for tenant in ["a", "b", "a"] {
+            assert_eq!(breakers.wait("m", Some("c"), now), None);
+            breakers.pass("m", Some(tenant), now).unwrap().failed(now);
+        }
+        assert_eq!(breakers.wait("m", Some("c"), now), Some(OPEN_FOR));
+    }
+
+    #[test]
+    fn where_tenants_have_proved_nothing_it_opens_for_all() {
+        let (breakers, now) = breakers();
+        for _ in 0..2 {
+            breakers.pass("m", Some("a"), now).unwrap().failed(now);
+        }
+        assert_eq!(breakers.wait("m", Some("b"), now), Some(OPEN_FOR));
     }
 
     #[test]
@@ -357,6 +440,6 @@ mod tests {
         }
         assert_eq!(breakers.lock().len(), MODELS);
         let last = format!("m{}", 2 * MODELS - 1);
-        assert!(breakers.wait("m0", now).is_none() && breakers.wait(&last, now).is_some());
+        assert!(breakers.wait("m0", None, now).is_none() && breakers.wait(&last, None, now).is_some());
     }
 }

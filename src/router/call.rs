@@ -7,11 +7,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Attempts;
 use super::breaker::Pass;
+use super::constraints::Constraints;
 use super::entry::{Asked, Entry};
 use super::error::RouteError;
 use super::operation::Form;
 use super::retry::Retry;
 use super::{Routed, meter};
+use crate::chat::Task;
 use crate::provider::{ApiKey, ErrorKind, Provider, ProviderError};
 
 /// What is asked of a provider.
@@ -38,12 +40,13 @@ pub(super) trait Operation: Sync {
 pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
     operation: &O,
-    key: Option<&ApiKey>,
+    constraints: &Constraints,
     retry: &Retry,
     deadline: Duration,
     attempts: &Attempts,
 ) -> Result<Routed<O::Answer>, RouteError> {
     let asked = operation.asked();
+    let (key, tenant) = (constraints.key(), constraints.tenant());
     let call = Call { operation, key, deadline: Instant::now() + deadline, attempts };
     let mut left = retry.attempts;
     let mut failure = None;
@@ -54,7 +57,7 @@ pub(super) async fn ask<O: Operation>(
         let Some(model) = entry.model_for(asked) else { continue };
         let mut failures = 0;
         while left > 0 {
-            let pass = match entry.breakers.pass(model, Instant::now()) {
+            let pass = match entry.breakers.pass(model, tenant, Instant::now()) {
                 Ok(pass) => pass,
                 Err(wait) => {
                     opens = Some(opens.map_or(wait, |soonest: Duration| soonest.min(wait)));
@@ -64,28 +67,25 @@ pub(super) async fn ask<O: Operation>(
             if failures == 0 {
                 entry.budget.earn();
             }
-            left -= 1;
-            let error = match call.attempt(entry, model, pass).await {
+            let error = match call.attempt(entry, model, pass, failures).await {
                 Ok(answer) => {
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }
                 Err(error) => error,
             };
-            failures += 1;
-            // However often one request is tried again, it is one request that failed: others may fare better.
-            if failures == 1 {
-                entry.monitor.call_failed(&error);
+            // Nothing was sent, and that this one cannot do it at all says nothing of whether to come again.
+            if error.kind() == ErrorKind::Unsupported {
+                failure.get_or_insert(error);
+                break;
             }
-            // That the next one cannot do it at all says nothing of whether to come again.
-            let error = match &mut failure {
-                Some(before) if error.kind() == ErrorKind::Unsupported => before,
-                failure => failure.insert(error),
-            };
+            left -= 1;
+            failures += 1;
+            let error = failure.insert(error);
             if !error.fail_over() || call.remaining().is_zero() {
                 break 'candidates;
             }
-            let others = others.iter().filter(|other| !other.refuses(asked)).count();
+            let others = others.iter().filter(|other| !other.refuses(asked, tenant)).count();
             if left as usize <= others {
                 break;
             }
@@ -134,9 +134,16 @@ impl<O: Operation> Call<'_, O> {
         self.operation.call(opened.as_ref(), renamed).await.map_err(ProviderError::with_callers_key)
     }
 
-    /// Asks a provider once, and tells all who keep account of it.
-    async fn attempt(&self, entry: &Entry, model: &str, pass: Pass<'_>) -> Result<O::Answer, ProviderError> {
-        let renamed = entry.renames(self.operation.asked()).then_some(model);
+    /// Asks a provider once, and tells all who keep account of it. `failures`: how often it has failed for this request.
+    async fn attempt(
+        &self,
+        entry: &Entry,
+        model: &str,
+        pass: Pass<'_>,
+        failures: u32,
+    ) -> Result<O::Answer, ProviderError> {
+        let asked = self.operation.asked();
+        let renamed = entry.renames(asked).then_some(model);
         let info = entry.info();
         let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();
@@ -147,15 +154,17 @@ impl<O: Operation> Call<'_, O> {
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
         let result = called.unwrap_or_else(|_| {
-            // That the request's time is used up is this provider's fault only if it had all of its own.
-            let kind = if elapsed < info.timeout { ErrorKind::DeadlineExceeded } else { ErrorKind::Timeout };
+            // That the request's time is used up is this provider's fault only if it had all of its own for one call.
+            // Texts may go to it in many, one after the other, and each has its time-out.
+            let is_late = elapsed >= info.timeout && asked.task != Task::Embed;
+            let kind = if is_late { ErrorKind::Timeout } else { ErrorKind::DeadlineExceeded };
             Err(ProviderError::new(kind, "no answer within the request's time (routing.deadline)"))
         });
         match &result {
             Ok(answer) => {
                 latency.answered(elapsed, now);
                 if self.key.is_none() {
-                    entry.limited.answered(model);
+                    entry.limited.answered(model, begun);
                 }
                 match O::FORM {
                     Form::Whole => {
@@ -171,14 +180,18 @@ impl<O: Operation> Call<'_, O> {
                 if is_providers(error) {
                     latency.failed(elapsed, now);
                 }
-                if error.counts_against_model() {
+                // However often one request is tried again, it is one request that failed: others may fare better.
+                if failures == 0 {
+                    entry.monitor.call_failed(error);
+                }
+                if error.counts_against_model() && (failures == 0 || pass.is_trial()) {
                     pass.failed(now);
                 }
                 if !error.is_of_callers_key() {
                     entry.limited.failed(model, error, now);
                 }
                 let code = error.code();
-                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {error}");
+                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.brief());
                 attempt.ended(code, error.correlation_id());
             }
         }

@@ -24,6 +24,7 @@ pub struct Constraints {
     providers: Option<Vec<String>>,
     regions: Option<Vec<String>>,
     key: Option<ApiKey>,
+    tenant: Option<String>,
 }
 
 impl Constraints {
@@ -42,6 +43,17 @@ impl Constraints {
     pub fn with_key(mut self, key: Option<ApiKey>) -> Self {
         self.key = key;
         self
+    }
+
+    /// Asked by this tenant: what it makes fail keeps others out no more than it must ([`super::Reach`]).
+    pub fn of_tenant(mut self, tenant: &str) -> Self {
+        self.tenant = Some(tenant.to_owned());
+        self
+    }
+
+    /// Who asks.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 
     /// The caller's own key.

@@ -105,9 +105,9 @@ impl Entry {
         asked.model.is_some_and(|asked| self.models.contains_key(asked))
     }
 
-    /// Whether its breaker lets nothing pass for the model now.
-    pub(super) fn refuses(&self, asked: Asked<'_>) -> bool {
-        self.model_for(asked).is_some_and(|model| self.breakers.wait(model, Instant::now()).is_some())
+    /// Whether its breaker lets nothing of this tenant pass for the model now.
+    pub(super) fn refuses(&self, asked: Asked<'_>, tenant: Option<&str>) -> bool {
+        self.model_for(asked).is_some_and(|model| self.breakers.wait(model, tenant, Instant::now()).is_some())
     }
 
     /// When it last had its turn.

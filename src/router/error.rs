@@ -110,7 +110,7 @@ pub enum RouteError {
     /// All that could be asked failed.
     #[error("{error}")]
     Failed {
-        /// The failure of the last attempt.
+        /// The failure of the last attempt that was sent; of one that was not where none was.
         error: Box<ProviderError>,
         /// All attempts, in order. Never empty.
         attempts: Vec<Attempt>,
@@ -162,7 +162,7 @@ impl RouteError {
         }
     }
 
-    /// The failure of the last attempt.
+    /// The failure that stands for all.
     pub fn provider_error(&self) -> Option<&ProviderError> {
         match self {
             Self::Failed { error, .. } => Some(error),

@@ -1,4 +1,4 @@
-//! A provider that has said for how long it takes no more, or that it does not serve a model to this key: others are asked
+//! A provider that has said for how long it takes no more, or that this key has no use of a model there: others are asked
 //! first until then.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ struct Rest {
     /// `None`: all models.
     model: Option<String>,
     until: Instant,
+    /// When it was said last.
+    said: Instant,
 }
 
 impl Limited {
@@ -33,26 +35,30 @@ impl Limited {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call for a model failed; only what is said of the key counts. A probe may succeed although nothing is left to
-    /// spend.
+    /// A call for a model failed; only what is said of the key counts, and what lasts: no breaker, no average and no probe
+    /// remembers it. Of several words the one counts that holds longest.
     pub(super) fn failed(&self, model: &str, error: &ProviderError, now: Instant) {
         let (model, rest) = match error.kind() {
             ErrorKind::RateLimited => (None, error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
             ErrorKind::SpendCap => (None, LONGEST),
-            ErrorKind::ModelNotAllowed => (Some(model), LONGEST),
+            ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound | ErrorKind::Forbidden => (Some(model), LONGEST),
             _ => return,
         };
+        let until = now + rest;
         let mut rests = self.lock();
-        rests.retain(|rest| rest.until > now && rest.model.as_deref() != model);
-        if rests.len() >= MODELS {
-            rests.remove(0);
+        rests.retain(|rest| rest.until > now);
+        let known = rests.iter().position(|rest| rest.model.as_deref() == model).map(|at| rests.remove(at));
+        // Callers name models: they push out none but each other's.
+        if let (true, Some(oldest)) = (rests.len() > MODELS, rests.iter().position(|rest| rest.model.is_some())) {
+            rests.remove(oldest);
         }
-        rests.push(Rest { model: model.map(str::to_owned), until: now + rest });
+        let until = known.map_or(until, |known| known.until.max(until));
+        rests.push(Rest { model: model.map(str::to_owned), until, said: now });
     }
 
-    /// A call for a model was answered.
-    pub(super) fn answered(&self, model: &str) {
-        self.lock().retain(|rest| rest.model.as_deref().is_some_and(|of| of != model));
+    /// A call for a model was answered that was made then. What was said since stands.
+    pub(super) fn answered(&self, model: &str, begun: Instant) {
+        self.lock().retain(|rest| rest.said > begun || rest.model.as_deref().is_some_and(|of| of != model));
     }
 
     pub(super) fn holds(&self, model: Option<&str>, now: Instant) -> bool {
@@ -76,6 +82,8 @@ mod tests {
             (ErrorKind::RateLimited, Some(3_600), 60, 60),
             (ErrorKind::SpendCap, None, 60, 60),
             (ErrorKind::ModelNotAllowed, None, 0, 60),
+            (ErrorKind::ModelNotFound, None, 0, 60),
+            (ErrorKind::Forbidden, None, 0, 60),
             (ErrorKind::UpstreamFailed, None, 0, 0),
         ] {
             let limited = Limited::default();
@@ -90,19 +98,37 @@ mod tests {
         let limited = Limited::default();
         limited.failed("m", &error(ErrorKind::ModelNotAllowed, None), now);
         limited.failed("n", &error(ErrorKind::SpendCap, None), now);
-        limited.answered("n");
+        limited.answered("n", now);
         assert!(limited.holds(Some("m"), now) && !limited.holds(Some("n"), now));
-        limited.answered("m");
+        limited.answered("m", now);
         assert!(!limited.holds(Some("m"), now));
+    }
+
+    #[test]
+    fn a_later_word_shortens_none_and_an_older_call_takes_none_back() {
+        let (limited, now) = (Limited::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        for hint in [30, 2] {
+            let hint = Some(Duration::from_secs(hint));
+            limited.failed("m", &ProviderError::new(ErrorKind::RateLimited, "no").with_retry_after(hint), now + second);
+        }
+        let then = now + 10 * second;
+        assert!(limited.holds(Some("m"), then));
+        limited.answered("m", now);
+        assert!(limited.holds(Some("m"), then), "what was answered was asked before");
+        limited.answered("m", now + 2 * second);
+        assert!(!limited.holds(Some("m"), then));
     }
 
     #[test]
     fn models_are_bounded() {
         let limited = Limited::default();
+        limited.failed("m", &ProviderError::new(ErrorKind::SpendCap, "no"), Instant::now());
         for model in 0..2 * MODELS {
             let error = ProviderError::new(ErrorKind::ModelNotAllowed, "no");
             limited.failed(&model.to_string(), &error, Instant::now());
         }
-        assert_eq!(limited.lock().len(), MODELS);
+        assert_eq!(limited.lock().len(), MODELS + 1);
+        assert!(limited.holds(Some("other"), Instant::now()), "the word on all models stands");
     }
 }

@@ -39,7 +39,7 @@ use retry::Budget;
 
 pub use crate::config::Strategy;
 pub use attempt::{Attempt, Attempts};
-pub use breaker::BreakerSettings;
+pub use breaker::{BreakerSettings, Reach};
 pub use constraints::{Constraints, Preference};
 pub use error::{BuildError, RouteError, WeightError};
 pub use health::{Health, State};
@@ -285,7 +285,7 @@ impl Router {
         let eligible = self.eligible(request.model.as_deref(), constraints)?;
         let candidates = self.ordered(eligible, request, constraints, Form::Whole);
         let whole = operation::Whole(request);
-        call::ask(&candidates, &whole, constraints.key(), &self.retry, self.deadline, attempts).await
+        call::ask(&candidates, &whole, constraints, &self.retry, self.deadline, attempts).await
     }
 
     /// The same for an answer that is streamed: it has begun when its first event is there. From then on nothing is tried
@@ -299,10 +299,9 @@ impl Router {
         let eligible = self.eligible(request.model.as_deref(), constraints)?;
         let candidates = self.ordered(eligible, request, constraints, Form::Streamed);
         let streaming = operation::Streaming(request);
-        let key = constraints.key();
-        let mut routed = call::ask(&candidates, &streaming, key, &self.retry, self.deadline, attempts).await?;
+        let mut routed = call::ask(&candidates, &streaming, constraints, &self.retry, self.deadline, attempts).await?;
         if let Some(entry) = self.entry(&routed.provider) {
-            routed.answer.events = stream::watched(routed.answer.events, entry, &routed.model, key);
+            routed.answer.events = stream::watched(routed.answer.events, entry, &routed.model, constraints);
         }
         Ok(routed)
     }
@@ -397,7 +396,7 @@ impl Router {
             (Strategy::LowestCost, _) => order::by_cost(&mut entries, asked, &estimate_before(request)),
             _ => order::by_weight(&mut entries, fastrand::f64),
         }
-        order::failing_last(&mut entries, asked);
+        order::failing_last(&mut entries, asked, constraints.tenant());
         if let Preference::Prefer(name) = constraints.preference() {
             order::first(&mut entries, name);
         }

@@ -96,12 +96,12 @@ impl Turn<'_> {
 
 /// Those that are unhealthy, or over their limit, or whose breaker lets nothing pass, behind the others, else as they
 /// were. The state is read once each: it may change meanwhile.
-pub(super) fn failing_last(entries: &mut [&Entry], asked: Asked<'_>) {
+pub(super) fn failing_last(entries: &mut [&Entry], asked: Asked<'_>, tenant: Option<&str>) {
     let now = Instant::now();
     entries.sort_by_cached_key(|entry| {
         entry.monitor.state() == State::Unhealthy
             || entry.limited.holds(entry.model_for(asked), now)
-            || entry.refuses(asked)
+            || entry.refuses(asked, tenant)
     });
 }
 

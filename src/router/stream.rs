@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::breaker::Breakers;
+use super::constraints::Constraints;
 use super::entry::Entry;
 use super::health::Monitor;
 use super::latency::InHand;
@@ -18,6 +19,7 @@ struct Account {
     monitor: Arc<Monitor>,
     breakers: Arc<Breakers>,
     model: String,
+    tenant: Option<String>,
     key: Option<ApiKey>,
     begun: Instant,
     _in_hand: InHand,
@@ -33,19 +35,20 @@ impl Account {
         let error = if self.key.is_some() { error.with_callers_key() } else { error };
         self.monitor.call_failed(&error);
         if error.counts_against_model() {
-            self.breakers.failed(&self.model, None, Instant::now());
+            self.breakers.failed(&self.model, self.tenant.as_deref(), None, Instant::now());
         }
         error
     }
 }
 
 /// The same events; `entry` is told how they end.
-pub(super) fn watched(events: EventStream, entry: &Entry, model: &str, key: Option<&ApiKey>) -> EventStream {
+pub(super) fn watched(events: EventStream, entry: &Entry, model: &str, constraints: &Constraints) -> EventStream {
     let account = Account {
         monitor: Arc::clone(&entry.monitor),
         breakers: Arc::clone(&entry.breakers),
         model: model.to_owned(),
-        key: key.cloned(),
+        tenant: constraints.tenant().map(str::to_owned),
+        key: constraints.key().cloned(),
         begun: Instant::now(),
         _in_hand: entry.latencies.of(Form::Streamed).begin(),
     };

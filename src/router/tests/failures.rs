@@ -104,6 +104,53 @@ async fn nobody_waits_where_another_can_be_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_cannot_do_it_at_all_costs_no_attempt_and_hides_no_failure() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing { retry: Retry { attempts: 2, ..Retry::default() }, ..Routing::default() });
+    a.fail_times(ErrorKind::RateLimited, 1);
+    a.hint(Some(1));
+    b.fail(ErrorKind::Unsupported);
+    let begun = Instant::now();
+    let error = router.ask(&hello(), &any()).await.unwrap_err();
+    assert_eq!((error.code(), a.asked(), b.asked()), ("rate_limited", 1, 1));
+    assert_eq!(begun.elapsed(), Duration::ZERO, "it is not asked again for what the other said");
+
+    b.fail_times(ErrorKind::UpstreamFailed, 1);
+    a.fail_times(ErrorKind::Unsupported, u32::MAX);
+    let routed = router.ask(&hello(), &prefer("a")).await.unwrap();
+    let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
+    assert_eq!(codes, ["unsupported", "upstream_failed", "ok"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_there_is_not_asked_for_first_by_every_request() {
+    for kind in [ErrorKind::ModelNotFound, ErrorKind::Forbidden] {
+        let (quick, other) = (Fake::new("quick", 5, 1.0), Fake::new("other", 5, 1.0));
+        quick.fail(kind);
+        other.takes(40);
+        let router = router(&[&quick, &other], by(Strategy::LeastLatency));
+        for _ in 0..4 {
+            assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "other");
+        }
+        assert_eq!(quick.asked(), 1, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
+    let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
+    hasty.info.timeout = Duration::from_millis(20);
+    let a = Arc::new(hasty);
+    a.takes(60_000);
+    let router = router(&[&a], Routing { deadline: Duration::from_millis(50), ..Routing::default() });
+    let texts = ChatRequest { task: Task::Embed, ..hello() };
+    for (request, code) in [(&texts, "deadline_exceeded"), (&hello(), "timeout")] {
+        let constraints = any().for_task(request.task);
+        assert_eq!(router.ask(request, &constraints).await.unwrap_err().code(), code);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_his_own_time() {
     let whole = Fake::new("b", 5, 1.0);
     let mut patient = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();

@@ -7,11 +7,12 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
     let a = Fake::new("a", 5, 1.0);
     let router = router(&[&a], Routing::default());
     a.fail_times(ErrorKind::ConnectFailed, u32::MAX);
-    router.ask(&hello(), &any()).await.unwrap_err();
-    // It opens in the middle of the second request.
-    assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().attempts().len(), 2);
+    // However often each is tried, it counts once.
+    for attempts in [3, 3, 3, 3, 1] {
+        assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().attempts().len(), attempts);
+    }
     let error = router.ask(&hello(), &any()).await.unwrap_err();
-    assert_eq!((error.code(), error.surface_as().status, a.asked()), ("breaker_open", 503, 5));
+    assert_eq!((error.code(), error.surface_as().status, a.asked()), ("breaker_open", 503, 13));
     assert!(error.retry_after().is_some_and(|wait| wait <= Duration::from_secs(10)));
     // Of another model nothing is known.
     let other = ChatRequest { model: Some("other".into()), ..hello() };
@@ -21,16 +22,40 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_answers_again_is_used_again() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50) };
-    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+    let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50), ..BreakerSettings::default() };
+    // One for each of the two: nobody waits.
+    let retry = Retry { attempts: 2, ..Retry::default() };
+    let router = router(&[&a, &b], Routing { breaker, retry, ..Routing::default() });
     a.fail_times(ErrorKind::UpstreamFailed, 2);
-    assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
+    for asked in [1, 2] {
+        assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
+        assert_eq!(a.asked(), asked);
+    }
     assert_eq!(order(&router, &any()), ["b", "a"]);
     advance(breaker.open_for - MOMENT).await;
     assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "b");
     advance(MOMENT).await;
     assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "a");
     assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
+    let a = Fake::new("a", 5, 1.0);
+    let breaker = BreakerSettings { failures: 2, reach: Reach::Tenant, ..BreakerSettings::default() };
+    let retry = Retry { attempts: 1, ..Retry::default() };
+    let router = router(&[&a], Routing { breaker, retry, ..Routing::default() });
+    let (one, other) = (any().of_tenant("one"), any().of_tenant("other"));
+    a.fail_times(ErrorKind::UpstreamFailed, 2);
+    for code in ["upstream_failed", "upstream_failed", "breaker_open"] {
+        assert_eq!(router.ask(&hello(), &one).await.unwrap_err().code(), code);
+    }
+    router.ask(&hello(), &other).await.unwrap();
+    assert_eq!(router.ask(&hello(), &one).await.unwrap_err().code(), "breaker_open");
+
+    *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
+    router.listen(&other).await.unwrap();
+    assert_eq!(router.ask(&hello(), &other).await.unwrap_err().code(), "breaker_open");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::chat::{Choice, FinishReason, Message, Role, Usage};
+use crate::chat::{Choice, FinishReason, Message, Role, Task, Usage};
 use crate::provider::{ApiKey, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 /// The clock stands still but for those who wait for it, and tells no shorter time.
@@ -137,6 +137,10 @@ impl Provider for Fake {
         model.starts_with(self.family)
     }
 
+    fn does(&self, _: Task) -> bool {
+        true
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_of(request).to_owned();
         self.asked.lock().unwrap().push(model.clone());
@@ -205,10 +209,6 @@ impl Router {
         events.collect::<Vec<_>>().await.pop().unwrap().err()
     }
 
-    fn state_of(&self, name: &str) -> State {
-        self.providers().find(|status| status.info.name == name).unwrap().health.state
-    }
-}
     /// Who is asked, in order. Draws anew at each call where the strategy draws.
     fn candidates(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<String>, RouteError> {
         let request = ChatRequest { model: model.map(str::to_owned), ..ChatRequest::default() };
@@ -222,6 +222,10 @@ impl Router {
         Ok(destinations.into_iter().map(|destination| destination.provider.to_owned()).collect())
     }
 
+    fn state_of(&self, name: &str) -> State {
+        self.providers().find(|status| status.info.name == name).unwrap().health.state
+    }
+}
 
 /// Lets everybody else do what can be done by now.
 async fn settle() {
