@@ -15,6 +15,10 @@ async fn double() -> MistralDouble {
 
 /// `first` before `second`, under these names, and both with a name of their own for the model `small`.
 fn both(first: &MistralDouble, second: &MistralDouble) -> Gateway {
+    setup_of_both(first, second).start()
+}
+
+fn setup_of_both(first: &MistralDouble, second: &MistralDouble) -> Setup {
     let provider = |name: &str, double: &MistralDouble, priority: u32, small: &str| {
         format!(
             "  {name}:\n    type: mistral\n    priority: {priority}\n    credentials: {{ api_key: \"{}\" }}\n    config: \
@@ -28,7 +32,6 @@ fn both(first: &MistralDouble, second: &MistralDouble) -> Gateway {
     Setup::without_provider()
         .yaml(&format!("llm_providers:\n{first}{second}"))
         .yaml("routing: { breaker: { open_for: 300ms } }\n")
-        .start()
 }
 
 #[tokio::test]
@@ -215,6 +218,29 @@ async fn shown(gateway: &Gateway, name: &str) -> Vec<Value> {
         status["status"].clone(),
         by_name["status"].clone(),
     ]
+}
+
+#[tokio::test]
+async fn shares_that_change_while_policies_judge_let_in_nobody_whom_they_did_not_see() {
+    let (first, second) = (double().await, double().await);
+    let prepared = setup_of_both(&first, &second).policies(&["audit-redact"]).prepare();
+    // It takes its time, and then the request goes on.
+    let manifest = "on_error: allow\nlimits: { time: 2s }\n";
+    Guest::pre_check("allow").spinning().put(&prepared.policies(), "slow", manifest);
+    let gateway = prepared.start();
+    let all_to = async |name: &str| {
+        let request = gateway.client.put(gateway.url("/api/v1/llm-providers/routing"));
+        let answer = request.json(&json!({ "weights": { name: 1 } })).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    all_to("first").await;
+    let shared_anew = async {
+        eventually("it is judged", async || gateway.metric("octroi_bytes_in_flight ").await > 0.0).await;
+        all_to("second").await;
+    };
+    let (answer, ()) = tokio::join!(gateway.ask("Hello"), shared_anew);
+    assert_eq!(answer.body["metadata"]["error_code"], "no_candidate", "{answer:?}");
+    assert_eq!((asked(&first), asked(&second)), (0, 0));
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ impl Pipeline {
             }
         };
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
-        let constraints = Constraints::new(request.preference.clone())
+        let mut constraints = Constraints::new(request.preference.clone())
             .for_task(request.chat.task)
             .of_tenant(&request.caller.tenant)
             .with_key(request.provider_key.clone());
@@ -99,7 +99,9 @@ impl Pipeline {
             Ok(destinations) => (destinations, None),
             Err(error) => (Vec::new(), Some(Box::new(error))),
         };
-        let providers = destinations.iter().map(|it| it.provider.to_owned()).collect();
+        let providers: Vec<_> = destinations.iter().map(|it| it.provider.to_owned()).collect();
+        // Shares may change meanwhile, and policies have seen no others.
+        constraints.restrict_to_providers(providers.iter().cloned());
         let renamed = destinations.iter().map(|it| it.model).filter(|model| Some(*model) != asked);
         let model_aliases = renamed.map(str::to_owned).collect();
         let context = context(
