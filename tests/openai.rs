@@ -291,6 +291,7 @@ async fn texts_become_vectors_in_batches() {
     let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
     assert_eq!((&record["model"], &record["request_type"]), (&json!("mistral-embed"), &json!("embedding")), "{record}");
     assert!(record["tokens_used"].as_u64().unwrap() > 0 && record["cost"].as_f64().unwrap() > 0.0, "{record}");
+    assert_eq!(record["policy_details"]["response_not_inspected"][0]["kind"], "results", "{record}");
 
     double.forget_requests();
     let inputs: Vec<_> = (0..1_100).map(|number| format!("text {number}")).collect();

@@ -654,8 +654,11 @@ async fn what_vendors_want_back_of_their_models_thoughts_goes_there_and_back() {
                 let sent = gemini.chats().pop().unwrap().json()["contents"][1]["parts"][0].clone();
                 assert_eq!(sent["thoughtSignature"], gemini_double::SIGNATURE, "{turn}");
             }
-            let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
-            assert!(record["policy_details"]["not_inspected"].to_string().contains("\"seals\""), "{record}");
+            let records = gateway.search_as("community", json!({ "limit": 2 })).await;
+            let [record, first] = records.as_slice() else { panic!("{records:?}") };
+            for (record, parts) in [(record, "not_inspected"), (first, "response_not_inspected")] {
+                assert!(record["policy_details"][parts].to_string().contains("\"seals\""), "{parts}: {record}");
+            }
             assert!(!record.to_string().contains(gemini_double::SIGNATURE), "{record}");
             anthropic.clear();
             gemini.clear();

@@ -135,7 +135,7 @@ impl Entry {
     fn show_intent(&mut self, intent: Intent) -> Result<(), AuditError> {
         self.detail("surface", intent.surface);
         self.show_policies("evaluations", intent.generation, &intent.policies)?;
-        self.show_not_inspected(&intent.not_inspected)?;
+        self.show_not_inspected("not_inspected", &intent.not_inspected)?;
         self.show_reason(intent.block_reason);
         (self.provider, self.model, self.error_message) = (intent.provider, intent.model, intent.error);
         Ok(())
@@ -153,6 +153,7 @@ impl Entry {
         if !outcome.policies.is_empty() {
             self.detail("response_evaluations", evaluations(&outcome.policies)?);
         }
+        self.show_not_inspected("response_not_inspected", &outcome.not_inspected)?;
         self.detail("attempts", outcome.attempts);
         if let Some(reason) = outcome.finish_reason {
             self.detail("finish_reason", reason);
@@ -183,7 +184,7 @@ impl Entry {
         self.detail("requires_redaction", check.requires_redaction);
         self.detail("expires_at", encode(&check.expires_at)?);
         self.show_policies("evaluations", check.generation, &check.policies)?;
-        self.show_not_inspected(&check.not_inspected)?;
+        self.show_not_inspected("not_inspected", &check.not_inspected)?;
         self.show_reason(check.block_reason);
         self.decision_id = Some(check.context_id);
         self.provider = check.providers.into_iter().next().unwrap_or_default();
@@ -258,9 +259,9 @@ impl Entry {
         }
     }
 
-    fn show_not_inspected(&mut self, parts: &[NotInspected]) -> Result<(), AuditError> {
+    fn show_not_inspected(&mut self, key: &str, parts: &[NotInspected]) -> Result<(), AuditError> {
         if !parts.is_empty() {
-            self.detail("not_inspected", encode(parts)?);
+            self.detail(key, encode(parts)?);
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Gateway {
             block_reason: None,
             generation: set.generation().0,
             policies: Vec::new(),
-            not_inspected: record::not_inspected(&original),
+            not_inspected: record::not_inspected(original.iter()),
             error: None,
             latency_ms: 0,
             content: None,

@@ -406,7 +406,7 @@ impl Pipeline {
             block_reason: None,
             generation: self.set.generation().0,
             policies: Vec::new(),
-            not_inspected: record::not_inspected(&self.original)
+            not_inspected: record::not_inspected(self.original.iter())
                 .into_iter()
                 .chain(record::not_inspected_beside(&self.request.chat))
                 .collect(),
@@ -468,6 +468,7 @@ impl Pipeline {
             finish_reason: None,
             block_reason: None,
             policies: Vec::new(),
+            not_inspected: Vec::new(),
             error: None,
             client_gone: false,
             streamed: None,
@@ -494,6 +495,7 @@ impl Pipeline {
             cache_write_tokens: usage.cache_write_tokens,
             cost_usd,
             estimated: answer.usage.is_none(),
+            not_inspected: record::not_inspected_of(answer, 0),
             notes: answer.notes.iter().take(NOTES).cloned().collect(),
             finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
             ..self.outcome(decision)

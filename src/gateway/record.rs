@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::request::{Caller, Refusal};
 use crate::audit::{AuditKey, record as audit};
-use crate::chat::{ChatRequest, Message, Part, ResponseFormat};
+use crate::chat::{ChatAnswer, ChatRequest, Message, ResponseFormat};
 use crate::policy::component::{Evaluated, Failed};
 use crate::policy::digest::Digest;
-use crate::policy::manifest::{Mode, OnError, Phase};
+use crate::policy::manifest::{Mode, OnError, Phase, StreamMode};
 use crate::policy::verdict::{Action, Edit, Finding, Severity};
 use crate::policy::{self, Decision, Evaluation, LivePolicy, Outcome};
 use crate::router::Attempt;
@@ -42,6 +42,7 @@ fn evaluation(evaluation: &Evaluation, key: &AuditKey) -> audit::PolicyEvaluatio
         settings_hash: digest(evaluation.settings_hash),
         mode: mode(evaluation.mode),
         enforced: evaluation.enforced,
+        stream: evaluation.stream.map(stream_mode),
         action: audit::Action::Allow,
         reason: None,
         findings: Vec::new(),
@@ -102,6 +103,7 @@ pub(super) fn recomputed(
         settings_hash: Some(policy.settings_hash),
         mode: manifest.mode,
         enforced,
+        stream: None,
         outcome,
         readings,
         elapsed: Duration::ZERO,
@@ -149,6 +151,14 @@ pub(super) fn mode(mode: Mode) -> audit::Mode {
     }
 }
 
+fn stream_mode(mode: StreamMode) -> audit::StreamMode {
+    match mode {
+        StreamMode::Observe => audit::StreamMode::Observe,
+        StreamMode::Transform => audit::StreamMode::Transform,
+        StreamMode::Buffer => audit::StreamMode::Buffer,
+    }
+}
+
 fn action(action: Action) -> audit::Action {
     match action {
         Action::Allow => audit::Action::Allow,
@@ -193,19 +203,32 @@ pub(super) fn call(attempt: &Attempt) -> audit::Call {
 }
 
 /// What no policy saw: content that is no text, and what vendors gave beside reasoning.
-pub(super) fn not_inspected(messages: &[Message]) -> Vec<audit::NotInspected> {
-    let parts = || messages.iter().flat_map(|message| &message.parts);
-    let seals: u64 = parts().filter_map(Part::seal).map(|seal| seal.size() as u64).sum();
-    let seals = audit::NotInspected { kind: "seals".to_owned(), media_type: String::new(), size: Some(seals) };
-    parts()
+pub(super) fn not_inspected<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Vec<audit::NotInspected> {
+    let parts: Vec<_> = messages.into_iter().flat_map(|message| &message.parts).collect();
+    let seals = parts.iter().filter_map(|part| part.seal()).map(|seal| seal.size() as u64).sum();
+    parts
+        .iter()
         .filter_map(|part| part.binary())
         .map(|binary| audit::NotInspected {
             kind: binary.kind.to_owned(),
             media_type: binary.media_type.unwrap_or_default().to_owned(),
             size: (binary.size > 0).then_some(binary.size as u64),
         })
-        .chain((seals.size > Some(0)).then_some(seals))
+        .chain(of_size("seals", seals))
         .collect()
+}
+
+/// What no policy saw of an answer: of a stream seals stand beside its messages.
+pub(super) fn not_inspected_of(answer: &ChatAnswer, streamed_seals: u64) -> Vec<audit::NotInspected> {
+    let results = answer.results.iter().map(|result| result.get().len() as u64).sum();
+    let mut parts = not_inspected(answer.choices.iter().map(|choice| &choice.message));
+    parts.extend(of_size("results", results).into_iter().chain(of_size("seals", streamed_seals)));
+    parts
+}
+
+/// So many bytes of a kind, if there are any.
+fn of_size(kind: &str, size: u64) -> Option<audit::NotInspected> {
+    (size > 0).then(|| audit::NotInspected { kind: kind.to_owned(), media_type: String::new(), size: Some(size) })
 }
 
 /// What goes to the model beside the messages, and no policy saw: the names of those who speak, definitions of tools, the

@@ -159,13 +159,14 @@ impl Pipeline {
         let Passage { inspection, transcript, client, released, .. } = passage;
         let decision = inspection.end();
         self.policies.add(&decision);
-        let received = transcript.bytes();
+        let (received, sealed) = (transcript.bytes(), transcript.sealed());
         let chat_answer = transcript.answer(correlation_id, notes);
         let routed = Routed { provider, model, answer: chat_answer, attempts };
 
         let mut outcome = self.answered_outcome(so_far, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });
         outcome.policies = self.evaluations(&decision);
+        outcome.not_inspected = record::not_inspected_of(&routed.answer, sealed);
         let how = match (record::refusal(&decision), stopped) {
             (Some(refusal), _) => StreamEnd::Refused(refusal),
             (None, Err(Stop::Failed(failure))) => StreamEnd::Failed(failure),

@@ -12,7 +12,7 @@ use super::counters::CounterStore;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::lane::{LaneError, SlowLane};
-use super::manifest::{Manifest, Mode, OnError, Phase};
+use super::manifest::{Manifest, Mode, OnError, Phase, StreamMode};
 use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
@@ -47,6 +47,8 @@ pub struct Evaluation {
     pub mode: Mode,
     /// Whether the verdict counted: in `enforce`, and on the enforced side of the roll-out.
     pub enforced: bool,
+    /// Of an answer that streams: what was held back for it.
+    pub stream: Option<StreamMode>,
     /// What came of it.
     pub outcome: Outcome,
     /// What host interfaces told the policy.
@@ -252,6 +254,7 @@ impl Runner {
             settings_hash: Some(policy.settings_hash),
             mode: manifest.mode,
             enforced,
+            stream: None,
             outcome,
             readings,
             elapsed,
@@ -423,6 +426,7 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
         settings_hash: None,
         mode,
         enforced: refuses,
+        stream: None,
         outcome: Outcome::Error {
             code: "policy_not_loaded",
             message: format!("not loaded: step {}, {}", policy.error.step.as_str(), policy.error.code.as_str()),

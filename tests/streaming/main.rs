@@ -356,6 +356,9 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
         let record = last_record(&gateway).await;
         assert_eq!(record["policy_decision"], "blocked", "{record}");
         assert_eq!(record["policy_details"]["streamed"]["released"], text.len(), "{mode} {record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let said = evaluations.iter().find(|it| it["policy"] == "no-secrets").unwrap();
+        assert_eq!(said["stream"], mode, "{record}");
     }
 }
 
@@ -468,6 +471,7 @@ async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
         let watcher = evaluations.iter().find(|it| it["policy"] == "watcher").unwrap();
         assert_eq!((&watcher["action"], &watcher["enforced"]), (&json!("redact"), &json!(enforced)), "{watcher}");
         assert_eq!(watcher["findings"].as_array().unwrap().len(), 2, "{watcher}");
+        assert_eq!(watcher["stream"], "observe", "{watcher}");
     }
 }
 

@@ -23,7 +23,9 @@ pub use history::{
 };
 pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
-pub use policy::{Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings};
+pub use policy::{
+    Action, CounterReading, EvaluationError, Finding, Mode, Phase, Place, PolicyEvaluation, Readings, StreamMode,
+};
 pub use request::{Call, Intent, NotInspected, Outcome, StreamedText};
 pub use tool_call::ToolCall;
 

@@ -27,6 +27,18 @@ pub enum Mode {
     Off,
 }
 
+/// What was held back of an answer that streamed until the policy had seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamMode {
+    /// Nothing: it saw what the client had.
+    Observe,
+    /// The end of each part, as far as its edits reach.
+    Transform,
+    /// Everything.
+    Buffer,
+}
+
 /// What a policy wanted, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -127,6 +139,9 @@ pub struct PolicyEvaluation {
     pub mode: Mode,
     /// Whether the verdict counted for this request: mode and rollout together.
     pub enforced: bool,
+    /// Of an answer that streamed: how it saw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamMode>,
     /// What the policy wanted.
     pub action: Action,
     /// The policy's own sentence.

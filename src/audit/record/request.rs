@@ -121,6 +121,9 @@ pub struct Outcome {
     /// Response policies' parts, and audit policies' on the answer, in the order in which they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyEvaluation>,
+    /// What of the answer no policy saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_inspected: Vec<NotInspected>,
     /// What went wrong: of a provider its failure's class, status and code, and not the vendor's words, which may repeat
     /// the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]

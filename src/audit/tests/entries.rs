@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, NotInspected, PolicySetChange};
+use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, NotInspected, PolicySetChange, StreamMode};
 
 on_both_stores! {
     intent_and_outcome_are_one_entry,
@@ -39,6 +39,8 @@ async fn intent_and_outcome_are_one_entry(home: Home) {
     asked.not_inspected = vec![NotInspected { kind: "image".into(), media_type: "image/png".into(), size: Some(9) }];
     let mut answered = outcome("r1", 1);
     answered.policies = vec![evaluation("tone", Action::Warn)];
+    answered.policies[0].stream = Some(StreamMode::Observe);
+    answered.not_inspected = vec![NotInspected { kind: "seals".into(), media_type: String::new(), size: Some(9) }];
     request(&log, asked, answered).await;
 
     let entry = only_entry(&log).await;
@@ -59,6 +61,8 @@ async fn intent_and_outcome_are_one_entry(home: Home) {
     assert_eq!(details["response_evaluations"][0]["policy"], "tone");
     assert_eq!(details["generation"], 7);
     assert_eq!(details["not_inspected"][0]["media_type"], "image/png");
+    assert_eq!(details["response_evaluations"][0]["stream"], "observe");
+    assert_eq!(details["response_not_inspected"], json!([{ "kind": "seals", "size": 9 }]));
 }
 
 async fn an_intent_without_outcome_is_an_error_and_found_as_one(home: Home) {

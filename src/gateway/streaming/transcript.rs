@@ -19,6 +19,7 @@ pub(crate) struct Transcript {
     cost_usd: Option<f64>,
     notes: Vec<String>,
     bytes: u64,
+    sealed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ impl Transcript {
             cost_usd: None,
             notes: Vec::new(),
             bytes: 0,
+            sealed: 0,
         }
     }
 
@@ -63,7 +65,7 @@ impl Transcript {
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
             Delta::Note(note) => self.notes.push(note.clone()),
             // For whoever sends it back, and no text.
-            Delta::Seal { .. } => {}
+            Delta::Seal { seal, .. } => self.sealed += seal.size() as u64,
         }
     }
 
@@ -90,6 +92,11 @@ impl Transcript {
     /// Bytes of text so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes of seals so far.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.sealed
     }
 
     /// The answer, as far as it came. `notes`: on what was done to the request.

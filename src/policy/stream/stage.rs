@@ -290,6 +290,8 @@ impl Stage {
             self.readings.extend(readings);
             self.memory = Some(memory);
         }
+        // What does not count observes, whatever its manifest says.
+        let stream = if self.holds() { self.mode() } else { StreamMode::Observe };
         drop(self.place);
         let manifest = &self.policy.manifest;
         let outcome = match self.error {
@@ -305,6 +307,7 @@ impl Stage {
             settings_hash: Some(self.policy.settings_hash),
             mode: manifest.mode,
             enforced: self.enforced,
+            stream: Some(stream),
             outcome,
             readings: self.readings,
             elapsed: self.elapsed,
