@@ -162,6 +162,9 @@ async fn a_callers_key_is_sent_to_one_named_provider_only() {
     let mut named = hello();
     named["model"] = json!("mistral-small-latest");
     assert_eq!(chat(&gateway, Some(CALLERS), named).await.0, 200);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("X-Provider-Key", CALLERS);
+    let pinned = request.header("X-Provider", "mistral").json(&hello()).send().await.unwrap();
+    assert_eq!((pinned.status().as_u16(), openai.chats().len()), (200, 0));
 }
 
 #[tokio::test]

@@ -449,6 +449,28 @@ async fn traffic_is_shared_anew_by_admins_only() {
         .yaml(&format!(
             "auth:\n  mode: clients\n  clients:\n    - {{ id: boss, secret_sha256: {}, role: admin }}\n    - {{ id: app, \
              secret_sha256: {} }}\n",
+#[tokio::test]
+async fn a_header_pins_the_provider_where_a_body_cannot() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai).start();
+    let ask = async |provider: &str, model: Option<&str>| {
+        let mut body = json!({ "messages": [{ "role": "user", "content": "Hello" }] });
+        if let Some(model) = model {
+            body["model"] = json!(model);
+        }
+        let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("x-provider", provider);
+        let answer = request.json(&body).send().await.unwrap();
+        let by = answer.headers().get("x-octroi-provider").map(|name| name.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), by, answer.json::<Value>().await.unwrap()["code"].clone())
+    };
+    for name in ["openai", "mistral", "OpenAI", "mistral", "openai", "openai"] {
+        assert_eq!(ask(name, None).await, (200, Some(name.to_lowercase()), Value::Null));
+    }
+    assert_eq!(ask("opnai", None).await, (400, None, json!("unknown_provider")));
+    assert_eq!(ask("mistral", Some("gpt-4o")).await, (503, None, json!("no_candidate")));
+}
+
             digest("admin-secret-0123456789"),
             digest("client-secret-0123456789")
         ))

@@ -81,9 +81,8 @@ pub enum RouteError {
     },
     /// A caller's own key, and more than one provider that it could be sent to.
     #[error(
-        "X-Provider-Key needs one provider: name a model that only one serves, or in /api/request set \
-         context.strict_provider; this \
-         request could go to {}", among.join(", ")
+        "X-Provider-Key needs one provider: name a model that only one serves, or the provider (X-Provider under /v1, \
+         context.strict_provider in /api/request); this request could go to {}", among.join(", ")
     )]
     KeyWithoutProvider {
         /// Those that it could be sent to.

@@ -9,14 +9,13 @@ use bytes::Bytes;
 
 use super::answer::Form;
 use super::request::Pieces;
-use super::{answer, errors, stream};
+use super::{answer, errors, pinned, stream};
 use crate::chat::{ChatRequest, Task};
 use crate::gateway::{self, Answered, Caller, Outcome, Surface};
 use crate::http::answer::with_request_id;
 use crate::http::handled::{Answer, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
-use crate::router::Preference;
 
 /// What a body asks, and who it says asks.
 pub(super) struct Asked {
@@ -56,7 +55,7 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
         caller,
         request_type: chat.task.as_str().to_owned(),
         chat,
-        preference: Preference::Any,
+        preference: pinned::read(&head.headers)?,
         attributes: Vec::new(),
         provider_key: provider_key::read(app, &head.headers)?,
         skip_llm: false,

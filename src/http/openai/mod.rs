@@ -11,6 +11,7 @@ mod exchange;
 mod fill_in;
 mod message;
 mod models;
+mod pinned;
 mod request;
 mod seal;
 mod stream;
