@@ -423,6 +423,14 @@ async fn providers_are_shown_one_by_one_and_not_changed() {
     assert_eq!(by_name["openai"]["request_count"], 1, "{by_name}");
     assert!(by_name["openai"]["avg_latency_ms"].as_f64().unwrap() > 0.0 && by_name["openai"]["last_used"].is_string());
     assert_eq!(by_name["mistral"]["request_count"], 0, "{by_name}");
+    let tested = gateway.post("/api/v1/llm-providers/openai/test", json!({ "endpoint": "http://127.0.0.1:1" })).await;
+    assert_eq!((tested.status, &tested.body["success"]), (200, &json!(true)), "{tested:?}");
+    assert_eq!(tested.body["health"]["status"], "healthy", "{tested:?}");
+    assert_eq!(gateway.post("/api/v1/llm-providers/nobody/test", json!({})).await.status, 404);
+    mistral.shutdown().await;
+    let tested = gateway.post("/api/v1/llm-providers/mistral/test", json!({})).await;
+    assert_eq!((tested.status, &tested.body["success"]), (200, &json!(false)), "{tested:?}");
+    assert_eq!(tested.body["health"]["status"], "unhealthy", "{tested:?}");
     let types = gateway.get("/api/v1/llm-provider-types").await.body;
     assert_eq!(types["count"].as_u64().unwrap() as usize, types["provider_types"].as_array().unwrap().len());
 
@@ -441,14 +449,6 @@ async fn providers_are_shown_one_by_one_and_not_changed() {
     }
 }
 
-#[tokio::test]
-async fn traffic_is_shared_anew_by_admins_only() {
-    let mistral = MistralDouble::builder().start().await.unwrap();
-    let openai = OpenAiDouble::start().await.unwrap();
-    let gateway = both(&mistral, &openai)
-        .yaml(&format!(
-            "auth:\n  mode: clients\n  clients:\n    - {{ id: boss, secret_sha256: {}, role: admin }}\n    - {{ id: app, \
-             secret_sha256: {} }}\n",
 #[tokio::test]
 async fn a_header_pins_the_provider_where_a_body_cannot() {
     let mistral = MistralDouble::builder().start().await.unwrap();
@@ -471,6 +471,14 @@ async fn a_header_pins_the_provider_where_a_body_cannot() {
     assert_eq!(ask("mistral", Some("gpt-4o")).await, (503, None, json!("no_candidate")));
 }
 
+#[tokio::test]
+async fn traffic_is_shared_anew_by_admins_only() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = both(&mistral, &openai)
+        .yaml(&format!(
+            "auth:\n  mode: clients\n  clients:\n    - {{ id: boss, secret_sha256: {}, role: admin }}\n    - {{ id: app, \
+             secret_sha256: {} }}\n",
             digest("admin-secret-0123456789"),
             digest("client-secret-0123456789")
         ))
@@ -484,7 +492,15 @@ async fn a_header_pins_the_provider_where_a_body_cannot() {
     assert_eq!(put("client-secret-0123456789", all_to_openai.clone()).await.0, 403);
     let (status, body) = put("admin-secret-0123456789", json!({ "weights": { "opnai": 100 } })).await;
     assert_eq!((status, &body["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{body}");
-    assert_eq!(put("admin-secret-0123456789", json!({})).await.0, 400);
+    for wrong in [json!({}), json!({ "weights": "all" }), json!([])] {
+        let (status, body) = put("admin-secret-0123456789", wrong).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{body}");
+    }
+    let test = async |secret: &str| {
+        let request = gateway.client.post(gateway.url("/api/v1/llm-providers/openai/test")).bearer_auth(secret);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((test("client-secret-0123456789").await, test("admin-secret-0123456789").await), (403, 200));
     let (status, body) = put("admin-secret-0123456789", all_to_openai).await;
     assert_eq!((status, &body["weights"]), (200, &json!({ "mistral": 0, "openai": 100 })), "{body}");
     for _ in 0..20 {

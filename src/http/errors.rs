@@ -215,6 +215,22 @@ pub(super) fn listing(status: StatusCode, message: &str, detail: Option<Detail<'
     json(status, &Listing { error, message: (status == StatusCode::FORBIDDEN).then_some(message) })
 }
 
+/// The same of an error of the request itself. What is said of callers and of the gateway has one form everywhere.
+pub(super) fn on_listing(error: ApiError) -> Response {
+    let status = error.status();
+    if status != StatusCode::BAD_REQUEST {
+        return error.into_response();
+    }
+    metrics::counter!("octroi_http_errors_total", "code" => error.code()).increment(1);
+    let text = error.to_string();
+    let detail = match &error {
+        ApiError::Field { field, problem } => Some(Detail { field, message: problem }),
+        ApiError::Parameter { field, problem } => Some(Detail { field, message: problem }),
+        _ => None,
+    };
+    listing(status, &text, detail)
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();

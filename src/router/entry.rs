@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::breaker::Breakers;
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     /// What it calls the models that callers name.
     pub(super) models: BTreeMap<String, String>,
     pub(super) monitor: Arc<Monitor>,
+    /// Held by whoever has it probed out of turn.
+    pub(super) trial: Mutex<()>,
     pub(super) latencies: Latencies,
     pub(super) limited: Limited,
     pub(super) tally: Tally,

@@ -164,13 +164,18 @@ impl Monitor {
     }
 }
 
+/// Probes a provider once.
+pub(crate) async fn probe(provider: &dyn Provider, monitor: &Monitor) {
+    match provider.probe().await {
+        Ok(()) => monitor.succeeded(),
+        Err(error) => monitor.probe_failed(&error),
+    }
+}
+
 /// Probes a provider at once and then again and again, until the task is aborted.
 pub(crate) async fn watch(provider: Arc<dyn Provider>, monitor: Arc<Monitor>) {
     loop {
-        match provider.probe().await {
-            Ok(()) => monitor.succeeded(),
-            Err(error) => monitor.probe_failed(&error),
-        }
+        probe(provider.as_ref(), &monitor).await;
         while wait_to_probe(&monitor).await {}
     }
 }

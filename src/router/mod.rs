@@ -27,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::chat::{ChatAnswer, ChatRequest, estimate_before};
 use crate::provider::{Info, Provider, Streamed};
@@ -168,6 +169,7 @@ impl Router {
                 weight: Weight::new(weight),
                 models: model_maps.remove(&info.name).unwrap_or_default(),
                 monitor: Arc::new(Monitor::new(&info.name)),
+                trial: Default::default(),
                 latencies: Default::default(),
                 limited: Default::default(),
                 tally: Default::default(),
@@ -192,6 +194,16 @@ impl Router {
             let watch = |entry: &Entry| health::watch(Arc::clone(&entry.provider), Arc::clone(&entry.monitor));
             self.entries.iter().map(watch).collect()
         });
+    }
+
+    /// Probes a provider now, out of turn, and tells how long it took; what came of it its status tells. `None` where there
+    /// is no such provider, or where it is probed so already: however many ask, it is asked by one of them.
+    pub async fn probe(&self, name: &str) -> Option<Duration> {
+        let entry = self.entry(name)?;
+        let _alone = entry.trial.try_lock().ok()?;
+        let begun = Instant::now();
+        health::probe(entry.provider.as_ref(), &entry.monitor).await;
+        Some(begun.elapsed())
     }
 
     /// Each provider as it stands, in the order of the configuration.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::chat::{Choice, FinishReason, Message, Role, Task, Usage};

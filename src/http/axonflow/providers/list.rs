@@ -34,7 +34,7 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
-struct Provider<'a> {
+pub(super) struct Provider<'a> {
     name: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -44,7 +44,7 @@ struct Provider<'a> {
     /// Percent: SDKs read whole numbers, and one half would become nothing.
     weight: u64,
     has_api_key: bool,
-    health: Health,
+    pub(super) health: Health,
     endpoint: &'a str,
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ struct Provider<'a> {
 }
 
 #[derive(Serialize)]
-struct Health {
+pub(super) struct Health {
     status: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,7 +152,7 @@ fn number(field: &'static str, text: Option<&str>) -> Result<Option<usize>, ApiE
     }
 }
 
-fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
+pub(super) fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
     let info = status.info;
     Provider {
         name: &info.name,

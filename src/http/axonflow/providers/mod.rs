@@ -1,11 +1,12 @@
 //! `/api/v1/llm-providers` and what belongs to it: the providers that were started, how they are, how traffic is shared.
 //!
 //! Nothing here makes or changes a provider: an endpoint set by a caller would be sent the operator's key. Shares are
-//! changed by the role `admin` alone.
+//! changed, and providers tested, by the role `admin` alone.
 
 mod list;
 mod routing;
 mod status;
+mod test;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use axum::extract::{Path, State};
 use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 
 use crate::http::answer::json;
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/llm-providers/routing", get(routing::read).put(routing::change))
         .route("/api/v1/llm-providers/{name}", get(list::one).put(configured).patch(configured).delete(configured))
         .route("/api/v1/llm-providers/{name}/health", get(list::health))
+        .route("/api/v1/llm-providers/{name}/test", post(test::handle))
         .route("/api/v1/llm-provider-types", get(types))
         .route("/api/v1/providers/status", get(status::by_name))
         .route("/api/v1/providers/weights", get(routing::read).put(routing::change))

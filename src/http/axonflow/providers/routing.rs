@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::list::percent;
 use crate::config::Role;
 use crate::http::answer::json;
-use crate::http::errors::{Detail, listing};
+use crate::http::errors::{Detail, listing, on_listing};
 use crate::http::{ApiError, App, body};
 
 #[derive(Serialize)]
@@ -42,7 +42,11 @@ pub(super) async fn read(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
 }
 
 /// `PUT /api/v1/llm-providers/routing`: shares for all providers, until the next start. One that is left out gets nothing.
-pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Response {
+    changed(&app, request).await.unwrap_or_else(on_listing)
+}
+
+async fn changed(app: &App, request: Request) -> Result<Response, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.identity.presented(&head.headers)?;
     if presented.role(app.open_role) != Role::Admin {
@@ -60,5 +64,5 @@ pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Res
         }
     };
     app.gateway.share(presented.caller(None, None)?, shares).await?;
-    Ok(shown(&app))
+    Ok(shown(app))
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::gateway::static_policies::StaticPolicyError;
 use crate::http::ApiError;
-use crate::http::errors::{Detail, listing, retry_after};
+use crate::http::errors::{Detail, listing, on_listing, retry_after};
 
 /// Why there is no answer.
 pub(super) enum Failure {
@@ -32,20 +32,7 @@ impl From<StaticPolicyError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Api(error) if error.status() == StatusCode::BAD_REQUEST => {
-                metrics::counter!("octroi_http_errors_total", "code" => error.code()).increment(1);
-                let text = error.to_string();
-                match &error {
-                    ApiError::Field { field, problem } => {
-                        listing(error.status(), &text, Some(Detail { field, message: problem }))
-                    }
-                    ApiError::Parameter { field, problem } => {
-                        listing(error.status(), &text, Some(Detail { field, message: problem }))
-                    }
-                    _ => listing(error.status(), &text, None),
-                }
-            }
-            Self::Api(error) => error.into_response(),
+            Self::Api(error) => on_listing(error),
             Self::Policy(error) => {
                 metrics::counter!("octroi_http_errors_total", "code" => error.code()).increment(1);
                 answered(&error)
