@@ -556,8 +556,16 @@ async fn prices_are_told_and_a_file_goes_over_them() {
         (200, &json!({ "input_per_1k": 0.0025, "cached_input_per_1k": 0.00125, "output_per_1k": 0.01 })),
         "{one:?}"
     );
+    assert_eq!(one.body["factors"], json!({ "priority": 1.7 }), "{one:?}");
+    let long = gateway.get("/api/v1/pricing?provider=openai&model=gpt-5.4").await.body["long_prompt"].clone();
+    assert_eq!((&long["above"], &long["pricing"]["input_per_1k"]), (&json!(272_000), &json!(0.005)), "{long}");
     let ours = gateway.get("/api/v1/pricing?provider=mistral&model=mistral-small-latest").await.body;
     assert_eq!((&ours["pricing"]["input_per_1k"], &ours["as_of"]), (&json!(1.0), &json!("2026-11-01")), "{ours}");
+    assert_eq!(
+        ours["factors"],
+        json!({ "regional": 1.1, "priority": 1.75 }),
+        "those of the shipped table stay: {ours}"
+    );
     let all = gateway.get("/api/v1/pricing").await.body["pricing"].as_array().unwrap().clone();
     assert!(all.len() > 50 && all.iter().all(|row| row["model"].is_string() && row["provider"].is_string()));
     let unknown = gateway.get("/api/v1/pricing?provider=openai&model=nothing").await;

@@ -376,20 +376,24 @@ impl PriceTable {
         let input = fresh as f64 * rates.input + cached as f64 * rates.cached_input + writes;
         let output = usage.completion_tokens as f64 * rates.output;
         let images = usage.images as f64 * price.image.unwrap_or(0.0);
+        let cost = (input + output) / PER + images;
+        // Nothing times a factor that nobody knows is still nothing.
+        if cost == 0.0 { Some(0.0) } else { Some(cost * self.factor(&price, terms)?) }
+    }
+
+    /// What a price is multiplied with on these terms; `None` where that is not known.
+    pub fn factor(&self, price: &Price, terms: Terms) -> Option<f64> {
         let host = match terms.host {
             Host::Global => 1.0,
             Host::Regional => self.factors.regional.unwrap_or(1.0),
         };
-        // Nothing times a factor that nobody knows is still nothing.
-        let free = input + output + images == 0.0;
         let tier = match terms.tier {
-            _ if free => Some(1.0),
-            Tier::Standard => Some(1.0),
-            Tier::Priority => price.priority_factor.or(self.factors.priority),
-            Tier::Flex => price.flex_factor.or(self.factors.flex),
-            Tier::Other => None,
+            Tier::Standard => 1.0,
+            Tier::Priority => price.priority_factor.or(self.factors.priority)?,
+            Tier::Flex => price.flex_factor.or(self.factors.flex)?,
+            Tier::Other => return None,
         };
-        Some(((input + output) / PER + images) * host * tier?)
+        Some(host * tier)
     }
 }
 

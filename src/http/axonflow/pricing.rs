@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
-use crate::provider::{Price, PriceTable};
+use crate::provider::{self, Host, Price, PriceTable, Terms, Tier};
 
 #[derive(Default, Deserialize)]
 struct Asked {
@@ -24,8 +24,47 @@ struct Row<'a> {
     /// `*`: every model that has no row of its own.
     model: &'a str,
     pricing: Rates,
+    /// For calls with a longer prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    long_prompt: Option<LongPrompt>,
+    /// What prices are multiplied with, where that changes them.
+    #[serde(skip_serializing_if = "Factors::are_none")]
+    factors: Factors,
     /// When the price was read.
     as_of: jiff::civil::Date,
+}
+
+#[derive(Serialize)]
+struct LongPrompt {
+    /// Tokens of the prompt.
+    above: u64,
+    pricing: Rates,
+}
+
+#[derive(Serialize)]
+struct Factors {
+    /// On a host that keeps calls in a region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regional: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flex: Option<f64>,
+}
+
+impl Factors {
+    fn of(price: &Price, table: &PriceTable) -> Self {
+        let factor = |host, tier| table.factor(price, Terms { host, tier }).filter(|factor| *factor != 1.0);
+        Self {
+            regional: factor(Host::Regional, Tier::Standard),
+            priority: factor(Host::Global, Tier::Priority),
+            flex: factor(Host::Global, Tier::Flex),
+        }
+    }
+
+    fn are_none(&self) -> bool {
+        self.regional.or(self.priority).or(self.flex).is_none()
+    }
 }
 
 #[derive(Serialize)]
@@ -58,16 +97,21 @@ fn per_1k(million: f64) -> f64 {
     (million * 1e6).round() / 1e9
 }
 
+fn rates(rates: provider::Rates, image: Option<f64>) -> Rates {
+    Rates {
+        input_per_1k: per_1k(rates.input),
+        cached_input_per_1k: per_1k(rates.cached_input),
+        cache_write_per_1k: rates.cache_write.map(per_1k),
+        cache_write_1h_per_1k: rates.cache_write_1h.map(per_1k),
+        output_per_1k: per_1k(rates.output),
+        per_image: image,
+    }
+}
+
 fn row<'a>(provider: &'a str, model: &'a str, price: Price, table: &PriceTable) -> Row<'a> {
-    let pricing = Rates {
-        input_per_1k: per_1k(price.rates.input),
-        cached_input_per_1k: per_1k(price.rates.cached_input),
-        cache_write_per_1k: price.rates.cache_write.map(per_1k),
-        cache_write_1h_per_1k: price.rates.cache_write_1h.map(per_1k),
-        output_per_1k: per_1k(price.rates.output),
-        per_image: price.image,
-    };
-    Row { provider, model, pricing, as_of: table.as_of() }
+    let long_prompt = price.long_prompt.map(|(above, long)| LongPrompt { above, pricing: rates(long, price.image) });
+    let (pricing, factors) = (rates(price.rates, price.image), Factors::of(&price, table));
+    Row { provider, model, pricing, long_prompt, factors, as_of: table.as_of() }
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {
