@@ -224,6 +224,13 @@ async fn models_are_listed_and_looked_up() {
     }
     assert_eq!(model("small")["name"], "ministral-8b-2512", "what its vendor says of the model behind the name");
     assert_eq!(gateway.get("/v1/models/never-listed").await.body["owned_by"], "open", "Mistral may have it");
+    for (id, chats) in [("never-listed", true), ("never-listed-embed", false)] {
+        assert_eq!(
+            gateway.get(&format!("/v1/models/{id}")).await.body["capabilities"]["completion_chat"],
+            chats,
+            "{id}"
+        );
+    }
     assert_eq!(gateway.get("/v1/models/gpt-4o").await.status, 404);
 }
 

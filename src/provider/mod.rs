@@ -48,6 +48,7 @@ use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 pub use catalogue::{Card, Catalogue};
 pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
+pub(crate) use names::chats;
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
 pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
 pub use stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};

@@ -45,6 +45,11 @@ pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bo
     }
 }
 
+/// Whether a model may chat: names tell of those that make vectors and judgements alone.
+pub(crate) fn chats(model: &str) -> bool {
+    !model.contains("embed") && !model.contains("moderation")
+}
+
 /// Whether every vendor takes this as the name of a tool. Checked here, where the error can say which tool it is.
 pub(crate) fn check_tool(name: &str) -> Result<(), ProviderError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -76,6 +81,20 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Vendor::of(name), vendor, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_tell_of_models_that_do_not_chat() {
+        for (name, expected) in [
+            ("gpt-4o", true),
+            ("mistral-small-latest", true),
+            ("text-embedding-3-small", false),
+            ("mistral-embed", false),
+            ("nomic-embed-text:latest", false),
+            ("omni-moderation-latest", false),
+        ] {
+            assert_eq!(chats(name), expected, "{name}");
         }
     }
 

@@ -8,13 +8,15 @@ use serde_json::{Map, Value};
 use super::Router;
 use super::entry::{Asked, Entry};
 use crate::chat::Task;
-use crate::provider::Catalogue;
+use crate::provider::{Catalogue, chats};
 
 /// A model under the name by which requests ask for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model<'a> {
     /// The first provider that would be asked.
     pub provider: &'a str,
+    /// Whether it may chat, as far as its name there tells.
+    pub chats: bool,
     /// What its vendor says of it; nothing where the vendor lists no such model, or was not asked yet.
     pub told: Map<String, Value>,
 }
@@ -95,6 +97,6 @@ impl Entry {
     fn model(&self, name: &str) -> Model<'_> {
         let own = self.model_for(named(name)).unwrap_or(name);
         let told = self.provider.catalogue().and_then(|catalogue| catalogue.told(own)).unwrap_or_default();
-        Model { provider: &self.info().name, told }
+        Model { provider: &self.info().name, chats: chats(own), told }
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id
 fn card(id: &str, model: Model<'_>) -> Map<String, Value> {
     let mut card = model.told;
     card.entry("created").or_insert_with(|| json!(0));
-    card.entry("capabilities").or_insert_with(|| json!({ "completion_chat": true }));
+    card.entry("capabilities").or_insert_with(|| json!({ "completion_chat": model.chats }));
     for (name, value) in [("id", id), ("object", "model"), ("owned_by", model.provider), ("type", "base")] {
         card.insert(name.to_owned(), value.into());
     }
