@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assembly::Assembly;
 use super::error::ConfigError;
-use super::provider::{Provider, ProviderName};
+use super::provider::ProviderName;
 use super::providers::Providers;
 use super::retry::{Breaker, RawBreaker, RawRetry, Retry};
 use super::scalar::{FromText, Line, Parsed, Size, Span, Whole};
@@ -35,16 +35,6 @@ pub struct Routing {
     pub retry: Retry,
     /// When a provider that keeps failing is left in peace.
     pub breaker: Breaker,
-}
-
-impl Routing {
-    /// The provider's part of the traffic, relative to the others'. A provider that a list leaves out gets nothing.
-    pub fn weight_of(&self, provider: &Provider) -> f64 {
-        match &self.weights {
-            Weights::OfProviders => provider.weight.get(),
-            Weights::Listed(weights) => weights.get(&provider.name).copied().unwrap_or(0.0),
-        }
-    }
 }
 
 /// How a provider is chosen. A higher priority comes first in all of them.

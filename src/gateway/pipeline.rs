@@ -378,7 +378,6 @@ impl Pipeline {
             outcome,
             policies: std::mem::take(&mut self.policies),
             generation: self.set.generation().0,
-            elapsed: self.started.elapsed(),
         }
     }
 

@@ -150,8 +150,6 @@ pub struct Reply {
     pub policies: PolicyInfo,
     /// The set of policies that judged it.
     pub generation: u64,
-    /// From arrival to answer.
-    pub elapsed: Duration,
 }
 
 /// What comes of a request whose answer may stream.

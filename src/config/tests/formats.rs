@@ -122,7 +122,8 @@ log: {format: json, level: debug}
     assert_eq!((providers[0].region.as_deref(), providers[0].weight.percent()), (Some("eu"), 100));
     assert_eq!(providers[1].weight.percent(), 1);
     assert_eq!(routing.strategy, Strategy::LowestCost);
-    assert_eq!((routing.weight_of(&providers[0]), routing.weight_of(&providers[1])), (0.75, 0.25));
+    let Weights::Listed(weights) = &routing.weights else { panic!("each its own") };
+    assert_eq!((weights[&providers[0].name], weights[&providers[1].name]), (0.75, 0.25));
     assert_eq!(routing.default.unwrap().as_str(), "us");
     assert_eq!((policies.required.len(), policies.worker.as_deref()), (1, Some(Path::new("w"))));
     assert_eq!((policies.cache.as_path(), policies.allow_none), (Path::new("c"), true));

@@ -192,7 +192,8 @@ fn routing_comes_from_the_environment_where_the_file_is_silent() {
     let loaded = load("", &routed);
     let routing = &loaded.config.routing;
     assert_eq!(routing.strategy, Strategy::Failover);
-    assert_eq!(routing.weight_of(&loaded.config.providers[0]), 0.75);
+    let Weights::Listed(weights) = &routing.weights else { panic!("each its own") };
+    assert_eq!(weights[&loaded.config.providers[0].name], 0.75);
     assert_eq!(routing.default.as_ref().unwrap().as_str(), "mistral");
     assert_eq!(loaded.warnings, ["PROVIDER_WEIGHTS: no provider is called \"other\""]);
     assert_eq!(load("routing: {strategy: round_robin}", &routed).config.routing.strategy, Strategy::RoundRobin);

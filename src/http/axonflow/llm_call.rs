@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 
 use super::name;
 use super::time::Milliseconds;
-use crate::chat::Usage;
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
@@ -67,30 +66,25 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
     let provider = needed("provider", body.provider)?;
     let model = needed("model", body.model)?;
     let tokens = body.token_usage.unwrap_or_default();
-    let sum = tokens.prompt_tokens.unwrap_or(0).saturating_add(tokens.completion_tokens.unwrap_or(0));
-    let tokens = TokenUsage { total_tokens: tokens.total_tokens.or(Some(sum)), ..tokens };
+    let (prompt_tokens, completion_tokens) = (tokens.prompt_tokens.unwrap_or(0), tokens.completion_tokens.unwrap_or(0));
+    let total_tokens = tokens.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
     for (field, count) in [
-        ("token_usage.prompt_tokens", tokens.prompt_tokens),
-        ("token_usage.completion_tokens", tokens.completion_tokens),
-        ("token_usage.total_tokens", tokens.total_tokens),
+        ("token_usage.prompt_tokens", prompt_tokens),
+        ("token_usage.completion_tokens", completion_tokens),
+        ("token_usage.total_tokens", total_tokens),
     ] {
-        if count.is_some_and(|count| count > MOST_TOKENS) {
+        if count > MOST_TOKENS {
             return Err(ApiError::field(field, format!("at most {MOST_TOKENS}")));
         }
     }
-    let usage = Usage {
-        prompt_tokens: tokens.prompt_tokens.unwrap_or(0),
-        completion_tokens: tokens.completion_tokens.unwrap_or(0),
-        ..Usage::default()
-    };
     *reported_for = Some(provider.clone());
     let report = LlmCallReport {
         context_id,
         provider,
         model,
-        prompt_tokens: usage.prompt_tokens,
-        completion_tokens: usage.completion_tokens,
-        total_tokens: tokens.total_tokens.unwrap_or(usage.total_tokens()),
+        prompt_tokens,
+        completion_tokens,
+        total_tokens,
         latency_ms: body.latency_ms.map_or(0, |Milliseconds(number)| number),
         response_summary: body.response_summary.filter(|summary| !summary.is_empty()),
         metadata: body.metadata,
