@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::AuditKey;
 use super::chain::{ChainHash, Covered, Head, Seq};
 use super::checkpoint::{Checkpoint, CheckpointKind};
+use super::erase::OPERATOR;
 use super::key::PublicKey;
 use super::reader::TrailRecord;
 
@@ -305,10 +306,20 @@ pub struct TextVerifier<'k> {
     found: VerifiedTexts,
     /// The records whose texts are missing and that no erasure names, by chain.
     missing: BTreeMap<String, BTreeSet<i64>>,
+    /// Erasures that no checkpoint covers yet. Until one does, anybody can have written them who may write the store.
+    unsigned: Vec<Erased>,
     /// Texts of erasures that name no records.
     unnamed: u64,
     /// Chains that are another key's, or may be.
     other_keys: HashSet<String>,
+}
+
+/// What an erasure accounts for.
+enum Erased {
+    /// The texts of these records, by chain.
+    Records(BTreeMap<String, Vec<i64>>),
+    /// So many texts: an older version named no records.
+    Texts(u64),
 }
 
 /// What was found of texts that fit.
@@ -326,12 +337,17 @@ impl<'k> TextVerifier<'k> {
     /// With the deployment's key, where these keys are trusted.
     pub fn new(key: &'k AuditKey, trusted: &[PublicKey]) -> Self {
         let others = trusted.iter().any(|it| *it != key.public());
-        let (found, missing, other_keys) = Default::default();
-        Self { key, others, found, missing, unnamed: 0, other_keys }
+        let (found, missing, unsigned, other_keys) = Default::default();
+        Self { key, others, found, missing, unsigned, unnamed: 0, other_keys }
     }
 
     /// The next checkpoint of a chain, which must have been checked: it says whose records follow.
     pub fn checkpoint(&mut self, node: &str, checkpoint: &Checkpoint) {
+        if node == OPERATOR {
+            for erased in std::mem::take(&mut self.unsigned) {
+                self.account_for(erased);
+            }
+        }
         match checkpoint.kind {
             // The start that named their key may be among what was removed.
             CheckpointKind::Cut if self.others => {
@@ -356,10 +372,10 @@ impl<'k> TextVerifier<'k> {
         }
         let body: Body = serde_json::from_str(&record.body).unwrap_or_default();
         match (record.kind.as_str(), body.public_key) {
-            ("erasure", _) => match body.records {
-                Some(records) => self.account_for(&records),
-                None => self.unnamed += body.texts,
-            },
+            // In any other chain it would be signed with whatever its gateway writes next.
+            ("erasure", _) if record.node == OPERATOR => {
+                self.unsigned.push(body.records.map_or(Erased::Texts(body.texts), Erased::Records));
+            }
             ("lifecycle", Some(key)) if key == self.key.public().to_string() => {
                 self.other_keys.remove(&record.node);
             }
@@ -384,11 +400,16 @@ impl<'k> TextVerifier<'k> {
         Ok(())
     }
 
-    fn account_for(&mut self, erased: &BTreeMap<String, Vec<i64>>) {
-        for (node, records) in erased {
-            if let Some(missing) = self.missing.get_mut(node) {
-                for seq in records {
-                    missing.remove(seq);
+    fn account_for(&mut self, erased: Erased) {
+        match erased {
+            Erased::Texts(texts) => self.unnamed += texts,
+            Erased::Records(records) => {
+                for (node, erased) in records {
+                    if let Some(missing) = self.missing.get_mut(&node) {
+                        for seq in erased {
+                            missing.remove(&seq);
+                        }
+                    }
                 }
             }
         }

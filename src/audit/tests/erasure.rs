@@ -1,13 +1,19 @@
 //! Texts are erased; records, chain and the search stand.
 
 use super::*;
-use crate::audit::{ErasureOrder, Misfit, Selection, TextVerifier, TrailRecord};
+use crate::audit::chain::{Covered, Head, Place};
+use crate::audit::record::Erasure;
+use crate::audit::row::Row;
+use crate::audit::store::{self, Link, Role};
+use crate::audit::text_rule::TextRule;
+use crate::audit::{ChainHash, Checkpoint, CheckpointKind, ErasureOrder, Misfit, Selection, TextVerifier, TrailRecord};
 
 on_both_stores! {
     one_requests_texts_are_erased_beside_a_running_gateway_and_the_chain_still_fits,
     a_clients_older_texts_are_erased_and_nobody_elses,
     more_texts_than_one_transaction_takes_are_erased,
     an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others,
+    an_erasure_that_no_operator_signed_accounts_for_no_text,
 }
 
 fn order(selection: Selection) -> ErasureOrder {
@@ -85,6 +91,64 @@ async fn an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others(home:
     assert_eq!(misfit, Misfit::Vanished { missing: 2, erased: 0, first: format!("{node} 3") });
 }
 
+/// What an intruder does who may write the store and has no key: texts go, and a record that fits its chain says that they
+/// were erased.
+fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role) {
+    let store = store::open_existing(&home.url()).unwrap();
+    let gateway = store.nodes().unwrap().remove(0);
+    let forger = store.enrol(Some(into), role).unwrap();
+    let erasure = Erasure {
+        erasure_id: "erasure-1".into(),
+        at: at(100),
+        by: "uid 0".into(),
+        of_id: None,
+        of_client: None,
+        before: None,
+        reason: None,
+        texts: 1,
+        records: [(gateway.id, vec![of])].into(),
+        places: vec![Place::new(gateway.number, Seq(of))],
+    };
+    let row = Row::new(&erasure.into(), &TextRule { key: home.key.clone(), mode: ContentMode::Nothing }).unwrap();
+    let forge = &mut |session: &mut dyn store::Session| {
+        let (head, _) = session.head(&forger).unwrap();
+        let seq = Seq(head.seq.0 + 1);
+        let (at_microseconds, kind) = (row.at.as_microsecond(), row.kind.as_str());
+        let covered =
+            Covered { node: into, seq, previous: head.hash, at_microseconds, kind, id: &row.id, body: &row.body };
+        let link = Link { place: Place::new(forger.number, seq), hash: covered.hash(), row: &row };
+        session.commit(&[link], None).unwrap();
+    };
+    store.write(forge).unwrap();
+}
+
+async fn an_erasure_that_no_operator_signed_accounts_for_no_text(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    request(&log, intent("r2", 2), outcome("r2", 3)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    let gateway = home.column("SELECT id FROM nodes").remove(0);
+    let vanished = |missing, erased| Misfit::Vanished { missing, erased, first: format!("{gateway} 2") };
+
+    // In the gateway's chain, where the gateway signs it with its own.
+    let copy = home.copy();
+    apart(|| forge_an_erasure(&copy, 2, &gateway, Role::Gateway));
+    assert_eq!(chain::verify(&copy, &home.key).unwrap_err(), vanished(1, 0));
+    let log = copy.open();
+    append(&log, intent("r3", 4)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(chain::verify(&copy, &home.key).unwrap_err(), vanished(1, 0));
+
+    // In the operator's, where the next erasure does not.
+    assert_eq!(erase_one(&home.settings(), "r2"), Ok(2));
+    apart(|| forge_an_erasure(&home, 2, "operator", Role::Operator));
+    assert_eq!(chain::verify(&home, &home.key).unwrap_err(), vanished(3, 2));
+    assert_eq!(erase_one(&home.settings(), "r1").map_err(|error| error.code()), Err("audit_corrupt"));
+    assert_eq!(chain::verify(&home, &home.key).unwrap_err(), vanished(3, 2));
+}
+
 #[test]
 fn an_erasure_that_names_no_records_accounts_for_as_many_as_it_counts() {
     let key = AuditKey::random().unwrap();
@@ -104,6 +168,8 @@ fn an_erasure_that_names_no_records_accounts_for_as_many_as_it_counts() {
             texts.record(&record("a", seq, "intent", r#"{"kept_hmac":"00"}"#.into())).unwrap();
         }
         texts.record(&record("operator", 1, "erasure", format!(r#"{{"texts":{counted}}}"#))).unwrap();
+        let head = Head { seq: Seq(1), hash: ChainHash::NONE };
+        texts.checkpoint("operator", &Checkpoint::sign(CheckpointKind::Checkpoint, "operator", at(0), head, &key));
         assert_eq!(texts.end().is_ok(), fits, "{counted}");
     }
 }

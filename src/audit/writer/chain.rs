@@ -82,9 +82,18 @@ impl Chain {
         Checkpoint::sign(CheckpointKind::Checkpoint, &self.node.id, Timestamp::now(), head, &self.key)
     }
 
-    /// Appends one record from where the store says that the chain ends, and signs it at once.
+    /// Appends one record from where the store says that the chain ends, and signs it at once. What stands there unsigned
+    /// is not this chain's: it would be signed with it.
     pub(crate) fn append_signed(&mut self, session: &mut dyn Session, row: &Row) -> Result<Seq, AuditError> {
         let (head, signed) = session.head(&self.node)?;
+        if head.seq > signed {
+            return Err(AuditError::Corrupt(format!(
+                "the last {} records of the chain `{}` are signed by nobody, as none of its own are: somebody else wrote \
+                 them, and they are to be removed before one is written behind them",
+                head.seq.0 - signed.0,
+                self.node.id
+            )));
+        }
         self.go_on_from(head, signed);
         let (links, head) = self.links(&[row]);
         let checkpoint = self.signed_head(head);
