@@ -200,6 +200,13 @@ async fn the_store_and_an_export_of_it_verify_and_a_change_of_either_is_named() 
     let (signed, others): (Vec<_>, Vec<_>) =
         lines[1..].iter().cloned().partition(|line| line.starts_with(r#"{"type":"checkpoint""#));
     let moved = prepared.path().join("moved.jsonl");
+    let older = r#"{"type":"record","node":"","seq":1,"at":0,"kind":"intent","id":"r0","body":"{}"}"#;
+    fs::write(&moved, format!("{}\n{older}\n{}\n", lines[0], lines[1..].join("\n"))).unwrap();
+    let told = "1 records are older than the chain; nothing proves them";
+    let verified = fine(&prepared, &["verify", "--export", moved.to_str().unwrap(), "--public-key", &key]);
+    let (code, text) = second_implementation(&moved, &key);
+    assert!(code == Some(0) && text.contains(told) && verified.contains(told), "{text}{verified}");
+
     let first = |whole| lines[0].replace(r#""whole":true"#, whole);
     for (lines, expected) in [
         ([&[first(r#""whole":true"#)], &*others, &*signed].concat(), "stands behind record"),
