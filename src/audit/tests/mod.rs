@@ -16,7 +16,7 @@ mod timing;
 mod versions;
 
 #[path = "../../../tests/support/postgres.rs"]
-mod postgres;
+pub(super) mod postgres;
 
 use std::path::{Path, PathBuf};
 

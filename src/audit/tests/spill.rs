@@ -276,11 +276,14 @@ async fn a_database_that_was_restarted_is_used_again_and_meanwhile_records_are_r
     let home = Home { at: At::Postgres(server.database()), key };
     let log = home.open();
     append(&log, intent("before", 0)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["before"]);
     server.kill();
     let refused = append(&log, intent("during", 1)).await.map_err(|error| error.code());
     assert!(matches!(refused, Err("audit_unreachable" | "audit_open")), "{refused:?}");
     server.restart();
     append(&log, intent("after", 2)).await.unwrap();
+    // Nor does a search find the old connection.
+    assert_eq!(ids(&log, Query::new("acme")).await, ["after", "before"]);
     // Once more while nobody writes: the first record afterwards does not find the old connection.
     server.kill();
     server.restart();

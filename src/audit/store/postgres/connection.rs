@@ -86,11 +86,14 @@ impl Address {
             tokio::spawn(connection);
             client
         };
-        // Acknowledged is durable: what the server is set to may promise more, never less.
-        let raise = "SET search_path = octroi; \
-                     SELECT set_config('synchronous_commit', 'on', false) \
-                     WHERE current_setting('synchronous_commit') = 'off'";
-        client.batch_execute(raise).await.map_err(refused)?;
+        // Acknowledged is durable: what the server is set to may promise more, never less. And what is given up here does
+        // not go on there, with its locks.
+        let set = format!(
+            "SET search_path = octroi; SET statement_timeout = {}; \
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+            self.answer_within.as_millis()
+        );
+        client.batch_execute(&set).await.map_err(refused)?;
         Ok(client)
     }
 
@@ -131,13 +134,25 @@ impl Connection {
     where
         F: Future<Output = Result<T, Failed>>,
     {
+        self.ask_within(self.answer_within, question)
+    }
+
+    fn ask_within<T, F>(&self, within: Duration, question: impl FnOnce(Arc<Client>) -> F) -> Result<T, AuditError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
         let Some(runtime) = &self.runtime else { return Err(unreachable("the connection is closed")) };
         runtime.block_on(async {
-            match tokio::time::timeout(self.answer_within, question(self.client.clone())).await {
+            match tokio::time::timeout(within, question(self.client.clone())).await {
                 Ok(answer) => answer.map_err(|Failed(error)| error),
-                Err(_) => Err(unreachable(&format!("no answer within {} s", self.answer_within.as_secs()))),
+                Err(_) => Err(unreachable(&format!("no answer within {} s", within.as_secs()))),
             }
         })
+    }
+
+    /// Whether it still works. Nothing reads from it between two questions, so it knows of no end by itself.
+    pub(super) fn answers(&self) -> bool {
+        self.ask_within(CONNECT_WITHIN, async |client| Ok(client.check_connection().await?)).is_ok()
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -10,6 +10,8 @@ mod failure;
 mod read;
 mod schema;
 mod session;
+#[cfg(test)]
+mod tests;
 mod versions;
 
 use std::sync::{Mutex, PoisonError};
@@ -35,10 +37,10 @@ pub(super) struct PostgresStore {
 impl PostgresStore {
     /// Makes the tables if they are not there, and brings them up to date.
     pub(super) fn open(url: &str) -> Result<Self, AuditError> {
-        let store = Self::new(url, ANSWER_WITHIN)?;
-        let connection = store.address.connect()?;
-        connection.ask(async |client| schema::migrate(&client, &store.address).await)?;
-        Ok(store)
+        // No request waits yet, and a migration given up goes on in the server, where the next start would wait for it.
+        let patient = Self::new(url, COMMANDS_ANSWER_WITHIN)?;
+        patient.with(|connection| connection.ask(async |client| schema::migrate(&client, &patient.address).await))?;
+        Self::new(url, ANSWER_WITHIN)
     }
 
     /// A database that has the tables of this version. For commands: no request waits for an answer, and whoever reads
@@ -56,8 +58,8 @@ impl PostgresStore {
     /// Lends a connection. One that reported an error is not kept.
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that was closed while nobody used it is no news.
-        let usable = std::iter::from_fn(|| idle().pop()).find(|connection| !connection.is_closed());
+        // One that broke while nobody used it is no news.
+        let usable = std::iter::from_fn(|| idle().pop()).find(Connection::answers);
         let connection = usable.map_or_else(|| self.address.connect(), Ok)?;
         let result = work(&connection)?;
         let mut idle = idle();

@@ -9,10 +9,15 @@ use crate::audit::AuditError;
 const MIGRATIONS: [&str; 2] = [include_str!("0001_trail.sql"), include_str!("0002_versions.sql")];
 
 /// Of gateways that start at once, one migrates: "Octr".
-const TURN: i64 = 0x4f63_7472;
+pub(super) const TURN: i64 = 0x4f63_7472;
 
 /// Brings the schema up to date. Refuses one that a newer version wrote.
 pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Failed> {
+    let known = MIGRATIONS.len();
+    // Where there is nothing to be done, nobody's turn is waited for.
+    if exists(client).await? && found(client, address).await? == known as i64 {
+        return Ok(());
+    }
     client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({TURN})")).await?;
     if !exists(client).await? {
         // Only where it is missing: whoever made it may have left us without the right to make another.
@@ -23,10 +28,12 @@ pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Fa
     }
     let found = found(client, address).await?;
     let done = usize::try_from(found).unwrap_or(0);
+    if done < known {
+        tracing::info!(store = %address, found, known, "the audit store's schema is brought up to date");
+    }
     for migration in MIGRATIONS.iter().skip(done) {
         client.batch_execute(migration).await?;
     }
-    let known = MIGRATIONS.len();
     client.batch_execute(&format!("UPDATE schema_version SET version = {known}; COMMIT")).await?;
     Ok(())
 }
@@ -42,7 +49,9 @@ pub(super) async fn check(client: &Client, address: &Address) -> Result<(), Fail
 }
 
 async fn exists(client: &Client) -> Result<bool, Failed> {
-    let sql = "SELECT to_regclass('octroi.schema_version') IS NOT NULL";
+    // Not by `to_regclass`: it may remember that there was none before the turn was waited for.
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables \
+                              WHERE schemaname = 'octroi' AND tablename = 'schema_version')";
     Ok(client.query_one(sql, &[]).await?.get(0))
 }
 

@@ -88,8 +88,9 @@ impl<'c> PostgresSession<'c> {
         Ok(Self { connection, statements })
     }
 
+    /// Ends the transaction that failed, unless the connection is given up and ends it with itself.
     fn rolled_back<T>(&self, result: Result<T, AuditError>) -> Result<T, AuditError> {
-        if result.is_err() && !self.connection.is_closed() {
+        if result.as_ref().is_err_and(|error| !error.leaves_it_open()) && !self.connection.is_closed() {
             self.connection.ask(async |client: Arc<Client>| Ok(client.batch_execute("ROLLBACK").await?))?;
         }
         result

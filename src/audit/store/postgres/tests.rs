@@ -1,0 +1,52 @@
+//! Questions that are given up, and turns that are not waited for.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::audit::chain::{ChainHash, Head, Seq};
+use crate::audit::tests::postgres;
+use crate::audit::{AuditKey, CheckpointKind};
+
+/// Has somebody else's connection hold something until it is dropped.
+fn held(url: &str, sql: &str) -> Connection {
+    let other = Address::parse(url, ANSWER_WITHIN).unwrap().connect().unwrap();
+    other.ask(async |client| Ok(client.batch_execute(sql).await?)).unwrap();
+    other
+}
+
+#[test]
+fn what_is_given_up_goes_on_neither_here_nor_in_the_server() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.database();
+    PostgresStore::open(&url).unwrap();
+    let store = PostgresStore::new(&url, Duration::from_secs(5)).unwrap();
+    let in_state = |state: &str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state =";
+        postgres::execute(&url, &format!("{sql} '{state}'")).unwrap()[0][0] != Some("0".into())
+    };
+    let write = &mut |session: &mut dyn Session| {
+        let _lock = held(&url, "BEGIN; LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE");
+        let (head, key) = (Head { seq: Seq(1), hash: ChainHash::NONE }, AuditKey::random().unwrap());
+        let checkpoint = Checkpoint::sign(CheckpointKind::Checkpoint, "n", Timestamp::now(), head, &key);
+        let given_up = session.commit(&[], Some((Place::new(1, head.seq), &checkpoint))).unwrap_err();
+        assert_eq!(given_up.code(), "audit_unreachable");
+        // The lock is still held, and nothing was asked behind what failed.
+        let until = Instant::now() + Duration::from_secs(60);
+        while !in_state("idle in transaction (aborted)") {
+            assert!(Instant::now() < until, "the server still waits, or was asked for more");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    store.write(write).unwrap();
+}
+
+#[test]
+fn a_start_that_has_nothing_to_migrate_waits_for_nobodys_migration() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.database();
+    PostgresStore::open(&url).unwrap();
+    let _turn = held(&url, &format!("SELECT pg_advisory_lock({})", schema::TURN));
+    PostgresStore::open(&url).unwrap();
+}
