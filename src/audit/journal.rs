@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub(crate) struct Spilled {
     pub(crate) place: Place,
     hash: String,
     pub(crate) row: Row,
+    /// Where it stands in the journal.
+    #[serde(skip)]
+    pub(crate) frame: Range<u64>,
 }
 
 #[derive(Serialize)]
@@ -85,9 +89,9 @@ impl Journal {
     /// Finds the last whole frame. What stands behind it is cut off; a copy stays, unless it is a torn frame.
     fn find_end(&mut self) -> Result<(), AuditError> {
         let size = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
-        while let Some((spilled, end)) = self.frame_at(self.length)? {
+        while let Some(spilled) = self.frame_at(self.length)? {
             self.last = Some(spilled.head()?);
-            self.length = end;
+            self.length = spilled.frame.end;
         }
         if size == self.length {
             return Ok(());
@@ -119,7 +123,7 @@ impl Journal {
 
     /// Where the chain ends with the records that wait.
     pub(crate) fn head(&self) -> Option<Head> {
-        self.last
+        self.last.filter(|_| !self.is_empty())
     }
 
     /// Writes all records, or none.
@@ -168,11 +172,11 @@ impl Journal {
     pub(crate) fn next(&self, from: u64, at_most: usize) -> Result<(Vec<Spilled>, u64), AuditError> {
         let (mut records, mut end) = (Vec::new(), from);
         while records.len() < at_most && end < self.length && end - from < AT_ONCE {
-            let Some((spilled, behind)) = self.frame_at(end)? else {
+            let Some(spilled) = self.frame_at(end)? else {
                 return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));
             };
+            end = spilled.frame.end;
             records.push(spilled);
-            end = behind;
         }
         Ok((records, end))
     }
@@ -188,15 +192,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Copies frames into the file beside the journal that holds what the store cannot take; returns its name.
-    pub(crate) fn set_aside(&self, from: u64, end: u64) -> Result<PathBuf, AuditError> {
-        let mut frames = vec![0; usize::try_from(end - from).unwrap_or(0)];
-        if !self.read_at(&mut frames, from)? {
+    /// Copies a record into the file beside the journal that holds what the store cannot take; returns its name.
+    pub(crate) fn set_aside(&self, Spilled { frame, .. }: &Spilled) -> Result<PathBuf, AuditError> {
+        let mut bytes = vec![0; usize::try_from(frame.end - frame.start).unwrap_or(0)];
+        if !self.read_at(&mut bytes, frame.start)? {
             return Err(AuditError::Spill(format!("{} changed while it was open", self.path.display())));
         }
         let path = self.damaged_path();
         let copy = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        let kept = copy.and_then(|mut copy| copy.write_all(&frames).and_then(|()| copy.sync_all()));
+        let kept = copy.and_then(|mut copy| copy.write_all(&bytes).and_then(|()| copy.sync_all()));
         kept.map(|()| path).map_err(|error| self.failed("set aside in part", error))
     }
 
@@ -204,8 +208,8 @@ impl Journal {
         self.path.with_extension(format!("damaged-{}", jiff::Timestamp::now().as_second()))
     }
 
-    /// The whole frame at this offset, and where it ends.
-    fn frame_at(&self, offset: u64) -> Result<Option<(Spilled, u64)>, AuditError> {
+    /// The whole frame at this offset.
+    fn frame_at(&self, offset: u64) -> Result<Option<Spilled>, AuditError> {
         let mut header = [0; HEADER];
         if !self.read_at(&mut header, offset)? {
             return Ok(None);
@@ -221,7 +225,8 @@ impl Journal {
         if !self.read_at(&mut payload, offset + HEADER as u64)? || checksum(&payload) != sum {
             return Ok(None);
         }
-        Ok(serde_json::from_slice(&payload).ok().map(|spilled| (spilled, end)))
+        let spilled = serde_json::from_slice(&payload).ok();
+        Ok(spilled.map(|spilled| Spilled { frame: offset..end, ..spilled }))
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<bool, AuditError> {

@@ -158,6 +158,9 @@ pub(crate) trait Session {
     /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;
 
+    /// Whether [`Self::commit`] would write these now; writes nothing.
+    fn would_take(&mut self, links: &[Link<'_>]) -> Result<(), AuditError>;
+
     /// Brings what is searched up to the last record, where it may be a moment behind.
     fn index(&mut self) -> Result<(), AuditError> {
         Ok(())

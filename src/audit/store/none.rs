@@ -93,6 +93,10 @@ impl Session for NoSession {
         Ok(())
     }
 
+    fn would_take(&mut self, _: &[Link<'_>]) -> Result<(), AuditError> {
+        Ok(())
+    }
+
     fn gateways(&mut self) -> Result<Vec<Node>, AuditError> {
         Ok(Vec::new())
     }

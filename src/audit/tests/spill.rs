@@ -20,7 +20,7 @@ struct Spilling {
 impl Spilling {
     fn new() -> Self {
         let home = Home::sqlite();
-        let spill = Some(SpillTo { file: home.folder().join("audit.spill"), size: 1 << 20 });
+        let spill = Some(SpillTo { file: home.folder().join("audit.spill"), size: 4 << 20 });
         let settings = Settings { spill, ..home.settings() };
         Self { home, settings }
     }
@@ -38,6 +38,29 @@ impl Spilling {
         let other = rusqlite::Connection::open(self.home.path()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         other
+    }
+
+    /// The store refuses records, with an error of an unknown kind.
+    fn refuse(&self, which: &str) {
+        let refuse = "BEGIN SELECT RAISE(ABORT, 'no room'); END";
+        self.execute(&format!("CREATE TRIGGER no_room BEFORE INSERT ON records WHEN {which} {refuse}"));
+    }
+
+    fn refuse_no_longer(&self) {
+        self.execute("DROP TRIGGER no_room");
+    }
+
+    fn execute(&self, sql: &str) {
+        let other = rusqlite::Connection::open(self.home.path()).unwrap();
+        other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        other.execute_batch(sql).unwrap();
+    }
+
+    /// As this node.
+    async fn somebody_else_writes(&self) {
+        let other = AuditLog::open(&Settings { spill: None, ..self.settings.clone() }).unwrap();
+        append(&other, intent("meanwhile", 2)).await.unwrap();
+        other.shutdown().await.unwrap();
     }
 
     fn bytes(&self) -> u64 {
@@ -205,9 +228,7 @@ async fn a_journal_of_another_chain_is_linked_to_the_one_that_is_there() {
     drop(log);
     drop(lock);
     // Meanwhile somebody else wrote as this node.
-    let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
-    append(&other, intent("meanwhile", 2)).await.unwrap();
-    other.shutdown().await.unwrap();
+    it.somebody_else_writes().await;
     let log = it.open();
     it.drained().await;
     append(&log, intent("after", 3)).await.unwrap();
@@ -218,48 +239,82 @@ async fn a_journal_of_another_chain_is_linked_to_the_one_that_is_there() {
 
 #[tokio::test]
 async fn what_is_linked_anew_comes_once_although_the_store_fails_in_between() {
-    for killed in [false, true] {
+    // How many records go in as they are before, and whether the process is killed in between.
+    for (fitting, killed) in [(0, false), (0, true), (512, true)] {
         let it = Spilling::new();
         let log = it.open();
         append(&log, intent("before", 0)).await.unwrap();
         let lock = it.lock();
-        append(&log, intent("during", 1)).await.unwrap();
-        // One that is no entry: nothing refuses it the second time.
-        let changed = PolicySetChange {
-            at: at(2),
-            from_generation: Some(1),
-            to_generation: 2,
-            policies: Vec::new(),
-            reason: "files changed".into(),
-        };
-        append(&log, changed).await.unwrap();
-        append(&log, intent("last", 3)).await.unwrap();
+        let receipts: Vec<_> =
+            (0..fitting).map(|number| log.append(intent(&format!("f{number}"), number)).unwrap()).collect();
+        for receipt in receipts {
+            receipt.await.unwrap();
+        }
+        three_records(&log).await;
         drop(log);
         drop(lock);
-        let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
-        append(&other, intent("meanwhile", 4)).await.unwrap();
-        other.shutdown().await.unwrap();
-        // The disk is full when it comes to the last one.
-        let disk = rusqlite::Connection::open(it.home.path()).unwrap();
-        disk.execute_batch(
-            "CREATE TABLE no_room (id INTEGER PRIMARY KEY AUTOINCREMENT);
-             INSERT INTO no_room VALUES (9223372036854775807);
-             CREATE TRIGGER no_room_for_it BEFORE INSERT ON records WHEN NEW.id = 'last'
-             BEGIN INSERT INTO no_room VALUES (NULL); END",
-        )
-        .unwrap();
+        let mut expected = vec!["before".to_owned()];
+        expected.extend((0..fitting).map(|number| format!("f{number}")));
+        if fitting > 0 {
+            it.refuse("NEW.id NOT LIKE 'f%'");
+            let log = it.open();
+            chain::until("those that fit are there", || it.ids() == expected).await;
+            drop(log);
+            it.refuse_no_longer();
+        }
+        it.somebody_else_writes().await;
+        expected.extend(["meanwhile", "during", "generation-2"].map(str::to_owned));
+        // Nothing is behind it that would tell that it alone is refused.
+        it.refuse("NEW.id = 'last'");
         let mut log = it.open();
-        chain::until("the others are there", || it.ids().len() == 4).await;
+        chain::until("the others are there", || it.ids() == expected).await;
         if killed {
             drop(log);
             log = it.open();
         }
-        disk.execute_batch("DROP TRIGGER no_room_for_it").unwrap();
+        it.refuse_no_longer();
         it.drained().await;
         log.shutdown().await.unwrap();
-        assert_eq!(it.ids(), ["before", "meanwhile", "during", "generation-2", "last"], "killed: {killed}");
+        expected.push("last".to_owned());
+        assert_eq!(it.ids(), expected, "killed: {killed}");
         chain::verify(&it.home, &it.settings.key).unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_went_in_as_it_was_is_not_linked_anew_although_others_wrote_behind_it() {
+    let it = Spilling::new();
+    let log = it.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let lock = it.lock();
+    three_records(&log).await;
+    drop(log);
+    drop(lock);
+    it.refuse("NEW.id = 'last'");
+    let log = it.open();
+    chain::until("the others are there", || it.ids() == ["before", "during", "generation-2"]).await;
+    drop(log);
+    it.refuse_no_longer();
+    it.somebody_else_writes().await;
+    let log = it.open();
+    it.drained().await;
+    log.shutdown().await.unwrap();
+    assert_eq!(it.ids(), ["before", "during", "generation-2", "meanwhile", "last"]);
+    chain::verify(&it.home, &it.settings.key).unwrap();
+}
+
+/// One of them is no entry: nothing refuses it the second time.
+async fn three_records(log: &AuditLog) {
+    append(log, intent("during", 1)).await.unwrap();
+    let changed = PolicySetChange {
+        at: at(2),
+        from_generation: Some(1),
+        to_generation: 2,
+        policies: Vec::new(),
+        reason: "files changed".into(),
+    };
+    append(log, changed).await.unwrap();
+    append(log, intent("last", 3)).await.unwrap();
 }
 
 #[test]
@@ -328,24 +383,53 @@ async fn an_error_of_the_store_throws_no_acknowledged_record_away() {
         drop(lock);
         let mut expected = vec!["before", "during", "later"];
         if chain_moved {
-            let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
-            append(&other, intent("meanwhile", 2)).await.unwrap();
-            other.shutdown().await.unwrap();
+            it.somebody_else_writes().await;
             expected.insert(1, "meanwhile");
         }
-        // Of an unknown kind.
-        let other = rusqlite::Connection::open(it.home.path()).unwrap();
-        let refuse = "CREATE TRIGGER no_room BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END";
-        other.execute_batch(refuse).unwrap();
+        it.refuse("TRUE");
         let log = it.open();
         // It goes behind the others, and the writer has tried to write those by then.
         append(&log, intent("later", 3)).await.unwrap();
         assert!(it.bytes() > 0, "they wait");
-        other.execute_batch("DROP TRIGGER no_room").unwrap();
+        it.refuse_no_longer();
         it.drained().await;
         log.shutdown().await.unwrap();
         assert_eq!(it.ids(), expected);
         chain::verify(&it.home, &it.settings.key).unwrap();
+        assert!(damaged_copies(&it.journal()).unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_the_store_refuses_alone_is_set_aside_and_holds_no_other_up() {
+    for chain_moved in [false, true] {
+        let it = Spilling::new();
+        let log = it.open();
+        append(&log, intent("before", 0)).await.unwrap();
+        let lock = it.lock();
+        append(&log, intent("refused", 1)).await.unwrap();
+        // The store takes none of it, and it is the intent that is at fault.
+        append(&log, outcome("refused", 2)).await.unwrap();
+        drop(log);
+        drop(lock);
+        let mut expected = vec!["before", "later"];
+        if chain_moved {
+            it.somebody_else_writes().await;
+            expected.insert(1, "meanwhile");
+        }
+        it.refuse("NEW.id = 'refused'");
+        let log = it.open();
+        append(&log, intent("later", 3)).await.unwrap();
+        it.drained().await;
+        append(&log, intent("after", 4)).await.unwrap();
+        log.shutdown().await.unwrap();
+        expected.push("after");
+        assert_eq!(it.ids(), expected);
+        chain::verify(&it.home, &it.settings.key).unwrap();
+        let aside = damaged_copies(&it.journal()).unwrap();
+        let kept: Vec<u8> = aside.iter().flat_map(|copy| fs::read(copy).unwrap()).collect();
+        let kept = String::from_utf8_lossy(&kept);
+        assert!(kept.contains("What is an octroi?") && kept.contains("A gate."), "{aside:?}");
     }
 }
 
@@ -385,9 +469,7 @@ async fn many_records_are_linked_anew_a_few_at_a_time_and_all_of_them() {
     }
     drop(log);
     drop(lock);
-    let other = AuditLog::open(&Settings { spill: None, ..it.settings.clone() }).unwrap();
-    append(&other, intent("meanwhile", 2)).await.unwrap();
-    other.shutdown().await.unwrap();
+    it.somebody_else_writes().await;
     let log = AuditLog::open(&settings).unwrap();
     append(&log, intent("later", 3)).await.unwrap();
     it.drained().await;

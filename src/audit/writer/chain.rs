@@ -52,7 +52,11 @@ impl Chain {
 
     /// The rows as the next links, and the head that they make.
     pub(super) fn links<'r>(&self, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
-        let mut head = self.head;
+        self.links_behind(self.head, rows)
+    }
+
+    /// The same behind another head.
+    pub(super) fn links_behind<'r>(&self, mut head: Head, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
         let links = rows
             .iter()
             .map(|row| {

@@ -60,7 +60,7 @@ pub(crate) fn run(
         stored: Head::EMPTY,
         unsure: None,
         next_drain: now,
-        links_anew: false,
+        looked_through: false,
         next_clean: now,
         next_retention: now,
     };
@@ -92,8 +92,8 @@ struct Writer {
     unsure: Option<Unsure>,
     /// When the store is next asked to take what waits in the journal.
     next_drain: Instant,
-    /// Whether what waits in the journal is being linked to another chain than it went on with.
-    links_anew: bool,
+    /// Whether the journal was looked through for what an earlier process linked anew.
+    looked_through: bool,
     next_clean: Instant,
     /// When old records are next looked for.
     next_retention: Instant,

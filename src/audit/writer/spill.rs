@@ -92,9 +92,17 @@ impl Writer {
         let (there, missing): (Vec<&Spilled>, Vec<&Spilled>) =
             records.iter().partition(|it| it.place.seq() <= self.stored.seq);
         if let Some(last) = there.last()
-            && session.record_at(last.place)?.is_none_or(|(_, _, hash)| last.head().map(|it| it.hash) != Ok(hash))
+            && !is_stored(session, last)?
         {
-            return self.drain_anew(session);
+            let mut passed = journal.drained();
+            for spilled in &records {
+                if !is_stored(session, spilled)? {
+                    break;
+                }
+                passed = spilled.frame.end;
+            }
+            self.drained_to(passed)?;
+            return self.drain_anew(session, &AuditError::ChainMoved);
         }
         if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
             let links = missing.iter().map(|it| link(it)).collect::<Result<Vec<_>, _>>()?;
@@ -103,8 +111,8 @@ impl Writer {
             let committed = if continues { session.commit(&links, None) } else { Err(AuditError::ChainMoved) };
             match committed {
                 Ok(()) => self.stored = last.head()?,
-                Err(error) if error == AuditError::ChainMoved || error.is_for_good() => {
-                    return self.drain_anew(session);
+                Err(error) if error == AuditError::ChainMoved || error.is_of_one_record() => {
+                    return self.drain_anew(session, &error);
                 }
                 Err(error) => return Err(error),
             }
@@ -112,78 +120,132 @@ impl Writer {
         self.drained_to(end)
     }
 
-    /// The store's chain is not the one that the journal goes on with: another process wrote as this node, or a backup was
-    /// restored. Some of the records are linked to what is there, one by one; those that are there already stay as they
-    /// are. The next step comes here again: what is left does not fit either.
-    fn drain_anew(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        if !self.links_anew {
-            self.links_anew = true;
+    /// The records do not go in as they are: the store's chain is not the one that the journal goes on with (another process
+    /// wrote as this node, or a backup was restored), or one of them is refused. Some are linked to what is there; those
+    /// that are there already stay as they are. The next step comes here again: what is left does not fit either.
+    fn drain_anew(&mut self, session: &mut dyn Session, why: &AuditError) -> Result<(), AuditError> {
+        if !self.looked_through {
             tracing::error!(
-                node = self.chain.node.id,
-                "the audit store's chain is not the one that the spill journal's records belong to; they are linked anew"
+                node = self.chain.node.id, code = why.code(), %why,
+                "the audit store does not take the spill journal's records as they are; they are linked anew"
             );
         }
-        self.pass_over_linked(session)?;
-        let (head, signed) = session.head(&self.chain.node)?;
-        self.chain.go_on_from(head, signed);
-        for _ in 0..AT_ONCE {
-            let Some(journal) = self.journal.as_ref().filter(|journal| !journal.is_empty()) else { break };
-            let from = journal.drained();
-            let (records, end) = journal.next(from, 1)?;
-            for Spilled { row, .. } in &records {
-                let (links, head) = self.chain.links(&[row]);
-                match session.commit(&links, None) {
-                    Ok(()) => {
-                        self.chain.moved_to(head, None);
-                        self.stored = head;
-                    }
-                    Err(error @ AuditError::Duplicate { .. }) => tracing::info!(%error, "nothing to be done"),
-                    Err(error) if error.is_for_good() => {
-                        let copy = journal.set_aside(from, end)?;
-                        metrics::counter!("octroi_audit_failed_records_total", "code" => error.code()).increment(1);
-                        tracing::error!(
-                            code = error.code(), %error, record = row.body, copy = %copy.display(),
-                            "a record of the spill journal was not written; it was set aside"
-                        );
-                    }
-                    // It was acknowledged, and stays.
-                    Err(error) => return Err(error),
-                }
-            }
-            self.drained_to(end)?;
+        self.stored = session.head(&self.chain.node)?.0;
+        if self.pass_over_linked(session)? {
+            return Ok(());
         }
-        Ok(())
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let (records, end) = journal.next(journal.drained(), AT_ONCE)?;
+        let rows: Vec<&Row> = records.iter().map(|it| &it.row).collect();
+        match self.link_anew(session, &rows) {
+            Ok(()) => self.drained_to(end),
+            Err(error) if error.is_of_one_record() => self.drain_one_by_one(session, &records),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Passes over what an earlier attempt linked anew before the process was killed: the store's last record is one of
-    /// the journal's.
-    fn pass_over_linked(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        let Some(journal) = self.journal.as_ref().filter(|journal| journal.drained() == 0) else { return Ok(()) };
-        let (last, _) = session.head(&self.chain.node)?;
-        let before = Place::new(self.chain.node.number, Seq(last.seq.0 - 1));
+    /// Passes over what was linked anew by an attempt whose answer never came, or by a process that was killed: then the
+    /// store's last record is one of the journal's. Says whether it is.
+    fn pass_over_linked(&mut self, session: &mut dyn Session) -> Result<bool, AuditError> {
+        let Some(journal) = &self.journal else { return Ok(false) };
+        let before = Place::new(self.chain.node.number, Seq(self.stored.seq.0 - 1));
         let before = match session.record_at(before)? {
             Some((place, _, hash)) if place == before => Head { seq: place.seq(), hash },
             _ => Head::EMPTY,
         };
-        let mut end = 0;
+        let mut from = journal.drained();
         loop {
-            let (records, behind) = journal.next(end, 1)?;
-            let Some(Spilled { row, .. }) = records.first() else { return Ok(()) };
-            end = behind;
-            if self.chain.behind(before, row) == last {
-                return self.drained_to(end);
+            let (records, end) = journal.next(from, AT_ONCE)?;
+            if let Some(linked) = records.iter().find(|it| self.chain.behind(before, &it.row) == self.stored) {
+                return self.drained_to(linked.frame.end).map(|()| true);
             }
+            // This process itself linked none behind these.
+            if records.is_empty() || self.looked_through {
+                self.looked_through = true;
+                return Ok(false);
+            }
+            from = end;
         }
     }
 
-    fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
-        self.journal.as_mut().map_or(Ok(()), |journal: &mut Journal| journal.drained_to(end))?;
-        self.links_anew = self.links_anew && self.is_spilling();
+    /// Writes the rows behind what the store has.
+    fn link_anew(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<(), AuditError> {
+        let (links, head) = self.chain.links_behind(self.stored, rows);
+        session.commit(&links, None)?;
+        self.stored = head;
         Ok(())
+    }
+
+    /// Each in a transaction of its own: one that is at fault keeps no other from the store.
+    fn drain_one_by_one(&mut self, session: &mut dyn Session, records: &[Spilled]) -> Result<(), AuditError> {
+        let mut rest = records;
+        while let Some((spilled, behind)) = rest.split_first() {
+            match self.link_anew(session, &[&spilled.row]) {
+                Ok(()) => {}
+                Err(error @ AuditError::Duplicate { .. }) => tracing::info!(%error, "nothing to be done"),
+                Err(error) if error.is_for_good() => self.set_aside(spilled, &error)?,
+                Err(error) if error.is_of_one_record() && self.is_at_fault(session, spilled, behind)? => {
+                    self.set_aside(spilled, &error)?;
+                }
+                // It was acknowledged, and stays.
+                Err(error) => return Err(error),
+            }
+            self.drained_to(spilled.frame.end)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Whether a record was refused for its own sake: the store would take one of those behind it, and still not this one.
+    fn is_at_fault(
+        &self,
+        session: &mut dyn Session,
+        refused: &Spilled,
+        behind: &[Spilled],
+    ) -> Result<bool, AuditError> {
+        let mut would_take = |spilled: &Spilled| {
+            let (links, _) = self.chain.links_behind(self.stored, &[&spilled.row]);
+            match session.would_take(&links) {
+                Ok(()) => Ok(true),
+                Err(error) if error.is_of_one_record() => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        for spilled in behind {
+            if would_take(spilled)? {
+                return Ok(!would_take(refused)?);
+            }
+        }
+        Ok(false)
+    }
+
+    fn set_aside(&self, spilled: &Spilled, error: &AuditError) -> Result<(), AuditError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let copy = journal.set_aside(spilled)?;
+        metrics::counter!("octroi_audit_failed_records_total", "code" => error.code()).increment(1);
+        tracing::error!(
+            code = error.code(), %error, record = spilled.row.body, copy = %copy.display(),
+            "a record of the spill journal was not written; it was set aside"
+        );
+        Ok(())
+    }
+
+    fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
+        let drained = self.journal.as_mut().map_or(Ok(()), |journal: &mut Journal| journal.drained_to(end));
+        if !self.is_spilling() {
+            self.chain.moved_to(self.stored, None);
+        }
+        drained
     }
 }
 
 fn link(spilled: &Spilled) -> Result<Link<'_>, AuditError> {
     let hash: ChainHash = spilled.head()?.hash;
     Ok(Link { place: spilled.place, hash, row: &spilled.row })
+}
+
+/// Whether the store has the record, at its place.
+fn is_stored(session: &mut dyn Session, spilled: &Spilled) -> Result<bool, AuditError> {
+    let hash = spilled.head()?.hash;
+    Ok(session.record_at(spilled.place)?.is_some_and(|(place, _, its)| place == spilled.place && its == hash))
 }

@@ -111,12 +111,13 @@ async fn sign(
     client.execute(&statements.checkpoint, &[&place, &kind, &at, &hash, &key, &&checkpoint.signature[..]]).await
 }
 
-/// Everything up to the commit is sent at once; the answers come in order, and the first error is the one that counts.
+/// Everything up to `end` is sent at once; the answers come in order, and the first error is the one that counts.
 async fn write_all(
     client: &Client,
     statements: &Statements,
     links: &[Link<'_>],
     checkpoint: Option<(Place, &Checkpoint)>,
+    end: &str,
 ) -> Result<(), Failed> {
     let batch = Batch::new(links);
     let (contents, entries, contexts) = (&batch.contents, &batch.entries, &batch.contexts);
@@ -192,7 +193,7 @@ async fn write_all(
         let id = closed.ids.first().map(|id| (*id).to_owned()).unwrap_or_default();
         return Err(Failed(if known == 0 { AuditError::NoIntent { id } } else { AuditError::Duplicate { id } }));
     }
-    client.batch_execute("COMMIT").await?;
+    client.batch_execute(end).await?;
     Ok(())
 }
 
@@ -216,7 +217,14 @@ impl Session for PostgresSession<'_> {
 
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         let statements = &self.statements;
-        let result = self.connection.ask(async |client| write_all(&client, statements, links, checkpoint).await);
+        let result =
+            self.connection.ask(async |client| write_all(&client, statements, links, checkpoint, "COMMIT").await);
+        self.rolled_back(result)
+    }
+
+    fn would_take(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
+        let statements = &self.statements;
+        let result = self.connection.ask(async |client| write_all(&client, statements, links, None, "ROLLBACK").await);
         self.rolled_back(result)
     }
 

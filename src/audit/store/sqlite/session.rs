@@ -60,6 +60,7 @@ impl<'c> SqliteSession<'c> {
         })
     }
 
+    /// Everything up to the commit.
     fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         self.begin.execute([]).map_err(classed)?;
         for link in links {
@@ -69,7 +70,6 @@ impl<'c> SqliteSession<'c> {
         if let Some((place, checkpoint)) = checkpoint {
             self.sign(place, checkpoint)?;
         }
-        self.commit.execute([]).map_err(classed)?;
         Ok(())
     }
 
@@ -145,11 +145,21 @@ impl Session for SqliteSession<'_> {
         }
         let waiting = self.index.len();
         let _turn = self.turns.wait();
-        let result = self.write_all(links, checkpoint);
+        let result =
+            self.write_all(links, checkpoint).and_then(|()| self.commit.execute([]).map(drop).map_err(classed));
         match result {
             Ok(()) => self.wal.wrote(links),
             Err(_) => self.index.not_committed(waiting),
         }
+        rolled_back(self.connection, result)
+    }
+
+    fn would_take(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
+        let waiting = self.index.len();
+        let _turn = self.turns.wait();
+        let result =
+            self.write_all(links, None).and_then(|()| self.connection.execute_batch("ROLLBACK").map_err(classed));
+        self.index.not_committed(waiting);
         rolled_back(self.connection, result)
     }
 
