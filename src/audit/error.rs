@@ -69,6 +69,12 @@ pub enum AuditError {
     /// There is no store.
     #[error("nothing is recorded (audit.url: none), so there is nothing to read")]
     Off,
+    /// Records were removed while they were read.
+    #[error("records of {node} were removed (audit.retention) while they were read: once more")]
+    Removed {
+        /// The chain.
+        node: String,
+    },
     /// Another process holds the database's write lock.
     #[error("the audit store is locked by another process")]
     Locked,
@@ -128,6 +134,7 @@ impl AuditError {
             Self::Spill(_) => "audit_spill",
             Self::Unreachable(_) => "audit_unreachable",
             Self::Off => "audit_off",
+            Self::Removed { .. } => "audit_removed",
             Self::Locked => "audit_locked",
             Self::DiskFull => "audit_disk_full",
             Self::ReadOnly(_) => "audit_read_only",

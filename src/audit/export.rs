@@ -105,8 +105,8 @@ pub fn export(
     told: &mut dyn FnMut(),
 ) -> Result<(), ExportError> {
     write_line(out, &Line::Export { format: FORMAT, at: Timestamp::now(), whole: options.since.is_none() })?;
-    for chain in reader.chains()? {
-        export_chain(reader, &chain, options, out, told)?;
+    for chain in reader.chains_in_turn()? {
+        export_chain(reader, &chain?, options, out, told)?;
     }
     Ok(out.flush()?)
 }
@@ -118,12 +118,17 @@ fn export_chain(
     out: &mut dyn Write,
     told: &mut dyn FnMut(),
 ) -> Result<(), ExportError> {
+    let texts = if options.without_content { Texts::Left } else { Texts::Read };
+    let items = reader.chain(chain, texts)?;
     let mut begun = options.since.is_none();
-    let signed = options.since.map(|since| last_signed(reader, chain, since)).transpose()?.flatten();
+    // The last record that is signed, where any is not older than that.
+    let signed = match options.since {
+        Some(since) if items.ends_since(since)? => items.last_signed(),
+        _ => None,
+    };
     let is_signed_last = |seq: Seq| signed.is_some_and(|signed| seq >= signed);
     let mut previous = ChainHash::NONE;
-    let texts = if options.without_content { Texts::Left } else { Texts::Read };
-    for item in reader.chain(chain, texts)? {
+    for item in items {
         match item? {
             Item::Record(record) => {
                 told();
@@ -147,14 +152,6 @@ fn export_chain(
         }
     }
     Ok(())
-}
-
-/// The last record of a chain that is signed, where any is not older than that.
-fn last_signed(reader: &AuditReader, chain: &ChainInfo, since: Timestamp) -> Result<Option<Seq>, AuditError> {
-    // Before the records: what is signed meanwhile stands behind it.
-    let signed = reader.last_signed(chain)?;
-    let last = reader.records_after(chain, Seq(chain.last.0 - 1), 1)?;
-    Ok(signed.filter(|_| last.first().is_some_and(|last| last.at >= since)))
 }
 
 fn write_line(out: &mut dyn Write, line: &Line) -> std::io::Result<()> {

@@ -16,13 +16,14 @@ use super::{ArchivedVersion, AuditError, CheckpointKind, PublicKey, Texts};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
+/// How often a chain's beginning is looked for beside a gateway that removes records.
+const LOOKS: usize = 3;
 /// Places of entries that are read at a time.
 const PLACES_AT_ONCE: usize = 250_000;
 
 /// A store that is read.
 pub struct AuditReader {
     store: Box<dyn Store>,
-    nodes: Vec<Node>,
 }
 
 /// A record as it stands in the store.
@@ -46,7 +47,16 @@ pub struct TrailRecord {
     pub content: Option<String>,
 }
 
-/// What stands in a chain, in order.
+impl TrailRecord {
+    fn of(node: &str, record: StoredRecord) -> Result<Self, AuditError> {
+        let StoredRecord { place, at_microseconds, kind, id, body, hash, content } = record;
+        let at = Timestamp::from_microsecond(at_microseconds)
+            .map_err(|error| AuditError::Encoding(format!("the time of {id}: {error}")))?;
+        Ok(Self { node: node.to_owned(), seq: place.seq(), at, kind, id, body, hash, content })
+    }
+}
+
+/// One thing that stands in a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A record.
@@ -77,9 +87,7 @@ impl ChainInfo {
 impl AuditReader {
     /// Opens a store that is there.
     pub fn open(url: &str) -> Result<Self, AuditError> {
-        let store = store::open_existing(url)?;
-        let nodes = store.nodes()?;
-        Ok(Self { store, nodes })
+        Ok(Self { store: store::open_existing(url)? })
     }
 
     /// A page of entries, newest first.
@@ -132,12 +140,12 @@ impl AuditReader {
     /// The records of a request, a pre-check or a reported call, oldest first; of a context, those of its pre-check and
     /// its calls.
     pub fn records_of(&self, id: &str) -> Result<Vec<TrailRecord>, AuditError> {
-        self.store.records_of(id)?.into_iter().map(|record| self.named(record)).collect()
+        self.named(self.store.records_of(id)?)
     }
 
     /// The records of that id, of whatever kind, oldest first. Looks through the whole trail.
     pub fn records_with_id(&self, id: &str) -> Result<Vec<TrailRecord>, AuditError> {
-        self.store.records_with_id(id)?.into_iter().map(|record| self.named(record)).collect()
+        self.named(self.store.records_with_id(id)?)
     }
 
     /// The version of a policy that has this digest, if it was archived.
@@ -160,10 +168,18 @@ impl AuditReader {
         Ok(chains)
     }
 
+    /// The same, one by one, for whoever reads each whole before the next. The operator's is looked for when all others were
+    /// read: the first erasure makes it, perhaps meanwhile.
+    pub fn chains_in_turn(&self) -> Result<impl Iterator<Item = Result<ChainInfo, AuditError>>, AuditError> {
+        let others = self.chains()?.into_iter().filter(|chain| chain.node != OPERATOR);
+        let operators = || Ok(self.chains()?.pop().filter(|chain| chain.node == OPERATOR));
+        Ok(others.map(Ok).chain(std::iter::once_with(operators).filter_map(Result::transpose)))
+    }
+
     /// The key that signed last, of all chains; none where nothing is signed.
     pub fn last_signer(&self) -> Result<Option<PublicKey>, AuditError> {
         let mut last: Option<Checkpoint> = None;
-        for node in &self.nodes {
+        for node in self.store.nodes()? {
             let newest = self.store.checkpoints(node.number)?.into_iter().max_by_key(|it| it.at);
             last = last.into_iter().chain(newest).max_by_key(|it| it.at);
         }
@@ -177,19 +193,25 @@ impl AuditReader {
     }
 
     /// A whole chain, up to the record that is its last by now.
-    pub fn chain(
-        &self,
-        chain: &ChainInfo,
-        texts: Texts,
-    ) -> Result<impl Iterator<Item = Result<Item, AuditError>>, AuditError> {
-        // Before the chain's end is looked for: a gateway beside this one may write more of both, and whatever a checkpoint
-        // covers that is read here must be there.
-        let checkpoints = self.store.checkpoints(chain.number)?;
-        let (first, last) = self.extent(chain.number)?;
+    pub fn chain(&self, chain: &ChainInfo, texts: Texts) -> Result<Items<'_>, AuditError> {
+        let mut looks = 0;
+        let (checkpoints, first, last) = loop {
+            // Before the chain's end is looked for: a gateway beside this one may write more of both, and whatever a
+            // checkpoint covers that is read here must be there.
+            let checkpoints = self.store.checkpoints(chain.number)?;
+            let (first, last) = self.extent(chain.number)?;
+            looks += 1;
+            // It may remove records in between, too, and the cut that says so is then not among these.
+            let begins = |it: &Checkpoint| it.kind == CheckpointKind::Cut && it.head.seq.0 == first.0 - 1;
+            if first == Seq(1) || checkpoints.iter().any(begins) || looks == LOOKS {
+                break (checkpoints, first, last);
+            }
+        };
         Ok(Items {
             reader: self,
+            node: chain.node.clone(),
             texts,
-            next: Some(Place::new(chain.number, first)),
+            next: (first <= last).then(|| Place::new(chain.number, first)),
             last: Place::new(chain.number, last),
             records: VecDeque::new(),
             checkpoints: checkpoints
@@ -199,43 +221,31 @@ impl AuditReader {
         })
     }
 
-    /// The last record of a chain that a checkpoint or a cut covers.
-    pub fn last_signed(&self, chain: &ChainInfo) -> Result<Option<Seq>, AuditError> {
-        Ok(self.store.checkpoints(chain.number)?.last().map(|checkpoint| checkpoint.head.seq))
+    /// So many records behind this one; fewer at the end alone.
+    pub fn records_after(&self, chain: &ChainInfo, after: Seq, count: usize) -> Result<Vec<TrailRecord>, AuditError> {
+        let (mut from, (_, end)) = (Place::new(chain.number, Seq(after.0 + 1)), Place::of_node(chain.number));
+        let mut records = Vec::new();
+        // A store may stop earlier.
+        while records.len() < count {
+            let more = self.store.records(from, end, count - records.len(), Texts::Read)?;
+            let Some(last) = more.last() else { break };
+            from = Place(last.place.0 + 1);
+            records.extend(more);
+        }
+        records.into_iter().map(|record| TrailRecord::of(&chain.node, record)).collect()
     }
 
-    /// At most so many records behind this one.
-    pub fn records_after(&self, chain: &ChainInfo, after: Seq, at_most: usize) -> Result<Vec<TrailRecord>, AuditError> {
-        self.records_between(chain, after, Place::of_node(chain.number).1, at_most)
-    }
-
-    /// The same, as far as a search finds their entries as they are: the entries follow the records.
+    /// At most so many records behind this one, without their texts, and fewer where they are long; as far as a search
+    /// finds their entries as they are: the entries follow the records.
     pub fn searchable_after(
         &self,
         chain: &ChainInfo,
         after: Seq,
         at_most: usize,
     ) -> Result<Vec<TrailRecord>, AuditError> {
-        self.records_between(chain, after, self.store.indexed(chain.number)?, at_most)
-    }
-
-    fn records_between(
-        &self,
-        chain: &ChainInfo,
-        after: Seq,
-        through: Place,
-        at_most: usize,
-    ) -> Result<Vec<TrailRecord>, AuditError> {
-        let mut from = Place::new(chain.number, Seq(after.0 + 1));
-        let mut records = Vec::new();
-        // A store may stop earlier.
-        while records.len() < at_most {
-            let more = self.store.records(from, through, at_most - records.len(), Texts::Read)?;
-            let Some(last) = more.last() else { break };
-            from = Place(last.place.0 + 1);
-            records.extend(more);
-        }
-        records.into_iter().map(|record| self.named(record)).collect()
+        let from = Place::new(chain.number, Seq(after.0 + 1));
+        let records = self.store.records(from, self.store.indexed(chain.number)?, at_most, Texts::Left)?;
+        records.into_iter().map(|record| TrailRecord::of(&chain.node, record)).collect()
     }
 
     /// The last record of a chain, as it is now, whose entry a search finds as it is.
@@ -249,26 +259,32 @@ impl AuditReader {
         let (mut first, mut end) = (chain.first.0, chain.last.0 + 1);
         while first < end {
             let middle = first + (end - first) / 2;
-            match self.records_after(chain, Seq(middle - 1), 1)?.first() {
-                Some(record) if record.at < since => first = middle + 1,
+            match self.time_at(Place::new(chain.number, Seq(middle)))? {
+                Some(at) if at < since => first = middle + 1,
                 _ => end = middle,
             }
         }
         Ok(Seq(first))
     }
 
-    fn named(&self, record: StoredRecord) -> Result<TrailRecord, AuditError> {
-        let StoredRecord { place, at_microseconds, kind, id, body, hash, content } = record;
-        let at = Timestamp::from_microsecond(at_microseconds)
-            .map_err(|error| AuditError::Encoding(format!("the time of {id}: {error}")))?;
-        let node = self.nodes.iter().find(|node| node.number == place.node());
-        let node = node.map(|node| node.id.clone()).unwrap_or_default();
-        Ok(TrailRecord { node, seq: place.seq(), at, kind, id, body, hash, content })
+    /// When the record at this place was, or the next one of its node.
+    fn time_at(&self, place: Place) -> Result<Option<Timestamp>, AuditError> {
+        let (_, end) = Place::of_node(place.node());
+        let found = self.store.records(place, end, 1, Texts::Left)?.pop();
+        found.map(|record| Ok(TrailRecord::of("", record)?.at)).transpose()
+    }
+
+    fn named(&self, records: Vec<StoredRecord>) -> Result<Vec<TrailRecord>, AuditError> {
+        let nodes = self.store.nodes()?;
+        let name = |of: Place| nodes.iter().find(|it| it.number == of.node()).map_or("", |it| it.id.as_str());
+        records.into_iter().map(|record| TrailRecord::of(name(record.place), record)).collect()
     }
 }
 
-struct Items<'a> {
+/// What stands in a chain, in order.
+pub struct Items<'a> {
     reader: &'a AuditReader,
+    node: String,
     texts: Texts,
     next: Option<Place>,
     last: Place,
@@ -298,8 +314,28 @@ impl Iterator for Items<'_> {
 impl Items<'_> {
     fn read_on(&mut self, from: Place) -> Result<(), AuditError> {
         let records = self.reader.store.records(from, self.last, AT_ONCE, self.texts)?;
+        if records.first().is_none_or(|first| first.place != from) && self.is_removed(from)? {
+            return Err(AuditError::Removed { node: self.node.clone() });
+        }
         self.next = records.last().map(|last| Place(last.place.0 + 1)).filter(|next| *next <= self.last);
-        self.records = records.into_iter().map(|record| self.reader.named(record)).collect::<Result<_, _>>()?;
+        self.records =
+            records.into_iter().map(|record| TrailRecord::of(&self.node, record)).collect::<Result<_, _>>()?;
         Ok(())
+    }
+
+    /// Whether a record was removed on purpose since the chain's beginning was looked for.
+    fn is_removed(&self, place: Place) -> Result<bool, AuditError> {
+        let checkpoints = self.reader.store.checkpoints(place.node())?;
+        Ok(checkpoints.iter().any(|it| it.kind == CheckpointKind::Cut && it.head.seq >= place.seq()))
+    }
+
+    /// The last record that a checkpoint or a cut covers, before any was read.
+    pub(super) fn last_signed(&self) -> Option<Seq> {
+        self.checkpoints.back().map(|checkpoint| checkpoint.head.seq)
+    }
+
+    /// Whether its last record is not older.
+    pub(super) fn ends_since(&self, since: Timestamp) -> Result<bool, AuditError> {
+        Ok(self.next.is_some() && self.reader.time_at(self.last)?.is_some_and(|at| at >= since))
     }
 }

@@ -19,6 +19,9 @@ on_both_stores! {
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
     what_is_written_and_erased_while_others_verify_fits,
+    the_first_erasure_of_all_while_others_verify_fits,
+    what_is_removed_while_others_read_it_is_no_tampering,
+    a_part_that_begins_while_it_is_exported_is_exported_with_its_proof,
     behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones,
     a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_record_on,
 }
@@ -30,21 +33,21 @@ pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, Veri
 
 fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let reader = AuditReader::open(&home.settings().url).unwrap();
-    let chains = reader.chains().unwrap();
-    verified_in(&reader, &chains, key, &[key.public()])
+    let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
+    verified_in(&reader, chains, key, &[key.public()])
 }
 
 fn verified_in(
     reader: &AuditReader,
-    of: &[ChainInfo],
+    of: impl IntoIterator<Item = ChainInfo>,
     key: &AuditKey,
     trusted: &[PublicKey],
 ) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let mut texts = TextVerifier::new(key, trusted);
     let mut chains = Vec::new();
-    for chain in of.iter().filter(|chain| !chain.node.is_empty()) {
+    for chain in of.into_iter().filter(|chain| !chain.node.is_empty()) {
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
-        for item in reader.chain(chain, Texts::Read).unwrap() {
+        for item in reader.chain(&chain, Texts::Read).unwrap() {
             match item.unwrap() {
                 Item::Record(record) => {
                     verifier.record(&record, None)?;
@@ -256,9 +259,67 @@ async fn what_is_written_and_erased_while_others_verify_fits(home: Home) {
     });
     request(&log, intent("r3", 2), outcome("r3", 3)).await;
     assert_eq!(erasure::erase_one(&settings, "r2"), Ok(2));
-    let (found, texts) = apart(|| verified_in(&reader, &chains, &home.key, &[home.key.public()])).unwrap();
+    let (found, texts) = apart(|| verified_in(&reader, chains, &home.key, &[home.key.public()])).unwrap();
     assert_eq!(found.iter().map(|chain| (chain.records, chain.signed.0)).collect::<Vec<_>>(), [(6, 6), (2, 2)]);
     assert_eq!((texts.texts, texts.erased), (2, 4));
+}
+
+async fn the_first_erasure_of_all_while_others_verify_fits(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    log.shutdown().await.unwrap();
+    let (_, texts) = apart(|| {
+        let reader = AuditReader::open(&home.url()).unwrap();
+        let mut chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
+        let first = chains.next();
+        assert_eq!(erasure::erase_one(&home.settings(), "r1"), Ok(2));
+        verified_in(&reader, first.into_iter().chain(chains), &home.key, &[home.key.public()]).unwrap()
+    });
+    assert_eq!((texts.texts, texts.erased), (0, 2));
+}
+
+async fn what_is_removed_while_others_read_it_is_no_tampering(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let read = |between: &(dyn Fn() + Sync)| {
+        apart(|| {
+            let reader = AuditReader::open(&home.url()).unwrap();
+            let items = reader.chain(&reader.chains().unwrap()[0], Texts::Left).unwrap();
+            between();
+            items.collect::<Result<Vec<_>, _>>().map_err(|error| error.code())
+        })
+    };
+    // In part, and all that was to be read.
+    assert_eq!(read(&|| retention::cut(&home, &[7])), Err("audit_removed"));
+    assert_eq!(read(&|| retention::cut(&home, &[20])), Err("audit_removed"));
+    assert!(read(&|| ()).is_ok_and(|items| items.len() == 1), "the cut alone");
+}
+
+async fn a_part_that_begins_while_it_is_exported_is_exported_with_its_proof(home: Home) {
+    let of = |node: &str| AuditLog::open(&Settings { node: Some(node.into()), ..home.settings() }).unwrap();
+    let (east, west) = (of("east"), of("west"));
+    append(&east, intent("r1", 0)).await.unwrap();
+    append(&west, intent("r2", 0)).await.unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let exported = apart(|| {
+        let (mut out, mut meanwhile) = (Vec::new(), Some(intent("r3", 10)));
+        let options = ExportOptions { since: Some(at(5)), without_content: false };
+        let reader = AuditReader::open(&home.url()).unwrap();
+        export(&reader, &options, &mut out, &mut || {
+            if let Some(asked) = meanwhile.take() {
+                runtime.block_on(append(&west, asked)).unwrap();
+            }
+        })
+        .unwrap();
+        out
+    });
+    let found = verify_export(&mut &*exported, &[home.key.public()], &mut || ()).unwrap();
+    let west = &found.chains[0];
+    assert_eq!((west.node.as_str(), west.first, west.head.seq, west.signed), ("west", Seq(1), Seq(2), Seq(1)));
 }
 
 async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Home) {
@@ -283,7 +344,7 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
     let verify = |home: &Home| {
         apart(|| {
             let reader = AuditReader::open(&home.url()).unwrap();
-            verified_in(&reader, &reader.chains().unwrap(), &home.key, &[old.public(), home.key.public()])
+            verified_in(&reader, reader.chains().unwrap(), &home.key, &[old.public(), home.key.public()])
         })
     };
     let (_, texts) = verify(&home).unwrap();

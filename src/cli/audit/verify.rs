@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
 use crate::audit::{
-    AuditReader, Begins, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Texts, Verified,
+    AuditReader, Begins, ChainInfo, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Texts, Verified,
     verify_export,
 };
 use crate::config::Config;
@@ -65,10 +65,10 @@ fn check(
     trusted: &[PublicKey],
     texts: &mut Option<TextVerifier<'_>>,
 ) -> anyhow::Result<Result<Vec<Verified>, Misfit>> {
-    let chains = reader.chains()?;
-    let bar = bar(chains.iter().map(|chain| chain.records()).sum());
+    let bar = bar(reader.chains()?.iter().map(ChainInfo::records).sum());
     let mut verified = Vec::new();
-    for chain in &chains {
+    for chain in reader.chains_in_turn()? {
+        let chain = chain?;
         if chain.node.is_empty() {
             bar.inc(chain.records());
             bar.suspend(|| {
@@ -78,7 +78,7 @@ fn check(
         }
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
         let read = if texts.is_some() { Texts::Read } else { Texts::Left };
-        for item in reader.chain(chain, read)? {
+        for item in reader.chain(&chain, read)? {
             let fits = match item? {
                 Item::Record(record) => {
                     bar.inc(1);
