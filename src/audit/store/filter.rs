@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use crate::audit::chain::Place;
 use crate::audit::record::Decision;
 use crate::audit::row::EntryKind;
 use crate::audit::search::{Entries, Query};
@@ -137,22 +136,6 @@ fn placeholder(dialect: Dialect, number: usize) -> String {
         Dialect::Sqlite => "?".to_owned(),
         Dialect::Postgres => format!("${number}"),
     }
-}
-
-/// What an entry is made of, in the order in which stores read it. `text` names a content, where it is not too long.
-pub(super) fn columns(text: impl Fn(&str) -> String) -> String {
-    format!(
-        "e.id, e.context_id, e.kind, e.at, e.tenant, e.client, e.\"user\", e.request_type, e.decision, opened.body, {}, \
-         closed.body, {}",
-        text("asked"),
-        text("answered")
-    )
-}
-
-/// Selects the entries at these places.
-pub(super) fn at(places: &[Place]) -> String {
-    let places: Vec<String> = places.iter().map(|place| place.0.to_string()).collect();
-    format!("SELECT place FROM entries WHERE place IN ({})", places.join(", "))
 }
 
 /// Stores hold no NUL: neither does what is looked for.

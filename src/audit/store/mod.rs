@@ -6,8 +6,10 @@
 mod cut;
 mod filter;
 mod none;
+mod page;
 mod postgres;
 mod sqlite;
+mod trail;
 
 use std::borrow::Cow;
 use std::time::Duration;

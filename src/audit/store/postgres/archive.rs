@@ -5,14 +5,8 @@ use tokio_postgres::{Client, Row};
 
 use super::connection::Failed;
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, StoredRecord, Texts, page_of, storable};
+use crate::audit::store::{Node, StoredRecord, Texts, page_of, storable, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
-
-/// What a record is read from; `r` is the record.
-const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.content \
-                      FROM records r LEFT JOIN contents c ON c.place = r.place";
-/// The same without its text.
-const BARE_RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, NULL::text FROM records r";
 
 pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, Failed> {
     let rows = client.query("SELECT number, id FROM nodes ORDER BY number", &[]).await?;
@@ -61,12 +55,13 @@ pub(super) async fn records(
     at_most: usize,
     texts: Texts,
 ) -> Result<Vec<StoredRecord>, Failed> {
-    let (size, read) = match texts {
-        Texts::Read => ("octet_length(r.body) + coalesce(octet_length(c.content), 0)", RECORD),
-        Texts::Left => ("octet_length(r.body)", BARE_RECORD),
-    };
     // How many of them make a page is found out first: an answer comes whole.
-    let beside = if texts == Texts::Read { "LEFT JOIN contents c ON c.place = r.place" } else { "" };
+    let (size, beside) = match texts {
+        Texts::Read => {
+            ("octet_length(r.body) + coalesce(octet_length(c.content), 0)", "LEFT JOIN contents c ON c.place = r.place")
+        }
+        Texts::Left => ("octet_length(r.body)", ""),
+    };
     let sizes = format!(
         "SELECT r.place, ({size})::bigint FROM (SELECT place, body FROM records WHERE place BETWEEN $1 AND $2 \
                                                 ORDER BY place LIMIT $3) r {beside} ORDER BY r.place"
@@ -74,23 +69,16 @@ pub(super) async fn records(
     let sized = client.query(&sizes, &[&from, &to, &(at_most as i64)]).await?;
     let sized: Vec<_> = sized.iter().map(|row| (Place(row.get(0)), row.get(1))).collect();
     let Some(&(Place(last), _)) = sized.get(..page_of(&sized)).and_then(<[_]>::last) else { return Ok(Vec::new()) };
-    let sql = format!("{read} WHERE r.place BETWEEN $1 AND $2 ORDER BY r.place");
+    let sql = format!("{} WHERE r.place BETWEEN $1 AND $2 ORDER BY r.place", trail::record(texts));
     client.query(&sql, &[&from, &last]).await?.iter().map(record).collect()
 }
 
 pub(super) async fn records_of(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
-    let sql = format!(
-        "WITH entry AS (SELECT place, outcome_place FROM entries WHERE id = $1 \
-                  UNION SELECT place, outcome_place FROM entries WHERE context_id = $1) \
-         {RECORD} WHERE r.place IN (SELECT place FROM entry UNION SELECT outcome_place FROM entry) \
-         ORDER BY r.at, r.place"
-    );
-    client.query(&sql, &[&storable(id)]).await?.iter().map(record).collect()
+    client.query(&trail::records_of(), &[&storable(id)]).await?.iter().map(record).collect()
 }
 
 pub(super) async fn records_with_id(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
-    let sql = format!("{RECORD} WHERE r.id = $1 ORDER BY r.at, r.place");
-    client.query(&sql, &[&storable(id)]).await?.iter().map(record).collect()
+    client.query(&trail::records_with_id(), &[&storable(id)]).await?.iter().map(record).collect()
 }
 
 fn record(row: &Row) -> Result<StoredRecord, Failed> {
@@ -139,22 +127,7 @@ pub(super) async fn texts(
     Place(behind): Place,
     at_most: usize,
 ) -> Result<(Vec<Place>, Place), Failed> {
-    let (condition, whose, before) = match selection {
-        Selection::Id(id) => (
-            "e.place IN (SELECT place FROM entries WHERE id = $1 UNION SELECT place FROM entries WHERE context_id = $1) \
-             AND e.at <= $2",
-            id,
-            i64::MAX,
-        ),
-        Selection::Client { client, before } => ("e.client = $1 AND e.at < $2", client, before.as_microsecond()),
-    };
-    let sql = format!(
-        "SELECT e.place, asked.place, answered.place FROM entries e \
-         LEFT JOIN contents asked ON asked.place = e.place \
-         LEFT JOIN contents answered ON answered.place = e.outcome_place \
-         WHERE {condition} AND e.place > $3 AND coalesce(asked.place, answered.place) IS NOT NULL \
-         ORDER BY e.place LIMIT $4"
-    );
+    let (sql, whose, before) = trail::texts(selection);
     let rows = client.query(&sql, &[&storable(whose), &before, &behind, &(at_most as i64)]).await?;
     let last = rows.last().map_or(Place(behind), |row| Place(row.get(0)));
     let of = |row: &Row| [1, 2].map(|column| row.get::<_, Option<i64>>(column).map(Place));

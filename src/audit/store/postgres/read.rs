@@ -10,11 +10,8 @@ use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Ended, Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value, at, columns};
-use crate::audit::store::{done, page_of};
-
-/// A record's text beyond this is not loaded for a page of entries.
-const TEXT_AT_MOST: i64 = 256 << 10;
+use crate::audit::store::filter::{Dialect, Filter, Value};
+use crate::audit::store::{done, page, page_of};
 
 /// One page, and how many fit, of one moment.
 pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Failed> {
@@ -58,23 +55,14 @@ pub(super) async fn places(
 
 /// The entries at these places, newest first, and how many of the places that was.
 pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<(Vec<Entry>, usize), Failed> {
-    let sized = sizes(client, &at(places), &[]).await?;
+    let sized = sizes(client, &page::at(places), &[]).await?;
     let read = page_of(&sized);
     Ok((read_at(client, &sized, read).await?, done(places, &sized, read)))
 }
 
 /// The places that `page` selects, with the bytes that are read of each entry, newest first.
 async fn sizes(client: &Client, page: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<(Place, i64)>, Failed> {
-    let kept = |text: &str| {
-        format!("CASE WHEN octet_length({text}.content) <= {TEXT_AT_MOST} THEN octet_length({text}.content) ELSE 0 END")
-    };
-    let (asked, answered) = (kept("asked"), kept("answered"));
-    let sql = joined(
-        page,
-        &format!(
-            "e.place, (octet_length(opened.body) + coalesce(octet_length(closed.body), 0) + {asked} + {answered})::bigint"
-        ),
-    );
+    let sql = page::sizes(Dialect::Postgres, page);
     let rows = client.query(&sql, values).await?;
     Ok(rows.iter().map(|row| (Place(row.get(0)), row.get(1))).collect())
 }
@@ -85,23 +73,9 @@ async fn read_at(client: &Client, sized: &[(Place, i64)], first: usize) -> Resul
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let text = |of: &str| format!("CASE WHEN octet_length({of}.content) <= {TEXT_AT_MOST} THEN {of}.content END");
-    let sql = joined(&at(&places), &columns(text));
+    let sql = page::entries(Dialect::Postgres, &places);
     let rows = client.query(&sql, &[]).await?;
     Ok(rows.iter().map(|row| Entry::try_from(stored(row))).collect::<Result<_, _>>()?)
-}
-
-/// Of the entries whose places `page` selects, with their records, newest first.
-fn joined(page: &str, columns: &str) -> String {
-    format!(
-        "WITH page AS MATERIALIZED ({page}) \
-         SELECT {columns} \
-         FROM page JOIN entries e ON e.place = page.place JOIN records opened ON opened.place = e.place \
-              LEFT JOIN records closed ON closed.place = e.outcome_place \
-              LEFT JOIN contents asked ON asked.place = e.place \
-              LEFT JOIN contents answered ON answered.place = e.outcome_place \
-         ORDER BY e.at DESC, e.place DESC"
-    )
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {

@@ -5,14 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::failure::classed;
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, PAGE_BYTES, StoredRecord, Texts};
+use crate::audit::store::{Node, PAGE_BYTES, StoredRecord, Texts, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
-
-/// What a record is read from; `r` is the record.
-const RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, c.content \
-                      FROM records r LEFT JOIN contents c ON c.place = r.place";
-/// The same without its text.
-const BARE_RECORD: &str = "SELECT r.place, r.at, r.kind, r.id, r.body, r.hash, NULL FROM records r";
 
 pub(super) fn nodes(connection: &Connection) -> Result<Vec<Node>, AuditError> {
     nodes_where(connection, "TRUE")
@@ -58,11 +52,7 @@ pub(super) fn records(
     at_most: usize,
     texts: Texts,
 ) -> Result<Vec<StoredRecord>, AuditError> {
-    let read = match texts {
-        Texts::Read => RECORD,
-        Texts::Left => BARE_RECORD,
-    };
-    let sql = format!("{read} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?");
+    let sql = format!("{} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?", trail::record(texts));
     let mut statement = connection.prepare(&sql).map_err(classed)?;
     let mut rows = statement.query(params![from.0, to.0, at_most as i64]).map_err(classed)?;
     let (mut records, mut bytes) = (Vec::new(), 0);
@@ -77,20 +67,15 @@ pub(super) fn records(
 }
 
 pub(super) fn records_of(connection: &Connection, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
-    let sql = format!(
-        "WITH entry AS (SELECT place, outcome_place FROM entries WHERE id = ?1 \
-                  UNION SELECT place, outcome_place FROM entries WHERE context_id = ?1) \
-         {RECORD} WHERE r.place IN (SELECT place FROM entry UNION SELECT outcome_place FROM entry) \
-         ORDER BY r.at, r.place"
-    );
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let rows = statement.query_map([id], record).map_err(classed)?;
-    rows.collect::<Result<_, _>>().map_err(classed)
+    by_id(connection, &trail::records_of(), id)
 }
 
 pub(super) fn records_with_id(connection: &Connection, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
-    let sql = format!("{RECORD} WHERE r.id = ? ORDER BY r.at, r.place");
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    by_id(connection, &trail::records_with_id(), id)
+}
+
+fn by_id(connection: &Connection, sql: &str, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
+    let mut statement = connection.prepare(sql).map_err(classed)?;
     let rows = statement.query_map([id], record).map_err(classed)?;
     rows.collect::<Result<_, _>>().map_err(classed)
 }
@@ -134,23 +119,9 @@ pub(super) fn texts(
     behind: Place,
     at_most: usize,
 ) -> Result<(Vec<Place>, Place), AuditError> {
-    let (condition, values) = match selection {
-        Selection::Id(id) => (
-            "e.place IN (SELECT place FROM entries WHERE id = ?1 UNION SELECT place FROM entries WHERE context_id = ?1) \
-             AND ?2 >= e.at",
-            (id, i64::MAX),
-        ),
-        Selection::Client { client, before } => ("e.client = ?1 AND e.at < ?2", (client, before.as_microsecond())),
-    };
-    let sql = format!(
-        "SELECT e.place, asked.place, answered.place FROM entries e \
-         LEFT JOIN contents asked ON asked.place = e.place \
-         LEFT JOIN contents answered ON answered.place = e.outcome_place \
-         WHERE {condition} AND e.place > ?3 AND coalesce(asked.place, answered.place) IS NOT NULL \
-         ORDER BY e.place LIMIT ?4"
-    );
+    let (sql, whose, before) = trail::texts(selection);
     let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let mut rows = statement.query(params![values.0, values.1, behind.0, at_most as i64]).map_err(classed)?;
+    let mut rows = statement.query(params![whose, before, behind.0, at_most as i64]).map_err(classed)?;
     let (mut places, mut last) = (Vec::new(), behind);
     while let Some(row) = rows.next().map_err(classed)? {
         last = Place(row.get(0).map_err(classed)?);

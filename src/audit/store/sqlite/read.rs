@@ -14,13 +14,11 @@ use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Ended, Page, Query};
-use crate::audit::store::filter::{Dialect, Filter, Value, at, columns};
-use crate::audit::store::{done, page_of};
+use crate::audit::store::filter::{Dialect, Filter, Value};
+use crate::audit::store::{done, page, page_of};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
-/// A record's text beyond this is not loaded for a page of entries.
-const TEXT_AT_MOST: i64 = 256 << 10;
 
 /// Read-only connections, opened when needed. How many are used at once is bounded by their users.
 pub(super) struct Readers {
@@ -96,23 +94,14 @@ pub(super) fn places(
 /// The entries at these places, newest first, and how many of the places that was.
 pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
     let moment = connection.unchecked_transaction().map_err(classed)?;
-    let sized = sizes(&moment, &at(places), [])?;
+    let sized = sizes(&moment, &page::at(places), [])?;
     let read = page_of(&sized);
     Ok((read_at(&moment, &sized, read)?, done(places, &sized, read)))
 }
 
 /// The places that `page` selects, with the bytes that are read of each entry, newest first.
 fn sizes(connection: &Connection, page: &str, values: impl Params) -> Result<Vec<(Place, i64)>, AuditError> {
-    let kept =
-        |text: &str| format!("iif(octet_length({text}.content) <= {TEXT_AT_MOST}, octet_length({text}.content), 0)");
-    let (asked, answered) = (kept("asked"), kept("answered"));
-    let sql = joined(
-        page,
-        &format!(
-            "e.place, octet_length(opened.body) + coalesce(octet_length(closed.body), 0) + coalesce({asked}, 0) \
-             + coalesce({answered}, 0)"
-        ),
-    );
+    let sql = page::sizes(Dialect::Sqlite, page);
     let mut statement = connection.prepare(&sql).map_err(classed)?;
     let found = statement.query_map(values, |row| Ok((Place(row.get(0)?), row.get(1)?)));
     found.and_then(Iterator::collect).map_err(classed)
@@ -121,8 +110,7 @@ fn sizes(connection: &Connection, page: &str, values: impl Params) -> Result<Vec
 /// The first so many of these entries.
 fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, AuditError> {
     let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
-    let text = |of: &str| format!("iif(octet_length({of}.content) <= {TEXT_AT_MOST}, {of}.content, NULL)");
-    let sql = joined(&at(&places), &columns(text));
+    let sql = page::entries(Dialect::Sqlite, &places);
     let mut statement = connection.prepare(&sql).map_err(classed)?;
     let mut rows = statement.query([]).map_err(classed)?;
     let mut entries = Vec::new();
@@ -130,19 +118,6 @@ fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Res
         entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
     }
     Ok(entries)
-}
-
-/// Of the entries whose places `page` selects, with their records, newest first.
-fn joined(page: &str, columns: &str) -> String {
-    format!(
-        "WITH page AS MATERIALIZED ({page}) \
-         SELECT {columns} \
-         FROM page CROSS JOIN entries e ON e.place = page.place CROSS JOIN records opened ON opened.place = e.place \
-              LEFT JOIN records closed ON closed.place = e.outcome_place \
-              LEFT JOIN contents asked ON asked.place = e.place \
-              LEFT JOIN contents answered ON answered.place = e.outcome_place \
-         ORDER BY e.at DESC, e.place DESC"
-    )
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
