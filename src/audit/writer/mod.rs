@@ -13,6 +13,7 @@ mod inbox;
 mod retention;
 mod spill;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -344,15 +345,19 @@ impl Writer {
     fn succeed_all(&self, batch: Vec<Job>, Seq(last): Seq) {
         let records = |job: &Job| i64::try_from(job.rows.len()).unwrap_or(0);
         let mut number = last - batch.iter().map(records).sum::<i64>();
+        let mut of_kind = BTreeMap::<&str, u64>::new();
+        for row in batch.iter().flat_map(|job| &job.rows) {
+            *of_kind.entry(row.kind.as_str()).or_default() += 1;
+            if let Some((id, context)) = row.context() {
+                self.contexts.remember(id, context);
+            }
+        }
+        for (kind, records) in of_kind {
+            metrics::counter!("octroi_audit_records_total", "kind" => kind).increment(records);
+        }
         for job in batch {
             // The last one's: once that is there, all of the job are.
             number += records(&job);
-            for row in &job.rows {
-                metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
-                if let Some((id, context)) = row.context() {
-                    self.contexts.remember(id, context);
-                }
-            }
             job.answer(Ok(Seq(number)));
         }
     }
