@@ -7,12 +7,15 @@
 //! waits is only a copy: `indexed` says up to which record the tables are filled, and after a crash the rest is read from
 //! the records.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, Statement, ToSql, params};
+use rusqlite::types::{Null, ToSqlOutput};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::failure::{classed, rolled_back};
+use super::insert::Insert;
 use super::{Turns, archive};
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
@@ -25,7 +28,7 @@ const MANY: usize = 512;
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// Records of one step: a third of a millisecond, for which requests wait on a busy core.
 const A_FEW: usize = 128;
-/// Entries that one statement enters: what it found out about the end of each index holds for the next row too.
+/// Entries that one statement enters.
 const TOGETHER: usize = 16;
 /// Records that wait at most. Beyond it commits fail with whatever keeps the tables from being filled.
 const MOST: usize = 16_384;
@@ -41,9 +44,7 @@ pub(super) struct Index<'c> {
     complete: HashMap<String, Option<Place>>,
     /// After a failure: when it is tried again.
     again_at: Option<Instant>,
-    open: Statement<'c>,
-    /// The same for `TOGETHER` entries.
-    open_together: Statement<'c>,
+    open: Insert<'c, { COLUMNS.len() }>,
     close: Statement<'c>,
     matched: Statement<'c>,
     matched_later: Statement<'c>,
@@ -84,8 +85,8 @@ impl<'c> Index<'c> {
             waiting: VecDeque::new(),
             complete: HashMap::new(),
             again_at: None,
-            open: prepare(&opening(1))?,
-            open_together: prepare(&opening(TOGETHER))?,
+            // Whether their ids are new was asked before the records were written.
+            open: Insert::new(connection, "INSERT OR IGNORE INTO entries", COLUMNS, TOGETHER)?,
             close: prepare(
                 "UPDATE entries SET outcome_place = ?, decision = ? \
                  WHERE id = ? AND kind = 'request' AND outcome_place IS NULL",
@@ -285,13 +286,8 @@ impl<'c> Index<'c> {
     fn enter(&mut self, records: &[(&Waiting, Option<Completion<'_>>)]) -> Result<(), AuditError> {
         let entries: Vec<_> =
             records.iter().filter_map(|(record, completion)| Entry::of(record, *completion)).collect();
-        let mut together = entries.chunks_exact(TOGETHER);
-        for entries in &mut together {
-            insert(&mut self.open_together, entries)?;
-        }
-        for entry in together.remainder() {
-            insert(&mut self.open, std::slice::from_ref(entry))?;
-        }
+        let rows: Vec<_> = entries.iter().map(Entry::columns).collect();
+        self.open.rows(&rows).map_err(classed)?;
         for Entry { place, at, opening, later, .. } in &entries {
             let tenant = storable(&opening.caller.tenant);
             for policy in opening.matched.iter().chain(*later) {
@@ -335,9 +331,32 @@ impl<'a> Entry<'a> {
         };
         Some(Self { place: *place, outcome, id, at: *at, opening, decision, later })
     }
+
+    /// The values of [`COLUMNS`].
+    fn columns(&self) -> [ToSqlOutput<'_>; COLUMNS.len()] {
+        let Opening { entry, caller, request_type, context_id, .. } = self.opening;
+        let texts = [&caller.tenant, &caller.client, &caller.user, request_type];
+        let [tenant, client, user, request_type] = texts.map(|text| match storable(text) {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        });
+        [
+            self.place.into(),
+            self.outcome.map_or(Null.into(), Into::into),
+            self.id.into(),
+            context_id.as_deref().map_or(Null.into(), Into::into),
+            entry.as_str().into(),
+            self.at.into(),
+            tenant,
+            client,
+            user,
+            request_type,
+            self.decision.as_str().into(),
+        ]
+    }
 }
 
-/// The columns of `entries` that are filled, in the order in which [`insert`] binds them.
+/// The columns of `entries` that are filled.
 const COLUMNS: [&str; 11] = [
     "place",
     "outcome_place",
@@ -351,30 +370,6 @@ const COLUMNS: [&str; 11] = [
     "request_type",
     "decision",
 ];
-
-/// The statement that makes so many entries. Whether their ids are new was asked before the records were written.
-fn opening(entries: usize) -> String {
-    let entry = format!("({})", ["?"; COLUMNS.len()].join(", "));
-    format!("INSERT OR IGNORE INTO entries ({}) VALUES {}", COLUMNS.join(", "), vec![entry; entries].join(", "))
-}
-
-/// Makes as many entries as the statement is for.
-fn insert(statement: &mut Statement<'_>, entries: &[Entry<'_>]) -> Result<(), AuditError> {
-    let mut number = 0;
-    for Entry { place, outcome, id, at, opening, decision, .. } in entries {
-        let Opening { entry, caller, request_type, context_id, .. } = opening;
-        let texts = [&caller.tenant, &caller.client, &caller.user, request_type];
-        let [tenant, client, user, request_type] = texts.map(|text| storable(text));
-        let (kind, decision) = (entry.as_str(), decision.as_str());
-        let values: [&dyn ToSql; COLUMNS.len()] =
-            [place, outcome, id, context_id, &kind, at, &tenant, &client, &user, &request_type, &decision];
-        for value in values {
-            number += 1;
-            statement.raw_bind_parameter(number, value).map_err(classed)?;
-        }
-    }
-    statement.raw_execute().map(drop).map_err(classed)
-}
 
 /// Notes what a record that waits means for its entry.
 fn note(complete: &mut HashMap<String, Option<Place>>, record: &Waiting) {

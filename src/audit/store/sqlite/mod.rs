@@ -8,6 +8,7 @@
 mod archive;
 mod failure;
 mod index;
+mod insert;
 mod read;
 mod schema;
 mod session;

@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
 use super::failure::{classed, is_constraint, is_taken_place, rolled_back};
 use super::index::Index;
+use super::insert::Insert;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::{ContextRow, Effect, Opening};
 use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
+/// Records that one statement inserts: under load a transaction has a dozen.
+const TOGETHER: usize = 4;
 /// Pages that a cut changes, guessed.
 const CUT_PAGES: usize = 256;
 
@@ -25,8 +29,8 @@ pub(super) struct SqliteSession<'c> {
     index: Index<'c>,
     begin: Statement<'c>,
     commit: Statement<'c>,
-    record: Statement<'c>,
-    content: Statement<'c>,
+    records: Insert<'c, 6>,
+    contents: Insert<'c, 2>,
     checkpoint: Statement<'c>,
     context: Statement<'c>,
     clean: Statement<'c>,
@@ -43,8 +47,13 @@ impl<'c> SqliteSession<'c> {
             index: Index::new(connection)?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
-            record: prepare("INSERT INTO records (place, at, kind, id, body, hash) VALUES (?, ?, ?, ?, ?, ?)")?,
-            content: prepare("INSERT INTO contents (place, content) VALUES (?, ?)")?,
+            records: Insert::new(
+                connection,
+                "INSERT INTO records",
+                ["place", "at", "kind", "id", "body", "hash"],
+                TOGETHER,
+            )?,
+            contents: Insert::new(connection, "INSERT INTO contents", ["place", "content"], TOGETHER)?,
             checkpoint: prepare(
                 "INSERT OR REPLACE INTO checkpoints (place, kind, at, hash, public_key, signature) \
                  VALUES (?, ?, ?, ?, ?, ?)",
@@ -65,8 +74,8 @@ impl<'c> SqliteSession<'c> {
         self.begin.execute([]).map_err(classed)?;
         for link in links {
             self.index.take(link)?;
-            self.write(link)?;
         }
+        self.write(links)?;
         if let Some((place, checkpoint)) = checkpoint {
             self.sign(place, checkpoint)?;
         }
@@ -80,21 +89,20 @@ impl<'c> SqliteSession<'c> {
         self.checkpoint.execute(values).map(|_| ()).map_err(classed)
     }
 
-    fn write(&mut self, &Link { place: Place(place), hash, row }: &Link<'_>) -> Result<(), AuditError> {
-        let at = row.at.as_microsecond();
+    fn write(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
+        let records: Vec<_> = links.iter().map(record).collect();
         let moved = |error| if is_taken_place(&error) { AuditError::ChainMoved } else { classed(error) };
-        self.record.execute(params![place, at, row.kind.as_str(), row.id, row.body, hash.0]).map_err(moved)?;
-        if let Some(content) = &row.content {
-            self.content.execute(params![place, &**content]).map_err(classed)?;
+        self.records.rows(&records).map_err(moved)?;
+        let contents: Vec<_> = links.iter().filter_map(content).collect();
+        self.contents.rows(&contents).map_err(classed)?;
+        for Link { row, .. } in links {
+            match &row.effect {
+                Effect::None | Effect::Close { .. } | Effect::Open(Opening { context: None, .. }) => {}
+                Effect::Open(Opening { context: Some(context), .. }) => self.open_context(&row.id, context)?,
+                Effect::Erase(places) => self.erase(places)?,
+            }
         }
-        match &row.effect {
-            Effect::None | Effect::Close { .. } => Ok(()),
-            Effect::Erase(places) => self.erase(places),
-            Effect::Open(Opening { context, .. }) => match context {
-                Some(context) => self.open_context(&row.id, context),
-                None => Ok(()),
-            },
-        }
+        Ok(())
     }
 
     fn open_context(&mut self, id: &str, context: &ContextRow) -> Result<(), AuditError> {
@@ -116,6 +124,17 @@ impl<'c> SqliteSession<'c> {
         }
         Ok(())
     }
+}
+
+/// The columns of a record.
+fn record<'l>(Link { place: Place(place), hash, row }: &'l Link<'_>) -> [ToSqlOutput<'l>; 6] {
+    let [kind, id, body] = [row.kind.as_str(), &row.id, &row.body].map(ToSqlOutput::from);
+    [(*place).into(), row.at.as_microsecond().into(), kind, id, body, hash.0.as_slice().into()]
+}
+
+/// The columns of its text, if it has one.
+fn content<'l>(Link { place: Place(place), row, .. }: &'l Link<'_>) -> Option<[ToSqlOutput<'l>; 2]> {
+    Some([(*place).into(), row.content.as_deref()?.into()])
 }
 
 impl Session for SqliteSession<'_> {
