@@ -23,7 +23,7 @@ pub use estimate::{estimate, estimate_before};
 #[cfg(test)]
 pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;
-pub(crate) use json_text::outside_strings;
+pub(crate) use json_text::{MOST_VALUES, outside_strings, values};
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};

@@ -16,16 +16,17 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{finish_reason, malformed, read_usage, tier};
+use super::completion::{check_values, finish_reason, malformed, read_usage, tier};
+use super::notes::Notes;
 use super::price::Tier;
-use super::{Delta, ProviderError, StreamEvent, left_out};
+use super::{Delta, ProviderError, StreamEvent, left_out, names};
 use crate::chat::{Part, Usage, outside_strings};
 use call::{Calls, Told};
 
 /// More choices than OpenAI gives to one request.
 const MAX_CHOICES: u32 = 128;
 
-/// So many different things that an answer leaves out are remembered.
+/// So many different fields that an answer leaves out are remembered.
 pub(super) const MOST_NOTED: usize = 16;
 
 /// The fields of a chunk as OpenAI writes it (`obfuscation` is its padding, which its clients know), and Mistral's
@@ -54,7 +55,7 @@ pub(crate) struct Chunks {
     usage: Option<Usage>,
     tier: Tier,
     left_out: BTreeSet<String>,
-    notes: BTreeSet<String>,
+    notes: Notes,
 }
 
 /// What a chunk is.
@@ -93,7 +94,7 @@ struct Telling {
     /// Names of fields that are not told.
     left_out: BTreeSet<String>,
     /// On content that is not told.
-    notes: BTreeSet<String>,
+    notes: Notes,
 }
 
 impl Telling {
@@ -123,8 +124,7 @@ impl Telling {
                     .map_err(|_| malformed("the content of the upstream's stream is of no known form"))?
             }
         };
-        let mut notes = Vec::new();
-        for part in content.into_parts(&mut notes) {
+        for part in content.into_parts(&mut self.notes) {
             match part {
                 Part::Thinking { text, .. } => self.deltas.push(Delta::Thinking { choice, text }),
                 Part::Text { text } => self.deltas.push(Delta::Text { choice, text }),
@@ -132,8 +132,6 @@ impl Telling {
                 _ => {}
             }
         }
-        let room = MOST_NOTED.saturating_sub(self.notes.len());
-        self.notes.extend(notes.into_iter().take(room));
         Ok(())
     }
 }
@@ -167,7 +165,7 @@ impl Chunks {
             usage: None,
             tier: Tier::Standard,
             left_out: BTreeSet::new(),
-            notes: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -192,6 +190,7 @@ impl Chunks {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Read::Done);
         }
+        check_values(data)?;
         let mut chunk = match serde_json::from_slice(data) {
             Ok(Value::Object(chunk)) => chunk,
             Ok(_) => return Err(malformed("an event of the upstream's stream is JSON, but no chunk of an answer")),
@@ -322,7 +321,11 @@ impl Choice {
             telling.deltas.push(Delta::Thinking { choice, text: String::new() });
         }
         for call in calls {
-            telling.verbatim &= self.calls.read(call, choice, ids, &mut telling.deltas)? == Told::Verbatim;
+            let told = self.calls.read(call, choice, ids, &mut telling.deltas)?;
+            telling.verbatim &= told == Told::Verbatim;
+            if told == Told::LeftOut {
+                telling.notes.add(names::NAMELESS);
+            }
         }
         Ok(())
     }

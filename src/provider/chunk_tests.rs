@@ -432,3 +432,32 @@ fn a_chunk_with_a_key_twice_is_not_passed_on_as_it_came() {
         assert_eq!(event.frame.is_some(), passed, "{chunk}");
     }
 }
+
+#[test]
+fn a_call_of_what_can_be_no_tool_is_left_out_with_all_of_its_fragments() {
+    let call = |index: u32, name: &str| {
+        json!({
+            "index": index, "id": format!("call_{index}"), "type": "function", "function": { "name": name, "arguments": "" },
+        })
+    };
+    let more = |index: u32| json!({ "index": index, "function": { "name": "", "arguments": "{\"a\":1}" } });
+    let mut chunks = Chunks::new("m");
+    let mut deltas = Vec::new();
+    for calls in [json!([call(0, "jane@example.org"), call(1, "look")]), json!([more(0)]), json!([more(1)])] {
+        let chunk = Bytes::from(delta(json!({ "tool_calls": calls })).to_string());
+        let Read::Event(event) = chunks.read(&chunk).unwrap() else { panic!("{calls}") };
+        assert_eq!(event.frame, None, "{calls}");
+        deltas.extend(event.deltas);
+    }
+    let begun = Delta::Started { id: "c-1".into(), model: "m".into() };
+    let told = Delta::ToolCall {
+        choice: 0,
+        call: 0,
+        id: Some("call_1".into()),
+        name: Some("look".into()),
+        arguments: String::new(),
+    };
+    let rest = Delta::ToolCall { choice: 0, call: 0, id: None, name: None, arguments: "{\"a\":1}".into() };
+    assert_eq!(deltas, [begun, told, rest]);
+    assert_eq!(chunks.notes().collect::<Vec<_>>(), [names::NAMELESS]);
+}

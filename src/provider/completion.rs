@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::call_id::Made;
+use super::notes::Notes;
 use super::price::Tier;
-use super::{ErrorKind, ProviderError, left_out};
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use super::{ErrorKind, ProviderError, left_out, names};
+use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Usage, values};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -65,17 +66,18 @@ struct WireMessage {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
+    check_values(body)?;
     let completion: Completion = serde_json::from_slice(body).map_err(|error| not_a_completion(&error))?;
     let mut choices = completion.choices.unwrap_or_default();
     if choices.is_empty() {
         return Err(malformed("the upstream's answer has no choices"));
     }
     choices.sort_by_key(|choice| choice.index.unwrap_or(0));
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     let mut ids = Made::of(body);
     let choices =
         choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes)).collect::<Result<Vec<_>, _>>()?;
-    notes.extend(left_out::of_answer(unknown::fields(body).iter().map(String::as_str)));
+    let fields = left_out::of_answer(unknown::fields(body).iter().map(String::as_str));
     let usage = completion.usage.as_ref().and_then(Value::as_object);
     let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
@@ -86,10 +88,19 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         results: Vec::new(),
         cost_usd: None,
         correlation_id: None,
-        notes,
+        notes: notes.into_iter().chain(fields).collect(),
         held: None,
     };
     Ok(Parsed { answer, tier })
+}
+
+/// An answer of few bytes a value would take gigabytes. To ask again would bring another.
+pub(super) fn check_values(body: &[u8]) -> Result<(), ProviderError> {
+    if body.len() <= MOST_VALUES || values(body) <= MOST_VALUES {
+        return Ok(());
+    }
+    let message = format!("the upstream's answer holds more than {MOST_VALUES} JSON values");
+    Err(ProviderError::new(ErrorKind::ResponseTooLarge, &message))
 }
 
 pub(super) fn malformed(message: &str) -> ProviderError {
@@ -105,7 +116,7 @@ fn not_a_completion(error: &serde_json::Error) -> ProviderError {
     malformed(&format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column()))
 }
 
-fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Result<Choice, ProviderError> {
+fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Result<Choice, ProviderError> {
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
     let mut parts = Vec::new();
     let calls = message.tool_calls.unwrap_or_default();
@@ -118,7 +129,7 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Vec<String
     }
     parts.append(&mut message.content.into_parts(notes));
     if let Some(text) = message.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
-        notes.push("the model refused to answer; its refusal is given as text".to_owned());
+        notes.add("the model refused to answer; its refusal is given as text");
         parts.push(Part::Text { text: text.to_owned() });
     }
     parts.extend(calls.iter().filter_map(|call| read_call(call, ids, notes)));
@@ -150,10 +161,11 @@ pub(super) fn tier(usage: Option<&Map<String, Value>>, beside: Option<&Value>) -
 }
 
 /// A tool call; `type`, `index` and a usable `id` may be missing, arguments may be an object instead of text (Q23).
-fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Vec<String>) -> Option<Part> {
+fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<Part> {
     let function = call.get("function").and_then(Value::as_object);
-    let Some(name) = function.and_then(|function| function.get("name")).and_then(Value::as_str) else {
-        notes.push("a tool call without a function's name left out".to_owned());
+    let name = function.and_then(|function| function.get("name")).and_then(Value::as_str);
+    let Some(name) = name.filter(|name| names::is_call(name)) else {
+        notes.add(names::NAMELESS);
         return None;
     };
     let arguments = match function.and_then(|function| function.get("arguments")) {

@@ -87,7 +87,7 @@ fn a_message_is_read_in_every_form() {
             "unknown kinds",
             json!({"content": [{"type": "hologram", "beam": {}}, {"type": 7}, "bare", {"type": "text"}, null]}),
             vec![text("bare")],
-            3,
+            2,
         ),
         (
             "calls without type and index, arguments as object, as nothing",
@@ -302,5 +302,38 @@ fn log_probabilities_are_left_out_with_a_note() {
     ] {
         let answer = read(&json!({"choices": [{"message": {"content": "a"}, "logprobs": logprobs}]})).unwrap().answer;
         assert_eq!(answer.notes, noted);
+    }
+}
+
+#[test]
+fn an_answer_of_more_values_than_are_read_is_refused_and_few_things_are_noted() {
+    let body = |calls: usize| {
+        let calls = vec!["0"; calls].join(",");
+        format!(r#"{{"choices":[{{"finish_reason":"stop","message":{{"content":"Yes.","tool_calls":[{calls}]}}}}]}}"#)
+    };
+    let answer = parse(body(200_000).as_bytes(), "asked-for").unwrap().answer;
+    assert_eq!(answer.notes.len(), 1, "{:?}", answer.notes);
+    let error = parse(body(300_000).as_bytes(), "asked-for").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
+    assert!(!error.retryable() && !error.counts_against_health(), "the caller may have asked for so many");
+}
+
+#[test]
+fn a_call_of_what_can_be_no_tool_is_left_out() {
+    for (name, is_told) in [
+        ("look", true),
+        ("mcp.files:read/all-1", true),
+        ("", false),
+        ("jane@example.org", false),
+        ("two words", false),
+        ("sch\u{f6}n", false),
+        (&"x".repeat(128), true),
+        (&"x".repeat(129), false),
+    ] {
+        let call = json!({"id": "D681PevKs", "function": {"name": name, "arguments": "{}"}});
+        let message = json!({"content": "Yes.", "tool_calls": [call]});
+        let answer = read(&json!({"choices": [{"finish_reason": "stop", "message": message}]})).unwrap().answer;
+        assert_eq!(answer.choices[0].message.parts.len(), 1 + usize::from(is_told), "{name}");
+        assert_eq!(answer.notes.len(), usize::from(!is_told), "{name}: {:?}", answer.notes);
     }
 }

@@ -1,6 +1,7 @@
 //! Names of models and tools: whose model a name is, as far as names tell, and what a tool may be called.
 
 use super::{ErrorKind, ProviderError};
+use crate::chat::TOOL_NAME;
 
 /// A vendor whose names are known by their beginnings, beside Mistral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,16 @@ pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bo
 pub(crate) fn chats(model: &str) -> bool {
     !model.contains("embed") && !model.contains("moderation")
 }
+
+/// Whether this may be the name of a tool in a call. Policies are shown names, and cannot mask them; with others a model
+/// could tell its client what no policy would let pass.
+pub(crate) fn is_call(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/');
+    (1..=TOOL_NAME).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// The note about a call that is left out.
+pub(crate) const NAMELESS: &str = "a tool call left out without a name, or with one that no tool can have";
 
 /// Whether every vendor takes this as the name of a tool. Checked here, where the error can say which tool it is.
 pub(crate) fn check_tool(name: &str) -> Result<(), ProviderError> {

@@ -8,7 +8,7 @@ use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{CacheControl, Detail, Message, Part, Role, TOOL_NAME};
 use crate::http::ApiError;
 use crate::http::image::is_image;
-use crate::provider::call_id;
+use crate::provider::{call_id, names};
 
 /// A message on the wire. What is not read here, such as a reference to audio, is not passed on.
 #[derive(Deserialize)]
@@ -180,13 +180,15 @@ impl Wire {
     }
 }
 
-/// Policies are shown the names of tools, and cannot mask them.
+/// Some clients write the empty name.
 fn check_name(name: &str, field: impl FnOnce() -> Cow<'static, str>) -> Result<(), ApiError> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/');
-    if name.len() <= TOOL_NAME && name.bytes().all(fits) {
+    if name.is_empty() || names::is_call(name) {
         return Ok(());
     }
-    Err(ApiError::field(field(), format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`")))
+    Err(ApiError::field(
+        field(),
+        format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`"),
+    ))
 }
 
 impl Content {

@@ -7,9 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
-use crate::provider::completion::number;
+use crate::provider::completion::{check_values, number};
+use crate::provider::notes::Notes;
 use crate::provider::price::{Host, Terms};
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::{ErrorKind, ProviderError, names};
 
 /// An answer, and what it is billed by.
 #[derive(Debug, PartialEq)]
@@ -61,8 +62,9 @@ struct Block {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
+    check_values(body)?;
     let reply: Reply = serde_json::from_slice(body).map_err(|error| not_a_message(&error))?;
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     let mut parts = Vec::new();
     for block in &reply.content {
         read_block(block, &mut parts, &mut notes);
@@ -79,7 +81,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         usage: usage.and_then(read_usage),
         cost_usd: None,
         correlation_id: None,
-        notes,
+        notes: notes.into_iter().collect(),
         held: None,
     };
     Ok(Parsed { answer, billing: usage.map_or(Billing::Listed(Terms::default()), billing) })
@@ -95,9 +97,9 @@ pub(super) fn not_a_message(error: &serde_json::Error) -> ProviderError {
     ProviderError::new(ErrorKind::MalformedAnswer, &message)
 }
 
-fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Notes) {
     let Ok(block) = serde_json::from_str::<Block>(block.get()) else {
-        notes.push("content left out that cannot be read".to_owned());
+        notes.add("content left out that cannot be read");
         return;
     };
     match block.r#type.as_str() {
@@ -113,11 +115,12 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Vec<String>) 
         "redacted_thinking" => {
             parts.push(Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted(block.data)) });
         }
+        "tool_use" if !names::is_call(&block.name) => notes.add(names::NAMELESS),
         "tool_use" => {
             let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
             parts.push(Part::ToolCall { id: block.id, name: block.name, arguments, seal: None });
         }
-        kind => notes.push(unknown_content(kind)),
+        kind => notes.add(unknown_content(kind)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! A message begins, its blocks begin, grow and end one behind another, its end is told with the tokens, and then it stops.
 //! Events and kinds of blocks that are not known say nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,10 +14,8 @@ use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, 
 use super::error;
 use crate::chat::{Seal, Usage};
 use crate::provider::dialect::Dialect;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent};
-
-/// So many kinds that a stream leaves out are remembered.
-const MOST_NOTED: usize = 16;
+use crate::provider::notes::Notes;
+use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
@@ -36,7 +34,7 @@ pub(super) struct Reading {
     finished: bool,
     over: bool,
     /// On what is left out.
-    notes: BTreeSet<String>,
+    notes: Notes,
 }
 
 #[derive(Deserialize)]
@@ -139,7 +137,7 @@ impl Reading {
             usage: Map::new(),
             finished: false,
             over: false,
-            notes: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -151,9 +149,7 @@ impl Reading {
     fn note_block(&mut self, data: &[u8]) {
         let event: Value = serde_json::from_slice(data).unwrap_or_default();
         let kind = event["content_block"]["type"].as_str().unwrap_or_default();
-        if self.notes.len() < MOST_NOTED {
-            self.notes.insert(unknown_content(kind));
-        }
+        self.notes.add(unknown_content(kind));
     }
 
     /// More of a call's arguments; nothing for a block that is none.
@@ -176,6 +172,10 @@ impl Dialect for Reading {
                 Some(Delta::Started { id: message.id, model })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
+            Event::ContentBlockStart { content_block: Block::ToolUse { name, .. }, .. } if !names::is_call(&name) => {
+                self.notes.add(names::NAMELESS);
+                None
+            }
             Event::ContentBlockStart { index, content_block: Block::ToolUse { id, name } } => {
                 let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
                 self.calls.insert(index, (call, false));

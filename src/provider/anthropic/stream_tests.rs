@@ -67,6 +67,9 @@ fn a_message_is_told_piece_by_piece() {
             stop(3),
             start(4, json!({"type": "hologram"})),
             stop(4),
+            start(5, json!({"type": "tool_use", "id": "toolu_3", "name": "jane@example.org", "input": {}})),
+            delta(5, json_delta("{}")),
+            stop(5),
             json!({"type": "of_the_future", "x": 1}),
             json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null},
                 "usage": {"input_tokens": null, "output_tokens": 15}}),
@@ -100,8 +103,9 @@ fn a_message_is_told_piece_by_piece() {
         cache_write_1h_tokens: 2,
         ..Usage::default()
     };
-    let note = Delta::Note("content of the kind `hologram` left out".into());
-    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }, note]));
+    let notes = ["content of the kind `hologram` left out", names::NAMELESS].map(|note| Delta::Note(note.into()));
+    let told = [Delta::Usage { usage, cost_usd: Some(0.5) }].into_iter().chain(notes).collect();
+    assert_eq!(reading.end(), Some(told));
 }
 
 #[test]

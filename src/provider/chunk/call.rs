@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::provider::call_id::{Made, is_one};
 use crate::provider::completion::malformed;
-use crate::provider::{Delta, ProviderError};
+use crate::provider::{Delta, ProviderError, names};
 
 /// More calls than any vendor takes tools.
 const MAX_CALLS: usize = 1024;
@@ -37,8 +37,10 @@ struct Call {
 pub(super) enum Told {
     /// The fragment is what a client of OpenAI's expects, and the deltas say all of it.
     Verbatim,
-    /// By deltas alone, or left out as part of a call without a name, which nobody could run.
+    /// By deltas alone.
     Otherwise,
+    /// Not at all: part of a call without a name, which nobody could run.
+    LeftOut,
 }
 
 impl Calls {
@@ -66,8 +68,8 @@ impl Calls {
             None => self.add(index, id, name)?,
         };
         self.latest = Some(place);
-        let Some(state) = self.calls.get_mut(place) else { return Ok(Told::Otherwise) };
-        let Some(number) = state.number else { return Ok(Told::Otherwise) };
+        let Some(state) = self.calls.get_mut(place) else { return Ok(Told::LeftOut) };
+        let Some(number) = state.number else { return Ok(Told::LeftOut) };
         let verbatim = index == Some(u64::from(number)) && is_openais(call, function, known.is_none());
         state.argued |= !arguments.is_empty();
         if known.is_none() {
@@ -108,7 +110,7 @@ impl Calls {
         if self.calls.len() >= MAX_CALLS {
             return Err(malformed("the upstream's stream has more tool calls than are read"));
         }
-        let number = name.map(|_| self.told);
+        let number = name.filter(|name| names::is_call(name)).map(|_| self.told);
         self.told += u32::from(number.is_some());
         self.calls.push(Call { index, id: id.map(str::to_owned), number, argued: false });
         Ok(self.calls.len() - 1)

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::chat::Part;
+use crate::provider::notes::Notes;
 
 /// Content as it came. Only lists, which are rare, are kept as JSON values.
 #[derive(Debug, Default, PartialEq)]
@@ -58,7 +59,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
 impl Content {
     /// As canonical parts, in order. Neighbouring texts become one, so that a policy sees a match that Mistral cut in
     /// two by a citation (Q14).
-    pub(crate) fn into_parts(self, notes: &mut Vec<String>) -> Vec<Part> {
+    pub(crate) fn into_parts(self, notes: &mut Notes) -> Vec<Part> {
         match self {
             Self::None => Vec::new(),
             Self::Text(text) if text.is_empty() => Vec::new(),
@@ -74,7 +75,7 @@ impl Content {
     }
 }
 
-fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
+fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, notes: &mut Notes) {
     if let Value::String(text) = chunk {
         return add_text(parts, text);
     }
@@ -94,7 +95,7 @@ fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, notes: &mut Vec<String>) {
         },
         Some("reference") => {
             let ids = chunk.get("reference_ids").and_then(Value::as_array).map_or(0, Vec::len);
-            notes.push(format!("a citation of {ids} references left out"));
+            notes.add(format!("a citation of {ids} references left out"));
         }
         kind => note_left_out(kind, notes),
     }
@@ -105,9 +106,9 @@ fn text_of(chunk: &Value) -> &str {
 }
 
 /// The kind's name comes from the upstream: it is repeated only if it looks like one.
-fn note_left_out(kind: Option<&str>, notes: &mut Vec<String>) {
+fn note_left_out(kind: Option<&str>, notes: &mut Notes) {
     let plain = |name: &&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    notes.push(format!("content of the kind `{}` left out", kind.filter(plain).unwrap_or("?")));
+    notes.add(format!("content of the kind `{}` left out", kind.filter(plain).unwrap_or("?")));
 }
 
 fn add_text(parts: &mut Vec<Part>, more: &str) {

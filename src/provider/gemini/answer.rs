@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
 use crate::provider::call_id::Made;
-use crate::provider::completion::number;
-use crate::provider::{ErrorKind, ProviderError};
+use crate::provider::completion::{check_values, number};
+use crate::provider::notes::Notes;
+use crate::provider::{ErrorKind, ProviderError, names};
 
 /// What Gemini answers, whole or as one event of a stream.
 #[derive(Deserialize)]
@@ -77,13 +78,14 @@ struct Call {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderError> {
+    check_values(body)?;
     let response: Response = serde_json::from_slice(body).map_err(|error| not_a_response(&error))?;
     let mut candidates = response.candidates;
     if candidates.is_empty() {
         return Err(no_candidate(response.prompt_feedback));
     }
     candidates.sort_by_key(|candidate| candidate.index);
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     let mut ids = Made::of(body);
     let choices = candidates
         .into_iter()
@@ -97,7 +99,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
         usage: response.usage_metadata.as_ref().and_then(read_usage),
         cost_usd: None,
         correlation_id: None,
-        notes,
+        notes: notes.into_iter().collect(),
         held: None,
     })
 }
@@ -121,11 +123,7 @@ pub(super) fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
     }
 }
 
-fn read_candidate(
-    candidate: Candidate,
-    ids: &mut Made<&[u8]>,
-    notes: &mut Vec<String>,
-) -> Result<Choice, ProviderError> {
+fn read_candidate(candidate: Candidate, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Result<Choice, ProviderError> {
     let mut parts = Vec::new();
     for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
         read_part(&part, ids, &mut parts, notes);
@@ -135,14 +133,9 @@ fn read_candidate(
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
 }
 
-pub(super) fn read_part<A: AsRef<[u8]>>(
-    part: &RawValue,
-    ids: &mut Made<A>,
-    parts: &mut Vec<Part>,
-    notes: &mut Vec<String>,
-) {
+pub(super) fn read_part<A: AsRef<[u8]>>(part: &RawValue, ids: &mut Made<A>, parts: &mut Vec<Part>, notes: &mut Notes) {
     let Ok(part) = serde_json::from_str::<WirePart>(part.get()) else {
-        notes.push("content left out that cannot be read".to_owned());
+        notes.add("content left out that cannot be read");
         return;
     };
     match (part.text, part.function_call) {
@@ -152,13 +145,14 @@ pub(super) fn read_part<A: AsRef<[u8]>>(
             (true, _) => parts.push(Part::Thinking { text: more, seal: None }),
             (false, _) => parts.push(Part::Text { text: more }),
         },
+        (None, Some(call)) if !names::is_call(&call.name) => notes.add(names::NAMELESS),
         (None, Some(call)) => {
             let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
             let seal = part.thought_signature.map(Seal::Google);
             parts.push(Part::ToolCall { id: ids.or_made(Some(&call.id)), name: call.name, arguments, seal });
         }
         (None, None) if part.thought_signature.is_some() => {}
-        (None, None) => notes.push("content left out that is neither text nor a tool call".to_owned()),
+        (None, None) => notes.add("content left out that is neither text nor a tool call"),
     }
 }
 

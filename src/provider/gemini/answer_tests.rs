@@ -50,6 +50,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
         {"functionCall": {"id": "k3", "name": "look", "args": {"z": 1, "a": 2}}, "thoughtSignature": "EqQB"},
         {"functionCall": {"name": "look"}},
         {"functionCall": {"name": "look"}},
+        {"functionCall": {"name": "jane@example.org"}},
         {"text": "", "thoughtSignature": "EqQB"}, {"thoughtSignature": "EqQB"},
         {"inlineData": {"mimeType": "image/png", "data": "aGk="}}, 7
     ]}}]}"#;
@@ -72,7 +73,11 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
     assert_eq!(
         answer.notes,
-        ["content left out that is neither text nor a tool call", "content left out that cannot be read"]
+        [
+            names::NAMELESS,
+            "content left out that is neither text nor a tool call",
+            "content left out that cannot be read"
+        ]
     );
 }
 

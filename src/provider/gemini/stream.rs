@@ -3,7 +3,7 @@
 //! Each event is a response with more of each candidate and the tokens so far; a call is always whole. Nothing says that
 //! the answer is over but the end of the stream.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
+use crate::provider::notes::Notes;
 use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, said};
 
 /// What an answer costs.
@@ -30,7 +31,7 @@ pub(super) struct Reading {
     choices: BTreeMap<u32, ChoiceState>,
     usage: Option<Usage>,
     /// On what is left out.
-    notes: BTreeSet<String>,
+    notes: Notes,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +50,7 @@ impl Reading {
             ids: None,
             choices: BTreeMap::new(),
             usage: None,
-            notes: BTreeSet::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -59,10 +60,7 @@ impl Reading {
         let mut parts = Vec::new();
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
             let ids = self.ids.get_or_insert_with(|| Made::of(part.get().as_bytes().to_vec()));
-            let mut notes = Vec::new();
-            read_part(&part, ids, &mut parts, &mut notes);
-            // Few different ones.
-            self.notes.extend(notes);
+            read_part(&part, ids, &mut parts, &mut self.notes);
         }
         if state.finished && !parts.is_empty() {
             let message = "the upstream's answer went on behind its end";
