@@ -15,6 +15,8 @@ use super::{CacheControl, CachePoints, Json, Message, Task, VectorForm};
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
+    /// Whose data it is. The gateway says so, and it is sent to nobody.
+    pub tenant: String,
     /// What is wanted.
     pub task: Task,
     /// The model, as the caller named it; the provider's default where absent.

@@ -146,6 +146,7 @@ fn started(
         base_model: provider.base_model.clone(),
         models: provider.models.clone(),
         bridge_user_after_tool: provider.bridge_user_after_tool.clone(),
+        derives_cache_key: provider.prompt_cache_key == config::CacheKey::Derived,
         without_reasoning_content: provider.without_reasoning_content.clone(),
         api_version: provider.api_version.clone(),
         max_tokens: provider.max_tokens,

@@ -48,7 +48,7 @@ pub use error::ConfigError;
 pub use log::{Log, LogFormat, LogLevel};
 pub use policies::Policies;
 pub use policy_name::PolicyName;
-pub use provider::{Provider, ProviderKind, ProviderName, Weight};
+pub use provider::{CacheKey, Provider, ProviderKind, ProviderName, Weight};
 pub use retry::{Breaker, Retry};
 pub use routing::{Routing, Strategy, Weights};
 pub use secret::Secret;

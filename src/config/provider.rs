@@ -37,6 +37,8 @@ pub struct Provider {
     pub models: Vec<String>,
     /// Models that take no user's message right behind a tool's answer, `*` for all. Mistral's alone.
     pub bridge_user_after_tool: Vec<String>,
+    /// Where the key of its prompt cache is from. Mistral's alone.
+    pub prompt_cache_key: CacheKey,
     /// Models that refuse `reasoning_content` in a history, `*` for all. Of servers like OpenAI's alone.
     pub without_reasoning_content: Vec<String>,
     /// The version of Azure's API.
@@ -119,6 +121,17 @@ pub enum ProviderKind {
     /// Anything that speaks as OpenAI does.
     #[serde(rename = "openai-compatible")]
     OpenAiCompatible,
+}
+
+/// Where the key is from by which a vendor finds a prompt in its cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheKey {
+    /// From the caller, if there is one.
+    #[default]
+    Caller,
+    /// Where the caller has none, from the tenant and the beginning of the conversation.
+    Derived,
 }
 
 /// What the environment and the defaults say about providers of one kind. A variable that is `None` does not exist.

@@ -9,7 +9,7 @@ use super::assembly::Assembly;
 use super::endpoint::WrittenEndpoint;
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::provider::{DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName, Variables, Weight};
+use super::provider::{CacheKey, DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName, Variables, Weight};
 use super::scalar::{FromText, Line, Parsed, Whole};
 use super::secret::Secret;
 use super::yaml::KeyPath;
@@ -51,6 +51,7 @@ struct RawProviderConfig {
     model: Option<Parsed<Line>>,
     models: Option<Vec<Parsed<Line>>>,
     bridge_user_after_tool: Option<Vec<Parsed<Line>>>,
+    prompt_cache_key: Option<CacheKey>,
     without_reasoning_content: Option<Vec<Parsed<Line>>>,
     /// What Azure calls a model that it serves. `model` beside it is then the one of OpenAI's that it is.
     deployment_name: Option<Parsed<Line>>,
@@ -189,11 +190,12 @@ impl RawProvider {
                 assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only azure-openai has it"));
             }
         }
-        for (key, value, only) in [
-            ("bridge_user_after_tool", &config.bridge_user_after_tool, ProviderKind::Mistral),
-            ("without_reasoning_content", &config.without_reasoning_content, ProviderKind::OpenAiCompatible),
+        for (key, is_there, only) in [
+            ("bridge_user_after_tool", config.bridge_user_after_tool.is_some(), ProviderKind::Mistral),
+            ("prompt_cache_key", config.prompt_cache_key.is_some(), ProviderKind::Mistral),
+            ("without_reasoning_content", config.without_reasoning_content.is_some(), ProviderKind::OpenAiCompatible),
         ] {
-            if value.is_some() && kind != only {
+            if is_there && kind != only {
                 assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only {only} has it"));
             }
         }
@@ -265,6 +267,7 @@ impl RawProvider {
             base_model: base_model.map(|Parsed(Line(model))| model),
             models: names(config.models),
             bridge_user_after_tool: names(config.bridge_user_after_tool),
+            prompt_cache_key: config.prompt_cache_key.unwrap_or_default(),
             without_reasoning_content: names(config.without_reasoning_content),
             api_version: api_version.map(|Line(version)| version),
             model_map: model_map(config.model_map.unwrap_or_default(), &name, assembly)?,

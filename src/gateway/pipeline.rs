@@ -208,7 +208,8 @@ impl Pipeline {
                 return self.give_up(permit, intent, error, answer).await;
             }
         };
-        let chat = ChatRequest { messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
+        let tenant = self.request.caller.tenant.clone();
+        let chat = ChatRequest { tenant, messages: Arc::unwrap_or_clone(messages), ..self.request.chat.clone() };
         let gateway = self.gateway.clone();
         let is_durable = AtomicBool::new(false);
         let attempts = Attempts::default();
@@ -256,7 +257,7 @@ impl Pipeline {
                 let mut outcome = self.outcome(audit::Decision::Error);
                 outcome.client_gone = true;
                 outcome.error = Some("the client went away before it had its answer".to_owned());
-                tried_into(&mut outcome, &attempts.take());
+                self.tried_into(&mut outcome, &attempts.take());
                 settle(self.close(permit, outcome)).await;
             }
         }
@@ -499,15 +500,33 @@ impl Pipeline {
             finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
             ..self.outcome(decision)
         };
-        tried_into(&mut outcome, &routed.attempts);
+        self.tried_into(&mut outcome, &routed.attempts);
         outcome
     }
 
     fn failed_outcome(&self, error: &RouteError) -> audit::Outcome {
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error = Some(error.brief());
-        tried_into(&mut outcome, error.attempts());
+        self.tried_into(&mut outcome, error.attempts());
         outcome
+    }
+
+    /// The last one is the one that answered, or that failed last. What failed ones have used is used all the same.
+    fn tried_into(&self, outcome: &mut audit::Outcome, attempts: &[Attempt]) {
+        if let Some(last) = attempts.last() {
+            outcome.provider = last.provider.clone();
+            outcome.model = last.model.clone();
+        }
+        outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+        outcome.calls = attempts.iter().map(record::call).collect();
+        for (attempt, spent) in attempts.iter().filter_map(|attempt| Some((attempt, attempt.spent?))) {
+            outcome.prompt_tokens += spent.prompt_tokens;
+            outcome.completion_tokens += spent.completion_tokens;
+            outcome.cached_tokens += spent.cached_tokens;
+            let provider = self.gateway.router.provider(&attempt.provider);
+            let cost = provider.and_then(|provider| provider.price(&attempt.model, &spent));
+            outcome.cost_usd = cost.map(|cost| cost + outcome.cost_usd.unwrap_or(0.0)).or(outcome.cost_usd);
+        }
     }
 
     pub(super) fn milliseconds(&self) -> u64 {
@@ -566,16 +585,6 @@ impl Gateway {
 
 /// Notes of a provider that are kept, at most.
 const NOTES: usize = 32;
-
-/// The last one is the one that answered, or that failed last.
-fn tried_into(outcome: &mut audit::Outcome, attempts: &[Attempt]) {
-    if let Some(last) = attempts.last() {
-        outcome.provider = last.provider.clone();
-        outcome.model = last.model.clone();
-    }
-    outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-    outcome.calls = attempts.iter().map(record::call).collect();
-}
 
 /// Waits for a record that nobody waits for.
 pub(super) async fn settle(receipt: Receipt) {

@@ -63,6 +63,13 @@ impl Catalogue {
         listed.get(at).map(|card| card.told.clone())
     }
 
+    /// Whether the vendor said that a model can do this; none where it said nothing of it.
+    pub(crate) fn says(&self, id: &str, capability: &str) -> Option<bool> {
+        let listed = self.listed.load();
+        let at = listed.binary_search_by(|card| card.id.as_str().cmp(id)).ok()?;
+        listed.get(at)?.told.get("capabilities")?.get(capability)?.as_bool()
+    }
+
     /// Reads the body of an answer with status 200 to a probe. One that is no list says nothing of the models, and no ill
     /// of the server: it answers.
     pub(crate) fn read(&self, body: &[u8], from: &Url) {
@@ -141,6 +148,21 @@ mod tests {
             let cards = catalogue.listed();
             let found: Vec<_> = cards.iter().map(|card| json!({"id": card.id, "told": card.told})).collect();
             assert_eq!(json!(found), expected);
+        }
+    }
+
+    #[test]
+    fn a_vendor_says_what_its_models_can_do() {
+        let catalogue = Catalogue::new(Vec::new());
+        read(&catalogue, r#"[{"id": "a", "capabilities": {"reasoning": true, "vision": false}}, {"id": "b"}]"#);
+        for (id, capability, expected) in [
+            ("a", "reasoning", Some(true)),
+            ("a", "vision", Some(false)),
+            ("a", "audio", None),
+            ("b", "reasoning", None),
+            ("c", "reasoning", None),
+        ] {
+            assert_eq!(catalogue.says(id, capability), expected, "{id} {capability}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::key::ApiKey;
 use super::text::{MESSAGE_CHARS, clean, token};
+use crate::chat::Usage;
 
 /// The classes of failure, vendor-neutral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -250,6 +251,7 @@ pub struct ProviderError {
     upstream_code: Option<String>,
     correlation_id: Option<String>,
     retry_after: Option<Duration>,
+    spent: Option<Box<Usage>>,
     /// The caller's own key was used, and this is about that key: the status under which the caller is told.
     of_callers_key: Option<u16>,
 }
@@ -267,6 +269,7 @@ impl ProviderError {
             upstream_code: None,
             correlation_id: None,
             retry_after: None,
+            spent: None,
             of_callers_key: None,
         }
     }
@@ -296,6 +299,13 @@ impl ProviderError {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
+        self
+    }
+
+    /// With the tokens of what was answered before it, and is lost.
+    #[must_use]
+    pub fn with_spent(mut self, usage: Option<Usage>) -> Self {
+        self.spent = usage.map(Box::new);
         self
     }
 
@@ -393,6 +403,11 @@ impl ProviderError {
     /// The id under which the vendor finds the call in its own logs.
     pub fn correlation_id(&self) -> Option<&str> {
         self.correlation_id.as_deref()
+    }
+
+    /// The tokens of what was answered before it, and is lost.
+    pub fn spent(&self) -> Option<Usage> {
+        self.spent.as_deref().copied()
     }
 
     /// When to come again, where that is known.

@@ -18,6 +18,13 @@ pub(crate) fn of_model<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<
     named(fields).map(|named| format!("fields left out that the model does not take: {named}"))
 }
 
+/// The note about keywords of schemas that the provider refuses.
+pub(crate) fn of_schemas<'a>(keywords: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    named(keywords).map(|named| {
+        format!("keywords of schemas left out that the provider refuses, definitions put where they are used: {named}")
+    })
+}
+
 /// `cache_control`, where a request has it: of parts and tools, in dialects that have no place for it.
 pub(crate) fn cache_control(request: &ChatRequest) -> Option<&'static str> {
     let asks = request.cache.count() > 0 || request.tools.iter().any(|tool| tool.cache.is_some());
@@ -37,8 +44,8 @@ pub(crate) fn of_answer<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option
 /// Names of fields, as far as they look like names: they are the caller's text, or the upstream's.
 fn named<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fields: BTreeSet<&str> = fields.into_iter().collect();
-    let plain =
-        |name: &&&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+    let plain = |name: &&&str| name.len() <= 40 && name.bytes().all(fits);
     let named: Vec<&str> = fields.iter().filter(plain).take(NAMED).copied().collect();
     let further = fields.len() - named.len();
     let further = if further > 0 { format!(" and {further} more") } else { String::new() };

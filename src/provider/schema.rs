@@ -1,5 +1,8 @@
 //! JSON schemas for vendors that refuse some of their keywords.
 
+pub(crate) mod keyword;
+pub(crate) mod recursion;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,6 +14,33 @@ use crate::chat::Schema;
 
 /// Nobody nests schemas deeper; what lies below stays as it is.
 const DEPTH: usize = 64;
+
+/// Keywords whose value is a mapping of names to schemas.
+pub(crate) const MAPPINGS: [&str; 3] = ["properties", "$defs", "definitions"];
+
+/// Keywords whose value is data, whatever it looks like.
+pub(crate) const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
+
+/// What a value within a schema is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A schema.
+    Schema,
+    /// Names, and a schema under each.
+    Mapping,
+}
+
+impl Place {
+    /// What the value of a key is here; none where it is data.
+    pub(crate) fn below(self, key: &str) -> Option<Self> {
+        match key {
+            _ if self == Self::Mapping => Some(Self::Schema),
+            key if DATA.contains(&key) => None,
+            key if MAPPINGS.contains(&key) => Some(Self::Mapping),
+            _ => Some(Self::Schema),
+        }
+    }
+}
 
 /// What says where a schema is from, and nothing about what it describes.
 const IDENTITY: [&str; 2] = ["$id", "$schema"];

@@ -102,6 +102,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// Of Mistral: models that take no user's message right behind a tool's answer, `*` for all.
     pub bridge_user_after_tool: Vec<String>,
+    /// Of Mistral: whether conversations without a key for the vendor's prompt cache get one.
+    pub derives_cache_key: bool,
     /// Of servers like OpenAI's: models that refuse `reasoning_content` in a history, `*` for all.
     pub without_reasoning_content: Vec<String>,
     /// The version of Azure's API.
@@ -141,6 +143,7 @@ impl Settings {
             base_model: None,
             models: Vec::new(),
             bridge_user_after_tool: Vec::new(),
+            derives_cache_key: false,
             without_reasoning_content: Vec::new(),
             api_version: None,
             max_tokens: None,

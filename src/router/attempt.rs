@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chat::Usage;
+
 /// One call to one provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
@@ -18,6 +20,8 @@ pub struct Attempt {
     pub elapsed: Duration,
     /// The id under which the vendor finds the call.
     pub correlation_id: Option<String>,
+    /// Of a failed one: the tokens of what was answered before it failed, and is lost.
+    pub spent: Option<Usage>,
 }
 
 /// The attempts of one request, in order. Whoever lets go of a request on its way can still read them.
@@ -47,9 +51,10 @@ pub(super) struct UnderWay<'a> {
 
 impl UnderWay<'_> {
     /// What became of it.
-    pub(super) fn ended(mut self, code: &'static str, correlation_id: Option<&str>) {
+    pub(super) fn ended(mut self, code: &'static str, correlation_id: Option<&str>, spent: Option<Usage>) {
         self.attempt.code = code;
         self.attempt.correlation_id = correlation_id.map(str::to_owned);
+        self.attempt.spent = spent;
     }
 }
 

@@ -174,7 +174,7 @@ impl<O: Operation> Call<'_, O> {
                     // How it ends its events tell.
                     Form::Streamed => pass.began(),
                 }
-                attempt.ended("ok", O::correlation_id(answer));
+                attempt.ended("ok", O::correlation_id(answer), None);
             }
             Err(error) => {
                 if is_providers(error) {
@@ -192,7 +192,7 @@ impl<O: Operation> Call<'_, O> {
                 }
                 let code = error.code();
                 tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.brief());
-                attempt.ended(code, error.correlation_id());
+                attempt.ended(code, error.correlation_id(), error.spent());
             }
         }
         entry.tally.count(result.is_err(), elapsed);

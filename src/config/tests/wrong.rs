@@ -167,8 +167,12 @@ const CASES: &[(&str, &str)] = &[
     (
         "llm_providers:\n  mistral:\n    config: {modle: x}",
         "4:14: llm_providers.mistral.config.modle: unknown key (did you mean `model`?), allowed: model, models, \
-         bridge_user_after_tool, without_reasoning_content, deployment_name, api_version, endpoint, http2, max_tokens, \
-         timeout_seconds, model_map",
+         bridge_user_after_tool, prompt_cache_key, without_reasoning_content, deployment_name, api_version, endpoint, \
+         http2, max_tokens, timeout_seconds, model_map",
+    ),
+    (
+        "llm_providers:\n  mistral:\n    config: {prompt_cache_key: mine}",
+        "4:14: llm_providers.mistral.config.prompt_cache_key: found the text \"mine\", allowed: caller, derived",
     ),
     (
         "llm_providers:\n  mistral:\n    config: {endpoint: api.mistral.ai}",

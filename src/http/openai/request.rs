@@ -147,6 +147,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         })
         .collect();
     let chat = ChatRequest {
+        tenant: String::new(),
         task: Task::Chat,
         model: model(read.model)?,
         messages: messages?,

@@ -5,24 +5,16 @@
 //! such a bound. Where the shape itself would be another, of mappings with any keys and of schemas that refer to
 //! themselves, the model cannot be held to it.
 
-mod recursion;
-
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
 
 use crate::chat::Schema;
-use crate::provider::schema::Entries;
+use crate::provider::schema::{DATA, Entries, MAPPINGS, Place, recursion};
 
 /// Nobody nests schemas deeper; what lies below stays as it is.
 const DEPTH: usize = 64;
-
-/// Keywords whose value is a mapping of names to schemas.
-const MAPPINGS: [&str; 3] = ["properties", "$defs", "definitions"];
-
-/// Keywords whose value is data, whatever it looks like.
-const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
 
 /// Keywords that are refused.
 #[rustfmt::skip]
@@ -38,13 +30,6 @@ const FORMATS: [&str; 10] =
 
 /// What begins a group of an expression that looks around, or has a name.
 const GROUPS: [&str; 3] = ["?=", "?!", "?<"];
-
-/// What the value is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Schema,
-    Mapping,
-}
 
 /// What a schema is of.
 #[derive(Clone, Copy, PartialEq, Eq)]

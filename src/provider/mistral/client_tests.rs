@@ -146,21 +146,25 @@ async fn a_batch_that_fails_behind_others_is_asked_for_again_a_few_times() {
     let failed = || said("500 Internal Server Error", "retry-after: 0\r\n", "{}");
     let bad = || said("422 Unprocessable Entity", "", "{}");
     let late = || said("429 Too Many Requests", "retry-after: 6\r\n", "{}");
-    for (claim, answers, works, calls, notes) in [
+    // Notes of those that work, tokens that are lost with those that do not.
+    for (claim, answers, works, calls, left) in [
         ("again", vec![vectors(512), limited(), failed(), vectors(1)], true, 4, 2),
-        ("not for ever", vec![vectors(512), limited()], false, 5, 0),
+        ("not for ever", vec![vectors(512), limited()], false, 5, 512),
         ("not the first", vec![limited()], false, 1, 0),
-        ("not what was refused for good", vec![vectors(512), bad()], false, 2, 0),
-        ("not after a long wait", vec![vectors(512), late()], false, 2, 0),
+        ("not what was refused for good", vec![vectors(512), bad()], false, 2, 512),
+        ("not after a long wait", vec![vectors(512), late()], false, 2, 512),
     ] {
         let server = Server::start(Reaction::InTurn(answers)).await;
         let mistral = Mistral::new(settings(&server.origin)).unwrap();
         let texts = (0..513).map(|number| number.to_string()).collect();
         let answer = mistral.chat(&ChatRequest::about(Task::Embed, None, texts)).await;
         assert_eq!((answer.is_ok(), server.requests().len()), (works, calls), "{claim}: {answer:?}");
-        if let Ok(answer) = answer {
-            assert_eq!((answer.results.len(), answer.usage.unwrap().prompt_tokens), (513, 513), "{claim}");
-            assert_eq!(answer.notes.len(), notes, "{claim}: {:?}", answer.notes);
+        match answer {
+            Ok(answer) => {
+                assert_eq!((answer.results.len(), answer.usage.unwrap().prompt_tokens), (513, 513), "{claim}");
+                assert_eq!(answer.notes.len() as u64, left, "{claim}: {:?}", answer.notes);
+            }
+            Err(error) => assert_eq!(error.spent().map_or(0, |usage| usage.prompt_tokens), left, "{claim}"),
         }
     }
 }
@@ -216,6 +220,56 @@ async fn a_chat_is_asked_and_answered() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_refused_is_sent_once_more_without_the_keyword() {
+    let refused = |keyword: &str| {
+        let message = format!("Received unsupported keyword `{keyword}` in schema.");
+        let body = serde_json::json!({ "object": "error", "message": message, "type": "invalid_request_error" });
+        said("400 Bad Request", "", &body.to_string())
+    };
+    let format = serde_json::json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": {
+        "properties": { "at": { "type": "string", "format": "date" } }, "minProperties": 1,
+    } } });
+    let request = ChatRequest { response_format: Some(serde_json::from_value(format).unwrap()), ..hello() };
+    let answer = || said("200 OK", "", ANSWER);
+    let events = || format!("{HEAD}{STREAM}data: [DONE]\n\n").into_bytes();
+    for (claim, answers, streams, works, calls) in [
+        ("whole", vec![refused("format"), answer()], false, true, 2),
+        ("streamed", vec![refused("format"), events()], true, true, 2),
+        ("once", vec![refused("format"), refused("minProperties"), answer()], false, false, 2),
+        ("a keyword that is not there", vec![refused("pattern"), answer()], false, false, 1),
+        ("a name that is none", vec![refused("at"), answer()], false, false, 1),
+    ] {
+        let server = Server::start(Reaction::InTurn(answers)).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        let notes = match streams {
+            true => mistral.stream(&request).await.map(|streamed| streamed.notes),
+            false => mistral.chat(&request).await.map(|answer| answer.notes),
+        };
+        let requests = server.requests();
+        assert_eq!((notes.is_ok(), requests.len()), (works, calls), "{claim}: {notes:?}");
+        if let Ok(notes) = notes {
+            assert!(requests[0].contains("format\":\"date") && !requests[1].contains("\"date\""), "{claim}");
+            assert!(requests[1].contains("minProperties") && notes.len() == 1, "{claim}: {notes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_models_reason_the_vendor_says_better_than_their_names() {
+    let list = r#"{"object":"list","data":[{"id":"of-the-future","capabilities":{"reasoning":true}},
+        {"id":"mistral-small-latest","capabilities":{"reasoning":false}}]}"#;
+    let server = Server::start(Reaction::InTurn(vec![said("200 OK", "", list), said("200 OK", "", ANSWER)])).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    mistral.probe().await.unwrap();
+    for (model, reasons) in [("of-the-future", true), ("mistral-small-latest", false), ("magistral-old", true)] {
+        let reasoning_effort = Some(crate::chat::ReasoningEffort::High);
+        let request = ChatRequest { model: Some(model.into()), reasoning_effort, ..hello() };
+        mistral.chat(&request).await.unwrap();
+        assert_eq!(server.requests().last().unwrap().contains("reasoning_effort"), reasons, "{model}");
+    }
+}
+
+#[tokio::test]
 async fn the_endpoint_may_end_in_the_version() {
     let server = Server::start(reply("200 OK", "", r#"{"object":"list","data":[]}"#)).await;
     let mistral = Mistral::new(settings(&format!("{}/v1/", server.origin))).unwrap();
@@ -243,6 +297,12 @@ async fn answers_that_are_none_are_classed() {
         (ok("", "{garbage"), ErrorKind::MalformedAnswer),
         (ok("", ""), ErrorKind::MalformedAnswer),
         (ok("", html), ErrorKind::MalformedAnswer),
+        (ok("", r#"{"object":"error","message":"over","code":"1300"}"#), ErrorKind::RateLimited),
+        (ok("", r#"{"error":{"message":"gone","code":503}}"#), ErrorKind::UpstreamUnavailable),
+        (
+            ok("", r#"{"choices":[{"index":0,"finish_reason":"error","message":{"content":"Ye"}}]}"#),
+            ErrorKind::GenerationFailed,
+        ),
         (reply("204 No Content", "", ""), ErrorKind::MalformedAnswer),
         (reply("504 Gateway Timeout", "", ""), ErrorKind::UpstreamTimeout),
         (reply("520 Unknown", "content-type: text/html\r\n", html), ErrorKind::UpstreamFailed),

@@ -1,10 +1,11 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`) and what a refusal
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`, `cache_key`) and what a refusal
 //! means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
-//! provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, never chooses
-//! among providers and never looks at what was said.
+//! provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, and a request
+//! whose schemas have a keyword that the vendor refuses, never chooses among providers and never looks at what was said.
 
+mod cache_key;
 mod error;
 mod limits;
 mod order;
@@ -23,10 +24,10 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::chunk::Chunks;
+use super::chunk::{self, Chunks};
 use super::completion;
 use super::endpoint::Endpoint;
-use super::http::{Begun, Credential, Upstream};
+use super::http::{Begun, Credential, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::results;
@@ -57,6 +58,7 @@ pub struct Mistral {
     catalogue: Catalogue,
     bridged: Vec<String>,
     max_tokens: Option<u32>,
+    derives_cache_key: bool,
     key: ApiKey,
     upstream: Upstream,
     chat_url: Url,
@@ -94,6 +96,7 @@ impl Mistral {
             catalogue: Catalogue::new(settings.models),
             bridged: settings.bridge_user_after_tool,
             max_tokens: settings.max_tokens,
+            derives_cache_key: settings.derives_cache_key,
             key,
             upstream,
             chat_url,
@@ -107,11 +110,26 @@ impl Mistral {
         })
     }
 
-    /// Where a request goes, and its body.
-    fn prepare(&self, request: &ChatRequest, model: &str, stream: bool) -> Result<(&Url, Prepared), ProviderError> {
+    /// Where a request goes, and its body. `without`: a keyword of schemas.
+    fn prepare(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        without: Option<&str>,
+        stream: bool,
+    ) -> Result<(&Url, Prepared), ProviderError> {
         let bridged = self.bridged.iter().any(|listed| listed == model || listed == "*");
         let after_tool = if bridged { AfterTool::Assistant } else { AfterTool::Anything };
-        let options = request::Options { model, max_tokens: self.max_tokens, after_tool, stream };
+        let reasons = self.catalogue.says(model, "reasoning").unwrap_or_else(|| request::reasons(model));
+        let options = request::Options {
+            model,
+            reasons,
+            max_tokens: self.max_tokens,
+            without,
+            after_tool,
+            derives_cache_key: self.derives_cache_key,
+            stream,
+        };
         match request.task {
             Task::FillIn => Ok((&self.fill_in_url, texts::fill_in(request, options)?)),
             _ => Ok((&self.chat_url, request::prepare(request, options)?)),
@@ -138,7 +156,9 @@ impl Mistral {
                 Err(error) => {
                     let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
                     let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
-                    let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else { return Err(error) };
+                    let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else {
+                        return Err(error.with_spent(answer.and_then(|answered| answered.usage)));
+                    };
                     answered.notes.push(format!("a batch of texts asked for again after {}", error.code()));
                     failures += 1;
                     tokio::time::sleep(wait).await;
@@ -180,13 +200,21 @@ impl Mistral {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
         let id = error::correlation_id(&reply.headers);
-        let mut answer = results::parse(&reply.body, request, model, count)
-            .map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let mut answer =
+            results::parse(&reply.body, request, model, count).map_err(|error| self.no_answer(error, &reply))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes = notes;
         Ok(answer)
+    }
+
+    /// Why an answer of status 200 is none: a failure behind the edge may be said in its body alone.
+    fn no_answer(&self, error: ProviderError, reply: &Reply) -> ProviderError {
+        if chunk::says_error(&reply.body) {
+            return self.refusal(said::status(&reply.body), &reply.headers, &reply.body);
+        }
+        error.with_status(200).with_correlation_id(error::correlation_id(&reply.headers))
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
@@ -231,29 +259,31 @@ impl Provider for Mistral {
             Task::ModerateChats => return self.about_chats(request, model).await,
             Task::Chat | Task::FillIn => {}
         }
-        let (url, prepared) = self.prepare(request, model, false)?;
-        let reply = self.upstream.post(url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
+        let mut without = None;
+        let (reply, notes) = loop {
+            let (url, prepared) = self.prepare(request, model, without.as_deref(), false)?;
+            let reply = self.upstream.post(url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
+            if reply.status == 200 {
+                break (reply, prepared.notes);
+            }
+            let refusal = self.refusal(reply.status, &reply.headers, &reply.body);
+            without = Some(once_without(without.as_deref(), request, refusal)?);
+        };
         let id = error::correlation_id(&reply.headers);
-        let parsed =
-            completion::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let parsed = completion::parse(&reply.body, model).map_err(|error| self.no_answer(error, &reply))?;
         let mut answer = parsed.answer;
         let terms = Terms { host: self.host, tier: parsed.tier };
         let images = images(&request.messages);
         answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
-        answer.notes.splice(0..0, prepared.notes);
+        answer.notes.splice(0..0, notes);
         answer.notes.extend(deprecation(&reply.headers));
         Ok(answer)
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let (url, prepared) = self.prepare(request, model, true)?;
-        let begun = self.upstream.stream(url, prepared.body).await;
         let reading = Reading {
             key: self.key.clone(),
             prices: self.prices.clone(),
@@ -261,16 +291,22 @@ impl Provider for Mistral {
             images: images(&request.messages),
             host: self.host,
         };
-        let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
-            Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => {
+        let mut without = None;
+        let (headers, body, mut notes) = loop {
+            let (url, prepared) = self.prepare(request, model, without.as_deref(), true)?;
+            let begun = self.upstream.stream(url, prepared.body).await;
+            let reply = match begun.map_err(|error| error.scrubbed(&self.key))? {
+                Begun::Streams(headers, body) => break (headers, body, prepared.notes),
+                Begun::Whole(reply) => reply,
+            };
+            if reply.status == 200 {
                 let id = error::correlation_id(&reply.headers);
                 return Err(streaming::no_stream(&reply, &reading, id));
             }
-            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
+            let refusal = self.refusal(reply.status, &reply.headers, &reply.body);
+            without = Some(once_without(without.as_deref(), request, refusal)?);
         };
         let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
-        let mut notes = prepared.notes;
         notes.extend(deprecation(&headers));
         let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
         Ok(Streamed { events, correlation_id, notes })
@@ -297,6 +333,13 @@ impl Provider for Mistral {
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
         self.prices.cost(model, usage, Terms { host: self.host, ..Terms::default() })
     }
+}
+
+/// The keyword of a request's schemas without which it is sent once more, within the same attempt: nothing was generated
+/// yet, and nobody else would be asked for it (Q17).
+fn once_without(without: Option<&str>, request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
+    let keyword = parameters::refused_keyword(request, refusal.message()).filter(|_| without.is_none());
+    keyword.ok_or(refusal)
 }
 
 /// What is kept of a call while its answer streams.

@@ -1,10 +1,7 @@
 //! The order of messages. Mistral refuses others with code 3230, and a conversation that was once out of order is refused
 //! at every later turn. The numbers are those of the table of quirks in the documentation of the provider.
-//!
-//! A tool's answer to a call that nobody made stays where it is: what it would answer cannot be known, and the vendor says
-//! so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::repairs::Repairs;
 use super::wire::Wire;
@@ -54,52 +51,34 @@ fn instructions_first<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec
     kept
 }
 
-/// Each call has one answer, right behind it (Q6). Those that stand later are moved, and those that are missing say that
-/// the call was not executed. An id that is called again later belongs to the later call from there on.
+/// Each call has one answer, right behind it (Q6). Those that stand later are moved, those that are missing say that the
+/// call was not executed, and those that no call waits for go: the vendor refuses the conversation for them, at every later
+/// turn. An id that is called again later belongs to the later call from there on; within a message each stands once.
 fn results_behind_calls<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
-    /// The calls of one id that wait for their answers, all of the message that called it last.
-    #[derive(Default)]
-    struct Open {
-        caller: usize,
-        calls: usize,
-    }
-    let mut open: HashMap<&'a str, Open> = HashMap::new();
+    // Where the calls stand that wait for an answer.
+    let mut open: HashMap<&'a str, usize> = HashMap::new();
     // Each message with the answers to its calls.
     let mut answered: Vec<(Wire<'a>, Vec<Wire<'a>>)> = Vec::with_capacity(messages.len());
     for message in messages {
         let here = answered.len();
-        let called = message.tool_call_id.and_then(|id| open.get_mut(id)).filter(|open| open.calls > 0);
-        if let Some(Open { caller, calls }) = called
-            && let Some((_, results)) = answered.get_mut(*caller)
-        {
-            *calls -= 1;
-            repairs.moved_results += usize::from(*caller + 1 != here);
-            results.push(message);
+        if let Some(id) = message.tool_call_id {
+            match open.remove(id).and_then(|caller| Some((caller, answered.get_mut(caller)?))) {
+                Some((caller, (_, results))) => {
+                    repairs.moved_results += usize::from(caller + 1 != here);
+                    results.push(message);
+                }
+                None => repairs.stray_results += 1,
+            }
             continue;
         }
-        for call in &message.tool_calls {
-            let open = open.entry(call.id()).or_default();
-            if open.caller != here {
-                *open = Open { caller: here, calls: 0 };
-            }
-            open.calls += 1;
-        }
+        open.extend(message.tool_calls.iter().map(|call| (call.id(), here)));
         answered.push((message, Vec::new()));
     }
     let mut ordered = Vec::with_capacity(answered.len());
     for (message, results) in answered {
-        let mut given: HashMap<&'a str, usize> = HashMap::new();
-        for id in results.iter().filter_map(|result| result.tool_call_id) {
-            *given.entry(id).or_default() += 1;
-        }
+        let given: HashSet<&'a str> = results.iter().filter_map(|result| result.tool_call_id).collect();
         let mut missing: Vec<&'a str> = message.tool_calls.iter().map(Called::id).collect();
-        missing.retain(|id| match given.get_mut(id).filter(|left| **left > 0) {
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => true,
-        });
+        missing.retain(|id| !given.contains(id));
         repairs.unanswered_calls += missing.len();
         ordered.push(message);
         ordered.extend(results);

@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice};
-use crate::provider::schema::without_identity;
+use super::cache_key;
+use super::request::Options;
+use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Schema, Task, Tool, ToolChoice};
+use crate::provider::schema::{keyword, without_identity};
 use crate::provider::{ErrorKind, ProviderError, left_out, names};
 
 /// Of two numbers in the vendor's documentation, that of its specification.
@@ -21,7 +23,7 @@ const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) max_tokens: Option<u32>,
+    max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,8 @@ pub(super) struct Parameters<'a> {
     response_format: Option<WireFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<String>,
     /// Fields that Mistral has and the canonical request has not.
     #[serde(flatten)]
     own: Own<'a>,
@@ -99,15 +103,16 @@ struct WireSchema<'a> {
     strict: Option<bool>,
 }
 
-/// The parameters of a request to a model that reasons, or does not. What could not be kept is noted.
+/// The parameters of a request. What could not be kept is noted.
 pub(super) fn of<'a>(
     request: &'a ChatRequest,
-    reasons: bool,
+    options: Options<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Parameters<'a>, ProviderError> {
     let has_tools = !request.tools.is_empty();
+    let without = options.without;
     let mut parameters = Parameters {
-        max_tokens: request.max_tokens,
+        max_tokens: request.max_tokens.or(options.max_tokens),
         temperature: temperature(request, notes),
         top_p: top_p(request, notes),
         n: request.n,
@@ -115,21 +120,25 @@ pub(super) fn of<'a>(
         random_seed: seed(request),
         presence_penalty: request.presence_penalty,
         frequency_penalty: request.frequency_penalty,
-        tools: request.tools.iter().map(tool).collect::<Result<_, _>>()?,
+        tools: request.tools.iter().map(|tool| written(tool, without)).collect::<Result<_, _>>()?,
         tool_choice: request.tool_choice.as_ref().filter(|_| has_tools).map(choice),
         parallel_tool_calls: request.parallel_tool_calls.filter(|_| has_tools),
-        response_format: request.response_format.as_ref().map(format),
+        response_format: request.response_format.as_ref().map(|asked| format(asked, without)),
         reasoning_effort: None,
+        prompt_cache_key: None,
         own: Own::new(),
     };
     if let Some(asked) = request.reasoning_effort {
-        if reasons {
+        if options.reasons {
             parameters.reasoning_effort = Some(effort(asked));
         } else {
             notes.push("reasoning_effort left out, which the model does not take".to_owned());
         }
     }
     parameters.own = own(request, notes);
+    let derives = options.derives_cache_key && !parameters.own.contains_key("prompt_cache_key");
+    parameters.prompt_cache_key = derives.then(|| cache_key::derived(request));
+    notes.extend(without.and_then(|keyword| left_out::of_schemas([keyword])));
     Ok(parameters)
 }
 
@@ -181,10 +190,10 @@ pub(super) fn seed(request: &ChatRequest) -> Option<i64> {
 }
 
 /// Names are checked here, where the error can say which (Q8).
-fn tool(tool: &Tool) -> Result<WireTool<'_>, ProviderError> {
+fn written<'a>(tool: &'a Tool, without: Option<&str>) -> Result<WireTool<'a>, ProviderError> {
     names::check_tool(&tool.name)?;
     let parameters = match &tool.parameters {
-        Some(schema) => without_identity(schema),
+        Some(schema) => taken(schema, without),
         None => Cow::Owned(RawValue::from_string(NO_PARAMETERS.to_owned()).map_err(|error| {
             ProviderError::new(ErrorKind::InvalidRequest, &format!("tool `{}`: {error}", tool.name))
         })?),
@@ -206,8 +215,26 @@ fn choice(choice: &ToolChoice) -> WireChoice<'_> {
     }
 }
 
-/// `$id` and `$schema` have broken the grammar that is made of a schema (Q17).
-fn format(format: &ResponseFormat) -> WireFormat<'_> {
+/// `$id` and `$schema` have broken the grammar that is made of a schema, and some models refuse other keywords (Q17).
+fn taken<'a>(schema: &'a Schema, without: Option<&str>) -> Cow<'a, RawValue> {
+    match without {
+        Some(refused) => keyword::without(schema, refused),
+        None => without_identity(schema),
+    }
+}
+
+/// The keyword of a request's schemas that a refusal is about.
+pub(super) fn refused_keyword(request: &ChatRequest, refusal: &str) -> Option<String> {
+    let refused = keyword::named(refusal)?;
+    let answer = match &request.response_format {
+        Some(ResponseFormat::JsonSchema(asked)) => Some(&asked.schema),
+        _ => None,
+    };
+    let mut schemas = request.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(answer);
+    schemas.any(|schema| keyword::is_in(schema, refused)).then(|| refused.to_owned())
+}
+
+fn format<'a>(format: &'a ResponseFormat, without: Option<&str>) -> WireFormat<'a> {
     match format {
         ResponseFormat::Text => WireFormat { r#type: "text", json_schema: None },
         ResponseFormat::JsonObject => WireFormat { r#type: "json_object", json_schema: None },
@@ -216,7 +243,7 @@ fn format(format: &ResponseFormat) -> WireFormat<'_> {
             json_schema: Some(WireSchema {
                 name: &asked.name,
                 description: asked.description.as_deref(),
-                schema: without_identity(&asked.schema),
+                schema: taken(&asked.schema, without),
                 strict: asked.strict,
             }),
         },

@@ -9,6 +9,7 @@ pub(super) struct Repairs {
     pub(super) misplaced_calls: usize,
     pub(super) moved_system: usize,
     pub(super) moved_results: usize,
+    pub(super) stray_results: usize,
     pub(super) unanswered_calls: usize,
     pub(super) bridges: usize,
     pub(super) prefixed: bool,
@@ -25,6 +26,7 @@ impl Repairs {
             (self.misplaced_calls, "tool calls left out, which stood in a message not the assistant's"),
             (self.moved_system, "system messages moved to the beginning: the provider takes none behind an answer"),
             (self.moved_results, "tools' answers moved right behind their calls, where the provider wants them"),
+            (self.stray_results, "tools' answers left out that no call waits for"),
             (self.unanswered_calls, "tool calls answered as not executed: the conversation has no answer to them"),
             (self.bridges, "assistant messages put between a tool's answer and the user, as the model wants"),
         ];

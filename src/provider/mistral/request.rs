@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
-use super::tool_id::ToolIds;
+use super::tool_id::{self, ToolIds};
 use super::wire::{Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat};
 use crate::provider::{ErrorKind, ProviderError, http, json_prompt};
@@ -20,10 +20,16 @@ use crate::provider::{ErrorKind, ProviderError, http, json_prompt};
 pub(crate) struct Options<'a> {
     /// The model that it goes to.
     pub(crate) model: &'a str,
+    /// Whether that takes reasoning back in its history, and an effort to reason with.
+    pub(crate) reasons: bool,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
+    /// The keyword of schemas that it refused.
+    pub(crate) without: Option<&'a str>,
     /// What the model takes behind a tool's answer.
     pub(crate) after_tool: AfterTool,
+    /// Whether a conversation without a key for the prompt cache gets one.
+    pub(crate) derives_cache_key: bool,
     /// Whether the answer is to come piece by piece. Usage comes with it unasked; `stream_options` is refused (Q1).
     pub(crate) stream: bool,
 }
@@ -48,12 +54,12 @@ struct Body<'a> {
 /// The body of `POST /v1/chat/completions`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = options.model;
-    let ids = ToolIds::of(&request.messages);
-    let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
-    let reasons = reasons(model);
-    let thinking = if reasons { Thinking::Replay } else { Thinking::Drop };
+    let (messages, repeated) = tool_id::told_apart(&request.messages);
+    let ids = ToolIds::of(&messages);
+    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
+    let thinking = if options.reasons { Thinking::Replay } else { Thinking::Drop };
 
-    let messages = Wire::all(&request.messages, &ids, thinking, &mut repairs);
+    let messages = Wire::all(&messages, &ids, thinking, &mut repairs);
     let mut messages = order::repaired(messages, options.after_tool, &mut repairs);
     if messages.is_empty() {
         return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
@@ -68,15 +74,15 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         messages.insert(behind_system, Wire::text(role, json_prompt::ASK));
         notes.push(json_prompt::asked(role));
     }
-    let mut parameters = parameters::of(request, reasons, &mut notes)?;
-    parameters.max_tokens = parameters.max_tokens.or(options.max_tokens);
+    let parameters = parameters::of(request, options, &mut notes)?;
     let body = Body { model, messages, stream: options.stream, parameters };
     let body = http::json(&body)?;
     Ok(Prepared { body, notes })
 }
 
-/// Whether a model takes reasoning back in its history; the others refuse it (Q12).
-fn reasons(model: &str) -> bool {
+/// Whether a model takes reasoning back in its history, by its name, where the vendor has not said so; the others refuse it
+/// (Q12).
+pub(super) fn reasons(model: &str) -> bool {
     const FAMILIES: [&str; 10] = [
         "magistral-",
         "mistral-large-4",

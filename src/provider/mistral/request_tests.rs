@@ -5,8 +5,15 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{Detail, Message, Part, ReasoningEffort, Role, Tool, ToolChoice};
 
-const OPTIONS: Options<'_> =
-    Options { model: "ministral-8b-latest", max_tokens: None, after_tool: AfterTool::Anything, stream: false };
+const OPTIONS: Options<'_> = Options {
+    model: "ministral-8b-latest",
+    reasons: false,
+    max_tokens: None,
+    without: None,
+    after_tool: AfterTool::Anything,
+    derives_cache_key: false,
+    stream: false,
+};
 
 fn request(messages: Vec<Message>) -> ChatRequest {
     ChatRequest { messages, ..ChatRequest::default() }
@@ -34,7 +41,7 @@ fn image(detail: Option<Detail>) -> Part {
 
 fn sent(request: &ChatRequest) -> (Value, Vec<String>) {
     let model = request.model.as_deref().unwrap_or(OPTIONS.model);
-    let prepared = prepare(request, Options { model, ..OPTIONS }).unwrap();
+    let prepared = prepare(request, Options { model, reasons: reasons(model), ..OPTIONS }).unwrap();
     (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
 }
 
@@ -107,8 +114,15 @@ fn messages_take_the_form_that_mistral_takes() {
         ),
         (
             "a user's message with a tool's answer in it is two messages",
-            vec![message(Role::User, vec![result("D681PevKs", "one"), text("and now?")])],
-            json!([
+            vec![
+                user(),
+                message(Role::Assistant, vec![call("D681PevKs", "{}")]),
+                message(Role::User, vec![result("D681PevKs", "one"), text("and now?")]),
+            ],
+            json!([user_wire,
+                {"role": "assistant", "content": "", "tool_calls": [
+                    {"id": "D681PevKs", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+                ]},
                 {"role": "tool", "content": "one", "tool_call_id": "D681PevKs", "name": "look"},
                 {"role": "user", "content": "and now?"},
             ]),
@@ -177,6 +191,49 @@ fn foreign_ids_are_mapped_alike_in_calls_and_answers() {
     assert_eq!(id.len(), 9);
     assert_eq!(body["messages"][2]["tool_call_id"], id);
     assert_eq!(notes, ["1 tool call ids replaced by ones that the provider takes"]);
+}
+
+#[test]
+fn calls_of_one_id_at_once_have_their_answers() {
+    let (body, notes) = sent(&request(vec![
+        Message::text(Role::User, "Hi"),
+        message(Role::Assistant, vec![call("D681PevKs", "1"), call("D681PevKs", "2"), call("D681PevKs", "3")]),
+        message(Role::Tool, vec![result("D681PevKs", "one"), result("D681PevKs", "two")]),
+        message(Role::Tool, vec![result("nobodys", "four")]),
+    ]));
+    let messages = body["messages"].as_array().unwrap();
+    let calls: Vec<_> = messages[1]["tool_calls"].as_array().unwrap().iter().map(|call| &call["id"]).collect();
+    let results = messages[2..].iter().map(|it| (&it["tool_call_id"], it["content"].as_str().unwrap()));
+    let expected = [(calls[0], "one"), (calls[1], "two"), (calls[2], "This call was not executed.")];
+    assert_eq!(results.collect::<Vec<_>>(), expected);
+    assert!(calls[0] != calls[1] && calls[1] != calls[2] && calls[0] != calls[2], "{calls:?}");
+    assert_eq!(notes.len(), 3, "{notes:?}");
+}
+
+#[test]
+fn a_conversation_gets_a_key_for_the_cache_unless_it_has_one() {
+    let options = Options { derives_cache_key: true, ..OPTIONS };
+    let sent = |request: &ChatRequest| {
+        serde_json::from_slice::<Value>(&prepare(request, options).unwrap().body).unwrap()["prompt_cache_key"].clone()
+    };
+    let request = asking(|it| it.tenant = "a".into());
+    assert_eq!(sent(&request), super::super::cache_key::derived(&request));
+    assert_eq!(sent(&asking(|it| it.extra = from(json!({"prompt_cache_key": "mine"})))), "mine");
+}
+
+#[test]
+fn a_refused_keyword_leaves_every_schema() {
+    let schema = json!({"type": "string", "format": "uri"});
+    let request = asking(|it| {
+        it.tools = from(json!([{"function": {"name": "f", "parameters": {"properties": {"a": schema}}}}]));
+        it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})));
+    });
+    let prepared = prepare(&request, Options { without: Some("format"), ..OPTIONS }).unwrap();
+    let body: Value = serde_json::from_slice(&prepared.body).unwrap();
+    let kept = json!({"type": "string"});
+    assert_eq!(body["tools"][0]["function"]["parameters"]["properties"]["a"], kept);
+    assert_eq!(body["response_format"]["json_schema"]["schema"], kept);
+    assert_eq!(prepared.notes.len(), 1, "{:?}", prepared.notes);
 }
 
 #[test]

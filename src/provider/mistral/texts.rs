@@ -126,8 +126,16 @@ mod tests {
             request.extra = serde_json::from_value(extra.clone()).unwrap();
             let prepared = match task {
                 Task::FillIn => {
-                    let (after_tool, stream) = (AfterTool::Anything, false);
-                    fill_in(&request, Options { model: "m", max_tokens: None, after_tool, stream })
+                    let options = Options {
+                        model: "m",
+                        reasons: false,
+                        max_tokens: None,
+                        without: None,
+                        after_tool: AfterTool::Anything,
+                        derives_cache_key: false,
+                        stream: false,
+                    };
+                    fill_in(&request, options)
                 }
                 Task::ModerateChats => about_chats(&request, "m"),
                 _ => about(&request, "m", &["a"]),

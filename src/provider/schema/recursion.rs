@@ -10,7 +10,7 @@ use super::{DATA, MAPPINGS, Place};
 type Id = *const Value;
 
 /// Whether a schema refers to itself, so that it has values of any depth, or to another document.
-pub(super) fn recurs(text: &str) -> bool {
+pub(crate) fn recurs(text: &str) -> bool {
     if !text.contains("\"$ref\"") {
         return false;
     }
