@@ -70,12 +70,7 @@ impl<'a> Report<'a> {
         for found in matches {
             let rule = self.rules.rule(found.rule);
             self.judge(found.rule, rule.action);
-            if self.findings.take(OVERHEAD + rule.name.len() + rule.category.len()) {
-                let finding = Finding::new(&rule.name, &rule.category, rule.severity);
-                self.verdict.findings.push(finding.at(text.place(found.range.clone())));
-            } else {
-                self.left_out += 1;
-            }
+            self.find(rule, |finding| finding.at(text.place(found.range.clone())));
             if rule.action != Action::Redact {
                 continue;
             }
@@ -90,6 +85,24 @@ impl<'a> Report<'a> {
         }
         if let Some((range, rule)) = masked {
             self.mask(text, range, rule);
+        }
+    }
+
+    /// Adds what was found in a tool's name, where nothing can be masked.
+    pub(crate) fn add_name(&mut self, matches: &[Match]) {
+        for found in matches {
+            let rule = self.rules.rule(found.rule);
+            let action = if rule.action == Action::Redact { Action::Deny } else { rule.action };
+            self.judge(found.rule, action);
+            self.find(rule, |finding| finding);
+        }
+    }
+
+    fn find(&mut self, rule: &Rule, placed: impl FnOnce(Finding) -> Finding) {
+        if self.findings.take(OVERHEAD + rule.name.len() + rule.category.len()) {
+            self.verdict.findings.push(placed(Finding::new(&rule.name, &rule.category, rule.severity)));
+        } else {
+            self.left_out += 1;
         }
     }
 

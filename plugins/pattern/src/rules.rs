@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use octroi_policy::Text;
+use octroi_policy::Role;
 
 use crate::class::Class;
 use crate::expression::{MOST_MATCHES, Scratch};
@@ -125,11 +125,18 @@ impl Rules {
     }
 
     /// Every match in a text that belongs to a tenant, by place.
-    pub(crate) fn search(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
+    pub(crate) fn search(
+        &self,
+        text: &str,
+        role: Role,
+        tenant: &str,
+        asked: Asked,
+        scratch: &mut Scratch,
+    ) -> Vec<Match> {
         let mut found = Found::default();
         for group in [Some(&self.for_all), self.for_tenant.get(tenant)].into_iter().flatten() {
             for rule in &group.always {
-                if self.rules[*rule as usize].looks_at(text.role, asked) {
+                if self.rules[*rule as usize].looks_at(role, asked) {
                     found.may_match(*rule, 0..text.len());
                 }
             }
@@ -138,7 +145,7 @@ impl Rules {
                 Clue::Expression(rule) => {
                     let of_clue = &self.rules[rule as usize];
                     if let Some(expression) = &of_clue.expression
-                        && of_clue.looks_at(text.role, asked)
+                        && of_clue.looks_at(role, asked)
                         && !(expression.reach.is_shared() && found.covers(rule, end))
                     {
                         found.may_match(rule, expression.reach.around(text, end));
@@ -146,7 +153,7 @@ impl Rules {
                 }
                 Clue::Keyword { keyword, place } => {
                     let (rule, keyword) = &self.keywords[keyword as usize];
-                    if self.rules[*rule as usize].looks_at(text.role, asked)
+                    if self.rules[*rule as usize].looks_at(role, asked)
                         && let Some(range) = keyword.around(text, end, place)
                     {
                         found.matches.push(Match { rule: *rule as usize, range });

@@ -76,6 +76,20 @@ fn a_redaction_lands_behind_other_alphabets_and_expands_nothing() {
 }
 
 #[test]
+fn the_name_of_a_tool_is_judged_and_cannot_be_masked() {
+    for (action, expected) in [("redact", Action::Deny), ("warn", Action::Warn), ("deny", Action::Deny)] {
+        let settings = format!(
+            r#"{{"patterns":[{{"name":"tulip","keywords":["tulip"],"roles":["assistant"],"action":"{action}"}}]}}"#
+        );
+        let check = |messages: &[Message]| policy(&settings).pre_check(&Context::example(), messages);
+        let verdict = check(&[Message::tool_call("find.tulip", "{}")]);
+        assert_eq!((verdict.action, verdict.edits.len()), (expected, 0));
+        assert_eq!((verdict.findings.len(), verdict.findings[0].place), (1, None));
+        assert_eq!(check(&[Message::tool_call("look", "{}"), Message::tool("tulip", "")]), Verdict::allow());
+    }
+}
+
+#[test]
 fn redactions_that_overlap_become_one_and_leave_nothing_readable() {
     let rules = r#"{"name":"a","pattern":"abc","action":"redact","replacement":"[A]"},
         {"name":"b","pattern":"bcdef","action":"redact","replacement":"[B]"},
@@ -164,8 +178,8 @@ fn roles_and_phases_say_whose_texts_are_looked_at() {
         (Message::system("gold"), "both every"),
         (Message::user("gold"), "both every spoken"),
         (Message::assistant("gold"), "both every"),
-        (Message::tool("mine", "gold"), "both every spoken"),
-        (Message::tool_call("mine", "gold"), "both every"),
+        (Message::tool("-", "gold"), "both every spoken"),
+        (Message::tool_call("-", "gold"), "both every"),
     ] {
         assert_eq!(
             rules(policy.pre_check(&Context::example(), std::slice::from_ref(&message))),

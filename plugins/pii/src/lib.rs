@@ -79,6 +79,19 @@ impl Pii {
                 }
             }
         }
+        for (_, name) in names(messages) {
+            for Match { rule, .. } in pii_detect::find(name, self.enabled) {
+                let action = unmasked(milder(self.treatments[rule as usize].action));
+                verdict.raise(action);
+                found += 1;
+                if found <= MOST_FINDINGS {
+                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity(rule)));
+                }
+                if action >= Action::RequireApproval {
+                    refused = refused.with(rule);
+                }
+            }
+        }
         if refused != Rules::NONE {
             verdict.reason = Some(reason(refused));
         }
@@ -94,6 +107,11 @@ impl Pii {
         }
         verdict
     }
+}
+
+/// What is done where nothing can be masked.
+fn unmasked(action: Action) -> Action {
+    if action == Action::Redact { Action::Deny } else { action }
 }
 
 fn severity(rule: Rule) -> Severity {
@@ -129,6 +147,18 @@ mod tests {
         assert_eq!(verdict.action, Action::Deny);
         assert_eq!(verdict.reason.as_deref(), Some("Personal data detected: payment card number"));
         assert_eq!(verdict.findings[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn the_name_of_a_tool_is_judged_and_cannot_be_masked() {
+        let call = |name: &str| Message::tool_call(name, "{}");
+        let settings = r#"{"rules": {"payment-card": {"action": "redact"}}}"#;
+        assert_eq!(check(settings, &[call("look")]), Verdict::allow());
+        let verdict = check(settings, &[call("look-4111-1111-1111-1111")]);
+        assert_eq!((verdict.action, verdict.edits.len(), verdict.findings[0].place), (Action::Deny, 0, None));
+        assert_eq!(verdict.reason.as_deref(), Some("Personal data detected: payment card number"));
+        let settings = r#"{"rules": {"payment-card": {"action": "warn"}}}"#;
+        assert_eq!(check(settings, &[call("look-4111-1111-1111-1111")]).action, Action::Warn);
     }
 
     #[test]

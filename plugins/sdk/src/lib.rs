@@ -81,7 +81,7 @@ mod verdict;
 pub use export::runtime;
 pub use policy::{Audit, Policy, PreCheck, Response};
 pub use settings::{NoSettings, configure};
-pub use text::{Text, texts};
+pub use text::{Text, names, texts};
 
 pub use bindings::audit::exports::octroi::policy::audit::{Entry, Phase};
 pub use bindings::lifecycle::exports::octroi::policy::lifecycle::{Description, Rule};
@@ -95,6 +95,6 @@ pub mod prelude {
     pub use crate::{
         Action, Answer, Audit, Context, Description, Edit, Entry, Finding, Message, NoSettings, Part, PartKind, Phase,
         Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, Window, byte_range, clock, configure,
-        counters, log, texts,
+        counters, log, names, texts,
     };
 }

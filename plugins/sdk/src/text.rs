@@ -33,6 +33,14 @@ pub fn texts(messages: &[Message]) -> impl Iterator<Item = Text<'_>> {
     })
 }
 
+/// The names of tools in calls and results, and who spoke them. No edit reaches them: who finds something in one can only
+/// refuse.
+pub fn names(messages: &[Message]) -> impl Iterator<Item = (Role, &str)> {
+    messages.iter().flat_map(|Message { role, parts }| {
+        parts.iter().filter_map(|part| part.name.as_deref()).filter(|name| !name.is_empty()).map(|name| (*role, name))
+    })
+}
+
 /// Bytes at the start that the client already has.
 fn released(part: &Part) -> usize {
     part.window.as_ref().map_or(0, |window| window.released as usize)
@@ -142,6 +150,17 @@ mod tests {
         assert_eq!(text.keyword("aBc").collect::<Vec<_>>(), [0..3, 3..6]);
         assert_eq!(text.keyword("").count(), 0);
         assert_eq!(text.keyword("much longer than the text").count(), 0);
+    }
+
+    #[test]
+    fn names_of_tools_come_with_their_speaker() {
+        let messages = [
+            Message::user("Look"),
+            Message::tool_call("look", "{}"),
+            Message::tool("see", "closed"),
+            Message::tool("", "open"),
+        ];
+        assert_eq!(names(&messages).collect::<Vec<_>>(), [(messages[1].role, "look"), (Role::Tool, "see")]);
     }
 
     #[test]
