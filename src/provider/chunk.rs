@@ -333,7 +333,7 @@ impl Choice {
 
 /// Whether a body is an error, in one of the forms that are known.
 pub(super) fn says_error(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|fields| is_error(&fields))
+    check_values(body).is_ok() && serde_json::from_slice(body).is_ok_and(|fields| is_error(&fields))
 }
 
 /// An error instead of a chunk, in one of the forms that are known from whole answers.

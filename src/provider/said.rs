@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::completion::check_values;
 use super::{ErrorKind, ProviderError};
 
 /// The part of an HTML page or a plain text that is looked at, in bytes.
@@ -25,8 +26,8 @@ impl Said {
     }
 
     fn read_all(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
-            Ok(Value::Object(fields)) => {
+        match json(body) {
+            Some(Value::Object(fields)) => {
                 let nested = fields.get("error").filter(|error| error.is_object());
                 let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
                 let either = |name: &str| field(name).or_else(|| nested.and_then(|error| error.get(name)));
@@ -42,8 +43,8 @@ impl Said {
                     guardrails: field("guardrails").is_some(),
                 }
             }
-            Ok(other) => Said { message: prose(&other), ..Said::default() },
-            Err(_) => Said { message: page(body), ..Said::default() },
+            Some(other) => Said { message: prose(&other), ..Said::default() },
+            None => Said { message: page(body), ..Said::default() },
         }
     }
 
@@ -85,7 +86,7 @@ pub(crate) fn status(body: &[u8]) -> u16 {
     const LIMITS: [&str; 6] =
         ["rate_limit_exceeded", "rate_limited", "1300", "service_tier_capacity_exceeded", "3505", "insufficient_quota"];
     const REQUESTS: [&str; 3] = ["invalid_request_error", "context_length_exceeded", "content_filter"];
-    let fields: Value = serde_json::from_slice(body).unwrap_or_default();
+    let fields = json(body).unwrap_or_default();
     let named = [&fields, &fields["error"]].into_iter().flat_map(|object| NAMES.map(|name| &object[name]));
     let mut statuses = named.filter_map(|value| scalar(value)?.parse().ok());
     let said = Said::read(body);
@@ -96,6 +97,12 @@ pub(crate) fn status(body: &[u8]) -> u16 {
         None if one_of(&REQUESTS) => 400,
         None => 500,
     }
+}
+
+/// A body that is JSON, and not of more values than an answer may have.
+pub(crate) fn json(body: &[u8]) -> Option<Value> {
+    check_values(body).ok()?;
+    serde_json::from_slice(body).ok()
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -181,6 +188,14 @@ mod tests {
         ] {
             assert_eq!(Said::read(body.as_bytes()).message, said);
         }
+    }
+
+    #[test]
+    fn what_holds_too_many_values_is_not_read() {
+        let values = vec!["0"; 300_000].join(",");
+        let body = format!(r#"{{"error":{{"message":"over","code":503}},"x":[{values}]}}"#);
+        assert_eq!((Said::read(body.as_bytes()).code, status(body.as_bytes())), (None, 500));
+        assert!(!crate::provider::chunk::says_error(body.as_bytes()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::provider::said::Said;
+use crate::provider::said::{self, Said};
 use crate::provider::wait::{reset, retry_after};
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -23,7 +23,7 @@ struct Refusal {
 
 impl Refusal {
     fn read(body: &[u8]) -> Self {
-        let Ok(mut whole) = serde_json::from_slice::<Value>(body) else {
+        let Some(mut whole) = said::json(body) else {
             return Self { said: Said::read(body), ..Self::default() };
         };
         // A stream that is refused is answered with a list of one.

@@ -14,6 +14,7 @@ use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_resp
 use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
+use crate::provider::completion::check_values;
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, said};
@@ -91,6 +92,7 @@ impl Reading {
 
 impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+        check_values(data)?;
         let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         if event.get("error").is_some() {
             return Err(error::classify(said::status(data), &HeaderMap::new(), data, Timestamp::now()));
