@@ -8,6 +8,7 @@ mod called;
 mod estimate;
 mod field;
 mod json_text;
+mod reference;
 mod request;
 mod seal;
 mod task;
@@ -24,6 +25,7 @@ pub use estimate::{estimate, estimate_before};
 pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;
 pub(crate) use json_text::{MOST_VALUES, outside_strings, values};
+pub use reference::Reference;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};
@@ -89,6 +91,11 @@ pub enum Part {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<Detail>,
     },
+    /// What the text before it refers to.
+    Reference {
+        /// The sources.
+        ids: Vec<Reference>,
+    },
 }
 
 /// How closely a model looks at an image: more costs more tokens.
@@ -109,7 +116,7 @@ impl Part {
         match self {
             Self::Text { text } | Self::Thinking { text, .. } | Self::ToolResult { text, .. } => Some(text),
             Self::ToolCall { arguments, .. } => Some(arguments),
-            Self::Image { .. } => None,
+            Self::Image { .. } | Self::Reference { .. } => None,
         }
     }
 
@@ -121,7 +128,7 @@ impl Part {
                 *seal = None;
                 Some(text)
             }
-            Self::Image { .. } => None,
+            Self::Image { .. } | Self::Reference { .. } => None,
         }
     }
 
@@ -129,7 +136,7 @@ impl Part {
     pub fn seal(&self) -> Option<&Seal> {
         match self {
             Self::Thinking { seal, .. } | Self::ToolCall { seal, .. } => seal.as_ref(),
-            Self::Text { .. } | Self::ToolResult { .. } | Self::Image { .. } => None,
+            Self::Text { .. } | Self::ToolResult { .. } | Self::Image { .. } | Self::Reference { .. } => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use mistral_double::{Behaviour, MistralDouble, Quirk};
+use mistral_double::{Behaviour, Failure, MistralDouble, Quirk, ValidationShape};
 use serde_json::{Value, json};
 use support::{Gateway, Setup};
 
@@ -133,13 +133,63 @@ async fn what_a_stream_leaves_out_is_on_record() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
     let text = |text: &str| json!({ "type": "text", "text": text });
-    let cited = vec![text("Paris is "), json!({ "type": "reference", "reference_ids": [1, 2] }), text("big")];
-    double.script(Behaviour::parts(cited));
+    double.script(Behaviour::parts(vec![text("Paris is "), json!({ "type": "hologram" }), text("big")]));
     let body = json!({ "stream": true, "messages": [{ "role": "user", "content": "Paris?" }] });
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
     let text = request.send().await.unwrap().text().await.unwrap();
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
-    assert_eq!(notes(&gateway).await, json!(["a citation of 2 references left out"]), "{text}");
+    assert_eq!(notes(&gateway).await, json!(["content of the kind `hologram` left out"]), "{text}");
+}
+
+#[tokio::test]
+async fn what_an_answer_cites_and_signs_comes_back_to_the_vendor() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let thinking = json!({ "type": "thinking", "thinking": [text("hm")], "closed": true, "signature": "EqQB" });
+    let cited = vec![
+        thinking.clone(),
+        text("Write to jane@"),
+        json!({ "type": "reference", "reference_ids": [1] }),
+        text("example.org"),
+        json!({ "type": "reference", "reference_ids": ["two"] }),
+    ];
+    let user = json!({ "role": "user", "content": "Whom?" });
+    for (policies, said, signed) in
+        [(&["audit-redact"], "Write to jane@example.org", true), (&["pii"], "Write to [EMAIL]", false)]
+    {
+        let gateway = Setup::with(&double).policies(policies).start();
+        let body = json!({ "model": "magistral-small-latest", "messages": [user] });
+        double.script(Behaviour::parts(cited.clone()));
+        let whole = chat(&gateway, body.clone()).await["choices"][0]["message"].clone();
+        assert_eq!((&whole["content"], &whole["octroi"]["reference_ids"]), (&json!(said), &json!([1, "two"])));
+        // Each part has its own seal, and the thought was not edited.
+        assert_eq!(whole["thinking_blocks"][0]["signature"], "EqQB", "{whole}");
+
+        double.script(Behaviour::parts(cited.clone()));
+        let mut streamed = body.clone();
+        streamed["stream"] = json!(true);
+        let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&streamed);
+        let frames = request.send().await.unwrap().text().await.unwrap();
+        let deltas: Vec<Value> = frames
+            .split("\n\n")
+            .filter_map(|frame| serde_json::from_str::<Value>(frame.strip_prefix("data: ")?).ok())
+            .map(|chunk| chunk["choices"][0]["delta"].clone())
+            .collect();
+        let content: String = deltas.iter().filter_map(|delta| delta["content"].as_str()).collect();
+        let ids: Vec<_> =
+            deltas.iter().filter_map(|delta| delta["octroi"]["reference_ids"].as_array()).flatten().collect();
+        assert_eq!((content.as_str(), ids), (said, vec![&json!(1), &json!("two")]), "{frames}");
+        assert_eq!(deltas.iter().any(|delta| delta["thinking_blocks"][0]["signature"] == "EqQB"), signed, "{frames}");
+
+        chat(&gateway, json!({ "model": "magistral-small-latest", "messages": [user, whole, user] })).await;
+        let sent = double.last_request().unwrap().json()["messages"][1].clone();
+        assert_eq!(sent["content"], json!([thinking, text(said)]));
+    }
+    // As the vendor's own clients keep it.
+    let gateway = Setup::with(&double).start();
+    let answer = json!({ "role": "assistant", "content": cited });
+    chat(&gateway, json!({ "model": "magistral-small-latest", "messages": [user, answer, user] })).await;
+    assert_eq!(double.last_request().unwrap().json()["messages"][1]["content"], json!(cited));
 }
 
 #[tokio::test]
@@ -208,4 +258,19 @@ async fn vectors_of_texts_with_more_tokens_than_were_reckoned_come_in_smaller_ba
     assert_eq!(answer.body["usage"]["total_tokens"], tokens, "{}", answer.body["usage"]);
     let cost = f64::from(tokens) * 0.1 / 1e6;
     assert!((told.unwrap() - cost).abs() < 1e-9, "{told:?}");
+}
+
+#[tokio::test]
+async fn what_was_paid_before_a_batch_failed_for_good_is_on_record() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Behaviour::answer());
+    double.script(Failure::Validation(ValidationShape::default()));
+    let inputs: Vec<_> = (0..513).map(|number| format!("{number}")).collect();
+    let answer = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": inputs })).await;
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    let tokens = record["tokens_used"].as_f64().unwrap();
+    assert!(tokens >= 512.0, "{record}");
+    assert!((record["cost"].as_f64().unwrap() - tokens * 0.1 / 1e6).abs() < 1e-12, "{record}");
 }

@@ -332,6 +332,7 @@ impl Passage {
                     (*choice, part.part, arguments)
                 }
                 Delta::Started { .. }
+                | Delta::References { .. }
                 | Delta::Finished { .. }
                 | Delta::Usage { .. }
                 | Delta::Seal { .. }
@@ -352,7 +353,7 @@ impl Passage {
                 Delta::Started { .. } => deltas.push(delta),
                 // That there was none is no text.
                 Delta::Thinking { ref text, .. } if text.is_empty() => deltas.push(delta),
-                Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
+                Delta::References { .. } | Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
                 Delta::Seal { .. } => self.seals.push(delta),
                 Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
             }

@@ -500,6 +500,7 @@ fn part(part: &Part, window: Option<Window>) -> wit::Part<'_> {
         Part::ToolCall { name, .. } => (wit::PartKind::ToolCall, Some(name.as_str())),
         Part::ToolResult { name, .. } => (wit::PartKind::ToolResult, name.as_deref()),
         Part::Image { .. } => (wit::PartKind::Image, None),
+        Part::Reference { .. } => (wit::PartKind::Other, None),
     };
     let text = part.text().unwrap_or_default();
     let binary = part.binary();

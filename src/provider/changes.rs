@@ -9,6 +9,7 @@ pub(crate) struct Changes {
     pub(crate) wrapped: usize,
     pub(crate) details: usize,
     pub(crate) uncached: usize,
+    pub(crate) citations: usize,
 }
 
 impl Changes {
@@ -23,6 +24,7 @@ impl Changes {
             (self.misplaced, "parts left out that have no place in a message of their role"),
             (self.details, "images sent without their `detail`, which the provider does not have"),
             (self.uncached, "parts whose cache_control was left out with them, or that the provider does not cache"),
+            (self.citations, "citations left out, which the provider does not have"),
             (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
         ]
         .iter()

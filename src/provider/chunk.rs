@@ -19,7 +19,7 @@ use super::completion::content::Content;
 use super::completion::{check_values, finish_reason, malformed, read_usage, tier};
 use super::notes::Notes;
 use super::price::Tier;
-use super::{Delta, ProviderError, StreamEvent, left_out, names};
+use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
 use crate::chat::{Part, Usage, outside_strings};
 use call::{Calls, Told};
 
@@ -73,6 +73,8 @@ pub(crate) enum Read {
 struct Choice {
     calls: Calls,
     thoughts: Thoughts,
+    /// Reasoning in lists of content that is not signed yet.
+    thought: String,
     finished: bool,
 }
 
@@ -114,7 +116,8 @@ impl Telling {
         }
     }
 
-    fn content(&mut self, content: Option<Value>, choice: u32) -> Result<(), ProviderError> {
+    /// `thought`: the reasoning before it that is not signed yet.
+    fn content(&mut self, content: Option<Value>, choice: u32, thought: &mut String) -> Result<(), ProviderError> {
         let content = match content {
             None | Some(Value::Null) => return Ok(()),
             Some(Value::String(text)) => Content::Text(text),
@@ -126,8 +129,18 @@ impl Telling {
         };
         for part in content.into_parts(&mut self.notes) {
             match part {
-                Part::Thinking { text, .. } => self.deltas.push(Delta::Thinking { choice, text }),
+                Part::Thinking { text, seal } => {
+                    thought.push_str(&text);
+                    if !text.is_empty() {
+                        self.deltas.push(Delta::Thinking { choice, text });
+                    }
+                    if let Some(seal) = seal {
+                        let of = Sealed::Thoughts(std::mem::take(thought));
+                        self.deltas.push(Delta::Seal { choice, of, seal });
+                    }
+                }
                 Part::Text { text } => self.deltas.push(Delta::Text { choice, text }),
+                Part::Reference { ids } => self.deltas.push(Delta::References { choice, ids }),
                 // Content is made of no other parts.
                 _ => {}
             }
@@ -304,7 +317,7 @@ impl Choice {
         } else if own.is_some() && self.thoughts == Thoughts::None {
             self.thoughts = Thoughts::Empty;
         }
-        telling.content(delta.remove("content"), choice)?;
+        telling.content(delta.remove("content"), choice, &mut self.thought)?;
         if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
             telling.verbatim = false;
             telling.deltas.push(Delta::Text { choice, text: text.to_owned() });

@@ -107,6 +107,24 @@ fn reasoning_is_read_in_every_form() {
 }
 
 #[test]
+fn citations_and_signatures_stand_beside_what_is_said() {
+    let thinking = |text: &str| Delta::Thinking { choice: 0, text: text.into() };
+    let thought = |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
+    let lists = [
+        json!([thought("H")]),
+        json!([thought("m")]),
+        json!([{ "type": "thinking", "thinking": [], "signature": "EqQB" }, { "type": "text", "text": "big" }]),
+        json!([{ "type": "reference", "reference_ids": [1, "two"] }]),
+    ];
+    let events = read(&lists.map(|list| delta(json!({ "content": list })))).unwrap();
+    let ids = vec![crate::chat::Reference::Number(1), crate::chat::Reference::Id("two".into())];
+    let (of, seal) = (Sealed::Thoughts("Hm".into()), crate::chat::Seal::Mistral("EqQB".into()));
+    let told: Vec<_> = events.into_iter().flat_map(|event| event.deltas).collect();
+    let seal = Delta::Seal { choice: 0, of, seal };
+    assert_eq!(told, [thinking("H"), thinking("m"), seal, text("big"), Delta::References { choice: 0, ids }]);
+}
+
+#[test]
 fn a_refusal_is_told_as_text_and_not_as_left_out() {
     let mut chunks = Chunks::new("asked");
     let refused = delta(json!({ "refusal": "No" }));
@@ -404,10 +422,10 @@ fn an_empty_reasoning_is_told_once_beside_calls() {
 #[test]
 fn what_a_stream_leaves_out_is_noted_once() {
     let mut chunks = Chunks::new("asked-for");
-    let reference = json!([{ "type": "reference", "reference_ids": [1] }, { "type": "text", "text": "a" }]);
+    let unknown = json!([{ "type": "hologram" }, { "type": "text", "text": "a" }]);
     for _ in 0..2 {
         let chunk = json!({ "id": "1", "citations": ["x"], "choices": [
-            { "index": 0, "delta": { "content": reference }, "logprobs": { "content": [] }, "finish_reason": null },
+            { "index": 0, "delta": { "content": unknown }, "logprobs": { "content": [] }, "finish_reason": null },
         ] });
         let Read::Event(event) = chunks.read(&Bytes::from(chunk.to_string())).unwrap() else { panic!("{chunk}") };
         assert_eq!(event.frame, None);
@@ -415,7 +433,7 @@ fn what_a_stream_leaves_out_is_noted_once() {
     assert_eq!(
         chunks.notes().collect::<Vec<_>>(),
         [
-            "a citation of 1 references left out",
+            "content of the kind `hologram` left out",
             "fields of the answer left out, which no policy could see: citations, logprobs",
         ]
     );

@@ -12,6 +12,10 @@ fn thinking(text: &str) -> Part {
     Part::Thinking { text: text.into(), seal: None }
 }
 
+fn cited(ids: Value) -> Part {
+    Part::Reference { ids: serde_json::from_value(ids).unwrap() }
+}
+
 fn call(id: &str, arguments: &str) -> Part {
     Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
 }
@@ -76,12 +80,31 @@ fn a_message_is_read_in_every_form() {
         (
             "citations do not cut a text in two",
             json!({"content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}, {"type": "reference", "reference_ids": [0]}]},
                 {"type": "text", "text": "Paris is "},
                 {"type": "reference", "reference_ids": [1, "two"]},
                 {"type": "text", "text": "big"},
             ]}),
-            vec![text("Paris is big")],
+            vec![thinking("hm"), text("Paris is big"), cited(json!([0, 1, "two"]))],
+            0,
+        ),
+        (
+            "what refers to nothing is no citation",
+            json!({"content": [{"type": "text", "text": "big"}, {"type": "reference", "reference_ids": ["a text"]}]}),
+            vec![text("big")],
             1,
+        ),
+        (
+            "a signature belongs to the reasoning before it",
+            json!({"content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": "EqQB=="},
+                {"type": "thinking", "thinking": [{"type": "text", "text": "so"}], "signature": "a text"},
+            ]}),
+            vec![
+                Part::Thinking { text: "hm".into(), seal: Some(crate::chat::Seal::Mistral("EqQB==".into())) },
+                thinking("so"),
+            ],
+            0,
         ),
         (
             "unknown kinds",

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::error::{ErrorKind, ProviderError};
-use crate::chat::{FinishReason, Seal, Usage};
+use crate::chat::{FinishReason, Reference, Seal, Usage};
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
 /// last item; a stream that ends without [`Delta::Finished`] for each choice is reported as such an error by the provider.
@@ -87,6 +87,13 @@ pub enum Delta {
         name: Option<String>,
         /// More of the arguments' JSON text.
         arguments: String,
+    },
+    /// What the text before it refers to.
+    References {
+        /// Which choice.
+        choice: u32,
+        /// The sources.
+        ids: Vec<Reference>,
     },
     /// A choice ended.
     Finished {

@@ -54,7 +54,7 @@ impl Answer {
     fn take(&mut self, event: &StreamEvent) {
         for delta in &event.deltas {
             match delta {
-                Delta::Seal { .. } | Delta::Note(_) => {}
+                Delta::Seal { .. } | Delta::References { .. } | Delta::Note(_) => {}
                 Delta::Started { .. } => self.started += 1,
                 Delta::Text { text, .. } => self.text.push_str(text),
                 Delta::Thinking { text, .. } => self.thinking.push_str(text),

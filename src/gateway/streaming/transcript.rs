@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
 use crate::policy::stream::StreamPart;
 use crate::provider::Delta;
 
@@ -25,6 +25,7 @@ pub(crate) struct Transcript {
 #[derive(Debug, Default)]
 struct Spoken {
     parts: Vec<(StreamPart, Part)>,
+    cited: Vec<Reference>,
     finish: Option<FinishReason>,
 }
 
@@ -60,6 +61,9 @@ impl Transcript {
                     id.iter().for_each(|id| known_id.clone_from(id));
                     name.iter().for_each(|name| known_name.clone_from(name));
                 }
+            }
+            Delta::References { choice, ids } => {
+                self.choices.entry(*choice).or_default().cited.extend_from_slice(ids);
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
@@ -102,9 +106,11 @@ impl Transcript {
     /// The answer, as far as it came. `notes`: on what was done to the request.
     pub(crate) fn answer(self, correlation_id: Option<String>, mut notes: Vec<String>) -> ChatAnswer {
         notes.extend(self.notes);
-        let choices = self.choices.into_values().map(|spoken| Choice {
-            message: Message { role: Role::Assistant, parts: spoken.parts.into_iter().map(|(_, part)| part).collect() },
-            finish_reason: spoken.finish.unwrap_or(FinishReason::Other),
+        let choices = self.choices.into_values().map(|Spoken { parts, cited, finish }| {
+            let cited = (!cited.is_empty()).then_some(Part::Reference { ids: cited });
+            let parts = parts.into_iter().map(|(_, part)| part).chain(cited).collect();
+            let finish_reason = finish.unwrap_or(FinishReason::Other);
+            Choice { message: Message { role: Role::Assistant, parts }, finish_reason }
         });
         ChatAnswer {
             id: self.id,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part};
+use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
 use crate::http::answer::{json, json_that_holds};
 use crate::router::{Attempt, Routed};
 
@@ -40,6 +40,15 @@ struct Message<'a> {
     thinking_blocks: Vec<ThinkingBlock>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    octroi: Option<Cited<'a>>,
+}
+
+/// What has no place in OpenAI's messages, and is no text to Mistral's clients.
+#[derive(Default, Serialize)]
+pub(super) struct Cited<'a> {
+    /// As Mistral names it in its content.
+    pub(super) reference_ids: Vec<&'a Reference>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +124,11 @@ impl<'a> Choice<'a> {
             .collect();
         // The empty one is the vendor's, who wants it back.
         let thought = choice.message.parts.iter().any(|part| matches!(part, Part::Thinking { seal: None, .. }));
+        let cited = choice.message.parts.iter().filter_map(|part| match part {
+            Part::Reference { ids } => Some(ids),
+            _ => None,
+        });
+        let reference_ids: Vec<_> = cited.flatten().collect();
         let text = choice.message.plain_text();
         let message = Message {
             role: "assistant",
@@ -122,6 +136,7 @@ impl<'a> Choice<'a> {
             reasoning_content: (thought || !thoughts.is_empty()).then_some(thoughts),
             thinking_blocks: blocks.collect(),
             tool_calls,
+            octroi: (!reference_ids.is_empty()).then_some(Cited { reference_ids }),
         };
         Self { index, message, finish_reason: finish_reason(choice.finish_reason) }
     }

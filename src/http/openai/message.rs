@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{CacheControl, Detail, Message, Part, Role, TOOL_NAME};
+use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, TOOL_NAME};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::{call_id, names};
@@ -65,6 +65,8 @@ struct Piece {
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
     thinking: Option<Vec<Thought>>,
+    signature: Option<String>,
+    reference_ids: Option<Vec<serde_json::Value>>,
     /// Read apart: an error in here would be one of the content as a whole.
     cache_control: Option<serde_json::Value>,
 }
@@ -79,6 +81,7 @@ enum ImageUrl {
 #[derive(Deserialize)]
 struct Thought {
     text: Option<String>,
+    reference_ids: Option<Vec<serde_json::Value>>,
 }
 
 #[derive(Deserialize)]
@@ -140,7 +143,7 @@ impl Wire {
                 for (place, mut piece) in pieces.into_iter().enumerate() {
                     let field = field(&format!("content[{place}]"));
                     cache.extend(piece.cache(&field)?.map(|control| (parts.len(), control)));
-                    parts.push(piece.part(&field)?);
+                    piece.read(&field, &mut parts)?;
                 }
             }
         }
@@ -209,17 +212,21 @@ impl Piece {
         })
     }
 
-    fn part(self, field: &str) -> Result<Part, ApiError> {
+    fn read(self, field: &str, parts: &mut Vec<Part>) -> Result<(), ApiError> {
         let missing = |name: &str| ApiError::field(format!("{field}.{name}"), "required of a part of this type");
+        let mut cited = Vec::new();
         match self.kind.as_str() {
-            "text" => Ok(Part::Text { text: self.text.ok_or_else(|| missing("text"))? }),
-            "refusal" => Ok(Part::Text { text: self.refusal.ok_or_else(|| missing("refusal"))? }),
+            "text" => parts.push(Part::Text { text: self.text.ok_or_else(|| missing("text"))? }),
+            "refusal" => parts.push(Part::Text { text: self.refusal.ok_or_else(|| missing("refusal"))? }),
             "thinking" => {
                 let thoughts = self.thinking.ok_or_else(|| missing("thinking"))?;
-                Ok(Part::Thinking {
-                    text: thoughts.into_iter().filter_map(|thought| thought.text).collect(),
-                    seal: None,
-                })
+                let ids = thoughts.iter().filter_map(|thought| thought.reference_ids.as_deref());
+                cited.extend(ids.flat_map(Reference::read));
+                let text = thoughts.into_iter().filter_map(|thought| thought.text).collect();
+                parts.push(Part::Thinking { text, seal: self.signature.and_then(Seal::of_mistral) });
+            }
+            "reference" => {
+                cited.extend(Reference::read(&self.reference_ids.ok_or_else(|| missing("reference_ids"))?));
             }
             "image_url" => {
                 let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
@@ -230,14 +237,18 @@ impl Piece {
                     let allowed = "expected an http or https URL, or data:image/TYPE;base64,...";
                     return Err(ApiError::field(format!("{field}.image_url"), allowed));
                 }
-                Ok(Part::Image { url, detail })
+                parts.push(Part::Image { url, detail });
             }
-            _ => Err(ApiError::field(
-                format!("{field}.type"),
-                "expected `text`, `image_url`, `thinking` or `refusal`; policies cannot see other parts, so none is \
-                 passed on",
-            )),
+            _ => {
+                return Err(ApiError::field(
+                    format!("{field}.type"),
+                    "expected `text`, `image_url`, `thinking`, `reference` or `refusal`; policies cannot see other \
+                     parts, so none is passed on",
+                ));
+            }
         }
+        parts.extend((!cited.is_empty()).then_some(Part::Reference { ids: cited }));
+        Ok(())
     }
 }
 

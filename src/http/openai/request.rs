@@ -191,7 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::{Detail, HELD_FIELDS, Message, Part, Role};
+    use crate::chat::{Detail, HELD_FIELDS, Message, Part, Reference, Role, Seal};
 
     fn parsed(body: &Value) -> Result<Asked, ApiError> {
         parse(&Bytes::from(body.to_string()))
@@ -313,6 +313,37 @@ mod tests {
                 ] }),
                 Role::Assistant,
                 vec![Part::Thinking { text: "Hm".into(), seal: None }, text("Yes")],
+            ),
+            (
+                json!({ "role": "assistant", "content": [
+                    { "type": "thinking", "thinking": [
+                        { "type": "text", "text": "Hm" },
+                        { "type": "reference", "reference_ids": [0] },
+                    ], "closed": true, "signature": "EqQB" },
+                    { "type": "text", "text": "Paris" },
+                    { "type": "reference", "reference_ids": [1, "a text", "two"] },
+                    { "type": "text", "text": " is big" },
+                ] }),
+                Role::Assistant,
+                vec![
+                    Part::Thinking { text: "Hm".into(), seal: Some(Seal::Mistral("EqQB".into())) },
+                    Part::Reference { ids: vec![Reference::Number(0)] },
+                    text("Paris"),
+                    Part::Reference { ids: vec![Reference::Number(1), Reference::Id("two".into())] },
+                    text(" is big"),
+                ],
+            ),
+            (
+                json!({ "role": "assistant", "content": "Yes", "thinking_blocks": [
+                    { "type": "thinking", "thinking": "Hm", "signature": "EqQB", "vendor": "mistral" },
+                    { "type": "thinking", "thinking": "So", "signature": "EmwK" },
+                ] }),
+                Role::Assistant,
+                vec![
+                    Part::Thinking { text: "Hm".into(), seal: Some(Seal::Mistral("EqQB".into())) },
+                    Part::Thinking { text: "So".into(), seal: Some(Seal::Anthropic("EmwK".into())) },
+                    text("Yes"),
+                ],
             ),
             (
                 json!({ "role": "tool", "tool_call_id": "call_1", "name": "look", "content": [

@@ -1,6 +1,6 @@
 //! Seals of reasoning in a message of OpenAI's form, which has no place for them: Anthropic's as LiteLLM carries them, in
-//! `thinking_blocks` of a message, Google's as Google's own OpenAI surface does, in `extra_content` of a tool call. Clients
-//! that send a message back as it came send them too.
+//! `thinking_blocks` of a message, Mistral's in the same, Google's as Google's own OpenAI surface does, in `extra_content` of
+//! a tool call. Clients that send a message back as it came send them too.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,18 +15,30 @@ pub(super) enum ThinkingBlock {
         thinking: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
+        /// Whose signature it is, where that is not Anthropic: ours, since nobody else has blocks of others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vendor: Option<Vendor>,
     },
     /// Encrypted reasoning.
     RedactedThinking { data: String },
 }
 
+/// Who signs reasoning beside Anthropic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Vendor {
+    Mistral,
+}
+
 impl ThinkingBlock {
-    /// Reasoning under a seal of Anthropic's.
+    /// Reasoning under a seal.
     pub(super) fn of(text: &str, seal: Option<&Seal>) -> Option<Self> {
+        let signed = |signature: &String, vendor| {
+            Some(Self::Thinking { thinking: text.to_owned(), signature: Some(signature.clone()), vendor })
+        };
         match seal? {
-            Seal::Anthropic(signature) => {
-                Some(Self::Thinking { thinking: text.to_owned(), signature: Some(signature.clone()) })
-            }
+            Seal::Anthropic(signature) => signed(signature, None),
+            Seal::Mistral(signature) => signed(signature, Some(Vendor::Mistral)),
             Seal::AnthropicRedacted(data) => Some(Self::RedactedThinking { data: data.clone() }),
             Seal::Google(_) => None,
         }
@@ -35,8 +47,12 @@ impl ThinkingBlock {
     /// The part that it stands for.
     pub(super) fn part(self) -> Part {
         match self {
-            Self::Thinking { thinking: text, signature } => {
-                Part::Thinking { text, seal: signature.map(Seal::Anthropic) }
+            Self::Thinking { thinking: text, signature, vendor } => {
+                let seal = signature.and_then(|signature| match vendor {
+                    None => Some(Seal::Anthropic(signature)),
+                    Some(Vendor::Mistral) => Seal::of_mistral(signature),
+                });
+                Part::Thinking { text, seal }
             }
             Self::RedactedThinking { data } => {
                 Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted(data)) }
@@ -63,7 +79,7 @@ impl ExtraContent {
             Seal::Google(signature) => {
                 Some(Self { google: Some(Google { thought_signature: Some(signature.clone()) }) })
             }
-            Seal::Anthropic(_) | Seal::AnthropicRedacted(_) => None,
+            Seal::Anthropic(_) | Seal::AnthropicRedacted(_) | Seal::Mistral(_) => None,
         }
     }
 

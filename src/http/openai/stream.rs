@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::answer::{Form, Route, Usage, finish_reason};
+use super::answer::{Cited, Form, Route, Usage, finish_reason};
 use super::errors;
 use super::request::Pieces;
 use super::seal::{ExtraContent, ThinkingBlock};
@@ -56,6 +56,8 @@ struct DeltaBody<'a> {
     thinking_blocks: Vec<ThinkingBlock>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<CallBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    octroi: Option<Cited<'a>>,
 }
 
 /// A tool call, or more of one.
@@ -131,7 +133,10 @@ impl Chunks {
                     id.clone_into(&mut self.id);
                     model.clone_into(&mut self.model);
                 }
-                Delta::Text { choice, .. } | Delta::Thinking { choice, .. } | Delta::ToolCall { choice, .. } => {
+                Delta::Text { choice, .. }
+                | Delta::Thinking { choice, .. }
+                | Delta::ToolCall { choice, .. }
+                | Delta::References { choice, .. } => {
                     self.choices.entry(*choice).or_default();
                 }
                 Delta::Finished { choice, .. } => {
@@ -266,6 +271,9 @@ impl Chunks {
                             calls.push(CallBody { index: *call, begun: None, function, extra_content });
                         }
                     }
+                }
+                Delta::References { choice, ids } => {
+                    at(&mut choices, *choice).delta.octroi.get_or_insert_default().reference_ids.extend(ids);
                 }
                 Delta::Finished { choice, reason } => {
                     at(&mut choices, *choice).finish_reason = Some(finish_reason(*reason));

@@ -181,6 +181,7 @@ impl<'a> Conversation<'a> {
                     Some(block) if self.thinks && speaker == Speaker::Assistant => blocks.push(block),
                     _ => self.changes.thinking += 1,
                 },
+                Part::Reference { .. } => self.changes.citations += 1,
                 Part::ToolCall { id, name, arguments, .. } if speaker == Speaker::Assistant => {
                     let input = Arguments::read(arguments);
                     self.changes.wrapped += usize::from(input.is_text());
@@ -228,7 +229,7 @@ fn reasoning<'a>(text: &'a str, seal: Option<&'a Seal>) -> Option<Block<'a>> {
     match seal? {
         Seal::Anthropic(signature) => Some(Block::Thinking { thinking: text, signature }),
         Seal::AnthropicRedacted(data) => Some(Block::RedactedThinking { data }),
-        Seal::Google(_) => None,
+        Seal::Google(_) | Seal::Mistral(_) => None,
     }
 }
 

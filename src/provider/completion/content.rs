@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::chat::Part;
+use crate::chat::{Part, Reference, Seal};
 use crate::provider::notes::Notes;
 
 /// Content as it came. Only lists, which are rare, are kept as JSON values.
@@ -57,47 +57,61 @@ impl<'de> Visitor<'de> for ContentVisitor {
 }
 
 impl Content {
-    /// As canonical parts, in order. Neighbouring texts become one, so that a policy sees a match that Mistral cut in
-    /// two by a citation (Q14).
+    /// As canonical parts, in order, what is cited at the end. Neighbouring texts become one, so that a policy sees a match
+    /// that Mistral cut in two by a citation (Q14).
     pub(crate) fn into_parts(self, notes: &mut Notes) -> Vec<Part> {
         match self {
             Self::None => Vec::new(),
             Self::Text(text) if text.is_empty() => Vec::new(),
             Self::Text(text) => vec![Part::Text { text }],
             Self::List(chunks) => {
-                let mut parts = Vec::new();
+                let (mut parts, mut ids) = (Vec::new(), Vec::new());
                 for chunk in &chunks {
-                    read_chunk(chunk, &mut parts, notes);
+                    read_chunk(chunk, &mut parts, &mut ids, notes);
                 }
+                parts.extend((!ids.is_empty()).then_some(Part::Reference { ids }));
                 parts
             }
         }
     }
 }
 
-fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, notes: &mut Notes) {
+fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, cited: &mut Vec<Reference>, notes: &mut Notes) {
     if let Value::String(text) = chunk {
         return add_text(parts, text);
     }
     match chunk.get("type").and_then(Value::as_str) {
         Some("text") => add_text(parts, text_of(chunk)),
-        Some("thinking") => match chunk.get("thinking") {
-            Some(Value::String(text)) => add_thinking(parts, text),
-            Some(Value::Array(thoughts)) => {
-                for thought in thoughts {
-                    match thought.get("type").and_then(Value::as_str) {
-                        Some("text") | None => add_thinking(parts, text_of(thought)),
-                        kind => note_left_out(kind, notes),
+        Some("thinking") => {
+            match chunk.get("thinking") {
+                Some(Value::String(text)) => add_thinking(parts, text),
+                Some(Value::Array(thoughts)) => {
+                    for thought in thoughts {
+                        match thought.get("type").and_then(Value::as_str) {
+                            Some("text") | None => add_thinking(parts, text_of(thought)),
+                            Some("reference") => cite(thought, cited, notes),
+                            kind => note_left_out(kind, notes),
+                        }
                     }
                 }
+                _ => {}
             }
-            _ => {}
-        },
-        Some("reference") => {
-            let ids = chunk.get("reference_ids").and_then(Value::as_array).map_or(0, Vec::len);
-            notes.add(format!("a citation of {ids} references left out"));
+            let signature = chunk.get("signature").and_then(Value::as_str);
+            if let Some(signed) = signature.and_then(|signature| Seal::of_mistral(signature.to_owned())) {
+                sign(parts, signed);
+            }
         }
+        Some("reference") => cite(chunk, cited, notes),
         kind => note_left_out(kind, notes),
+    }
+}
+
+fn cite(chunk: &Value, cited: &mut Vec<Reference>, notes: &mut Notes) {
+    let list = chunk.get("reference_ids").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let before = cited.len();
+    cited.extend(Reference::read(list));
+    if cited.len() - before < list.len() {
+        notes.add("references left out that are neither numbers nor ids");
     }
 }
 
@@ -122,7 +136,14 @@ fn add_text(parts: &mut Vec<Part>, more: &str) {
 fn add_thinking(parts: &mut Vec<Part>, more: &str) {
     match parts.last_mut() {
         _ if more.is_empty() => {}
-        Some(Part::Thinking { text, .. }) => text.push_str(more),
+        Some(Part::Thinking { text, seal: None }) => text.push_str(more),
         _ => parts.push(Part::Thinking { text: more.to_owned(), seal: None }),
+    }
+}
+
+fn sign(parts: &mut Vec<Part>, signed: Seal) {
+    match parts.last_mut() {
+        Some(Part::Thinking { seal: seal @ None, .. }) => *seal = Some(signed),
+        _ => parts.push(Part::Thinking { text: String::new(), seal: Some(signed) }),
     }
 }

@@ -141,6 +141,7 @@ impl<'a> Conversation<'a> {
                     parts.push(WirePart::Image { inline_data: blob(url)? });
                 }
                 Part::Thinking { .. } => self.changes.thinking += 1,
+                Part::Reference { .. } => self.changes.citations += 1,
                 Part::ToolCall { id, name, arguments, seal } if speaker == Speaker::Model => {
                     let args = Arguments::read(arguments);
                     self.changes.wrapped += usize::from(args.is_text());

@@ -77,7 +77,7 @@ impl Reading {
                     deltas.push(Delta::ToolCall { choice, call, id: Some(id), name: Some(name), arguments });
                     deltas.extend(seal.map(|seal| Delta::Seal { choice, of: Sealed::Call(call), seal }));
                 }
-                Part::ToolResult { .. } | Part::Image { .. } => {}
+                Part::ToolResult { .. } | Part::Image { .. } | Part::Reference { .. } => {}
             }
         }
         if let Some(reason) = candidate.finish_reason

@@ -1,7 +1,7 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`, `cache_key`) and what a refusal
-//! means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`, `cache_key`) and
+//! what a refusal means (`error`, `limits`). All of that is pure; only this file talks to the network, through the
 //! provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, and a request
 //! whose schemas have a keyword that the vendor refuses, never chooses among providers and never looks at what was said.
 

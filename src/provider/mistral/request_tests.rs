@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Detail, Message, Part, ReasoningEffort, Role, Tool, ToolChoice};
+use crate::chat::{Detail, Message, Part, ReasoningEffort, Reference, Role, Seal, Tool, ToolChoice};
 
 const OPTIONS: Options<'_> = Options {
     model: "ministral-8b-latest",
@@ -178,6 +178,38 @@ fn reasoning_is_replayed_to_models_that_reason() {
         assert_eq!(body["messages"][1]["content"][0] == chunk, replayed, "{model}");
         assert_eq!(notes.is_empty(), replayed, "{model}");
     }
+}
+
+#[test]
+fn signatures_and_citations_are_replayed_where_they_stood() {
+    let thought = |seal| Part::Thinking { text: "hm".into(), seal: Some(seal) };
+    let cited = Part::Reference { ids: vec![Reference::Number(1), Reference::Id("two".into())] };
+    let parts = vec![
+        thought(Seal::Mistral("EqQB".into())),
+        thought(Seal::Anthropic("EmwK".into())),
+        text("Paris"),
+        cited.clone(),
+        text(" is big"),
+    ];
+    let messages = vec![
+        message(Role::User, vec![text("Hi"), cited]),
+        message(Role::Assistant, parts),
+        Message::text(Role::User, "Sure?"),
+    ];
+    let (body, notes) = sent(&ChatRequest { model: Some("magistral-small-latest".into()), ..request(messages) });
+    let thinking = json!([{"type": "text", "text": "hm"}]);
+    assert_eq!(
+        body["messages"][1]["content"],
+        json!([
+            {"type": "thinking", "thinking": thinking, "closed": true, "signature": "EqQB"},
+            {"type": "thinking", "thinking": thinking, "closed": true},
+            {"type": "text", "text": "Paris"},
+            {"type": "reference", "reference_ids": [1, "two"]},
+            {"type": "text", "text": " is big"},
+        ])
+    );
+    assert_eq!(body["messages"][0]["content"], "Hi");
+    assert_eq!(notes, ["1 citations left out, which stood in a message not the assistant's"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::repairs::Repairs;
 use super::tool_id::ToolIds;
-use crate::chat::{Called, Detail, Message, Part, Role};
+use crate::chat::{Called, Detail, Message, Part, Reference, Role, Seal};
 
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
 #[derive(Serialize)]
@@ -42,6 +42,11 @@ enum Chunk<'a> {
     Thinking {
         thinking: [Thought<'a>; 1],
         closed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<&'a str>,
+    },
+    Reference {
+        reference_ids: &'a [Reference],
     },
 }
 
@@ -109,10 +114,17 @@ fn push<'a>(
             Part::Image { url, detail } => {
                 chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
             }
-            Part::Thinking { text, .. } if assistant && thinking == Thinking::Replay && !text.is_empty() => {
-                chunks.push(Chunk::Thinking { thinking: [Thought { r#type: "text", text }], closed: true });
+            Part::Thinking { text, seal } if assistant && thinking == Thinking::Replay && !text.is_empty() => {
+                let signature = match seal {
+                    Some(Seal::Mistral(signature)) => Some(signature.as_str()),
+                    _ => None,
+                };
+                let thinking = [Thought { r#type: "text", text }];
+                chunks.push(Chunk::Thinking { thinking, closed: true, signature });
             }
             Part::Thinking { .. } => repairs.dropped_thinking += 1,
+            Part::Reference { ids } if assistant => chunks.push(Chunk::Reference { reference_ids: ids }),
+            Part::Reference { .. } => repairs.misplaced_citations += 1,
             Part::ToolCall { id, name, arguments, .. } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 tool_calls.push(Called::new(ids.get(id), name, arguments));
@@ -155,7 +167,9 @@ impl Content<'_> {
     fn is_blank(&self) -> bool {
         match self {
             Self::Text(text) => text.is_empty(),
-            Self::Chunks(chunks) => chunks.iter().all(|chunk| matches!(chunk, Chunk::Text { text: "" })),
+            Self::Chunks(chunks) => {
+                chunks.iter().all(|chunk| matches!(chunk, Chunk::Text { text: "" } | Chunk::Reference { .. }))
+            }
         }
     }
 }

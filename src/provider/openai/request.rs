@@ -241,6 +241,7 @@ fn push<'a>(
                 thoughts.push(text.as_str());
             }
             Part::Thinking { .. } => dropped.thinking += 1,
+            Part::Reference { .. } => dropped.citations += 1,
             Part::ToolCall { id, name, arguments, .. } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
                 tool_calls.push(Called::new(id, name, arguments));
@@ -278,6 +279,7 @@ fn push<'a>(
 #[derive(Default)]
 struct Dropped {
     thinking: usize,
+    citations: usize,
     calls: usize,
 }
 
@@ -285,6 +287,7 @@ impl Dropped {
     fn notes(&self) -> Vec<String> {
         [
             (self.thinking, "reasoning parts left out, which this dialect does not take"),
+            (self.citations, "citations left out, which this dialect does not have"),
             (self.calls, "tool calls left out, which stood in a message not the assistant's"),
         ]
         .iter()
