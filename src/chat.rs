@@ -24,7 +24,7 @@ pub use estimate::{estimate, estimate_before};
 #[cfg(test)]
 pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;
-pub(crate) use json_text::{MOST_VALUES, outside_strings, values};
+pub(crate) use json_text::{MOST_VALUES, outside_strings, unescaped, unescaped_if_json, values};
 pub use reference::Reference;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
 pub use seal::Seal;

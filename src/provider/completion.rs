@@ -13,7 +13,7 @@ use super::call_id::Made;
 use super::notes::Notes;
 use super::price::Tier;
 use super::{ErrorKind, ProviderError, left_out, names};
-use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Usage, values};
+use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Usage, unescaped, values};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -171,7 +171,7 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<P
     let arguments = match function.and_then(|function| function.get("arguments")) {
         None | Some(Value::Null) => "{}".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "{}".to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => unescaped(text.clone()),
         Some(other) => other.to_string(),
     };
     let id = ids.or_made(call.get("id").and_then(Value::as_str));

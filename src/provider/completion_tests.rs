@@ -115,12 +115,12 @@ fn a_message_is_read_in_every_form() {
         (
             "calls without type and index, arguments as object, as nothing",
             json!({"content": "", "tool_calls": [
-                {"id": "D681PevKs", "function": {"name": "look", "arguments": "{\"a\": 1}"}},
+                {"id": "D681PevKs", "function": {"name": "look", "arguments": "{\"a\": \"\\u0041\"}"}},
                 {"id": "D681PevKt", "type": "function", "index": 1, "function": {"name": "look", "arguments": {"b": 2}}},
                 {"id": "D681PevKv", "function": {"name": "look"}},
                 {"id": "D681PevKu", "function": {"arguments": "{}"}},
             ]}),
-            vec![call("D681PevKs", "{\"a\": 1}"), call("D681PevKt", "{\"b\":2}"), call("D681PevKv", "{}")],
+            vec![call("D681PevKs", "{\"a\": \"A\"}"), call("D681PevKt", "{\"b\":2}"), call("D681PevKv", "{}")],
             1,
         ),
     ];

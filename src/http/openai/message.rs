@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, TOOL_NAME};
+use crate::chat::{
+    CacheControl, Detail, Message, Part, Reference, Role, Seal, TOOL_NAME, unescaped, unescaped_if_json,
+};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::{call_id, names};
@@ -156,7 +158,7 @@ impl Wire {
             if let Some(place) = parts.iter().position(|part| !matches!(part, Part::Text { .. })) {
                 return Err(ApiError::field(field(&format!("content[{place}].type")), "a tool's result is text"));
             }
-            let text = Message { role, parts }.plain_text();
+            let text = unescaped_if_json(Message { role, parts }.plain_text());
             let message = Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] };
             let last = self.cache_control.or(cache.last().map(|(_, control)| *control));
             return Ok(Read { message, name: None, cache: last.map(|control| (0, control)).into_iter().collect() });
@@ -256,7 +258,7 @@ impl ToolCall {
     fn part(self) -> Part {
         let arguments = match self.function.arguments {
             None => String::new(),
-            Some(Arguments::Text(text)) => text,
+            Some(Arguments::Text(text)) => unescaped(text),
             Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
         };
         let seal = self.extra_content.and_then(ExtraContent::seal);

@@ -394,6 +394,19 @@ mod tests {
     }
 
     #[test]
+    fn what_tools_are_told_and_say_hides_behind_no_escapes() {
+        let call = json!({ "id": "c", "function": { "name": "look", "arguments": r#"{"at": "\u004aane"}"# } });
+        let messages = json!([
+            { "role": "assistant", "tool_calls": [call] },
+            { "role": "tool", "tool_call_id": "c", "content": r#"["\u004aane"]"# },
+            { "role": "tool", "tool_call_id": "c", "content": r#"print("\u004aane")"# },
+        ]);
+        let said = parsed(&json!({ "messages": messages })).unwrap().chat.messages;
+        let said: Vec<_> = said.iter().flat_map(|message| &message.parts).filter_map(Part::text).collect();
+        assert_eq!(said, [r#"{"at": "Jane"}"#, r#"["Jane"]"#, r#"print("\u004aane")"#]);
+    }
+
+    #[test]
     fn names_and_refusals_are_read() {
         let body = json!({ "messages": [
             { "role": "system", "content": "Be brief" },

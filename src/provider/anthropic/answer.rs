@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::completion::{check_values, number};
 use crate::provider::notes::Notes;
 use crate::provider::price::{Host, Terms};
@@ -117,7 +117,7 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Notes) {
         }
         "tool_use" if !names::is_call(&block.name) => notes.add(names::NAMELESS),
         "tool_use" => {
-            let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
+            let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| unescaped(input.get().to_owned()));
             parts.push(Part::ToolCall { id: block.id, name: block.name, arguments, seal: None });
         }
         kind => notes.add(unknown_content(kind)),

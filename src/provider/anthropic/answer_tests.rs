@@ -47,7 +47,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
             {"type": "text", "text": "Paris is "},
             {"type": "text", "text": "big", "citations": []},
             {"type": "text", "text": ""},
-            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"z": 1, "a": 2}},
+            {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"z": 1, "a": "\u0041"}},
             {"type": "tool_use", "id": "toolu_2", "name": "look"},
             {"type": "a\nb"},
             7
@@ -67,7 +67,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
         Part::Thinking { text: String::new(), seal: Some(Seal::Anthropic("EqQB".into())) },
         Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted("EmwK".into())) },
         Part::Text { text: "Paris is big".into() },
-        call("toolu_1", r#"{"z": 1, "a": 2}"#),
+        call("toolu_1", r#"{"z": 1, "a": "A"}"#),
         call("toolu_2", "{}"),
     ];
     assert_eq!(answer.choices[0].message.parts, parts);

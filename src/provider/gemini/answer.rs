@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::call_id::Made;
 use crate::provider::completion::{check_values, number};
 use crate::provider::notes::Notes;
@@ -147,7 +147,7 @@ pub(super) fn read_part<A: AsRef<[u8]>>(part: &RawValue, ids: &mut Made<A>, part
         },
         (None, Some(call)) if !names::is_call(&call.name) => notes.add(names::NAMELESS),
         (None, Some(call)) => {
-            let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
+            let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| unescaped(args.get().to_owned()));
             let seal = part.thought_signature.map(Seal::Google);
             parts.push(Part::ToolCall { id: ids.or_made(Some(&call.id)), name: call.name, arguments, seal });
         }

@@ -47,7 +47,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     let body = br#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [
         {"text": "h", "thought": true}, {"text": "m", "thought": true},
         {"text": "Paris is "}, {"text": "big"}, {"text": ""},
-        {"functionCall": {"id": "k3", "name": "look", "args": {"z": 1, "a": 2}}, "thoughtSignature": "EqQB"},
+        {"functionCall": {"id": "k3", "name": "look", "args": {"z": 1, "a": "\u0041"}}, "thoughtSignature": "EqQB"},
         {"functionCall": {"name": "look"}},
         {"functionCall": {"name": "look"}},
         {"functionCall": {"name": "jane@example.org"}},
@@ -66,7 +66,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     );
     let seals: Vec<_> = message.parts.iter().map(Part::seal).collect();
     assert_eq!(seals, [None, None, Some(&Seal::Google("EqQB".into())), None, None]);
-    assert_eq!(call(&message.parts[2]), ("k3".into(), "look".into(), r#"{"z": 1, "a": 2}"#.into()));
+    assert_eq!(call(&message.parts[2]), ("k3".into(), "look".into(), r#"{"z": 1, "a": "A"}"#.into()));
     let (made, other) = (call(&message.parts[3]).0, call(&message.parts[4]).0);
     assert!(crate::provider::call_id::fits(&made) && made != other, "{made} {other}");
     assert_eq!(*finish_reason, FinishReason::ToolCalls);
