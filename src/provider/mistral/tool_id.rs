@@ -10,7 +10,7 @@ use crate::provider::call_id::{derive, fits};
 /// A conversation in which each call of a message has an id of its own (Q6): where one id calls several times at once, the
 /// further calls get stand-ins, and answers belong to them in order. And how many those are.
 pub(super) fn told_apart(messages: &[Message]) -> (Cow<'_, [Message]>, usize) {
-    if messages.iter().all(|message| has_each_id_once(message)) {
+    if messages.iter().all(has_each_id_once) {
         return (Cow::Borrowed(messages), 0);
     }
     let mut taken: HashSet<String> =
