@@ -1,33 +1,33 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
 mod candidate;
+mod known;
+mod take;
+mod told;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc};
 
+use self::known::Known;
+use self::take::Round;
 use super::component::{Evaluated, Failed, Question};
 use super::counters::{CounterStore, InProcess};
-use super::digest::Digest;
 use super::engine::{Allocation, Engine, EngineError};
 use super::load::cache::Cache;
-use super::load::worker::{Version, Worker, version_id};
-use super::load::{LoadCode, LoadError, Step};
-use super::manifest::{Manifest, Mode, Name, Phase};
+use super::load::worker::Worker;
+use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
 use super::readings::{Source, Stated};
-use super::refused::Refused;
 use super::run::{Decision, Overloaded, Runner};
-use super::scan::{self, Found, Scan};
-use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
-use super::status::{self, PolicyStatus};
+use super::scan::{self, Scan};
+use super::set::{Generation, LivePolicy, Member, PolicySet};
+use super::status::PolicyStatus;
 use super::stream::Inspection;
-use super::{Context, meter, writers};
+use super::{Context, writers};
 use crate::chat::Message;
 pub use candidate::{Candidate, CandidateError};
 
@@ -51,9 +51,6 @@ pub struct Settings {
     /// How long one load may take.
     pub load_timeout: Duration,
 }
-
-/// A file that vanished goes when a scan so much later agrees.
-const GONE_AFTER: Duration = Duration::from_millis(100);
 
 /// The host could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -81,25 +78,6 @@ pub struct PolicyHost {
     /// Held for a whole reload: loads are serial.
     known: Mutex<Known>,
     changes: mpsc::Sender<Change>,
-}
-
-/// What the last reload found.
-#[derive(Debug, Default)]
-struct Known {
-    live: BTreeMap<Name, Arc<LivePolicy>>,
-    /// When each went live.
-    since: HashMap<Name, Timestamp>,
-    /// Names whose manifests are gone, since when that was seen.
-    absent: HashMap<Name, Instant>,
-    /// The same for those that were never in force, by path.
-    absent_broken: HashMap<PathBuf, Instant>,
-    /// The names that paths had when they could be read.
-    names: HashMap<PathBuf, Name>,
-    refused: Refused,
-    /// Modules without a manifest, that were told of.
-    orphans: Vec<PathBuf>,
-    /// Whether a set was ever published.
-    warm: bool,
 }
 
 /// A change of the set, for whoever records it.
@@ -280,42 +258,6 @@ impl PolicyHost {
         Ok(Reload { from, set, changed, again, directories })
     }
 
-    /// The directory is at fault until a scan succeeds; its policies stay.
-    fn note_unreadable(&self, error: &std::io::Error) {
-        let directory = &self.settings.directory;
-        let error = scan::unreadable(directory, Step::Manifest, error);
-        if self.is_news(directory, &error) {
-            tracing::error!(
-                directory = %directory.display(),
-                error = error.message,
-                "the policies directory cannot be read; the policies in force stay"
-            );
-        }
-        let mut statuses: Vec<_> = self.statuses.load().iter().filter(|it| it.path != *directory).cloned().collect();
-        statuses.push(PolicyStatus::failed(directory.clone(), None, error));
-        self.tell(statuses, &self.set.load());
-    }
-
-    /// Says how every policy fares.
-    fn tell(&self, mut statuses: Vec<PolicyStatus>, set: &PolicySet) {
-        let failed: HashSet<_> = statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
-        let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
-        meter::in_force(set.generation().0, set.live().count(), degraded);
-        status::complete(&mut statuses, &self.statuses.load(), &self.settings.directory);
-        self.statuses.store(Arc::new(statuses));
-    }
-
-    /// Says who else may write the directory, once.
-    fn warn(&self, warnings: Vec<String>) {
-        if **self.warnings.load() == warnings {
-            return;
-        }
-        for warning in &warnings {
-            tracing::warn!("others may change what policies decide: {warning}");
-        }
-        self.warnings.store(Arc::new(warnings));
-    }
-
     fn publish(&self, members: Vec<Member>, cold: bool) -> (Generation, Arc<PolicySet>, bool) {
         let before = self.set.load_full();
         let from = before.generation();
@@ -341,274 +283,5 @@ impl PolicyHost {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
         }
         (from, next, true)
-    }
-
-    async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
-        let Found { path, manifest, text, module, fingerprint, .. } = found;
-        let read = module.as_ref().ok().cloned().flatten();
-        let called_before = known.names.get(&path).cloned();
-        let name = match &manifest {
-            Some(manifest) => Some(manifest.name.clone()),
-            // Unless another manifest has taken the name over.
-            None => known.names.get(&path).filter(|name| !round.seen.contains_key(*name)).cloned(),
-        };
-        if let (Some(name), Some(_)) = (&name, &manifest) {
-            if let Some(first) = round.seen.get(name) {
-                let message = format!("{} has this name already; names are unique", first.display());
-                let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
-                // A policy that was given a name which is taken stays in force under its own.
-                let stays = called_before.filter(|before| !round.seen.contains_key(before));
-                let last_good = stays.and_then(|before| Some((known.live.get(&before)?.clone(), before)));
-                if self.is_news(&path, &error) {
-                    let policy = last_good.as_ref().map(|(policy, _)| policy.as_ref());
-                    report(&path.display().to_string(), &error, policy);
-                }
-                round.statuses.push(match last_good {
-                    Some((policy, before)) => {
-                        let status = PolicyStatus::live(path, &policy, Some(error), known.since.get(&before).copied());
-                        round.live.insert(before, policy);
-                        status
-                    }
-                    None => PolicyStatus::failed(path, manifest, error),
-                });
-                return;
-            }
-            round.seen.insert(name.clone(), path.clone());
-            known.names.insert(path.clone(), name.clone());
-        }
-        let loaded = match (module, manifest.as_ref()) {
-            (Err(error), _) => {
-                let error = known.noted(&path, fingerprint, error);
-                if self.is_news(&path, &error) {
-                    meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
-                }
-                Err(error)
-            }
-            (Ok(Some(module)), Some(manifest)) => self.load_found(known, &path, manifest, module, fingerprint).await,
-            (Ok(_), _) => {
-                if let Some(name) = &name {
-                    round.off.insert(name.clone());
-                }
-                round.statuses.push(PolicyStatus::off(path, manifest));
-                return;
-            }
-        };
-        match (loaded, manifest, name) {
-            (Ok(version), Some(manifest), Some(name)) => {
-                let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
-                if self.statuses.load().iter().any(failed_before) {
-                    tracing::info!(policy = %name, "policy is in order again");
-                }
-                let same = known.live.get(&name).filter(|it| it.version.id == version.id);
-                let policy = match same.map(|it| it.tally.clone()) {
-                    Some(tally) => LivePolicy::counted_on(manifest, version, tally),
-                    None => {
-                        known.since.insert(name.clone(), Timestamp::now());
-                        let original = |module| Original { version: version.id, manifest: text, module };
-                        round.originals.extend(read.map(original));
-                        LivePolicy::new(manifest, version)
-                    }
-                };
-                let since = known.since.get(&name).copied();
-                round.statuses.push(PolicyStatus::live(path, &policy, None, since));
-                round.live.insert(name, policy);
-            }
-            (Err(error), manifest, name) => {
-                // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
-                let stays = called_before.filter(|before| {
-                    known.live.contains_key(before)
-                        && !round.seen.contains_key(before)
-                        && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
-                });
-                if let Some(before) = &stays {
-                    known.names.insert(path.clone(), before.clone());
-                }
-                let name = stays.or(name);
-                let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
-                if self.is_news(&path, &error) {
-                    report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
-                }
-                match (last_good, name) {
-                    (Some(policy), Some(name)) => {
-                        let since = known.since.get(&name).copied();
-                        round.statuses.push(PolicyStatus::live(path, &policy, Some(error), since));
-                        round.live.insert(name, policy);
-                    }
-                    _ => {
-                        let status = PolicyStatus::failed(path, manifest, error.clone());
-                        // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows
-                        // what it would have stopped.
-                        let before = self.broken_before(&status);
-                        if cold || before.is_some() {
-                            let (path, name) = (status.path.clone(), status.name.clone());
-                            // A manifest that is being written says nothing; the last word counts.
-                            let last = before.and_then(|before| before.manifest.clone());
-                            let manifest = status.manifest.clone().or(last);
-                            round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
-                        }
-                        round.statuses.push(status);
-                    }
-                }
-            }
-            (Ok(_), ..) => {}
-        }
-    }
-
-    /// Whether this error was not standing before: scans that find nothing new say nothing.
-    fn is_news(&self, path: &Path, error: &LoadError) -> bool {
-        !self.statuses.load().iter().any(|it| it.path == path && it.error.as_ref() == Some(error))
-    }
-
-    /// The one that refused, by its path or its name; else its folder, which could not be read and may have held it.
-    fn broken_before(&self, status: &PolicyStatus) -> Option<Arc<BrokenPolicy>> {
-        let set = self.set.load();
-        let itself = set.broken().find(|it| it.path == status.path || it.name == status.name);
-        itself.or_else(|| set.broken().find(|it| status.path.starts_with(&it.path))).cloned()
-    }
-
-    async fn load_found(
-        &self,
-        known: &mut Known,
-        path: &Path,
-        manifest: &Manifest,
-        module: Arc<Vec<u8>>,
-        fingerprint: Digest,
-    ) -> Result<Version, LoadError> {
-        if let Some(live) = known.live.get(&manifest.name) {
-            let same_conditions =
-                live.manifest.limits == manifest.limits && live.manifest.capabilities == manifest.capabilities;
-            if same_conditions && live.version.id == version_id(manifest, &module) {
-                return Ok(live.version.clone());
-            }
-        }
-        if let Some(error) = known.refused.standing(path, fingerprint) {
-            return Err(error.clone());
-        }
-        let started = Instant::now();
-        let mut loaded = self.worker.load(manifest, module).await;
-        meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
-        match &mut loaded {
-            Ok(version) => {
-                known.refused.forget(path);
-                tracing::info!(
-                    policy = %manifest.name,
-                    version = %version.id,
-                    milliseconds = started.elapsed().as_millis() as u64,
-                    "policy loaded"
-                );
-            }
-            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
-        }
-        loaded
-    }
-}
-
-/// What one reload gathers.
-#[derive(Default)]
-struct Round {
-    live: BTreeMap<Name, Arc<LivePolicy>>,
-    broken: Vec<Arc<BrokenPolicy>>,
-    off: HashSet<Name>,
-    /// Of the versions that were not in force before.
-    originals: Vec<Original>,
-    seen: HashMap<Name, PathBuf>,
-    /// Subfolders that cannot be read, and manifests beyond those that are.
-    closed: Vec<PathBuf>,
-    statuses: Vec<PolicyStatus>,
-}
-
-impl Round {
-    fn is_closed(&self, path: &Path) -> bool {
-        self.closed.iter().any(|folder| path.starts_with(folder))
-    }
-}
-
-impl Known {
-    /// What could not be read, with the time of the next try where one may help.
-    fn noted(&mut self, path: &Path, fingerprint: Digest, mut error: LoadError) -> LoadError {
-        if !error.code.may_pass() {
-            return error;
-        }
-        match self.refused.standing(path, fingerprint).filter(|it| it.code == error.code) {
-            Some(standing) => standing.clone(),
-            None => {
-                self.refused.note(path, fingerprint, &mut error, Duration::ZERO);
-                error
-            }
-        }
-    }
-
-    /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
-    /// What stands in a folder that cannot be read stays. Returns when that scan is due.
-    fn forget_absent(&mut self, round: &mut Round, before: &PolicySet) -> Option<Instant> {
-        let now = Instant::now();
-        let mut absent = HashMap::new();
-        for (name, policy) in &self.live {
-            if round.live.contains_key(name) || round.off.contains(name) {
-                continue;
-            }
-            let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
-            if !round.is_closed(&path) {
-                let seen = self.absent.get(name).copied().unwrap_or(now);
-                if now.duration_since(seen) >= GONE_AFTER {
-                    tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
-                    self.since.remove(name);
-                    continue;
-                }
-                absent.insert(name.clone(), seen);
-            }
-            round.statuses.push(PolicyStatus::live(path, policy, None, self.since.get(name).copied()));
-            round.live.insert(name.clone(), policy.clone());
-        }
-        self.absent = absent;
-        let standing: HashMap<_, _> =
-            round.statuses.iter().filter_map(|status| Some((status.path.as_path(), status.error.as_ref()?))).collect();
-        self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
-        self.keep_absent_broken(round, before, now);
-        let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
-        self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
-        self.absent.values().chain(self.absent_broken.values()).map(|seen| *seen + GONE_AFTER).min()
-    }
-
-    /// The same for policies that refuse because they were never in force.
-    fn keep_absent_broken(&mut self, round: &mut Round, before: &PolicySet, now: Instant) {
-        let mut absent = HashMap::new();
-        for policy in before.broken() {
-            let is_there = round.statuses.iter().any(|it| it.path == policy.path);
-            let name = policy.manifest.as_ref().map(|it| &it.name);
-            let elsewhere = name.is_some_and(|name| round.seen.contains_key(name));
-            // A folder whose manifests can be seen now.
-            let opened = round.statuses.iter().any(|it| it.path.starts_with(&policy.path));
-            if is_there || elsewhere || opened {
-                continue;
-            }
-            if !round.is_closed(&policy.path) {
-                let seen = self.absent_broken.get(&policy.path).copied().unwrap_or(now);
-                if now.duration_since(seen) >= GONE_AFTER {
-                    tracing::warn!(
-                        policy = policy.name,
-                        "the manifest of a policy that was never in force is gone; nothing is refused for it any more"
-                    );
-                    continue;
-                }
-                absent.insert(policy.path.clone(), seen);
-            }
-            let manifest = policy.manifest.as_deref().cloned();
-            round.statuses.push(PolicyStatus::failed(policy.path.clone(), manifest, policy.error.clone()));
-            round.broken.push(policy.clone());
-        }
-        self.absent_broken = absent;
-    }
-}
-
-fn report(policy: &str, error: &LoadError, last_good: Option<&LivePolicy>) {
-    let message = super::verdict::one_line(&error.message, 4_096);
-    let (step, code) = (error.step.as_str(), error.code.as_str());
-    match last_good {
-        Some(last) => {
-            let version = last.version.id;
-            tracing::error!(policy, step, code, %version, "policy not loaded, its last good version stays: {message}");
-        }
-        None => tracing::error!(policy, step, code, "policy not loaded, and no version of it is in force: {message}"),
     }
 }

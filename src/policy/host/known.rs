@@ -1,0 +1,116 @@
+//! What is known from one reload to the next, and what of it goes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::take::Round;
+use crate::policy::digest::Digest;
+use crate::policy::load::LoadError;
+use crate::policy::manifest::Name;
+use crate::policy::refused::Refused;
+use crate::policy::set::{LivePolicy, PolicySet};
+use crate::policy::status::PolicyStatus;
+
+/// A file that vanished goes when a scan so much later agrees.
+const GONE_AFTER: Duration = Duration::from_millis(100);
+
+/// What the last reload found.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) live: BTreeMap<Name, Arc<LivePolicy>>,
+    /// When each went live.
+    pub(super) since: HashMap<Name, Timestamp>,
+    /// Names whose manifests are gone, since when that was seen.
+    absent: HashMap<Name, Instant>,
+    /// The same for those that were never in force, by path.
+    absent_broken: HashMap<PathBuf, Instant>,
+    /// The names that paths had when they could be read.
+    pub(super) names: HashMap<PathBuf, Name>,
+    pub(super) refused: Refused,
+    /// Modules without a manifest, that were told of.
+    pub(super) orphans: Vec<PathBuf>,
+    /// Whether a set was ever published.
+    pub(super) warm: bool,
+}
+
+impl Known {
+    /// What could not be read, with the time of the next try where one may help.
+    pub(super) fn noted(&mut self, path: &Path, fingerprint: Digest, mut error: LoadError) -> LoadError {
+        if !error.code.may_pass() {
+            return error;
+        }
+        match self.refused.standing(path, fingerprint).filter(|it| it.code == error.code) {
+            Some(standing) => standing.clone(),
+            None => {
+                self.refused.note(path, fingerprint, &mut error, Duration::ZERO);
+                error
+            }
+        }
+    }
+
+    /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
+    /// What stands in a folder that cannot be read stays. Returns when that scan is due.
+    pub(super) fn forget_absent(&mut self, round: &mut Round, before: &PolicySet) -> Option<Instant> {
+        let now = Instant::now();
+        let mut absent = HashMap::new();
+        for (name, policy) in &self.live {
+            if round.live.contains_key(name) || round.off.contains(name) {
+                continue;
+            }
+            let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
+            if !round.is_closed(&path) {
+                let seen = self.absent.get(name).copied().unwrap_or(now);
+                if now.duration_since(seen) >= GONE_AFTER {
+                    tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
+                    self.since.remove(name);
+                    continue;
+                }
+                absent.insert(name.clone(), seen);
+            }
+            round.statuses.push(PolicyStatus::live(path, policy, None, self.since.get(name).copied()));
+            round.live.insert(name.clone(), policy.clone());
+        }
+        self.absent = absent;
+        let standing: HashMap<_, _> =
+            round.statuses.iter().filter_map(|status| Some((status.path.as_path(), status.error.as_ref()?))).collect();
+        self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
+        self.keep_absent_broken(round, before, now);
+        let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
+        self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
+        self.absent.values().chain(self.absent_broken.values()).map(|seen| *seen + GONE_AFTER).min()
+    }
+
+    /// The same for policies that refuse because they were never in force.
+    fn keep_absent_broken(&mut self, round: &mut Round, before: &PolicySet, now: Instant) {
+        let mut absent = HashMap::new();
+        for policy in before.broken() {
+            let is_there = round.statuses.iter().any(|it| it.path == policy.path);
+            let name = policy.manifest.as_ref().map(|it| &it.name);
+            let elsewhere = name.is_some_and(|name| round.seen.contains_key(name));
+            // A folder whose manifests can be seen now.
+            let opened = round.statuses.iter().any(|it| it.path.starts_with(&policy.path));
+            if is_there || elsewhere || opened {
+                continue;
+            }
+            if !round.is_closed(&policy.path) {
+                let seen = self.absent_broken.get(&policy.path).copied().unwrap_or(now);
+                if now.duration_since(seen) >= GONE_AFTER {
+                    tracing::warn!(
+                        policy = policy.name,
+                        "the manifest of a policy that was never in force is gone; nothing is refused for it any more"
+                    );
+                    continue;
+                }
+                absent.insert(policy.path.clone(), seen);
+            }
+            let manifest = policy.manifest.as_deref().cloned();
+            round.statuses.push(PolicyStatus::failed(policy.path.clone(), manifest, policy.error.clone()));
+            round.broken.push(policy.clone());
+        }
+        self.absent_broken = absent;
+    }
+}

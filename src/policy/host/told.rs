@@ -1,0 +1,67 @@
+//! What a reload says: to the log, to the metrics, and to whoever asks how policies fare.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::PolicyHost;
+use crate::policy::load::{LoadError, Step};
+use crate::policy::set::{LivePolicy, PolicySet};
+use crate::policy::status::{self, PolicyStatus};
+use crate::policy::verdict::one_line;
+use crate::policy::{meter, scan};
+
+impl PolicyHost {
+    /// The directory is at fault until a scan succeeds; its policies stay.
+    pub(super) fn note_unreadable(&self, error: &std::io::Error) {
+        let directory = &self.settings.directory;
+        let error = scan::unreadable(directory, Step::Manifest, error);
+        if self.is_news(directory, &error) {
+            tracing::error!(
+                directory = %directory.display(),
+                error = error.message,
+                "the policies directory cannot be read; the policies in force stay"
+            );
+        }
+        let mut statuses: Vec<_> = self.statuses.load().iter().filter(|it| it.path != *directory).cloned().collect();
+        statuses.push(PolicyStatus::failed(directory.clone(), None, error));
+        self.tell(statuses, &self.set.load());
+    }
+
+    /// Says how every policy fares.
+    pub(super) fn tell(&self, mut statuses: Vec<PolicyStatus>, set: &PolicySet) {
+        let failed: HashSet<_> = statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
+        let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
+        meter::in_force(set.generation().0, set.live().count(), degraded);
+        status::complete(&mut statuses, &self.statuses.load(), &self.settings.directory);
+        self.statuses.store(Arc::new(statuses));
+    }
+
+    /// Says who else may write the directory, once.
+    pub(super) fn warn(&self, warnings: Vec<String>) {
+        if **self.warnings.load() == warnings {
+            return;
+        }
+        for warning in &warnings {
+            tracing::warn!("others may change what policies decide: {warning}");
+        }
+        self.warnings.store(Arc::new(warnings));
+    }
+
+    /// Whether this error was not standing before: scans that find nothing new say nothing.
+    pub(super) fn is_news(&self, path: &Path, error: &LoadError) -> bool {
+        !self.statuses.load().iter().any(|it| it.path == path && it.error.as_ref() == Some(error))
+    }
+}
+
+pub(super) fn report(policy: &str, error: &LoadError, last_good: Option<&LivePolicy>) {
+    let message = one_line(&error.message, 4_096);
+    let (step, code) = (error.step.as_str(), error.code.as_str());
+    match last_good {
+        Some(last) => {
+            let version = last.version.id;
+            tracing::error!(policy, step, code, %version, "policy not loaded, its last good version stays: {message}");
+        }
+        None => tracing::error!(policy, step, code, "policy not loaded, and no version of it is in force: {message}"),
+    }
+}
