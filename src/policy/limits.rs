@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn settings_above_their_limit_are_refused_by_name() {
         let error = parsed("limits: { settings: 8B }\nsettings: { key: value }\n").unwrap_err();
-        assert!(error.contains("settings: 15 bytes as JSON, more than `limits.settings` (8 B) allows"), "{error}");
+        let expected = "limited.yaml: settings: 15 bytes as JSON, more than `limits.settings` (8 B) allows";
+        assert_eq!(error, expected);
     }
 
     #[test]

@@ -81,8 +81,10 @@ pub enum ManifestError {
     #[error("{0}")]
     Yaml(#[from] yaml::Error),
     /// A value is right by itself and wrong here.
-    #[error("{key}: {problem}")]
+    #[error("{what}: {key}: {problem}")]
     Value {
+        /// The manifest.
+        what: String,
         /// Path of the key.
         key: String,
         /// What is wrong and what is allowed.
@@ -94,21 +96,22 @@ impl Manifest {
     /// Parses a manifest; `what` names it in errors.
     pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
         let manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
-        manifest.check()?;
+        manifest.check(what)?;
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
-        let wrong = |key: &str, problem: String| Err(ManifestError::Value { key: key.into(), problem });
+    fn check(&self, what: &str) -> Result<(), ManifestError> {
+        let wrong =
+            |key: &str, problem: String| Err(ManifestError::Value { what: what.into(), key: key.into(), problem });
         if self.module.is_empty() || self.module.starts_with('/') {
             return wrong("module", format!("found `{}`, expected a file name relative to the manifest", self.module));
         }
         if !self.settings.is_object() {
             return wrong("settings", "expected a mapping of names to values".into());
         }
-        self.limits
-            .check()
-            .map_err(|error| ManifestError::Value { key: error.key.into(), problem: error.to_string() })?;
+        if let Err(error) = self.limits.check() {
+            return wrong(error.key, error.to_string());
+        }
         if self.stream.window > MAX_STREAM_WINDOW {
             return wrong(
                 "stream.window",

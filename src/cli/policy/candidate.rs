@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 
 use crate::chat::{Message, Role};
 use crate::cli::start::LOAD_TIMEOUT;
@@ -14,7 +14,7 @@ use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
 use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
-use crate::policy::manifest::{GRANTABLE, Manifest, ManifestError, Phase};
+use crate::policy::manifest::{GRANTABLE, Manifest, Phase};
 use crate::policy::sandbox::Allowance;
 
 /// Evaluations at once; an author makes one after the other.
@@ -106,11 +106,7 @@ pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Vec<u8
 pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
     let what = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| what.clone())?;
-    Manifest::parse(&text, &what).map_err(|error| match error {
-        // It names file and line by itself.
-        ManifestError::Yaml(error) => anyhow!("{error}"),
-        error @ ManifestError::Value { .. } => anyhow!("{what}: {error}"),
-    })
+    Ok(Manifest::parse(&text, &what)?)
 }
 
 /// Reads a module, within the server's bounds.
