@@ -15,6 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const MOST_QUEUED: usize = 4 << 20;
 /// How long the end of the process waits for what was logged last.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long a pipe that is full is left alone.
+const FULL_PIPE: Duration = Duration::from_millis(10);
 
 /// Where lines are put. Clones share the queue.
 #[derive(Clone)]
@@ -68,18 +70,18 @@ impl Lines {
     }
 
     fn write_all(&self, mut out: impl Write) {
+        let mut torn = false;
         loop {
             let line = self.next();
-            let written = out.write_all(&line).and_then(|()| out.flush());
+            let written = write_line(&mut out, &line, &mut torn);
             let untold = {
                 let mut queue = self.queue();
                 queue.writing = false;
-                match written {
-                    Ok(()) => std::mem::take(&mut queue.dropped),
-                    Err(_) => {
-                        queue.drop_one();
-                        0
-                    }
+                if written {
+                    std::mem::take(&mut queue.dropped)
+                } else {
+                    queue.drop_one();
+                    0
                 }
             };
             if untold > 0 {
@@ -104,6 +106,29 @@ impl Lines {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes a line to its end, and says whether it got there. One that did not is `torn`: the next begins on a line of its
+/// own.
+fn write_line(out: &mut impl Write, line: &[u8], torn: &mut bool) -> bool {
+    let end_of_torn: &[u8] = if *torn { b"\n" } else { b"" };
+    for piece in [end_of_torn, line] {
+        let mut left = piece;
+        while !left.is_empty() {
+            match out.write(left) {
+                Ok(written @ 1..) => {
+                    left = left.get(written..).unwrap_or_default();
+                    *torn = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody made standard error non-blocking, and whoever reads it is slow.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL_PIPE),
+                Ok(0) | Err(_) => return false,
+            }
+        }
+        *torn = false;
+    }
+    true
 }
 
 impl Queue {
@@ -195,6 +220,39 @@ mod tests {
         lines.put(b"two");
         lines.flush();
         assert_eq!(taken.try_iter().next().unwrap(), b"two");
+    }
+
+    /// Takes some bytes, and then fails in this way.
+    struct Narrow<'a> {
+        takes: &'a [Result<usize, io::ErrorKind>],
+        took: Vec<u8>,
+    }
+
+    impl Write for Narrow<'_> {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let Some((takes, rest)) = self.takes.split_first() else { return Err(io::ErrorKind::BrokenPipe.into()) };
+            self.takes = rest;
+            let takes = (*takes)?.min(line.len());
+            self.took.extend_from_slice(&line[..takes]);
+            Ok(takes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_written_to_its_end_and_one_that_was_torn_spoils_no_other() {
+        use io::ErrorKind::{Interrupted, StorageFull, WouldBlock};
+        let takes =
+            [Ok(2), Err(WouldBlock), Err(Interrupted), Ok(9), Ok(1), Err(StorageFull), Err(StorageFull), Ok(1), Ok(9)];
+        let mut out = Narrow { takes: &takes, took: Vec::new() };
+        let mut torn = false;
+        let written: Vec<_> =
+            [b"one\n", b"two\n", b"six\n", b"ten\n"].map(|line| write_line(&mut out, line, &mut torn)).into();
+        assert_eq!((written, torn), (vec![true, false, false, true], false));
+        assert_eq!(out.took, b"one\nt\nten\n");
     }
 
     #[test]

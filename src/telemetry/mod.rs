@@ -45,6 +45,21 @@ pub fn start_log(log: &Log) {
     // A second start (in tests) keeps the first log.
     if started.is_ok() {
         let _ = LOG.set(lines);
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// A panic is a line like any other: printed past the log it would tear one. Its message is told where it is the
+/// program's own; one that was put together may hold a request's text.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let said =
+        panic.payload().downcast_ref::<&str>().copied().unwrap_or("(what it said may hold text, and is not logged)");
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    tracing::error!(place, thread = thread.name(), "a fault of the gateway, it panicked: {said}");
+    // The process is about to end.
+    if thread.name() == Some("main") {
+        end_log();
     }
 }
 
