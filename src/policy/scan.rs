@@ -141,7 +141,7 @@ fn read_once(directory: &Path) -> io::Result<Scan> {
     scan.orphans = listing
         .files
         .iter()
-        .filter(|path| path.extension().is_some_and(|it| it == "wasm"))
+        .filter(|path| is_module(path))
         .filter(|path| fs::canonicalize(path).is_ok_and(|path| !named.contains(&path)))
         .cloned()
         .collect();
@@ -222,6 +222,10 @@ fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "yaml" || it == "yml")
 }
 
+fn is_module(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "wasm")
+}
+
 /// Names that begin with `.` are left out: a Kubernetes ConfigMap's `..data` would be found twice, and editors keep
 /// their drafts there.
 fn read_directory(
@@ -235,16 +239,30 @@ fn read_directory(
             continue;
         }
         let path = entry.path();
-        match fs::metadata(&path) {
-            Ok(about) if about.is_dir() => {
-                if let Some(subfolders) = subfolders.as_deref_mut() {
-                    subfolders.push(path);
-                }
-            }
+        let is_folder = match fs::metadata(&path) {
+            Ok(about) => about.is_dir(),
+            Err(error) => may_be_a_folder(&entry, &error),
+        };
+        match subfolders.as_deref_mut() {
+            Some(subfolders) if is_folder => subfolders.push(path),
+            None if is_folder => {}
             _ => files.push(path),
         }
     }
     Ok(())
+}
+
+/// Whether manifests may stand in what cannot be looked at. Then it is read as a folder, and that it cannot be read is
+/// told; as a file that is none of ours it would be forgotten, and its policies with it.
+fn may_be_a_folder(entry: &fs::DirEntry, problem: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let path = entry.path();
+    let leads_nowhere = matches!(Errno::from_io_error(problem), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP));
+    match entry.file_type() {
+        Ok(kind) if kind.is_dir() => true,
+        Ok(kind) if kind.is_symlink() => !leads_nowhere && !is_manifest(&path) && !is_module(&path),
+        _ => false,
+    }
 }
 
 impl Found {
@@ -440,6 +458,20 @@ mod tests {
         assert_eq!(failed.code, LoadCode::ReadFailed, "{failed}");
         let absent = open(&here.join("no-such-file"), &here, 1, Step::Read).map(|_| ()).unwrap_err();
         assert_eq!(absent.code, LoadCode::Unreadable, "{absent}");
+    }
+
+    /// The name that it leads to is longer than a file system's names are: neither there nor absent.
+    #[test]
+    fn a_link_that_cannot_be_followed_is_a_closed_folder_unless_it_has_the_name_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["team", "notes.yaml", "notes.wasm"] {
+            std::os::unix::fs::symlink("n".repeat(300), folder.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("nothing", folder.path().join("leads-nowhere")).unwrap();
+        let scan = scan(folder.path(), Duration::ZERO).unwrap();
+        assert_eq!(scan.closed, [folder.path().join("team")]);
+        let at_fault: Vec<_> = scan.found.iter().filter_map(|found| found.path.file_name()).collect();
+        assert_eq!(at_fault, ["notes.yaml", "team"]);
     }
 
     #[test]

@@ -305,6 +305,17 @@ async fn what_may_not_be_read_keeps_its_last_good_version() {
         locked(path, mode);
         gateway.until("/health", |body| body["status"] == "healthy").await;
     }
+    // Its names can be read and nothing of what they name: that `team` is a folder is all that is known.
+    let policies = gateway.policies();
+    let mode = fs::metadata(&policies).unwrap().permissions().mode();
+    for names_only in [0o400, 0o440] {
+        let reads = scans(&gateway);
+        locked(&policies, names_only);
+        until_scanned(&gateway, reads + 1, "old").await;
+    }
+    assert_eq!(error_of(&gateway.get("/health").await.body, "team")["code"], "unreadable");
+    locked(&policies, mode);
+    gateway.until("/health", |body| body["status"] == "healthy").await;
     assert_eq!((generation(&gateway).await, said(&gateway).await.as_str()), (before, "old"));
     replace(&manifest, "garbage");
     gateway.until("/health", |body| body["status"] == "degraded").await;
