@@ -135,10 +135,22 @@ fn a_new_policy_in_rust_builds_and_passes_its_cases_and_its_author_goes_on_from_
     assert!(said.contains("the policy exports response, audit"), "{said}");
     let said = run(&policy, &["policy", "run", "no-words.yaml", "--query", "do not panic"]).failed(1);
     assert!(said.contains("panicked at src/lib.rs:") && said.contains("(trap)"), "{said}");
-    let panics = manifest.replace("query: none", "messages: [{ role: assistant, text: panic }]");
+    let panics = manifest.replace("query: none", "messages: [{ role: assistant, text: panic }]")
+        + "  - { name: two, query: none, expect: { action: deny } }\n  - { name: three, query: none, expect: {} }\n";
     fs::write(policy.join("no-words.yaml"), panics).unwrap();
     let said = run(&policy, &["policy", "test", "no-words.yaml"]).failed(1);
-    assert!(said.contains("panicked at src/lib.rs:") && said.contains("case `one`"), "{said}");
+    for expected in [
+        "panicked at src/lib.rs:",
+        "case `one`: it trapped",
+        "case `two`: expected `deny`, got `allow`",
+        "no-words: 2 of 3 cases failed",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    fs::write(policy.join("no-words.yaml"), format!("{manifest}capabilities: [nothing]\n")).unwrap();
+    let said = run(&policy, &["policy", "test", "no-words.yaml"]).failed(1);
+    assert!(said.contains("no-words.yaml: capabilities[0]: found `nothing`"), "{said}");
+    fs::write(policy.join("no-words.yaml"), manifest).unwrap();
 
     // The tool's words and its exit code are what an author sees of a mistake.
     fs::write(policy.join("src/lib.rs"), "fn broken(").unwrap();

@@ -27,7 +27,7 @@ pub struct Allowance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitHit {
     /// It ran too long.
-    #[error("it ran longer than `limits.time`")]
+    #[error("it ran longer than `limits.time` and `limits.time_per_mib` allow")]
     Time,
     /// Its memories and tables together grew too large.
     #[error("its memory and tables would need {wanted} bytes, more than `limits.memory` ({allowed} bytes)")]
@@ -97,6 +97,11 @@ impl State {
         self.allowance.ticks = ticks;
         self.host_calls = 0;
         self.teller.renew(source);
+    }
+
+    /// Lets its memories grow by so many bytes more.
+    pub fn make_room(&mut self, bytes: usize) {
+        self.allowance.bounds.memory = self.allowance.bounds.memory.saturating_add(bytes);
     }
 
     /// Gives the instance of a stream the time and the host calls for its next piece. What host interfaces told it stays:

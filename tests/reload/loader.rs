@@ -62,6 +62,21 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
 }
 
 #[tokio::test]
+async fn a_memory_may_be_full_to_its_limit_but_not_to_its_own_maximum() {
+    let prepared = bare(NEVER).prepare();
+    refusing("tight").put(&prepared.policies(), "house", "limits: { memory: 131072 }\n");
+    let gateway = prepared.start();
+    assert_eq!(said(&gateway).await, "tight");
+    refusing("full").at_its_maximum().put(&gateway.policies(), "full", "");
+    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    let refused = serde_json::json!({ "policy": "full", "step": "snapshot", "code": "not_freezable" });
+    assert_eq!(health["policies"]["errors"][0], refused);
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "not_freezable").unwrap();
+    let message = told["fields"]["message"].as_str().unwrap();
+    assert!(message.contains("its memory is at its own maximum; to be frozen it must have room"), "{message}");
+}
+
+#[tokio::test]
 async fn a_loader_that_does_not_come_to_an_end_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let (loader, process) = (folder.path().join("loader"), folder.path().join("process"));

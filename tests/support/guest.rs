@@ -20,6 +20,7 @@ pub struct Guest {
     bytes: usize,
     regions: Vec<String>,
     begins: String,
+    memory: &'static str,
 }
 
 impl Guest {
@@ -34,6 +35,7 @@ impl Guest {
             bytes: 0,
             regions: Vec::new(),
             begins: String::new(),
+            memory: "2",
         }
     }
 
@@ -45,6 +47,17 @@ impl Guest {
     /// Judges answers.
     pub fn response(action: &str) -> Self {
         Self::new("response", action)
+    }
+
+    /// Judges what is kept.
+    pub fn audit(action: &str) -> Self {
+        Self::new("audit", action)
+    }
+
+    /// Has a memory that cannot grow.
+    pub fn at_its_maximum(mut self) -> Self {
+        self.memory = "2 2";
+        self
     }
 
     /// Its sentence: what tells its verdicts, and its bytes, from another's.
@@ -94,7 +107,7 @@ impl Guest {
     }
 
     fn text(&self) -> String {
-        let Self { interface, action, reason, .. } = self;
+        let Self { interface, action, reason, memory, .. } = self;
         // 1024 holds zeroes: success, and an empty description. The verdict is at 2048, an error at 3072. In the verdict
         // an action takes 4 bytes, a reason 12, findings and edits 8 each, then come the routing and the tags.
         let refuse = match self.settings {
@@ -138,7 +151,7 @@ impl Guest {
         }
         format!(
             r#"(module
-            (memory (export "memory") 2)
+            (memory (export "memory") {memory})
             (global $next (mut i32) (i32.const 65536))
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
               (local $at i32)

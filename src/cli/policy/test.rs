@@ -7,7 +7,6 @@ use comfy_table::{Table, presets};
 
 use super::candidate::Candidate;
 use crate::cli::{print, start};
-use crate::policy::load::Step;
 
 pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
@@ -43,11 +42,11 @@ pub(super) fn run(manifest: &Path) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            match error.step {
-                Step::Tests => {
-                    print::line(format_args!("{}: {failed} of {} cases failed", candidate.manifest.name, cases.len()))?
-                }
-                _ => print::line(format_args!("{}: {error}", candidate.manifest.name))?,
+            let name = &candidate.manifest.name;
+            if cases.iter().any(|case| case.problem.as_deref() == Some(&*error.message)) {
+                print::line(format_args!("{name}: {failed} of {} cases failed", cases.len()))?;
+            } else {
+                print::line(format_args!("{name}: {error}"))?;
             }
             Ok(ExitCode::FAILURE)
         }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit};
+use wasmtime::Store;
+use wasmtime::component::Instance;
 use wasmtime_wizer::Wizer;
 
 use super::cache::{self, Cache, Key};
@@ -15,17 +17,20 @@ use super::{LoadCode, LoadError, MAX_MODULE_BYTES, Step, module, snapshot};
 use crate::chat::{Message, text_bytes};
 use crate::policy::component::{EvaluationError, Question, Ready};
 use crate::policy::digest::Digest;
-use crate::policy::engine::{Allocation, Engine};
+use crate::policy::engine::{Allocation, Engine, MAX_MEMORIES, TICK};
 use crate::policy::limits::{Bounds, Budget};
 use crate::policy::manifest::{Case, Phase};
 use crate::policy::readings::Source;
-use crate::policy::sandbox::{self, Allowance, GuestLog};
+use crate::policy::sandbox::{self, Allowance, GuestLog, LimitHit, State};
 use crate::policy::verdict::{self, Verdict};
 
 /// Ticks that `configure` may run: it compiles expressions and starts interpreters.
 const CONFIGURE_TICKS: u64 = 10_000;
 /// Ticks that one warm-up may run, at least: an interpreter's first call is slow.
 const WARM_UP_TICKS: u64 = 5_000;
+
+/// Bytes by which wizer grows memories to read them: by a page of 64 KiB, twice, each of them.
+const SNAPSHOT_ROOM: usize = MAX_MEMORIES as usize * 2 * (64 << 10);
 
 /// What the loader process allows itself.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +63,10 @@ pub fn serve(limits: ProcessLimits) -> io::Result<bool> {
     }));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let outcome = runtime.block_on(AssertUnwindSafe(load(&job, bytes, &reporter)).catch_unwind());
-    let outcome = outcome.unwrap_or_else(|_| {
+    let outcome = outcome.unwrap_or_else(|panic| {
+        if let Ok(error) = panic.downcast::<LoadError>() {
+            return Err(*error);
+        }
         let text = panicked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let step = *reporter.step.lock().unwrap_or_else(PoisonError::into_inner);
         Err(LoadError::new(
@@ -111,6 +119,15 @@ impl Reporter {
         let _ = say(&mut io::stdout().lock(), &Event::Step(step));
     }
 
+    fn checked(&self, case: &Case, elapsed: Duration, problem: Option<String>) {
+        let report = CaseReport {
+            name: verdict::one_line(&case.name, 128),
+            elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            problem,
+        };
+        let _ = say(&mut io::stdout().lock(), &Event::Case(report));
+    }
+
     fn logged(&self, log: GuestLog) {
         for line in log.lines {
             let _ = say(&mut io::stdout().lock(), &Event::Log(format!("{}: {}", line.level, line.text)));
@@ -147,14 +164,7 @@ async fn load(job: &Job, bytes: Vec<u8>, reporter: &Reporter) -> Result<(About, 
         let started = Instant::now();
         let checked = check_case(&engine, &ready, &job.budget, case, reporter).await;
         let elapsed = checked.as_ref().map_or_else(|_| started.elapsed(), |quicker| *quicker);
-        let _ = say(
-            &mut io::stdout().lock(),
-            &Event::Case(CaseReport {
-                name: verdict::one_line(&case.name, 128),
-                elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-                problem: checked.as_ref().err().map(|error| error.message.clone()),
-            }),
-        );
+        reporter.checked(case, elapsed, checked.as_ref().err().map(|error| error.message.clone()));
         if let Err(error) = checked {
             refused.get_or_insert(error);
         }
@@ -173,7 +183,6 @@ async fn freeze(
     component: &[u8],
     reporter: &Reporter,
 ) -> Result<(Vec<u8>, About, u64), LoadError> {
-    let guest = |step: Step, error: &EvaluationError| LoadError::new(step, LoadCode::GuestFailed, error.to_string());
     reporter.step(Step::Snapshot);
     let wizer = Wizer::new();
     let (context, instrumented) = wizer
@@ -188,53 +197,30 @@ async fn freeze(
     let ready = Ready::new(engine, &compiled)
         .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
 
-    reporter.step(Step::Instantiate);
-    let mut store = sandbox::store(
-        engine,
-        Allowance {
-            ticks: CONFIGURE_TICKS,
-            // wizer lifts the whole memory as one list.
-            bounds: Bounds { output: job.budget.bounds.memory + (16 << 20), ..job.budget.bounds },
-        },
-        Source::Closed,
-    );
-    let instance = ready.instantiate(&mut store).await.map_err(|error| guest(Step::Instantiate, &error))?;
-    ready
-        .check_signatures(&mut store, &instance)
-        .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
-
-    reporter.step(Step::Configure);
-    let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
-    reporter.logged(store.data_mut().take_log());
-    configured.map_err(|error| guest(Step::Configure, &error))?.map_err(|problem| {
-        LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
-    })?;
-    let description = ready.describe(&mut store, &instance).await.map_err(|error| guest(Step::Configure, &error))?;
+    let (mut store, instance) = configure(job, engine, &ready, reporter).await?;
+    let description = ready
+        .describe(&mut store, &instance)
+        .await
+        .map_err(|error| failed(Step::Configure, CONFIGURE_TICKS, &error))?;
 
     reporter.step(Step::WarmUp);
     for case in &job.cases {
-        let messages = case.conversation();
-        let ticks = job.budget.allowance(text_bytes(&messages)).ticks.max(WARM_UP_TICKS);
-        store.data_mut().renew(ticks, stated(case));
-        let question = question(&ready, case)?;
-        let shown = ready.evaluate_in(&mut store, &instance, question, &case.context.context(), &messages).await;
-        reporter.logged(store.data_mut().take_log());
-        match shown {
+        match show(job, &ready, &mut store, &instance, case, reporter).await {
             // What warm-up answers does not count: the cases are checked against the frozen component.
-            Ok(evaluated) => reporter.logged(evaluated.log),
-            Err(EvaluationError::Verdict(_)) => {}
+            Ok(_) => {}
+            Err(error) if error.step == Step::Tests => {}
             Err(error) => {
-                return Err(LoadError::new(
-                    Step::WarmUp,
-                    LoadCode::GuestFailed,
-                    format!("case `{}`: {error}", verdict::one_line(&case.name, 128)),
-                ));
+                if job.every_case {
+                    tell_every_case(job, engine, &ready, reporter).await;
+                }
+                return Err(error);
             }
         }
     }
 
     reporter.step(Step::Snapshot);
     store.data_mut().renew(CONFIGURE_TICKS, Source::Closed);
+    store.data_mut().make_room(SNAPSHOT_ROOM);
     let memory_bytes = store.data().memory_used();
     let frozen = wizer
         .snapshot_component(&context, &mut snapshot::Frozen { store: &mut store, instance })
@@ -262,6 +248,98 @@ async fn freeze(
         compile_ms: 0,
     };
     Ok((frozen, about, instrument_ms))
+}
+
+/// An instance that has its settings.
+async fn configure(
+    job: &Job,
+    engine: &Engine,
+    ready: &Ready,
+    reporter: &Reporter,
+) -> Result<(Store<State>, Instance), LoadError> {
+    reporter.step(Step::Instantiate);
+    let mut store = sandbox::store(
+        engine,
+        Allowance {
+            ticks: CONFIGURE_TICKS,
+            // wizer lifts the whole memory as one list.
+            bounds: Bounds { output: job.budget.bounds.memory + (16 << 20), ..job.budget.bounds },
+        },
+        Source::Closed,
+    );
+    let instance =
+        ready.instantiate(&mut store).await.map_err(|error| failed(Step::Instantiate, CONFIGURE_TICKS, &error))?;
+    ready
+        .check_signatures(&mut store, &instance)
+        .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
+
+    reporter.step(Step::Configure);
+    let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
+    reporter.logged(store.data_mut().take_log());
+    configured.map_err(|error| failed(Step::Configure, CONFIGURE_TICKS, &error))?.map_err(|problem| {
+        LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
+    })?;
+    Ok((store, instance))
+}
+
+/// Shows a case to an instance. What is wrong with the question or the verdict, and not with the policy's running, is an
+/// error of the step at which cases are checked.
+async fn show(
+    job: &Job,
+    ready: &Ready,
+    store: &mut Store<State>,
+    instance: &Instance,
+    case: &Case,
+    reporter: &Reporter,
+) -> Result<Verdict, LoadError> {
+    let messages = case.conversation();
+    let ticks = job.budget.allowance(text_bytes(&messages)).ticks.max(WARM_UP_TICKS);
+    store.data_mut().renew(ticks, stated(case));
+    let question = question(ready, case)?;
+    let shown = ready.evaluate_in(store, instance, question, &case.context.context(), &messages).await;
+    reporter.logged(store.data_mut().take_log());
+    let error = match shown {
+        Ok(evaluated) => {
+            reporter.logged(evaluated.log);
+            return Ok(evaluated.verdict);
+        }
+        Err(error @ EvaluationError::Verdict(_)) => {
+            LoadError::new(Step::Tests, LoadCode::CaseFailed, error.to_string())
+        }
+        Err(error) => failed(Step::WarmUp, ticks, &error),
+    };
+    let name = verdict::one_line(&case.name, 128);
+    Err(LoadError::new(error.step, error.code, format!("case `{name}`: {}", error.message)))
+}
+
+/// Tells how each case fares by itself, when warm-up has ended at one of them: so that an author sees every failure at
+/// once.
+async fn tell_every_case(job: &Job, engine: &Engine, ready: &Ready, reporter: &Reporter) {
+    for case in &job.cases {
+        let started = Instant::now();
+        let shown = match configure(job, engine, ready, reporter).await {
+            Ok((mut store, instance)) => show(job, ready, &mut store, &instance, case, reporter).await,
+            Err(error) => Err(error),
+        };
+        let problem = match shown {
+            Ok(verdict) => unexpected(case, &verdict, case.conversation())
+                .map(|problem| format!("case `{}`: {problem}", verdict::one_line(&case.name, 128))),
+            Err(error) => Some(error.message),
+        };
+        reporter.checked(case, started.elapsed(), problem);
+    }
+}
+
+/// What went wrong in the loader's own instance, which has more time than an evaluation.
+fn failed(step: Step, ticks: u64, error: &EvaluationError) -> LoadError {
+    let message = match error {
+        EvaluationError::Limit(LimitHit::Time) => {
+            let allowed = humantime::format_duration(TICK.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX)));
+            format!("it ran longer than the {allowed} that it has for `{}`", step.as_str())
+        }
+        error => error.to_string(),
+    };
+    LoadError::new(step, LoadCode::GuestFailed, message)
 }
 
 fn compile_instrumented(
@@ -373,4 +451,15 @@ pub fn unexpected(case: &Case, verdict: &Verdict, mut messages: Vec<Message>) ->
     }
     let last = messages.last()?.parts.iter().filter_map(|part| part.text()).collect::<String>();
     (last != *text).then(|| format!("expected the text `{text}`, got `{last}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loaders_own_limit_of_time_is_not_told_as_the_manifests() {
+        let error = failed(Step::Configure, CONFIGURE_TICKS, &EvaluationError::Limit(LimitHit::Time));
+        assert_eq!(error.to_string(), "configure: it ran longer than the 10s that it has for `configure`");
+    }
 }

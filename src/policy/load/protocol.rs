@@ -26,6 +26,8 @@ pub struct Job {
     pub cases: Vec<Case>,
     /// Host interfaces granted beside `log`.
     pub capabilities: Vec<String>,
+    /// Whether every case is told of, even if warm-up ends at one of them.
+    pub every_case: bool,
     /// What one evaluation may use.
     pub budget: Budget,
     /// Where the instrumented component's code is kept between loads of other settings.

@@ -1,15 +1,16 @@
 //! Freezing a configured instance: wizer's view of our instance.
 
-use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, Lift, WasmList};
+use wasmtime::{Store, Trap};
 use wasmtime_wizer::ComponentInstanceState;
 
+use super::{LoadCode, LoadError, Step};
 use crate::policy::sandbox::State;
 
 /// Reads the state of an instrumented instance for `Wizer::snapshot_component`.
 ///
 /// wizer's trait has no way to report an error, so this panics where one occurs; it runs in the loader process, where
-/// a panic is a refusal at step `snapshot`.
+/// a panic is a refusal at step `snapshot`: in the words of its payload where that is a [`LoadError`].
 pub(super) struct Frozen<'a> {
     pub(super) store: &'a mut Store<State>,
     pub(super) instance: Instance,
@@ -32,8 +33,22 @@ impl Frozen<'_> {
             .instance
             .get_typed_func::<(), (R,)>(&mut *self.store, function)
             .expect("the instrumentation's signature");
-        function.call_async(&mut *self.store, ()).await.expect("an accessor only reads").0
+        match function.call_async(&mut *self.store, ()).await {
+            Ok((read,)) => read,
+            Err(error) => std::panic::resume_unwind(Box::new(unreadable(&error))),
+        }
     }
+}
+
+/// An accessor only reads, but to hand over a memory it grows it by a page, and traps where that cannot be.
+fn unreadable(error: &wasmtime::Error) -> LoadError {
+    let message = match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => {
+            "its memory is at its own maximum; to be frozen it must have room for two more pages (128 KiB)".to_owned()
+        }
+        _ => format!("its state cannot be read: {error:#}"),
+    };
+    LoadError::new(Step::Snapshot, LoadCode::NotFreezable, message)
 }
 
 impl ComponentInstanceState for Frozen<'_> {

@@ -57,7 +57,7 @@ impl Worker {
 
     /// Makes `module` under `manifest` ready.
     pub async fn load(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<Version, LoadError> {
-        self.load_reporting(manifest, module, &mut |_| ()).await
+        self.load_telling(manifest, module, None).await
     }
 
     /// The same, and tells of each case as it is checked: of none when the version comes from the cache.
@@ -66,6 +66,15 @@ impl Worker {
         manifest: &Manifest,
         module: Arc<Vec<u8>>,
         report: &mut (dyn FnMut(CaseReport) + Send),
+    ) -> Result<Version, LoadError> {
+        self.load_telling(manifest, module, Some(report)).await
+    }
+
+    async fn load_telling(
+        &self,
+        manifest: &Manifest,
+        module: Arc<Vec<u8>>,
+        report: Option<&mut (dyn FnMut(CaseReport) + Send)>,
     ) -> Result<Version, LoadError> {
         let id = version_id(manifest, &module);
         let key = self.key(manifest, &id);
@@ -133,12 +142,13 @@ impl Worker {
         &self,
         manifest: &Manifest,
         module: Arc<Vec<u8>>,
-        report: &mut (dyn FnMut(CaseReport) + Send),
+        report: Option<&mut (dyn FnMut(CaseReport) + Send)>,
     ) -> Result<(About, Vec<u8>), LoadError> {
         let job = Job {
             settings: manifest.settings.clone(),
             cases: manifest.tests.clone(),
             capabilities: manifest.capabilities.clone(),
+            every_case: report.is_some(),
             budget: manifest.limits.budget(),
             cache: self.cache.as_ref().map(|cache| cache.directory().to_owned()),
             module_bytes: module.len() as u64,
@@ -203,7 +213,7 @@ async fn listen(
     child: &mut Child,
     manifest: &Manifest,
     step: &mut Step,
-    report: &mut (dyn FnMut(CaseReport) + Send),
+    mut report: Option<&mut (dyn FnMut(CaseReport) + Send)>,
 ) -> Result<(About, Vec<u8>), LoadError> {
     let failed = |step: Step, message: String| LoadError::new(step, LoadCode::LoaderFailed, message);
     let stderr = child.stderr.take();
@@ -232,7 +242,11 @@ async fn listen(
         match event {
             Event::Step(begun) => *step = begun,
             Event::Log(text) => tracing::info!(policy = %manifest.name, "{}", one_line(&text, 2_048)),
-            Event::Case(case) => report(case),
+            Event::Case(case) => {
+                if let Some(report) = &mut report {
+                    report(case);
+                }
+            }
             Event::Failed(error) => return Err(error),
             Event::Done { about, artifact_bytes } if artifact_bytes <= MAX_ARTIFACT_BYTES => {
                 let mut artifact = Vec::with_capacity(usize::try_from(artifact_bytes).unwrap_or_default());
@@ -265,10 +279,15 @@ fn ended(step: Step, status: ExitStatus, complaints: &str, limits: &Limits) -> L
             let allowed = humantime::format_duration(limits.compile_time);
             (LoadCode::CompileLimit, format!("it used more processor time than `limits.compile_time` ({allowed})"))
         }
-        Some(6) => {
+        Some(6) if complaints.contains("memory allocation of") => {
             let allowed = limits.compile_memory;
             (LoadCode::CompileLimit, format!("it needed more memory than `limits.compile_memory` ({allowed})"))
         }
+        // The same bytes would do it again.
+        Some(6) if complaints.contains("overflowed its stack") => {
+            (LoadCode::NotCompilable, "it ran out of stack: something in the module nests too deeply".to_owned())
+        }
+        Some(6) => (LoadCode::LoaderFailed, "it gave up by itself".to_owned()),
         Some(9) => (LoadCode::LoaderFailed, "it was killed, perhaps by the system for want of memory".to_owned()),
         Some(signal) => (LoadCode::LoaderFailed, format!("it was ended by signal {signal}")),
         None => (LoadCode::LoaderFailed, format!("it ended with {status}")),
@@ -276,4 +295,24 @@ fn ended(step: Step, status: ExitStatus, complaints: &str, limits: &Limits) -> L
     let complaints = one_line(complaints.trim(), 512);
     let said = if complaints.is_empty() { String::new() } else { format!("; it said: {complaints}") };
     LoadError::new(step, code, format!("the loader gave no answer: {cause}{said}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_loader_that_aborts_is_not_always_short_of_memory() {
+        for (complaint, code, words) in [
+            ("memory allocation of 4096 bytes failed", LoadCode::CompileLimit, "`limits.compile_memory` (2.0 GiB)"),
+            ("thread 'main' (7) has overflowed its stack", LoadCode::NotCompilable, "it ran out of stack"),
+            ("fatal runtime error: something else", LoadCode::LoaderFailed, "it gave up by itself"),
+        ] {
+            let error = ended(Step::Compile, ExitStatus::from_raw(6), complaint, &Limits::default());
+            assert_eq!(error.code, code, "{error}");
+            assert!(error.message.contains(words) && error.message.ends_with(complaint), "{error}");
+        }
+    }
 }
