@@ -55,7 +55,7 @@ impl LivePolicy {
 pub struct BrokenPolicy {
     /// The manifest's path.
     pub path: PathBuf,
-    /// The manifest's name, or the file's where the manifest cannot be read.
+    /// The manifest's name, or the file's where the manifest cannot be read or another one has its name.
     pub name: String,
     /// The manifest, where it can be read: it says what the policy applies to and what happens without it.
     pub manifest: Option<Arc<Manifest>>,

@@ -94,9 +94,8 @@ impl PolicyStatus {
     }
 
     fn without_version(path: PathBuf, manifest: Option<Manifest>, state: PolicyState) -> Self {
-        let stem = path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
         Self {
-            name: manifest.as_ref().map_or(stem, |it| it.name.to_string()),
+            name: manifest.as_ref().map_or_else(|| stem(&path), |it| it.name.to_string()),
             path,
             file: String::new(),
             state,
@@ -110,6 +109,11 @@ impl PolicyStatus {
             since: None,
         }
     }
+}
+
+/// What a policy goes by that has no name.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Adds what only the whole round knows: since when an error has been standing, and paths from the directory on.

@@ -329,6 +329,34 @@ async fn refusal(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
+async fn a_name_that_is_taken_is_no_way_out_for_what_is_broken_since_the_start() {
+    let prepared = bare(NEVER).prepare();
+    Guest::pre_check("allow").put(&prepared.policies(), "house", "");
+    fs::write(prepared.policies().join("team.yaml"), manifest("team", "")).unwrap();
+    fs::write(prepared.policies().join("team.wasm"), "garbage").unwrap();
+    let gateway = prepared.start();
+    let refused = "Request blocked by policy: team (policy_not_loaded)";
+    assert_eq!(refusal(&gateway).await, refused);
+    let taken = manifest("house", "").replace("house.wasm", "team.wasm");
+    replace(&gateway.policies().join("team.yaml"), &taken);
+    let is_taken = |body: &Value| body["policies"]["errors"][0]["code"] == "duplicate_name";
+    gateway.until("/health", is_taken).await;
+    assert_eq!(refusal(&gateway).await, refused);
+    let gateway = gateway.restart();
+    assert_eq!(refusal(&gateway).await, refused);
+    replace(&gateway.policies().join("team.yaml"), format!("{taken}mode: off\n"));
+    eventually("nothing is refused", async || refusal(&gateway).await == "nothing").await;
+    // To a running gateway it is a newcomer.
+    let reads = scans(&gateway);
+    replace(&gateway.policies().join("team.yaml"), &taken);
+    until_scanned(&gateway, reads + 1, "nothing").await;
+    gateway.until("/health", is_taken).await;
+    assert_eq!(refusal(&gateway).await, "nothing");
+    refusing("its own name").put(&gateway.policies(), "team", "");
+    until_said(&gateway, "nothing", "its own name").await;
+}
+
+#[tokio::test]
 async fn what_is_broken_since_the_start_refuses_on_while_its_folder_closes_and_opens() {
     let Some(command) = without_privileges() else { return };
     let prepared = bare(NEVER).prepare();

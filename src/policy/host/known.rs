@@ -28,7 +28,7 @@ pub(super) struct Known {
     absent: HashMap<Name, Instant>,
     /// The same for those that were never in force, by path.
     absent_broken: HashMap<PathBuf, Instant>,
-    /// The names that paths had when they could be read.
+    /// The names that paths had when they could be read: one path for each.
     pub(super) names: HashMap<PathBuf, Name>,
     pub(super) refused: Refused,
     /// Modules without a manifest, that were told of.
@@ -38,6 +38,13 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// Remembers the name of what stands at a path, which stood nowhere else then.
+    pub(super) fn call(&mut self, path: &Path, name: &Name) {
+        if self.names.insert(path.to_owned(), name.clone()).as_ref() != Some(name) {
+            self.names.retain(|at, of| of != name || at == path);
+        }
+    }
+
     /// What could not be read, with the time of the next try where one may help.
     pub(super) fn noted(&mut self, path: &Path, fingerprint: Digest, mut error: LoadError) -> LoadError {
         if !error.code.may_pass() {
@@ -89,7 +96,8 @@ impl Known {
         let mut absent = HashMap::new();
         for policy in before.broken() {
             let is_there = round.statuses.iter().any(|it| it.path == policy.path);
-            let name = policy.manifest.as_ref().map(|it| &it.name);
+            // Not one whose name another manifest had from the beginning.
+            let name = policy.manifest.as_ref().map(|it| &it.name).filter(|name| name.as_str() == policy.name);
             let elsewhere = name.is_some_and(|name| round.seen.contains_key(name));
             // A folder whose manifests can be seen now.
             let opened = round.statuses.iter().any(|it| it.path.starts_with(&policy.path));
@@ -112,5 +120,22 @@ impl Known {
             round.broken.push(policy.clone());
         }
         self.absent_broken = absent;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_that_moved_is_looked_for_where_it_went() {
+        let name = |name: &str| Name::try_from(name.to_owned()).unwrap();
+        let [old, new, other] = ["team/pii.yaml", "pii.yaml", "other.yaml"].map(Path::new);
+        let mut known = Known::default();
+        known.call(old, &name("pii"));
+        known.call(other, &name("other"));
+        known.call(new, &name("pii"));
+        let expected = [(new.to_owned(), name("pii")), (other.to_owned(), name("other"))];
+        assert_eq!(known.names, HashMap::from(expected));
     }
 }

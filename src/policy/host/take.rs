@@ -13,12 +13,12 @@ use super::told::report;
 use crate::policy::digest::Digest;
 use crate::policy::load::worker::{Version, version_id};
 use crate::policy::load::{LoadCode, LoadError, Step};
-use crate::policy::manifest::{Manifest, Name};
+use crate::policy::manifest::{Manifest, Mode, Name};
 use crate::policy::meter;
 use crate::policy::original::Original;
 use crate::policy::scan::Found;
 use crate::policy::set::{BrokenPolicy, LivePolicy};
-use crate::policy::status::PolicyStatus;
+use crate::policy::status::{self, PolicyStatus};
 
 impl PolicyHost {
     pub(super) async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
@@ -41,18 +41,25 @@ impl PolicyHost {
                     let policy = last_good.as_ref().map(|(policy, _)| policy.as_ref());
                     report(&path.display().to_string(), &error, policy);
                 }
-                round.statuses.push(match last_good {
-                    Some((policy, before)) => {
-                        let status = PolicyStatus::live(path, &policy, Some(error), known.since.get(&before).copied());
-                        round.live.insert(before, policy);
-                        status
-                    }
-                    None => PolicyStatus::failed(path, manifest, error),
-                });
+                if let Some((policy, before)) = last_good {
+                    let since = known.since.get(&before).copied();
+                    round.statuses.push(PolicyStatus::live(path, &policy, Some(error), since));
+                    round.live.insert(before, policy);
+                    return;
+                }
+                let status = PolicyStatus::failed(path, manifest, error.clone());
+                // A name that is taken is no reason to let pass what it would stop, unless it came to a running gateway.
+                let refused_before = self.set.load().broken().any(|it| it.path == status.path);
+                let manifest = status.manifest.clone().filter(|it| it.mode != Mode::Off);
+                if (cold || refused_before) && manifest.is_some() {
+                    let (path, name) = (status.path.clone(), status::stem(&status.path));
+                    round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
+                }
+                round.statuses.push(status);
                 return;
             }
             round.seen.insert(name.clone(), path.clone());
-            known.names.insert(path.clone(), name.clone());
+            known.call(&path, name);
         }
         let loaded = match (module, manifest.as_ref()) {
             (Err(error), _) => {
@@ -99,7 +106,7 @@ impl PolicyHost {
                         && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
                 });
                 if let Some(before) = &stays {
-                    known.names.insert(path.clone(), before.clone());
+                    known.call(&path, before);
                 }
                 let name = stays.or(name);
                 let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
