@@ -173,9 +173,7 @@ impl Runner {
     ) -> Result<Decision, Overloaded> {
         let started = Instant::now();
         let mut decision = Decision::new(set.generation(), set.members().len());
-        if question == Question::PreCheck
-            && let Some(name) = set.missing_for(context)
-        {
+        if let Some(name) = set.missing_for(question, context) {
             decision.refuse(name.as_str(), "policy_missing");
         }
         for member in set.members() {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use super::component::Question;
 use super::digest::Digest;
 use super::load::LoadError;
 use super::load::worker::Version;
-use super::manifest::{Manifest, Mode, Name, OnError};
+use super::manifest::{Manifest, Mode, Name, OnError, Phase};
 use super::tally::Tally;
 
 /// The number of a set. A swap makes the next one.
@@ -122,6 +123,8 @@ struct Missing {
     name: Name,
     /// What it would apply to, where that is known; else everything.
     manifest: Option<Arc<Manifest>>,
+    /// Whether it would judge what is kept, or nobody knows.
+    may_audit: bool,
 }
 
 impl PolicySet {
@@ -131,13 +134,15 @@ impl PolicySet {
         let missing = required
             .iter()
             .filter_map(|name| {
-                let manifest = match members.iter().find(|member| member.name() == name.as_str()) {
+                let (manifest, may_audit) = match members.iter().find(|member| member.name() == name.as_str()) {
                     Some(Member::Live(policy)) if policy.manifest.mode == Mode::Enforce => return None,
-                    Some(Member::Live(policy)) => Some(policy.manifest.clone()),
-                    Some(Member::Broken(policy)) => policy.manifest.clone(),
-                    None => None,
+                    Some(Member::Live(policy)) => {
+                        (Some(policy.manifest.clone()), policy.version.ready.answers(Phase::Audit))
+                    }
+                    Some(Member::Broken(policy)) => (policy.manifest.clone(), true),
+                    None => (None, true),
                 };
-                Some(Missing { name: name.clone(), manifest })
+                Some(Missing { name: name.clone(), manifest, may_audit })
             })
             .collect();
         Self { generation, members, missing }
@@ -158,10 +163,17 @@ impl PolicySet {
         self.missing.iter().map(|it| &it.name)
     }
 
-    /// The first required policy that is not in force and would have seen this request.
-    pub fn missing_for(&self, context: &Context) -> Option<&Name> {
+    /// The first required policy that is not in force and without which the answer is no: a request that it would have
+    /// seen is refused before the model is asked, and text that it might have masked is not kept.
+    pub fn missing_for(&self, question: Question, context: &Context) -> Option<&Name> {
+        let asks = |missing: &&Missing| match question {
+            Question::PreCheck => true,
+            Question::Response => false,
+            Question::Audit(_) => missing.may_audit,
+        };
         self.missing
             .iter()
+            .filter(asks)
             .find(|it| it.manifest.as_ref().is_none_or(|manifest| manifest.scope.covers(context)))
             .map(|it| &it.name)
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::support::guest::Guest;
 use super::support::{self, Setup, copy_policy};
 use super::{EMAIL, generation, pii_with_email, replace, until_generation};
 
@@ -115,6 +116,29 @@ async fn a_removed_required_policy_denies_and_comes_back() {
     copy_policy("pii", &gateway.policies());
     until_generation(&gateway, before + 2).await;
     assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
+}
+
+#[tokio::test]
+async fn what_a_missing_audit_policy_would_have_masked_is_not_kept() {
+    let prepared = Setup::without_provider().policies(&["audit-redact"]).yaml("policies: placeholder\n").prepare();
+    let yaml = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+    let policies = support::policies_yaml(&prepared.policies(), ", required: [audit-redact]");
+    fs::write(prepared.path().join("octroi.yaml"), yaml.replace("placeholder", &policies)).unwrap();
+    Guest::audit("allow").put(&prepared.policies(), "keeps-all", "");
+    let gateway = prepared.start();
+    let kept = async || {
+        gateway.pre_check("a request's words").await;
+        let tool = json!({ "tool_name": "clock", "input": { "zone": "a tool's words" } });
+        assert_eq!(gateway.post("/api/v1/audit/tool-call", tool).await.status, 200);
+        let entries = gateway.search(json!({ "limit": 2 })).await;
+        let text = json!(entries).to_string();
+        ["a request's words", "a tool's words"].map(|words| text.contains(words))
+    };
+    assert_eq!(kept().await, [true, true]);
+    let before = generation(&gateway).await;
+    fs::remove_file(gateway.policies().join("audit-redact.yaml")).unwrap();
+    until_generation(&gateway, before + 1).await;
+    assert_eq!(kept().await, [false, false], "`keeps-all` alone is not enough");
 }
 
 #[tokio::test]
