@@ -54,25 +54,25 @@ fn evaluation(evaluation: &Evaluation, key: &AuditKey) -> audit::PolicyEvaluatio
         elapsed_us: u64::try_from(evaluation.elapsed.as_micros()).unwrap_or(u64::MAX),
         skipped: false,
     };
-    match &evaluation.outcome {
-        Outcome::Verdict(verdict) => {
-            record.action = action(verdict.action);
-            record.reason = verdict.reason.clone();
-            record.findings = verdict.findings.iter().map(finding).collect();
-            record.edits = u32::try_from(verdict.edits.len()).unwrap_or(u32::MAX);
-            record.edits_hmac = edits_hmac(&verdict.edits, key);
-            record.tags = verdict.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            if let Some(routing) = &verdict.routing {
-                let limits = [("only-providers", &routing.providers), ("only-regions", &routing.regions)];
-                let limits = limits.iter().filter(|(_, names)| !names.is_empty());
-                record.tags.extend(limits.map(|(name, names)| format!("{name}={}", names.join(","))));
-            }
+    if let Some(said) = evaluation.outcome.said() {
+        record.action = action(said.action);
+        record.reason = said.reason.clone();
+        record.findings = said.findings.iter().map(finding).collect();
+        record.edits = said.edits_made();
+        record.edits_hmac = edits_hmac(&said.edits, key);
+        record.tags = said.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if let Some(routing) = &said.routing {
+            let limits = [("only-providers", &routing.providers), ("only-regions", &routing.regions)];
+            let limits = limits.iter().filter(|(_, names)| !names.is_empty());
+            record.tags.extend(limits.map(|(name, names)| format!("{name}={}", names.join(","))));
         }
-        Outcome::Error { code, message, on_error } => {
-            record.action = match on_error {
-                OnError::Deny => audit::Action::Deny,
-                OnError::Allow => audit::Action::Allow,
-            };
+    }
+    match &evaluation.outcome {
+        Outcome::Verdict(_) => {}
+        Outcome::Error { code, message, on_error, .. } => {
+            if *on_error == OnError::Deny {
+                record.action = audit::Action::Deny;
+            }
             record.error = Some(audit::EvaluationError { code: (*code).to_owned(), message: message.clone() });
         }
         Outcome::Skipped => record.skipped = true,
@@ -93,7 +93,7 @@ pub(super) fn recomputed(
         Ok(Evaluated { verdict, readings, .. }) => (Outcome::Verdict(verdict), readings),
         Err(Failed { error, readings, .. }) => {
             let (code, message) = (error.code(), error.to_string());
-            (Outcome::Error { code, message, on_error: manifest.on_error }, readings)
+            (Outcome::Error { code, message, on_error: manifest.on_error, said: None }, readings)
         }
     };
     let again = Evaluation {

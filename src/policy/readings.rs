@@ -33,10 +33,12 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// Adds what was told later.
+    /// Adds what was told later, as far as one evaluation has room for it: each failure on a stream begins another
+    /// instance, and so another count of calls.
     pub(super) fn extend(&mut self, later: Self) {
         self.clock = self.clock.or(later.clock);
-        self.counters.extend(later.counters);
+        let room = MAX_COUNTER_CALLS.saturating_sub(self.counters.len());
+        self.counters.extend(later.counters.into_iter().take(room));
     }
 }
 
@@ -305,6 +307,17 @@ mod tests {
         assert_eq!(teller.now().unwrap(), first);
         assert_eq!(first.subsec_nanosecond() % 1_000_000, 0);
         assert_eq!(teller.take().clock, Some(first));
+    }
+
+    #[test]
+    fn what_was_told_on_a_stream_has_the_bound_of_one_evaluation() {
+        let reading = |value| CounterReading { name: "a".into(), window_seconds: 60, added: 1, value };
+        let told = |values: std::ops::Range<u64>| Readings { clock: None, counters: values.map(reading).collect() };
+        let mut readings = told(0..60);
+        readings.extend(told(60..70));
+        assert_eq!(readings, told(0..64));
+        readings.extend(told(70..80));
+        assert_eq!(readings, told(0..64));
     }
 
     #[tokio::test]

@@ -70,9 +70,22 @@ pub enum Outcome {
         message: String,
         /// What follows from it.
         on_error: OnError,
+        /// What it had said of a stream before, and of what came after.
+        said: Option<Box<Verdict>>,
     },
     /// It was not asked: a refusal had been reached before, or a stream broke off.
     Skipped,
+}
+
+impl Outcome {
+    /// What the policy said, even if it failed on a part of the text.
+    pub fn said(&self) -> Option<&Verdict> {
+        match self {
+            Self::Verdict(verdict) => Some(verdict),
+            Self::Error { said, .. } => said.as_deref(),
+            Self::Skipped => None,
+        }
+    }
 }
 
 /// What a set decided about one request.
@@ -127,10 +140,8 @@ impl Decision {
 
     /// Findings of the enforced policies.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.evaluations.iter().filter(|it| it.enforced).flat_map(|it| match &it.outcome {
-            Outcome::Verdict(verdict) => verdict.findings.as_slice(),
-            _ => &[],
-        })
+        let said = self.evaluations.iter().filter(|it| it.enforced).filter_map(|it| it.outcome.said());
+        said.flat_map(|verdict| &verdict.findings)
     }
 }
 
@@ -232,7 +243,8 @@ impl Runner {
                             "policy gave no verdict: {error}"
                         );
                     }
-                    Outcome::Error { code: error.code(), message: error.to_string(), on_error: manifest.on_error }
+                    let (code, message) = (error.code(), error.to_string());
+                    Outcome::Error { code, message, on_error: manifest.on_error, said: None }
                 }
             }
         };
@@ -429,6 +441,7 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
             code: "policy_not_loaded",
             message: format!("not loaded: step {}, {}", policy.error.step.as_str(), policy.error.code.as_str()),
             on_error: if refuses { OnError::Deny } else { OnError::Allow },
+            said: None,
         },
         readings: Readings::default(),
         elapsed: Duration::ZERO,

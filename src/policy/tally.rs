@@ -145,7 +145,7 @@ mod tests {
             );
         }
         tally.count(Phase::PreCheck, false, &verdict(Action::Deny), Duration::from_micros(50), Some(131_072));
-        let trap = Outcome::Error { code: "trap", message: String::new(), on_error: OnError::Deny };
+        let trap = Outcome::Error { code: "trap", message: String::new(), on_error: OnError::Deny, said: None };
         tally.count(Phase::PreCheck, false, &trap, Duration::from_micros(50), None);
         tally.count(Phase::PreCheck, true, &Outcome::Skipped, Duration::ZERO, None);
         let summary = tally.summary();

@@ -149,6 +149,8 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// What it wants replaced, in order of place, without overlap, each checked against the text.
     pub edits: Vec<Edit>,
+    /// How many further edits a policy made on a stream: more than one verdict can have are counted and not kept.
+    pub edits_left_out: u32,
     /// Limits on where the request may go.
     pub routing: Option<Routing>,
     /// Names and values for the record.
@@ -281,9 +283,31 @@ impl Verdict {
             reason: reason.map(|reason| one_line(&reason, bounds::REASON)).filter(|reason| !reason.is_empty()),
             findings,
             edits: check_edits(edits, messages)?,
+            edits_left_out: 0,
             routing,
             tags,
         })
+    }
+
+    /// Adds what was said later of a stream, as far as one verdict has room for it.
+    pub(super) fn extend(&mut self, edits: Vec<Edit>, findings: Vec<Finding>, tags: &[(String, String)]) {
+        let found = edits.len();
+        let room = bounds::EDITS.saturating_sub(self.edits.len());
+        self.edits.extend(edits.into_iter().take(room));
+        let left_out = u32::try_from(found.saturating_sub(room)).unwrap_or(u32::MAX);
+        self.edits_left_out = self.edits_left_out.saturating_add(left_out);
+        let room = bounds::FINDINGS.saturating_sub(self.findings.len());
+        self.findings.extend(findings.into_iter().take(room));
+        for tag in tags {
+            if self.tags.len() < bounds::TAGS && !self.tags.contains(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
+    }
+
+    /// How many edits it has.
+    pub fn edits_made(&self) -> u32 {
+        u32::try_from(self.edits.len()).unwrap_or(u32::MAX).saturating_add(self.edits_left_out)
     }
 
     /// Whether the edits count: with `redact` or stronger.
@@ -444,6 +468,16 @@ mod tests {
         }
         let overlapping = verdict(vec![edit(0, 2, "Gr", ""), edit(1, 2, "r", "")]);
         assert!(Verdict::accept(overlapping, &messages).unwrap_err().to_string().contains("overlaps"));
+    }
+
+    #[test]
+    fn what_is_said_of_a_stream_has_the_bounds_of_one_verdict_and_the_rest_is_counted() {
+        let edit = Edit { place: Place { message: 0, part: 0, start: 0, end: 0 }, replacement: String::new() };
+        let mut said = Verdict::default();
+        for _ in 0..3 {
+            said.extend(vec![edit.clone(); 4_000], Vec::new(), &[("tag".to_owned(), String::new())]);
+        }
+        assert_eq!((said.edits.len(), said.edits_made(), said.tags.len()), (10_000, 12_000, 1));
     }
 
     #[test]

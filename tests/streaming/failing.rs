@@ -83,5 +83,9 @@ async fn an_edit_of_what_the_client_has_fails_and_what_went_out_before_stays() {
         let expected = if on_error == "deny" { ("content_filter", "word word w") } else { ("stop", text.as_str()) };
         assert_eq!((seen.finish().unwrap(), said.as_str()), expected, "{on_error}: {record}");
         assert_eq!(record["policy_decision"], if on_error == "deny" { "blocked" } else { "redacted" }, "{record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let failing = evaluations.iter().find(|it| it["policy"] == "failing").unwrap();
+        let action = if on_error == "deny" { "deny" } else { "redact" };
+        assert_eq!((&failing["edits"], &failing["action"]), (&json!(1), &json!(action)), "{record}");
     }
 }

@@ -153,13 +153,14 @@ pub struct PolicyEvaluation {
     /// How many edits it asked for.
     #[serde(default)]
     pub edits: u32,
-    /// HMAC-SHA-256 of these edits, as JSON: tells whether others are the same.
+    /// HMAC-SHA-256 of these edits, as JSON, at most of the first 10,000: tells whether others are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edits_hmac: Option<String>,
     /// Tags that it put on the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Why it gave no verdict; `action` is then what `on_error` made of it.
+    /// Why it gave no verdict; `action` is then what `on_error` made of it, or what it said of another part of a stream
+    /// if that is stronger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<EvaluationError>,
     /// What host interfaces told it.

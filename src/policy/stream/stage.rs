@@ -14,7 +14,7 @@ use crate::policy::manifest::{OnError, Phase, StreamMode};
 use crate::policy::readings::Readings;
 use crate::policy::run::{Decision, Evaluation, Outcome, Overloaded, Runner, report_log};
 use crate::policy::set::LivePolicy;
-use crate::policy::verdict::{Edit, Place, Verdict, VerdictError, bounds};
+use crate::policy::verdict::{Edit, Place, Verdict, VerdictError};
 
 /// One policy on a stream.
 #[derive(Debug)]
@@ -227,14 +227,7 @@ impl Stage {
             self.said.action = verdict.action;
             self.said.reason.clone_from(&verdict.reason);
         }
-        self.said.edits.extend(edits);
-        let room = bounds::FINDINGS.saturating_sub(self.said.findings.len());
-        self.said.findings.extend(findings.into_iter().take(room));
-        for tag in &verdict.tags {
-            if self.said.tags.len() < bounds::TAGS && !self.said.tags.contains(tag) {
-                self.said.tags.push(tag.clone());
-            }
-        }
+        self.said.extend(edits, findings, &verdict.tags);
     }
 
     /// The policy gave no verdict. Its instance is gone; the next piece meets a fresh one.
@@ -295,7 +288,10 @@ impl Stage {
         drop(self.place);
         let manifest = &self.policy.manifest;
         let outcome = match self.error {
-            Some((code, message)) => Outcome::Error { code, message, on_error: manifest.on_error },
+            Some((code, message)) => {
+                let said = (self.said != Verdict::default()).then(|| Box::new(self.said));
+                Outcome::Error { code, message, on_error: manifest.on_error, said }
+            }
             None if !self.asked => Outcome::Skipped,
             None => Outcome::Verdict(self.said),
         };
