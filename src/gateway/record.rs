@@ -8,7 +8,6 @@ use super::request::{Caller, Refusal};
 use crate::audit::{AuditKey, record as audit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, ResponseFormat};
 use crate::policy::component::{Evaluated, Failed};
-use crate::policy::digest::Digest;
 use crate::policy::manifest::{Mode, OnError, Phase, StreamMode};
 use crate::policy::verdict::{Action, Edit, Finding, Severity};
 use crate::policy::{self, Decision, Evaluation, LivePolicy, Outcome};
@@ -34,12 +33,12 @@ pub(super) fn evaluations(decision: &Decision, key: &AuditKey) -> Vec<audit::Pol
 }
 
 fn evaluation(evaluation: &Evaluation, key: &AuditKey) -> audit::PolicyEvaluation {
-    let digest = |digest: Option<Digest>| digest.map(|it| it.to_string()).unwrap_or_default();
+    let policy::Label { policy, version, settings_hash } = evaluation.label.clone();
     let mut record = audit::PolicyEvaluation {
-        policy: evaluation.policy.clone(),
+        policy,
         phase: phase(evaluation.phase),
-        version: digest(evaluation.version),
-        settings_hash: digest(evaluation.settings_hash),
+        version,
+        settings_hash,
         mode: mode(evaluation.mode),
         enforced: evaluation.enforced,
         stream: evaluation.stream.map(stream_mode),
@@ -97,10 +96,8 @@ pub(super) fn recomputed(
         }
     };
     let again = Evaluation {
-        policy: manifest.name.to_string(),
+        label: policy.label.clone(),
         phase,
-        version: Some(policy.version.id),
-        settings_hash: Some(policy.settings_hash),
         mode: manifest.mode,
         enforced,
         stream: None,
@@ -264,7 +261,7 @@ pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
         (_, None) => format!("Request blocked by policy: {policy}"),
     };
     let verdict = decision.evaluations.iter().find_map(|evaluation| match &evaluation.outcome {
-        Outcome::Verdict(verdict) if evaluation.enforced && evaluation.policy == policy => Some(verdict),
+        Outcome::Verdict(verdict) if evaluation.enforced && *evaluation.label.policy == policy => Some(verdict),
         _ => None,
     });
     let rule = verdict.and_then(|verdict| verdict.findings.first()).map(|finding| finding.rule.clone());
@@ -277,7 +274,7 @@ pub(super) fn cannot_redact(decision: &Decision) -> Refusal {
         Outcome::Verdict(verdict) if evaluation.enforced && verdict.edits_apply() => Some((evaluation, verdict)),
         _ => None,
     });
-    let policy = masking.map(|(evaluation, _)| evaluation.policy.clone()).unwrap_or_default();
+    let policy = masking.map(|(evaluation, _)| evaluation.label.policy.to_string()).unwrap_or_default();
     Refusal {
         reason: format!("Request blocked by policy: {policy} (cannot_redact)"),
         explanation: Some(

@@ -103,8 +103,9 @@ impl PolicyInfo {
             if matches!(evaluation.outcome, crate::policy::Outcome::Skipped) {
                 continue;
             }
-            if !self.asked.contains(&evaluation.policy) {
-                self.asked.push(evaluation.policy.clone());
+            let name = &*evaluation.label.policy;
+            if !self.asked.iter().any(|it| it == name) {
+                self.asked.push(name.to_owned());
             }
         }
         self.elapsed += decision.elapsed;

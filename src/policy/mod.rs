@@ -38,7 +38,7 @@ pub use component::Question;
 pub use host::{Candidate, CandidateError, Change, HostError, PolicyHost, Reload, Settings};
 pub use original::{NotOriginal, Original};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
-pub use set::{Generation, LivePolicy, PolicySet};
+pub use set::{Generation, Label, LivePolicy, PolicySet};
 pub use status::{PolicyState, PolicyStatus};
 pub use watch::{Pace, Watcher};
 

@@ -9,13 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Context;
 use super::component::{Evaluated, EvaluationError, Failed, Piece, Question, Session};
 use super::counters::CounterStore;
-use super::digest::Digest;
 use super::engine::Engine;
 use super::lane::{LaneError, SlowLane};
 use super::manifest::{Manifest, Mode, OnError, Phase, StreamMode};
 use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
-use super::set::{BrokenPolicy, Generation, LivePolicy, Member, PolicySet};
+use super::set::{BrokenPolicy, Generation, Label, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Finding, Routing, Verdict};
 use crate::chat::{Message, text_bytes};
 
@@ -35,14 +34,10 @@ pub struct Runner {
 /// What one policy said about one request.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// The policy's name.
-    pub policy: String,
+    /// Which policy.
+    pub label: Label,
     /// The interface that was asked.
     pub phase: Phase,
-    /// Digest of component, settings and cases; `None` when it is not live.
-    pub version: Option<Digest>,
-    /// Digest of the settings; `None` when it is not live.
-    pub settings_hash: Option<Digest>,
     /// The manifest's mode.
     pub mode: Mode,
     /// Whether the verdict counted: in `enforce`, and on the enforced side of the roll-out.
@@ -258,10 +253,8 @@ impl Runner {
             }
         }
         decision.evaluations.push(Evaluation {
-            policy: manifest.name.to_string(),
+            label: policy.label.clone(),
             phase,
-            version: Some(policy.version.id),
-            settings_hash: Some(policy.settings_hash),
             mode: manifest.mode,
             enforced,
             stream: None,
@@ -430,10 +423,8 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
     }
     let mode = policy.manifest.as_ref().map_or(Mode::Enforce, |manifest| manifest.mode);
     decision.evaluations.push(Evaluation {
-        policy: policy.name.clone(),
+        label: Label { policy: policy.name.as_str().into(), ..Label::default() },
         phase: question.phase(),
-        version: None,
-        settings_hash: None,
         mode,
         enforced: refuses,
         stream: None,

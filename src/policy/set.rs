@@ -24,6 +24,17 @@ impl std::fmt::Display for Generation {
     }
 }
 
+/// Which policy it is, as records say it: written when it is loaded, and not again for each evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct Label {
+    /// The policy's name.
+    pub policy: Arc<str>,
+    /// Digest of component, settings and cases; empty when it is not live.
+    pub version: Arc<str>,
+    /// Digest of the settings; empty when it is not live.
+    pub settings_hash: Arc<str>,
+}
+
 /// A policy that is in force, or ready to be.
 #[derive(Clone, Debug)]
 pub struct LivePolicy {
@@ -35,6 +46,8 @@ pub struct LivePolicy {
     pub settings_hash: Digest,
     /// What this version said since it went live.
     pub tally: Arc<Tally>,
+    /// The same name and digests, as records have them.
+    pub label: Label,
 }
 
 impl LivePolicy {
@@ -47,7 +60,12 @@ impl LivePolicy {
     /// A version that was live before.
     pub(super) fn counted_on(manifest: Manifest, version: Version, tally: Arc<Tally>) -> Arc<Self> {
         let settings_hash = manifest.settings_hash();
-        Arc::new(Self { manifest: Arc::new(manifest), version, settings_hash, tally })
+        let label = Label {
+            policy: manifest.name.as_str().into(),
+            version: version.id.to_string().into(),
+            settings_hash: settings_hash.to_string().into(),
+        };
+        Arc::new(Self { manifest: Arc::new(manifest), version, settings_hash, tally, label })
     }
 }
 

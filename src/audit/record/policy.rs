@@ -1,5 +1,7 @@
 //! One policy's part in a decision, as it is recorded.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -128,13 +130,13 @@ pub struct CounterReading {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvaluation {
     /// The policy's name.
-    pub policy: String,
+    pub policy: Arc<str>,
     /// The interface that was called.
     pub phase: Phase,
     /// Digest of component, settings and cases together.
-    pub version: String,
+    pub version: Arc<str>,
     /// Digest of the settings alone.
-    pub settings_hash: String,
+    pub settings_hash: Arc<str>,
     /// The manifest's mode.
     pub mode: Mode,
     /// Whether the verdict counted for this request: mode and rollout together.
@@ -187,8 +189,8 @@ pub(crate) fn matched_names(evaluations: &[PolicyEvaluation]) -> Vec<String> {
     matched.sort_by_key(|evaluation| std::cmp::Reverse((evaluation.enforced, evaluation.action)));
     let mut names: Vec<String> = Vec::with_capacity(matched.len());
     for evaluation in matched {
-        if !names.contains(&evaluation.policy) {
-            names.push(evaluation.policy.clone());
+        if !names.iter().any(|name| **name == *evaluation.policy) {
+            names.push(evaluation.policy.to_string());
         }
     }
     names

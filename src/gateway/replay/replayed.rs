@@ -58,7 +58,7 @@ impl Candidates {
     fn compared<'e>(&self, said: &'e [PolicyEvaluation], phase: Phase) -> Vec<&'e PolicyEvaluation> {
         let said = said.iter().filter(|it| it.phase == record::phase(phase));
         match self {
-            Self::One(policy) => said.filter(|it| it.policy == policy.manifest.name.as_str()).collect(),
+            Self::One(policy) => said.filter(|it| *it.policy == *policy.manifest.name.as_str()).collect(),
             Self::Set(_) => said.filter(|it| it.enforced && !it.skipped).collect(),
         }
     }
@@ -68,7 +68,7 @@ impl Candidates {
         let Self::One(policy) = self else { return false };
         said.iter()
             .filter(|it| it.phase == record::phase(phase))
-            .take_while(|it| it.policy != policy.manifest.name.as_str())
+            .take_while(|it| *it.policy != *policy.manifest.name.as_str())
             .any(|it| it.enforced && it.edits > 0 && it.action >= Action::Redact)
     }
 }

@@ -108,7 +108,7 @@ impl Again<'_> {
             for recorded in judged.policies.iter().filter(|it| it.phase == record::phase(question.phase())) {
                 let outcome = self.policy(&judged, question, recorded, &mut text)?;
                 policies.push(ReproducedPolicy {
-                    policy: recorded.policy.clone(),
+                    policy: recorded.policy.to_string(),
                     phase: question.phase().as_str(),
                     said: said(recorded),
                     outcome,

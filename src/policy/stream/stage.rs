@@ -297,10 +297,8 @@ impl Stage {
         };
         self.policy.tally.count(Phase::Response, self.enforced, &outcome, self.elapsed, self.memory);
         Evaluation {
-            policy: manifest.name.to_string(),
+            label: self.policy.label.clone(),
             phase: Phase::Response,
-            version: Some(self.policy.version.id),
-            settings_hash: Some(self.policy.settings_hash),
             mode: manifest.mode,
             enforced: self.enforced,
             stream: Some(stream),

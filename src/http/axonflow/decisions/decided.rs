@@ -73,12 +73,12 @@ impl Decided {
 
     /// Whether a policy contributed.
     pub(super) fn is_by(&self, policy: &str) -> bool {
-        self.policies.iter().any(|it| it.policy == policy)
+        self.policies.iter().any(|it| *it.policy == *policy)
     }
 
     /// The policy with the strongest word.
     pub(super) fn policy(&self) -> Option<&str> {
-        self.policies.first().map(|it| it.policy.as_str())
+        self.policies.first().map(|it| &*it.policy)
     }
 
     /// The tool that it is about, where it is about one.

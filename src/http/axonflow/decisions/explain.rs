@@ -104,7 +104,7 @@ fn explained<'a>(decided: &'a Decided, live: &'a [PolicyStatus]) -> Explanation<
     let mut policy_matches: Vec<PolicyMatch<'a>> = Vec::new();
     // The strongest come first: of a policy that was asked more than once, its strongest word is told.
     for policy in &decided.policies {
-        let name = policy.policy.as_str();
+        let name = &*policy.policy;
         if policy_matches.iter().all(|it| it.policy_id != name) {
             let own = findings().filter(|(of, _)| of.policy == policy.policy);
             policy_matches.push(PolicyMatch {
@@ -152,7 +152,7 @@ fn action(action: Action) -> &'static str {
 /// The version that decided, if it is in force still: what another version says of itself is not about this decision.
 fn deciding<'a>(policy: &PolicyEvaluation, live: &'a [PolicyStatus]) -> Option<&'a PolicyStatus> {
     let is_it = |status: &&PolicyStatus| {
-        status.name == policy.policy && status.version.is_some_and(|version| version.to_string() == policy.version)
+        *status.name == *policy.policy && status.version.is_some_and(|version| *version.to_string() == *policy.version)
     };
     live.iter().find(is_it)
 }
