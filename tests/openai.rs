@@ -166,6 +166,19 @@ async fn errors_have_both_shapes_and_name_the_field() {
         let answer = gateway.get(path).await;
         assert_eq!(told(&answer).0, status, "{path}");
     }
+    for (path, field, value) in [
+        ("/v1/chat/completions", "messages", json!([user("x")])),
+        ("/v1/embeddings", "input", json!("x")),
+        ("/v1/moderations", "input", json!("x")),
+        ("/v1/chat/moderations", "input", json!([user("x")])),
+        ("/v1/fim/completions", "prompt", json!("x")),
+        ("/v1/completions", "prompt", json!("x")),
+    ] {
+        let twice = json!({ "model": "m", field: value, field.to_uppercase(): value });
+        let twice = post(&gateway, path, &twice).await;
+        assert_eq!(told(&twice), (400, json!("invalid_request_error"), json!(field)), "{path}");
+        assert!(twice.body["message"].as_str().unwrap().contains("in other letters"), "{twice:?}");
+    }
     let wrong_method = gateway.client.get(gateway.url("/v1/chat/completions")).send().await.unwrap();
     assert_eq!(wrong_method.headers()["allow"], "POST");
     let page = gateway.client.get(gateway.url("/v1/models")).header("origin", "https://evil.example");

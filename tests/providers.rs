@@ -832,7 +832,7 @@ async fn a_deployment_whose_model_is_known_has_a_price_and_is_sent_what_that_tak
     let gateway = Setup::without_provider()
         .yaml(&format!(
             "llm_providers:\n  azure-openai:\n    credentials: {{ api_key: {KEY} }}\n    config: {{ endpoint: \"{}\", \
-             deployment_name: {}, model: o4-mini, api_version: 2024-12-01-preview }}\n",
+             deployment_name: {}, model: o4-mini, api_version: \"2024-10-21\" }}\n",
             azure.origin(),
             openai_double::DEPLOYMENT
         ))

@@ -231,6 +231,11 @@ async fn bad_input_is_named_and_leaves_nothing_behind() {
         (json!({ "query": 7 }).to_string(), 400, "query"),
         (json!({}).to_string(), 400, "query"),
         (json!({ "query": "x", "context": { "max_tokens": "many" } }).to_string(), 400, "max_tokens"),
+        (
+            json!({ "query": "x", "context": { "tool_choice": { "function": { "name": "look" } } } }).to_string(),
+            400,
+            "context.tool_choice",
+        ),
         (json!({ "query": "x".repeat(70_000) }).to_string(), 413, "65536"),
     ] {
         let answer = support::answer(post(body.clone()).await.unwrap()).await;

@@ -245,7 +245,7 @@ impl Provider for OpenAi {
 
     fn default_model(&self, task: Task) -> &str {
         match task {
-            Task::Moderate => MODERATION,
+            Task::Moderate if self.info.kind == Kind::OpenAi => MODERATION,
             _ => &self.info.model,
         }
     }
