@@ -16,8 +16,6 @@ use super::{ArchivedVersion, AuditError, CheckpointKind, PublicKey, Texts};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
-/// How often a chain's beginning is looked for beside a gateway that removes records.
-const LOOKS: usize = 3;
 /// Places of entries that are read at a time.
 const PLACES_AT_ONCE: usize = 250_000;
 
@@ -161,7 +159,7 @@ impl AuditReader {
             chains.push(ChainInfo { node: String::new(), first: first.seq(), last: last.seq(), number: 0 });
         }
         for Node { number, id } in self.store.nodes()? {
-            let (first, last) = self.extent(number)?;
+            let (first, last) = ends(self.store.extent(number)?);
             chains.push(ChainInfo { node: id, first, last, number });
         }
         chains.sort_by_key(|chain| chain.node == OPERATOR);
@@ -186,27 +184,12 @@ impl AuditReader {
         Ok(last.map(|it| it.public_key))
     }
 
-    fn extent(&self, number: i64) -> Result<(Seq, Seq), AuditError> {
-        let extent = self.store.extent(number)?;
-        // All were removed, or none was written yet.
-        Ok(extent.map_or((Seq(1), Seq(0)), |(first, last)| (first.seq(), last.seq())))
-    }
-
     /// A whole chain, up to the record that is its last by now.
     pub fn chain(&self, chain: &ChainInfo, texts: Texts) -> Result<Items<'_>, AuditError> {
-        let mut looks = 0;
-        let (checkpoints, first, last) = loop {
-            // Before the chain's end is looked for: a gateway beside this one may write more of both, and whatever a
-            // checkpoint covers that is read here must be there.
-            let checkpoints = self.store.checkpoints(chain.number)?;
-            let (first, last) = self.extent(chain.number)?;
-            looks += 1;
-            // It may remove records in between, too, and the cut that says so is then not among these.
-            let begins = |it: &Checkpoint| it.kind == CheckpointKind::Cut && it.head.seq.0 == first.0 - 1;
-            if first == Seq(1) || checkpoints.iter().any(begins) || looks == LOOKS {
-                break (checkpoints, first, last);
-            }
-        };
+        // Of one moment: a gateway beside this one may write more, and remove records, and whatever a checkpoint covers that
+        // is read here must be there, or the cut that says that it was removed.
+        let (checkpoints, extent) = self.store.outline(chain.number)?;
+        let (first, last) = ends(extent);
         Ok(Items {
             reader: self,
             node: chain.node.clone(),
@@ -279,6 +262,12 @@ impl AuditReader {
         let name = |of: Place| nodes.iter().find(|it| it.number == of.node()).map_or("", |it| it.id.as_str());
         records.into_iter().map(|record| TrailRecord::of(name(record.place), record)).collect()
     }
+}
+
+/// The first and the last of these records.
+fn ends(extent: Option<(Place, Place)>) -> (Seq, Seq) {
+    // All were removed, or none was written yet.
+    extent.map_or((Seq(1), Seq(0)), |(first, last)| (first.seq(), last.seq()))
 }
 
 /// What stands in a chain, in order.

@@ -81,6 +81,9 @@ pub(crate) trait Store: Send + Sync {
     /// The first and the last record of a node; `None` when there is none.
     fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError>;
 
+    /// What a node has, at one moment.
+    fn outline(&self, node: i64) -> Result<Outline, AuditError>;
+
     /// At most so many records from this place on, up to that one, in order; fewer where they are long, and at least one
     /// where there is any.
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError>;
@@ -104,6 +107,9 @@ pub(crate) trait Store: Send + Sync {
     /// any; and the last of those entries.
     fn texts(&self, selection: &Selection, behind: Place, at_most: usize) -> Result<(Vec<Place>, Place), AuditError>;
 }
+
+/// The checkpoints of a node, in order, and its first and last record; `None` when there is none.
+pub(crate) type Outline = (Vec<Checkpoint>, Option<(Place, Place)>);
 
 /// Whether texts are read with their records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Link, Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{Link, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -45,6 +45,10 @@ impl Store for NoStore {
     }
 
     fn extent(&self, _: i64) -> Result<Option<(Place, Place)>, AuditError> {
+        Err(AuditError::Off)
+    }
+
+    fn outline(&self, _: i64) -> Result<Outline, AuditError> {
         Err(AuditError::Off)
     }
 

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, Row};
 
 use super::connection::Failed;
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, StoredRecord, Texts, page_of, storable, trail};
+use crate::audit::store::{Node, Outline, StoredRecord, Texts, page_of, storable, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
 
 pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, Failed> {
@@ -46,6 +46,13 @@ pub(super) async fn extent(client: &Client, node: i64) -> Result<Option<(Place, 
     let sql = "SELECT min(place), max(place) FROM records WHERE place BETWEEN $1 AND $2";
     let row = client.query_one(sql, &[&first, &last]).await?;
     Ok(row.get::<_, Option<i64>>(0).zip(row.get(1)).map(|(first, last)| (Place(first), Place(last))))
+}
+
+pub(super) async fn outline(client: &Client, node: i64) -> Result<Outline, Failed> {
+    client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let outline = (checkpoints(client, node).await?, extent(client, node).await?);
+    client.batch_execute("COMMIT").await?;
+    Ok(outline)
 }
 
 pub(super) async fn records(

@@ -17,7 +17,7 @@ mod versions;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -113,6 +113,10 @@ impl Store for PostgresStore {
 
     fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
         self.with(|connection| connection.ask(async |client| archive::extent(&client, node).await))
+    }
+
+    fn outline(&self, node: i64) -> Result<Outline, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::outline(&client, node).await))
     }
 
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Node, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -181,6 +181,13 @@ impl Store for SqliteStore {
 
     fn extent(&self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
         self.readers.with(|connection| archive::extent(connection, node))
+    }
+
+    fn outline(&self, node: i64) -> Result<Outline, AuditError> {
+        self.readers.with(|connection| {
+            let moment = connection.unchecked_transaction().map_err(classed)?;
+            Ok((archive::checkpoints(&moment, node)?, archive::extent(&moment, node)?))
+        })
     }
 
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {
