@@ -1,8 +1,10 @@
 //! The accept loop: sockets in, requests to the router, an orderly end.
 //!
 //! At the cap on connections nothing is accepted: newcomers wait in the system's backlog, which is bounded. An idle
-//! connection is closed after the header time-out, and one whose client takes nothing of its answer after another, so that
-//! the wait is bounded too.
+//! connection is closed after the header time-out, and one whose client takes nothing, or next to nothing, of its answer
+//! after another, so that the wait is bounded too.
+
+mod pace;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -23,13 +25,14 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use crate::config::Server;
+use pace::Paced;
 
 /// Bytes that a connection's buffer may reach before hyper stops reading; a longer head is 431 (hyper looks only after
 /// a read, which may double it). Hyper's own 400 kB, times the cap on connections,
 /// would be more memory than the whole gateway needs.
 const BUFFER: usize = 64 << 10;
 
-/// How long a client may take nothing of what is sent to it.
+/// How long a client may take nothing, or next to nothing, of what is sent to it.
 const UNREAD: Duration = Duration::from_secs(120);
 
 /// The pauses after an error of the listener itself, such as no more file descriptors: from the first, doubled, to the
@@ -44,7 +47,7 @@ pub struct Limits {
     /// How long a client may take to send a head. Counted from the end of the answer before it, so that it is also how
     /// long a connection may be idle.
     pub header_timeout: Duration,
-    /// How long a client may take nothing of what is sent to it.
+    /// How long a client may take nothing, or next to nothing, of what is sent to it.
     pub unread_timeout: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub shutdown_timeout: Duration,
@@ -131,7 +134,7 @@ fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Paced::new(stream, limits.unread_timeout)), service);
     let watched = graceful.watch(connection);
     async move {
         let _slot = slot;
