@@ -10,6 +10,7 @@ mod field;
 mod json_text;
 mod reference;
 mod request;
+mod room;
 mod seal;
 mod task;
 
@@ -24,9 +25,10 @@ pub use estimate::{estimate, estimate_before};
 #[cfg(test)]
 pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;
-pub(crate) use json_text::{MOST_VALUES, outside_strings, unescaped, unescaped_if_json, values};
+pub(crate) use json_text::{outside_strings, unescaped, unescaped_if_json};
 pub use reference::Reference;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
+pub(crate) use room::{MOST_VALUES, Room};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};
 

@@ -1,11 +1,13 @@
 //! Bytes of requests and answers that are in memory at one time: counted over all of them, and bounded.
 //!
 //! Single bounds (on a body, on an answer, on connections) multiply to more memory than any machine has. This one says
-//! when the next byte is too many, while there is still memory to say so with.
+//! when the next byte is too many, while there is still memory to say so with. The last quarter of the room is for tenants
+//! that hold little: no tenant alone takes it from the others.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The bytes that all requests and answers may hold together. Clones share one count.
 #[derive(Clone)]
@@ -14,14 +16,33 @@ pub struct InFlight(Arc<Count>);
 struct Count {
     most: usize,
     held: AtomicUsize,
+    /// What each tenant holds. They are those of the configuration, and stay.
+    tenants: Mutex<HashMap<String, Tenant>>,
+}
+
+/// The bytes that one tenant holds.
+type Tenant = Arc<AtomicUsize>;
+
+tokio::task_local! {
+    /// The tenant whose request is under way.
+    static CHARGED: Option<Tenant>;
 }
 
 /// There is no room for more bytes now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "requests and answers in flight hold as much memory as they may (server.max_bytes_in_flight); try again shortly"
-)]
-pub struct Full;
+pub enum Full {
+    /// For nobody.
+    #[error(
+        "requests and answers in flight hold as much memory as they may (server.max_bytes_in_flight); try again shortly"
+    )]
+    All,
+    /// For a tenant that holds much already.
+    #[error(
+        "requests and answers in flight leave room for those tenants alone that hold little of it \
+         (server.max_bytes_in_flight); try again shortly"
+    )]
+    Tenant,
+}
 
 /// What one request or answer holds. It is given back when the last clone is dropped.
 #[derive(Clone)]
@@ -30,17 +51,20 @@ pub struct Held(Arc<Share>);
 struct Share {
     of: InFlight,
     bytes: AtomicUsize,
+    tenant: OnceLock<Tenant>,
 }
 
 impl InFlight {
     /// Room for so many bytes.
     pub fn new(most: usize) -> Self {
-        Self(Arc::new(Count { most, held: AtomicUsize::new(0) }))
+        Self(Arc::new(Count { most, held: AtomicUsize::new(0), tenants: Mutex::default() }))
     }
 
-    /// Begins with nothing.
+    /// Begins with nothing. It counts as the tenant's whose request is under way, if one is [`charged`].
     pub fn hold(&self) -> Held {
-        Held(Arc::new(Share { of: self.clone(), bytes: AtomicUsize::new(0) }))
+        let tenant = CHARGED.try_with(Clone::clone).ok().flatten();
+        let tenant = tenant.map_or_else(OnceLock::new, OnceLock::from);
+        Held(Arc::new(Share { of: self.clone(), bytes: AtomicUsize::new(0), tenant }))
     }
 
     /// Bytes that are held now.
@@ -56,26 +80,75 @@ impl Default for InFlight {
     }
 }
 
+/// The same work. What begins to be held on its way counts as the tenant's to whom `held` belongs.
+pub fn charged<F: Future>(held: Option<&Held>, work: F) -> impl Future<Output = F::Output> + use<F> {
+    CHARGED.scope(held.and_then(|held| held.0.tenant.get().cloned()), work)
+}
+
 impl Held {
+    /// Makes it this tenant's. Whoever could make up tenants must not come here: each may have a part of what is left.
+    pub fn belongs_to(&self, tenant: &str) {
+        let mut tenants = self.0.of.0.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenant = match tenants.get(tenant) {
+            Some(known) => known.clone(),
+            None => tenants.entry(tenant.to_owned()).or_default().clone(),
+        };
+        drop(tenants);
+        if self.0.tenant.set(tenant.clone()).is_ok() {
+            tenant.fetch_add(self.0.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Takes room for more bytes, if there is any.
     pub fn add(&self, bytes: usize) -> Result<(), Full> {
-        let Count { most, held } = &*self.0.of.0;
+        let Count { most, held, .. } = &*self.0.of.0;
+        let tenant = self.0.tenant.get();
+        // Counted before it is looked at: of two at once at least one sees both.
+        let of_tenant = tenant.map_or(0, |tenant| tenant.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes));
+        let bound = if of_tenant <= most / 8 { *most } else { most - most / 4 };
         // Numbers are all that is shared: nothing else has to be seen in order.
-        let fits = |now: usize| now.checked_add(bytes).filter(|sum| sum <= most);
-        held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| Full)?;
+        let fits = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= bound);
+        if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
+            if let Some(tenant) = tenant {
+                tenant.fetch_sub(bytes, Ordering::Relaxed);
+            }
+            return Err(if bound == *most { Full::All } else { Full::Tenant });
+        }
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Gives back what is held beyond so many bytes.
+    pub fn settle(&self, bytes: usize) {
+        let before = self.0.bytes.fetch_min(bytes, Ordering::Relaxed);
+        self.0.give_back(before.saturating_sub(bytes));
+    }
+
     /// Takes over what the other one holds.
     pub fn absorb(&self, other: &Self) {
-        self.0.bytes.fetch_add(other.0.bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        let bytes = other.0.bytes.swap(0, Ordering::Relaxed);
+        if let Some(tenant) = other.0.tenant.get() {
+            tenant.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        if let Some(tenant) = self.0.tenant.get() {
+            tenant.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Share {
+    fn give_back(&self, bytes: usize) {
+        self.of.0.held.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(tenant) = self.tenant.get() {
+            tenant.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.of.0.held.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+        self.give_back(self.bytes.load(Ordering::Relaxed));
     }
 }
 
@@ -107,7 +180,7 @@ mod tests {
         let in_flight = InFlight::new(10);
         let (one, other) = (in_flight.hold(), in_flight.hold());
         assert_eq!(one.add(6), Ok(()));
-        assert_eq!(other.add(5), Err(Full));
+        assert_eq!(other.add(5), Err(Full::All));
         assert_eq!(other.add(4), Ok(()));
         assert_eq!(in_flight.held(), 10);
         let still = one.clone();
@@ -115,7 +188,7 @@ mod tests {
         assert_eq!(in_flight.held(), 10, "a clone holds it still");
         drop(still);
         assert_eq!((in_flight.held(), other.add(6)), (4, Ok(())));
-        assert_eq!(other.add(usize::MAX), Err(Full));
+        assert_eq!(other.add(usize::MAX), Err(Full::All));
     }
 
     #[test]
@@ -131,19 +204,71 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_needed_any_more_is_given_back() {
+        let in_flight = InFlight::new(10);
+        let held = in_flight.hold();
+        held.belongs_to("one");
+        assert_eq!(held.add(8), Ok(()));
+        held.settle(9);
+        assert_eq!(in_flight.held(), 8, "nothing is taken");
+        held.settle(3);
+        assert_eq!((in_flight.held(), held.add(4)), (3, Ok(())), "the tenant has it back too");
+        drop(held);
+        assert_eq!(in_flight.held(), 0);
+    }
+
+    fn of_tenant(in_flight: &InFlight, tenant: &str) -> Held {
+        let held = in_flight.hold();
+        held.belongs_to(tenant);
+        held
+    }
+
+    #[test]
+    fn the_last_quarter_is_for_tenants_that_hold_little() {
+        let in_flight = InFlight::new(80);
+        let greedy: Vec<_> = (0..3).map(|_| of_tenant(&in_flight, "greedy")).collect();
+        assert_eq!(greedy.iter().map(|it| it.add(20)).collect::<Vec<_>>(), [Ok(()); 3]);
+        assert_eq!(of_tenant(&in_flight, "greedy").add(1), Err(Full::Tenant), "another request of the same");
+        let other = of_tenant(&in_flight, "other");
+        assert_eq!((other.add(10), other.add(1)), (Ok(()), Err(Full::Tenant)));
+        assert_eq!(of_tenant(&in_flight, "third").add(10), Ok(()));
+        assert_eq!(of_tenant(&in_flight, "fourth").add(1), Ok(()), "the third has given its part back");
+        assert_eq!(in_flight.hold().add(11), Err(Full::All), "without a tenant there is the whole, and no more");
+        drop(greedy);
+        assert_eq!((other.add(50), in_flight.held()), (Ok(()), 60));
+    }
+
+    #[tokio::test]
+    async fn what_comes_of_a_request_is_its_tenants() {
+        let in_flight = InFlight::new(80);
+        let asked = of_tenant(&in_flight, "one");
+        assert_eq!(asked.add(50), Ok(()));
+        let answer = charged(Some(&asked), async { in_flight.hold() }).await;
+        assert_eq!((answer.add(10), answer.add(1)), (Ok(()), Err(Full::Tenant)));
+        assert_eq!(charged(None, async { in_flight.hold() }).await.add(20), Ok(()));
+        // What changes hands between tenants changes accounts.
+        let other = of_tenant(&in_flight, "other");
+        other.absorb(&asked);
+        drop((asked, answer));
+        assert_eq!((other.add(11), of_tenant(&in_flight, "one").add(10)), (Err(Full::Tenant), Ok(())));
+        drop(other);
+        assert_eq!(in_flight.held(), 0);
+    }
+
+    #[test]
     fn no_room_is_lost_among_threads() {
         let in_flight = InFlight::new(1_000);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..1_000 {
-                        let held = in_flight.hold();
+                        let held = of_tenant(&in_flight, "one");
                         let _ = (held.add(300), held.add(1));
                         assert!(in_flight.held() <= 1_000);
                     }
                 });
             }
         });
-        assert_eq!(in_flight.held(), 0);
+        assert_eq!((in_flight.held(), of_tenant(&in_flight, "one").add(750)), (0, Ok(())));
     }
 }

@@ -2,14 +2,6 @@
 
 use serde::de::IgnoredAny;
 
-/// JSON values in one text at most: read, each of two bytes may take many times that in memory.
-pub(crate) const MOST_VALUES: usize = 250_000;
-
-/// About as many as a text holds: commas, and brackets that open.
-pub(crate) fn values(json: &[u8]) -> usize {
-    outside_strings(json).filter(|byte| matches!(byte, b'{' | b'[' | b',')).count()
-}
-
 /// JSON text in which characters stand as themselves where they may: an escape hides them from whoever looks at the text.
 /// Those of quotes, backslashes and controls stay, and so do order and spacing.
 pub(crate) fn unescaped(json: String) -> String {
@@ -108,20 +100,6 @@ mod tests {
             [(r#"{"a":"\u0041"}"#, r#"{"a":"A"}"#), (r#"let a = "\u0041";"#, r#"let a = "\u0041";"#)]
         {
             assert_eq!(unescaped_if_json(text.to_owned()), expected);
-        }
-    }
-
-    #[test]
-    fn values_are_counted_but_for_what_texts_look_like() {
-        for (json, expected) in [
-            ("", 0),
-            ("{}", 1),
-            (r#"{"a":[1,2,{"b":null}]}"#, 5),
-            (r#"{"a":"[,\",{","b":"\\"}"#, 2),
-            (r#"{"a":"never ends, [,"#, 1),
-            ("[[[[", 4),
-        ] {
-            assert_eq!(values(json.as_bytes()), expected, "{json}");
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{CacheControl, CachePoints, Json, Message, Task, VectorForm};
+use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, VectorForm};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,6 +69,16 @@ impl ChatRequest {
             Some(ToolChoice::Named(name)) => self.tools.iter().any(|tool| tool.name == *name),
             _ => true,
         }
+    }
+
+    /// About what it takes in memory beside its texts, with the copy that is made of it on its way.
+    pub(crate) fn room(&self) -> usize {
+        let parts: usize = self.messages.iter().map(|message| message.parts.capacity()).sum();
+        let listed = size_of_val(self.messages.as_slice())
+            + parts * size_of::<Part>()
+            + size_of_val(self.tools.as_slice())
+            + size_of_val(self.stop.as_slice());
+        2 * listed + Room::of_entries(&self.extra)
     }
 }
 

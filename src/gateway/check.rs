@@ -14,6 +14,7 @@ use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context, text};
 use super::{meter, record};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
+use crate::in_flight::Held;
 use crate::policy::{AuditPhase, Question};
 
 /// A question before a call that the application makes itself.
@@ -33,6 +34,8 @@ pub struct PreCheckRequest {
     pub attributes: Vec<(String, String)>,
     /// Whether the application would mask what policies want masked.
     pub can_redact: bool,
+    /// Its room among the bytes in flight, given back when the request is dropped.
+    pub held: Option<Held>,
 }
 
 impl Gateway {

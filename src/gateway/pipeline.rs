@@ -24,6 +24,7 @@ use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{self, ChatRequest, Message};
+use crate::in_flight;
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
@@ -47,8 +48,13 @@ impl Gateway {
     async fn begin(self: &Arc<Self>, request: Request, streams: bool) -> Result<Answered, GatewayError> {
         let gateway = self.clone();
         let (reply, replied) = oneshot::channel();
+        let held = request.held.clone();
         // The reply goes through its own channel: it does not wait for the outcome to be durable.
-        self.detached(move |gone| Box::pin(Pipeline::run(gateway, request, streams, gone, reply)), replied).await
+        let run = move |gone| {
+            let run = Pipeline::run(gateway, request, streams, gone, reply);
+            Box::pin(in_flight::charged(held.as_ref(), run))
+        };
+        self.detached(run, replied).await
     }
 }
 

@@ -198,6 +198,8 @@ pub struct LlmCallReport {
     pub response_summary: Option<String>,
     /// Whatever else it says.
     pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Its room among the bytes in flight, given back when the report is dropped.
+    pub held: Option<Held>,
 }
 
 /// A tool that an application ran.
@@ -225,6 +227,8 @@ pub struct ToolCallReport {
     pub output: Option<serde_json::Value>,
     /// What went wrong.
     pub error_message: Option<String>,
+    /// Its room among the bytes in flight, given back when the report is dropped.
+    pub held: Option<Held>,
 }
 
 /// Why the gateway gives no answer at all.

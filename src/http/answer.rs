@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -30,11 +31,16 @@ pub(super) fn json_that_holds<T: Serialize + ?Sized>(held: Option<&Held>, status
     with_headers(status, "application/json", Body::from(bytes))
 }
 
-/// The same with status 200, of a body that may be large: it takes the room that it needs.
-pub(super) fn json_that_takes_room<T: Serialize + ?Sized>(held: Held, body: &T) -> Result<Response, Full> {
+/// The same with status 200, of a body that may be large: it takes the room that it needs beside the request's.
+pub(super) fn json_that_takes_room<T: Serialize + ?Sized>(head: &Parts, body: &T) -> Result<Response, Full> {
     let Some(bytes) = encoded(body) else { return Ok(internal()) };
-    held.add(bytes.len())?;
-    let bytes = Bytes::from_owner(Holding { bytes, _held: held });
+    let bytes = match head.extensions.get::<Held>().cloned() {
+        Some(held) => {
+            held.add(bytes.len())?;
+            Bytes::from_owner(Holding { bytes, _held: held })
+        }
+        None => bytes.into(),
+    };
     Ok(with_headers(StatusCode::OK, "application/json", Body::from(bytes)))
 }
 
@@ -89,15 +95,22 @@ pub(super) fn with_request_id(mut response: Response, id: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+
     use super::*;
     use crate::in_flight::InFlight;
 
     #[test]
     fn an_answer_that_may_be_large_holds_its_room_until_it_is_sent() {
         let in_flight = InFlight::new(10);
-        let answer = json_that_takes_room(in_flight.hold(), "12345678").unwrap();
+        let head = || {
+            let mut head = Request::new(()).into_parts().0;
+            head.extensions.insert(in_flight.hold());
+            head
+        };
+        let answer = json_that_takes_room(&head(), "12345678").unwrap();
         assert_eq!(in_flight.held(), 10);
-        assert_eq!(json_that_takes_room(in_flight.hold(), "").unwrap_err(), Full);
+        assert_eq!(json_that_takes_room(&head(), "").unwrap_err(), Full::All);
         drop(answer);
         assert_eq!(in_flight.held(), 0);
     }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::errors::ApiError;
-use crate::chat::{MOST_VALUES, values};
+use crate::chat::{MOST_VALUES, Room};
 use crate::in_flight::Held;
 
 /// How long a body may pause, and take as a whole. The header time-out covers the head alone.
@@ -24,8 +24,8 @@ const WHOLE: Duration = Duration::from_secs(300);
 /// otherwise see its connection reset instead of the answer.
 const DISCARD: (usize, Duration) = (32 << 20, Duration::from_secs(3));
 
-/// What a value may take in memory beside its text, copies included: an object of two bytes of text is a thousand bytes.
-const BYTES_PER_VALUE: usize = 1_024;
+/// The bytes that the JSON values of one body may take in memory beside their text.
+const MOST_ROOM: usize = 64 << 20;
 
 /// The longest text of a key path in an error.
 const PATH: usize = 120;
@@ -44,21 +44,35 @@ pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<B
     let held = head.extensions.get::<Held>();
     match tokio::time::timeout(WHOLE, collect(&mut body, limit, held)).await {
         Ok(Err(error @ (ApiError::TooLarge { .. } | ApiError::Full(_)))) => {
+            settle(head, 0);
             discard(body).await;
             Err(error)
         }
         Ok(read) => {
             let body = read?;
-            let values = values(&body);
+            let Room { values, bytes } = Room::of_text(&body);
             if values > MOST_VALUES {
                 return Err(ApiError::Body(format!("it holds more than {MOST_VALUES} values")));
             }
+            if bytes > MOST_ROOM {
+                let most = MOST_ROOM >> 20;
+                return Err(ApiError::Body(format!(
+                    "its objects, lists and values would take more than {most} MiB of memory"
+                )));
+            }
             if let Some(held) = held {
-                held.add(values * BYTES_PER_VALUE)?;
+                held.add(bytes)?;
             }
             Ok(body)
         }
         Err(_) => Err(ApiError::Slow),
+    }
+}
+
+/// Gives back the room of a request but for so many bytes: once its body is parsed, what came of it says what it takes.
+pub(super) fn settle(head: &Parts, bytes: usize) {
+    if let Some(held) = head.extensions.get::<Held>() {
+        held.settle(bytes);
     }
 }
 
@@ -161,6 +175,7 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderName, HeaderValue, Request};
+    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::in_flight::InFlight;
@@ -252,12 +267,35 @@ mod tests {
     #[tokio::test]
     async fn many_small_values_take_the_room_that_they_need() {
         let in_flight = InFlight::new(1 << 30);
-        let one = head(&[], Some(in_flight.hold()));
-        let body = |values: usize| Body::from(format!("[{}0]", "0,".repeat(values - 1)));
-        assert!(read(&one, body(MOST_VALUES), usize::MAX).await.is_ok());
-        assert!(in_flight.held() > MOST_VALUES * BYTES_PER_VALUE, "{}", in_flight.held());
-        let error = read(&one, body(MOST_VALUES + 1), usize::MAX).await.unwrap_err();
-        assert_eq!(error.to_string(), "Invalid request body: it holds more than 250000 values");
+        let read = async |repeated: &str, times: usize| {
+            let head = head(&[], Some(in_flight.hold()));
+            let body = format!("[{}0]", repeated.repeat(times - 1));
+            let read = read(&head, Body::from(body), usize::MAX).await;
+            read.map(|_| in_flight.held()).map_err(|error| error.to_string())
+        };
+        let room = read("0,", MOST_VALUES).await.unwrap();
+        assert!((32 * MOST_VALUES..MOST_ROOM).contains(&room), "{room}");
+        let nested = read("[{}],", MOST_VALUES / 8).await.unwrap();
+        assert!(nested > room, "{nested}");
+        for (repeated, times, says) in [
+            ("0,", MOST_VALUES + 1, "it holds more than 250000 values"),
+            ("{},", MOST_VALUES / 2, "its objects, lists and values would take more than 64 MiB of memory"),
+        ] {
+            assert_eq!(read(repeated, times).await.unwrap_err(), format!("Invalid request body: {says}"));
+        }
+        assert_eq!(in_flight.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_refused_holds_nothing_while_the_rest_of_it_is_thrown_away() {
+        let in_flight = InFlight::new(100);
+        let frames = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 90]), Ok(vec![b'x'; 90])])
+            .chain(futures_util::stream::pending());
+        let head = head(&[], Some(in_flight.hold()));
+        let mut reading = std::pin::pin!(read(&head, Body::from_stream(frames), 100));
+        assert!(tokio::time::timeout(DISCARD.1 / 2, &mut reading).await.is_err());
+        assert_eq!(in_flight.held(), 0);
+        assert!(matches!(reading.await, Err(ApiError::TooLarge { limit: 100 })));
     }
 
     #[tokio::test]

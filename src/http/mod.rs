@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -41,9 +42,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Auth, Config, Role, Server};
 use crate::gateway::Gateway;
-use crate::in_flight::InFlight;
+use crate::in_flight::{Held, InFlight};
 use guard::Guard;
-use identity::Resolver;
+use identity::{Presented, Resolver};
 use stats::Stats;
 
 pub use errors::ApiError;
@@ -97,6 +98,18 @@ impl App {
             prometheus,
             started: Instant::now(),
         })
+    }
+
+    /// Who the head of a request presents. From here on what the request holds is its tenant's; in open mode, where
+    /// everybody makes up tenants, nobody's.
+    fn presented(&self, head: &Parts) -> Result<Presented<'_>, ApiError> {
+        let presented = self.identity.presented(&head.headers)?;
+        if let Presented::Known { client, .. } = &presented
+            && let Some(held) = head.extensions.get::<Held>()
+        {
+            held.belongs_to(&client.tenant);
+        }
+        Ok(presented)
     }
 }
 

@@ -13,7 +13,7 @@ use super::call_id::Made;
 use super::notes::Notes;
 use super::price::Tier;
 use super::{ErrorKind, ProviderError, left_out, names};
-use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Usage, unescaped, values};
+use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Room, Usage, unescaped};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -96,7 +96,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
 
 /// An answer of few bytes a value would take gigabytes. To ask again would bring another.
 pub(super) fn check_values(body: &[u8]) -> Result<(), ProviderError> {
-    if body.len() <= MOST_VALUES || values(body) <= MOST_VALUES {
+    if body.len() <= MOST_VALUES || Room::of_text(body).values <= MOST_VALUES {
         return Ok(());
     }
     let message = format!("the upstream's answer holds more than {MOST_VALUES} JSON values");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query as UrlQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 
@@ -36,8 +37,9 @@ struct Body {
 /// `POST /api/v1/audit/search`. `client_id` is a filter; whose entries are searched, the headers say.
 pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
+    let presented = app.presented(&head)?;
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    body::settle(&head, 0);
     let tenant = presented.searched_tenant(body.client_id.as_deref())?;
     let query = Query {
         client_id: name("client_id", body.client_id)?,
@@ -59,7 +61,7 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
         let none = Page { entries: Vec::new(), total: 0, limit: query.limit, offset: query.offset };
         return Ok(json(StatusCode::OK, &none));
     }
-    found(&app, query).await
+    found(&app, &head, query).await
 }
 
 #[derive(Deserialize)]
@@ -72,25 +74,24 @@ struct Paging {
 pub(super) async fn tenant(
     State(app): State<Arc<App>>,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    uri: Uri,
+    head: Parts,
 ) -> Result<Response, ApiError> {
-    let presented = app.identity.presented(&headers)?;
+    let presented = app.presented(&head)?;
     let Path(path) = path.map_err(|_| ApiError::field("tenant", "expected UTF-8, percent-encoded"))?;
     let tenant = presented.tenant_of_path(checked("tenant", &path)?.unwrap_or_default())?;
-    let UrlQuery(paging) = UrlQuery::<Paging>::try_from_uri(&uri)
+    let UrlQuery(paging) = UrlQuery::<Paging>::try_from_uri(&head.uri)
         .map_err(|_| ApiError::field("query", "expected `limit` and `offset`, each at most once"))?;
     let query = Query {
         limit: number("limit", paging.limit.as_deref())?.unwrap_or(TENANT_LIMIT),
         offset: number("offset", paging.offset.as_deref())?.unwrap_or(0),
         ..Query::new(tenant)
     };
-    found(&app, query).await
+    found(&app, &head, query).await
 }
 
-async fn found(app: &App, query: Query) -> Result<Response, ApiError> {
+async fn found(app: &App, head: &Parts, query: Query) -> Result<Response, ApiError> {
     let page = app.gateway.audit().search(query).await?;
-    Ok(json_that_takes_room(app.in_flight.hold(), &page)?)
+    Ok(json_that_takes_room(head, &page)?)
 }
 
 fn number<T: std::str::FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError> {

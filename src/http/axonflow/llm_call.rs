@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::name;
 use super::time::Milliseconds;
+use crate::chat::Room;
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
@@ -57,8 +58,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 
 async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    let presented = app.presented(&head)?;
+    let content = body::read(&head, content, app.body_limit).await?;
+    let body: Body = body::parse(&content)?;
+    body::settle(&head, content.len() + body.metadata.as_ref().map_or(0, Room::of_entries));
+    drop(content);
     let needed = |field, value| name(field, value)?.ok_or(ApiError::Required(field));
     let context_id = needed("context_id", body.context_id)?;
     let caller =
@@ -88,6 +92,7 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
         latency_ms: body.latency_ms.map_or(0, |Milliseconds(number)| number),
         response_summary: body.response_summary.filter(|summary| !summary.is_empty()),
         metadata: body.metadata,
+        held: head.extensions.get().cloned(),
     };
     let audit_id = app.gateway.report_llm_call(&caller, report).await?;
     let response = json(StatusCode::OK, &Answer { success: true, audit_id: &audit_id });

@@ -62,9 +62,12 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 
 async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
+    let presented = app.presented(&head)?;
     let can_redact = capabilities::can_redact(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    let content = body::read(&head, content, app.body_limit).await?;
+    let body: Body = body::parse(&content)?;
+    body::settle(&head, content.len());
+    drop(content);
     let query = required("query", body.query)?;
     let caller =
         presented.named_caller(body.client_id.as_deref(), body.user_token)?.ok_or(ApiError::Required("client_id"))?;
@@ -90,6 +93,7 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
         model,
         attributes: context.attributes(),
         can_redact,
+        held: head.extensions.get().cloned(),
     };
     let reply = app.gateway.pre_check(asked).await?;
     meter::policies_asked(reply.policies.asked.len());

@@ -130,8 +130,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 
 async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<handled::Answer, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
-    let mut body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    let presented = app.presented(&head)?;
+    let content = body::read(&head, content, app.body_limit).await?;
+    let length = content.len();
+    let mut body: Body = body::parse(&content)?;
+    drop(content);
     let caller = presented.caller(body.client_id.as_deref(), body.user_token.take())?;
     let request_type = RequestType::of(body.request_type.as_deref());
     *kind = request_type.as_str();
@@ -141,6 +144,7 @@ async fn answer(app: &App, request: Request, kind: &mut &'static str) -> Result<
         held: head.extensions.get().cloned(),
         ..asked(body, caller, request_type)?
     };
+    body::settle(&head, length + asked.chat.room());
     let tenant = asked.caller.tenant.clone();
     let reply = if streams {
         match app.gateway.process_streaming(asked).await? {

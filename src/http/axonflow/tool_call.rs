@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::name;
 use super::time::Milliseconds;
+use crate::chat::Room;
 use crate::gateway::ToolCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
@@ -53,8 +54,12 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 
 async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
-    let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
+    let presented = app.presented(&head)?;
+    let content = body::read(&head, content, app.body_limit).await?;
+    let body: Body = body::parse(&content)?;
+    let values: usize = [&body.input, &body.output].into_iter().flatten().map(Room::of_value).sum();
+    body::settle(&head, content.len() + values);
+    drop(content);
     let caller = presented.caller(body.client_id.as_deref(), body.user_id)?;
     let named = |field, value| Ok::<_, ApiError>(name(field, value)?.unwrap_or_default());
     let report = ToolCallReport {
@@ -69,6 +74,7 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
         input: body.input,
         output: body.output,
         error_message: body.error_message.filter(|message| !message.is_empty()),
+        held: head.extensions.get().cloned(),
     };
     let recorded = app.gateway.report_tool_call(&caller, report).await?;
     let answer = Answer { audit_id: &recorded.audit_id, status: "recorded", timestamp: recorded.at };

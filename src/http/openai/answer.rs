@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
-use crate::http::answer::{json, json_that_holds};
+use crate::http::answer::json_that_holds;
 use crate::router::{Attempt, Routed};
 
 #[derive(Serialize)]
@@ -200,7 +200,8 @@ fn text_completion(answer: &ChatAnswer) -> Response {
         })
     };
     let choices: Vec<_> = answer.choices.iter().enumerate().map(choice).collect();
-    json(
+    json_that_holds(
+        answer.held.as_ref(),
         StatusCode::OK,
         &json!({
             "id": answer.id, "object": "text_completion", "created": Timestamp::now().as_second(),
@@ -250,7 +251,7 @@ fn judgements(answer: &ChatAnswer) -> Response {
     if let Some(usage) = answer.usage {
         body["usage"] = json!(Usage::from(usage));
     }
-    json(StatusCode::OK, &body)
+    json_that_holds(answer.held.as_ref(), StatusCode::OK, &body)
 }
 
 /// How an answer was come by.
@@ -281,5 +282,37 @@ impl Route<'_> {
             }
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_flight::InFlight;
+
+    #[test]
+    fn an_answer_of_any_form_holds_its_room_until_it_is_sent() {
+        for form in [Form::Chat, Form::Text, Form::Vectors, Form::Judgements] {
+            let in_flight = InFlight::new(100);
+            let held = in_flight.hold();
+            held.add(80).unwrap();
+            let answer = ChatAnswer {
+                id: String::new(),
+                model: "m".to_owned(),
+                choices: Vec::new(),
+                results: Vec::new(),
+                usage: None,
+                cost_usd: None,
+                correlation_id: None,
+                notes: Vec::new(),
+                held: Some(held),
+            };
+            let routed = Routed { provider: "mistral".to_owned(), model: "m".to_owned(), answer, attempts: Vec::new() };
+            let response = response(&routed, 1, form);
+            drop(routed);
+            assert_eq!(in_flight.held(), 80, "{form:?}");
+            drop(response);
+            assert_eq!(in_flight.held(), 0, "{form:?}");
+        }
     }
 }

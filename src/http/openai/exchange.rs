@@ -36,8 +36,11 @@ pub(super) async fn handle(
     let counting = Counting::begin(&app, task.as_str());
     let (head, content) = request.into_parts();
     let answered = async {
-        let presented = app.identity.presented(&head.headers)?;
-        let asked = parse(&body::read(&head, content, app.body_limit).await?)?;
+        let presented = app.presented(&head)?;
+        let content = body::read(&head, content, app.body_limit).await?;
+        let asked = parse(&content)?;
+        body::settle(&head, content.len() + asked.chat.room());
+        drop(content);
         let caller = presented.caller(None, asked.user.clone())?;
         exchange(&app, &head, caller, asked, form).await
     };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Query as UrlQuery, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -67,14 +67,14 @@ impl Summary {
 }
 
 /// `GET /api/v1/decisions`.
-pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
-    let tenant = app.identity.presented(&headers)?.searched_tenant(None)?;
-    let UrlQuery(asked) = UrlQuery::<Asked>::try_from_uri(&uri).map_err(|_| {
+pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Result<Response, ApiError> {
+    let tenant = app.presented(&head)?.searched_tenant(None)?;
+    let UrlQuery(asked) = UrlQuery::<Asked>::try_from_uri(&head.uri).map_err(|_| {
         let problem = "expected `since`, `decision`, `policy_id`, `tool_signature` and `limit`, each at most once";
         ApiError::Parameter { field: "query", problem }
     })?;
     let decisions = find(&app, tenant, &Wanted::of(asked)?).await?;
-    Ok(json_that_takes_room(app.in_flight.hold(), &Answer { decisions })?)
+    Ok(json_that_takes_room(&head, &Answer { decisions })?)
 }
 
 impl Wanted {

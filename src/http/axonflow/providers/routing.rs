@@ -48,7 +48,7 @@ pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Res
 
 async fn changed(app: &App, request: Request) -> Result<Response, ApiError> {
     let (head, content) = request.into_parts();
-    let presented = app.identity.presented(&head.headers)?;
+    let presented = app.presented(&head)?;
     if presented.role(app.open_role) != Role::Admin {
         let message = "sharing the traffic anew is for clients of role admin (auth.clients[].role)";
         return Ok(listing(StatusCode::FORBIDDEN, message, None));

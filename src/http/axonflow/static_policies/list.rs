@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Policy, TierWord};
@@ -46,9 +47,9 @@ struct Pagination {
 }
 
 /// `GET /api/v1/static-policies`.
-pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Answered {
-    let author = author(&app, &headers)?;
-    let Query(asked) = Query::<Asked>::try_from_uri(&uri).map_err(|_| {
+pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered {
+    let author = author(&app, &head)?;
+    let Query(asked) = Query::<Asked>::try_from_uri(&head.uri).map_err(|_| {
         let problem = "expected `category`, `tier`, `enabled`, `search`, `sort_by`, `sort_order`, and `limit` with \
                        `offset` or `page` with `page_size`, each at most once";
         ApiError::Parameter { field: "query", problem }

@@ -14,8 +14,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use jiff::Timestamp;
@@ -74,8 +74,8 @@ impl Said {
 }
 
 /// Who asks.
-fn author(app: &App, headers: &HeaderMap) -> Result<Author, ApiError> {
-    let presented = app.identity.presented(headers)?;
+fn author(app: &App, head: &Parts) -> Result<Author, ApiError> {
+    let presented = app.presented(head)?;
     let caller = presented.caller(None, None)?;
     Ok(Author { client: caller.client, tenant: caller.tenant, role: presented.role(app.open_role) })
 }
@@ -92,7 +92,7 @@ fn id(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
 /// `POST /api/v1/static-policies`.
 async fn create(State(app): State<Arc<App>>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
-    let author = author(&app, &head.headers)?;
+    let author = author(&app, &head)?;
     let said = said(&app, &head, content).await?;
     let tier = match said.tier {
         None | Some(TierWord::Tenant) => Tier::Tenant,
@@ -105,8 +105,8 @@ async fn create(State(app): State<Arc<App>>, request: Request) -> Answered {
 }
 
 /// `GET /api/v1/static-policies/{id}`.
-async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, headers: HeaderMap) -> Answered {
-    let author = author(&app, &headers)?;
+async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, head: Parts) -> Answered {
+    let author = author(&app, &head)?;
     let policies = app.gateway.static_policies();
     let since = policies.since();
     let policy = match policies.find(&author.tenant, &id(path)?)? {
@@ -119,7 +119,7 @@ async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathReject
 /// `PUT` and `PATCH /api/v1/static-policies/{id}`: both change what the body says, and nothing else.
 async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
-    let author = author(&app, &head.headers)?;
+    let author = author(&app, &head)?;
     let id = id(path)?;
     let said = said(&app, &head, content).await?;
     let policies = app.gateway.static_policies();
@@ -134,12 +134,8 @@ async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathReje
 }
 
 /// `DELETE /api/v1/static-policies/{id}`.
-async fn delete(
-    State(app): State<Arc<App>>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Answered {
-    let author = author(&app, &headers)?;
+async fn delete(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, head: Parts) -> Answered {
+    let author = author(&app, &head)?;
     app.gateway.static_policies().delete(author, id(path)?).await?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -164,9 +160,9 @@ struct Effective {
 }
 
 /// `GET /api/v1/static-policies/effective`: what applies to the caller's requests.
-async fn effective(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Answered {
-    let author = author(&app, &headers)?;
-    let Query(wanted) = Query::<Wanted>::try_from_uri(&uri).map_err(|_| {
+async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
+    let author = author(&app, &head)?;
+    let Query(wanted) = Query::<Wanted>::try_from_uri(&head.uri).map_err(|_| {
         let problem = "expected `category` and `include_disabled`, each at most once";
         ApiError::Parameter { field: "query", problem }
     })?;
@@ -210,12 +206,8 @@ struct Version {
 }
 
 /// `GET /api/v1/static-policies/{id}/versions`: the last five, the newest first.
-async fn versions(
-    State(app): State<Arc<App>>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Answered {
-    let author = author(&app, &headers)?;
+async fn versions(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, head: Parts) -> Answered {
+    let author = author(&app, &head)?;
     let policies = app.gateway.static_policies();
     let (policy_id, versions) = policies.versions(&author.tenant, &id(path)?).await?;
     let versions: Vec<_> = versions

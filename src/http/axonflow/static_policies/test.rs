@@ -49,7 +49,7 @@ struct Match<'a> {
 /// `POST /api/v1/static-policies/test`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
-    author(&app, &head.headers)?;
+    author(&app, &head)?;
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let pattern = super::super::required("pattern", body.pattern)?;
     let inputs = body.inputs.unwrap_or_default();
