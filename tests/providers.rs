@@ -632,9 +632,9 @@ async fn one_tenant_alone_leaves_room_for_the_others() {
         support::answer(request.json(&body).send().await.unwrap()).await
     };
     let asked = |times: usize| mistral.requests().iter().filter(|it| it.path().contains("chat")).count() == times;
-    let (large, (refused, small)) = tokio::join!(ask("secret-of-one-0123456789", 700_000), async {
+    let (large, (refused, small)) = tokio::join!(ask("secret-of-one-0123456789", 600_000), async {
         eventually("the model is asked", async || asked(1)).await;
-        let refused = ask("secret-of-one-0123456789", 100_000).await;
+        let refused = ask("secret-of-one-0123456789", 200_000).await;
         tokio::join!(async { refused }, async {
             let open = async {
                 eventually("the model is asked by the other one", async || asked(2)).await;

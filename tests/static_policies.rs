@@ -296,7 +296,6 @@ async fn a_tenant_sees_and_changes_its_own_policies_only() {
     for (client, path, status) in [
         ("also", path(&own), 200),
         ("two", path(&own), 404),
-        ("boss", path(&own), 404),
         ("one", path(&shared), 403),
         ("boss", path(&shared), 200),
         ("boss", system.clone(), 403),
@@ -325,6 +324,23 @@ async fn a_tenant_sees_and_changes_its_own_policies_only() {
     }
     assert_eq!(call("boss", Method::DELETE, &path(&shared), Value::Null).await.status, 204);
     assert_eq!(list("two").await, ["Of the north", "pii"]);
+
+    let of_north = format!("{PATH}?tenant_id=north&tier=tenant");
+    assert_eq!(call("two", Method::GET, &of_north, Value::Null).await.status, 403);
+    let listed = call("boss", Method::GET, &of_north, Value::Null).await;
+    assert_eq!(listed.body["policies"][0]["id"], own.body["id"], "{listed:?}");
+    for (change, status) in [
+        (json!({ "enabled": true }), 403),
+        (json!({ "enabled": false, "pattern": "x" }), 403),
+        (json!({ "enabled": false }), 200),
+    ] {
+        let answer = call("boss", Method::PATCH, &path(&own), change.clone()).await;
+        assert_eq!(answer.status, status, "{change}: {answer:?}");
+    }
+    let body = json!({ "query": "falcon", "client_id": "one" });
+    assert_eq!(call("one", Method::POST, "/api/policy/pre-check", body).await.body["approved"], true);
+    assert_eq!(call("boss", Method::DELETE, &path(&own), Value::Null).await.status, 204);
+    assert_eq!(list("one").await, ["pii"]);
 }
 
 #[tokio::test]
@@ -643,6 +659,28 @@ async fn they_are_found_in_a_directory_that_is_a_link() {
     assert_eq!(code(&get(&gateway, "helpdesk", &path).await), (404, "NOT_FOUND"));
 }
 
+#[tokio::test]
+async fn one_tenants_expressions_leave_room_for_anothers() {
+    let gateway = open();
+    let mut dear = project_x();
+    dear["pattern"] = json!(r"x\w{12}y");
+    let refused = loop {
+        let made = create(&gateway, "greedy", dear.clone()).await;
+        if made.status != 201 {
+            break made;
+        }
+    };
+    let says = "all expressions of this tenant take more than 1 MiB; make them simpler or fewer";
+    assert_eq!(
+        (code(&refused), &refused.body["error"]["details"][0]["message"]),
+        ((400, "VALIDATION_ERROR"), &json!(says))
+    );
+    assert_eq!(create(&gateway, "modest", dear.clone()).await.status, 201);
+    dear["pattern"] = json!(r"x\w{40}y");
+    let refused = create(&gateway, "modest", dear).await;
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("it takes more than 512 KiB"), "{refused:?}");
+}
+
 /// A thousand rules of a thousand characters, of four bytes each or all brackets: one file, one version.
 #[tokio::test]
 async fn a_thousand_rules_are_held_and_no_more() {
@@ -676,13 +714,16 @@ async fn a_thousand_rules_are_held_and_no_more() {
     fs::rename(beside, file(&gateway)).unwrap();
     gateway.until("/health", |body| body["policies"]["live"] == 2).await;
     let started = Instant::now();
-    let made = create(&gateway, "helpdesk", project_x()).await;
+    let mut for_all = project_x();
+    assert_eq!(code(&create(&gateway, "helpdesk", for_all.clone()).await), (403, "FORBIDDEN"), "the tenant has enough");
+    for_all["tier"] = json!("organization");
+    let made = create(&gateway, "helpdesk", for_all.clone()).await;
     eprintln!("the thousandth policy, in a file of {} bytes, was in force after {:?}", text.len(), started.elapsed());
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
     let answer = pre_check(&gateway, "helpdesk", "it is word0997word").await;
     assert_eq!(answer.body["approved"], false, "{answer:?}");
-    let full = create(&gateway, "helpdesk", project_x()).await;
+    let full = create(&gateway, "helpdesk", for_all).await;
     assert_eq!(code(&full), (403, "FORBIDDEN"), "{full:?}");
     assert!(full.body["message"].as_str().unwrap().contains("1000"), "{full:?}");
 }

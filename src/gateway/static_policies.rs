@@ -1,7 +1,7 @@
 //! Static policies: rules that applications make while the gateway runs.
 //!
-//! A change goes through these steps, one change at a time, and in a task of its own: a caller who goes away leaves no
-//! half of it behind.
+//! A change goes through these steps, one change at a time and of all tenants in turn, and in a task of its own: a caller
+//! who goes away leaves no half of it behind.
 //!
 //! ```text
 //! read the file -> change it -> load that version -> try it -> write the file -> reload -> in force -> keep the history
@@ -13,6 +13,7 @@
 
 mod change;
 mod error;
+mod line;
 mod trial;
 
 use std::path::PathBuf;
@@ -29,14 +30,17 @@ use crate::policy::manifest::Manifest;
 use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
 use crate::policy::{Candidate, PolicyHost, PolicyStatus};
 use change::Edit;
+use line::Line;
 
 pub use error::StaticPolicyError;
 pub use trial::{Match, Trial};
 
-/// How long a change waits for those before it.
+/// How long a change, or a trial, waits for those before it.
 const TURN: Duration = Duration::from_secs(20);
 /// How long one version may take to load. Clients wait 30 s (TypeScript) and 60 s (others) for an answer.
 const LOAD: Duration = Duration::from_secs(60);
+/// Trials at one time: each may keep a place of the slow lane for seconds, and requests need them too.
+const TRIALS: usize = 2;
 
 /// The static policies.
 #[derive(Debug)]
@@ -45,8 +49,8 @@ pub struct StaticPolicies {
     /// Where it is recorded who changes what.
     audit: AuditLog,
     tasks: TaskTracker,
-    /// Held for a whole change.
-    turn: Mutex<()>,
+    changes: Line,
+    trials: Line,
     /// What tries expressions.
     probe: Mutex<Option<Candidate>>,
     /// The rules of the manifest that was asked about last.
@@ -69,7 +73,7 @@ pub struct Author {
     pub client: String,
     /// Whose policies it sees and changes.
     pub tenant: String,
-    /// `Admin` may also change those of all.
+    /// `Admin` also changes those of all, and sees, disables and deletes those of other tenants.
     pub role: Role,
 }
 
@@ -90,7 +94,8 @@ impl StaticPolicies {
             host,
             audit,
             tasks,
-            turn: Mutex::default(),
+            changes: Line::new(1),
+            trials: Line::new(TRIALS),
             probe: Mutex::default(),
             seen: StdMutex::default(),
             since: Timestamp::now(),
@@ -113,11 +118,11 @@ impl StaticPolicies {
         Ok(self.host.statuses().iter().filter(|status| status.path != file).cloned().collect())
     }
 
-    /// What this tenant may see under an id.
-    pub fn find(&self, tenant: &str, id: &str) -> Result<Found> {
+    /// What the author may see under an id.
+    pub fn find(&self, author: &Author, id: &str) -> Result<Found> {
         let rules = self.in_force()?;
         let rule = rules.iter().find(|rule| rule.id == id).or_else(|| rules.iter().find(|rule| rule.name == id));
-        if let Some(rule) = rule.filter(|rule| rule.applies_to(tenant)) {
+        if let Some(rule) = rule.filter(|rule| author.sees(rule)) {
             return Ok(Found::Rule(Box::new(rule.clone())));
         }
         let system = self.system()?.into_iter().find(|status| status.name == id);
@@ -125,8 +130,8 @@ impl StaticPolicies {
     }
 
     /// The last versions of what stands under an id, the newest first; of a policy of the folder none are kept.
-    pub async fn versions(&self, tenant: &str, id: &str) -> Result<(String, Vec<Version>)> {
-        match self.find(tenant, id)? {
+    pub async fn versions(&self, author: &Author, id: &str) -> Result<(String, Vec<Version>)> {
+        match self.find(author, id)? {
             Found::System(status) => Ok((status.name, Vec::new())),
             Found::Rule(rule) => {
                 let (folder, since) = (self.folder()?, self.since);
@@ -158,11 +163,12 @@ impl StaticPolicies {
     /// Changes a rule.
     pub async fn update(self: &Arc<Self>, author: Author, id: String, fields: Fields) -> Result<Rule> {
         fields.check()?;
-        self.changeable(&author, &id)?;
+        let wanted = Wanted::of(&fields);
+        self.changeable(&author, &id, wanted)?;
         let adds = fields.pattern.is_some() || fields.enabled == Some(true);
         let who = author.clone();
         let edit = move |file: &mut RuleFile| {
-            let id = own(file, &who, &id)?;
+            let id = own(file, &who, &id, wanted)?;
             let version = file.update(&id, &fields, &who.client, now())?.ok_or(StaticPolicyError::NotFound)?;
             let rule = version.rule().ok_or(StaticPolicyError::Internal)?;
             Ok(Edit { id: rule.id.clone(), version: Some(version), answer: rule, adds })
@@ -172,10 +178,10 @@ impl StaticPolicies {
 
     /// Takes a rule away.
     pub async fn delete(self: &Arc<Self>, author: Author, id: String) -> Result<()> {
-        self.changeable(&author, &id)?;
+        self.changeable(&author, &id, Wanted::Less)?;
         let who = author.clone();
         let edit = move |file: &mut RuleFile| {
-            let id = own(file, &who, &id)?;
+            let id = own(file, &who, &id, Wanted::Less)?;
             file.delete(&id).ok_or(StaticPolicyError::NotFound)?;
             Ok(Edit { answer: (), id, version: None, adds: false })
         };
@@ -183,9 +189,9 @@ impl StaticPolicies {
     }
 
     /// Whether the author could change what stands under an id, as far as that can be told before it is its turn.
-    fn changeable(&self, author: &Author, id: &str) -> Result<()> {
-        match self.find(&author.tenant, id)? {
-            Found::Rule(rule) => may_change(&rule, author),
+    fn changeable(&self, author: &Author, id: &str, wanted: Wanted) -> Result<()> {
+        match self.find(author, id)? {
+            Found::Rule(rule) => author.may_change(&rule, wanted),
             Found::System(_) => Err(StaticPolicyError::System),
         }
     }
@@ -227,17 +233,44 @@ impl StaticPolicies {
     }
 }
 
-/// The id of a rule of the file that the author may change.
-fn own(file: &RuleFile, author: &Author, id: &str) -> Result<String> {
-    // What the caller saw may have been deleted meanwhile.
-    let rule = file.find(id).filter(|rule| rule.applies_to(&author.tenant)).ok_or(StaticPolicyError::NotFound)?;
-    may_change(rule, author)?;
-    Ok(rule.id.clone())
+/// What is to become of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// It is looked for no longer: disabled, or taken away.
+    Less,
+    /// Anything else.
+    Change,
 }
 
-fn may_change(rule: &Rule, author: &Author) -> Result<()> {
-    let may = rule.tier() == Tier::Tenant || author.role == Role::Admin;
-    if may { Ok(()) } else { Err(StaticPolicyError::Organization) }
+impl Wanted {
+    fn of(fields: &Fields) -> Self {
+        let disabled = Fields { enabled: Some(false), ..Fields::default() };
+        if *fields == disabled { Self::Less } else { Self::Change }
+    }
+}
+
+impl Author {
+    fn sees(&self, rule: &Rule) -> bool {
+        self.role == Role::Admin || rule.applies_to(&self.tenant)
+    }
+
+    fn may_change(&self, rule: &Rule, wanted: Wanted) -> Result<()> {
+        match (rule.tier(), self.role) {
+            (Tier::Tenant, _) if rule.applies_to(&self.tenant) => Ok(()),
+            (Tier::Tenant, _) if wanted == Wanted::Less => Ok(()),
+            (Tier::Tenant, _) => Err(StaticPolicyError::Foreign),
+            (Tier::Organization, Role::Admin) => Ok(()),
+            (Tier::Organization, _) => Err(StaticPolicyError::Organization),
+        }
+    }
+}
+
+/// The id of a rule of the file that the author may change.
+fn own(file: &RuleFile, author: &Author, id: &str, wanted: Wanted) -> Result<String> {
+    // What the caller saw may have been deleted meanwhile.
+    let rule = file.find(id).filter(|rule| author.sees(rule)).ok_or(StaticPolicyError::NotFound)?;
+    author.may_change(rule, wanted)?;
+    Ok(rule.id.clone())
 }
 
 /// Now, to the millisecond.

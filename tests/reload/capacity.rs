@@ -122,13 +122,13 @@ async fn one_more_than_there_is_room_for_is_told_when_to_come_again_and_is_on_re
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_judged_holds_its_room_though_its_caller_is_gone() {
     let gateway = crowded(2);
-    let body = json!({ "query": "word ".repeat(100_000), "client_id": "slow" });
+    let body = json!({ "query": "word ".repeat(4_000), "client_id": "slow" });
     let asked = tokio::spawn(gateway.client.post(gateway.url("/api/policy/pre-check")).json(&body).send());
     until_quick_was_asked(&gateway, 1.0).await;
     asked.abort();
     let gone = r#"axonflow_agent_requests_total{status="error"}"#;
     eventually("the caller is gone", async || gateway.metric(gone).await >= 1.0).await;
-    assert!(gateway.metric("octroi_bytes_in_flight").await >= 500_000.0);
+    assert!(gateway.metric("octroi_bytes_in_flight").await >= 20_000.0);
     eventually("the room is given back", async || gateway.metric("octroi_bytes_in_flight").await == 0.0).await;
 }
 

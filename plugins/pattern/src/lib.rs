@@ -15,6 +15,7 @@ mod rule;
 mod rules;
 mod settings;
 mod settle;
+mod shares;
 mod sieve;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use octroi_policy::prelude::*;
 use expression::Scratch;
 use report::Report;
 use rules::Rules;
-pub use settings::{Asked, PatternSettings, Settings, Speaker};
+pub use settings::{Asked, PatternSettings, Settings, Shares, Speaker};
 
 /// The policy.
 #[derive(Debug)]
@@ -44,10 +45,10 @@ impl Policy for Pattern {
 
     fn configure(settings: Settings) -> Result<Self, String> {
         match settings {
-            Settings { probe: true, patterns } if patterns.is_empty() => Ok(Self::Probing),
+            Settings { probe: true, patterns, .. } if patterns.is_empty() => Ok(Self::Probing),
             Settings { probe: true, .. } => Err("settings.patterns: must be empty when `probe` is true".into()),
-            Settings { patterns, .. } => {
-                let judge = Box::new(Judge(Rules::new(patterns)?));
+            Settings { patterns, shares, .. } => {
+                let judge = Box::new(Judge(Rules::new(patterns, shares)?));
                 settle::settle();
                 Ok(Self::Judging(judge))
             }

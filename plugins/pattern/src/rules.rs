@@ -10,15 +10,12 @@ use crate::class::Class;
 use crate::expression::{MOST_MATCHES, Scratch};
 use crate::keyword::Keyword;
 use crate::rule::{Checked, LookFor, Rule};
-use crate::settings::{Asked, PatternSettings};
+use crate::settings::{Asked, PatternSettings, Shares};
+use crate::shares::Taken;
 use crate::sieve::{Builder, Sieve};
 
 /// The most rules.
 const MOST_RULES: usize = 1_000;
-
-/// What the automata of all expressions may take together, in bytes: the manifest's default for the policy's memory is
-/// 64 MiB, and evaluations need some of it.
-const LARGEST_IN_ALL: usize = 24 << 20;
 
 /// The rules in force.
 #[derive(Debug, Default)]
@@ -59,12 +56,12 @@ enum Clue {
 
 impl Rules {
     /// The error names the key.
-    pub(crate) fn new(patterns: Vec<PatternSettings>) -> Result<Self, String> {
+    pub(crate) fn new(patterns: Vec<PatternSettings>, shares: Option<Shares>) -> Result<Self, String> {
         if patterns.len() > MOST_RULES {
             return Err(format!("settings.patterns: found {}, expected at most {MOST_RULES}", patterns.len()));
         }
         let (mut rules, mut groups) = (Self::default(), Groups::default());
-        let (mut names, mut size) = (BTreeMap::new(), 0);
+        let (mut names, mut taken) = (BTreeMap::new(), Taken::new(shares));
         for (index, settings) in patterns.into_iter().enumerate() {
             let key = |problem: String| format!("settings.patterns[{index}]{problem}");
             let Checked { rule, look_for, tenants, enabled } = Rule::check(settings).map_err(key)?;
@@ -72,13 +69,8 @@ impl Rules {
                 return Err(key(format!(".name: it is also the name of settings.patterns[{first}]")));
             }
             if enabled {
-                size += rule.expression.as_ref().map_or(0, |expression| expression.size());
-                if size > LARGEST_IN_ALL {
-                    return Err(key(format!(
-                        ".pattern: all expressions up to this one take more than {} MiB; make them simpler or fewer",
-                        LARGEST_IN_ALL >> 20
-                    )));
-                }
+                let size = rule.expression.as_ref().map_or(0, |expression| expression.size());
+                taken.add(size, &tenants).map_err(|problem| key(format!(".pattern: {problem}")))?;
                 rules.add(rule, look_for, &tenants, &mut groups);
             }
         }

@@ -13,6 +13,20 @@ pub struct Settings {
     pub patterns: Vec<PatternSettings>,
     /// `true`: the policy has no rules, and tries the expression that a request's attribute `pattern` holds.
     pub probe: bool,
+    /// Where tenants make rules by themselves: what their expressions may take. Default: no more than all together.
+    pub shares: Option<Shares>,
+}
+
+/// Bytes that the automata of expressions may take whose rules have `tenants`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    /// Of one rule.
+    pub of_rule: usize,
+    /// Of all rules of one tenant.
+    pub of_tenant: usize,
+    /// Of all rules that have tenants.
+    pub of_tenants: usize,
 }
 
 /// What may be set for one rule. Either `pattern` or `keywords`.

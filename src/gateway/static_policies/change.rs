@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, TURN, trial};
+use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, trial};
 use crate::audit::record::StaticPolicyChange;
 use crate::chat::{Message, Role as Speaker};
 use crate::policy::component::Question;
@@ -38,7 +38,7 @@ impl StaticPolicies {
         }
         let this = self.clone();
         let work = self.tasks.spawn(async move {
-            let _turn = tokio::time::timeout(TURN, this.turn.lock()).await.map_err(|_| StaticPolicyError::Busy)?;
+            let _turn = this.changes.turn(&author.tenant).await?;
             this.changed(author, edit).await
         });
         work.await.unwrap_or(Err(StaticPolicyError::Internal))

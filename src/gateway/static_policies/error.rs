@@ -21,6 +21,9 @@ pub enum StaticPolicyError {
     /// It is one of all tenants.
     #[error("only the role admin may make, change or delete policies of the tier organization")]
     Organization,
+    /// It is another tenant's, and the author is `admin`.
+    #[error("the policy of another tenant may be disabled and deleted, and not changed otherwise")]
+    Foreign,
     /// There are as many as there may be.
     #[error("{0}")]
     Full(String),
@@ -53,6 +56,7 @@ impl StaticPolicyError {
             Self::NotFound => "policy_not_found",
             Self::System => "system_policy",
             Self::Organization => "admin_required",
+            Self::Foreign => "foreign_policy",
             Self::Full(_) => "too_many_policies",
             Self::Conflict(_) => "policy_file_conflict",
             Self::Busy => "policies_busy",
@@ -68,7 +72,7 @@ impl From<FileError> for StaticPolicyError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Unreadable(problem) => Self::Conflict(format!("{problem}; correct the file, or take it away")),
-            FileError::Full | FileError::TooLarge => Self::Full(error.to_string()),
+            FileError::Full(_) | FileError::TooLarge => Self::Full(error.to_string()),
             FileError::Field(error) => Self::Field(error),
         }
     }

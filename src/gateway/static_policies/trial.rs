@@ -42,8 +42,9 @@ pub struct Match {
 }
 
 impl StaticPolicies {
-    /// Tries an expression on texts, each in a sandbox of its own.
-    pub async fn test(&self, pattern: &str, inputs: &[String]) -> Result<Trial> {
+    /// Tries an expression on texts, each in a sandbox of its own, when it is the tenant's turn.
+    pub async fn test(&self, tenant: &str, pattern: &str, inputs: &[String]) -> Result<Trial> {
+        let _turn = self.trials.turn(tenant).await?;
         let mut held = tokio::time::timeout(TURN, self.probe.lock()).await.map_err(|_| StaticPolicyError::Busy)?;
         let path = self.folder()?.policies().join("static-policies-test.yaml");
         let text = format!("{MANIFEST}module: {}\n", rules::MODULE);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::fields::{FieldError, Fields};
 use super::history::{Change, Version};
 use super::rule::{Rule, Tier};
-use super::{Entry, MAX_RULES, POLICY};
+use super::{Entry, MAX_RULES, MAX_RULES_OF_TENANT, MAX_RULES_OF_TENANTS, POLICY};
 use crate::config::yaml;
 use crate::policy::manifest::{BOUNDS, MAX_MANIFEST_BYTES, Manifest};
 use crate::policy::verdict::{Action, Severity};
@@ -33,6 +33,7 @@ const FIRST: &[&str] = &[
     "on_error",
     "limits",
     "capabilities",
+    "shares",
     "pattern",
     "keywords",
     "validator",
@@ -68,8 +69,8 @@ pub enum FileError {
     #[error("{0}")]
     Unreadable(String),
     /// There are as many rules as there may be.
-    #[error("there are {MAX_RULES} static policies already, of all tenants together; delete one first")]
-    Full,
+    #[error("there are {0} already; delete one first")]
+    Full(String),
     /// With this change it would be larger than what is read.
     #[error("all static policies together would take more than {MAX_MANIFEST_BYTES} bytes; make some shorter")]
     TooLarge,
@@ -87,6 +88,8 @@ impl RuleFile {
             // Before policies that mask: a rule sees what the caller wrote.
             "order": 5,
             "limits": { "time": "50ms", "time_per_mib": "500ms", "settings": "8MiB" },
+            // No tenant's expressions take the room of another's, nor all of them that of those for all.
+            "settings": { "shares": { "of_rule": 512 << 10, "of_tenant": 1 << 20, "of_tenants": 16 << 20 } },
         });
         let Value::Object(document) = document else { return Self { document: Map::new(), rules: Vec::new() } };
         Self { document, rules: Vec::new() }
@@ -155,9 +158,7 @@ impl RuleFile {
         at: Timestamp,
     ) -> Result<Version, FileError> {
         fields.check_new()?;
-        if self.rules.len() >= MAX_RULES {
-            return Err(FileError::Full);
-        }
+        self.has_place(tenants)?;
         let title = fields.name.as_deref().ok_or(FieldError::required("name"))?;
         let (id, name) = self.new_id(title);
         let mut entry = Entry::new();
@@ -179,6 +180,20 @@ impl RuleFile {
         let version = Version::of(&rule, Change::Created, by, at, "created".to_owned());
         self.rules.push(rule);
         Ok(version)
+    }
+
+    /// Whether there may be one more rule for these tenants.
+    fn has_place(&self, tenants: &[String]) -> Result<(), FileError> {
+        let full = |most: usize, whose: &str| Err(FileError::Full(format!("{most} static policies{whose}")));
+        let of = |tenant: &String| self.rules.iter().filter(|rule| rule.tenants.contains(tenant)).count();
+        if tenants.iter().any(|tenant| of(tenant) >= MAX_RULES_OF_TENANT) {
+            return full(MAX_RULES_OF_TENANT, " of this tenant");
+        }
+        let of_tenants = || self.rules.iter().filter(|rule| !rule.tenants.is_empty()).count();
+        if !tenants.is_empty() && of_tenants() >= MAX_RULES_OF_TENANTS {
+            return full(MAX_RULES_OF_TENANTS, " of tenants");
+        }
+        if self.rules.len() >= MAX_RULES { full(MAX_RULES, " of all tenants together") } else { Ok(()) }
     }
 
     /// Changes the rule with this id; `None` if there is none.
@@ -379,6 +394,25 @@ mod tests {
         let again = RuleFile::parse(&text).unwrap();
         assert_eq!(again, RuleFile { document: again.document.clone(), ..file });
         assert_eq!((again.find(&rule.id), again.find(&rule.name)), (Some(&rule), Some(&rule)));
+    }
+
+    #[test]
+    fn there_is_a_place_for_every_tenant_and_for_the_organization() {
+        let mut file = RuleFile::new();
+        let mut fill = |tenants: &[&str], times: usize| {
+            let tenants: Vec<_> = tenants.iter().map(|it| (*it).to_owned()).collect();
+            let made = (0..=times).map(|_| file.create(&fields("one"), &tenants, "one", at()).map(|_| ()));
+            let made: Vec<_> = made.collect();
+            assert!(made[..times].iter().all(Result::is_ok), "{tenants:?}: {made:?}");
+            made[times].clone().unwrap_err().to_string()
+        };
+        for tenant in 0..8 {
+            let full = fill(&[&format!("tenant-{tenant}")], MAX_RULES_OF_TENANT);
+            assert_eq!(full, "there are 100 static policies of this tenant already; delete one first");
+        }
+        assert_eq!(fill(&["late"], 0), "there are 800 static policies of tenants already; delete one first");
+        let full = fill(&[], MAX_RULES - MAX_RULES_OF_TENANTS);
+        assert_eq!(full, "there are 1000 static policies of all tenants together already; delete one first");
     }
 
     #[test]

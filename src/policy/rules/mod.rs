@@ -30,6 +30,12 @@ pub const POLICY: &str = "static-policies";
 /// The policy's module, relative to the policies directory.
 pub const MODULE: &str = "pattern.wasm";
 
+/// The most rules of one tenant.
+pub const MAX_RULES_OF_TENANT: usize = 100;
+
+/// The most rules of all tenants together. The rest is for those of the organization.
+pub const MAX_RULES_OF_TENANTS: usize = 800;
+
 /// The most rules.
 pub const MAX_RULES: usize = 1_000;
 

@@ -52,9 +52,10 @@ fn answered(error: &StaticPolicyError) -> Response {
             (StatusCode::BAD_REQUEST, Some(Detail { field: "pattern", message }))
         }
         StaticPolicyError::NotFound => (StatusCode::NOT_FOUND, None),
-        StaticPolicyError::System | StaticPolicyError::Organization | StaticPolicyError::Full(_) => {
-            (StatusCode::FORBIDDEN, None)
-        }
+        StaticPolicyError::System
+        | StaticPolicyError::Organization
+        | StaticPolicyError::Foreign
+        | StaticPolicyError::Full(_) => (StatusCode::FORBIDDEN, None),
         StaticPolicyError::Conflict(_) => (StatusCode::CONFLICT, None),
         StaticPolicyError::Busy
         | StaticPolicyError::Overloaded

@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::policy::{Policy, TierWord};
-use super::{Answered, Author, Failure, author};
+use super::{Answered, Failure, author};
+use crate::config::Role;
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
 
@@ -30,6 +31,7 @@ struct Asked {
     offset: Option<String>,
     page: Option<String>,
     page_size: Option<String>,
+    tenant_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,13 +53,17 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered
     let author = author(&app, &head)?;
     let Query(asked) = Query::<Asked>::try_from_uri(&head.uri).map_err(|_| {
         let problem = "expected `category`, `tier`, `enabled`, `search`, `sort_by`, `sort_order`, and `limit` with \
-                       `offset` or `page` with `page_size`, each at most once";
+                       `offset` or `page` with `page_size`, and `tenant_id`, each at most once";
         ApiError::Parameter { field: "query", problem }
     })?;
     let (offset, limit) = window(&asked)?;
     let fits = filter(&asked)?;
     let order = order(&asked)?;
-    let mut policies = all(&app, &author)?;
+    let wanted = asked.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()).unwrap_or(&author.tenant);
+    if wanted != author.tenant && author.role != Role::Admin {
+        return Err(ApiError::TenantMismatch.into());
+    }
+    let mut policies = all(&app, wanted)?;
     policies.retain(fits);
     if let Some(order) = order {
         policies.sort_by(order);
@@ -73,12 +79,12 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered
     Ok(json(StatusCode::OK, &Answer { policies: shown.unwrap_or_default(), pagination }))
 }
 
-/// Everything that applies to the author's requests: rules in the order in which they were made, then the policies of
+/// Everything that applies to a tenant's requests: rules in the order in which they were made, then the policies of
 /// the folder by name.
-pub(super) fn all(app: &App, author: &Author) -> Result<Vec<Policy>, Failure> {
+pub(super) fn all(app: &App, tenant: &str) -> Result<Vec<Policy>, Failure> {
     let policies = app.gateway.static_policies();
     let since = policies.since();
-    let mut all: Vec<_> = policies.rules(&author.tenant)?.iter().map(|rule| Policy::of_rule(rule, since)).collect();
+    let mut all: Vec<_> = policies.rules(tenant)?.iter().map(|rule| Policy::of_rule(rule, since)).collect();
     let mut system: Vec<_> = policies.system()?.iter().map(|status| Policy::of_folder(status, since)).collect();
     system.sort_by(|one, two| one.id.cmp(&two.id));
     all.append(&mut system);

@@ -1,7 +1,7 @@
 //! `/api/v1/static-policies`: rules that applications make, list, change and try while the gateway runs.
 //!
-//! A tenant sees and changes its own, and sees those of all (tier `organization`), which the role `admin` changes. The
-//! policies of the folder are listed as tier `system`.
+//! A tenant sees and changes its own, and sees those of all (tier `organization`), which the role `admin` changes, who also
+//! sees, disables and deletes other tenants'. The policies of the folder are listed as tier `system`.
 
 mod failure;
 mod list;
@@ -109,7 +109,7 @@ async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathReject
     let author = author(&app, &head)?;
     let policies = app.gateway.static_policies();
     let since = policies.since();
-    let policy = match policies.find(&author.tenant, &id(path)?)? {
+    let policy = match policies.find(&author, &id(path)?)? {
         Found::Rule(rule) => Policy::of_rule(&rule, since),
         Found::System(status) => Policy::of_folder(&status, since),
     };
@@ -124,7 +124,7 @@ async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathReje
     let said = said(&app, &head, content).await?;
     let policies = app.gateway.static_policies();
     if let Some(tier) = said.tier
-        && let Found::Rule(rule) = policies.find(&author.tenant, &id)?
+        && let Found::Rule(rule) = policies.find(&author, &id)?
         && tier != Policy::of_rule(&rule, policies.since()).tier
     {
         return Err(ApiError::field("tier", "it cannot be changed: delete the policy and create it anew").into());
@@ -168,7 +168,7 @@ async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
     })?;
     let disabled = list::truth("include_disabled", wanted.include_disabled.as_deref())?.unwrap_or(false);
     let category = wanted.category.filter(|category| !category.is_empty());
-    let mut rules = list::all(&app, &author)?;
+    let mut rules = list::all(&app, &author.tenant)?;
     rules.retain(|policy| {
         (disabled || policy.enabled) && category.as_ref().is_none_or(|category| policy.category == *category)
     });
@@ -209,7 +209,7 @@ struct Version {
 async fn versions(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, head: Parts) -> Answered {
     let author = author(&app, &head)?;
     let policies = app.gateway.static_policies();
-    let (policy_id, versions) = policies.versions(&author.tenant, &id(path)?).await?;
+    let (policy_id, versions) = policies.versions(&author, &id(path)?).await?;
     let versions: Vec<_> = versions
         .into_iter()
         .map(|version| Version {

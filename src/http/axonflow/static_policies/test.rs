@@ -49,7 +49,7 @@ struct Match<'a> {
 /// `POST /api/v1/static-policies/test`.
 pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
-    author(&app, &head)?;
+    let author = author(&app, &head)?;
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     let pattern = super::super::required("pattern", body.pattern)?;
     let inputs = body.inputs.unwrap_or_default();
@@ -60,7 +60,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Ans
         let problem = format!("expected at most {MAX_INPUTS} texts of at most {MAX_INPUT} bytes");
         return Err(ApiError::field("inputs", problem).into());
     }
-    let trial = app.gateway.static_policies().test(&pattern, &inputs).await?;
+    let trial = app.gateway.static_policies().test(&author.tenant, &pattern, &inputs).await?;
     let matches = inputs.iter().zip(trial.matches).map(|(input, found)| match found {
         None => Match { input, matched: false, matched_text: None, position: None, groups: Vec::new() },
         Some(found) => Match {
