@@ -190,10 +190,7 @@ fn check_name(name: &str, field: impl FnOnce() -> Cow<'static, str>) -> Result<(
     if name.is_empty() || names::is_call(name) {
         return Ok(());
     }
-    Err(ApiError::field(
-        field(),
-        format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`"),
-    ))
+    Err(ApiError::field(field(), format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`")))
 }
 
 impl Content {
