@@ -16,7 +16,9 @@ use super::load::{LoadCode, LoadError, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
-const MAX_MANIFESTS: usize = 2_000;
+const MAX_MANIFESTS: usize = 20_000;
+/// The most of them whose modules are read.
+const MAX_POLICIES: usize = 2_000;
 /// How often everything is read before what still changes is given up for this time.
 const ATTEMPTS: usize = 4;
 
@@ -80,7 +82,11 @@ impl Stamp {
 
 /// The modules that one reading has seen, by where links lead and by their state: many manifests may name one.
 #[derive(Default)]
-struct Modules(HashMap<(PathBuf, Stamp), Module>);
+struct Modules {
+    read: HashMap<(PathBuf, Stamp), Module>,
+    /// Manifests that named one.
+    named: usize,
+}
 
 /// A module's bytes, and their digest.
 type Module = (Arc<Vec<u8>>, Digest);
@@ -89,12 +95,12 @@ impl Modules {
     /// The bytes of an opened file, with their digest. In memory once, however often they are asked for.
     fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<Module, LoadError> {
         let key = (opened.resolved.clone(), stamp);
-        if let Some(known) = self.0.get(&key) {
+        if let Some(known) = self.read.get(&key) {
             return Ok(known.clone());
         }
         let bytes = Arc::new(opened.read()?);
         let digest = Digest::of(&bytes);
-        self.0.insert(key, (bytes.clone(), digest));
+        self.read.insert(key, (bytes.clone(), digest));
         Ok((bytes, digest))
     }
 }
@@ -328,6 +334,11 @@ impl Found {
             return Ok(None);
         }
         let (name, pin, limit) = (name.clone(), *pin, limits.module.as_u64());
+        modules.named += 1;
+        if modules.named > MAX_POLICIES {
+            let message = format!("{what}: at most {MAX_POLICIES} policies are loaded, in order of path");
+            return Err(LoadError::new(Step::Read, LoadCode::TooMany, message));
+        }
         let module = self.path.parent().unwrap_or(directory).join(&name);
         let opened = self.open(module, root, limit, Step::Read)?;
         let stamp = Stamp::of(&opened.about);
@@ -472,6 +483,23 @@ mod tests {
         assert_eq!(scan.closed, [folder.path().join("team")]);
         let at_fault: Vec<_> = scan.found.iter().filter_map(|found| found.path.file_name()).collect();
         assert_eq!(at_fault, ["notes.yaml", "team"]);
+    }
+
+    #[test]
+    fn a_policy_beyond_those_that_are_loaded_is_at_fault_under_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("shared.wasm"), "bytes").unwrap();
+        for number in 0..=MAX_POLICIES {
+            let manifest = format!("name: policy-{number}\nmodule: shared.wasm\n");
+            fs::write(folder.path().join(format!("{number:05}.yaml")), manifest).unwrap();
+        }
+        fs::write(folder.path().join("x.yaml"), "name: x\nmodule: shared.wasm\nmode: off\n").unwrap();
+        let scan = scan(folder.path(), Duration::ZERO).unwrap();
+        let [loaded @ .., beyond, off] = scan.found.as_slice() else { panic!("nothing found") };
+        assert!(loaded.len() == MAX_POLICIES && loaded.iter().all(|found| matches!(found.module, Ok(Some(_)))));
+        assert_eq!(beyond.module.as_ref().unwrap_err().code, LoadCode::TooMany);
+        assert_eq!(beyond.manifest.as_ref().unwrap().name.as_str(), format!("policy-{MAX_POLICIES}"));
+        assert!(matches!(off.module, Ok(None)) && scan.closed.is_empty());
     }
 
     #[test]

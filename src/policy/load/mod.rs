@@ -107,7 +107,7 @@ pub enum LoadCode {
     ReadFailed,
     /// A file is larger than allowed.
     TooLarge,
-    /// More manifests than are read.
+    /// More manifests than are read, or more policies than are loaded.
     TooMany,
     /// The manifest is wrong.
     BadManifest,
