@@ -48,7 +48,7 @@ fn bearer(secret: &str) -> (&'static str, String) {
 }
 
 /// All routes that want a secret, with the methods that are served. Every other method is a 405 to anybody.
-const ROUTES: [(&str, &[&str]); 32] = [
+const ROUTES: [(&str, &[&str]); 33] = [
     ("/metrics", &["GET"]),
     ("/prometheus", &["GET"]),
     ("/api/request", &["POST"]),
@@ -65,6 +65,7 @@ const ROUTES: [(&str, &[&str]); 32] = [
     ("/api/v1/llm-providers/routing", &["GET", "PUT"]),
     ("/api/v1/llm-providers/{name}", &["GET"]),
     ("/api/v1/llm-providers/{name}/health", &["GET"]),
+    ("/api/v1/llm-providers/{name}/test", &["POST"]),
     ("/api/v1/llm-provider-types", &["GET"]),
     ("/api/v1/providers/status", &["GET"]),
     ("/api/v1/providers/weights", &["GET", "PUT"]),
