@@ -55,7 +55,7 @@ pub(super) async fn ask<O: Operation>(
     'candidates: while let Some((entry, others)) = rest.split_first() {
         rest = others;
         let Some(model) = entry.model_for(asked) else { continue };
-        let mut failures = 0;
+        let (mut failures, mut counted) = (0, false);
         while left > 0 {
             let pass = match entry.breakers.pass(model, tenant, Instant::now()) {
                 Ok(pass) => pass,
@@ -67,7 +67,7 @@ pub(super) async fn ask<O: Operation>(
             if failures == 0 {
                 entry.budget.earn();
             }
-            let error = match call.attempt(entry, model, pass, failures).await {
+            let error = match call.attempt(entry, model, pass, &mut counted).await {
                 Ok(answer) => {
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
@@ -134,13 +134,14 @@ impl<O: Operation> Call<'_, O> {
         self.operation.call(opened.as_ref(), renamed).await.map_err(ProviderError::with_callers_key)
     }
 
-    /// Asks a provider once, and tells all who keep account of it. `failures`: how often it has failed for this request.
+    /// Asks a provider once, and tells all who keep account of it. `counted`: whether a failure of this request counts
+    /// against it already.
     async fn attempt(
         &self,
         entry: &Entry,
         model: &str,
         pass: Pass<'_>,
-        failures: u32,
+        counted: &mut bool,
     ) -> Result<O::Answer, ProviderError> {
         let asked = self.operation.asked();
         let renamed = entry.renames(asked).then_some(model);
@@ -181,12 +182,13 @@ impl<O: Operation> Call<'_, O> {
                     latency.failed(elapsed, now);
                 }
                 // However often one request is tried again, it is one request that failed: others may fare better.
-                if failures == 0 {
+                if !*counted {
                     entry.monitor.call_failed(error);
                 }
-                if error.counts_against_model() && (failures == 0 || pass.is_trial()) {
+                if error.counts_against_model() && (!*counted || pass.is_trial()) {
                     pass.failed(now);
                 }
+                *counted |= error.counts_against_health();
                 if !error.is_of_callers_key() {
                     entry.limited.failed(model, error, now);
                 }

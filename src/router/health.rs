@@ -132,13 +132,16 @@ impl Monitor {
     }
 
     /// A probe failed. A refusal for its rate says that the edge is up and the key known; hosts without a list of models
-    /// (Codestral's, many a server of one's own) answer and are up too.
-    pub(crate) fn probe_failed(&self, error: &ProviderError) {
-        match error.kind() {
-            ErrorKind::RateLimited | ErrorKind::EndpointNotFound => self.succeeded(),
+    /// (Codestral's, many a server of one's own) answer and are up too. Says whether it is.
+    pub(crate) fn probe_failed(&self, error: &ProviderError) -> bool {
+        let is_up = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::EndpointNotFound);
+        if is_up {
+            self.succeeded();
+        } else {
             // A probe holds nothing of a caller's.
-            _ => self.failed(error, error.message(), 1),
+            self.failed(error, error.message(), 1);
         }
+        is_up
     }
 
     /// One more failure, of which `enough` in a row make the provider unhealthy.
@@ -164,10 +167,13 @@ impl Monitor {
     }
 }
 
-/// Probes a provider once.
-pub(crate) async fn probe(provider: &dyn Provider, monitor: &Monitor) {
+/// Probes a provider once, and tells whether it is up.
+pub(crate) async fn probe(provider: &dyn Provider, monitor: &Monitor) -> bool {
     match provider.probe().await {
-        Ok(()) => monitor.succeeded(),
+        Ok(()) => {
+            monitor.succeeded();
+            true
+        }
         Err(error) => monitor.probe_failed(&error),
     }
 }

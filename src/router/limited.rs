@@ -41,7 +41,8 @@ impl Limited {
         let (model, rest) = match error.kind() {
             ErrorKind::RateLimited => (None, error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
             ErrorKind::SpendCap => (None, LONGEST),
-            ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound | ErrorKind::Forbidden => (Some(model), LONGEST),
+            // Not `Forbidden`: some say it of what one caller wrote.
+            ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound => (Some(model), LONGEST),
             _ => return,
         };
         let until = now + rest;
@@ -83,7 +84,7 @@ mod tests {
             (ErrorKind::SpendCap, None, 60, 60),
             (ErrorKind::ModelNotAllowed, None, 0, 60),
             (ErrorKind::ModelNotFound, None, 0, 60),
-            (ErrorKind::Forbidden, None, 0, 60),
+            (ErrorKind::Forbidden, None, 0, 0),
             (ErrorKind::UpstreamFailed, None, 0, 0),
         ] {
             let limited = Limited::default();

@@ -196,14 +196,14 @@ impl Router {
         });
     }
 
-    /// Probes a provider now, out of turn, and tells how long it took; what came of it its status tells. `None` where there
-    /// is no such provider, or where it is probed so already: however many ask, it is asked by one of them.
-    pub async fn probe(&self, name: &str) -> Option<Duration> {
+    /// Probes a provider now, out of turn, and tells whether it is up and how long that took. `None` where there is no such
+    /// provider, or where it is probed so already: however many ask, it is asked by one of them.
+    pub async fn probe(&self, name: &str) -> Option<(bool, Duration)> {
         let entry = self.entry(name)?;
         let _alone = entry.trial.try_lock().ok()?;
         let begun = Instant::now();
-        health::probe(entry.provider.as_ref(), &entry.monitor).await;
-        Some(begun.elapsed())
+        let is_up = health::probe(entry.provider.as_ref(), &entry.monitor).await;
+        Some((is_up, begun.elapsed()))
     }
 
     /// Each provider as it stands, in the order of the configuration.

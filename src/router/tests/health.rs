@@ -20,6 +20,20 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_counts_by_the_first_of_its_failures_that_does() {
+    let a = Fake::new("a", 5, 1.0);
+    let breaker = BreakerSettings { failures: 1, ..BreakerSettings::default() };
+    let router = router(&[&a], Routing { breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::TryAgain, u32::MAX);
+    let (request, constraints) = (hello(), any());
+    let (error, ()) = tokio::join!(router.ask(&request, &constraints), async { a.fail(ErrorKind::UpstreamFailed) });
+    let error = error.unwrap_err();
+    let codes: Vec<_> = error.attempts().iter().map(|attempt| attempt.code).collect();
+    assert_eq!(codes, ["try_again", "upstream_failed"]);
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().code(), "breaker_open");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_that_answers_again_is_used_again() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50), ..BreakerSettings::default() };

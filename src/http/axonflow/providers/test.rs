@@ -15,7 +15,6 @@ use crate::config::Role;
 use crate::http::answer::json;
 use crate::http::errors::{listing, retry_after};
 use crate::http::{ApiError, App};
-use crate::router;
 
 #[derive(Serialize)]
 struct Tested<'a> {
@@ -36,7 +35,7 @@ pub(super) async fn handle(
         return Ok(listing(StatusCode::FORBIDDEN, message, None));
     }
     let Some(name) = named(&app, path).map(|status| status.info.name.as_str()) else { return Ok(unknown()) };
-    let Some(took) = app.gateway.router().probe(name).await else {
+    let Some((success, took)) = app.gateway.router().probe(name).await else {
         let mut busy = listing(StatusCode::SERVICE_UNAVAILABLE, "the provider is being tested already", None);
         retry_after(&mut busy, Duration::from_secs(1));
         return Ok(busy);
@@ -44,7 +43,6 @@ pub(super) async fn handle(
     let Some(status) = app.gateway.router().providers().find(|status| status.info.name == name) else {
         return Ok(unknown());
     };
-    let success = status.health.state == router::State::Healthy;
     let latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     Ok(json(StatusCode::OK, &Tested { name, success, latency_ms, health: shown(status).health }))
 }
