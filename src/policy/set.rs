@@ -152,12 +152,15 @@ impl PolicySet {
         let missing = required
             .iter()
             .filter_map(|name| {
-                let (manifest, may_audit) = match members.iter().find(|member| member.name() == name.as_str()) {
+                let named = |member: &&Member| member.name() == name.as_str();
+                let live = members.iter().find(|member| matches!(member, Member::Live(_)) && named(member));
+                let (manifest, may_audit) = match live.or_else(|| members.iter().find(named)) {
                     Some(Member::Live(policy)) if policy.manifest.mode == Mode::Enforce => return None,
                     Some(Member::Live(policy)) => {
                         (Some(policy.manifest.clone()), policy.version.ready.answers(Phase::Audit))
                     }
-                    Some(Member::Broken(policy)) => (policy.manifest.clone(), true),
+                    // One with a name that is taken is called by its file's, and is another's policy.
+                    Some(Member::Broken(policy)) => (policy.manifest.clone().filter(|it| it.name == *name), true),
                     None => (None, true),
                 };
                 Some(Missing { name: name.clone(), manifest, may_audit })

@@ -191,7 +191,7 @@ async fn content_decides_and_never_the_clock() {
 /// Whatever is read under one digest is what is loaded under it: a version never has another version's sentence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
-    let prepared = bare(&format!("{NEVER}, reload_debounce: 10ms")).prepare();
+    let prepared = bare(&format!("{NEVER}, reload_debounce: 50ms")).prepare();
     let sentences = ["a", "b", "c"].map(|letter| letter.repeat(200));
     let modules = sentences.each_ref().map(|it| refusing(it).bytes(300_000).module());
     assert!(modules.iter().all(|it| it.len() == modules[0].len()));
@@ -354,6 +354,17 @@ async fn a_name_that_is_taken_is_no_way_out_for_what_is_broken_since_the_start()
     assert_eq!(refusal(&gateway).await, "nothing");
     refusing("its own name").put(&gateway.policies(), "team", "");
     until_said(&gateway, "nothing", "its own name").await;
+}
+
+#[tokio::test]
+async fn a_required_policy_whose_file_has_another_ones_name_is_missing_for_all() {
+    let prepared = bare(&format!("{NEVER}, required: [team]")).prepare();
+    Guest::pre_check("allow").put(&prepared.policies(), "house", "");
+    let copied = manifest("house", "").replace("house.wasm", "team.wasm");
+    fs::write(prepared.policies().join("team.yaml"), format!("{copied}match: {{ request_types: [sql] }}\n")).unwrap();
+    fs::write(prepared.policies().join("team.wasm"), "garbage").unwrap();
+    let gateway = prepared.start();
+    assert_eq!(refusal(&gateway).await, "Request blocked by policy: team (policy_missing)");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl PolicyHost {
                 }
                 let status = PolicyStatus::failed(path, manifest, error.clone());
                 // A name that is taken is no reason to let pass what it would stop, unless it came to a running gateway.
-                let refused_before = self.set.load().broken().any(|it| it.path == status.path);
+                let refused_before = self.set.load().broken().any(|it| status.path.starts_with(&it.path));
                 let manifest = status.manifest.clone().filter(|it| it.mode != Mode::Off);
                 if (cold || refused_before) && manifest.is_some() {
                     let (path, name) = (status.path.clone(), status::stem(&status.path));
