@@ -62,6 +62,7 @@ pub(crate) fn run(
         unsure: None,
         next_drain: now,
         looked_through: false,
+        links_anew: false,
         next_clean: now,
         next_retention: now,
     };
@@ -95,6 +96,8 @@ struct Writer {
     next_drain: Instant,
     /// Whether the journal was looked through for what an earlier process linked anew.
     looked_through: bool,
+    /// Whether it was told that what waits in the journal is being linked anew.
+    links_anew: bool,
     next_clean: Instant,
     /// When old records are next looked for.
     next_retention: Instant,

@@ -124,7 +124,7 @@ impl Writer {
     /// wrote as this node, or a backup was restored), or one of them is refused. Some are linked to what is there; those
     /// that are there already stay as they are. The next step comes here again: what is left does not fit either.
     fn drain_anew(&mut self, session: &mut dyn Session, why: &AuditError) -> Result<(), AuditError> {
-        if !self.looked_through {
+        if !std::mem::replace(&mut self.links_anew, true) {
             tracing::error!(
                 node = self.chain.node.id, code = why.code(), %why,
                 "the audit store does not take the spill journal's records as they are; they are linked anew"
@@ -178,31 +178,26 @@ impl Writer {
 
     /// Each in a transaction of its own: one that is at fault keeps no other from the store.
     fn drain_one_by_one(&mut self, session: &mut dyn Session, records: &[Spilled]) -> Result<(), AuditError> {
-        let mut rest = records;
-        while let Some((spilled, behind)) = rest.split_first() {
+        for spilled in records {
             match self.link_anew(session, &[&spilled.row]) {
                 Ok(()) => {}
                 Err(error @ AuditError::Duplicate { .. }) => tracing::info!(%error, "nothing to be done"),
                 Err(error) if error.is_for_good() => self.set_aside(spilled, &error)?,
-                Err(error) if error.is_of_one_record() && self.is_at_fault(session, spilled, behind)? => {
+                Err(error) if error.is_of_one_record() && self.is_at_fault(session, spilled)? => {
                     self.set_aside(spilled, &error)?;
                 }
                 // It was acknowledged, and stays.
                 Err(error) => return Err(error),
             }
             self.drained_to(spilled.frame.end)?;
-            rest = behind;
         }
         Ok(())
     }
 
     /// Whether a record was refused for its own sake: the store would take one of those behind it, and still not this one.
-    fn is_at_fault(
-        &self,
-        session: &mut dyn Session,
-        refused: &Spilled,
-        behind: &[Spilled],
-    ) -> Result<bool, AuditError> {
+    fn is_at_fault(&self, session: &mut dyn Session, refused: &Spilled) -> Result<bool, AuditError> {
+        let Some(journal) = &self.journal else { return Ok(false) };
+        let (behind, _) = journal.next(refused.frame.end, AT_ONCE)?;
         let mut would_take = |spilled: &Spilled| {
             let (links, _) = self.chain.links_behind(self.stored, &[&spilled.row]);
             match session.would_take(&links) {
@@ -211,7 +206,7 @@ impl Writer {
                 Err(error) => Err(error),
             }
         };
-        for spilled in behind {
+        for spilled in &behind {
             if would_take(spilled)? {
                 return Ok(!would_take(refused)?);
             }
@@ -233,6 +228,7 @@ impl Writer {
     fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
         let drained = self.journal.as_mut().map_or(Ok(()), |journal: &mut Journal| journal.drained_to(end));
         if !self.is_spilling() {
+            self.links_anew = false;
             self.chain.moved_to(self.stored, None);
         }
         drained

@@ -58,8 +58,12 @@ impl PostgresStore {
     /// Lends a connection. One that reported an error is not kept.
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that broke while nobody used it is no news.
-        let usable = std::iter::from_fn(|| idle().pop()).find(Connection::answers);
+        // One that broke while nobody used it is no news, and where one did, so did the others.
+        let last = idle().pop();
+        let usable = last.filter(Connection::answers);
+        if usable.is_none() {
+            idle().clear();
+        }
         let connection = usable.map_or_else(|| self.address.connect(), Ok)?;
         let result = work(&connection)?;
         let mut idle = idle();
