@@ -105,14 +105,20 @@ impl Held {
         let tenant = self.0.tenant.get();
         // Counted before it is looked at: of two at once at least one sees both.
         let of_tenant = tenant.map_or(0, |tenant| tenant.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes));
-        let bound = if of_tenant <= most / 8 { *most } else { most - most / 4 };
+        let of_this = self.0.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        let has_part = of_tenant <= most / 8;
         // Numbers are all that is shared: nothing else has to be seen in order.
-        let fits = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= bound);
+        let fits = |now: usize| {
+            let sum = now.checked_add(bytes)?;
+            // Of a request that is alone nothing is kept free: it would be refused for ever.
+            let bound = if has_part || sum == of_this { *most } else { most - most / 4 };
+            (sum <= bound).then_some(sum)
+        };
         if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             if let Some(tenant) = tenant {
                 tenant.fetch_sub(bytes, Ordering::Relaxed);
             }
-            return Err(if bound == *most { Full::All } else { Full::Tenant });
+            return Err(if has_part { Full::All } else { Full::Tenant });
         }
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
@@ -250,7 +256,10 @@ mod tests {
         let other = of_tenant(&in_flight, "other");
         other.absorb(&asked);
         drop((asked, answer));
-        assert_eq!((other.add(11), of_tenant(&in_flight, "one").add(10)), (Err(Full::Tenant), Ok(())));
+        let one = of_tenant(&in_flight, "one");
+        assert_eq!((one.add(10), other.add(11)), (Ok(()), Err(Full::Tenant)));
+        drop(one);
+        assert_eq!((other.add(30), other.add(1)), (Ok(()), Err(Full::Tenant)), "a request alone has it all");
         drop(other);
         assert_eq!(in_flight.held(), 0);
     }
