@@ -336,7 +336,7 @@ fn an_answer_of_more_values_than_are_read_is_refused_and_few_things_are_noted() 
     };
     let answer = parse(body(200_000).as_bytes(), "asked-for").unwrap().answer;
     assert_eq!(answer.notes.len(), 1, "{:?}", answer.notes);
-    let error = parse(body(300_000).as_bytes(), "asked-for").unwrap_err();
+    let error = parse(body(1_100_000).as_bytes(), "asked-for").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
     assert!(!error.retryable() && !error.counts_against_health(), "the caller may have asked for so many");
 }

@@ -142,7 +142,7 @@ fn complaint(place: Option<&Value>, message: &Value) -> String {
 
 /// What stands before the input that a validator in Python repeats in its own notation.
 fn before_input(text: &str) -> &str {
-    let input = ["'input':", "input_value="].iter().filter_map(|name| text.find(name)).min();
+    let input = [", 'input':", "{'input':", "input_value="].iter().filter_map(|name| text.find(name)).min();
     match input.and_then(|at| text.get(..at)) {
         Some(before) => before.trim_end_matches([' ', ',']),
         None => text,
@@ -185,6 +185,7 @@ mod tests {
             ),
             ("no [input_value='SECRET']", "no ["),
             (r#"{"message":"the input is too long"}"#, "the input is too long"),
+            (r#"{"message":"Invalid 'input': maximum context length"}"#, "Invalid 'input': maximum context length"),
         ] {
             assert_eq!(Said::read(body.as_bytes()).message, said);
         }
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn what_holds_too_many_values_is_not_read() {
-        let values = vec!["0"; 300_000].join(",");
+        let values = vec!["0"; 1_100_000].join(",");
         let body = format!(r#"{{"error":{{"message":"over","code":503}},"x":[{values}]}}"#);
         assert_eq!((Said::read(body.as_bytes()).code, status(body.as_bytes())), (None, 500));
         assert!(!crate::provider::chunk::says_error(body.as_bytes()));
