@@ -134,6 +134,14 @@ impl Part {
         }
     }
 
+    /// The sources that it names.
+    pub fn references(&self) -> &[Reference] {
+        match self {
+            Self::Reference { ids } => ids,
+            _ => &[],
+        }
+    }
+
     /// The seal beside it.
     pub fn seal(&self) -> Option<&Seal> {
         match self {

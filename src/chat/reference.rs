@@ -9,7 +9,7 @@ const LONGEST: usize = 64;
 /// The most that one list is read of.
 const MOST: usize = 256;
 
-/// A source that a model cites: by its number, or by an id that can hold no text, since policies do not see it.
+/// A source that a model cites: by its number, or by an id of few letters that can hold no sentence, since policies do not see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Reference {
@@ -20,6 +20,14 @@ pub enum Reference {
 }
 
 impl Reference {
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Number(number) => size_of_val(number),
+            Self::Id(id) => id.len(),
+        }
+    }
+
     /// Those in a list; what is none is passed over.
     pub fn read(list: &[Value]) -> impl Iterator<Item = Self> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');

@@ -40,7 +40,8 @@ pub(super) fn attempts(attempts: &[Attempt]) {
     }
 }
 
-/// The attempts of a request, whatever became of it, and what the last one used so far as its provider told it.
+/// The attempts of a request, whatever became of it, and what they used so far as providers told it, as
+/// the last one's.
 pub(super) fn proxied(router: &Router, outcome: &audit::Outcome) {
     for call in &outcome.calls {
         counter!(CALLS, "provider" => call.provider.clone(), "status" => call.code.clone()).increment(1);

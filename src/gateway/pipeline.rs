@@ -525,13 +525,17 @@ impl Pipeline {
         }
         outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
         outcome.calls = attempts.iter().map(record::call).collect();
-        for (attempt, spent) in attempts.iter().filter_map(|attempt| Some((attempt, attempt.spent?))) {
-            outcome.prompt_tokens += spent.prompt_tokens;
-            outcome.completion_tokens += spent.completion_tokens;
-            outcome.cached_tokens += spent.cached_tokens;
+        let has_answer = attempts.last().is_some_and(|last| last.code == "ok");
+        for (index, (attempt, spent)) in attempts.iter().filter_map(|it| Some((it, it.spent?))).enumerate() {
+            let sum = |one: u64, other: u64| one.saturating_add(other);
+            outcome.prompt_tokens = sum(outcome.prompt_tokens, spent.prompt_tokens);
+            outcome.completion_tokens = sum(outcome.completion_tokens, spent.completion_tokens);
+            outcome.cached_tokens = sum(outcome.cached_tokens, spent.cached_tokens);
             let provider = self.gateway.router.provider(&attempt.provider);
             let cost = provider.and_then(|provider| provider.price(&attempt.model, &spent));
-            outcome.cost_usd = cost.map(|cost| cost + outcome.cost_usd.unwrap_or(0.0)).or(outcome.cost_usd);
+            // Where a part has no price, nobody knows what all of it cost.
+            let before = if index == 0 && !has_answer { Some(0.0) } else { outcome.cost_usd };
+            outcome.cost_usd = before.zip(cost).map(|(before, cost)| before + cost);
         }
     }
 

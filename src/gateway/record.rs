@@ -199,10 +199,11 @@ pub(super) fn call(attempt: &Attempt) -> audit::Call {
     }
 }
 
-/// What no policy saw: content that is no text, and what vendors gave beside reasoning.
+/// What no policy saw: content that is no text, what vendors gave beside reasoning, and what they cited.
 pub(super) fn not_inspected<'m>(messages: impl IntoIterator<Item = &'m Message>) -> Vec<audit::NotInspected> {
     let parts: Vec<_> = messages.into_iter().flat_map(|message| &message.parts).collect();
     let seals = parts.iter().filter_map(|part| part.seal()).map(|seal| seal.size() as u64).sum();
+    let cited = parts.iter().flat_map(|part| part.references()).map(|reference| reference.size() as u64).sum();
     parts
         .iter()
         .filter_map(|part| part.binary())
@@ -212,6 +213,7 @@ pub(super) fn not_inspected<'m>(messages: impl IntoIterator<Item = &'m Message>)
             size: (binary.size > 0).then_some(binary.size as u64),
         })
         .chain(of_size("seals", seals))
+        .chain(of_size("citations", cited))
         .collect()
 }
 

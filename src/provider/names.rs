@@ -58,6 +58,9 @@ pub(crate) fn is_call(name: &str) -> bool {
     (1..=TOOL_NAME).contains(&name.len()) && name.bytes().all(fits)
 }
 
+/// What a name that may not be one is told to be.
+pub(crate) const EXPECTED: &str = "expected at most 128 letters, digits, `_`, `-`, `.`, `:` and `/`";
+
 /// The note about a call that is left out.
 pub(crate) const NAMELESS: &str = "a tool call left out without a name, or with one that no tool can have";
 

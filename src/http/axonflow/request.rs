@@ -20,7 +20,7 @@ use crate::http::errors::{retry_after, seconds};
 use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
-use crate::provider::ProviderError;
+use crate::provider::{ProviderError, names};
 use crate::router::{RouteError, Routed};
 
 #[derive(Deserialize)]
@@ -188,6 +188,9 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
         response_format: context.response_format.take(),
         ..ChatRequest::default()
     };
+    if let Some(index) = chat.tools.iter().position(|tool| !names::is_call(&tool.name)) {
+        return Err(ApiError::field(format!("context.tools[{index}].function.name"), names::EXPECTED));
+    }
     if !chat.has_chosen_tool() {
         return Err(ApiError::field("context.tool_choice", "names a function that is not among `context.tools`"));
     }

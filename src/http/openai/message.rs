@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{
-    CacheControl, Detail, Message, Part, Reference, Role, Seal, TOOL_NAME, unescaped, unescaped_if_json,
-};
+use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::{call_id, names};
@@ -190,7 +188,7 @@ fn check_name(name: &str, field: impl FnOnce() -> Cow<'static, str>) -> Result<(
     if name.is_empty() || names::is_call(name) {
         return Ok(());
     }
-    Err(ApiError::field(field(), format!("expected at most {TOOL_NAME} letters, digits, `_`, `-`, `.`, `:` and `/`")))
+    Err(ApiError::field(field(), names::EXPECTED))
 }
 
 impl Content {

@@ -13,6 +13,7 @@ use crate::chat::{
     CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm, held_field,
 };
 use crate::http::{ApiError, body};
+use crate::provider::names;
 
 /// More messages than this no request has, nor more texts.
 pub(super) const MOST: usize = 10_000;
@@ -170,6 +171,10 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,
     };
+    if let Some(index) = chat.tools.iter().position(|tool| !names::is_call(&tool.name)) {
+        // A call of it would be left out of the answer.
+        return Err(ApiError::field(format!("tools[{index}].function.name"), names::EXPECTED));
+    }
     if !chat.has_chosen_tool() {
         return Err(ApiError::field("tool_choice", "names a function that is not among `tools`"));
     }
@@ -452,6 +457,11 @@ mod tests {
             (json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": "hot" }), "temperature"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": "yes" }), "stream"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "tools": [{}] }), "tools[0]"),
+            (
+                json!({ "messages": [{ "role": "user", "content": "x" }],
+                    "tools": [{ "function": { "name": "get weather" } }] }),
+                "tools[0].function.name: expected at most 128 letters",
+            ),
             (
                 json!({ "messages": [{ "role": "user", "content": "x" }],
                     "tools": [{ "function": { "name": "look" } }],
