@@ -9,6 +9,8 @@
 //! written while the model works, and the reply waits for it. The outcome is queued before the reply leaves, so that a
 //! search behind the reply finds it.
 
+mod outcome;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -23,12 +25,12 @@ use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, Req
 use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
-use crate::chat::{self, ChatRequest, Message};
+use crate::chat::{ChatRequest, Message};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
-use crate::router::{Attempt, Attempts, Constraints, Preference, RouteError, Routed, Router};
+use crate::router::{Attempts, Constraints, Preference, RouteError, Routed, Router};
 
 impl Gateway {
     /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
@@ -455,90 +457,6 @@ impl Pipeline {
         record::evaluations(decision, self.gateway.audit.key())
     }
 
-    pub(super) fn outcome(&self, decision: audit::Decision) -> audit::Outcome {
-        audit::Outcome {
-            request_id: self.id.as_str().to_owned(),
-            at: Timestamp::now(),
-            decision,
-            provider: String::new(),
-            model: String::new(),
-            attempts: 0,
-            calls: Vec::new(),
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            cached_tokens: 0,
-            cache_write_tokens: 0,
-            cost_usd: None,
-            estimated: false,
-            latency_ms: self.milliseconds(),
-            finish_reason: None,
-            block_reason: None,
-            policies: Vec::new(),
-            not_inspected: Vec::new(),
-            error: None,
-            client_gone: false,
-            streamed: None,
-            notes: Vec::new(),
-            content: None,
-        }
-    }
-
-    /// The outcome of a call that was answered, so far as it is known whatever policies say.
-    pub(super) fn answered_outcome(&self, decision: audit::Decision, routed: &Routed) -> audit::Outcome {
-        let answer = &routed.answer;
-        let (usage, cost_usd) = match answer.usage {
-            Some(usage) => (usage, answer.cost_usd),
-            None => {
-                let usage = chat::estimate(&self.original, answer.choices.iter().map(|choice| &choice.message));
-                let provider = self.gateway.router.provider(&routed.provider);
-                (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
-            }
-        };
-        let mut outcome = audit::Outcome {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cached_tokens: usage.cached_tokens,
-            cache_write_tokens: usage.cache_write_tokens,
-            cost_usd,
-            estimated: answer.usage.is_none(),
-            not_inspected: record::not_inspected_of(answer, 0),
-            notes: answer.notes.iter().take(NOTES).cloned().collect(),
-            finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
-            ..self.outcome(decision)
-        };
-        self.tried_into(&mut outcome, &routed.attempts);
-        outcome
-    }
-
-    fn failed_outcome(&self, error: &RouteError) -> audit::Outcome {
-        let mut outcome = self.outcome(audit::Decision::Error);
-        outcome.error = Some(error.brief());
-        self.tried_into(&mut outcome, error.attempts());
-        outcome
-    }
-
-    /// The last one is the one that answered, or that failed last. What failed ones have used is used all the same.
-    fn tried_into(&self, outcome: &mut audit::Outcome, attempts: &[Attempt]) {
-        if let Some(last) = attempts.last() {
-            outcome.provider = last.provider.clone();
-            outcome.model = last.model.clone();
-        }
-        outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
-        outcome.calls = attempts.iter().map(record::call).collect();
-        let has_answer = attempts.last().is_some_and(|last| last.code == "ok");
-        for (index, (attempt, spent)) in attempts.iter().filter_map(|it| Some((it, it.spent?))).enumerate() {
-            let sum = |one: u64, other: u64| one.saturating_add(other);
-            outcome.prompt_tokens = sum(outcome.prompt_tokens, spent.prompt_tokens);
-            outcome.completion_tokens = sum(outcome.completion_tokens, spent.completion_tokens);
-            outcome.cached_tokens = sum(outcome.cached_tokens, spent.cached_tokens);
-            let provider = self.gateway.router.provider(&attempt.provider);
-            let cost = provider.and_then(|provider| provider.price(&attempt.model, &spent));
-            // Where a part has no price, nobody knows what all of it cost.
-            let before = if index == 0 && !has_answer { Some(0.0) } else { outcome.cost_usd };
-            outcome.cost_usd = before.zip(cost).map(|(before, cost)| before + cost);
-        }
-    }
-
     pub(super) fn milliseconds(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -592,9 +510,6 @@ impl Gateway {
         }
     }
 }
-
-/// Notes of a provider that are kept, at most.
-const NOTES: usize = 32;
 
 /// Waits for a record that nobody waits for.
 pub(super) async fn settle(receipt: Receipt) {

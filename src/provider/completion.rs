@@ -94,7 +94,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     Ok(Parsed { answer, tier })
 }
 
-/// JSON values in an answer at most: the probabilities of five thousand tokens, with twenty others for each, are so many.
+/// JSON values in an answer at most. More than in a request: the probabilities of a long answer are many.
 const MOST_ANSWERED: usize = 4 * MOST_VALUES;
 
 /// An answer of few bytes a value would take gigabytes. To ask again would bring another.
