@@ -67,7 +67,9 @@ impl Audit for AuditRedact {
         let mut verdict = Verdict::allow();
         let mut found = 0;
         for text in texts(&entry.messages) {
-            for Match { rule, range } in pii_detect::find(&text, self.enabled) {
+            let plain = text.plain();
+            for Match { rule, range } in pii_detect::find(&plain, self.enabled) {
+                let range = plain.original(range);
                 let severity = match rule.grade() {
                     Grade::Medium => Severity::Medium,
                     Grade::Critical => Severity::Critical,
@@ -114,6 +116,14 @@ mod tests {
             assert_eq!(verdict.action, Action::Redact);
             let masks: Vec<&str> = verdict.edits.iter().map(|edit| edit.replacement.as_str()).collect();
             assert_eq!(masks, ["[CARD]", "[SSN]", "[IBAN]", "[PAN]", "[AADHAAR]", "[EMAIL]", "[PHONE]", "[IP]"]);
+        }
+    }
+
+    #[test]
+    fn what_hides_data_from_view_does_not_hide_it_here() {
+        for hidden in ["jane@\u{200b}example.org", "jane＠example.org", r"jane\u0040example\u002eorg"] {
+            let verdict = audit("{}", Phase::Intent, &format!("😀\u{feff} {hidden}!"));
+            assert_eq!(verdict.edits[0].original, hidden);
         }
     }
 

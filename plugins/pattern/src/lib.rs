@@ -88,7 +88,7 @@ impl Judge {
         let (mut report, mut scratch) = (Report::new(&self.0), Scratch::default());
         let tenant = &context.caller.tenant;
         for text in texts(messages) {
-            report.add(&text, &self.0.search(&text, text.role, tenant, asked, &mut scratch));
+            report.add(&text, &self.0.search_both(&text, tenant, asked, &mut scratch));
         }
         for (role, name) in names(messages) {
             report.add_name(&self.0.search(name, role, tenant, asked, &mut scratch));

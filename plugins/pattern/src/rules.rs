@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use octroi_policy::Role;
+use octroi_policy::{Role, Text};
 
 use crate::class::Class;
 use crate::expression::{MOST_MATCHES, Scratch};
@@ -116,6 +116,19 @@ impl Rules {
         &self.rules[index]
     }
 
+    /// Every match in a text as it is written, and in what its reader takes it for, by place.
+    pub(crate) fn search_both(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
+        let mut matches = self.search(text, text.role, tenant, asked, scratch);
+        let plain = text.plain();
+        if plain.differs() {
+            let hidden = self.search(&plain, text.role, tenant, asked, scratch).into_iter();
+            matches.extend(hidden.map(|Match { rule, range }| Match { rule, range: plain.original(range) }));
+            drop_overlapping(&mut matches);
+            matches.sort_unstable_by_key(by_place);
+        }
+        matches
+    }
+
     /// Every match in a text that belongs to a tenant, by place.
     pub(crate) fn search(
         &self,
@@ -180,12 +193,16 @@ impl Rules {
                 matches.push(Match { rule: number, range: 0..text.len() });
             }
         }
-        matches.sort_unstable_by_key(|found| (found.range.start, found.rule));
+        matches.sort_unstable_by_key(by_place);
         matches
     }
 }
 
-/// Keywords of one rule may lie inside each other; the first and longest counts.
+fn by_place(found: &Match) -> (usize, usize) {
+    (found.range.start, found.rule)
+}
+
+/// Matches of one rule may lie inside each other; the first and longest counts.
 fn drop_overlapping(matches: &mut Vec<Match>) {
     matches.sort_unstable_by_key(|found| (found.rule, found.range.start, std::cmp::Reverse(found.range.end)));
     matches.dedup_by(|next, before| next.rule == before.rule && next.range.start < before.range.end);

@@ -121,6 +121,18 @@ fn keywords_are_whole_words_in_any_case() {
 }
 
 #[test]
+fn what_hides_a_match_from_view_does_not_hide_it_here() {
+    let rules = r#"{"name":"words","keywords":["due diligence"],"action":"redact"},
+        {"name":"code","pattern":"[A-Z]{3}-\\d{4}","action":"redact"},
+        {"name":"marks","pattern":"\\x{200b}|\\\\u","action":"log"}"#;
+    let text = "due dili\u{200b}gence, ｄｕｅ diligence, ABC-1\u{ad}234, \\u0041BC-1234, ABC-1234";
+    let verdict = check(rules, text);
+    assert_eq!(edited(&verdict, text), "[REDACTED], [REDACTED], [REDACTED], [REDACTED], [REDACTED]");
+    let marks = found(&verdict, text).into_iter().filter(|(rule, _)| rule == "marks").map(|(_, found)| found);
+    assert_eq!(marks.collect::<Vec<_>>(), ["\u{200b}", "\\u"]);
+}
+
+#[test]
 fn a_match_counts_only_if_its_validator_holds() {
     let rule = |validator: &str, pattern: &str| {
         format!(r#"{{"name":"number","pattern":"{pattern}","validator":"{validator}","action":"redact"}}"#)

@@ -61,7 +61,9 @@ impl Pii {
         let mut verdict = Verdict::allow();
         let (mut refused, mut found, mut is_cut_off) = (Rules::NONE, 0, false);
         for text in texts(messages) {
-            for Match { rule, range } in pii_detect::find(&text, self.enabled) {
+            let plain = text.plain();
+            for Match { rule, range } in pii_detect::find(&plain, self.enabled) {
+                let range = plain.original(range);
                 let Treatment { action, mask } = &self.treatments[rule as usize];
                 let action = milder(*action);
                 verdict.raise(action);
@@ -168,6 +170,31 @@ mod tests {
         let edit = &verdict.edits[0];
         assert_eq!((edit.place.message, edit.place.start, edit.place.end), (1, 16, 32));
         assert_eq!((edit.original.as_str(), edit.replacement.as_str()), ("jane@example.org", "[EMAIL]"));
+    }
+
+    #[test]
+    fn what_hides_data_from_view_does_not_hide_it_here() {
+        for hidden in [
+            "jane@\u{200b}example.org",
+            "jane\u{2060}@exam\u{ad}ple.org",
+            "jane＠example．org",
+            r"jane@example\u002eorg",
+            r"j\u0061ne\\u0040example.org",
+        ] {
+            let text = format!("Grüße an \u{200b}{hidden} 😀");
+            let verdict = check("{}", &[Message::user(&text)]);
+            assert_eq!(verdict.edits[0].original, hidden);
+            assert_eq!((rules(&verdict), verdict.action), (vec!["email"], Action::Redact));
+        }
+        for (hidden, rule) in [
+            ("41\u{200b}11\u{200b}11\u{200b}11\u{200b}11\u{200b}11\u{200b}11\u{200b}11", "payment-card"),
+            ("４１１１ １１１１ １１１１ １１１１", "payment-card"),
+            (r#"{"card":"\u0034111111111111111"}"#, "payment-card"),
+            ("1\u{200b}23-45-6789", "us-ssn"),
+            (r#"{"ip":"10\u002e1.2.3"}"#, "ip-address"),
+        ] {
+            assert_eq!(rules(&check("{}", &[Message::user(hidden)])), [rule], "{hidden}");
+        }
     }
 
     #[test]

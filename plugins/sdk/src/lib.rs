@@ -72,6 +72,7 @@ pub mod counters;
 mod export;
 pub mod log;
 mod messages;
+mod plain;
 mod policy;
 mod settings;
 mod text;
@@ -79,6 +80,7 @@ mod verdict;
 
 #[doc(hidden)]
 pub use export::runtime;
+pub use plain::Plain;
 pub use policy::{Audit, Policy, PreCheck, Response};
 pub use settings::{NoSettings, configure};
 pub use text::{Text, names, texts};

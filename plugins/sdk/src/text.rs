@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, Range};
 
-use crate::{Edit, Message, Part, PartKind, Place, Role};
+use crate::{Edit, Message, Part, PartKind, Place, Plain, Role};
 
 /// The text of one part, and where it stands. Use it as a `str`.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,12 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn as_str(&self) -> &'a str {
         self.text
+    }
+
+    /// The text as its reader takes it. What is found in it stands in [`Plain::original`] of its range.
+    #[must_use]
+    pub fn plain(&self) -> Plain<'a> {
+        Plain::of(self.text)
     }
 
     /// The place of a byte range of this text.

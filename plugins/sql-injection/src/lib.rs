@@ -50,13 +50,16 @@ impl PreCheck for SqlInjection {
     fn pre_check(&self, _: &Context, messages: &[Message]) -> Verdict {
         let mut verdict = Verdict::allow();
         for text in texts(messages).filter(|text| self.scan.contains(&Source::of(text))) {
-            for (class, place) in Class::ALL.into_iter().zip(scan::find(&text)) {
+            let plain = text.plain();
+            for (class, place) in Class::ALL.into_iter().zip(scan::find(&plain)) {
                 let (Some(place), Some(action)) = (place, self.actions[class as usize]) else { continue };
                 if action >= Action::RequireApproval && action > verdict.action {
                     verdict.reason = Some(reason(class));
                 }
                 verdict.raise(action);
-                verdict.findings.push(Finding::new(class.id(), CATEGORY, class.severity()).at(text.place(place)));
+                verdict
+                    .findings
+                    .push(Finding::new(class.id(), CATEGORY, class.severity()).at(text.place(plain.original(place))));
             }
         }
         verdict

@@ -313,6 +313,30 @@ fn a_script_of_long_statements_passes() {
     }
 }
 
+#[test]
+fn what_hides_an_attack_from_view_does_not_hide_it_here() {
+    let classes = |text: &str| -> Vec<String> {
+        let findings = check("{}", Message::user(text)).findings.into_iter();
+        findings.map(|finding| finding.rule).collect()
+    };
+    for text in [
+        "1 UNION\u{c}SELECT password FROM users",
+        "1 UNION\u{1}SELECT\u{1f}password FROM users",
+        "1 UN\u{200b}ION SELECT password FROM users",
+        "1 UNION\u{2003}SELECT password FROM users",
+        "1 ＵＮＩＯＮ ＳＥＬＥＣＴ password FROM users",
+        r#"{"c":"1 UNION\fSELECT password FROM users"}"#,
+        r#"{"c":"1 UNION\u000bSELECT password FROM users"}"#,
+        r#"{"c":"1 \u0055NION SELECT password FROM users"}"#,
+    ] {
+        assert_eq!(classes(text), ["union-based"], "{text}");
+    }
+    assert_eq!(classes(r#"{"c":"1\u0022 OR \u00221\u0022=\u00221"}"#), ["boolean-based"]);
+    let text = "Grüße\u{200b} 1 UN\u{ad}ION SELECT secret FROM vault";
+    let place = check("{}", Message::user(text)).findings[0].place.unwrap();
+    assert_eq!(&text[place.start as usize..place.end as usize], "UN\u{ad}ION SELECT secret");
+}
+
 fn check(settings: &str, message: Message) -> Verdict {
     configure::<SqlInjection>(settings).unwrap().pre_check(&Context::example(), &[message])
 }

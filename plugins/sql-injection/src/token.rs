@@ -125,11 +125,11 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// White space, and its escapes in JSON and program text.
+/// White space, and its escapes in JSON and program text. Some servers take every control character for a space.
 fn white_space(text: &[u8]) -> usize {
     match text {
-        [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, ..] => 1,
-        [b'\\', b'n' | b't' | b'r', ..] | [0xc2, 0xa0, ..] => 2,
+        [0..=b' ', ..] => 1,
+        [b'\\', b'n' | b't' | b'r' | b'f' | b'v' | b'b', ..] | [0xc2, 0xa0, ..] => 2,
         _ => 0,
     }
 }
