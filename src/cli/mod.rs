@@ -47,8 +47,8 @@ enum Command {
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 struct Configured {
-    /// The configuration file. Without it: $OCTROI_CONFIG, $AXONFLOW_CONFIG_FILE, octroi.yaml, axonflow.yaml,
-    /// config/axonflow.yaml, else the environment alone.
+    /// The configuration file. Without it: $OCTROI_CONFIG, $AXONFLOW_CONFIG_FILE, $AXONFLOW_LLM_CONFIG_FILE,
+    /// octroi.yaml, axonflow.yaml, config/axonflow.yaml, else the environment alone.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
