@@ -78,7 +78,7 @@ impl Anthropic {
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
+        let body = self.key.scrub_body(body);
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
 }

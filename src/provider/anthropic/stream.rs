@@ -226,7 +226,7 @@ impl Dialect for Reading {
                 self.over = true;
                 None
             }
-            Event::Error => return Err(error::classify_event(data, Timestamp::now())),
+            Event::Error => return Err(error::classify_event(self.key.scrub_body(data).as_bytes(), Timestamp::now())),
             Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {

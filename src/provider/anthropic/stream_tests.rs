@@ -136,6 +136,10 @@ fn an_error_inside_a_stream_has_its_class() {
         assert_eq!((error.kind(), error.upstream_code()), (class, Some(kind)));
         assert_eq!(reading.scrubbed(error).message(), "[secret]");
     }
+    let cut = format!("{}sk-ant-very-secret", ".".repeat(594));
+    let event = json!({"type": "error", "error": {"type": "api_error", "message": cut}});
+    let error = reading().read(&Bytes::from(event.to_string())).unwrap_err();
+    assert!(!error.message().contains("sk"), "a part of the key, where the message is cut");
     for broken in ["{", "[DONE]", r#"{"type": "content_block_delta", "delta": "secret"}"#] {
         let error = reading().read(&Bytes::from(broken)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");

@@ -95,7 +95,13 @@ impl Dialect for Reading {
         check_values(data)?;
         let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         if event.get("error").is_some() {
-            return Err(error::classify(said::status(data), &HeaderMap::new(), data, Timestamp::now()));
+            let data = self.key.scrub_body(data);
+            return Err(error::classify(
+                said::status(data.as_bytes()),
+                &HeaderMap::new(),
+                data.as_bytes(),
+                Timestamp::now(),
+            ));
         }
         let response: Response = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         let mut deltas = Vec::with_capacity(2);

@@ -101,6 +101,9 @@ fn an_error_inside_a_stream_has_its_class() {
         assert_eq!(error.kind(), class);
         assert_eq!(reading.scrubbed(error).message(), "[secret]");
     }
+    let cut = json!({"error": {"message": format!("{}AIza-very-secret", ".".repeat(596))}});
+    let error = reading().read(&Bytes::from(cut.to_string())).unwrap_err();
+    assert!(!error.message().contains("AI"), "a part of the key, where the message is cut");
     let blocked = reading().read(&Bytes::from(r#"{"promptFeedback": {"blockReason": "SAFETY"}}"#)).unwrap_err();
     assert_eq!((blocked.kind(), blocked.upstream_code()), (ErrorKind::ContentFilter, Some("SAFETY")));
     for broken in ["{", "[DONE]", r#"{"candidates": "secret"}"#] {

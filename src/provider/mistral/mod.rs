@@ -218,7 +218,7 @@ impl Mistral {
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let body = self.key.scrub(String::from_utf8_lossy(body).into_owned());
+        let body = self.key.scrub_body(body);
         error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
 }
@@ -353,7 +353,7 @@ struct Reading {
 
 impl streaming::Reading for Reading {
     fn refusal(&self, data: &[u8]) -> ProviderError {
-        let body = self.key.scrub(String::from_utf8_lossy(data).into_owned());
+        let body = self.key.scrub_body(data);
         error::classify(said::status(data), &HeaderMap::new(), body.as_bytes(), Timestamp::now())
     }
 
