@@ -17,7 +17,7 @@ use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::in_flight::InFlight;
-use crate::policy::{Change, Pace, PolicyHost, Settings, Watcher};
+use crate::policy::{Change, Pace, PolicyHost, Settings, Tenants, Watcher};
 use crate::provider::{self, ApiKey, Prices, Provider};
 use crate::router::{self, Router};
 use crate::telemetry;
@@ -60,6 +60,10 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         worker: policies.worker.clone(),
         max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),
         max_streams: u32::try_from(policies.max_streams).unwrap_or(u32::MAX),
+        tenants: match config.auth {
+            config::Auth::Open => Tenants::Claimed,
+            config::Auth::Clients(_) => Tenants::Known,
+        },
         load_timeout: LOAD_TIMEOUT,
     };
     Ok(PolicyHost::start(settings)?)

@@ -21,6 +21,7 @@ use super::load::cache::Cache;
 use super::load::worker::Worker;
 use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
+use super::places::Tenants;
 use super::readings::{Source, Stated};
 use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Scan};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub max_concurrent: u32,
     /// Instances that streamed answers keep, beside those: one for each stream and policy that it is shown to.
     pub max_streams: u32,
+    /// Who the tenants are that share these.
+    pub tenants: Tenants,
     /// How long one load may take.
     pub load_timeout: Duration,
 }
@@ -130,6 +133,7 @@ impl PolicyHost {
                 engine,
                 settings.max_concurrent as usize,
                 settings.max_streams as usize,
+                settings.tenants,
                 counters.clone(),
             )?,
             counters,

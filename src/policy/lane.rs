@@ -1,8 +1,9 @@
 //! The slow lane: where an evaluation goes that is still running at its first tick.
 //!
 //! Most evaluations end within a tick, on the thread that the request runs on, and pay no hop. One that does not would
-//! take that thread from every other request; it moves to a few threads of its own, behind a bounded queue. One of a
-//! policy that has outlasted two ticks every time lately begins there.
+//! take that thread from every other request; it moves to a few threads of its own, where so many take turns as can be
+//! done before their wall caps, and others wait in a bounded line. One of a policy that has outlasted two ticks every time
+//! lately begins there.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Future};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 
-/// Turns of up to a tick that an evaluation gets where it was started while the lane is full. The clock ticks whenever it
-/// does: a quick evaluation may meet a tick, and must not be refused for it.
+use super::places::{Place, Places, Tenants};
+
+/// Turns of up to a tick that an evaluation gets where it was started while nobody leaves the lane. The clock ticks
+/// whenever it does: a quick evaluation may meet a tick, and must neither wait nor be refused for it.
 const TURNS_WITHOUT_A_PLACE: usize = 3;
 
 /// Long evaluations of a policy in a row, after which the next begins in the lane. Among innocents a spinning request
@@ -36,13 +38,16 @@ pub struct Habit(AtomicU8);
 #[derive(Debug)]
 pub struct SlowLane {
     runtime: Option<Runtime>,
-    places: Arc<Semaphore>,
+    /// Those that take turns.
+    places: Places,
+    /// Those that wait to be one of them.
+    line: Places,
 }
 
 /// Why a long evaluation has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneError {
-    /// All places are taken.
+    /// All places are taken, and those in the line for them; or it waited there for as long as it might have run.
     Full,
     /// It was not done after the wall cap.
     Wall,
@@ -51,16 +56,20 @@ pub enum LaneError {
 }
 
 impl SlowLane {
-    /// Starts the threads: half the cores, at least one, so that innocent requests keep the rest.
-    pub fn start(places: usize) -> std::io::Result<Self> {
+    /// Starts the threads: half the cores, at least one, so that innocent requests keep the rest. At most so many
+    /// evaluations are in the lane, of which `for_each_thread` take turns on each.
+    pub fn start(most: usize, for_each_thread: usize, tenants: Tenants) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let threads = (cores / 2).max(1);
+        let places = most.min(threads * for_each_thread);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads((cores / 2).max(1))
+            .worker_threads(threads)
             .thread_name("policy-slow-lane")
             .on_thread_start(give_way)
             .enable_time()
             .build()?;
-        Ok(Self { runtime: Some(runtime), places: Arc::new(Semaphore::new(places)) })
+        let (places, line) = (Places::new(places, tenants), Places::new(most - places, tenants));
+        Ok(Self { runtime: Some(runtime), places, line })
     }
 
     /// Runs `evaluation` where it was started; from its first pause on, in the lane. One whose policy has the habit of
@@ -69,27 +78,27 @@ impl SlowLane {
         &self,
         evaluation: BoxFuture<'static, T>,
         habit: &Arc<Habit>,
+        tenant: &str,
         wall: Duration,
     ) -> Result<T, LaneError> {
         let mut evaluation = habit.clone().watch(evaluation);
-        let mut place = if habit.is_long() { self.places.clone().try_acquire_owned().ok() } else { None };
-        if place.is_none() {
+        let mut place = if habit.is_long() { self.places.take(tenant) } else { None };
+        let mut turns = 0;
+        while place.is_none() {
+            match turns {
+                0 => {}
+                1..=TURNS_WITHOUT_A_PLACE => tokio::task::yield_now().await,
+                _ => return Err(LaneError::Full),
+            }
             if let Poll::Ready(done) = turn(&mut evaluation).await? {
                 return Ok(done);
             }
-            place = self.places.clone().try_acquire_owned().ok();
-        }
-        for _ in 0..TURNS_WITHOUT_A_PLACE {
-            if place.is_some() {
-                break;
+            turns += 1;
+            place = self.places.take(tenant);
+            if place.is_none() && (turns > TURNS_WITHOUT_A_PLACE || habit.is_long()) {
+                place = self.wait(tenant, wall).await?;
             }
-            tokio::task::yield_now().await;
-            if let Poll::Ready(done) = turn(&mut evaluation).await? {
-                return Ok(done);
-            }
-            place = self.places.clone().try_acquire_owned().ok();
         }
-        let place = place.ok_or(LaneError::Full)?;
         let Some(runtime) = &self.runtime else { return Err(LaneError::Full) };
         let running = runtime.spawn(async move {
             let turns = poll_fn(|context| {
@@ -111,6 +120,12 @@ impl SlowLane {
             Ok(Err(_)) => Err(LaneError::Wall),
             Err(_) => Err(LaneError::Panicked),
         }
+    }
+
+    /// Stands in the line for a place, for no longer than `wall`. `None`: the line is too long already.
+    async fn wait(&self, tenant: &str, wall: Duration) -> Result<Option<Place>, LaneError> {
+        let Some(_in_line) = self.line.take(tenant) else { return Ok(None) };
+        tokio::time::timeout(wall, self.places.wait(tenant)).await.map_err(|_| LaneError::Full)
     }
 }
 
@@ -173,21 +188,33 @@ impl<T> Drop for AbortOnDrop<T> {
 mod tests {
     use super::*;
 
-    /// Runs one that pauses so often; whether it began in the lane.
-    async fn run(lane: &SlowLane, habit: &Arc<Habit>, pauses: usize) -> bool {
-        let evaluation = Box::pin(async move {
+    const WALL: Duration = Duration::from_secs(60);
+
+    /// A lane in which so many take turns and so many wait.
+    fn lane(places: usize, in_line: usize) -> SlowLane {
+        let mut lane = SlowLane::start(0, 0, Tenants::Known).unwrap();
+        (lane.places, lane.line) = (Places::new(places, Tenants::Known), Places::new(in_line, Tenants::Known));
+        lane
+    }
+
+    /// One that pauses so often; it gives whether it began in the lane.
+    fn pausing(pauses: usize) -> BoxFuture<'static, bool> {
+        Box::pin(async move {
             let began_in_lane = std::thread::current().name() == Some("policy-slow-lane");
             for _ in 0..pauses {
                 tokio::task::yield_now().await;
             }
             began_in_lane
-        });
-        lane.run(evaluation, habit, Duration::from_secs(60)).await.unwrap()
+        })
+    }
+
+    async fn run(lane: &SlowLane, habit: &Arc<Habit>, pauses: usize) -> bool {
+        lane.run(pausing(pauses), habit, "tenant", WALL).await.unwrap()
     }
 
     #[tokio::test]
     async fn an_evaluation_begins_in_the_lane_while_its_policy_is_long_every_time() {
-        let (lane, habit) = (SlowLane::start(2).unwrap(), Arc::default());
+        let (lane, habit) = (lane(2, 0), Arc::default());
         for _ in 1..LONG_IN_A_ROW {
             assert!(!run(&lane, &habit, 9).await);
         }
@@ -202,9 +229,46 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_place_one_with_the_habit_gets_its_turns_where_it_is() {
-        let (lane, habit) = (SlowLane::start(0).unwrap(), Arc::new(Habit(AtomicU8::new(LONG_IN_A_ROW))));
+        let (lane, habit) = (lane(0, 0), Arc::new(Habit(AtomicU8::new(LONG_IN_A_ROW))));
         assert!(!run(&lane, &habit, TURNS_WITHOUT_A_PLACE).await);
-        let longer = lane.run(Box::pin(std::future::pending::<()>()), &habit, Duration::from_secs(60)).await;
+        let longer = lane.run(Box::pin(std::future::pending::<()>()), &habit, "tenant", WALL).await;
         assert_eq!(longer, Err(LaneError::Full));
+    }
+
+    #[test]
+    fn so_many_take_turns_as_can_be_done_before_their_wall_caps_and_the_rest_wait() {
+        let threads = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
+        for (most, taking_turns) in [(1, 1), (4 * threads, 4 * threads), (100 * threads, 10 * threads)] {
+            let lane = SlowLane::start(most, 10, Tenants::Claimed).unwrap();
+            let count = |places: &Places| std::iter::from_fn(|| places.take("tenant")).collect::<Vec<_>>().len();
+            assert_eq!((count(&lane.places), count(&lane.line)), (taking_turns, most - taking_turns));
+        }
+    }
+
+    /// What must not be refused as the policy's failure: nobody has judged it.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_waited_for_as_long_as_it_might_have_run_is_told_that_the_lane_is_full() {
+        let (lane, habit) = (lane(1, 1), Arc::new(Habit::default()));
+        let place = lane.places.take("tenant").unwrap();
+        let waiting = lane.run(pausing(9), &habit, "tenant", WALL);
+        assert_eq!(waiting.await, Err(LaneError::Full));
+        let mut waiting = Box::pin(lane.run(pausing(9), &habit, "tenant", WALL));
+        let mut beyond = Box::pin(lane.run(pausing(9), &habit, "tenant", WALL));
+        while lane.line.take("tenant").is_some() {
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+        }
+        assert_eq!(beyond.as_mut().await, Err(LaneError::Full), "the line is full, too");
+        assert!(!run(&lane, &habit, TURNS_WITHOUT_A_PLACE).await, "a quick one needs no place");
+        drop(place);
+        assert_eq!(waiting.await, Ok(false), "its turn has come");
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_fills_its_part_of_the_lane_leaves_places_to_others() {
+        let (lane, habit) = (lane(4, 0), Arc::new(Habit::default()));
+        let greedy: Vec<_> = std::iter::from_fn(|| lane.places.take("greedy")).collect();
+        assert_eq!(greedy.len(), 3);
+        assert_eq!(lane.run(pausing(9), &habit, "greedy", WALL).await, Err(LaneError::Full));
+        assert_eq!(lane.run(pausing(9), &habit, "other", WALL).await, Ok(false));
     }
 }

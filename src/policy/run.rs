@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::Context;
 use super::component::{Evaluated, EvaluationError, Failed, Piece, Question, Session};
@@ -12,13 +12,15 @@ use super::counters::CounterStore;
 use super::engine::Engine;
 use super::lane::{LaneError, SlowLane};
 use super::manifest::{Manifest, Mode, OnError, Phase, StreamMode};
+use super::places::{Place, Places, Tenants};
 use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, Label, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Finding, Routing, Verdict};
 use crate::chat::{Message, text_bytes};
 
-/// The wall cap behind a policy's own limit, which counts only the time that it runs.
+/// The wall cap behind a policy's own limit, which counts only the time that it runs. Half as many evaluations take turns
+/// on each thread of the slow lane: all of them can use their time to the end, and the machine may be half as quick.
 const WALL_FACTOR: u32 = 20;
 
 /// Everything that evaluations need, shared by all requests.
@@ -27,7 +29,7 @@ pub struct Runner {
     engine: Arc<Engine>,
     lane: Arc<SlowLane>,
     slots: Arc<Semaphore>,
-    stream_places: Arc<Semaphore>,
+    stream_places: Arc<Places>,
     counters: Arc<dyn CounterStore>,
 }
 
@@ -146,26 +148,27 @@ impl Decision {
 pub struct Overloaded;
 
 impl Runner {
-    /// `slots` evaluations at once, of which a part in the slow lane, and beside them `stream_places` instances that
-    /// streams keep.
+    /// `slots` evaluations at once, of which at most half in the slow lane, and beside them `stream_places` instances
+    /// that streams keep. Both are shared among tenants.
     pub fn new(
         engine: Arc<Engine>,
         slots: usize,
         stream_places: usize,
+        tenants: Tenants,
         counters: Arc<dyn CounterStore>,
     ) -> std::io::Result<Self> {
         Ok(Self {
             engine,
-            lane: Arc::new(SlowLane::start((slots / 2).max(1))?),
+            lane: Arc::new(SlowLane::start((slots / 2).max(1), WALL_FACTOR as usize / 2, tenants)?),
             slots: Arc::new(Semaphore::new(slots)),
-            stream_places: Arc::new(Semaphore::new(stream_places)),
+            stream_places: Arc::new(Places::new(stream_places, tenants)),
             counters,
         })
     }
 
-    /// A place for an instance that lives as long as a stream.
-    pub(super) fn stream_place(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
-        self.stream_places.clone().try_acquire_owned().map_err(|_| Overloaded)
+    /// A place for an instance that lives as long as a stream of this tenant's.
+    pub(super) fn stream_place(&self, tenant: &str) -> Result<Place, Overloaded> {
+        self.stream_places.take(tenant).ok_or(Overloaded)
     }
 
     /// Asks every policy of `set` that answers the question and covers the request. Edits are applied to `messages`.
@@ -279,13 +282,13 @@ impl Runner {
         let allowance = budget.allowance(text);
         let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
         let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
-        let (context, messages) = (context.clone(), messages.clone());
+        let (tenant, context, messages) = (&context.tenant, context.clone(), messages.clone());
         let evaluation = Box::pin(async move {
             let evaluated = ready.evaluate(&engine, allowance, source, question, &context, &messages).await;
             drop(slot);
             evaluated
         });
-        self.in_lane(policy, evaluation, wall).await
+        self.in_lane(policy, tenant, evaluation, wall).await
     }
 
     /// The same where it is called, without a slot and without the slow lane: for whoever has the machine to themselves.
@@ -313,7 +316,8 @@ impl Runner {
         let (budget, text) = (policy.manifest.limits.budget(), text_bytes(&piece.choices));
         let allowance = budget.allowance(text);
         let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
-        let (ready, engine, context) = (policy.version.ready.clone(), self.engine.clone(), context.clone());
+        let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
+        let (tenant, context) = (&context.tenant, context.clone());
         let source =
             Source::World { counters: self.counters.clone(), policy: policy.manifest.clone(), shadow: !enforced };
         let evaluation = Box::pin(async move {
@@ -323,16 +327,17 @@ impl Runner {
             };
             ready.judge(session, allowance.ticks, &context, &piece).await
         });
-        self.in_lane(policy, evaluation, wall).await
+        self.in_lane(policy, tenant, evaluation, wall).await
     }
 
     async fn in_lane<T: Send + 'static>(
         &self,
         policy: &LivePolicy,
+        tenant: &str,
         evaluation: BoxFuture<'static, Result<T, Failed>>,
         wall: Duration,
     ) -> Result<T, Failed> {
-        match self.lane.run(evaluation, &policy.version.habit, wall).await {
+        match self.lane.run(evaluation, &policy.version.habit, tenant, wall).await {
             Ok(evaluated) => evaluated,
             Err(LaneError::Full) => Err(EvaluationError::Overloaded.into()),
             Err(LaneError::Wall) => Err(EvaluationError::Wall { cap: wall }.into()),

@@ -126,7 +126,7 @@ impl Runner {
                 continue;
             }
             let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
-            let place = match self.stream_place() {
+            let place = match self.stream_place(&context.tenant) {
                 Err(Overloaded) if enforced => return Err(Overloaded),
                 // What only watches keeps nobody out.
                 place => place.ok(),

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::held::Held;
 use super::{Flow, PartEntry};
 use crate::chat::{Message, Part, Role};
 use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Failed, Piece, Session};
 use crate::policy::manifest::{OnError, Phase, StreamMode};
+use crate::policy::places;
 use crate::policy::readings::Readings;
 use crate::policy::run::{Decision, Evaluation, Outcome, Overloaded, Runner, report_log};
 use crate::policy::set::LivePolicy;
@@ -23,7 +22,7 @@ pub(super) struct Stage {
     enforced: bool,
     /// Its place among the instances that streams may keep; given back when the stream is over. Without one it is not
     /// asked.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<places::Place>,
     session: Option<Session>,
     /// By part of the stream.
     held: Vec<Held>,
@@ -36,7 +35,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(policy: Arc<LivePolicy>, enforced: bool, place: Option<places::Place>) -> Self {
         let overloaded = EvaluationError::Overloaded;
         let error = place.is_none().then(|| (overloaded.code(), overloaded.to_string()));
         Self {

@@ -1,0 +1,105 @@
+//! Places for a bounded number at one time, of which no tenant alone takes the last quarter.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Who tenants are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenants {
+    /// Whoever asks says so: there is nothing to share out.
+    Claimed,
+    /// Those of the configuration: the last quarter of what they share is kept from each of them for the others.
+    Known,
+}
+
+/// So many places.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    /// How many one tenant may have.
+    part: usize,
+    tenants: Tenants,
+    parts: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// A place. It is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _place: OwnedSemaphorePermit,
+    _of_tenant: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    pub(super) fn new(places: usize, tenants: Tenants) -> Self {
+        Self { all: Arc::new(Semaphore::new(places)), part: places - places / 4, tenants, parts: Mutex::default() }
+    }
+
+    /// A place, if this tenant can have one now.
+    pub(super) fn take(&self, tenant: &str) -> Option<Place> {
+        let of_tenant = self.part_of(tenant).map(Semaphore::try_acquire_owned).transpose().ok()?;
+        let place = self.all.clone().try_acquire_owned().ok()?;
+        Some(Place { _place: place, _of_tenant: of_tenant })
+    }
+
+    /// A place, when it is this tenant's turn. Those of one tenant that is at its bound wait behind each other, and
+    /// before nobody else.
+    pub(super) async fn wait(&self, tenant: &str) -> Option<Place> {
+        let of_tenant = match self.part_of(tenant) {
+            Some(part) => Some(part.acquire_owned().await.ok()?),
+            None => None,
+        };
+        let place = self.all.clone().acquire_owned().await.ok()?;
+        Some(Place { _place: place, _of_tenant: of_tenant })
+    }
+
+    fn part_of(&self, tenant: &str) -> Option<Arc<Semaphore>> {
+        if self.tenants == Tenants::Claimed {
+            return None;
+        }
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(part) = parts.get(tenant).and_then(Weak::upgrade) {
+            return Some(part);
+        }
+        parts.retain(|_, part| part.strong_count() > 0);
+        let part = Arc::new(Semaphore::new(self.part));
+        parts.insert(tenant.to_owned(), Arc::downgrade(&part));
+        Some(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[test]
+    fn the_last_quarter_is_kept_from_each_tenant_that_is_known() {
+        for (tenants, places, expected) in
+            [(Tenants::Known, 1, 1), (Tenants::Known, 3, 3), (Tenants::Known, 8, 6), (Tenants::Claimed, 8, 8)]
+        {
+            let all = Places::new(places, tenants);
+            let greedy: Vec<_> = std::iter::from_fn(|| all.take("greedy")).collect();
+            assert_eq!(greedy.len(), expected, "{places} {tenants:?}");
+            let others: Vec<_> = std::iter::from_fn(|| all.take("other")).collect();
+            assert_eq!(others.len(), places - expected, "{places} {tenants:?}");
+            drop((greedy, others));
+            assert!(all.take("third").is_some());
+            assert!(all.parts.lock().unwrap().len() <= 1, "who has none is forgotten");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_its_own_tenants_places_keeps_no_other_from_the_rest() {
+        let all = Places::new(4, Tenants::Known);
+        let mut greedy: Vec<_> = std::iter::from_fn(|| all.take("greedy")).collect();
+        let mut waiting = Box::pin(all.wait("greedy"));
+        assert!(poll!(&mut waiting).is_pending());
+        let mut other = Box::pin(all.wait("other"));
+        assert!(poll!(&mut other).is_ready());
+        greedy.pop();
+        assert!(poll!(&mut waiting).is_ready());
+    }
+}
