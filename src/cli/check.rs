@@ -32,10 +32,8 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         names => print::line(format_args!("providers: {}", names.join(", ")))?,
     }
     let (host, missing, live) = start::block_on(async {
-        let (host, mut changes) = start::policy_host(&config)?;
-        let drain = tokio::spawn(async move { while changes.recv().await.is_some() {} });
+        let (host, _) = start::policy_host(&config)?;
         let reload = host.reload().await.with_context(|| start::unreadable(&config.policies))?;
-        drain.abort();
         let missing: Vec<_> = reload.set.missing().map(ToString::to_string).collect();
         anyhow::Ok((host, missing, reload.set.live().count()))
     })?;

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +51,9 @@ pub const CONTEXT_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// From a change of the policies that could not be recorded to the next attempt.
 const CHANGE_AGAIN: Duration = Duration::from_secs(1);
 
+/// For changes of the policies that are still to be recorded when requests have taken all the time there was.
+const LAST_CHANGES: Duration = Duration::from_secs(1);
+
 /// The gateway: policies, router and audit, joined.
 pub struct Gateway {
     policies: Arc<PolicyHost>,
@@ -59,6 +63,8 @@ pub struct Gateway {
     /// Held while the traffic is shared anew.
     sharing: Mutex<()>,
     tasks: TaskTracker,
+    /// Records changes of the policies for as long as there may be any: tasks make them, too.
+    recording: TaskTracker,
     /// What is still to be recorded is; nothing more comes.
     stopping: CancellationToken,
     run: Run,
@@ -89,11 +95,12 @@ impl Gateway {
         let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
         let tasks = TaskTracker::new();
         let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
-        let stopping = CancellationToken::new();
+        let (recording, stopping) = (TaskTracker::new(), CancellationToken::new());
         let sharing = Mutex::default();
-        let gateway = Arc::new(Self { policies, router, audit, static_policies, sharing, tasks, stopping, run });
+        let gateway =
+            Arc::new(Self { policies, router, audit, static_policies, sharing, tasks, recording, stopping, run });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
-        gateway.tasks.spawn(record_changes(gateway.audit.clone(), changes, gateway.stopping.clone()));
+        gateway.recording.spawn(record_changes(gateway.audit.clone(), changes, gateway.stopping.clone()));
         Ok(gateway)
     }
 
@@ -117,13 +124,19 @@ impl Gateway {
         &self.audit
     }
 
-    /// Waits until requests in flight and changes of the policies are recorded, at most `patience`, and closes the audit.
-    /// New requests are refused.
+    /// Waits until requests in flight are recorded, and then until changes of the policies are, at most `patience`, and
+    /// closes the audit. New requests are refused.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), AuditError> {
         self.tasks.close();
-        self.stopping.cancel();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        self.recording.close();
+        let until = Instant::now() + patience;
+        if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
             tracing::warn!(requests = self.tasks.len(), "requests were still in flight when the time to stop was over");
+        }
+        self.stopping.cancel();
+        let until = until.max(Instant::now() + LAST_CHANGES);
+        if tokio::time::timeout_at(until, self.recording.wait()).await.is_err() {
+            tracing::warn!("changes of the policies were still to be recorded when the time to stop was over");
         }
         if let Ok(receipt) = self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
             receipt.await?;
@@ -234,4 +247,45 @@ fn context(
         model_aliases,
         attributes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{AuditReader, Seq, Settings};
+    use crate::policy;
+
+    #[tokio::test]
+    async fn a_change_that_a_task_makes_while_the_gateway_ends_is_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("audit.db").display());
+        let settings = policy::Settings {
+            directory: folder.path().to_owned(),
+            required: Vec::new(),
+            cache: None,
+            cache_size: 0,
+            worker: None,
+            max_concurrent: 1,
+            max_streams: 1,
+            tenants: policy::Tenants::Claimed,
+            load_timeout: Duration::from_secs(1),
+        };
+        let (policies, changes) = PolicyHost::start(settings).unwrap();
+        let router = Router::new(Vec::new(), crate::router::Routing::default()).unwrap();
+        let audit = AuditLog::open(&Settings::new(url.clone()).unwrap()).unwrap();
+        let gateway = Gateway::start(policies, changes, Arc::new(router), audit, String::new()).await.unwrap();
+        let changing = gateway.clone();
+        gateway.tasks.spawn(async move {
+            while !changing.tasks.is_closed() {
+                tokio::task::yield_now().await;
+            }
+            changing.policies.reload().await.unwrap();
+        });
+        gateway.shutdown(Duration::from_secs(60)).await.unwrap();
+        let reader = AuditReader::open(&url).unwrap();
+        let chains = reader.chains().unwrap();
+        let records = reader.records_after(&chains[0], Seq(0), 10).unwrap();
+        let kinds: Vec<_> = records.iter().map(|it| it.kind.as_str()).collect();
+        assert_eq!(kinds, ["lifecycle", "policy_set_change", "lifecycle"]);
+    }
 }

@@ -111,7 +111,8 @@ pub struct Reload {
 }
 
 impl PolicyHost {
-    /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read.
+    /// Starts the engine, with no policy yet. Changes of the set are sent to the receiver, which must be read or dropped:
+    /// a set that cannot be told of is not put into force.
     pub fn start(settings: Settings) -> Result<(Arc<Self>, mpsc::Receiver<Change>), HostError> {
         let engine = Engine::start(Allocation::Pooled(settings.max_concurrent.saturating_add(settings.max_streams)))?;
         let (cache, cache_problem) = match settings.cache.as_deref().map(Cache::open).transpose() {
@@ -251,14 +252,16 @@ impl PolicyHost {
         known.warm = true;
         let members =
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
+        // Nothing waits between the set's coming into force and its being told: whoever drops this reload on its way
+        // drops both or neither. The receiver writes it to the audit; when it is gone nobody asks for a record.
+        let place = self.changes.reserve().await.ok();
         let (from, set, changed) = self.publish(members, cold);
+        if let Some(place) = place.filter(|_| changed) {
+            place.send(Change { from, set: set.clone(), originals: round.originals });
+        }
         self.tell(round.statuses, &set);
         let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
         self.worker.tidy(self.settings.cache_size, needed).await;
-        if changed {
-            // The receiver writes it to the audit; when it is gone the gateway is going down.
-            let _ = self.changes.send(Change { from, set: set.clone(), originals: round.originals }).await;
-        }
         Ok(Reload { from, set, changed, again, directories })
     }
 
@@ -287,5 +290,56 @@ impl PolicyHost {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
         }
         (from, next, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn host(folder: &Path) -> (Arc<PolicyHost>, mpsc::Receiver<Change>) {
+        let (directory, cache) = (folder.join("policies"), folder.join("cache"));
+        for made in [&directory, &cache] {
+            std::fs::create_dir(made).unwrap();
+            std::fs::set_permissions(made, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let settings = Settings {
+            directory,
+            required: Vec::new(),
+            cache: Some(cache),
+            cache_size: 0,
+            worker: None,
+            max_concurrent: 1,
+            max_streams: 1,
+            tenants: Tenants::Claimed,
+            load_timeout: Duration::from_secs(1),
+        };
+        PolicyHost::start(settings).unwrap()
+    }
+
+    /// As when the gateway is told to end while policies are loaded.
+    #[tokio::test]
+    async fn a_set_that_came_into_force_is_told_of_though_its_reload_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, mut changes) = host(folder.path());
+        let mut reload = Box::pin(host.reload());
+        while host.set().generation() == Generation(0) {
+            assert!(changes.try_recv().is_err(), "told before it is in force");
+            if futures_util::poll!(&mut reload).is_pending() {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(reload);
+        assert_eq!(changes.try_recv().unwrap().set.generation(), host.set().generation());
+    }
+
+    #[tokio::test]
+    async fn without_anybody_to_tell_sets_come_into_force_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, changes) = host(folder.path());
+        drop(changes);
+        assert!(host.reload().await.unwrap().changed);
     }
 }
