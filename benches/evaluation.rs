@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use octroi::chat::{Message, Role};
 use octroi::policy::engine::{Allocation, Engine};
+use octroi::policy::load::Module;
 use octroi::policy::load::worker::{Version, Worker};
 use octroi::policy::manifest::{CaseContext, Manifest};
 use octroi::policy::measure::{Figures, measure};
@@ -54,7 +55,7 @@ fn main() {
         let text = std::fs::read_to_string(folder.join(name).with_extension("yaml")).expect("the manifest");
         let manifest = Manifest::parse(&text, name).expect("a right manifest");
         let module = std::fs::read(folder.join(&manifest.module)).expect("the module: run `make plugins`");
-        let version = runtime.block_on(worker.load(&manifest, Arc::new(module))).expect("a version");
+        let version = runtime.block_on(worker.load(&manifest, Module::new(module))).expect("a version");
         let phase = *version.about.phases.first().expect("a phase");
         let question = Question::of_case(phase);
         let allowance = manifest.limits.budget().allowance(PROMPT.len());

@@ -19,7 +19,7 @@ use attack::{Attack, Outcome};
 use futures_util::StreamExt;
 use octroi::policy::engine::{Allocation, Engine};
 use octroi::policy::load::worker::Worker;
-use octroi::policy::load::{LoadCode, Step};
+use octroi::policy::load::{LoadCode, Module, Step};
 use octroi::policy::manifest::Manifest;
 use serde_json::{Value, json};
 use support::{Gateway, Setup};
@@ -398,7 +398,7 @@ async fn files_that_are_no_policies_are_called_by_their_names() {
     ];
     for (name, bytes, step, code) in cases {
         let manifest = Manifest::parse(&format!("name: {name}\nmodule: {name}.wasm\n"), name).unwrap();
-        let error = worker.load(&manifest, Arc::new(bytes)).await.map(|_| ()).unwrap_err();
+        let error = worker.load(&manifest, Module::new(bytes)).await.map(|_| ()).unwrap_err();
         assert_eq!((error.step, error.code), (step, code), "{name}: {error}");
     }
 }

@@ -40,6 +40,7 @@ pub use host::{Candidate, CandidateError, Change, HostError, PolicyHost, Reload,
 pub use original::{NotOriginal, Original};
 pub use places::Tenants;
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
+pub(crate) use scan::is_manifest;
 pub use set::{Generation, Label, LivePolicy, PolicySet};
 pub use status::{PolicyState, PolicyStatus};
 pub use watch::{Pace, Watcher};

@@ -43,7 +43,7 @@ impl Original {
     pub fn manifest(&self) -> Result<Manifest, NotOriginal> {
         let manifest = Manifest::parse(&self.manifest, "the archived manifest")
             .map_err(|error| NotOriginal::Manifest { version: self.version, error })?;
-        let found = version_id(&manifest, &self.module);
+        let found = version_id(&manifest, &Digest::of(&self.module));
         if found == self.version { Ok(manifest) } else { Err(NotOriginal::Another { kept: self.version, found }) }
     }
 }
@@ -56,7 +56,7 @@ mod tests {
     fn a_module_or_settings_that_were_changed_are_not_taken_for_the_version() {
         let text = "name: p\nmodule: p.wasm\nsettings: { word: tulip }\n";
         let module = Arc::new(b"bytes".to_vec());
-        let version = version_id(&Manifest::parse(text, "p").unwrap(), &module);
+        let version = version_id(&Manifest::parse(text, "p").unwrap(), &Digest::of(&module));
         let original = Original { version, manifest: text.into(), module };
         assert_eq!(original.manifest().unwrap().name.as_str(), "p");
         for changed in [

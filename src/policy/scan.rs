@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::digest::Digest;
-use super::load::{LoadCode, LoadError, Step};
+use super::load::{LoadCode, LoadError, Module, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
 
 /// The most manifests that are read.
@@ -50,8 +50,8 @@ pub(super) struct Found {
     pub manifest: Option<Manifest>,
     /// The manifest's text, where it is one.
     pub text: Arc<str>,
-    /// The module's bytes; `None` for a policy that is off.
-    pub module: Result<Option<Arc<Vec<u8>>>, LoadError>,
+    /// The module; `None` for a policy that is off.
+    pub module: Result<Option<Module>, LoadError>,
     /// Digest of all bytes read, to see whether something changed.
     pub fingerprint: Digest,
     /// The files that were read, as they were then.
@@ -88,20 +88,16 @@ struct Modules {
     named: usize,
 }
 
-/// A module's bytes, and their digest.
-type Module = (Arc<Vec<u8>>, Digest);
-
 impl Modules {
-    /// The bytes of an opened file, with their digest. In memory once, however often they are asked for.
+    /// The module in an opened file. In memory once, however often it is asked for.
     fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<Module, LoadError> {
         let key = (opened.resolved.clone(), stamp);
         if let Some(known) = self.read.get(&key) {
             return Ok(known.clone());
         }
-        let bytes = Arc::new(opened.read()?);
-        let digest = Digest::of(&bytes);
-        self.read.insert(key, (bytes.clone(), digest));
-        Ok((bytes, digest))
+        let module = Module::new(opened.read()?);
+        self.read.insert(key, module.clone());
+        Ok(module)
     }
 }
 
@@ -224,7 +220,8 @@ impl Listing {
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether a path is a manifest's, by its ending.
+pub(crate) fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|it| it == "yaml" || it == "yml")
 }
 
@@ -305,12 +302,7 @@ impl Found {
     }
 
     /// Fills in everything but the module, which it gives.
-    fn fill(
-        &mut self,
-        directory: &Path,
-        root: &Path,
-        modules: &mut Modules,
-    ) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+    fn fill(&mut self, directory: &Path, root: &Path, modules: &mut Modules) -> Result<Option<Module>, LoadError> {
         let opened = self.open(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
         self.fill_from(&opened.read()?, directory, root, modules)
     }
@@ -322,7 +314,7 @@ impl Found {
         directory: &Path,
         root: &Path,
         modules: &mut Modules,
-    ) -> Result<Option<Arc<Vec<u8>>>, LoadError> {
+    ) -> Result<Option<Module>, LoadError> {
         let what = self.path.strip_prefix(directory).unwrap_or(&self.path).display().to_string();
         let bad = |problem| LoadError::new(Step::Manifest, LoadCode::BadManifest, problem);
         self.fingerprint = Digest::of(bytes);
@@ -342,7 +334,8 @@ impl Found {
         let module = self.path.parent().unwrap_or(directory).join(&name);
         let opened = self.open(module, root, limit, Step::Read)?;
         let stamp = Stamp::of(&opened.about);
-        let (module, digest) = modules.read(opened, stamp)?;
+        let module = modules.read(opened, stamp)?;
+        let digest = module.digest;
         self.fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
         match pin {
             Some(pin) if pin != digest => Err(LoadError::new(
@@ -514,7 +507,7 @@ mod tests {
         }
         let scan = scan(folder.path(), Duration::ZERO).unwrap();
         let modules: Vec<_> = scan.found.iter().map(|found| found.module.clone().unwrap().unwrap()).collect();
-        let is_shared: Vec<_> = modules.iter().map(|module| Arc::ptr_eq(module, &modules[0])).collect();
+        let is_shared: Vec<_> = modules.iter().map(|module| Arc::ptr_eq(&module.bytes, &modules[0].bytes)).collect();
         assert_eq!(is_shared, [true, true, true, false]);
     }
 }

@@ -4,12 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use octroi::policy::engine::{Allocation, Engine};
 use octroi::policy::load::worker::Worker;
-use octroi::policy::load::{LoadCode, Step};
+use octroi::policy::load::{LoadCode, Module, Step};
 use octroi::policy::manifest::Manifest;
 
 use super::support::{Gateway, Prepared, eventually};
@@ -89,7 +88,7 @@ async fn a_loader_that_does_not_come_to_an_end_is_ended() {
     let worker = Worker::new(engine, None, loader, Duration::from_millis(1));
     let manifest = "name: house\nmodule: house.wasm\nlimits: { compile_time: 1s }\n";
     let manifest = Manifest::parse(manifest, "house").unwrap();
-    let error = worker.load(&manifest, Arc::new(vec![0; 1 << 20])).await.map(|_| ()).unwrap_err();
+    let error = worker.load(&manifest, Module::new(vec![0; 1 << 20])).await.map(|_| ()).unwrap_err();
     assert_eq!((error.step, error.code), (Step::Compile, LoadCode::LoaderTimeout), "{error}");
     // Twice the processor time that it may use, which it would run into first if it worked.
     assert_eq!(error.message, "the loader was not done after 2 s and was ended");

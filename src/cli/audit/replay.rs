@@ -46,7 +46,7 @@ async fn load(config: &Config, what: &What<'_>) -> anyhow::Result<(Arc<PolicyHos
         What::Policy(path) => {
             let (manifest, module) = policy::read_both(path)?;
             let (host, _) = start::policy_host(config)?;
-            let loaded = host.load(manifest, Arc::new(module)).await;
+            let loaded = host.load(manifest, module).await;
             let policy = loaded.with_context(|| path.display().to_string())?;
             Ok((host, Candidates::One(policy)))
         }

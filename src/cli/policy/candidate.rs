@@ -1,5 +1,7 @@
 //! A manifest and its module, as an author has them on disk: loaded as the server loads them, without its cache.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,11 +11,10 @@ use crate::chat::{Message, Role};
 use crate::cli::start::LOAD_TIMEOUT;
 use crate::policy::Question;
 use crate::policy::component::WIT_VERSION;
-use crate::policy::digest::Digest;
 use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
-use crate::policy::load::{LoadError, MAX_MODULE_BYTES};
+use crate::policy::load::{LoadError, MAX_MODULE_BYTES, Module};
 use crate::policy::manifest::{GRANTABLE, Manifest, Phase};
 use crate::policy::sandbox::Allowance;
 
@@ -22,7 +23,7 @@ const SLOTS: u32 = 8;
 
 pub(super) struct Candidate {
     pub(super) manifest: Manifest,
-    pub(super) module: Arc<Vec<u8>>,
+    pub(super) module: Module,
     pub(super) engine: Arc<Engine>,
     worker: Worker,
 }
@@ -30,8 +31,8 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Reads both files.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let (manifest, bytes) = read_both(path)?;
-        Self::new(manifest, bytes)
+        let (manifest, module) = read_both(path)?;
+        Self::new(manifest, module)
     }
 
     /// A module for which there is no manifest: without settings and cases, with every interface granted, and with time
@@ -40,18 +41,18 @@ impl Candidate {
         let granted = GRANTABLE.join(", ");
         let manifest =
             format!("name: module\nmodule: module.wasm\nlimits: {{ time: 1s }}\ncapabilities: [{granted}]\n");
-        Self::new(Manifest::parse(&manifest, "built in")?, bytes)
+        Self::new(Manifest::parse(&manifest, "built in")?, Module::new(bytes))
     }
 
-    fn new(manifest: Manifest, bytes: Vec<u8>) -> anyhow::Result<Self> {
+    fn new(manifest: Manifest, module: Module) -> anyhow::Result<Self> {
         let engine = Engine::start(Allocation::Pooled(SLOTS))?;
         let worker = Worker::new(engine.clone(), None, std::env::current_exe()?, LOAD_TIMEOUT);
-        Ok(Self { manifest, module: Arc::new(bytes), engine, worker })
+        Ok(Self { manifest, module, engine, worker })
     }
 
     /// Loads it, and tells of each case.
     pub(super) async fn load(&self, report: &mut (dyn FnMut(CaseReport) + Send)) -> Result<Version, LoadError> {
-        self.worker.load_reporting(&self.manifest, self.module.clone(), report).await
+        self.worker.load_reporting(&self.manifest, self.module.clone(), Some(report)).await
     }
 
     /// The question to ask: of the phase that is named, else of the first that the policy exports.
@@ -82,24 +83,17 @@ pub(super) fn conversation(question: Question, text: &str) -> Vec<Message> {
     vec![Message::text(role, text)]
 }
 
-/// Whether a path is a manifest's, by its ending.
-pub(super) fn is_manifest(path: &Path) -> bool {
-    path.extension().is_some_and(|it| it == "yaml" || it == "yml")
-}
-
 /// Reads a manifest, and the module that it names.
-pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Vec<u8>)> {
+pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Module)> {
     let manifest = read_manifest(path)?;
-    let module = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
-    let bytes = read_module(&module)?;
-    if bytes.len() as u64 > manifest.limits.module.as_u64() {
-        bail!("{}: larger than `limits.module` ({})", module.display(), manifest.limits.module);
+    let file = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
+    let limit = manifest.limits.module;
+    let module = read_within(&file, limit.as_u64(), &format!("`limits.module` ({limit})"))?;
+    let (module, pin) = (Module::new(module), manifest.sha256);
+    if let Some(pin) = pin.filter(|pin| *pin != module.digest) {
+        bail!("{} has the digest {}, but {} pins {pin}", file.display(), module.digest, path.display());
     }
-    let digest = Digest::of(&bytes);
-    if let Some(pin) = manifest.sha256.filter(|pin| *pin != digest) {
-        bail!("{} has the digest {digest}, but {} pins {pin}", module.display(), path.display());
-    }
-    Ok((manifest, bytes))
+    Ok((manifest, module))
 }
 
 /// Reads a manifest.
@@ -111,9 +105,15 @@ pub(super) fn read_manifest(path: &Path) -> anyhow::Result<Manifest> {
 
 /// Reads a module, within the server's bounds.
 pub(super) fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    if bytes.len() as u64 > MAX_MODULE_BYTES {
-        bail!("{}: larger than the {MAX_MODULE_BYTES} bytes that are read", path.display());
+    read_within(path, MAX_MODULE_BYTES, &format!("the {MAX_MODULE_BYTES} bytes that are read"))
+}
+
+fn read_within(path: &Path, most: u64, called: &str) -> anyhow::Result<Vec<u8>> {
+    let what = || path.display().to_string();
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes)).with_context(what)?;
+    if bytes.len() as u64 > most {
+        bail!("{}: larger than {called}", path.display());
     }
     Ok(bytes)
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 
 use super::bench::PROMPT;
-use super::candidate::{Candidate, conversation, is_manifest, read_module};
+use super::candidate::{Candidate, conversation, read_module};
 use crate::cli::{print, start};
 use crate::policy::component::WIT_VERSION;
-use crate::policy::digest::Digest;
+use crate::policy::is_manifest;
 use crate::policy::load::module::{self, Survey};
 use crate::policy::load::worker::Version;
 use crate::policy::load::{LoadError, Step};
@@ -46,10 +46,10 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
 /// Prints what is known, up to the first thing that is wrong.
 fn tell(candidate: &Candidate) -> anyhow::Result<()> {
     let module = &candidate.module;
-    print::line(format_args!("sha256     {}", Digest::of(module)))?;
-    print::line(format_args!("size       {}", ByteSize(module.len() as u64)))?;
-    let core = wasmparser::Parser::is_core_wasm(module);
-    let component = module::encode(module.to_vec())?;
+    print::line(format_args!("sha256     {}", module.digest))?;
+    print::line(format_args!("size       {}", ByteSize(module.bytes.len() as u64)))?;
+    let core = wasmparser::Parser::is_core_wasm(&module.bytes);
+    let component = module::encode(module.bytes.to_vec())?;
     print::line(format_args!(
         "form       {}",
         if core { "core module, encoded as a component when it is loaded" } else { "component" }

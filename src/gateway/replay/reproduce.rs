@@ -13,6 +13,7 @@ use crate::audit::record::PolicyEvaluation;
 use crate::audit::{AuditError, AuditKey, AuditReader, TrailRecord};
 use crate::chat::Message;
 use crate::gateway::record;
+use crate::policy::load::Module;
 use crate::policy::manifest::Manifest;
 use crate::policy::{LivePolicy, Original, PolicyHost, Question, readings, verdict};
 
@@ -211,7 +212,7 @@ impl Again<'_> {
         // A verdict does not depend on how long it may take, and this machine may be slower.
         let limits = manifest.limits.unhurried();
         let manifest = Manifest { limits, ..manifest };
-        let loaded = self.runtime.block_on(self.host.load(manifest, original.module));
+        let loaded = self.runtime.block_on(self.host.load(manifest, Module::new(original.module)));
         loaded.map_err(|error| format!("version {}, which cannot be loaded any more: {error}", original.version))
     }
 }

@@ -9,7 +9,7 @@ use crate::chat::Message;
 use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Question};
 use crate::policy::load::worker::{Version, version_id};
-use crate::policy::load::{LoadCode, LoadError, Step};
+use crate::policy::load::{LoadCode, LoadError, Module, Step};
 use crate::policy::manifest::Manifest;
 use crate::policy::readings::Source;
 use crate::policy::scan;
@@ -59,19 +59,17 @@ impl PolicyHost {
         let (directory, at) = (self.settings.directory.clone(), path.to_owned());
         let read = tokio::task::spawn_blocking(move || {
             let root = std::fs::canonicalize(&directory)?;
-            let found = scan::read_as(&at, &root, text.as_bytes());
-            let id = found.manifest.as_ref().zip(found.module.as_ref().ok().and_then(Option::as_ref));
-            let id = id.map(|(manifest, module)| version_id(manifest, module));
-            Ok::<_, std::io::Error>((found, id))
+            Ok(scan::read_as(&at, &root, text.as_bytes()))
         });
-        let (found, id) =
-            read.await.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        let read = read.await.map_err(std::io::Error::other).and_then(|read| read);
+        let found = read.map_err(|error| failed(error.to_string()))?;
         let (manifest, module) = match (found.manifest, found.module?) {
             (Some(manifest), Some(module)) => (manifest, module),
             _ => return Err(failed("its manifest says `mode: off`".into()).into()),
         };
+        let id = version_id(&manifest, &module.digest);
         let is_it = |policy: &LivePolicy| {
-            Some(policy.version.id) == id
+            policy.version.id == id
                 && policy.manifest.limits == manifest.limits
                 && policy.manifest.capabilities == manifest.capabilities
         };
@@ -95,7 +93,7 @@ impl PolicyHost {
     }
 
     /// Loads a version whose files stand nowhere in the policies directory.
-    pub async fn load(&self, manifest: Manifest, module: Arc<Vec<u8>>) -> Result<Arc<LivePolicy>, LoadError> {
+    pub async fn load(&self, manifest: Manifest, module: Module) -> Result<Arc<LivePolicy>, LoadError> {
         let serial = self.known.lock().await;
         let version = self.worker.load(&manifest, module).await?;
         drop(serial);

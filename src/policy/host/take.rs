@@ -12,7 +12,7 @@ use super::known::Known;
 use super::told::report;
 use crate::policy::digest::Digest;
 use crate::policy::load::worker::{Version, version_id};
-use crate::policy::load::{LoadCode, LoadError, Step};
+use crate::policy::load::{LoadCode, LoadError, Module, Step};
 use crate::policy::manifest::{Manifest, Mode, Name};
 use crate::policy::meter;
 use crate::policy::original::Original;
@@ -89,7 +89,8 @@ impl PolicyHost {
                     Some(tally) => LivePolicy::counted_on(manifest, version, tally),
                     None => {
                         known.since.insert(name.clone(), Timestamp::now());
-                        let original = |module| Original { version: version.id, manifest: text, module };
+                        let original =
+                            |read: Module| Original { version: version.id, manifest: text, module: read.bytes };
                         round.originals.extend(read.map(original));
                         LivePolicy::new(manifest, version)
                     }
@@ -151,13 +152,13 @@ impl PolicyHost {
         known: &mut Known,
         path: &Path,
         manifest: &Manifest,
-        module: Arc<Vec<u8>>,
+        module: Module,
         fingerprint: Digest,
     ) -> Result<Version, LoadError> {
         if let Some(live) = known.live.get(&manifest.name) {
             let same_conditions =
                 live.manifest.limits == manifest.limits && live.manifest.capabilities == manifest.capabilities;
-            if same_conditions && live.version.id == version_id(manifest, &module) {
+            if same_conditions && live.version.id == version_id(manifest, &module.digest) {
                 return Ok(live.version.clone());
             }
         }

@@ -151,7 +151,7 @@ impl Cache {
             unfit("it is no regular file, another user owns it, or other users may write it");
             return None;
         }
-        if Digest::of(&fs::read(&path).ok()?) != told.sha256 {
+        if Digest::of_reader(File::open(&path).ok()?).ok()? != told.sha256 {
             unfit("it is corrupted: its bytes are not those that were written");
             return None;
         }

@@ -12,10 +12,31 @@ pub mod protocol;
 mod snapshot;
 pub mod worker;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
 
 /// The largest module that is read, in bytes. Python's are 18 MB.
 pub const MAX_MODULE_BYTES: u64 = 64 << 20;
+
+/// A module as it was read. The digest is made once, where the bytes are: tens of megabytes take tens of milliseconds.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The bytes.
+    pub bytes: Arc<Vec<u8>>,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+impl Module {
+    /// A module of these bytes.
+    pub fn new(bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+        let bytes = bytes.into();
+        Self { digest: Digest::of(&bytes), bytes }
+    }
+}
 
 /// The steps of loading, in order. Each fails with its own errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

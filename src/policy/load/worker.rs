@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use super::cache::{self, Cache, Key};
 use super::protocol::{About, CaseReport, Event, Job, MAX_ARTIFACT_BYTES, MAX_LINE_BYTES};
-use super::{LoadCode, LoadError, Step};
+use super::{LoadCode, LoadError, Module, Step};
 use crate::policy::component::Ready;
 use crate::policy::digest::Digest;
 use crate::policy::engine::Engine;
@@ -43,10 +43,10 @@ pub struct Version {
 
 /// Digest of what determines a policy's behaviour: component, settings and cases (what warm-up left in the guest stays
 /// in the image).
-pub fn version_id(manifest: &Manifest, module: &[u8]) -> Digest {
+pub fn version_id(manifest: &Manifest, module: &Digest) -> Digest {
     let settings = manifest.settings.to_string();
     let cases = serde_json::to_vec(&manifest.tests).unwrap_or_default();
-    Digest::of_pieces([Digest::of(module).as_bytes(), settings.as_bytes(), &cases])
+    Digest::of_pieces([module.as_bytes(), settings.as_bytes(), &cases])
 }
 
 impl Worker {
@@ -56,32 +56,23 @@ impl Worker {
     }
 
     /// Makes `module` under `manifest` ready.
-    pub async fn load(&self, manifest: &Manifest, module: Arc<Vec<u8>>) -> Result<Version, LoadError> {
-        self.load_telling(manifest, module, None).await
+    pub async fn load(&self, manifest: &Manifest, module: Module) -> Result<Version, LoadError> {
+        self.load_reporting(manifest, module, None).await
     }
 
     /// The same, and tells of each case as it is checked: of none when the version comes from the cache.
     pub async fn load_reporting(
         &self,
         manifest: &Manifest,
-        module: Arc<Vec<u8>>,
-        report: &mut (dyn FnMut(CaseReport) + Send),
-    ) -> Result<Version, LoadError> {
-        self.load_telling(manifest, module, Some(report)).await
-    }
-
-    async fn load_telling(
-        &self,
-        manifest: &Manifest,
-        module: Arc<Vec<u8>>,
+        module: Module,
         report: Option<&mut (dyn FnMut(CaseReport) + Send)>,
     ) -> Result<Version, LoadError> {
-        let id = version_id(manifest, &module);
+        let id = version_id(manifest, &module.digest);
         let key = self.key(manifest, &id);
         if let Some((component, about)) = self.map(key).await {
             return self.ready(id, component, about);
         }
-        let (about, artifact) = self.run_loader(manifest, module, report).await?;
+        let (about, artifact) = self.run_loader(manifest, module.bytes, report).await?;
         let component = match self.keep(key, artifact, &about).await? {
             Kept::Mapped(component) => component,
             Kept::InMemory(artifact) => cache::load_from_memory(&self.engine, &artifact)

@@ -13,9 +13,10 @@ use std::time::SystemTime;
 use anyhow::{Context as _, bail};
 
 use self::workshop::{ToolFailed, Workshop};
-use super::candidate::{is_manifest, read_manifest};
+use super::candidate::read_manifest;
 use super::language::Language;
 use crate::cli::print;
+use crate::policy::is_manifest;
 use crate::policy::manifest::Manifest;
 
 pub(super) fn run(folder: &Path) -> anyhow::Result<ExitCode> {
