@@ -1,4 +1,4 @@
-//! The slow lane: where an evaluation goes that is still running at its first tick.
+//! The slow lane: where an evaluation goes that is still running at its first tick, or at its second if the first came soon.
 //!
 //! Most evaluations end within a tick, on the thread that the request runs on, and pay no hop. One that does not would
 //! take that thread from every other request; it moves to a few threads of its own, where so many take turns as can be
@@ -10,17 +10,22 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Future};
 use tokio::runtime::Runtime;
 
+use super::engine::TICK;
 use super::places::{Place, Places, Tenants};
 
 /// Turns of up to a tick that an evaluation gets where it was started while nobody leaves the lane. The clock ticks
 /// whenever it does: a quick evaluation may meet a tick, and must neither wait nor be refused for it.
 const TURNS_WITHOUT_A_PLACE: usize = 3;
+
+/// An evaluation that meets its first tick so soon has hardly run, and most end before the second: moving it would cost more
+/// than it has left to do.
+const SOON: Duration = Duration::from_micros(TICK.as_micros() as u64 / 4);
 
 /// Long evaluations of a policy in a row, after which the next begins in the lane. Among innocents a spinning request
 /// seldom makes as many: a quick one starts the count anew.
@@ -72,8 +77,8 @@ impl SlowLane {
         Ok(Self { runtime: Some(runtime), places, line })
     }
 
-    /// Runs `evaluation` where it was started; from its first pause on, in the lane. One whose policy has the habit of
-    /// being long begins there.
+    /// Runs `evaluation` where it was started; from its first pause on, or from the second if that came soon, in the lane.
+    /// One whose policy has the habit of being long begins there.
     pub async fn run<T: Send + 'static>(
         &self,
         evaluation: BoxFuture<'static, T>,
@@ -81,6 +86,7 @@ impl SlowLane {
         tenant: &str,
         wall: Duration,
     ) -> Result<T, LaneError> {
+        let begun = Instant::now();
         let mut evaluation = habit.clone().watch(evaluation);
         let mut place = if habit.is_long() { self.places.take(tenant) } else { None };
         let mut turns = 0;
@@ -94,6 +100,10 @@ impl SlowLane {
                 return Ok(done);
             }
             turns += 1;
+            // The clock ticked as it began: how long it is shows at the next tick.
+            if turns == 1 && begun.elapsed() < SOON {
+                continue;
+            }
             place = self.places.take(tenant);
             if place.is_none() && (turns > TURNS_WITHOUT_A_PLACE || habit.is_long()) {
                 place = self.wait(tenant, wall).await?;
@@ -197,10 +207,14 @@ mod tests {
         lane
     }
 
+    fn is_in_lane() -> bool {
+        std::thread::current().name() == Some("policy-slow-lane")
+    }
+
     /// One that pauses so often; it gives whether it began in the lane.
     fn pausing(pauses: usize) -> BoxFuture<'static, bool> {
         Box::pin(async move {
-            let began_in_lane = std::thread::current().name() == Some("policy-slow-lane");
+            let began_in_lane = is_in_lane();
             for _ in 0..pauses {
                 tokio::task::yield_now().await;
             }
@@ -225,6 +239,31 @@ mod tests {
         assert!(run(&lane, &habit, 9).await);
         assert!(run(&lane, &habit, 0).await);
         assert!(!run(&lane, &habit, 0).await, "a quick one ends it there too");
+    }
+
+    #[tokio::test]
+    async fn one_that_meets_a_tick_as_it_begins_gets_a_whole_one_where_it_is() {
+        let (lane, habit) = (lane(2, 0), Arc::<Habit>::default());
+        // Where it is after its first pause, and after its second.
+        let places = async |runs_for: Duration| {
+            let evaluation = Box::pin(async move {
+                let begun = Instant::now();
+                while begun.elapsed() < runs_for {}
+                tokio::task::yield_now().await;
+                let after_the_first = is_in_lane();
+                tokio::task::yield_now().await;
+                (after_the_first, is_in_lane())
+            });
+            lane.run(evaluation, &habit, "tenant", WALL).await.unwrap()
+        };
+        assert_eq!(places(SOON).await, (true, true), "it had run for a while");
+        habit.0.store(0, Ordering::Relaxed);
+        // On a busy machine the beginning itself may take long.
+        let mut tries = 0..1_000;
+        while places(Duration::ZERO).await != (false, true) {
+            habit.0.store(0, Ordering::Relaxed);
+            assert!(tries.next().is_some(), "it is moved at once");
+        }
     }
 
     #[tokio::test]

@@ -174,16 +174,11 @@ pub struct Bounds {
 }
 
 impl Budget {
-    /// The time that an evaluation of `text_bytes` of text may run.
-    pub fn time_for(&self, text_bytes: usize) -> Duration {
-        let added = (u128::from(self.time_per_mib_us) * text_bytes as u128) >> 20;
-        Duration::from_micros(self.time_us.saturating_add(u64::try_from(added).unwrap_or(u64::MAX)))
-    }
-
     /// What an evaluation of `text_bytes` of text may use.
     pub fn allowance(&self, text_bytes: usize) -> Allowance {
-        let ticks = self.time_for(text_bytes).as_micros().div_ceil(TICK.as_micros());
-        Allowance { ticks: u64::try_from(ticks).unwrap_or(u64::MAX), bounds: self.bounds }
+        let added = (u128::from(self.time_per_mib_us) * text_bytes as u128) >> 20;
+        let micros = self.time_us.saturating_add(u64::try_from(added).unwrap_or(u64::MAX));
+        Allowance { ticks: micros.div_ceil(TICK.as_micros() as u64), bounds: self.bounds }
     }
 }
 

@@ -278,9 +278,8 @@ impl Runner {
         messages: &Arc<Vec<Message>>,
     ) -> Result<Evaluated, Failed> {
         let slot = self.slots.clone().try_acquire_owned().map_err(|_| EvaluationError::Overloaded)?;
-        let (budget, text) = (policy.manifest.limits.budget(), text_bytes(messages));
-        let allowance = budget.allowance(text);
-        let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
+        let allowance = policy.budget.allowance(text_bytes(messages));
+        let wall = allowance.time().saturating_mul(WALL_FACTOR);
         let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
         let (tenant, context, messages) = (&context.tenant, context.clone(), messages.clone());
         let evaluation = Box::pin(async move {
@@ -300,7 +299,7 @@ impl Runner {
         context: &Context,
         messages: &[Message],
     ) -> Result<Evaluated, Failed> {
-        let allowance = policy.manifest.limits.budget().allowance(text_bytes(messages));
+        let allowance = policy.budget.allowance(text_bytes(messages));
         policy.version.ready.evaluate(&self.engine, allowance, source, question, context, messages).await
     }
 
@@ -313,9 +312,8 @@ impl Runner {
         context: &Arc<Context>,
         piece: Piece,
     ) -> Result<(Session, Verdict), Failed> {
-        let (budget, text) = (policy.manifest.limits.budget(), text_bytes(&piece.choices));
-        let allowance = budget.allowance(text);
-        let wall = budget.time_for(text).saturating_mul(WALL_FACTOR);
+        let allowance = policy.budget.allowance(text_bytes(&piece.choices));
+        let wall = allowance.time().saturating_mul(WALL_FACTOR);
         let (ready, engine) = (policy.version.ready.clone(), self.engine.clone());
         let (tenant, context) = (&context.tenant, context.clone());
         let source =

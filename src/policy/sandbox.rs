@@ -1,12 +1,13 @@
 //! One evaluation's world: a store with a deadline, limits and a log, made for it and thrown away after it.
 
 use std::fmt;
+use std::time::Duration;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::bindings::octroi::policy::{clock, counters, log};
-use super::engine::{Engine, Watching};
+use super::engine::{Engine, TICK, Watching};
 use super::limits::Bounds;
 use super::readings::{Readings, Source, Teller};
 use super::verdict::one_line;
@@ -21,6 +22,13 @@ pub struct Allowance {
     pub ticks: u64,
     /// The rest.
     pub bounds: Bounds,
+}
+
+impl Allowance {
+    /// The time that it may run.
+    pub fn time(&self) -> Duration {
+        TICK.saturating_mul(u32::try_from(self.ticks).unwrap_or(u32::MAX))
+    }
 }
 
 /// A limit that an instance ran into.

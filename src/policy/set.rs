@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::component::Question;
 use super::digest::Digest;
+use super::limits::Budget;
 use super::load::LoadError;
 use super::load::worker::Version;
 use super::manifest::{Manifest, Mode, Name, OnError, Phase};
@@ -42,6 +43,8 @@ pub struct LivePolicy {
     pub manifest: Arc<Manifest>,
     /// Its version, ready to judge.
     pub version: Version,
+    /// What its manifest allows one evaluation.
+    pub(super) budget: Budget,
     /// Digest of its settings.
     pub settings_hash: Digest,
     /// What this version said since it went live.
@@ -65,7 +68,8 @@ impl LivePolicy {
             version: version.id.to_string().into(),
             settings_hash: settings_hash.to_string().into(),
         };
-        Arc::new(Self { manifest: Arc::new(manifest), version, settings_hash, tally, label })
+        let budget = manifest.limits.budget();
+        Arc::new(Self { manifest: Arc::new(manifest), version, budget, settings_hash, tally, label })
     }
 }
 
