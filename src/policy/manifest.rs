@@ -150,6 +150,11 @@ impl Manifest {
         Ok(())
     }
 
+    /// Whether its verdict on this request counts, if it is asked.
+    pub fn enforced_on(&self, request_id: &str) -> bool {
+        self.mode == Mode::Enforce && self.rollout.enforced(&self.name, request_id)
+    }
+
     /// Digest of the settings as the component gets them.
     pub fn settings_hash(&self) -> Digest {
         Digest::of(self.settings.to_string().as_bytes())

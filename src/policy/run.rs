@@ -208,10 +208,10 @@ impl Runner {
     ) -> Result<(), Overloaded> {
         let manifest = &policy.manifest;
         let phase = question.phase();
-        if manifest.mode == Mode::Off || !policy.version.ready.answers(phase) || !manifest.scope.covers(context) {
+        if !policy.applies(phase, context) {
             return Ok(());
         }
-        let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
+        let enforced = manifest.enforced_on(request_id);
         let started = Instant::now();
         let mut readings = Readings::default();
         let mut memory = None;

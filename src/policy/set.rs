@@ -71,6 +71,23 @@ impl LivePolicy {
         let budget = manifest.limits.budget();
         Arc::new(Self { manifest: Arc::new(manifest), version, budget, settings_hash, tally, label })
     }
+
+    /// Whether it is asked about a request at this moment. One that is off never goes live.
+    pub fn applies(&self, phase: Phase, context: &Context) -> bool {
+        self.version.ready.answers(phase) && self.manifest.scope.covers(context)
+    }
+
+    /// Whether it is what loading this version under this manifest would give.
+    pub(super) fn is_ready_as(&self, version: &Digest, manifest: &Manifest) -> bool {
+        self.version.id == *version
+            && self.manifest.limits == manifest.limits
+            && self.manifest.capabilities == manifest.capabilities
+    }
+
+    /// Whether another one would decide as this one does.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.version.id == other.version.id && self.manifest == other.manifest
+    }
 }
 
 /// A policy that has never been live since the gateway started.
@@ -118,10 +135,10 @@ impl Member {
         }
     }
 
-    /// What makes it another one for the purpose of swapping: version and manifest.
+    /// Whether the set is the same with the other one in its place.
     fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Live(one), Self::Live(two)) => one.version.id == two.version.id && one.manifest == two.manifest,
+            (Self::Live(one), Self::Live(two)) => one.same_as(two),
             (Self::Broken(one), Self::Broken(two)) => {
                 let why = |policy: &BrokenPolicy| (policy.error.step, policy.error.code);
                 one.name == two.name && one.manifest == two.manifest && why(one) == why(two)

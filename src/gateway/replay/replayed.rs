@@ -18,7 +18,7 @@ use crate::audit::record::{Action, PolicyEvaluation};
 use crate::audit::{AuditError, AuditKey, AuditReader, TrailRecord};
 use crate::chat::{Message, Part, Role};
 use crate::gateway::record;
-use crate::policy::manifest::{Mode, Phase};
+use crate::policy::manifest::Phase;
 use crate::policy::{LivePolicy, PolicyHost, readings, verdict};
 
 /// Characters of a text that an example shows.
@@ -47,10 +47,9 @@ impl Candidates {
 
     /// Whether its verdict on this decision counts.
     fn enforced(&self, policy: &LivePolicy, id: &str) -> bool {
-        let manifest = &policy.manifest;
         match self {
             Self::One(_) => true,
-            Self::Set(_) => manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, id),
+            Self::Set(_) => policy.manifest.enforced_on(id),
         }
     }
 
@@ -206,12 +205,10 @@ impl Replay<'_> {
             Input::Whole(messages) => (messages, false),
             Input::Changed(messages) => (messages, true),
         };
-        let covers = |policy: &Arc<LivePolicy>| {
-            policy.version.ready.answers(phase) && policy.manifest.scope.covers(&judged.context)
-        };
+        let applies = |policy: &Arc<LivePolicy>| policy.applies(phase, &judged.context);
         let recorded = self.candidates.compared(&judged.policies, phase);
         // What was judged then and is not now is a difference, too.
-        if recorded.is_empty() && !self.candidates.policies().iter().any(covers) {
+        if recorded.is_empty() && !self.candidates.policies().iter().any(applies) {
             unasked.not_covered += 1;
             return Ok(());
         }
@@ -258,8 +255,7 @@ impl Replay<'_> {
         let mut messages = messages.clone();
         let mut said: Vec<PolicyEvaluation> = Vec::new();
         for policy in self.candidates.policies() {
-            let manifest = &policy.manifest;
-            if !policy.version.ready.answers(question.phase()) || !manifest.scope.covers(&judged.context) {
+            if !policy.applies(question.phase(), &judged.context) {
                 continue;
             }
             if said.iter().any(|it| it.enforced && it.action == Action::Deny) {

@@ -68,13 +68,9 @@ impl PolicyHost {
             _ => return Err(failed("its manifest says `mode: off`".into()).into()),
         };
         let id = version_id(&manifest, &module.digest);
-        let is_it = |policy: &LivePolicy| {
-            policy.version.id == id
-                && policy.manifest.limits == manifest.limits
-                && policy.manifest.capabilities == manifest.capabilities
-        };
-        let held = held.map(|candidate| candidate.0).filter(|policy| is_it(policy));
-        let loaded = held.or_else(|| self.set.load().live().find(|policy| is_it(policy)).cloned());
+        let held = held.map(|candidate| candidate.0).filter(|policy| policy.is_ready_as(&id, &manifest));
+        let in_force = || self.set.load().live().find(|policy| policy.is_ready_as(&id, &manifest)).cloned();
+        let loaded = held.or_else(in_force);
         let version = match loaded {
             Some(policy) => policy.version.clone(),
             None => {
@@ -115,8 +111,6 @@ impl PolicyHost {
 
     /// Whether this candidate's version, with its manifest, is in force.
     pub fn is_in_force(&self, candidate: &Candidate) -> bool {
-        let is_it =
-            |live: &Arc<LivePolicy>| live.version.id == candidate.0.version.id && live.manifest == candidate.0.manifest;
-        self.set.load().live().any(is_it)
+        self.set.load().live().any(|live| live.same_as(&candidate.0))
     }
 }

@@ -155,12 +155,9 @@ impl PolicyHost {
         module: Module,
         fingerprint: Digest,
     ) -> Result<Version, LoadError> {
-        if let Some(live) = known.live.get(&manifest.name) {
-            let same_conditions =
-                live.manifest.limits == manifest.limits && live.manifest.capabilities == manifest.capabilities;
-            if same_conditions && live.version.id == version_id(manifest, &module.digest) {
-                return Ok(live.version.clone());
-            }
+        let id = version_id(manifest, &module.digest);
+        if let Some(live) = known.live.get(&manifest.name).filter(|live| live.is_ready_as(&id, manifest)) {
+            return Ok(live.version.clone());
         }
         if let Some(error) = known.refused.standing(path, fingerprint) {
             return Err(error.clone());

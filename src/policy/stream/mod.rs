@@ -12,10 +12,10 @@ mod stage;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::manifest::Mode;
+use super::Context;
+use super::manifest::Phase;
 use super::run::{Decision, Overloaded, Runner};
-use super::set::{Member, PolicySet};
-use super::{Context, Question};
+use super::set::PolicySet;
 use stage::Stage;
 
 /// A part of an answer that streams.
@@ -118,14 +118,11 @@ impl Runner {
     /// Takes the places that the response policies of `set` need for one stream: one instance each.
     pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
         let mut stages = Vec::new();
-        for member in set.members() {
-            let Member::Live(policy) = member else { continue };
-            let manifest = &policy.manifest;
-            let answers = policy.version.ready.answers(Question::Response.phase());
-            if manifest.mode == Mode::Off || !answers || !manifest.scope.covers(context) {
+        for policy in set.live() {
+            if !policy.applies(Phase::Response, context) {
                 continue;
             }
-            let enforced = manifest.mode == Mode::Enforce && manifest.rollout.enforced(&manifest.name, request_id);
+            let enforced = policy.manifest.enforced_on(request_id);
             let place = match self.stream_place(&context.tenant) {
                 Err(Overloaded) if enforced => return Err(Overloaded),
                 // What only watches keeps nobody out.
