@@ -16,7 +16,7 @@ use super::places::{Place, Places, Tenants};
 use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, Label, LivePolicy, Member, PolicySet};
-use super::verdict::{self, Action, Finding, Routing, Verdict};
+use super::verdict::{self, Action, Routing, Verdict};
 use crate::chat::{Message, text_bytes};
 
 /// The wall cap behind a policy's own limit, which counts only the time that it runs. Half as many evaluations take turns
@@ -133,12 +133,6 @@ impl Decision {
     /// Whether the request is refused.
     pub fn refused(&self) -> bool {
         self.action.refuses()
-    }
-
-    /// Findings of the enforced policies.
-    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        let said = self.evaluations.iter().filter(|it| it.enforced).filter_map(|it| it.outcome.said());
-        said.flat_map(|verdict| &verdict.findings)
     }
 }
 

@@ -216,7 +216,6 @@ impl From<wit::Verdict> for Proposal {
 }
 
 /// The most findings, edits and tags that are accepted, and the longest texts in bytes.
-/// How much of a verdict is taken.
 pub(super) mod bounds {
     pub(in crate::policy) const FINDINGS: usize = 10_000;
     pub(in crate::policy) const EDITS: usize = 10_000;

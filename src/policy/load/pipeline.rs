@@ -308,8 +308,7 @@ async fn show(
         }
         Err(error) => failed(Step::WarmUp, ticks, &error),
     };
-    let name = verdict::one_line(&case.name, 128);
-    Err(LoadError::new(error.step, error.code, format!("case `{name}`: {}", error.message)))
+    Err(LoadError::new(error.step, error.code, in_case(case, &error.message)))
 }
 
 /// Tells how each case fares by itself, when warm-up has ended at one of them: so that an author sees every failure at
@@ -322,8 +321,7 @@ async fn tell_every_case(job: &Job, engine: &Engine, ready: &Ready, reporter: &R
             Err(error) => Err(error),
         };
         let problem = match shown {
-            Ok(verdict) => unexpected(case, &verdict, case.conversation())
-                .map(|problem| format!("case `{}`: {problem}", verdict::one_line(&case.name, 128))),
+            Ok(verdict) => unexpected(case, &verdict, case.conversation()).map(|problem| in_case(case, &problem)),
             Err(error) => Some(error.message),
         };
         reporter.checked(case, started.elapsed(), problem);
@@ -366,15 +364,8 @@ fn question(ready: &Ready, case: &Case) -> Result<Question, LoadError> {
     let phases = ready.phases();
     let phase = case.phase.or_else(|| phases.first().copied()).unwrap_or(Phase::PreCheck);
     if !ready.answers(phase) {
-        return Err(LoadError::new(
-            Step::Tests,
-            LoadCode::CaseFailed,
-            format!(
-                "case `{}` asks `{}`, which the policy does not export",
-                verdict::one_line(&case.name, 128),
-                phase.as_str()
-            ),
-        ));
+        let problem = format!("it asks `{}`, which the policy does not export", phase.as_str());
+        return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, in_case(case, &problem)));
     }
     Ok(Question::of_case(phase))
 }
@@ -392,38 +383,34 @@ async fn check_case(
     case: &Case,
     reporter: &Reporter,
 ) -> Result<Duration, LoadError> {
-    let name = verdict::one_line(&case.name, 128);
     let messages = case.conversation();
     let question = question(ready, case)?;
     let context = case.context.context();
     let allowance = budget.allowance(text_bytes(&messages));
-    let mut verdicts = Vec::with_capacity(2);
-    let mut quicker = Duration::MAX;
-    for _ in 0..2 {
+    let refused = |code, problem: &str| LoadError::new(Step::Tests, code, in_case(case, problem));
+    let evaluate = async || {
         let started = Instant::now();
-        let evaluated = match ready.evaluate(engine, allowance, stated(case), question, &context, &messages).await {
-            Ok(evaluated) => evaluated,
+        match ready.evaluate(engine, allowance, stated(case), question, &context, &messages).await {
+            Ok(evaluated) => Ok((evaluated.verdict, started.elapsed())),
             Err(failed) => {
                 reporter.logged(failed.log);
-                let message = format!("case `{name}`: {}", failed.error);
-                return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, message));
+                Err(refused(LoadCode::CaseFailed, &failed.error.to_string()))
             }
-        };
-        quicker = quicker.min(started.elapsed());
-        verdicts.push(evaluated.verdict);
-    }
-    let [first, second] = verdicts.as_slice() else { return Ok(quicker) };
+        }
+    };
+    let ((first, one), (second, other)) = (evaluate().await?, evaluate().await?);
     if first != second {
-        return Err(LoadError::new(
-            Step::Tests,
-            LoadCode::NotDeterministic,
-            format!("case `{name}`: the same input got two different verdicts"),
-        ));
+        return Err(refused(LoadCode::NotDeterministic, "the same input got two different verdicts"));
     }
-    if let Some(problem) = unexpected(case, first, messages) {
-        return Err(LoadError::new(Step::Tests, LoadCode::CaseFailed, format!("case `{name}`: {problem}")));
+    match unexpected(case, &first, messages) {
+        Some(problem) => Err(refused(LoadCode::CaseFailed, &problem)),
+        None => Ok(one.min(other)),
     }
-    Ok(quicker)
+}
+
+/// What is wrong, under the name of the case in which it is.
+fn in_case(case: &Case, problem: &str) -> String {
+    format!("case `{}`: {problem}", verdict::one_line(&case.name, 128))
 }
 
 /// How a verdict differs from what the case expects.

@@ -5,6 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -265,21 +266,24 @@ async fn listen(
 /// Why a loader that gave no answer ended.
 fn ended(step: Step, status: ExitStatus, complaints: &str, limits: &Limits) -> LoadError {
     use std::os::unix::process::ExitStatusExt;
+    const XCPU: i32 = Signal::XCPU.as_raw();
+    const ABORT: i32 = Signal::ABORT.as_raw();
+    const KILL: i32 = Signal::KILL.as_raw();
     let (code, cause) = match status.signal() {
-        Some(24) => {
+        Some(XCPU) => {
             let allowed = humantime::format_duration(limits.compile_time);
             (LoadCode::CompileLimit, format!("it used more processor time than `limits.compile_time` ({allowed})"))
         }
-        Some(6) if complaints.contains("memory allocation of") => {
+        Some(ABORT) if complaints.contains("memory allocation of") => {
             let allowed = limits.compile_memory;
             (LoadCode::CompileLimit, format!("it needed more memory than `limits.compile_memory` ({allowed})"))
         }
         // The same bytes would do it again.
-        Some(6) if complaints.contains("overflowed its stack") => {
+        Some(ABORT) if complaints.contains("overflowed its stack") => {
             (LoadCode::NotCompilable, "it ran out of stack: something in the module nests too deeply".to_owned())
         }
-        Some(6) => (LoadCode::LoaderFailed, "it gave up by itself".to_owned()),
-        Some(9) => (LoadCode::LoaderFailed, "it was killed, perhaps by the system for want of memory".to_owned()),
+        Some(ABORT) => (LoadCode::LoaderFailed, "it gave up by itself".to_owned()),
+        Some(KILL) => (LoadCode::LoaderFailed, "it was killed, perhaps by the system for want of memory".to_owned()),
         Some(signal) => (LoadCode::LoaderFailed, format!("it was ended by signal {signal}")),
         None => (LoadCode::LoaderFailed, format!("it ended with {status}")),
     };
