@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Future};
 use tokio::runtime::Runtime;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::TICK;
 use super::places::{Place, Places, Tenants};
@@ -124,8 +125,7 @@ impl SlowLane {
             done
         });
         // A caller that goes away takes its evaluation along.
-        let mut running = AbortOnDrop(running);
-        match (&mut running.0).await {
+        match AbortOnDropHandle::new(running).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(_)) => Err(LaneError::Wall),
             Err(_) => Err(LaneError::Panicked),
@@ -184,14 +184,6 @@ impl Drop for SlowLane {
 async fn turn<T>(evaluation: &mut (impl Future<Output = T> + Unpin)) -> Result<Poll<T>, LaneError> {
     let once = AssertUnwindSafe(poll_fn(|context| Poll::Ready(evaluation.poll_unpin(context))));
     once.catch_unwind().await.map_err(|_| LaneError::Panicked)
-}
-
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[cfg(test)]

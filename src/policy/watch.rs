@@ -13,8 +13,9 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::digest::Digest;
 use super::host::{PolicyHost, Reload};
@@ -33,13 +34,7 @@ pub struct Pace {
 
 /// A running watch. Dropping it ends it.
 #[derive(Debug)]
-pub struct Watcher(JoinHandle<()>);
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub struct Watcher(AbortOnDropHandle<()>);
 
 impl Watcher {
     /// Waits for an end that nobody asked for: a fault. From then on changes of the folder are not seen.
@@ -52,13 +47,13 @@ impl Watcher {
     /// Watches the host's directory and reloads on changes. `first` is the reload that was made before.
     pub fn start(host: Arc<PolicyHost>, first: &Reload, pace: Pace) -> Self {
         let (directories, due) = (first.directories.clone(), first.again.map(Instant::from_std));
-        Self(tokio::spawn(async move {
+        Self(AbortOnDropHandle::new(tokio::spawn(async move {
             let changed = Arc::new(Notify::new());
             let eyes = Eyes::new(changed.clone());
             // What changed between the first load and this moment has no event.
             changed.notify_one();
             Watch { host, pace, changed, eyes: Some(eyes), directories, due, last: None, sure: false }.run().await;
-        }))
+        })))
     }
 }
 
@@ -255,6 +250,6 @@ mod tests {
     #[tokio::test]
     async fn a_watch_that_panics_is_known_to_have_ended() {
         let broken = async { std::panic::resume_unwind(Box::new("a fault")) };
-        Watcher(tokio::spawn(broken)).ended().await;
+        Watcher(AbortOnDropHandle::new(tokio::spawn(broken))).ended().await;
     }
 }
