@@ -249,15 +249,12 @@ impl<'a> Shown<'a> {
 }
 
 impl Ready {
-    /// Resolves imports and finds exports.
+    /// Resolves imports and finds exports. That those are there which must be, `load::module` has seen.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, Unusable> {
         let has = |name: &str| component.get_export_index(None, name).is_some();
         let linker = sandbox::linker(engine).map_err(|error| Unusable(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(component).map_err(|error| Unusable(format!("{error:#}")))?;
-        if !has(LIFECYCLE) {
-            return Err(Unusable(format!("it does not export `{LIFECYCLE}`, which every policy must")));
-        }
-        let ready = Self {
+        Ok(Self {
             lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(|error| mismatch(LIFECYCLE, error))?,
             pre_check: has(PRE_CHECK)
                 .then(|| exports::pre_check::GuestIndices::new(&pre))
@@ -272,11 +269,7 @@ impl Ready {
                 .transpose()
                 .map_err(|error| mismatch(AUDIT, error))?,
             pre,
-        };
-        if ready.phases().is_empty() {
-            return Err(Unusable(format!("it exports none of `{PRE_CHECK}`, `{RESPONSE}` and `{AUDIT}`")));
-        }
-        Ok(ready)
+        })
     }
 
     /// Compares what is exported with this gateway's signatures. [`Self::new`] finds functions by their names; without
@@ -411,37 +404,29 @@ impl Ready {
             .zip(&parts)
             .map(|(message, parts)| wit::Message { role: role(message.role), parts })
             .collect();
-        let missing = || EvaluationError::Trap("the interface is not exported".into());
-        let answered: wasmtime::Result<wit::Verdict> = match question {
-            Question::PreCheck => {
-                let indices = self.pre_check.as_ref().ok_or_else(missing)?;
-                match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, known, &spoken).await,
-                    Err(error) => Err(error),
+        let missing = || wasmtime::Error::msg("the interface is not exported");
+        let answered = async {
+            match question {
+                Question::PreCheck => {
+                    let guest = self.pre_check.as_ref().ok_or_else(missing)?.load(&mut *store, instance)?;
+                    guest.call_evaluate(&mut *store, known, &spoken).await
                 }
-            }
-            Question::Response => {
-                let indices = self.response.as_ref().ok_or_else(missing)?;
-                let answer = exports::response::Answer { choices: &spoken, more };
-                match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, known, answer).await,
-                    Err(error) => Err(error),
+                Question::Response => {
+                    let guest = self.response.as_ref().ok_or_else(missing)?.load(&mut *store, instance)?;
+                    let answer = exports::response::Answer { choices: &spoken, more };
+                    guest.call_evaluate(&mut *store, known, answer).await
                 }
-            }
-            Question::Audit(phase) => {
-                let indices = self.audit.as_ref().ok_or_else(missing)?;
-                let phase = match phase {
-                    AuditPhase::Intent => exports::audit::Phase::Intent,
-                    AuditPhase::Outcome => exports::audit::Phase::Outcome,
-                };
-                let entry = exports::audit::Entry { phase, messages: &spoken };
-                match indices.load(&mut *store, instance) {
-                    Ok(guest) => guest.call_evaluate(&mut *store, known, entry).await,
-                    Err(error) => Err(error),
+                Question::Audit(phase) => {
+                    let guest = self.audit.as_ref().ok_or_else(missing)?.load(&mut *store, instance)?;
+                    let phase = match phase {
+                        AuditPhase::Intent => exports::audit::Phase::Intent,
+                        AuditPhase::Outcome => exports::audit::Phase::Outcome,
+                    };
+                    guest.call_evaluate(&mut *store, known, exports::audit::Entry { phase, messages: &spoken }).await
                 }
             }
         };
-        let verdict = answered.map_err(|error| EvaluationError::from_wasmtime(&error))?;
+        let verdict = answered.await.map_err(|error| EvaluationError::from_wasmtime(&error))?;
         Ok(Verdict::accept(verdict.into(), messages)?)
     }
 
@@ -452,11 +437,8 @@ impl Ready {
         instance: &wasmtime::component::Instance,
         settings: &str,
     ) -> Result<Result<(), String>, EvaluationError> {
-        let called = match self.lifecycle.load(&mut *store, instance) {
-            Ok(guest) => guest.call_configure(&mut *store, settings).await,
-            Err(error) => Err(error),
-        };
-        called.map_err(|error| EvaluationError::from_wasmtime(&error))
+        let called = async { self.lifecycle.load(&mut *store, instance)?.call_configure(&mut *store, settings).await };
+        called.await.map_err(|error| EvaluationError::from_wasmtime(&error))
     }
 
     /// Asks the policy about itself.
@@ -465,11 +447,8 @@ impl Ready {
         store: &mut Store<State>,
         instance: &wasmtime::component::Instance,
     ) -> Result<exports::lifecycle::Description, EvaluationError> {
-        let called = match self.lifecycle.load(&mut *store, instance) {
-            Ok(guest) => guest.call_describe(&mut *store).await,
-            Err(error) => Err(error),
-        };
-        called.map_err(|error| EvaluationError::from_wasmtime(&error))
+        let called = async { self.lifecycle.load(&mut *store, instance)?.call_describe(&mut *store).await };
+        called.await.map_err(|error| EvaluationError::from_wasmtime(&error))
     }
 }
 
