@@ -452,16 +452,44 @@ impl Ready {
     }
 }
 
-/// The names under which the interfaces are exported.
-pub const LIFECYCLE: &str = "octroi:policy/lifecycle@0.1.0";
-/// See [`LIFECYCLE`].
-pub const PRE_CHECK: &str = "octroi:policy/pre-check@0.1.0";
-/// See [`LIFECYCLE`].
-pub const RESPONSE: &str = "octroi:policy/response@0.1.0";
-/// See [`LIFECYCLE`].
-pub const AUDIT: &str = "octroi:policy/audit@0.1.0";
+/// The version that this gateway speaks, behind the names of the package and of its interfaces.
+macro_rules! version {
+    () => {
+        "@0.1.0"
+    };
+}
+
+macro_rules! interface {
+    ($name:literal) => {
+        concat!("octroi:policy/", $name, version!())
+    };
+}
+
 /// The version of the WIT package; part of every cache key.
-pub const WIT_VERSION: &str = "octroi:policy@0.1.0";
+pub const WIT_VERSION: &str = concat!("octroi:policy", version!());
+/// The names under which the interfaces are exported.
+pub const LIFECYCLE: &str = interface!("lifecycle");
+/// See [`LIFECYCLE`].
+pub const PRE_CHECK: &str = interface!("pre-check");
+/// See [`LIFECYCLE`].
+pub const RESPONSE: &str = interface!("response");
+/// See [`LIFECYCLE`].
+pub const AUDIT: &str = interface!("audit");
+
+/// Whether an import or an export is an interface of the package, in whichever version.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("octroi:policy/")
+}
+
+/// Whether it is one in the version that this gateway speaks.
+pub(super) fn is_of_this_version(name: &str) -> bool {
+    is_ours(name) && name.ends_with(version!())
+}
+
+/// Whether it is this one, in that version.
+pub(super) fn is_interface(name: &str, interface: &str) -> bool {
+    name.strip_prefix("octroi:policy/").and_then(|name| name.strip_suffix(version!())) == Some(interface)
+}
 
 fn role(role: Role) -> wit::Role {
     match role {

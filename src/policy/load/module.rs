@@ -3,7 +3,9 @@
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use super::{LoadCode, LoadError, Step};
-use crate::policy::component::{AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE};
+use crate::policy::component::{
+    AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE, WIT_VERSION, is_interface, is_of_this_version, is_ours,
+};
 use crate::policy::manifest::GRANTABLE;
 use crate::policy::verdict::one_line;
 
@@ -135,24 +137,23 @@ pub fn survey(component: &[u8]) -> Result<Survey, LoadError> {
 }
 
 fn check_imports(imports: &[String], capabilities: &[String]) -> Result<(), LoadError> {
-    const FREE: [&str; 2] = ["octroi:policy/types@0.1.0", "octroi:policy/log@0.1.0"];
+    const FREE: [&str; 2] = ["types", "log"];
     let granted =
-        |name: &str| FREE.contains(&name) || capabilities.iter().any(|it| name == format!("octroi:policy/{it}@0.1.0"));
+        |name: &str| FREE.into_iter().chain(capabilities.iter().map(String::as_str)).any(|it| is_interface(name, it));
     let refused: Vec<_> = imports.iter().filter(|name| !granted(name)).collect();
     if refused.is_empty() {
         return Ok(());
     }
-    let is_named = |name: &str, capability: &str| name == format!("octroi:policy/{capability}@0.1.0");
-    let is_refused = |capability: &str| refused.iter().any(|name| is_named(name, capability));
+    let is_refused = |capability: &str| refused.iter().any(|name| is_interface(name, capability));
     let grantable: Vec<_> = GRANTABLE.iter().copied().filter(|it| is_refused(it)).collect();
     let mut hint = String::new();
     if !grantable.is_empty() {
         hint = format!("; the manifest's `capabilities` would have to list {}", grantable.join(", "));
     }
-    let ours = |name: &&&String| name.starts_with("octroi:policy/");
-    if refused.iter().filter(ours).any(|name| !name.ends_with("@0.1.0")) {
-        hint.push_str("; this gateway speaks `octroi:policy@0.1.0`: rebuild with its `wit/`");
-    } else if refused.iter().filter(ours).any(|name| !GRANTABLE.iter().any(|it| is_named(name, it))) {
+    let mut ours = refused.iter().filter(|name| is_ours(name));
+    if ours.clone().any(|name| !is_of_this_version(name)) {
+        hint.push_str(&format!("; this gateway speaks `{WIT_VERSION}`: rebuild with its `wit/`"));
+    } else if ours.any(|name| !GRANTABLE.iter().any(|it| is_interface(name, it))) {
         hint.push_str(&format!("; of `octroi:policy` there are types, log, {}", GRANTABLE.join(", ")));
     }
     if refused.iter().any(|name| name.starts_with("wasi:")) {
