@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Imports point one way: [`http`] to [`gateway`] to [`policy`], [`router`] and [`audit`]; [`router`] to [`provider`].
-//! All may use [`chat`], [`config`], [`in_flight`] and [`telemetry`]; nothing imports [`http`] or [`cli`].
+//! All may use [`chat`], [`config`], [`in_flight`], [`telemetry`] and `text`; nothing imports [`http`] or [`cli`].
 
 pub mod audit;
 pub mod chat;
@@ -28,3 +28,4 @@ pub mod policy;
 pub mod provider;
 pub mod router;
 pub mod telemetry;
+mod text;

@@ -23,7 +23,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::errors::ApiError;
 use crate::config::{Auth, Client, Role};
 use crate::gateway::Caller;
-use crate::policy::verdict::does_harm;
+use crate::text::does_harm;
 
 pub use user::user;
 

@@ -14,6 +14,7 @@ use super::sandbox::{self, Allowance, GuestLog, LimitHit, State};
 use super::verdict::{Verdict, VerdictError};
 use super::{AuditPhase, Context};
 use crate::chat::{Message, Part, Role};
+use crate::text::one_line;
 
 /// What an evaluation is shown beside the context and the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +126,9 @@ impl EvaluationError {
             return Self::Output;
         }
         if text.contains("count too high at") {
-            return Self::Count(super::verdict::one_line(&text, 512));
+            return Self::Count(one_line(&text, 512));
         }
-        Self::Trap(super::verdict::one_line(&text, 512))
+        Self::Trap(one_line(&text, 512))
     }
 }
 

@@ -10,7 +10,7 @@ use super::bindings::octroi::policy::{clock, counters, log};
 use super::engine::{Engine, TICK, Watching};
 use super::limits::Bounds;
 use super::readings::{Readings, Source, Teller};
-use super::verdict::one_line;
+use crate::text::one_line;
 
 /// The longest line that a policy can log, in bytes; longer ones are cut.
 pub const MAX_LOG_LINE: usize = 1_024;

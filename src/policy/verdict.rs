@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bindings::octroi::policy::types as wit;
 use crate::chat::Message;
+use crate::text::{does_harm, one_line};
 
 /// What a policy wants to happen, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -328,30 +329,6 @@ fn harmless(what: &'static str, text: &mut String, allowed: usize) -> Result<(),
     Ok(())
 }
 
-/// Control characters, and those that break or turn a line.
-pub(crate) fn does_harm(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Text of a guest as one bounded line without control characters.
-pub(super) fn one_line(text: &str, max_bytes: usize) -> String {
-    let mut line = String::with_capacity(text.len().min(max_bytes));
-    for character in text.chars() {
-        let before = line.len();
-        if does_harm(character) {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-        if line.len() > max_bytes {
-            line.truncate(before);
-            break;
-        }
-    }
-    line
-}
-
 /// The text that an edit's place points into.
 fn text_at(messages: &[Message], place: Place) -> Option<&str> {
     messages.get(place.message as usize)?.parts.get(place.part as usize)?.text()
@@ -496,11 +473,5 @@ mod tests {
         assert_eq!(verdict.routing.unwrap().providers, ["mis\\ttral"]);
         let long = Proposal { findings: vec![finding(&"x".repeat(129))], ..Proposal::default() };
         assert!(Verdict::accept(long, &[]).unwrap_err().to_string().contains("finding.rule"));
-    }
-
-    #[test]
-    fn a_guests_text_becomes_one_bounded_harmless_line() {
-        assert_eq!(one_line("a\nb\u{1b}[31mc\u{202e}d", 100), "a\\nb\\u{1b}[31mc\\u{202e}d");
-        assert_eq!(one_line("ääää", 5), "ää");
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::StatVfsMountFlags;
 
 use super::scan::Scan;
-use super::verdict::one_line;
+use crate::text::one_line;
 
 /// The most paths that are named; more are counted.
 const MAX_NAMED: usize = 16;

@@ -1,13 +1,15 @@
 //! Text of upstreams made fit for logs and clients.
 
+use crate::text::does_harm;
+
 /// The longest text of an upstream that is repeated to anybody, in characters.
 pub(crate) const MESSAGE_CHARS: usize = 600;
 
 /// The longest id or code of an upstream that is repeated, in characters.
 const TOKEN_CHARS: usize = 80;
 
-/// `text` in one line: runs of white space become one space, other control characters and those that turn the direction
-/// of writing are escaped, and what is longer than `limit` characters ends in `...`.
+/// `text` in one line: runs of white space become one space, what else does harm is escaped, and what is longer than `limit`
+/// characters ends in `...`.
 pub fn clean(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit.saturating_mul(4)));
     let mut chars = 0;
@@ -26,8 +28,8 @@ pub fn clean(text: &str, limit: usize) -> String {
             chars += 1;
             space = false;
         }
-        if character.is_control() || turns_direction(character) {
-            out.extend(character.escape_unicode());
+        if does_harm(character) {
+            out.extend(character.escape_default());
         } else {
             out.push(character);
         }
@@ -41,11 +43,6 @@ pub(crate) fn token(text: &str) -> Option<String> {
     let text = text.trim();
     let fits = !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| text.to_owned())
-}
-
-/// Unicode's bidirectional controls: a log line or a terminal would show the text in another order.
-fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! Text of callers and of models on a terminal: what would move the cursor, break a line or turn it is shown escaped.
 
-use crate::policy::verdict::does_harm;
+use crate::text::{self, does_harm};
 
 /// As one line.
 pub(super) fn one_line(text: &str) -> String {
-    escaped(text, |_| false)
+    text::one_line(text, usize::MAX)
 }
 
 /// As lines: their ends stay.
 pub(super) fn lines(text: &str) -> String {
-    escaped(text, |character| character == '\n')
+    text::escaped(text, usize::MAX, |character| character == '\n')
 }
 
 /// JSON as the same JSON: of what does harm it escapes by itself what ASCII has.
@@ -19,18 +19,6 @@ pub(super) fn json(text: &str) -> String {
         if does_harm(character) && (!character.is_ascii() || character == '\u{7f}') {
             // It stands in a text: JSON has nothing else that is not ASCII.
             shown.push_str(&format!("\\u{:04x}", u32::from(character)));
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
-fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if does_harm(character) && !stays(character) {
-            shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }

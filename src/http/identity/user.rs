@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::verdict::does_harm;
+use crate::text::does_harm;
 
 /// The longest text that is kept as it is: an e-mail address has no more.
 const LONGEST: usize = 254;

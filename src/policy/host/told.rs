@@ -8,8 +8,8 @@ use super::PolicyHost;
 use crate::policy::load::{LoadError, Step};
 use crate::policy::set::{LivePolicy, PolicySet};
 use crate::policy::status::{self, PolicyStatus};
-use crate::policy::verdict::one_line;
 use crate::policy::{meter, scan};
+use crate::text::one_line;
 
 impl PolicyHost {
     /// The directory is at fault until a scan succeeds; its policies stay.

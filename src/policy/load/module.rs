@@ -7,7 +7,7 @@ use crate::policy::component::{
     AUDIT, LIFECYCLE, PRE_CHECK, RESPONSE, WIT_VERSION, is_interface, is_of_this_version, is_ours,
 };
 use crate::policy::manifest::GRANTABLE;
-use crate::policy::verdict::one_line;
+use crate::text::one_line;
 
 /// The most functions in one component. Compile time grows with them.
 const MAX_FUNCTIONS: u64 = 100_000;

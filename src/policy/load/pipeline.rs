@@ -23,6 +23,7 @@ use crate::policy::manifest::{Case, Phase};
 use crate::policy::readings::Source;
 use crate::policy::sandbox::{self, Allowance, GuestLog, LimitHit, State};
 use crate::policy::verdict::{self, Verdict};
+use crate::text::one_line;
 
 /// Ticks that `configure` may run: it compiles expressions and starts interpreters.
 const CONFIGURE_TICKS: u64 = 10_000;
@@ -72,7 +73,7 @@ pub fn serve(limits: ProcessLimits) -> io::Result<bool> {
         Err(LoadError::new(
             step,
             LoadCode::NotFreezable,
-            format!("this component cannot be handled: {}", verdict::one_line(&text, 1_024)),
+            format!("this component cannot be handled: {}", one_line(&text, 1_024)),
         ))
     });
     let mut output = io::stdout().lock();
@@ -121,7 +122,7 @@ impl Reporter {
 
     fn checked(&self, case: &Case, elapsed: Duration, problem: Option<String>) {
         let report = CaseReport {
-            name: verdict::one_line(&case.name, 128),
+            name: one_line(&case.name, 128),
             elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             problem,
         };
@@ -226,7 +227,7 @@ async fn freeze(
         .snapshot_component(&context, &mut snapshot::Frozen { store: &mut store, instance })
         .await
         .map_err(|error| LoadError::new(Step::Snapshot, LoadCode::NotFreezable, format!("{error:#}")))?;
-    let short = |text: &str| verdict::one_line(text, 256);
+    let short = |text: &str| one_line(text, 256);
     let about = About {
         name: short(&description.name),
         version: short(&description.version),
@@ -276,9 +277,9 @@ async fn configure(
     reporter.step(Step::Configure);
     let configured = ready.configure(&mut store, &instance, &job.settings.to_string()).await;
     reporter.logged(store.data_mut().take_log());
-    configured.map_err(|error| failed(Step::Configure, CONFIGURE_TICKS, &error))?.map_err(|problem| {
-        LoadError::new(Step::Configure, LoadCode::SettingsRefused, verdict::one_line(&problem, 2_048))
-    })?;
+    configured
+        .map_err(|error| failed(Step::Configure, CONFIGURE_TICKS, &error))?
+        .map_err(|problem| LoadError::new(Step::Configure, LoadCode::SettingsRefused, one_line(&problem, 2_048)))?;
     Ok((store, instance))
 }
 
@@ -410,7 +411,7 @@ async fn check_case(
 
 /// What is wrong, under the name of the case in which it is.
 fn in_case(case: &Case, problem: &str) -> String {
-    format!("case `{}`: {problem}", verdict::one_line(&case.name, 128))
+    format!("case `{}`: {problem}", one_line(&case.name, 128))
 }
 
 /// How a verdict differs from what the case expects.

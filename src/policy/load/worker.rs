@@ -18,7 +18,7 @@ use crate::policy::engine::Engine;
 use crate::policy::lane::Habit;
 use crate::policy::limits::Limits;
 use crate::policy::manifest::Manifest;
-use crate::policy::verdict::one_line;
+use crate::text::one_line;
 
 /// Loads versions, one at a time.
 #[derive(Debug)]
