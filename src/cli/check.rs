@@ -80,7 +80,7 @@ fn table(statuses: &[PolicyStatus]) -> Table {
         table.add_row([
             status.name.clone(),
             state,
-            or_dash(manifest.map(|it| format!("{:?}", it.mode).to_lowercase())),
+            or_dash(manifest.map(|it| it.mode.as_str().to_owned())),
             or_dash(manifest.map(|it| it.order.to_string())),
             or_dash(about.map(|it| it.phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", "))),
             or_dash(about.map(|it| it.cases.to_string())),

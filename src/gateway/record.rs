@@ -9,7 +9,7 @@ use crate::audit::{AuditKey, record as audit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, ResponseFormat};
 use crate::policy::component::{Evaluated, Failed};
 use crate::policy::manifest::{Mode, OnError, Phase, StreamMode};
-use crate::policy::verdict::{Action, Edit, Finding, Severity};
+use crate::policy::verdict::{Action, Edit, Finding};
 use crate::policy::{self, Decision, Evaluation, LivePolicy, Outcome};
 use crate::router::Attempt;
 
@@ -171,14 +171,7 @@ fn finding(finding: &Finding) -> audit::Finding {
     audit::Finding {
         rule: finding.rule.clone(),
         category: finding.category.clone(),
-        severity: match finding.severity {
-            Severity::Info => "info",
-            Severity::Low => "low",
-            Severity::Medium => "medium",
-            Severity::High => "high",
-            Severity::Critical => "critical",
-        }
-        .to_owned(),
+        severity: finding.severity.as_str().to_owned(),
         place: finding.place.map(|place| audit::Place {
             message: place.message,
             part: place.part,

@@ -174,6 +174,17 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// As it stands in manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What happens to a request that a policy could not judge (trap, deadline, memory, bad edits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

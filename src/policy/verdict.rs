@@ -61,7 +61,7 @@ impl From<wit::Action> for Action {
 }
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// For the record.
@@ -74,6 +74,19 @@ pub enum Severity {
     High,
     /// As much as there is.
     Critical,
+}
+
+impl Severity {
+    /// As it stands in WIT, manifests and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 impl From<wit::Severity> for Severity {

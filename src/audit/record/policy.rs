@@ -17,6 +17,17 @@ pub enum Phase {
     Audit,
 }
 
+impl Phase {
+    /// As it stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PreCheck => "pre-check",
+            Self::Response => "response",
+            Self::Audit => "audit",
+        }
+    }
+}
+
 /// The mode that the manifest gave the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -27,6 +38,17 @@ pub enum Mode {
     Shadow,
     /// It is not evaluated.
     Off,
+}
+
+impl Mode {
+    /// As it stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What was held back of an answer that streamed until the policy had seen it.
@@ -58,6 +80,20 @@ pub enum Action {
     RequireApproval,
     /// Refuse.
     Deny,
+}
+
+impl Action {
+    /// As it stands in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Log => "log",
+            Self::Warn => "warn",
+            Self::Redact => "redact",
+            Self::RequireApproval => "require-approval",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// Where in the text a rule matched.
@@ -194,4 +230,24 @@ pub(crate) fn matched_names(evaluations: &[PolicyEvaluation]) -> Vec<String> {
         }
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_that_stand_in_records() {
+        let written = |value: serde_json::Result<serde_json::Value>| value.unwrap().as_str().unwrap().to_owned();
+        for phase in [Phase::PreCheck, Phase::Response, Phase::Audit] {
+            assert_eq!(phase.as_str(), written(serde_json::to_value(phase)));
+        }
+        for mode in [Mode::Enforce, Mode::Shadow, Mode::Off] {
+            assert_eq!(mode.as_str(), written(serde_json::to_value(mode)));
+        }
+        use Action::{Allow, Deny, Log, Redact, RequireApproval, Warn};
+        for action in [Allow, Log, Warn, Redact, RequireApproval, Deny] {
+            assert_eq!(action.as_str(), written(serde_json::to_value(action)));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::{print_json, print_line, shown};
-use crate::audit::record::{PolicyEvaluation, RecordKind};
+use crate::audit::record::{Mode, PolicyEvaluation, RecordKind};
 use crate::audit::{AuditReader, TrailRecord};
 
 /// Fields that are told apart from the others.
@@ -95,18 +95,20 @@ fn table(policies: &[PolicyEvaluation]) -> Table {
     table.load_preset(presets::NOTHING);
     table.set_header(["  policy", "asked as", "mode", "said", "findings", "edits", "us", "version", "settings"]);
     let short = |digest: &str| digest.chars().take(12).collect::<String>();
-    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
     for policy in policies {
         let said = match (&policy.error, policy.skipped) {
             (_, true) => "skipped".to_owned(),
             (Some(error), _) => error.code.clone(),
-            (None, _) => word(json!(policy.action)),
+            (None, _) => policy.action.as_str().to_owned(),
         };
-        let mode = word(json!(policy.mode));
+        let mode = policy.mode.as_str();
         table.add_row([
             format!("  {}", policy.policy),
-            word(json!(policy.phase)),
-            if policy.enforced || mode == "shadow" { mode } else { format!("{mode}, not in force here") },
+            policy.phase.as_str().to_owned(),
+            match policy.mode {
+                Mode::Enforce if !policy.enforced => format!("{mode}, not in force here"),
+                _ => mode.to_owned(),
+            },
             said,
             policy.findings.len().to_string(),
             policy.edits.to_string(),

@@ -70,7 +70,7 @@ fn shown(verdict: &Verdict, query: &str, colour: bool) -> String {
         let _ = writeln!(text, "reason  {reason}");
     }
     for finding in &verdict.findings {
-        let severity = format!("{:?}", finding.severity).to_lowercase();
+        let severity = finding.severity.as_str();
         let place = finding.place.map_or(String::new(), |it| format!(", bytes {}..{}", it.start, it.end));
         let _ = writeln!(text, "found   {} ({}, {severity}{place})", finding.rule, finding.category);
     }

@@ -1,6 +1,6 @@
 //! Two verdicts of one policy: what differs.
 
-use crate::audit::record::{Action, Finding, PolicyEvaluation};
+use crate::audit::record::{Finding, PolicyEvaluation};
 
 /// What differs between the verdict on record and another, in words; nothing when they are the same.
 pub(super) fn differences(recorded: &PolicyEvaluation, now: &PolicyEvaluation) -> Vec<String> {
@@ -12,7 +12,8 @@ pub(super) fn differences(recorded: &PolicyEvaluation, now: &PolicyEvaluation) -
     };
     let error = |it: &PolicyEvaluation| it.error.as_ref().map_or("a verdict", |it| it.code.as_str()).to_owned();
     compare("came of it", recorded.error.is_none() == now.error.is_none(), error(recorded), error(now));
-    compare("action", recorded.action == now.action, word(recorded.action), word(now.action));
+    let action = |it: &PolicyEvaluation| it.action.as_str().to_owned();
+    compare("action", recorded.action == now.action, action(recorded), action(now));
     let reason = |it: &PolicyEvaluation| it.reason.as_ref().map_or("none".to_owned(), |it| format!("`{it}`"));
     compare("reason", recorded.reason == now.reason, reason(recorded), reason(now));
     compare("findings", recorded.findings == now.findings, rules(&recorded.findings), rules(&now.findings));
@@ -26,11 +27,6 @@ pub(super) fn differences(recorded: &PolicyEvaluation, now: &PolicyEvaluation) -
 /// Whether two verdicts' edits are the same. Records that are older than their digests tell only how many they were.
 pub(super) fn same_edits(recorded: &PolicyEvaluation, now: &PolicyEvaluation) -> bool {
     recorded.edits == now.edits && (recorded.edits_hmac.is_none() || recorded.edits_hmac == now.edits_hmac)
-}
-
-/// An action, as policies call it.
-pub(super) fn word(action: Action) -> String {
-    serde_json::to_value(action).ok().and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn rules(findings: &[Finding]) -> String {

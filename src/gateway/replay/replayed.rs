@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::ReplayError;
-use super::compare::{same_edits, word};
+use super::compare::same_edits;
 use super::judged::{About, Input, Judged};
 use super::report::{Change, Example, Report, Tally};
 use super::spans::{Span, Spans};
@@ -343,7 +343,7 @@ fn words(said: &[&PolicyEvaluation]) -> String {
     rules.sort_unstable();
     rules.dedup();
     let why = if rules.is_empty() { String::new() } else { format!(" ({})", rules.join(", ")) };
-    format!("{} by {}{why}", word(it.action), it.policy)
+    format!("{} by {}{why}", it.action.as_str(), it.policy)
 }
 
 /// The beginning of what the user asked, or of what was answered.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::ReplayError;
-use super::compare::{differences, word};
+use super::compare::differences;
 use super::judged::{Input, Judged};
 use crate::audit::record::PolicyEvaluation;
 use crate::audit::{AuditError, AuditKey, AuditReader, TrailRecord};
@@ -221,6 +221,6 @@ fn said(recorded: &PolicyEvaluation) -> String {
     match (&recorded.error, recorded.skipped) {
         (_, true) => "skipped".to_owned(),
         (Some(error), _) => error.code.clone(),
-        (None, _) => word(recorded.action),
+        (None, _) => recorded.action.as_str().to_owned(),
     }
 }

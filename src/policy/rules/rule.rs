@@ -1,6 +1,7 @@
 //! One rule, as it stands in the manifest.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Entry;
@@ -69,11 +70,8 @@ impl Rule {
             category: text(&entry, "category").unwrap_or_else(|| "pattern".into()),
             pattern: text(&entry, "pattern")
                 .unwrap_or_else(|| format!("keywords: {}", texts(&entry, "keywords").join(", "))),
-            severity: text(&entry, "severity").as_deref().and_then(severity).unwrap_or(Severity::Medium),
-            action: entry
-                .get("action")
-                .and_then(|action| serde_json::from_value(action.clone()).ok())
-                .unwrap_or(Action::Deny),
+            severity: word(&entry, "severity").unwrap_or(Severity::Medium),
+            action: word(&entry, "action").unwrap_or(Action::Deny),
             enabled: entry.get("enabled").and_then(Value::as_bool).unwrap_or(true),
             tenants: texts(&entry, "tenants"),
             priority: annotations.get("priority").and_then(Value::as_i64),
@@ -104,10 +102,8 @@ pub(super) fn is_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(inside)
 }
 
-fn severity(text: &str) -> Option<Severity> {
-    [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
-        .into_iter()
-        .find(|severity| serde_json::to_value(severity).is_ok_and(|value| value == text))
+fn word<T: DeserializeOwned>(map: &Entry, key: &str) -> Option<T> {
+    T::deserialize(map.get(key)?).ok()
 }
 
 fn text(map: &Entry, key: &str) -> Option<String> {
