@@ -70,16 +70,14 @@ impl Known {
             }
             let path = self.names.iter().find_map(|(path, of)| (of == name).then(|| path.clone())).unwrap_or_default();
             if !round.is_closed(&path) {
-                let seen = self.absent.get(name).copied().unwrap_or(now);
-                if now.duration_since(seen) >= GONE_AFTER {
+                let Some(seen) = absent_since(self.absent.get(name), now) else {
                     tracing::warn!(policy = %name, "the policy's manifest is gone; it is no longer in force");
                     self.since.remove(name);
                     continue;
-                }
+                };
                 absent.insert(name.clone(), seen);
             }
-            round.statuses.push(PolicyStatus::live(path, policy, None, self.since.get(name).copied()));
-            round.live.insert(name.clone(), policy.clone());
+            round.keeps_live(self, path, policy.clone(), None);
         }
         self.absent = absent;
         let standing: HashMap<_, _> =
@@ -105,14 +103,13 @@ impl Known {
                 continue;
             }
             if !round.is_closed(&policy.path) {
-                let seen = self.absent_broken.get(&policy.path).copied().unwrap_or(now);
-                if now.duration_since(seen) >= GONE_AFTER {
+                let Some(seen) = absent_since(self.absent_broken.get(&policy.path), now) else {
                     tracing::warn!(
                         policy = policy.name,
                         "the manifest of a policy that was never in force is gone; nothing is refused for it any more"
                     );
                     continue;
-                }
+                };
                 absent.insert(policy.path.clone(), seen);
             }
             let manifest = policy.manifest.as_deref().cloned();
@@ -121,6 +118,12 @@ impl Known {
         }
         self.absent_broken = absent;
     }
+}
+
+/// Since when it is absent; `None` when that is long enough for it to be gone.
+fn absent_since(seen_before: Option<&Instant>, now: Instant) -> Option<Instant> {
+    let seen = seen_before.copied().unwrap_or(now);
+    (now.duration_since(seen) < GONE_AFTER).then_some(seen)
 }
 
 #[cfg(test)]

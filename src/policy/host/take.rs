@@ -21,123 +21,118 @@ use crate::policy::set::{BrokenPolicy, LivePolicy};
 use crate::policy::status::{self, PolicyStatus};
 
 impl PolicyHost {
+    /// Takes a manifest that was found: it goes live, or is off, or is at fault.
     pub(super) async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
         let Found { path, manifest, text, module, fingerprint, .. } = found;
-        let read = module.as_ref().ok().cloned().flatten();
-        let called_before = known.names.get(&path).cloned();
-        let name = match &manifest {
-            Some(manifest) => Some(manifest.name.clone()),
-            // Unless another manifest has taken the name over.
-            None => known.names.get(&path).filter(|name| !round.seen.contains_key(*name)).cloned(),
-        };
-        if let (Some(name), Some(_)) = (&name, &manifest) {
+        let before = known.names.get(&path).cloned();
+        if let Some(Manifest { name, .. }) = &manifest {
             if let Some(first) = round.seen.get(name) {
                 let message = format!("{} has this name already; names are unique", first.display());
                 let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
-                // A policy that was given a name which is taken stays in force under its own.
-                let stays = called_before.filter(|before| !round.seen.contains_key(before));
-                let last_good = stays.and_then(|before| Some((known.live.get(&before)?.clone(), before)));
-                if self.is_news(&path, &error) {
-                    let policy = last_good.as_ref().map(|(policy, _)| policy.as_ref());
-                    report(&path.display().to_string(), &error, policy);
-                }
-                if let Some((policy, before)) = last_good {
-                    let since = known.since.get(&before).copied();
-                    round.statuses.push(PolicyStatus::live(path, &policy, Some(error), since));
-                    round.live.insert(before, policy);
-                    return;
-                }
-                let status = PolicyStatus::failed(path, manifest, error.clone());
-                // A name that is taken is no reason to let pass what it would stop, unless it came to a running gateway.
-                let refused_before = self.set.load().broken().any(|it| status.path.starts_with(&it.path));
-                let manifest = status.manifest.clone().filter(|it| it.mode != Mode::Off);
-                if (cold || refused_before) && manifest.is_some() {
-                    let (path, name) = (status.path.clone(), status::stem(&status.path));
-                    round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
-                }
-                round.statuses.push(status);
-                return;
+                return self.name_is_taken(known, round, Fault { path, manifest, before, error }, cold);
             }
             round.seen.insert(name.clone(), path.clone());
             known.call(&path, name);
         }
-        let loaded = match (module, manifest.as_ref()) {
-            (Err(error), _) => {
-                let error = known.noted(&path, fingerprint, error);
-                if self.is_news(&path, &error) {
-                    meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
+        let fault = match (module, manifest) {
+            (Ok(Some(module)), Some(manifest)) => {
+                match self.load_found(known, &path, &manifest, module.clone(), fingerprint).await {
+                    Ok(version) => {
+                        let original = Original { version: version.id, manifest: text, module: module.bytes };
+                        return self.goes_live(known, round, path, manifest, version, original);
+                    }
+                    Err(error) => Fault { path, manifest: Some(manifest), before, error },
                 }
-                Err(error)
             }
-            (Ok(Some(module)), Some(manifest)) => self.load_found(known, &path, manifest, module, fingerprint).await,
-            (Ok(_), _) => {
-                if let Some(name) = &name {
-                    round.off.insert(name.clone());
+            (Ok(_), manifest) => return round.is_off(path, manifest),
+            (Err(error), manifest) => {
+                let error = known.noted(&path, fingerprint, error);
+                let fault = Fault { path, manifest, before, error };
+                if self.is_news(&fault.path, &fault.error) {
+                    meter::loaded(fault.name(round).as_ref().map_or("unknown", Name::as_str), Err(&fault.error));
                 }
-                round.statuses.push(PolicyStatus::off(path, manifest));
-                return;
+                fault
             }
         };
-        match (loaded, manifest, name) {
-            (Ok(version), Some(manifest), Some(name)) => {
-                let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
-                if self.statuses.load().iter().any(failed_before) {
-                    tracing::info!(policy = %name, "policy is in order again");
-                }
-                let same = known.live.get(&name).filter(|it| it.version.id == version.id);
-                let policy = match same.map(|it| it.tally.clone()) {
-                    Some(tally) => LivePolicy::counted_on(manifest, version, tally),
-                    None => {
-                        known.since.insert(name.clone(), Timestamp::now());
-                        let original =
-                            |read: Module| Original { version: version.id, manifest: text, module: read.bytes };
-                        round.originals.extend(read.map(original));
-                        LivePolicy::new(manifest, version)
-                    }
-                };
-                let since = known.since.get(&name).copied();
-                round.statuses.push(PolicyStatus::live(path, &policy, None, since));
-                round.live.insert(name, policy);
-            }
-            (Err(error), manifest, name) => {
-                // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
-                let stays = called_before.filter(|before| {
-                    known.live.contains_key(before)
-                        && !round.seen.contains_key(before)
-                        && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
-                });
-                if let Some(before) = &stays {
-                    known.call(&path, before);
-                }
-                let name = stays.or(name);
-                let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
-                if self.is_news(&path, &error) {
-                    report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
-                }
-                match (last_good, name) {
-                    (Some(policy), Some(name)) => {
-                        let since = known.since.get(&name).copied();
-                        round.statuses.push(PolicyStatus::live(path, &policy, Some(error), since));
-                        round.live.insert(name, policy);
-                    }
-                    _ => {
-                        let status = PolicyStatus::failed(path, manifest, error.clone());
-                        // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows
-                        // what it would have stopped.
-                        let before = self.broken_before(&status);
-                        if cold || before.is_some() {
-                            let (path, name) = (status.path.clone(), status.name.clone());
-                            // A manifest that is being written says nothing; the last word counts.
-                            let last = before.and_then(|before| before.manifest.clone());
-                            let manifest = status.manifest.clone().or(last);
-                            round.broken.push(Arc::new(BrokenPolicy { path, name, manifest, error }));
-                        }
-                        round.statuses.push(status);
-                    }
-                }
-            }
-            (Ok(_), ..) => {}
+        self.failed(known, round, fault, cold);
+    }
+
+    fn goes_live(
+        &self,
+        known: &mut Known,
+        round: &mut Round,
+        path: PathBuf,
+        manifest: Manifest,
+        version: Version,
+        original: Original,
+    ) {
+        let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
+        if self.statuses.load().iter().any(failed_before) {
+            tracing::info!(policy = %manifest.name, "policy is in order again");
         }
+        let same = known.live.get(&manifest.name).filter(|it| it.version.id == version.id);
+        let policy = match same.map(|it| it.tally.clone()) {
+            Some(tally) => LivePolicy::counted_on(manifest, version, tally),
+            None => {
+                known.since.insert(manifest.name.clone(), Timestamp::now());
+                round.originals.push(original);
+                LivePolicy::new(manifest, version)
+            }
+        };
+        round.keeps_live(known, path, policy, None);
+    }
+
+    fn name_is_taken(&self, known: &Known, round: &mut Round, fault: Fault, cold: bool) {
+        let Fault { path, manifest, before, error } = fault;
+        // A policy that was given a name which is taken stays in force under its own.
+        let stays = before.filter(|before| !round.seen.contains_key(before));
+        let last_good = stays.and_then(|before| known.live.get(&before).cloned());
+        if self.is_news(&path, &error) {
+            report(&path.display().to_string(), &error, last_good.as_deref());
+        }
+        if let Some(policy) = last_good {
+            return round.keeps_live(known, path, policy, Some(error));
+        }
+        // A name that is taken is no reason to let pass what it would stop, unless it came to a running gateway.
+        let refused_before = self.set.load().broken().any(|it| path.starts_with(&it.path));
+        let status = PolicyStatus::failed(path, manifest, error);
+        let manifest = status.manifest.clone().filter(|it| it.mode != Mode::Off);
+        if (cold || refused_before) && manifest.is_some() {
+            round.refuses(&status, status::stem(&status.path), manifest);
+        }
+        round.statuses.push(status);
+    }
+
+    fn failed(&self, known: &mut Known, round: &mut Round, fault: Fault, cold: bool) {
+        let name = fault.name(round);
+        let Fault { path, manifest, before, error } = fault;
+        // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
+        let stays = before.filter(|before| {
+            known.live.contains_key(before)
+                && !round.seen.contains_key(before)
+                && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
+        });
+        if let Some(before) = &stays {
+            known.call(&path, before);
+        }
+        let name = stays.or(name);
+        let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
+        if self.is_news(&path, &error) {
+            report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
+        }
+        if let Some(policy) = last_good {
+            return round.keeps_live(known, path, policy, Some(error));
+        }
+        let status = PolicyStatus::failed(path, manifest, error);
+        // While the gateway runs, a newcomer that fails changes nothing; at the start nobody knows what it would have
+        // stopped.
+        let before = self.broken_before(&status);
+        if cold || before.is_some() {
+            // A manifest that is being written says nothing; the last word counts.
+            let last = before.and_then(|before| before.manifest.clone());
+            round.refuses(&status, status.name.clone(), status.manifest.clone().or(last));
+        }
+        round.statuses.push(status);
     }
 
     /// The one that refused, by its path or its name; else its folder, which could not be read and may have held it.
@@ -181,6 +176,23 @@ impl PolicyHost {
     }
 }
 
+/// A manifest of which no version can go live.
+struct Fault {
+    path: PathBuf,
+    manifest: Option<Manifest>,
+    /// The name that its path had before.
+    before: Option<Name>,
+    error: LoadError,
+}
+
+impl Fault {
+    /// Its name; where it cannot be read the one that its path had, unless another manifest has taken that over.
+    fn name(&self, round: &Round) -> Option<Name> {
+        let before = || self.before.as_ref().filter(|before| !round.seen.contains_key(*before));
+        self.manifest.as_ref().map(|it| &it.name).or_else(before).cloned()
+    }
+}
+
 /// What one reload gathers.
 #[derive(Default)]
 pub(super) struct Round {
@@ -198,5 +210,29 @@ pub(super) struct Round {
 impl Round {
     pub(super) fn is_closed(&self, path: &Path) -> bool {
         self.closed.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// This version is in force, beside the error of a newer one if there is any.
+    pub(super) fn keeps_live(
+        &mut self,
+        known: &Known,
+        path: PathBuf,
+        policy: Arc<LivePolicy>,
+        error: Option<LoadError>,
+    ) {
+        let name = policy.manifest.name.clone();
+        self.statuses.push(PolicyStatus::live(path, &policy, error, known.since.get(&name).copied()));
+        self.live.insert(name, policy);
+    }
+
+    /// No version is in force, and what this manifest covers is refused for it.
+    fn refuses(&mut self, status: &PolicyStatus, name: String, manifest: Option<Arc<Manifest>>) {
+        let Some(error) = status.error.clone() else { return };
+        self.broken.push(Arc::new(BrokenPolicy { path: status.path.clone(), name, manifest, error }));
+    }
+
+    fn is_off(&mut self, path: PathBuf, manifest: Option<Manifest>) {
+        self.off.extend(manifest.as_ref().map(|it| it.name.clone()));
+        self.statuses.push(PolicyStatus::off(path, manifest));
     }
 }
