@@ -80,6 +80,24 @@ async fn a_model_is_asked_of_nobody_but_its_vendor() {
 }
 
 #[tokio::test]
+async fn a_local_models_name_is_not_sent_to_mistral() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let ollama = openai_double::start(Host::Ollama).await.unwrap();
+    let gateway = Setup::with(&mistral).env("OLLAMA_ENDPOINT", &ollama.origin()).start();
+    for model in [openai_double::OLLAMA_MODEL, "llama3.1"] {
+        for _ in 0..8 {
+            assert_eq!(provider_of(&gateway, json!({ "model": model })).await, "ollama", "{model}");
+        }
+        let pinned =
+            json!({ "query": "Hi", "context": { "model": model, "provider": "mistral", "strict_provider": true } });
+        let answer = gateway.post("/api/request", pinned).await;
+        assert_eq!(answer.body["metadata"]["error_code"], "no_candidate", "{model}: {answer:?}");
+    }
+    assert!(mistral.requests().iter().all(|request| request.is_probe()), "it was asked for another's model");
+    assert_eq!(provider_of(&gateway, json!({ "model": "mistral-large-latest" })).await, "mistral");
+}
+
+#[tokio::test]
 async fn each_vendor_judges_by_a_model_of_its_own() {
     let mistral = MistralDouble::builder().start().await.unwrap();
     let openai = OpenAiDouble::start().await.unwrap();

@@ -56,6 +56,11 @@ impl Catalogue {
         self.listed.load_full()
     }
 
+    /// Whether the vendor listed a model.
+    pub(crate) fn lists(&self, id: &str) -> bool {
+        self.listed.load().binary_search_by(|card| card.id.as_str().cmp(id)).is_ok()
+    }
+
     /// What the vendor said of a model.
     pub fn told(&self, id: &str) -> Option<Map<String, Value>> {
         let listed = self.listed.load();
@@ -148,6 +153,7 @@ mod tests {
             let cards = catalogue.listed();
             let found: Vec<_> = cards.iter().map(|card| json!({"id": card.id, "told": card.told})).collect();
             assert_eq!(json!(found), expected);
+            assert!(cards.iter().all(|card| catalogue.lists(&card.id)) && !catalogue.lists("other"));
         }
     }
 

@@ -64,6 +64,12 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     /// Whether a model that a caller named may be asked of this provider. Names of other vendors' models are never sent.
     fn serves(&self, model: &str) -> bool;
 
+    /// Whether it [serves](Self::serves) a name only because nothing speaks against it: neither is it set up for it, nor
+    /// does its vendor list it, nor does the name itself tell. Where another provider knows the name, it is that one's.
+    fn assumes(&self, _model: &str) -> bool {
+        false
+    }
+
     /// The models that it lists, beside its default one.
     fn catalogue(&self) -> Option<&Catalogue> {
         None

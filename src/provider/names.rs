@@ -34,6 +34,28 @@ impl Vendor {
     }
 }
 
+/// How names of Mistral's begin, fine-tuned ones' among them.
+const MISTRALS: [&str; 13] = [
+    "mistral-",
+    "ministral-",
+    "magistral-",
+    "codestral-",
+    "devstral-",
+    "pixtral-",
+    "voxtral-",
+    "open-mistral-",
+    "open-mixtral-",
+    "open-codestral-",
+    "mathstral-",
+    "labs-",
+    "ft:",
+];
+
+/// Whether a name is plainly Mistral's own. `mistral-nemo:latest` is not: so Ollama writes whose weights are open.
+pub(crate) fn is_mistrals(model: &str) -> bool {
+    MISTRALS.iter().any(|beginning| model.starts_with(beginning)) && (model.starts_with("ft:") || !model.contains(':'))
+}
+
 /// What the configuration says about a name: served if it is the default or listed, or all are; not if others are listed;
 /// nothing if none is.
 pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bool> {
@@ -95,6 +117,23 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Vendor::of(name), vendor, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_tell_what_is_mistrals() {
+        for (name, expected) in [
+            ("mistral-small-latest", true),
+            ("open-mistral-nemo", true),
+            ("codestral-2508", true),
+            ("ft:open-mistral-7b:acme:20260101:x", true),
+            ("mistral-nemo:latest", false),
+            ("mistral:latest", false),
+            ("llama3.1:latest", false),
+            ("llama-3.3-70b", false),
+            ("small", false),
+        ] {
+            assert_eq!(is_mistrals(name), expected, "{name}");
         }
     }
 

@@ -181,6 +181,10 @@ impl Provider for KeyPool {
         self.first.serves(model)
     }
 
+    fn assumes(&self, model: &str) -> bool {
+        self.first.assumes(model)
+    }
+
     fn catalogue(&self) -> Option<&Catalogue> {
         self.first.catalogue()
     }

@@ -103,6 +103,11 @@ impl Entry {
         }
     }
 
+    /// Whether it maps this name, or serves it and does not merely assume that it does.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.models.contains_key(name) || self.provider.serves(name) && !self.provider.assumes(name)
+    }
+
     /// Whether it is asked for the model under another name than the caller's.
     pub(super) fn renames(&self, asked: Asked<'_>) -> bool {
         asked.model.is_some_and(|asked| self.models.contains_key(asked))

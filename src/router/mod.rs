@@ -322,6 +322,14 @@ impl Router {
         self.entries.iter().find(|entry| same(&entry.info().name, name))
     }
 
+    /// Those that have the model, in the order of the configuration. Where some know its name, whether they take traffic
+    /// or not, those are left out that merely assume it: a name is never sent to another vendor.
+    fn serving<'a>(&'a self, asked: Asked<'_>) -> impl Iterator<Item = &'a Entry> {
+        let known = asked.model.filter(|name| self.entries.iter().any(|entry| entry.knows(name)));
+        let has = move |entry: &&Entry| entry.model_for(asked).is_some() && known.is_none_or(|name| entry.knows(name));
+        self.entries.iter().filter(has)
+    }
+
     /// Those that may be asked at all, in the order of the configuration. Never empty.
     fn eligible(&self, model: Option<&str>, constraints: &Constraints) -> Result<Vec<&Entry>, RouteError> {
         if self.entries.is_empty() {
@@ -341,9 +349,8 @@ impl Router {
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
                 && entry.provider.does(constraints.task())
                 && constraints.allow(entry.info())
-                && entry.model_for(asked).is_some()
         };
-        let eligible: Vec<_> = self.entries.iter().filter(fits).collect();
+        let eligible: Vec<_> = self.serving(asked).filter(fits).collect();
         if eligible.is_empty() {
             return Err(RouteError::NoCandidate { reason: self.reason(model, constraints) });
         }

@@ -47,15 +47,14 @@ impl Router {
 
     /// What a request for this model would be answered by; `None` where no provider would be asked for it.
     pub fn model(&self, name: &str) -> Option<Model<'_>> {
-        let serves = |entry: &&Entry| entry.weight.get() > 0.0 && entry.model_for(named(name)).is_some();
-        self.entries.iter().find(serves).map(|entry| entry.model(name))
+        self.serving(named(name)).find(|entry| entry.weight.get() > 0.0).map(|entry| entry.model(name))
     }
 
     /// Whether there are providers that take traffic, and none of them would be asked for this model and this task.
     pub fn lacks(&self, name: &str, task: Task) -> bool {
-        let serves = |entry: &Entry| entry.provider.does(task) && entry.model_for(named(name)).is_some();
-        let mut asked = self.entries.iter().filter(|entry| entry.weight.get() > 0.0).peekable();
-        asked.peek().is_some() && !asked.any(serves)
+        let takes_traffic = |entry: &&Entry| entry.weight.get() > 0.0;
+        let mut serving = self.serving(named(name)).filter(takes_traffic);
+        self.entries.iter().any(|entry| takes_traffic(&entry)) && !serving.any(|entry| entry.provider.does(task))
     }
 }
 

@@ -240,6 +240,12 @@ impl Provider for Mistral {
             .unwrap_or_else(|| Vendor::of(model).is_none())
     }
 
+    fn assumes(&self, model: &str) -> bool {
+        names::listed(model, &self.info.model, self.catalogue.configured()).is_none()
+            && !names::is_mistrals(model)
+            && !self.catalogue.lists(model)
+    }
+
     /// Codestral's own host chats and fills in, and has keys of its own.
     fn does(&self, task: Task) -> bool {
         self.chat_url.host_str() != Some("codestral.mistral.ai") || matches!(task, Task::Chat | Task::FillIn)

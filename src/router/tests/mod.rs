@@ -24,6 +24,8 @@ const MOMENT: Duration = Duration::from_millis(1);
 struct Fake {
     info: Info,
     family: &'static str,
+    /// It serves all other names than its own by mere assumption.
+    assumes: bool,
     failure: Mutex<Option<ErrorKind>>,
     /// So many calls fail from now on; all of them while it is none.
     failures_left: Mutex<Option<u32>>,
@@ -60,6 +62,7 @@ impl Fake {
                 is_exposed: false,
             },
             family: "",
+            assumes: false,
             failure: Mutex::new(None),
             failures_left: Mutex::new(None),
             hint: Mutex::new(Some(Duration::from_secs(7))),
@@ -135,6 +138,10 @@ impl Provider for Fake {
 
     fn serves(&self, model: &str) -> bool {
         model.starts_with(self.family)
+    }
+
+    fn assumes(&self, model: &str) -> bool {
+        self.assumes && model != self.info.model
     }
 
     fn does(&self, _: Task) -> bool {

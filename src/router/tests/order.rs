@@ -104,6 +104,35 @@ fn a_models_name_goes_only_where_it_is_served() {
 }
 
 #[test]
+fn a_name_that_one_provider_knows_goes_to_nobody_who_merely_assumes_it() {
+    let mut open = Arc::into_inner(Fake::new("open", 9, 1.0)).unwrap();
+    open.assumes = true;
+    let mut local = Arc::into_inner(Fake::new("local", 5, 1.0)).unwrap();
+    (local.family, local.info.model) = ("llama", "llama3.1:latest".to_owned());
+    let (open, local) = (Arc::new(open), Arc::new(local));
+    let small = BTreeMap::from([("small".to_owned(), "llama3.2:1b".to_owned())]);
+    let model_maps = BTreeMap::from([("local".to_owned(), small)]);
+    let router = router(&[&open, &local], Routing { model_maps, ..Routing::default() });
+    let names = |model, constraints: &Constraints| router.names(Some(model), constraints).map_err(|it| it.code());
+    for model in ["llama3.1:latest", "llama3.1", "small"] {
+        assert_eq!(names(model, &any()), Ok(vec!["local".to_owned()]), "{model}");
+        assert_eq!(names(model, &pin("open")), Err("no_candidate"), "{model}");
+        let mut elsewhere = any();
+        elsewhere.restrict_to_providers(["open"]);
+        assert_eq!(names(model, &elsewhere), Err("no_candidate"), "{model}");
+        assert_eq!(names(model, &any().with_key(ApiKey::new("sk").ok())), Ok(vec!["local".to_owned()]), "{model}");
+        assert_eq!(router.model(model).unwrap().provider, "local", "{model}");
+    }
+    for model in ["open-default", "of-nobody-else"] {
+        assert_eq!(names(model, &any()), Ok(vec!["open".to_owned()]), "{model}");
+    }
+    // Its share does not make the name another's.
+    router.share(&router.shares(&weights(&[("open", 1.0)]).weights).unwrap());
+    assert_eq!(names("llama3.1:latest", &any()), Err("no_candidate"));
+    assert!(router.lacks("llama3.1:latest", Task::Chat) && !router.lacks("of-nobody-else", Task::Chat));
+}
+
+#[test]
 fn wrong_weights_and_names_twice_are_refused() {
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
         let one = vec![Fake::new("a", 1, weight) as Arc<dyn Provider>];
