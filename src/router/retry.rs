@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::provider::ProviderError;
+use crate::provider::{ErrorKind, ProviderError};
 
 /// The wait before the first retry, before jitter; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -41,9 +41,11 @@ impl Retry {
         let backoff = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
         // From half the wait to the whole of it, so that those who failed together do not come back together.
         let backoff = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let has_no_room = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::CapacityExceeded);
         match error.retry_after() {
             // Sooner elsewhere than later here.
             Some(_) if others => None,
+            None if others && has_no_room => None,
             Some(hint) if hint > self.max_wait => None,
             Some(hint) => Some(hint + backoff),
             None => Some(backoff.min(self.max_wait)),
@@ -83,7 +85,6 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::ErrorKind;
 
     fn failed(kind: ErrorKind, hint: Option<u64>) -> ProviderError {
         ProviderError::new(kind, "no").with_retry_after(hint.map(Duration::from_secs))
@@ -117,6 +118,14 @@ mod tests {
         assert!(!retry.wait(&failed(ErrorKind::RateLimited, Some(0)), 1, false).unwrap().is_zero());
         assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(11)), 1, false), None);
         assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1, true), None);
+    }
+
+    #[test]
+    fn who_has_no_room_is_not_waited_for_where_another_can_be_asked() {
+        for kind in ErrorKind::ALL.iter().filter(|kind| kind.retryable()) {
+            let goes = matches!(kind, ErrorKind::RateLimited | ErrorKind::CapacityExceeded);
+            assert_eq!(Retry::default().wait(&failed(*kind, None), 1, true).is_none(), goes, "{kind:?}");
+        }
     }
 
     #[test]

@@ -96,11 +96,15 @@ async fn a_short_hint_is_waited_for_and_a_long_one_is_passed_on_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_where_another_can_be_asked() {
-    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    a.fail_times(ErrorKind::RateLimited, 1);
-    a.hint(Some(9));
-    let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
-    assert_eq!((routed.provider.as_str(), a.asked()), ("b", 1));
+    for hint in [Some(9), None] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        a.fail_times(ErrorKind::RateLimited, 1);
+        a.hint(hint);
+        let begun = Instant::now();
+        let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
+        assert_eq!((routed.provider.as_str(), a.asked()), ("b", 1), "{hint:?}");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{hint:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

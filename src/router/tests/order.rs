@@ -228,7 +228,7 @@ async fn a_model_has_its_own_name_at_each_provider() {
     let router = router(&[&openai, &mistral], Routing { model_maps, ..Routing::default() });
     let asking = |model: &str| ChatRequest { model: Some(model.into()), ..hello() };
 
-    openai.fail_times(ErrorKind::CapacityExceeded, u32::MAX);
+    openai.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
     let routed = router.ask(&asking("small"), &any()).await.unwrap();
     assert_eq!((routed.provider.as_str(), routed.model.as_str()), ("mistral", "mistral-small-latest"));
     assert_eq!(openai.models(), ["gpt-4o-mini", "gpt-4o-mini"]);
