@@ -410,6 +410,12 @@ impl ProviderError {
         self.spent.as_deref().copied()
     }
 
+    /// Whether the upstream was asked at all, and did not merely have the request prepared for it.
+    pub fn was_sent(&self) -> bool {
+        let is_of_request = matches!(self.kind, ErrorKind::Unsupported | ErrorKind::InvalidRequest);
+        !is_of_request || self.status.is_some() || self.spent.is_some()
+    }
+
     /// When to come again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -453,6 +459,23 @@ mod tests {
         let error = ProviderError::new(ErrorKind::Unsupported, "no such images here");
         assert!(error.fail_over() && !error.retryable() && !error.counts_against_health());
         assert_eq!(error.surface_as(), Surface { status: 400, code: "invalid_request" });
+    }
+
+    #[test]
+    fn what_is_refused_without_a_word_of_the_upstream_was_not_sent() {
+        let before = Usage::default();
+        for (kind, status, spent, sent) in [
+            (ErrorKind::Unsupported, None, None, false),
+            (ErrorKind::InvalidRequest, None, None, false),
+            (ErrorKind::InvalidRequest, Some(400), None, true),
+            (ErrorKind::InvalidRequest, None, Some(before), true),
+            (ErrorKind::ConnectFailed, None, None, true),
+            (ErrorKind::Timeout, None, None, true),
+        ] {
+            let error = ProviderError::new(kind, "no").with_spent(spent);
+            let error = status.into_iter().fold(error, ProviderError::with_status);
+            assert_eq!(error.was_sent(), sent, "{kind:?} {status:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::chat::Usage;
+use crate::provider::ProviderError;
 
-/// One call to one provider.
+/// One call to one provider, or a request that could not be made one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
     /// The provider's name.
@@ -16,12 +17,21 @@ pub struct Attempt {
     pub model: String,
     /// `ok`, the class of the failure, or `cancelled`: nobody waited for the answer any more.
     pub code: &'static str,
+    /// Whether it was sent: some requests are refused while they are prepared.
+    pub sent: bool,
     /// How long it took.
     pub elapsed: Duration,
     /// The id under which the vendor finds the call.
     pub correlation_id: Option<String>,
     /// Of a failed one: the tokens of what was answered before it failed, and is lost.
     pub spent: Option<Usage>,
+}
+
+impl Attempt {
+    /// How many of them were calls.
+    pub fn calls(attempts: &[Self]) -> usize {
+        attempts.iter().filter(|attempt| attempt.sent).count()
+    }
 }
 
 /// The attempts of one request, in order. Whoever lets go of a request on its way can still read them.
@@ -37,7 +47,7 @@ impl Attempts {
     /// A call begins.
     pub(super) fn begin(&self, provider: &str, model: &str) -> UnderWay<'_> {
         let (provider, model) = (provider.to_owned(), model.to_owned());
-        let attempt = Attempt { provider, model, code: "cancelled", ..Attempt::default() };
+        let attempt = Attempt { provider, model, code: "cancelled", sent: true, ..Attempt::default() };
         UnderWay { attempts: self, attempt, begun: Instant::now() }
     }
 }
@@ -50,11 +60,18 @@ pub(super) struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    /// What became of it.
-    pub(super) fn ended(mut self, code: &'static str, correlation_id: Option<&str>, spent: Option<Usage>) {
-        self.attempt.code = code;
+    /// It was answered.
+    pub(super) fn answered(mut self, correlation_id: Option<&str>) {
+        self.attempt.code = "ok";
         self.attempt.correlation_id = correlation_id.map(str::to_owned);
-        self.attempt.spent = spent;
+    }
+
+    /// It failed.
+    pub(super) fn failed(mut self, error: &ProviderError) {
+        self.attempt.code = error.code();
+        self.attempt.sent = error.was_sent();
+        self.attempt.correlation_id = error.correlation_id().map(str::to_owned);
+        self.attempt.spent = error.spent();
     }
 }
 

@@ -175,7 +175,7 @@ impl<O: Operation> Call<'_, O> {
                     // How it ends its events tell.
                     Form::Streamed => pass.began(),
                 }
-                attempt.ended("ok", O::correlation_id(answer), None);
+                attempt.answered(O::correlation_id(answer));
             }
             Err(error) => {
                 if is_providers(error) {
@@ -194,10 +194,12 @@ impl<O: Operation> Call<'_, O> {
                 }
                 let code = error.code();
                 tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.brief());
-                attempt.ended(code, error.correlation_id(), error.spent());
+                attempt.failed(error);
             }
         }
-        entry.tally.count(result.is_err(), elapsed);
+        if result.as_ref().err().is_none_or(ProviderError::was_sent) {
+            entry.tally.count(result.is_err(), elapsed);
+        }
         result
     }
 }

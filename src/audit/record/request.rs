@@ -88,7 +88,8 @@ pub struct Outcome {
     /// Calls that were made upstream.
     #[serde(default)]
     pub attempts: u32,
-    /// What became of each, in order. (Absent in records that are older than the chain.)
+    /// What became of each, in order, and of those that could not be made. (Absent in records that are older than the
+    /// chain.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
     /// Tokens of the prompt.

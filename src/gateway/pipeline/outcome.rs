@@ -76,11 +76,11 @@ impl Pipeline {
 
     /// The last one is the one that answered, or that failed last. What failed ones have used is used all the same.
     pub(super) fn tried_into(&self, outcome: &mut audit::Outcome, attempts: &[Attempt]) {
-        if let Some(last) = attempts.last() {
+        if let Some(last) = attempts.iter().rfind(|attempt| attempt.sent).or(attempts.last()) {
             outcome.provider = last.provider.clone();
             outcome.model = last.model.clone();
         }
-        outcome.attempts = u32::try_from(attempts.len()).unwrap_or(u32::MAX);
+        outcome.attempts = u32::try_from(Attempt::calls(attempts)).unwrap_or(u32::MAX);
         outcome.calls = attempts.iter().map(record::call).collect();
         let has_answer = attempts.last().is_some_and(|last| last.code == "ok");
         for (index, (attempt, spent)) in attempts.iter().filter_map(|it| Some((it, it.spent?))).enumerate() {

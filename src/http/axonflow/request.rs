@@ -21,7 +21,7 @@ use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
 use crate::provider::{ProviderError, names};
-use crate::router::{RouteError, Routed};
+use crate::router::{Attempt, RouteError, Routed};
 
 #[derive(Deserialize)]
 struct Body {
@@ -254,7 +254,7 @@ fn of_model<'a>(
         completion_tokens: usage.map(|usage| usage.completion_tokens),
         cost_usd: routed.answer.cost_usd,
         finish_reason: routed.answer.choices.first().map(|choice| choice.finish_reason.as_str()),
-        attempts: Some(routed.attempts.len()),
+        attempts: Some(Attempt::calls(&routed.attempts)),
         ..Metadata::default()
     };
     success(text, said.tool_calls().collect(), metadata, id, policy_info)
@@ -292,7 +292,7 @@ pub(super) fn broken_off(failure: &StreamFailure, routed: &Routed, id: &str, pol
     let metadata = Metadata {
         provider: Some(&routed.provider),
         model: Some(&routed.model),
-        attempts: Some(routed.attempts.len()),
+        attempts: Some(Attempt::calls(&routed.attempts)),
         error_code: Some(failure.code()),
         ..Metadata::default()
     };
@@ -325,7 +325,7 @@ fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) 
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = error.to_string();
     let needs_message = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN);
-    let attempts = error.attempts().len();
+    let attempts = Attempt::calls(error.attempts());
     let metadata = Metadata { attempts: Some(attempts), error_code: Some(error.code()), ..Metadata::default() };
     let wait = error.retry_after();
     let metadata = Metadata { retry_after_seconds: wait.map(seconds), ..metadata };

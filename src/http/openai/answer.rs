@@ -272,7 +272,7 @@ impl Route<'_> {
         for (name, value) in [
             ("x-octroi-provider", Some(self.provider.to_owned())),
             ("x-octroi-model", Some(self.model.to_owned())),
-            ("x-octroi-attempts", Some(self.attempts.len().to_string())),
+            ("x-octroi-attempts", Some(Attempt::calls(self.attempts).to_string())),
             ("x-octroi-upstream-id", upstream_id),
             ("x-octroi-cost-usd", cost),
             ("x-octroi-generation", Some(self.generation.to_string())),

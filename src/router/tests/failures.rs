@@ -124,6 +124,9 @@ async fn who_cannot_do_it_at_all_costs_no_attempt_and_hides_no_failure() {
     let routed = router.ask(&hello(), &prefer("a")).await.unwrap();
     let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
     assert_eq!(codes, ["unsupported", "upstream_failed", "ok"]);
+    assert_eq!(Attempt::calls(&routed.attempts), 2);
+    let counts = |at: usize| router.providers().nth(at).map(|it| (it.counts.requests, it.counts.errors));
+    assert_eq!((counts(0), counts(1)), (Some((1, 1)), Some((2, 1))), "what was not sent is no call");
 }
 
 #[tokio::test(start_paused = true)]
