@@ -12,6 +12,7 @@ use super::entry::{Asked, Entry};
 use super::error::RouteError;
 use super::operation::Form;
 use super::retry::Retry;
+use super::stream::Begun;
 use super::{Routed, meter};
 use crate::chat::Task;
 use crate::provider::{ApiKey, ErrorKind, Provider, ProviderError};
@@ -33,6 +34,11 @@ pub(super) trait Operation: Sync {
 
     /// The id under which the vendor finds the call.
     fn correlation_id(answer: &Self::Answer) -> Option<&str>;
+
+    /// The same answer; of one that has only begun its provider's entry is told how it ends.
+    fn begun(answer: Self::Answer, _: Begun<'_>) -> Self::Answer {
+        answer
+    }
 }
 
 /// Asks the candidates in their order until one answers, a failure says that nobody would, attempts or time are used up,
@@ -69,6 +75,7 @@ pub(super) async fn ask<O: Operation>(
             }
             let error = match call.attempt(entry, model, pass, &mut counted).await {
                 Ok(answer) => {
+                    let answer = O::begun(answer, Begun { entry, model, constraints, counted });
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }
@@ -173,7 +180,11 @@ impl<O: Operation> Call<'_, O> {
                         pass.succeeded();
                     }
                     // How it ends its events tell.
-                    Form::Streamed => pass.began(),
+                    Form::Streamed => {
+                        // A trial that breaks opens the breaker again, whatever came before it.
+                        *counted &= !pass.is_trial();
+                        pass.began();
+                    }
                 }
                 attempt.answered(O::correlation_id(answer));
             }

@@ -311,11 +311,7 @@ impl Router {
         let eligible = self.eligible(request.model.as_deref(), constraints)?;
         let candidates = self.ordered(eligible, request, constraints, Form::Streamed);
         let streaming = operation::Streaming(request);
-        let mut routed = call::ask(&candidates, &streaming, constraints, &self.retry, self.deadline, attempts).await?;
-        if let Some(entry) = self.entry(&routed.provider) {
-            routed.answer.events = stream::watched(routed.answer.events, entry, &routed.model, constraints);
-        }
-        Ok(routed)
+        call::ask(&candidates, &streaming, constraints, &self.retry, self.deadline, attempts).await
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::call::Operation;
 use super::entry::Asked;
+use super::stream::{self, Begun};
 use crate::chat::{ChatAnswer, ChatRequest};
 use crate::provider::{Provider, ProviderError, Streamed};
 
@@ -55,6 +56,11 @@ impl Operation for Streaming<'_> {
 
     async fn call(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<Streamed, ProviderError> {
         provider.stream(&under(self.0, renamed)).await?.begun().await
+    }
+
+    fn begun(mut answer: Streamed, begun: Begun<'_>) -> Streamed {
+        answer.events = stream::watched(answer.events, begun);
+        answer
     }
 
     fn correlation_id(answer: &Streamed) -> Option<&str> {

@@ -13,6 +13,15 @@ use super::latency::InHand;
 use super::operation::Form;
 use crate::provider::{ApiKey, EventStream, ProviderError};
 
+/// A stream whose first event is there.
+pub(super) struct Begun<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) model: &'a str,
+    pub(super) constraints: &'a Constraints,
+    /// Whether a failure of its request counts against the provider already.
+    pub(super) counted: bool,
+}
+
 /// Those who keep account of a provider while one of its streams lasts. Dropped before its end (the client went away, a
 /// policy stopped it) they are told nothing.
 struct Account {
@@ -21,6 +30,7 @@ struct Account {
     model: String,
     tenant: Option<String>,
     key: Option<ApiKey>,
+    counted: bool,
     begun: Instant,
     _in_hand: InHand,
 }
@@ -33,6 +43,9 @@ impl Account {
 
     fn failed(self, error: ProviderError) -> ProviderError {
         let error = if self.key.is_some() { error.with_callers_key() } else { error };
+        if self.counted {
+            return error;
+        }
         self.monitor.call_failed(&error);
         if error.counts_against_model() {
             self.breakers.failed(&self.model, self.tenant.as_deref(), None, Instant::now());
@@ -41,14 +54,16 @@ impl Account {
     }
 }
 
-/// The same events; `entry` is told how they end.
-pub(super) fn watched(events: EventStream, entry: &Entry, model: &str, constraints: &Constraints) -> EventStream {
+/// The same events; their provider's entry is told how they end.
+pub(super) fn watched(events: EventStream, begun: Begun<'_>) -> EventStream {
+    let Begun { entry, model, constraints, counted } = begun;
     let account = Account {
         monitor: Arc::clone(&entry.monitor),
         breakers: Arc::clone(&entry.breakers),
         model: model.to_owned(),
         tenant: constraints.tenant().map(str::to_owned),
         key: constraints.key().cloned(),
+        counted,
         begun: Instant::now(),
         _in_hand: entry.latencies.of(Form::Streamed).begin(),
     };

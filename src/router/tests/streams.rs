@@ -30,6 +30,23 @@ async fn a_provider_whose_every_stream_breaks_is_taken_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_tried_again_and_then_breaks_counts_once() {
+    let a = Fake::new("a", 9, 1.0);
+    let router = router(&[&a], Routing::default());
+    *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
+    // With the fifth the breaker opens.
+    for failed in 1..=4 {
+        a.fail_times(ErrorKind::UpstreamFailed, 1);
+        assert_eq!(router.listen(&any()).await.unwrap().kind(), ErrorKind::ReadFailed);
+        assert_eq!(a.asked(), 2 * failed);
+        assert_eq!(router.state_of("a") == State::Unhealthy, failed >= 3, "{failed} requests failed");
+    }
+    a.fail_times(ErrorKind::UpstreamFailed, 1);
+    assert_eq!(router.begin(&hello(), &any()).await.unwrap_err().code(), "upstream_failed");
+    assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().code(), "breaker_open");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_a_success_at_its_end_and_says_nothing_when_nobody_listens() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
