@@ -73,6 +73,14 @@ async fn on_a_full_disk_nothing_passes_and_afterwards_everything_goes_on() {
     let body: serde_json::Value = response.json().await.unwrap();
     assert!(body.to_string().contains("audit_disk_full"), "{body}");
     assert_eq!(gateway.pre_check("during").await.status, 503);
+    let tokens = r#"octroi_llm_tokens_total{provider="mistral",model="mistral-small-latest",type="prompt"}"#;
+    let before = gateway.metric(tokens).await;
+    // A record that can wait is given a moment, in which a model that is near answers.
+    eventually("what was answered before its record failed is counted", async || {
+        assert_eq!(gateway.ask("during").await.status, 503);
+        gateway.metric(tokens).await > before
+    })
+    .await;
     let report = json!({
         "context_id": context, "client_id": "community", "provider": "mistral", "model": "m",
         "token_usage": { "prompt_tokens": 9 },

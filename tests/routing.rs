@@ -4,7 +4,7 @@
 
 mod support;
 
-use mistral_double::{Failure, MistralDouble, Rule};
+use mistral_double::{Behaviour, Failure, MistralDouble, Rule};
 use serde_json::{Value, json};
 use support::guest::Guest;
 use support::{Gateway, Setup, eventually};
@@ -197,6 +197,44 @@ async fn a_policy_in_shadow_sends_nobody_elsewhere() {
     let gateway = bounded(&eu, &us, &[("home", &["eu"]), ("nowhere", &["mars"])], "mode: shadow\n");
     let answer = gateway.ask("Hi").await;
     assert_eq!((answer.status, &answer.body["metadata"]["provider"]), (200, &json!("us")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_a_failed_call_used_is_counted_as_its_own_providers() {
+    let (first, second) = (double().await, double().await);
+    let gateway = both(&first, &second);
+    first.script(Behaviour::answer());
+    first.script(Failure::tier_not_allowed());
+    let inputs: Vec<_> = (0..513).map(|number| number.to_string()).collect();
+    let answer = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": inputs })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let used = async |provider: &str| {
+        let labels = format!("provider=\"{provider}\",model=\"mistral-embed\",type=\"prompt\"");
+        gateway.metric(&format!("octroi_llm_tokens_total{{{labels}}}")).await
+    };
+    let (of_first, of_second) = (used("first").await, used("second").await);
+    assert!(of_first >= 512.0, "{of_first}");
+    assert_eq!(Some(of_second), answer.body["usage"]["total_tokens"].as_f64());
+    let entry = &gateway.search(json!({ "limit": 1 })).await[0];
+    assert_eq!(entry["tokens_used"].as_f64(), Some(of_first + of_second), "{entry}");
+}
+
+#[tokio::test]
+async fn who_goes_away_while_policies_judge_costs_no_call() {
+    let double = double().await;
+    let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
+    let manifest = "on_error: allow\nlimits: { time: 2s }\n";
+    Guest::pre_check("allow").spinning().put(&prepared.policies(), "slow", manifest);
+    let gateway = prepared.start();
+    let asking = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "Hello" })).send();
+    let asking = tokio::spawn(asking);
+    eventually("it is judged", async || gateway.metric("octroi_bytes_in_flight ").await > 0.0).await;
+    asking.abort();
+    let record = async || gateway.search(json!({ "limit": 1 })).await.pop().unwrap_or_default();
+    let is_gone = async || record().await["policy_details"]["client_gone"] == true;
+    eventually("it is on record that the client is gone", is_gone).await;
+    assert_eq!(record().await["policy_details"]["attempts"], 0, "{}", record().await);
+    assert_eq!(asked(&double), 0);
 }
 
 /// What every view says of a provider's health.

@@ -6,7 +6,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::audit::record as audit;
-use crate::chat::Usage;
+use crate::chat::{ChatAnswer, Usage};
 use crate::router::{Attempt, Router};
 
 /// The label for what callers invent.
@@ -33,28 +33,20 @@ pub(crate) fn describe() {
     describe_gauge!(REPORTED.cost, "US dollars of reported calls; only grows");
 }
 
-/// Attempts whose outcome cannot be recorded.
-pub(super) fn attempts(attempts: &[Attempt]) {
-    for Attempt { provider, code, .. } in attempts {
+/// The calls of a request, whatever became of it, and what each of them used, so far as providers told it. `answer`: the
+/// last one's.
+pub(super) fn proxied(router: &Router, attempts: &[Attempt], answer: Option<&ChatAnswer>) {
+    for Attempt { provider, model, code, spent, .. } in attempts.iter().filter(|attempt| attempt.sent) {
         counter!(CALLS, "provider" => provider.clone(), "status" => *code).increment(1);
+        if let Some(spent) = spent {
+            used(&PROXIED, router, provider, model, spent, router.price(provider, model, spent));
+        }
     }
-}
-
-/// The attempts of a request, whatever became of it, and what they used so far as providers told it, as
-/// the last one's.
-pub(super) fn proxied(router: &Router, outcome: &audit::Outcome) {
-    for call in &outcome.calls {
-        counter!(CALLS, "provider" => call.provider.clone(), "status" => call.code.clone()).increment(1);
+    if let Some((last, answer)) = attempts.last().zip(answer)
+        && let Some(usage) = &answer.usage
+    {
+        used(&PROXIED, router, &last.provider, &last.model, usage, answer.cost_usd);
     }
-    if outcome.estimated {
-        return;
-    }
-    let usage = Usage {
-        prompt_tokens: outcome.prompt_tokens,
-        completion_tokens: outcome.completion_tokens,
-        ..Usage::default()
-    };
-    used(&PROXIED, router, &outcome.provider, &outcome.model, &usage, outcome.cost_usd);
 }
 
 /// What a call used that an application made, by its own word.

@@ -25,12 +25,12 @@ use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, Req
 use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
-use crate::chat::{ChatRequest, Message};
+use crate::chat::{ChatAnswer, ChatRequest, Message};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
-use crate::router::{Attempts, Constraints, Preference, RouteError, Routed, Router};
+use crate::router::{Attempt, Attempts, Constraints, Preference, RouteError, Routed, Router};
 
 impl Gateway {
     /// Judges a request, has it answered, judges the answer. Every way out but an error before the permit leaves a
@@ -82,6 +82,19 @@ enum Upstream {
     Streams(Box<(Routed<Streamed>, Inspection)>),
     Failed(Box<RouteError>),
     ClientGone,
+}
+
+impl Upstream {
+    /// The calls that were made, and what the last one answered, if it is all there. `attempts`: of a request that was
+    /// broken off.
+    fn calls(&self, attempts: &Attempts) -> (Vec<Attempt>, Option<&ChatAnswer>) {
+        match self {
+            Self::Answered(routed) => (routed.attempts.clone(), Some(&routed.answer)),
+            Self::Streams(begun) => (begun.0.attempts.clone(), None),
+            Self::Failed(error) => (error.attempts().to_vec(), None),
+            Self::ClientGone => (attempts.take(), None),
+        }
+    }
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Answered, GatewayError>>;
@@ -221,16 +234,21 @@ impl Pipeline {
         let gateway = self.gateway.clone();
         let is_durable = AtomicBool::new(false);
         let attempts = Attempts::default();
-        let upstream = async {
-            let upstream = tokio::select! {
-                biased;
-                upstream = ask(&gateway.router, &chat, &constraints, inspection, &attempts) => upstream,
-                () = gone.cancelled() => Upstream::ClientGone,
-            };
+        // Stands here, so that what was answered is counted where the intent cannot be written.
+        let mut upstream = Upstream::ClientGone;
+        let asked = async {
+            // Who left while policies judged costs no call.
+            if !gone.is_cancelled() {
+                upstream = tokio::select! {
+                    biased;
+                    upstream = ask(&gateway.router, &chat, &constraints, inspection, &attempts) => upstream,
+                    () = gone.cancelled() => Upstream::ClientGone,
+                };
+            }
             if !is_durable.load(Ordering::Relaxed) {
                 gateway.audit.hurry();
             }
-            upstream
+            Ok(())
         };
         let recorded = async {
             // Whoever writes the call to the upstream waits for this very thread.
@@ -241,11 +259,12 @@ impl Pipeline {
             is_durable.store(true, Ordering::Relaxed);
             Ok::<_, AuditError>(permit)
         };
-        let asked_and_recorded = futures_util::future::try_join(async { Ok(upstream.await) }, recorded).await;
-        let (upstream, permit) = match asked_and_recorded {
-            Ok(both) => both,
+        let asked_and_recorded = futures_util::future::try_join(asked, recorded).await;
+        let permit = match asked_and_recorded {
+            Ok(((), permit)) => permit,
             Err(error) => {
-                meter::attempts(&attempts.take());
+                let (attempts, answered) = upstream.calls(&attempts);
+                meter::proxied(&gateway.router, &attempts, answered);
                 let _ = answer.send(Err(error.into()));
                 return;
             }
@@ -258,15 +277,16 @@ impl Pipeline {
             }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
-                let receipt = self.close(permit, outcome);
+                let receipt = self.close(permit, outcome, error.attempts(), None);
                 self.reply(Outcome::Failed(error), receipt, answer).await;
             }
             Upstream::ClientGone => {
                 let mut outcome = self.outcome(audit::Decision::Error);
                 outcome.client_gone = true;
                 outcome.error = Some("the client went away before it had its answer".to_owned());
-                self.tried_into(&mut outcome, &attempts.take());
-                settle(self.close(permit, outcome)).await;
+                let attempts = attempts.take();
+                self.tried_into(&mut outcome, &attempts);
+                settle(self.close(permit, outcome, &attempts, None)).await;
             }
         }
     }
@@ -287,7 +307,7 @@ impl Pipeline {
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(format!("{error}; the answer was withheld"));
                 outcome.content = text::content(&original, &Vec::new(), None);
-                let receipt = self.close(permit, outcome);
+                let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
                 let _ = answer.send(Err(error));
                 return settle(receipt).await;
             }
@@ -303,7 +323,7 @@ impl Pipeline {
         outcome.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
         outcome.content = self.keep(AuditPhase::Outcome, &told, original, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
-        let receipt = self.close(permit, outcome);
+        let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let reply = match refusal {
             Some(refusal) => Outcome::Withheld(refusal, Box::new(routed)),
             None => {
@@ -369,9 +389,15 @@ impl Pipeline {
         let _ = answer.send(answered);
     }
 
-    /// Counts and records what became of a request whose intent is on record.
-    pub(super) fn close(&self, permit: OutcomePermit, outcome: audit::Outcome) -> Receipt {
-        meter::proxied(&self.gateway.router, &outcome);
+    /// Counts and records what became of a request whose intent is on record. `answer`: that of the last attempt.
+    pub(super) fn close(
+        &self,
+        permit: OutcomePermit,
+        outcome: audit::Outcome,
+        attempts: &[Attempt],
+        answer: Option<&ChatAnswer>,
+    ) -> Receipt {
+        meter::proxied(&self.gateway.router, attempts, answer);
         permit.outcome(outcome)
     }
 

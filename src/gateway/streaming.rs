@@ -194,7 +194,7 @@ impl Pipeline {
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         outcome.content = self.keep(AuditPhase::Outcome, &told, said, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
-        let receipt = self.close(permit, outcome);
+        let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });
         let _ = ended.send(over.clone());
         let _ = client.send_timeout(AnswerEvent::Over(over), PATIENCE).await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::completion::read_usage;
 use super::{ErrorKind, ProviderError, vectors};
-use crate::chat::{ChatAnswer, ChatRequest, Json, Task, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Json, Task};
 
 #[derive(Deserialize)]
 struct Body {
@@ -65,19 +65,7 @@ pub(crate) fn merge(first: &mut ChatAnswer, mut next: ChatAnswer) {
         (Some(held), Some(more)) => held.absorb(more),
         _ => first.held = first.held.take().or(next.held.take()),
     }
-    let sum = |one: Usage, two: Usage| Usage {
-        prompt_tokens: one.prompt_tokens.saturating_add(two.prompt_tokens),
-        completion_tokens: one.completion_tokens.saturating_add(two.completion_tokens),
-        reasoning_tokens: one.reasoning_tokens.saturating_add(two.reasoning_tokens),
-        cached_tokens: one.cached_tokens.saturating_add(two.cached_tokens),
-        cache_write_tokens: one.cache_write_tokens.saturating_add(two.cache_write_tokens),
-        images: one.images.saturating_add(two.images),
-        cache_write_1h_tokens: one.cache_write_1h_tokens.saturating_add(two.cache_write_1h_tokens),
-    };
-    first.usage = match (first.usage, next.usage) {
-        (Some(one), Some(two)) => Some(sum(one, two)),
-        _ => None,
-    };
+    first.usage = first.usage.zip(next.usage).map(|(one, two)| one.plus(two));
     first.cost_usd = first.cost_usd.zip(next.cost_usd).map(|(one, two)| one + two);
     first.correlation_id = next.correlation_id.or(first.correlation_id.take());
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::chat::{ChatAnswer, ChatRequest, estimate_before};
+use crate::chat::{ChatAnswer, ChatRequest, Usage, estimate_before};
 use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
@@ -270,6 +270,11 @@ impl Router {
     /// A provider by its name.
     pub fn provider(&self, name: &str) -> Option<&Arc<dyn Provider>> {
         self.entry(name).map(|entry| &entry.provider)
+    }
+
+    /// What `usage` of a provider's model costs, where there is such a provider and the price is known.
+    pub fn price(&self, provider: &str, model: &str, usage: &Usage) -> Option<f64> {
+        self.provider(provider)?.price(model, usage)
     }
 
     /// Where a request for `model` could still go, in the order of the configuration: what policies match on before

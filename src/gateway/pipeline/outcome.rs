@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Pipeline;
 use crate::audit::record as audit;
-use crate::chat;
+use crate::chat::{self, Usage};
 use crate::gateway::record;
 use crate::router::{Attempt, RouteError, Routed};
 
@@ -47,15 +47,10 @@ impl Pipeline {
             Some(usage) => (usage, answer.cost_usd),
             None => {
                 let usage = chat::estimate(&self.original, answer.choices.iter().map(|choice| &choice.message));
-                let provider = self.gateway.router.provider(&routed.provider);
-                (usage, provider.and_then(|provider| provider.price(&routed.model, &usage)))
+                (usage, self.gateway.router.price(&routed.provider, &routed.model, &usage))
             }
         };
         let mut outcome = audit::Outcome {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cached_tokens: usage.cached_tokens,
-            cache_write_tokens: usage.cache_write_tokens,
             cost_usd,
             estimated: answer.usage.is_none(),
             not_inspected: record::not_inspected_of(answer, 0),
@@ -63,6 +58,7 @@ impl Pipeline {
             finish_reason: answer.choices.first().map(|choice| choice.finish_reason.as_str().to_owned()),
             ..self.outcome(decision)
         };
+        set_usage(&mut outcome, usage);
         self.tried_into(&mut outcome, &routed.attempts);
         outcome
     }
@@ -84,15 +80,29 @@ impl Pipeline {
         outcome.calls = attempts.iter().map(record::call).collect();
         let has_answer = attempts.last().is_some_and(|last| last.code == "ok");
         for (index, (attempt, spent)) in attempts.iter().filter_map(|it| Some((it, it.spent?))).enumerate() {
-            let sum = |one: u64, other: u64| one.saturating_add(other);
-            outcome.prompt_tokens = sum(outcome.prompt_tokens, spent.prompt_tokens);
-            outcome.completion_tokens = sum(outcome.completion_tokens, spent.completion_tokens);
-            outcome.cached_tokens = sum(outcome.cached_tokens, spent.cached_tokens);
-            let provider = self.gateway.router.provider(&attempt.provider);
-            let cost = provider.and_then(|provider| provider.price(&attempt.model, &spent));
+            set_usage(outcome, usage_of(outcome).plus(spent));
+            let cost = self.gateway.router.price(&attempt.provider, &attempt.model, &spent);
             // Where a part has no price, nobody knows what all of it cost.
             let before = if index == 0 && !has_answer { Some(0.0) } else { outcome.cost_usd };
             outcome.cost_usd = before.zip(cost).map(|(before, cost)| before + cost);
         }
     }
+}
+
+/// What was used so far.
+fn usage_of(outcome: &audit::Outcome) -> Usage {
+    Usage {
+        prompt_tokens: outcome.prompt_tokens,
+        completion_tokens: outcome.completion_tokens,
+        cached_tokens: outcome.cached_tokens,
+        cache_write_tokens: outcome.cache_write_tokens,
+        ..Usage::default()
+    }
+}
+
+fn set_usage(outcome: &mut audit::Outcome, usage: Usage) {
+    outcome.prompt_tokens = usage.prompt_tokens;
+    outcome.completion_tokens = usage.completion_tokens;
+    outcome.cached_tokens = usage.cached_tokens;
+    outcome.cache_write_tokens = usage.cache_write_tokens;
 }
