@@ -54,6 +54,30 @@ async fn a_provider_that_answers_again_is_used_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_the_defaults_a_provider_that_answers_again_is_used_again_within_20_seconds() {
+    // The times between probes are drawn.
+    for _ in 0..8 {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        let router = router(&[&a, &b], Routing::default());
+        a.fail_times(ErrorKind::ConnectFailed, u32::MAX);
+        router.watch_health();
+        while router.ask(&hello(), &pin("a")).await.unwrap_err().code() != "breaker_open" {}
+        let probes = || a.probed.lock().unwrap().len();
+        let before = probes();
+        // The worst moment: a probe has just failed.
+        while probes() == before {
+            sleep(MOMENT).await;
+        }
+        a.fail(None);
+        let begun = Instant::now();
+        while router.ask(&hello(), &any()).await.unwrap().provider != "a" {
+            assert!(begun.elapsed() <= Duration::from_secs(20), "{:?}", begun.elapsed());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
     let a = Fake::new("a", 5, 1.0);
     let breaker = BreakerSettings { failures: 2, reach: Reach::Tenant, ..BreakerSettings::default() };
