@@ -194,13 +194,19 @@ fn weights_of_environment(providers: &Providers, assembly: &mut Assembly<'_>) ->
         let weight: f64 = weight.trim().parse().ok().filter(|weight| is_weight(*weight))?;
         Some((name.trim().to_owned(), weight))
     });
-    let Some(weights) = parsed.collect::<Option<BTreeMap<_, _>>>() else {
+    let Some(weights) = parsed.collect::<Option<Vec<_>>>() else {
         assembly.warn(format!(
             "PROVIDER_WEIGHTS is passed over: found \"{}\", allowed: NAME:NUMBER,... with {WEIGHTS_ALLOWED}",
             text.escape_debug()
         ));
         return Weights::OfProviders;
     };
+    let given = |name: &str| weights.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name)).count();
+    if let Some((name, _)) = weights.iter().find(|(name, _)| given(name) > 1) {
+        assembly.warn(format!("PROVIDER_WEIGHTS is passed over: \"{}\" has two weights", name.escape_debug()));
+        return Weights::OfProviders;
+    }
+    let weights: BTreeMap<_, _> = weights.into_iter().collect();
     let is_known = |name: &str| providers.known.iter().any(|known| known.eq_ignore_ascii_case(name));
     for name in weights.keys().filter(|name| !is_known(name)) {
         assembly.warn(format!("PROVIDER_WEIGHTS: no provider is called \"{}\"", name.escape_debug()));

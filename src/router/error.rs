@@ -51,6 +51,12 @@ pub enum WeightError {
         /// The provider's name.
         name: String,
     },
+    /// Of a provider that has another one already, under its name in other letters.
+    #[error("`{name}` has two weights, in capitals and in small letters")]
+    Twice {
+        /// The provider's name.
+        name: String,
+    },
     /// Nobody would be asked.
     #[error("at least one weight must be above 0")]
     AllZero,

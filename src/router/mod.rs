@@ -236,6 +236,9 @@ impl Router {
             if !weight.is_finite() || *weight < 0.0 {
                 return Err(WeightError::Number { name: name.clone() });
             }
+            if weights.keys().filter(|other| same(other, name)).count() > 1 {
+                return Err(WeightError::Twice { name: name.clone() });
+            }
         }
         let sum: f64 = weights.values().sum();
         if sum <= 0.0 || !sum.is_finite() {

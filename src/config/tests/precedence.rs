@@ -221,6 +221,15 @@ fn wrong_routing_variables_are_warnings() {
 }
 
 #[test]
+fn weights_of_one_provider_twice_are_none() {
+    for twice in ["mistral:30,Mistral:10", "mistral:30,mistral:10"] {
+        let loaded = load("", &full().with("PROVIDER_WEIGHTS", twice));
+        assert_eq!(loaded.config.routing.weights, Weights::OfProviders, "{twice}");
+        assert_eq!(loaded.warnings, ["PROVIDER_WEIGHTS is passed over: \"mistral\" has two weights"], "{twice}");
+    }
+}
+
+#[test]
 fn llm_providers_names_those_that_are_started() {
     let loaded = load("llm_providers: {a: {type: mistral}, b: {type: mistral}}", &full().with("LLM_PROVIDERS", "b,c"));
     assert_eq!(names(&loaded.config), ["b"]);

@@ -268,6 +268,7 @@ async fn traffic_is_shared_anew() {
     for (list, error) in [
         (&[("a", 1.0), ("c", 1.0)][..], "unknown provider `c`; configured: a, b"),
         (&[("a", -1.0), ("b", 1.0)], "the weight of `a` must be a number of zero or more"),
+        (&[("b", 1.0), ("B", 2.0)], "`B` has two weights, in capitals and in small letters"),
         (&[("a", f64::NAN)], "the weight of `a` must be a number of zero or more"),
         (&[("a", 0.0)], "at least one weight must be above 0"),
         (&[], "at least one weight must be above 0"),
