@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::{ApiKey, Catalogue, ErrorKind, Info, PriceTable, Provider, ProviderError, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
@@ -210,12 +211,14 @@ impl Provider for KeyPool {
         self.ask(request, |provider| async move { provider.stream(request).await?.begun().await }).await
     }
 
-    /// One key that works is enough. A key that is known again rests no longer.
+    /// All keys at the same time: one that hangs keeps none waiting. One that works is enough. A key that is known again
+    /// rests no longer.
     async fn probe(&self) -> Result<(), ProviderError> {
         let mut failure = None;
         let mut works = false;
-        for member in &self.members {
-            match member.provider.probe().await {
+        let probed = join_all(self.members.iter().map(|member| member.provider.probe())).await;
+        for (member, result) in self.members.iter().zip(probed) {
+            match result {
                 Ok(()) => {
                     works = true;
                     let stays = |why| why == ErrorKind::RateLimited || of_a_model(why);
@@ -258,6 +261,8 @@ mod tests {
         info: Info,
         failures: Mutex<VecDeque<ProviderError>>,
         asked: AtomicUsize,
+        /// How long it takes to be probed.
+        takes: Mutex<Duration>,
     }
 
     impl Way {
@@ -293,6 +298,8 @@ mod tests {
         }
 
         async fn probe(&self) -> Result<(), ProviderError> {
+            let takes = *self.takes.lock().unwrap();
+            tokio::time::sleep(takes).await;
             self.next()
         }
 
@@ -308,7 +315,12 @@ mod tests {
     fn pool<const N: usize>(failures: [Vec<ProviderError>; N]) -> (KeyPool, Vec<Arc<Way>>) {
         let ways = failures.into_iter().enumerate().map(|(at, failures)| {
             let settings = Settings { name: format!("key-{at}"), ..Settings::new(Kind::Mistral, "") };
-            Arc::new(Way { info: settings.info(""), failures: Mutex::new(failures.into()), asked: AtomicUsize::new(0) })
+            Arc::new(Way {
+                info: settings.info(""),
+                failures: Mutex::new(failures.into()),
+                asked: AtomicUsize::new(0),
+                takes: Mutex::default(),
+            })
         });
         let ways: Vec<Arc<Way>> = ways.collect();
         let mut providers = ways.iter().map(|way| Arc::clone(way) as Arc<dyn Provider>);
@@ -326,6 +338,17 @@ mod tests {
             pool.chat(&ChatRequest::default()).await.unwrap();
         }
         assert_eq!(asked(&ways), [3, 3, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_probed_at_the_same_time() {
+        let (pool, ways) = pool([vec![], vec![], vec![]]);
+        for way in &ways {
+            *way.takes.lock().unwrap() = Duration::from_secs(10);
+        }
+        let begun = tokio::time::Instant::now();
+        pool.probe().await.unwrap();
+        assert_eq!((begun.elapsed(), asked(&ways)), (Duration::from_secs(10), vec![1, 1, 1]));
     }
 
     #[tokio::test]
