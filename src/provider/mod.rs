@@ -105,6 +105,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// The same with a caller's own key: what the vendor says of that is told at once, and waited for by nobody.
+    fn with_callers_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        self.with_key(key)
+    }
+
     /// What models cost here, as far as that is known.
     fn prices(&self) -> Option<&PriceTable> {
         None

@@ -202,6 +202,10 @@ impl Provider for KeyPool {
         self.first.with_key(key)
     }
 
+    fn with_callers_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        self.first.with_callers_key(key)
+    }
+
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         self.ask(request, |provider| async move { provider.chat(request).await }).await
     }

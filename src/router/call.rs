@@ -135,7 +135,7 @@ impl<O: Operation> Call<'_, O> {
     /// Asks once, with the key that counts.
     async fn ask(&self, provider: &dyn Provider, renamed: Option<&str>) -> Result<O::Answer, ProviderError> {
         let Some(key) = self.key else { return self.operation.call(provider, renamed).await };
-        let Some(opened) = provider.with_key(key) else {
+        let Some(opened) = provider.with_callers_key(key) else {
             return Err(ProviderError::new(ErrorKind::InvalidRequest, "this provider takes no key of a caller"));
         };
         self.operation.call(opened.as_ref(), renamed).await.map_err(ProviderError::with_callers_key)

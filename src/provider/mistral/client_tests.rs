@@ -169,6 +169,24 @@ async fn a_batch_that_fails_behind_others_is_asked_for_again_a_few_times() {
     }
 }
 
+#[tokio::test]
+async fn a_callers_key_that_is_over_its_limit_is_waited_for_by_no_batch() {
+    let limited = said("429 Too Many Requests", "retry-after: 0\r\n", "{}");
+    let failed = said("500 Internal Server Error", "retry-after: 0\r\n", "{}");
+    for (failure, works, calls) in [(limited, false, 2), (failed, true, 3)] {
+        let server = Server::start(Reaction::InTurn(vec![vectors(512), failure, vectors(1)])).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        let callers = mistral.with_callers_key(&ApiKey::new("sk-of-the-caller").unwrap()).unwrap();
+        let texts = (0..513).map(|number| number.to_string()).collect();
+        let answer = callers.chat(&ChatRequest::about(Task::Embed, None, texts)).await;
+        assert_eq!((answer.is_ok(), server.requests().len()), (works, calls), "{answer:?}");
+        if let Err(error) = answer {
+            assert!(error.is_of_callers_key() && error.surface_as().status == 429, "{error}");
+            assert_eq!(error.spent().map(|usage| usage.prompt_tokens), Some(512), "what was paid is known");
+        }
+    }
+}
+
 fn settings(endpoint: &str) -> Settings {
     Settings {
         api_key: Some(ApiKey::new(KEY).unwrap()),

@@ -60,6 +60,8 @@ pub struct Mistral {
     max_tokens: Option<u32>,
     derives_cache_key: bool,
     key: ApiKey,
+    /// Whether the key is a caller's own.
+    is_callers: bool,
     upstream: Upstream,
     chat_url: Url,
     fill_in_url: Url,
@@ -98,6 +100,7 @@ impl Mistral {
             max_tokens: settings.max_tokens,
             derives_cache_key: settings.derives_cache_key,
             key,
+            is_callers: false,
             upstream,
             chat_url,
             fill_in_url,
@@ -154,6 +157,7 @@ impl Mistral {
                     continue;
                 }
                 Err(error) => {
+                    let error = if self.is_callers { error.with_callers_key() } else { error };
                     let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
                     let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
                     let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else {
@@ -330,6 +334,11 @@ impl Provider for Mistral {
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(Credential::bearer(key));
         Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+    }
+
+    fn with_callers_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
+        let upstream = self.upstream.opened_by(Credential::bearer(key));
+        Some(Arc::new(Self { key: key.clone(), is_callers: true, upstream, ..self.clone() }))
     }
 
     fn prices(&self) -> Option<&PriceTable> {
