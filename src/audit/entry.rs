@@ -134,6 +134,9 @@ impl TryFrom<Stored> for Entry {
 impl Entry {
     fn show_intent(&mut self, intent: Intent) -> Result<(), AuditError> {
         self.detail("surface", intent.surface);
+        if let Some(dollars) = intent.estimated_cost_usd {
+            self.detail("estimated_cost_usd", dollars);
+        }
         self.show_policies("evaluations", intent.generation, &intent.policies)?;
         self.show_not_inspected("not_inspected", &intent.not_inspected)?;
         self.show_reason(intent.block_reason);

@@ -25,7 +25,7 @@ use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, Req
 use super::{Gateway, GatewayError, context, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
-use crate::chat::{ChatAnswer, ChatRequest, Message};
+use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
 use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
@@ -71,6 +71,8 @@ pub(super) struct Pipeline {
     pub(super) context: Arc<Context>,
     /// As the caller sent them; what is recorded, once the audit policies have seen it.
     original: Arc<Vec<Message>>,
+    /// What it may cost, before it is known.
+    estimated_cost_usd: Option<f64>,
     at: Timestamp,
     started: Instant,
     pub(super) policies: PolicyInfo,
@@ -109,6 +111,7 @@ impl Pipeline {
                 return;
             }
         };
+        let estimated = estimate_before(&request.chat);
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
         let mut constraints = Constraints::new(request.preference.clone())
             .for_task(request.chat.task)
@@ -121,6 +124,8 @@ impl Pipeline {
             Err(error) => (Vec::new(), Some(Box::new(error))),
         };
         let providers: Vec<_> = destinations.iter().map(|it| it.provider.to_owned()).collect();
+        let costs = destinations.iter().filter_map(|it| gateway.router.price(it.provider, it.model, &estimated));
+        let estimated_cost_usd = costs.max_by(f64::total_cmp);
         // Shares may change meanwhile, and policies have seen no others.
         constraints.restrict_to_providers(providers.iter().cloned());
         let renamed = destinations.iter().map(|it| it.model).filter(|model| Some(*model) != asked);
@@ -143,6 +148,7 @@ impl Pipeline {
             streams,
             context,
             original,
+            estimated_cost_usd,
             at: Timestamp::now(),
             started,
             policies: PolicyInfo::default(),
@@ -435,6 +441,7 @@ impl Pipeline {
                 .as_ref()
                 .and_then(|key| key.digested(|key| self.gateway.audit.key().hmac(&format!("provider_key:{key}")))),
             providers: self.context.providers.clone(),
+            estimated_cost_usd: self.estimated_cost_usd,
             attributes: record::count(&self.context.attributes),
             decision,
             block_reason: None,

@@ -187,6 +187,7 @@ fn intent(id: &str, second: i64) -> Intent {
         provider: "mistral".into(),
         model: String::new(),
         provider_key_hmac: None,
+        estimated_cost_usd: None,
         providers: Vec::new(),
         attributes: 0,
         decision: Decision::Allowed,
