@@ -115,7 +115,7 @@ impl From<StoredPart> for Part {
             // An image of which the same can be told.
             StoredPart::Binary { media_type: None, .. } => Self::Image { url: String::new(), detail: None },
             StoredPart::Binary { media_type: Some(media_type), size } => {
-                let url = format!("data:{media_type};base64,{}", "A".repeat(size / 3 * 4));
+                let url = format!("data:{media_type};base64,{}", "A".repeat((size * 4).div_ceil(3)));
                 Self::Image { url, detail: None }
             }
         }
@@ -164,6 +164,16 @@ mod tests {
         assert_eq!(read.messages[3], original[3]);
         assert_eq!(read.attributes, Vec::new());
         assert_eq!(recorded.kept, Some(recorded.original), "one text, kept as it came");
+    }
+
+    #[test]
+    fn an_image_is_read_back_with_the_size_that_policies_were_told() {
+        for size in [0, 1, 2, 3, 100] {
+            let media_type = Some("image/png".to_owned());
+            let part = Part::from(StoredPart::Binary { media_type, size });
+            let told = part.binary().unwrap();
+            assert_eq!((told.media_type, told.size), (Some("image/png"), size));
+        }
     }
 
     #[test]
