@@ -217,6 +217,11 @@ impl PolicyEvaluation {
     pub fn matched(&self) -> bool {
         !self.skipped && (self.action > Action::Allow || !self.findings.is_empty() || self.error.is_some())
     }
+
+    /// Whether its edits were to be made: weaker verdicts than `redact` have none.
+    pub fn edits_apply(&self) -> bool {
+        self.edits > 0 && self.action >= Action::Redact
+    }
 }
 
 /// The names of the policies that matched: enforced ones before shadows, the strongest action first, each once.

@@ -68,7 +68,7 @@ impl Candidates {
         said.iter()
             .filter(|it| it.phase == record::phase(phase))
             .take_while(|it| *it.policy != *policy.manifest.name.as_str())
-            .any(|it| it.enforced && it.edits > 0 && it.action >= Action::Redact)
+            .any(|it| it.enforced && it.edits_apply())
     }
 }
 
@@ -303,7 +303,7 @@ fn change(recorded: &[&PolicyEvaluation], now: &[&PolicyEvaluation]) -> Option<C
     match (refuses(recorded), refuses(now)) {
         (false, true) => return Some(Change::NewlyDenied),
         (true, false) => return Some(Change::NewlyAllowed),
-        (false, false) if !same(recorded, now, |it| it.edits > 0 && it.action >= Action::Redact, same_edits) => {
+        (false, false) if !same(recorded, now, PolicyEvaluation::edits_apply, same_edits) => {
             return Some(Change::ChangedEdits);
         }
         _ => {}

@@ -163,7 +163,7 @@ impl Again<'_> {
         let policy = match self.version(&recorded.version)? {
             Ok(policy) => policy,
             Err(missing) => {
-                if recorded.enforced && recorded.edits > 0 {
+                if recorded.enforced && recorded.edits_apply() {
                     *text = Err(format!("the text as `{}` left it: {missing}", recorded.policy));
                 }
                 return Ok(Recomputed::Missing(missing));
