@@ -6,16 +6,18 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply};
-use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, context, text};
+use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, text, to_its_end};
 use super::{meter, record};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
 use crate::in_flight::Held;
-use crate::policy::{AuditPhase, Question};
+use crate::policy::{AuditPhase, Context, Question};
+
+/// The request type of a reported call, as policies know it.
+pub(super) const REPORT_TYPE: &str = "llm-call";
 
 /// A question before a call that the application makes itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +45,7 @@ impl Gateway {
     /// this returns.
     pub async fn pre_check(self: &Arc<Self>, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
         let gateway = self.clone();
-        let (answer, answered) = oneshot::channel();
-        let work = async move {
-            let _ = answer.send(gateway.judge(request).await);
-        };
-        self.detached(|_| Box::pin(work), answered).await
+        to_its_end(&self.tasks, async move { gateway.judge(request).await }).await
     }
 
     async fn judge(&self, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
@@ -55,15 +53,12 @@ impl Gateway {
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
         let context_id = Uuid::new_v4().to_string();
-        let told = context(
-            Surface::Gateway,
-            &request.caller,
-            &request.request_type,
-            request.provider.into_iter().collect(),
-            request.model,
-            Vec::new(),
-            request.attributes,
-        );
+        let told = Arc::new(Context {
+            providers: request.provider.into_iter().collect(),
+            model: request.model,
+            attributes: request.attributes,
+            ..request.caller.context(Surface::Gateway, &request.request_type)
+        });
         let original = Arc::new(request.messages);
         let mut messages = original.clone();
         let at = Timestamp::now();
@@ -128,11 +123,7 @@ impl Gateway {
         report: LlmCallReport,
     ) -> Result<String, GatewayError> {
         let (gateway, caller) = (self.clone(), caller.clone());
-        let (answer, answered) = oneshot::channel();
-        let work = async move {
-            let _ = answer.send(gateway.record_llm_call(&caller, report).await);
-        };
-        self.detached(|_| Box::pin(work), answered).await
+        to_its_end(&self.tasks, async move { gateway.record_llm_call(&caller, report).await }).await
     }
 
     async fn record_llm_call(&self, caller: &Caller, report: LlmCallReport) -> Result<String, GatewayError> {
@@ -146,15 +137,11 @@ impl Gateway {
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
         let audit_id = Uuid::new_v4().to_string();
-        let told = context(
-            Surface::Gateway,
-            caller,
-            "llm-call",
-            vec![report.provider.clone()],
-            Some(report.model.clone()),
-            Vec::new(),
-            Vec::new(),
-        );
+        let told = Arc::new(Context {
+            providers: vec![report.provider.clone()],
+            model: Some(report.model.clone()),
+            ..caller.context(Surface::Gateway, REPORT_TYPE)
+        });
         let mut policies = Vec::new();
         let reported = Reported::of(&report);
         let content = match reported.messages() {

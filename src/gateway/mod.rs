@@ -22,14 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange};
 use crate::audit::{AuditError, AuditLog};
-use crate::policy::{Change, Context, PolicyHost};
+use crate::policy::{Change, PolicyHost};
 use crate::router::Router;
 use static_policies::StaticPolicies;
 
@@ -154,30 +154,23 @@ impl Gateway {
             public_key: Some(self.audit.public_key().to_string()),
         }
     }
+}
 
-    /// Runs `work` in a task of its own, and waits for the answer that it sends. When the caller goes away, the token
-    /// is cancelled and the work goes on.
-    async fn detached<T, F>(
-        &self,
-        work: impl FnOnce(CancellationToken) -> F,
-        answer: oneshot::Receiver<Result<T, GatewayError>>,
-    ) -> Result<T, GatewayError>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        if self.tasks.is_closed() {
-            return Err(GatewayError::ShuttingDown);
-        }
-        let gone = CancellationToken::new();
-        let guard = gone.clone().drop_guard();
-        self.tasks.spawn(work(gone));
-        let outcome = answer.await.unwrap_or_else(|_| {
-            tracing::error!("a request's task ended without an answer");
-            Err(GatewayError::Internal)
-        });
-        guard.disarm();
-        outcome
+/// Runs `work` in a task of its own, to its end even if the caller goes away, and gives what came of it.
+async fn to_its_end<T: Send + 'static, E: From<GatewayError> + Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
+    if tasks.is_closed() {
+        return Err(GatewayError::ShuttingDown.into());
     }
+    tasks.spawn(Box::pin(work)).await.unwrap_or_else(|_| Err(no_answer().into()))
+}
+
+/// What a task that panicked leaves to be said.
+fn no_answer() -> GatewayError {
+    tracing::error!("a request's task ended without an answer");
+    GatewayError::Internal
 }
 
 async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Change>, stopping: CancellationToken) {
@@ -224,29 +217,6 @@ async fn record_change(audit: &AuditLog, record: PolicySetChange, stopping: &Can
             return;
         }
     }
-}
-
-/// What policies are told beside the text.
-fn context(
-    surface: Surface,
-    caller: &Caller,
-    request_type: &str,
-    providers: Vec<String>,
-    model: Option<String>,
-    model_aliases: Vec<String>,
-    attributes: Vec<(String, String)>,
-) -> Arc<Context> {
-    Arc::new(Context {
-        surface,
-        request_type: request_type.to_owned(),
-        client: caller.client.clone(),
-        tenant: caller.tenant.clone(),
-        user: caller.user.clone(),
-        providers,
-        model,
-        model_aliases,
-        attributes,
-    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::meter;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
-use super::{Gateway, GatewayError, context, text};
+use super::{Gateway, GatewayError, no_answer, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
@@ -48,15 +48,19 @@ impl Gateway {
     }
 
     async fn begin(self: &Arc<Self>, request: Request, streams: bool) -> Result<Answered, GatewayError> {
-        let gateway = self.clone();
+        if self.tasks.is_closed() {
+            return Err(GatewayError::ShuttingDown);
+        }
+        let gone = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
         let (reply, replied) = oneshot::channel();
         let held = request.held.clone();
+        let run = Pipeline::run(self.clone(), request, streams, gone, reply);
+        self.tasks.spawn(Box::pin(in_flight::charged(held.as_ref(), run)));
         // The reply goes through its own channel: it does not wait for the outcome to be durable.
-        let run = move |gone| {
-            let run = Pipeline::run(gateway, request, streams, gone, reply);
-            Box::pin(in_flight::charged(held.as_ref(), run))
-        };
-        self.detached(run, replied).await
+        let replied = replied.await.unwrap_or_else(|_| Err(no_answer()));
+        guard.disarm();
+        replied
     }
 }
 
@@ -130,15 +134,13 @@ impl Pipeline {
         constraints.restrict_to_providers(providers.iter().cloned());
         let renamed = destinations.iter().map(|it| it.model).filter(|model| Some(*model) != asked);
         let model_aliases = renamed.map(str::to_owned).collect();
-        let context = context(
-            request.surface,
-            &request.caller,
-            &request.request_type,
+        let context = Arc::new(Context {
             providers,
-            request.chat.model.clone(),
+            model: request.chat.model.clone(),
             model_aliases,
-            std::mem::take(&mut request.attributes),
-        );
+            attributes: std::mem::take(&mut request.attributes),
+            ..request.caller.context(request.surface, &request.request_type)
+        });
         let set = gateway.policies.set();
         let pipeline = Self {
             gateway,

@@ -9,7 +9,7 @@ use super::streaming::AnswerStream;
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
 use crate::in_flight::Held;
-use crate::policy::{Decision, Overloaded, Surface};
+use crate::policy::{Context, Decision, Overloaded, Surface};
 use crate::provider::ApiKey;
 use crate::router::{Preference, RouteError, Routed};
 
@@ -22,6 +22,20 @@ pub struct Caller {
     pub tenant: String,
     /// The person, where the caller said so. Never verified.
     pub user: Option<String>,
+}
+
+impl Caller {
+    /// What policies are told of who asks.
+    pub(super) fn context(&self, surface: Surface, request_type: &str) -> Context {
+        Context {
+            surface,
+            request_type: request_type.to_owned(),
+            client: self.client.clone(),
+            tenant: self.tenant.clone(),
+            user: self.user.clone(),
+            ..Context::default()
+        }
+    }
 }
 
 /// A conversation to be judged and answered.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::request::Caller;
-use super::{Gateway, GatewayError};
+use super::{Gateway, GatewayError, to_its_end};
 use crate::audit::record::RoutingChange;
 use crate::router::Shares;
 
@@ -15,11 +14,7 @@ impl Gateway {
     /// Shares the traffic anew, once it is on record who does so. A caller who goes away does not stop it.
     pub async fn share(self: &Arc<Self>, caller: Caller, shares: Shares) -> Result<(), GatewayError> {
         let gateway = self.clone();
-        let (answer, answered) = oneshot::channel();
-        let work = async move {
-            let _ = answer.send(gateway.record_and_share(caller, shares).await);
-        };
-        self.detached(|_| work, answered).await
+        to_its_end(&self.tasks, async move { gateway.record_and_share(caller, shares).await }).await
     }
 
     async fn record_and_share(&self, caller: Caller, shares: Shares) -> Result<(), GatewayError> {

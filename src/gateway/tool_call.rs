@@ -5,12 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::record;
 use super::request::{Caller, ToolCallReport};
-use super::{Gateway, GatewayError, Surface, context};
+use super::{Gateway, GatewayError, Surface, to_its_end};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role};
 use crate::policy::AuditPhase;
@@ -35,11 +34,7 @@ impl Gateway {
         report: ToolCallReport,
     ) -> Result<ToolCallReply, GatewayError> {
         let (gateway, caller) = (self.clone(), caller.clone());
-        let (answer, answered) = oneshot::channel();
-        let work = async move {
-            let _ = answer.send(gateway.record_tool_call(&caller, report).await);
-        };
-        self.detached(|_| Box::pin(work), answered).await
+        to_its_end(&self.tasks, async move { gateway.record_tool_call(&caller, report).await }).await
     }
 
     async fn record_tool_call(&self, caller: &Caller, report: ToolCallReport) -> Result<ToolCallReply, GatewayError> {
@@ -49,7 +44,7 @@ impl Gateway {
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
         let audit_id = Uuid::new_v4().to_string();
-        let told = context(Surface::Gateway, caller, REQUEST_TYPE, Vec::new(), None, Vec::new(), Vec::new());
+        let told = Arc::new(caller.context(Surface::Gateway, REQUEST_TYPE));
         let mut policies = Vec::new();
         let reported = ReportedTool { input: report.input, output: report.output, error_message: report.error_message };
         let content = match reported.messages() {

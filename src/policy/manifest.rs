@@ -463,8 +463,8 @@ impl CaseContext {
             user: self.user.clone(),
             providers: self.providers.clone(),
             model: self.model.clone(),
-            model_aliases: Vec::new(),
             attributes: self.attributes.clone().into_iter().collect(),
+            ..super::Context::default()
         }
     }
 }

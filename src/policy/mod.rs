@@ -75,7 +75,7 @@ impl Surface {
 }
 
 /// What is known about a request beside its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The way in.
     pub surface: Surface,
