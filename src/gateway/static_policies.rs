@@ -29,7 +29,7 @@ use crate::config::Role;
 use crate::policy::manifest::Manifest;
 use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
 use crate::policy::{Candidate, PolicyHost, PolicyStatus};
-use change::Edit;
+use change::{Edit, blocking};
 use line::Line;
 
 pub use error::StaticPolicyError;
@@ -113,9 +113,9 @@ impl StaticPolicies {
     }
 
     /// The policies of the folder.
-    pub fn system(&self) -> Result<Vec<PolicyStatus>> {
+    pub fn system(&self) -> Vec<PolicyStatus> {
         let file = self.file();
-        Ok(self.host.statuses().iter().filter(|status| status.path != file).cloned().collect())
+        self.host.statuses().iter().filter(|status| status.path != file).cloned().collect()
     }
 
     /// What the author may see under an id.
@@ -125,7 +125,7 @@ impl StaticPolicies {
         if let Some(rule) = rule.filter(|rule| author.sees(rule)) {
             return Ok(Found::Rule(Box::new(rule.clone())));
         }
-        let system = self.system()?.into_iter().find(|status| status.name == id);
+        let system = self.system().into_iter().find(|status| status.name == id);
         system.map(|status| Found::System(Box::new(status))).ok_or(StaticPolicyError::NotFound)
     }
 
@@ -134,10 +134,10 @@ impl StaticPolicies {
         match self.find(author, id)? {
             Found::System(status) => Ok((status.name, Vec::new())),
             Found::Rule(rule) => {
-                let (folder, since) = (self.folder()?, self.since);
+                let (directory, since) = (self.host.directory().to_owned(), self.since);
                 let id = rule.id.clone();
-                let versions = tokio::task::spawn_blocking(move || folder.history(&rule, since));
-                Ok((id, versions.await.map_err(|_| StaticPolicyError::Internal)?))
+                let versions = blocking(move || Ok(Folder::of(&directory)?.history(&rule, since)));
+                Ok((id, versions.await?))
             }
         }
     }
@@ -196,24 +196,20 @@ impl StaticPolicies {
         }
     }
 
-    fn folder(&self) -> Result<Folder> {
-        Ok(Folder::of(self.host.directory())?)
-    }
-
     /// The file, as the policy host names it.
     fn file(&self) -> PathBuf {
         self.host.directory().join(rules::FILE)
     }
 
     /// How the file's policy fares.
-    fn status(&self) -> Result<Option<PolicyStatus>> {
+    fn status(&self) -> Option<PolicyStatus> {
         let file = self.file();
-        Ok(self.host.statuses().iter().find(|status| status.path == file).cloned())
+        self.host.statuses().iter().find(|status| status.path == file).cloned()
     }
 
     /// All rules in force; of a file that never was, those that it holds, if that can be told.
     fn in_force(&self) -> Result<Arc<Vec<Rule>>> {
-        let Some(status) = self.status()? else { return Ok(Arc::default()) };
+        let Some(status) = self.status() else { return Ok(Arc::default()) };
         let Some(manifest) = status.manifest else {
             let code = status.error.map_or("", |error| error.code.as_str());
             return Err(StaticPolicyError::Conflict(format!(

@@ -1,5 +1,6 @@
 //! One change, from the file to what is in force.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,8 +9,9 @@ use uuid::Uuid;
 use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, trial};
 use crate::audit::record::StaticPolicyChange;
 use crate::chat::{Message, Role as Speaker};
+use crate::gateway::to_its_end;
 use crate::policy::component::Question;
-use crate::policy::load::{LoadCode, LoadError};
+use crate::policy::load::LoadCode;
 use crate::policy::manifest::Manifest;
 use crate::policy::rules::{self, Folder, RuleFile, Version};
 use crate::policy::{Candidate, CandidateError, Context, PolicyState, Surface};
@@ -33,15 +35,12 @@ impl StaticPolicies {
         author: Author,
         edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
     ) -> Result<T> {
-        if self.tasks.is_closed() {
-            return Err(StaticPolicyError::ShuttingDown);
-        }
         let this = self.clone();
-        let work = self.tasks.spawn(async move {
+        let work = async move {
             let _turn = this.changes.turn(&author.tenant).await?;
             this.changed(author, edit).await
-        });
-        work.await.unwrap_or(Err(StaticPolicyError::Internal))
+        };
+        to_its_end(&self.tasks, work).await
     }
 
     async fn changed<T: Send + 'static>(
@@ -49,26 +48,17 @@ impl StaticPolicies {
         author: Author,
         edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>> + Send + 'static,
     ) -> Result<T> {
-        let folder = self.folder()?;
-        let at = folder.clone();
-        let (before, file, edit) = blocking(move || {
-            let before = at.read()?;
-            let mut file = before.as_deref().map_or_else(|| Ok(RuleFile::new()), RuleFile::parse)?;
-            if file.is_off() {
-                let problem = format!("{} says `mode: off`; no policy in it is in force", rules::FILE);
-                return Err(StaticPolicyError::Conflict(problem));
-            }
-            let edit = edit(&mut file)?;
-            Ok((before, file, edit))
-        })
-        .await?;
-        let text = file.text()?;
-        let made = folder.make()?;
+        let directory = self.host.directory().to_owned();
+        let Edited { folder, made, before, file, text, edit } = blocking(move || edited(&directory, edit)).await?;
         let candidate = match self.tried(&author, &folder, &before, &text, edit.adds).await {
             Ok(candidate) => candidate,
             Err(error) => {
                 if made {
-                    folder.unmake();
+                    let unmade = blocking(move || {
+                        folder.unmake();
+                        Ok(())
+                    });
+                    unmade.await?;
                 }
                 return Err(error);
             }
@@ -121,21 +111,14 @@ impl StaticPolicies {
         adds: bool,
     ) -> Result<Candidate> {
         let loaded = self.host.candidate(folder.file(), text.to_owned(), None, LOAD).await;
-        let candidate = loaded.map_err(|error| match error {
-            CandidateError::Busy => StaticPolicyError::Busy,
-            CandidateError::Load(error) => self.not_loaded(&error, before.as_deref()),
-        })?;
+        let candidate = loaded.map_err(|error| self.not_loaded(error, before.as_deref()))?;
         if adds {
             let context = Context {
                 surface: Surface::Gateway,
                 request_type: "chat".into(),
                 client: author.client.clone(),
                 tenant: author.tenant.clone(),
-                user: None,
-                providers: Vec::new(),
-                model: None,
-                model_aliases: Vec::new(),
-                attributes: Vec::new(),
+                ..Context::default()
             };
             let messages = vec![Message::text(Speaker::User, trial::ordinary_text())];
             self.host.try_candidate(&candidate, Question::PreCheck, context, messages).await?;
@@ -144,7 +127,11 @@ impl StaticPolicies {
     }
 
     /// Whose fault it is that a version cannot be loaded: the change's, if what stands in the file is in force.
-    pub(super) fn not_loaded(&self, error: &LoadError, before: Option<&str>) -> StaticPolicyError {
+    pub(super) fn not_loaded(&self, error: CandidateError, before: Option<&str>) -> StaticPolicyError {
+        let error = match error {
+            CandidateError::Busy => return StaticPolicyError::Busy,
+            CandidateError::Load(error) => error,
+        };
         tracing::info!(%error, "a change of the static policies was not taken");
         let (step, code) = (error.step.as_str(), error.code.as_str());
         match error.code {
@@ -166,8 +153,7 @@ impl StaticPolicies {
         }
         let in_force = before.is_none_or(|text| {
             let manifest = Manifest::parse(text, rules::FILE).ok();
-            let status = self.status().ok().flatten();
-            manifest.zip(status).is_some_and(|(manifest, status)| {
+            manifest.zip(self.status()).is_some_and(|(manifest, status)| {
                 status.state == PolicyState::Live && status.manifest.is_some_and(|live| *live == manifest)
             })
         });
@@ -202,7 +188,7 @@ impl StaticPolicies {
         }
         let why = match reloaded {
             Err(error) => error.to_string(),
-            Ok(_) => match self.status()?.and_then(|status| status.error) {
+            Ok(_) => match self.status().and_then(|status| status.error) {
                 Some(error) => format!("{}, {}", error.step.as_str(), error.code.as_str()),
                 None => "the file was changed meanwhile".to_owned(),
             },
@@ -214,6 +200,33 @@ impl StaticPolicies {
         }
         Err(StaticPolicyError::Unavailable(format!("the change did not come into force ({why}) and was taken back")))
     }
+}
+
+/// A change that is made in memory alone. Its folder is there: a version cannot be loaded without one.
+struct Edited<T> {
+    folder: Folder,
+    /// Whether the folder was made for it.
+    made: bool,
+    /// What stands in the file.
+    before: Option<String>,
+    file: RuleFile,
+    /// What is to stand there.
+    text: String,
+    edit: Edit<T>,
+}
+
+fn edited<T>(directory: &Path, edit: impl FnOnce(&mut RuleFile) -> Result<Edit<T>>) -> Result<Edited<T>> {
+    let folder = Folder::of(directory)?;
+    let before = folder.read()?;
+    let mut file = before.as_deref().map_or_else(|| Ok(RuleFile::new()), RuleFile::parse)?;
+    if file.is_off() {
+        let problem = format!("{} says `mode: off`; no policy in it is in force", rules::FILE);
+        return Err(StaticPolicyError::Conflict(problem));
+    }
+    let edit = edit(&mut file)?;
+    let text = file.text()?;
+    let made = folder.make()?;
+    Ok(Edited { folder, made, before, file, text, edit })
 }
 
 /// Writes `to`, if what stands in the file is `from`: an edit by hand is never written over.
@@ -229,6 +242,6 @@ async fn replaced(folder: &Folder, from: &Option<String>, to: &Option<String>) -
     .await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(StaticPolicyError::Internal))
 }

@@ -1,5 +1,6 @@
 //! Why there is no answer about a static policy.
 
+use crate::gateway::GatewayError;
 use crate::policy::component::EvaluationError;
 use crate::policy::rules::{DiskError, FieldError, FileError};
 
@@ -64,6 +65,16 @@ impl StaticPolicyError {
             Self::Unavailable(_) => "policies_unavailable",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<GatewayError> for StaticPolicyError {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::ShuttingDown => Self::ShuttingDown,
+            GatewayError::Overloaded => Self::Overloaded,
+            GatewayError::Audit(_) | GatewayError::Internal | GatewayError::InvalidContext => Self::Internal,
         }
     }
 }

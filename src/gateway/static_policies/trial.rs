@@ -6,7 +6,7 @@ use super::{LOAD, Result, StaticPolicies, StaticPolicyError, TURN};
 use crate::chat::{Message, Role};
 use crate::policy::component::{EvaluationError, Question};
 use crate::policy::verdict::{Action, Verdict};
-use crate::policy::{CandidateError, Context, Surface, rules};
+use crate::policy::{Context, Surface, rules};
 
 /// The manifest of the version that tries expressions; it stands in no folder.
 const MANIFEST: &str = "\
@@ -46,26 +46,18 @@ impl StaticPolicies {
     pub async fn test(&self, tenant: &str, pattern: &str, inputs: &[String]) -> Result<Trial> {
         let _turn = self.trials.turn(tenant).await?;
         let mut held = tokio::time::timeout(TURN, self.probe.lock()).await.map_err(|_| StaticPolicyError::Busy)?;
-        let path = self.folder()?.policies().join("static-policies-test.yaml");
+        let path = self.host.directory().join("static-policies-test.yaml");
         let text = format!("{MANIFEST}module: {}\n", rules::MODULE);
         let probe = self.host.candidate(&path, text, held.take(), LOAD).await;
-        let probe = probe.map_err(|error| match error {
-            CandidateError::Busy => StaticPolicyError::Busy,
-            CandidateError::Load(error) => self.not_loaded(&error, None),
-        })?;
+        let probe = probe.map_err(|error| self.not_loaded(error, None))?;
         *held = Some(probe.clone());
         drop(held);
         on_all(inputs, ALL_TEXTS, |messages| {
             let context = Context {
                 surface: Surface::Gateway,
                 request_type: "test".into(),
-                client: String::new(),
-                tenant: String::new(),
-                user: None,
-                providers: Vec::new(),
-                model: None,
-                model_aliases: Vec::new(),
                 attributes: vec![("pattern".into(), pattern.to_owned())],
+                ..Context::default()
             };
             self.host.try_candidate(&probe, Question::PreCheck, context, messages)
         })

@@ -45,11 +45,6 @@ impl Folder {
         Ok(Self { policies, folder, file })
     }
 
-    /// The policies directory, once links are resolved.
-    pub fn policies(&self) -> &Path {
-        &self.policies
-    }
-
     /// The manifest's path, once the links in the policies directory's are resolved.
     pub fn file(&self) -> &Path {
         &self.file

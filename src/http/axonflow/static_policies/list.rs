@@ -85,7 +85,7 @@ pub(super) fn all(app: &App, tenant: &str) -> Result<Vec<Policy>, Failure> {
     let policies = app.gateway.static_policies();
     let since = policies.since();
     let mut all: Vec<_> = policies.rules(tenant)?.iter().map(|rule| Policy::of_rule(rule, since)).collect();
-    let mut system: Vec<_> = policies.system()?.iter().map(|status| Policy::of_folder(status, since)).collect();
+    let mut system: Vec<_> = policies.system().iter().map(|status| Policy::of_folder(status, since)).collect();
     system.sort_by(|one, two| one.id.cmp(&two.id));
     all.append(&mut system);
     Ok(all)
