@@ -175,6 +175,7 @@ fn request(number: usize) -> (Intent, Outcome) {
         model: "mistral-small-latest".into(),
         provider_key_hmac: None,
         providers: vec!["mistral".into()],
+        model_aliases: Vec::new(),
         attributes: 0,
         decision,
         block_reason: None,

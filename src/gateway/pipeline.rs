@@ -445,6 +445,7 @@ impl Pipeline {
             providers: self.context.providers.clone(),
             estimated_cost_usd: self.estimated_cost_usd,
             attributes: record::count(&self.context.attributes),
+            model_aliases: self.context.model_aliases.clone(),
             decision,
             block_reason: None,
             generation: self.set.generation().0,

@@ -44,6 +44,10 @@ pub struct Intent {
     /// The providers that it could go to, as policies were told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
+    /// The names under which these would be asked for the model, where they are other ones: policies are not told them,
+    /// but may apply to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub model_aliases: Vec<String>,
     /// What it may cost in US dollars, estimated before the call: a quarter of the characters as tokens, and as many in the
     /// answer as it may have or a thousand, at the dearest of those providers; `None` where no price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

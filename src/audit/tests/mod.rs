@@ -189,6 +189,7 @@ fn intent(id: &str, second: i64) -> Intent {
         provider_key_hmac: None,
         estimated_cost_usd: None,
         providers: Vec::new(),
+        model_aliases: Vec::new(),
         attributes: 0,
         decision: Decision::Allowed,
         block_reason: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::super::check::Reported;
+use super::super::check::{self, Reported};
 use super::super::text;
 use super::super::tool_call::{self, ReportedTool};
 use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck, ToolCall};
@@ -96,16 +96,18 @@ impl<'r> Judged<'r> {
     pub(super) fn prompt(record: &'r TrailRecord) -> Result<Option<Self>, AuditError> {
         let prompt = match record.kind.as_str() {
             "intent" => {
-                let Intent { at, surface, request_type, caller, model, providers, attributes, policies, .. } =
-                    body(record)?;
+                let intent: Intent = body(record)?;
+                let Intent { at, surface, model, providers, model_aliases, attributes, policies, .. } = intent;
                 let surface = Surface::parse(&surface)
                     .ok_or_else(|| AuditError::Encoding(format!("{}: unknown surface `{surface}`", record.id)))?;
-                let context = context(surface, request_type, caller, providers, model);
+                let asked = context(surface, intent.request_type, intent.caller);
+                let context = Context { providers, model: named(model), model_aliases, ..asked };
                 Self { about: About::Request, at, context, attributes, policies, ..Self::empty(record) }
             }
             "pre_check" => {
                 let PreCheck { at, request_type, caller, model, providers, attributes, policies, .. } = body(record)?;
-                let context = context(Surface::Gateway, request_type, caller, providers, model);
+                let asked = context(Surface::Gateway, request_type, caller);
+                let context = Context { providers, model: named(model), ..asked };
                 Self { about: About::PreCheck, at, context, attributes, policies, ..Self::empty(record) }
             }
             _ => return Ok(None),
@@ -118,9 +120,8 @@ impl<'r> Judged<'r> {
         let Some(prompt) = Self::prompt(asked)? else { return Ok(None) };
         let Outcome { at, provider, model, policies, streamed, .. } = body(record)?;
         let providers = if provider.is_empty() { Vec::new() } else { vec![provider] };
-        let model = Some(model).filter(|it| !it.is_empty());
         let model_aliases = prompt.context.model.into_iter().collect();
-        let context = Context { providers, model, model_aliases, ..prompt.context };
+        let context = Context { providers, model: named(model), model_aliases, ..prompt.context };
         let (about, streamed) = (About::Answer, streamed.is_some());
         Ok(Some(Self { record, asked, about, at, context, policies, streamed, ..prompt }))
     }
@@ -128,26 +129,25 @@ impl<'r> Judged<'r> {
     /// The record of a report.
     pub(super) fn report(record: &'r TrailRecord) -> Result<Self, AuditError> {
         let LlmCall { at, caller, provider, model, policies, .. } = body(record)?;
-        let context = context(Surface::Gateway, "llm-call".to_owned(), caller, vec![provider], model);
+        let asked = context(Surface::Gateway, check::REPORT_TYPE.to_owned(), caller);
+        let context = Context { providers: vec![provider], model: named(model), ..asked };
         Ok(Self { about: About::Report, at, context, policies, ..Self::empty(record) })
     }
 
     /// The record of a reported tool.
     pub(super) fn tool(record: &'r TrailRecord) -> Result<Self, AuditError> {
         let ToolCall { at, caller, policies, .. } = body(record)?;
-        let request_type = tool_call::REQUEST_TYPE.to_owned();
-        let context = context(Surface::Gateway, request_type, caller, Vec::new(), String::new());
+        let context = context(Surface::Gateway, tool_call::REQUEST_TYPE.to_owned(), caller);
         Ok(Self { about: About::Tool, at, context, policies, ..Self::empty(record) })
     }
 
     fn empty(record: &'r TrailRecord) -> Self {
-        let context = context(Surface::Gateway, String::new(), Caller::default(), Vec::new(), String::new());
         Self {
             record,
             asked: record,
             about: About::Request,
             at: record.at,
-            context,
+            context: Context::default(),
             attributes: 0,
             policies: Vec::new(),
             streamed: false,
@@ -191,18 +191,13 @@ fn body<T: DeserializeOwned>(record: &TrailRecord) -> Result<T, AuditError> {
     serde_json::from_str(&record.body).map_err(|error| AuditError::Encoding(format!("{}: {error}", record.id)))
 }
 
+/// What policies were told of who asked.
+fn context(surface: Surface, request_type: String, caller: Caller) -> Context {
+    let Caller { client, tenant, user } = caller;
+    Context { surface, request_type, client, tenant, user: named(user), ..Context::default() }
+}
+
 /// An empty name is none, as it was when the record was made.
-fn context(surface: Surface, request_type: String, caller: Caller, providers: Vec<String>, model: String) -> Context {
-    let named = |name: String| Some(name).filter(|it| !it.is_empty());
-    Context {
-        surface,
-        request_type,
-        client: caller.client,
-        tenant: caller.tenant,
-        user: named(caller.user),
-        providers,
-        model: named(model),
-        model_aliases: Vec::new(),
-        attributes: Vec::new(),
-    }
+fn named(name: String) -> Option<String> {
+    Some(name).filter(|it| !it.is_empty())
 }
