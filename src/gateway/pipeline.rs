@@ -142,7 +142,7 @@ impl Pipeline {
             ..request.caller.context(request.surface, &request.request_type)
         });
         let set = gateway.policies.set();
-        let pipeline = Self {
+        let mut pipeline = Self {
             gateway,
             set,
             id: RequestId::new(),
@@ -159,7 +159,7 @@ impl Pipeline {
     }
 
     async fn decide(
-        mut self,
+        &mut self,
         permit: RequestPermit,
         mut constraints: Constraints,
         unroutable: Option<Box<RouteError>>,
@@ -217,7 +217,7 @@ impl Pipeline {
 
     /// Asks the model while the intent is written.
     async fn call(
-        mut self,
+        &mut self,
         permit: RequestPermit,
         decision: &Decision,
         messages: Arc<Vec<Message>>,
@@ -281,7 +281,8 @@ impl Pipeline {
             Upstream::Answered(routed) => self.answered(*routed, intent_decision, permit, answer).await,
             Upstream::Streams(begun) => {
                 let (routed, inspection) = *begun;
-                self.stream(routed, inspection, intent_decision, permit, answer).await;
+                // Whole answers need none of its room.
+                Box::pin(self.stream(routed, inspection, intent_decision, permit, answer)).await;
             }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
@@ -357,7 +358,7 @@ impl Pipeline {
     }
 
     /// A request that a policy refused.
-    async fn refuse(mut self, permit: RequestPermit, decision: &Decision, refusal: Refusal, answer: Answer) {
+    async fn refuse(&mut self, permit: RequestPermit, decision: &Decision, refusal: Refusal, answer: Answer) {
         let reason = refusal.reason.clone();
         let intent = self.intent(decision, audit::Decision::Blocked, Some(reason.clone()), None).await;
         let mut outcome = self.outcome(audit::Decision::Blocked);
@@ -366,7 +367,7 @@ impl Pipeline {
     }
 
     /// A request that is over before a provider is asked.
-    async fn end(mut self, permit: RequestPermit, decision: &Decision, reply: Outcome, answer: Answer) {
+    async fn end(&mut self, permit: RequestPermit, decision: &Decision, reply: Outcome, answer: Answer) {
         let outcome = match &reply {
             Outcome::Failed(error) => self.failed_outcome(error),
             _ => self.outcome(record::decided(decision)),
@@ -376,7 +377,7 @@ impl Pipeline {
     }
 
     /// A request that could not be judged: recorded as an error, answered with one.
-    async fn give_up(mut self, permit: RequestPermit, intent: audit::Intent, error: GatewayError, answer: Answer) {
+    async fn give_up(&mut self, permit: RequestPermit, intent: audit::Intent, error: GatewayError, answer: Answer) {
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error.clone_from(&intent.error);
         self.finish(permit, intent, outcome, Err(error), answer).await;
@@ -444,8 +445,8 @@ impl Pipeline {
                 .and_then(|key| key.digested(|key| self.gateway.audit.key().hmac(&format!("provider_key:{key}")))),
             providers: self.context.providers.clone(),
             estimated_cost_usd: self.estimated_cost_usd,
-            attributes: record::count(&self.context.attributes),
             model_aliases: self.context.model_aliases.clone(),
+            attributes: record::count(&self.context.attributes),
             decision,
             block_reason: None,
             generation: self.set.generation().0,

@@ -118,7 +118,7 @@ pub enum StreamEnd {
 impl Pipeline {
     /// Passes an answer on until it ends, and records it.
     pub(super) async fn stream(
-        mut self,
+        &mut self,
         routed: Routed<Streamed>,
         mut inspection: Inspection,
         so_far: audit::Decision,
