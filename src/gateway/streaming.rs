@@ -22,6 +22,7 @@ use super::request::{Answered, PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
 use crate::audit::record as audit;
 use crate::chat::Message;
+use crate::in_flight::Held;
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
 use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
@@ -51,6 +52,9 @@ pub struct AnswerStream {
     pub events: mpsc::Receiver<AnswerEvent>,
     /// How it ended, for whoever counts; comes also when the events were dropped.
     pub ended: oneshot::Receiver<Arc<Ended>>,
+    /// The room that its text takes among the bytes in flight, given back when whoever sends it drops it: clients may
+    /// read slowly.
+    pub held: Option<Held>,
 }
 
 /// A piece of an answer that streams.
@@ -138,6 +142,7 @@ impl Pipeline {
             generation: self.set.generation().0,
             events,
             ended: told_end,
+            held: streamed.held.clone(),
         })));
         let mut passage = Passage {
             inspection,
@@ -153,7 +158,8 @@ impl Pipeline {
             Ok(()) => passage.run(&mut streamed).await,
             Err(_) => Err(Stop::ClientGone),
         };
-        let Streamed { events, correlation_id, notes } = streamed;
+        // The text is kept until it is on record.
+        let Streamed { events, correlation_id, notes, held: _held } = streamed;
         // Closes the upstream's connection.
         drop(events);
         let Passage { inspection, transcript, client, released, .. } = passage;

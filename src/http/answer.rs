@@ -24,24 +24,17 @@ pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Respo
 /// The same. What is held is given back when the last of it has been sent: clients may read slowly.
 pub(super) fn json_that_holds<T: Serialize + ?Sized>(held: Option<&Held>, status: StatusCode, body: &T) -> Response {
     let Some(bytes) = encoded(body) else { return internal() };
-    let bytes = match held {
-        Some(held) => Bytes::from_owner(Holding { bytes, _held: held.clone() }),
-        None => bytes.into(),
-    };
-    with_headers(status, "application/json", Body::from(bytes))
+    with_headers(status, "application/json", Body::from(that_hold(held.cloned(), bytes)))
 }
 
 /// The same with status 200, of a body that may be large: it takes the room that it needs beside the request's.
 pub(super) fn json_that_takes_room<T: Serialize + ?Sized>(head: &Parts, body: &T) -> Result<Response, Full> {
     let Some(bytes) = encoded(body) else { return Ok(internal()) };
-    let bytes = match head.extensions.get::<Held>().cloned() {
-        Some(held) => {
-            held.add(bytes.len())?;
-            Bytes::from_owner(Holding { bytes, _held: held })
-        }
-        None => bytes.into(),
-    };
-    Ok(with_headers(StatusCode::OK, "application/json", Body::from(bytes)))
+    let held = head.extensions.get::<Held>().cloned();
+    if let Some(held) = &held {
+        held.add(bytes.len())?;
+    }
+    Ok(with_headers(StatusCode::OK, "application/json", Body::from(that_hold(held, bytes))))
 }
 
 fn encoded<T: Serialize + ?Sized>(body: &T) -> Option<Vec<u8>> {
@@ -52,6 +45,14 @@ fn encoded<T: Serialize + ?Sized>(body: &T) -> Option<Vec<u8>> {
             tracing::error!(%error, "an answer could not be encoded");
             None
         }
+    }
+}
+
+/// Bytes of an answer. What is held is given back when the last of them has been sent.
+pub(super) fn that_hold(held: Option<Held>, bytes: Vec<u8>) -> Bytes {
+    match held {
+        Some(held) => Bytes::from_owner(Holding { bytes, _held: held }),
+        None => bytes.into(),
     }
 }
 

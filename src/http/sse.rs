@@ -6,12 +6,14 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use futures_util::stream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::answer::that_hold;
 use crate::gateway::AnswerEvent;
+use crate::in_flight::Held;
 
 /// So often a comment tells that the connection lives while there is nothing to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -36,35 +38,38 @@ pub(super) enum Frame {
 struct BrokeOff;
 
 /// A body of events. `frames` makes each of the gateway's events into pieces, the last into those that end the answer.
+/// What is held is given back when the last of them has been sent: clients may read slowly.
 pub(super) fn response<S: Send + 'static>(
+    held: Option<Held>,
     events: mpsc::Receiver<AnswerEvent>,
     encoder: S,
     frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
 ) -> Response {
-    kept_alive(KEEP_ALIVE, events, encoder, frames)
+    kept_alive(KEEP_ALIVE, held, events, encoder, frames)
 }
 
 /// The same, with a comment after each silence of this length.
 fn kept_alive<S: Send + 'static>(
     silence: Duration,
+    held: Option<Held>,
     events: mpsc::Receiver<AnswerEvent>,
     encoder: S,
     frames: fn(&mut S, AnswerEvent) -> Vec<Frame>,
 ) -> Response {
-    let state = Some((events, encoder));
+    let state = Some((held, events, encoder));
     let body = stream::unfold((state, false), move |(state, broken)| async move {
-        let (mut events, mut encoder) = state?;
+        let (held, mut events, mut encoder) = state?;
         if broken {
             // The server writes what it has when there is nothing more to read, and drops it when there is an error.
             tokio::task::yield_now().await;
             return Some((Err(BrokeOff), (None, false)));
         }
-        let mut buffer = BytesMut::new();
+        let mut buffer = Vec::new();
         loop {
             let (pieces, over) = match timeout(silence, events.recv()).await {
                 Err(_) => {
                     buffer.put_slice(b": keep-alive\n\n");
-                    return Some((Ok(buffer.freeze()), (Some((events, encoder)), false)));
+                    return Some((Ok(buffer.into()), (Some((held, events, encoder)), false)));
                 }
                 Ok(Some(event)) => {
                     let over = matches!(event, AnswerEvent::Over(_));
@@ -76,10 +81,11 @@ fn kept_alive<S: Send + 'static>(
             let breaks = pieces.contains(&Frame::Break);
             pieces.iter().for_each(|piece| write(&mut buffer, piece));
             if over && !breaks {
-                return Some((Ok(buffer.freeze()), (None, false)));
+                // The server drops the body before it has written the last piece, which may be the whole answer again.
+                return Some((Ok(that_hold(held, buffer)), (None, false)));
             }
             if breaks || !buffer.is_empty() {
-                return Some((Ok(buffer.freeze()), (Some((events, encoder)), breaks)));
+                return Some((Ok(buffer.into()), (Some((held, events, encoder)), breaks)));
             }
         }
     });
@@ -92,7 +98,7 @@ fn kept_alive<S: Send + 'static>(
     response
 }
 
-fn write(buffer: &mut BytesMut, frame: &Frame) {
+fn write(buffer: &mut Vec<u8>, frame: &Frame) {
     let data = match frame {
         Frame::Data(data) => data.as_bytes(),
         Frame::Raw(data) => data,
@@ -112,7 +118,10 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::gateway::{Ended, PolicyInfo, StreamEnd, Transcript};
+    use crate::in_flight::InFlight;
     use crate::provider::StreamEvent;
+    use crate::router::Routed;
 
     const COMMENT: &str = ": keep-alive\n\n";
 
@@ -128,7 +137,7 @@ mod tests {
             if said.is_multiple_of(2) { vec![Frame::Raw(format!("{said}").into())] } else { Vec::new() }
         };
         let (client, events) = mpsc::channel(1);
-        let mut body = kept_alive(Duration::from_millis(1), events, 0, frames).into_body();
+        let mut body = kept_alive(Duration::from_millis(1), None, events, 0, frames).into_body();
         for expected in ["data: 2\n\n", "data: 4\n\n"] {
             assert_eq!(next(&mut body).await, COMMENT);
             let client = client.clone();
@@ -143,5 +152,43 @@ mod tests {
             }
             assert_eq!(piece, expected);
         }
+    }
+
+    fn over() -> AnswerEvent {
+        let answer = Transcript::new("m").answer(None, Vec::new());
+        let routed = Routed { provider: "mistral".to_owned(), model: "m".to_owned(), answer, attempts: Vec::new() };
+        AnswerEvent::Over(Ended { routed, how: StreamEnd::Whole, policies: PolicyInfo::default() }.into())
+    }
+
+    #[tokio::test]
+    async fn an_answer_holds_its_room_until_its_last_piece_is_sent() {
+        let in_flight = InFlight::new(100);
+        let held = in_flight.hold();
+        held.add(80).unwrap();
+        let (client, events) = mpsc::channel(2);
+        let mut body = response(Some(held), events, (), |(), _| vec![Frame::Raw("x".into())]).into_body();
+        client.send(AnswerEvent::Said(StreamEvent::default())).await.unwrap();
+        client.send(over()).await.unwrap();
+        drop(client);
+        drop(next(&mut body).await);
+        assert_eq!(in_flight.held(), 80, "there is more to come");
+        let last = next(&mut body).await;
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert_eq!(in_flight.held(), 80, "it is not sent yet");
+        drop(last);
+        assert_eq!(in_flight.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_reads_to_its_end_gives_its_room_back() {
+        let in_flight = InFlight::new(100);
+        let held = in_flight.hold();
+        held.add(80).unwrap();
+        let (_client, events) = mpsc::channel(1);
+        let response = response(Some(held), events, (), |(), _| Vec::new());
+        assert_eq!(in_flight.held(), 80);
+        drop(response);
+        assert_eq!(in_flight.held(), 0);
     }
 }

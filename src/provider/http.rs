@@ -139,6 +139,11 @@ impl StreamedBody {
             let ready = &mut self.ready;
             self.events.read(&piece, |data| ready.push_back(data)).map_err(|_| {
                 let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
+    /// The room that it takes.
+    pub(crate) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
             })?;
         }

@@ -298,7 +298,7 @@ mod tests {
         async fn stream(&self, _: &ChatRequest) -> Result<Streamed, ProviderError> {
             let first = self.next().map(|()| StreamEvent::default());
             let events = Box::pin(futures_util::stream::once(async { first }));
-            Ok(Streamed { events, correlation_id: None, notes: Vec::new() })
+            Ok(Streamed { events, correlation_id: None, notes: Vec::new(), held: None })
         }
 
         async fn probe(&self) -> Result<(), ProviderError> {

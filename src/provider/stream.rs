@@ -7,6 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::error::{ErrorKind, ProviderError};
 use crate::chat::{FinishReason, Reference, Seal, Usage};
+use crate::in_flight::Held;
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
 /// last item; a stream that ends without [`Delta::Finished`] for each choice is reported as such an error by the provider.
@@ -20,6 +21,8 @@ pub struct Streamed {
     pub correlation_id: Option<String>,
     /// What the adapter repaired on the way out, for the record. Never holds prompt or answer text.
     pub notes: Vec<String>,
+    /// The room that it takes among the bytes in flight, given back when the last clone is dropped.
+    pub held: Option<Held>,
 }
 
 impl Streamed {

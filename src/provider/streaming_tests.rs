@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{ChatRequest, FinishReason, Message, Role};
-use crate::provider::{ApiKey, Kind, Prices, Provider, Settings, build};
+use crate::in_flight::InFlight;
+use crate::provider::{ApiKey, Kind, Prices, Provider, Settings, Streamed, build};
 
 fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn Provider> {
     let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
@@ -122,6 +123,21 @@ async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
     let sent = double.last_request().unwrap();
     assert_eq!((&sent.json()["stream"], sent.json().get("stream_options")), (&json!(true), None));
     assert_eq!(sent.header("accept"), Some("text/event-stream"));
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_room_as_long_as_somebody_has_its_text() {
+    let (double, in_flight) = (MistralDouble::builder().start().await.unwrap(), InFlight::default());
+    let api_key = Some(ApiKey::new(double.key()).unwrap());
+    let settings = Settings::new(Kind::Mistral, double.origin());
+    let mistral = build(Settings { api_key, in_flight: in_flight.clone(), ..settings }).unwrap();
+    let Streamed { events, held, .. } = mistral.stream(&hello()).await.unwrap();
+    assert!(events.count().await > 0);
+    assert!(in_flight.held() > 0);
+    drop(held);
+    while in_flight.held() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]

@@ -16,10 +16,10 @@ use crate::provider::{Delta, StreamEvent};
 
 /// The answer, and where its end is told.
 pub(super) fn response(begun: AnswerStream, tenant: String) -> (Response, oneshot::Receiver<Arc<Ended>>) {
-    let AnswerStream { request_id, events, ended, .. } = begun;
+    let AnswerStream { request_id, events, ended, held, .. } = begun;
     let id = request_id.as_str().to_owned();
     let pieces = Pieces { id, tenant, said: Transcript::new("") };
-    (with_request_id(sse::response(events, pieces, Pieces::frames), request_id.as_str()), ended)
+    (with_request_id(sse::response(held, events, pieces, Pieces::frames), request_id.as_str()), ended)
 }
 
 /// What is remembered between pieces.

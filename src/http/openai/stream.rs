@@ -24,9 +24,9 @@ use crate::provider::{Delta, Sealed, StreamEvent};
 
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
 pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Response, oneshot::Receiver<Arc<Ended>>) {
-    let AnswerStream { request_id, provider, model, attempts, generation, events, ended } = begun;
+    let AnswerStream { request_id, provider, model, attempts, generation, events, ended, held } = begun;
     let chunks = Chunks::new(&model, pieces, form);
-    let response = sse::response(events, chunks, Chunks::frames);
+    let response = sse::response(held, events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: &attempts, generation };
     (with_request_id(route.told(response, None), request_id.as_str()), ended)
 }

@@ -149,8 +149,9 @@ impl Provider for Anthropic {
         let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, &Usage { images, ..*usage }, billing));
         let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
         let reading = Reading::new(model, self.key.clone(), cost);
+        let held = Some(body.held());
         let events = dialect::events(body, reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes: prepared.notes })
+        Ok(Streamed { events, correlation_id, notes: prepared.notes, held })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

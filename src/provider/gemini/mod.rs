@@ -134,6 +134,7 @@ impl Provider for Gemini {
         let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
         let cost = Box::new(move |usage: &Usage| prices.cost(&named, &Usage { images, ..*usage }, Terms::default()));
         Ok(Streamed {
+            held: Some(body.held()),
             events: dialect::events(body, Reading::new(model, self.key.clone(), cost), None),
             correlation_id: None,
             notes: prepared.notes,

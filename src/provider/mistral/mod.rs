@@ -318,8 +318,9 @@ impl Provider for Mistral {
         };
         let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
         notes.extend(deprecation(&headers));
+        let held = Some(body.held());
         let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes })
+        Ok(Streamed { events, correlation_id, notes, held })
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a

@@ -293,8 +293,9 @@ impl Provider for OpenAi {
             Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
         };
         let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
+        let held = Some(body.held());
         let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes: prepared.notes })
+        Ok(Streamed { events, correlation_id, notes: prepared.notes, held })
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

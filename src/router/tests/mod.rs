@@ -181,7 +181,7 @@ impl Provider for Fake {
         });
         let broken = self.breaks.lock().unwrap().map(|kind| Err(ProviderError::new(kind, "broke off")));
         let events = Box::pin(futures_util::stream::iter([begun].into_iter().chain(broken)));
-        Ok(Streamed { events, correlation_id: None, notes: Vec::new() })
+        Ok(Streamed { events, correlation_id: None, notes: Vec::new(), held: None })
     }
 
     async fn probe(&self) -> Result<(), ProviderError> {
