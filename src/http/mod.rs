@@ -6,13 +6,14 @@
 //! writes a record, and keeps no state between requests but counters.
 //!
 //! ```text
-//! socket -> serve -> guard -> route -> identity -> body -> gateway -> answer
+//! socket -> serve -> entry -> route -> identity -> body -> gateway -> answer
 //! ```
 
 pub mod admin;
 mod answer;
 pub mod axonflow;
 mod body;
+mod entry;
 mod errors;
 mod guard;
 mod handled;
@@ -30,19 +31,16 @@ mod stats;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Auth, Config, Role, Server};
 use crate::gateway::Gateway;
 use crate::in_flight::{Held, InFlight};
+use entry::Entry;
 use guard::Guard;
 use identity::{Presented, Resolver};
 use stats::Stats;
@@ -123,12 +121,14 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let app = App::new(gateway, &config.server, &config.auth, in_flight, prometheus);
-    serve::serve(listener, router(app), Limits::from(&config.server), shutdown).await;
+    let entry = Entry::new(app.clone(), routes(app));
+    let handle = move |request| entry.clone().handle(request);
+    serve::serve(listener, handle, Limits::from(&config.server), shutdown).await;
     Ok(())
 }
 
 /// All routes.
-pub fn router(app: Arc<App>) -> axum::Router {
+fn routes(app: Arc<App>) -> axum::Router {
     meter::describe();
     axum::Router::new()
         .route("/health", get(health::handle))
@@ -138,19 +138,5 @@ pub fn router(app: Arc<App>) -> axum::Router {
         .merge(openai::routes())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), guarded))
-        .layer(CatchPanicLayer::custom(|_| answer::internal()))
         .with_state(app)
-}
-
-async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    // Until the request is answered, and for a stream until its end.
-    let held = app.in_flight.hold();
-    parts.extensions.insert(held.clone());
-    match app.guard.check(&parts) {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(error) if openai::is_at(parts.uri.path()) => openai::refused(&error),
-        Err(error) => error.into_response(),
-    }
 }

@@ -1,4 +1,4 @@
-//! The accept loop: sockets in, requests to the router, an orderly end.
+//! The accept loop: sockets in, requests to their handler, an orderly end.
 //!
 //! At the cap on connections nothing is accepted: newcomers wait in the system's backlog, which is bounded. An idle
 //! connection is closed after the header time-out, and one whose client takes nothing, or next to nothing, of its answer
@@ -6,12 +6,17 @@
 
 mod pace;
 
+use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -64,11 +69,15 @@ impl From<&Server> for Limits {
     }
 }
 
-/// Serves until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed, requests in flight
+/// Has `handle` answer each request until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed, requests in flight
 /// are finished, and what is not done after `shutdown_timeout` is dropped.
 ///
 /// No error of a connection, nor of accepting one, ends it early.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
+pub async fn serve<H, F>(listener: TcpListener, handle: H, limits: Limits, shutdown: CancellationToken)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+{
     let slots = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -83,7 +92,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
         match accepted {
             Ok(accepted) => {
                 pause = PAUSES.0;
-                connections.spawn(connection(accepted, &router, &limits, &graceful));
+                connections.spawn(connection(accepted, handle.clone(), &limits, &graceful));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -105,6 +114,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, shutdo
     connections.shutdown().await;
 }
 
+/// The handler that a router is.
+pub fn routed(router: Router) -> impl Fn(Request<Incoming>) -> RouteFuture<Infallible> + Clone + Send + 'static {
+    move |request| router.clone().call(request)
+}
+
 type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<Accepted> {
@@ -114,12 +128,16 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<Ac
 }
 
 /// One connection, until it ends. It is watched from the moment of this call, not from its first poll.
-fn connection(
+fn connection<H, F>(
     (stream, peer, slot): Accepted,
-    router: &Router,
+    handle: H,
     limits: &Limits,
     graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + use<> {
+) -> impl Future<Output = ()> + Send + use<H, F>
+where
+    H: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Result<Response, Infallible>> + Send + 'static,
+{
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
@@ -128,13 +146,11 @@ fn connection(
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unread_timeout)) {
         tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
     }
-    let router = router.clone();
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| router.clone().call(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(Paced::new(stream, limits.unread_timeout)), service);
+        .serve_connection(TokioIo::new(Paced::new(stream, limits.unread_timeout)), service_fn(handle));
     let watched = graceful.watch(connection);
     async move {
         let _slot = slot;

@@ -30,6 +30,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::answer::json;
 use super::guard::Guard;
+use super::serve::routed;
 use super::{Limits, identity};
 use crate::config::{self, SecretDigest, Server};
 use crate::policy::PolicyHost;
@@ -70,7 +71,7 @@ pub async fn serve(
         reloads: Arc::new(Semaphore::new(RELOADS)),
         trials: Semaphore::new(TRIALS),
     };
-    super::serve::serve(listener, router(Arc::new(admin)), limits, shutdown).await;
+    super::serve::serve(listener, routed(router(Arc::new(admin))), limits, shutdown).await;
 }
 
 fn router(admin: Arc<Admin>) -> Router {

@@ -22,10 +22,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{ApiError, App};
-use crate::gateway::GatewayError;
 
 /// The routes of this surface.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -40,7 +38,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models", get(models::list).fallback(wrong_method))
         .route("/v1/models/{*id}", get(models::one).fallback(wrong_method))
         .route("/v1/{*path}", any(async || errors::api(&ApiError::NotFound)))
-        .layer(CatchPanicLayer::custom(|_| errors::api(&ApiError::Gateway(GatewayError::Internal))))
 }
 
 /// Whether a path is of this surface.
@@ -49,6 +46,6 @@ pub(super) fn is_at(path: &str) -> bool {
 }
 
 /// The answer to a request that gets no further.
-pub(super) fn refused(error: &ApiError) -> Response {
-    errors::api(error)
+pub(super) fn refused(error: ApiError) -> Response {
+    errors::api(&error)
 }

@@ -30,7 +30,7 @@ async fn start(limits: Limits) -> Running {
     let large = || async { "x".repeat(1 << 20) };
     let router = Router::new().route("/slow", get(slow)).route("/quick", get(quick)).route("/large", get(large));
     let stop = CancellationToken::new();
-    let done = tokio::spawn(serve(listener, router, limits, stop.clone()));
+    let done = tokio::spawn(serve(listener, routed(router), limits, stop.clone()));
     Running { address, stop, done, go, entered }
 }
 
