@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::{Client, Method, Request, Response, Url};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -53,17 +53,19 @@ const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request.
 pub(crate) fn json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
-    serde_json::to_vec(body).map_err(|error| {
+    let mut bytes = Vec::with_capacity(1_024);
+    serde_json::to_writer(&mut bytes, body).map_err(|error| {
         ProviderError::new(ErrorKind::InvalidRequest, &format!("the request cannot be written as JSON: {error}"))
-    })
+    })?;
+    Ok(bytes)
 }
 
 /// The client of one provider, with one key.
 #[derive(Clone)]
 pub(crate) struct Upstream {
     client: Client,
-    /// What every request carries beside what it says.
-    credential: HeaderMap,
+    /// What every request carries beside what it says: all of it, so that no request puts it together anew.
+    headers: HeaderMap,
     timeout: Duration,
     body_idle: Duration,
     stream_deadline: Duration,
@@ -90,6 +92,15 @@ impl Credential {
     #[cfg(test)]
     pub(crate) fn headers(&self) -> &HeaderMap {
         &self.0
+    }
+
+    /// The same, and what says what is sent, by whom, and what is wanted.
+    fn completed(self) -> HeaderMap {
+        let json = HeaderValue::from_static("application/json");
+        let user_agent = HeaderValue::from_static(concat!("octroi/", env!("CARGO_PKG_VERSION")));
+        let mut headers = self.0;
+        headers.extend([(CONTENT_TYPE, json.clone()), (ACCEPT, json), (USER_AGENT, user_agent)]);
+        headers
     }
 
     /// The same, and another header beside it.
@@ -128,6 +139,11 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
+    /// The room that it takes.
+    pub(crate) fn held(&self) -> Held {
+        self.held.clone()
+    }
+
     /// The data of the next event; `None` at the end. The wait is for the event: a comment on the way prolongs nothing.
     pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
         let due = self.begins.take().unwrap_or_else(|| Instant::now() + self.patience);
@@ -139,11 +155,6 @@ impl StreamedBody {
             let ready = &mut self.ready;
             self.events.read(&piece, |data| ready.push_back(data)).map_err(|_| {
                 let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
-    /// The room that it takes.
-    pub(crate) fn held(&self) -> Held {
-        self.held.clone()
-    }
-
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
             })?;
         }
@@ -196,15 +207,8 @@ pub(crate) struct Reply {
 
 impl Upstream {
     /// A client that sends `credential` with every request. `endpoint` decides about TLS and proxies only.
-    pub(crate) fn new(
-        endpoint: &Url,
-        Credential(credential): Credential,
-        settings: &Settings,
-    ) -> Result<Self, BuildError> {
-        let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    pub(crate) fn new(endpoint: &Url, credential: Credential, settings: &Settings) -> Result<Self, BuildError> {
         let builder = Client::builder()
-            .default_headers(accept)
-            .user_agent(concat!("octroi/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             // Whether and where to ask again is the router's to say. With one try a request need not be kept for another.
             .retry(reqwest::retry::never().max_retries_per_request(0))
@@ -221,7 +225,7 @@ impl Upstream {
             .map_err(|error| BuildError::Client { provider: settings.name.clone(), reason: describe(error) })?;
         Ok(Self {
             client,
-            credential,
+            headers: credential.completed(),
             timeout: settings.timeout.min(LONGEST_TIMEOUT),
             body_idle: BODY_IDLE_TIMEOUT,
             stream_deadline: settings.stream_deadline.min(LONGEST_TIMEOUT),
@@ -231,26 +235,22 @@ impl Upstream {
     }
 
     /// The same upstream, opened by another key.
-    pub(crate) fn opened_by(&self, Credential(credential): Credential) -> Self {
-        Self { credential, ..self.clone() }
+    pub(crate) fn opened_by(&self, credential: Credential) -> Self {
+        Self { headers: credential.completed(), ..self.clone() }
     }
 
     /// Posts a JSON body and reads the whole answer within the provider's time-out.
     pub(crate) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Reply, ProviderError> {
-        let request = self.client.post(url.clone()).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.exchange(request.body(body), self.timeout).await
+        self.exchange(self.posting(url, body), self.timeout).await
     }
 
     /// Posts a JSON body, and gives the stream that answers it as soon as its head is there. The provider's time-out bounds
     /// the wait for its first event, from here on, and for each next one.
     pub(crate) async fn stream(&self, url: &Url, body: Vec<u8>) -> Result<Begun, ProviderError> {
         let deadline = Instant::now() + self.timeout;
-        let request = self
-            .client
-            .post(url.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .header(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let mut response = self.send(request.body(body), deadline, self.timeout).await?;
+        let mut request = self.posting(url, body);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let mut response = self.send(request, deadline, self.timeout).await?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         // What does not tell its type may be a stream too, and must not be waited for to its end.
@@ -281,7 +281,9 @@ impl Upstream {
         catalogue: &Catalogue,
         refusal: impl FnOnce(u16, &HeaderMap, &[u8]) -> ProviderError,
     ) -> Result<(), ProviderError> {
-        let reply = self.exchange(self.client.get(url.clone()), PROBE_TIMEOUT.min(self.timeout)).await?;
+        let mut request = self.request(Method::GET, url);
+        request.headers_mut().remove(CONTENT_TYPE);
+        let reply = self.exchange(request, PROBE_TIMEOUT.min(self.timeout)).await?;
         if reply.status != 200 {
             return Err(refusal(reply.status, &reply.headers, &reply.body));
         }
@@ -289,7 +291,19 @@ impl Upstream {
         Ok(())
     }
 
-    async fn exchange(&self, request: RequestBuilder, timeout: Duration) -> Result<Reply, ProviderError> {
+    fn posting(&self, url: &Url, body: Vec<u8>) -> Request {
+        let mut request = self.request(Method::POST, url);
+        *request.body_mut() = Some(body.into());
+        request
+    }
+
+    fn request(&self, method: Method, url: &Url) -> Request {
+        let mut request = Request::new(method, url.clone());
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
+    async fn exchange(&self, request: Request, timeout: Duration) -> Result<Reply, ProviderError> {
         let deadline = Instant::now() + timeout;
         let mut response = self.send(request, deadline, timeout).await?;
         let status = response.status().as_u16();
@@ -299,13 +313,8 @@ impl Upstream {
         Ok(Reply { status, headers, body, held })
     }
 
-    async fn send(
-        &self,
-        request: RequestBuilder,
-        deadline: Instant,
-        timeout: Duration,
-    ) -> Result<Response, ProviderError> {
-        match timeout_at(deadline, request.headers(self.credential.clone()).send()).await {
+    async fn send(&self, request: Request, deadline: Instant, timeout: Duration) -> Result<Response, ProviderError> {
+        match timeout_at(deadline, self.client.execute(request)).await {
             Ok(sent) => sent.map_err(send_error),
             Err(_) => Err(timed_out("no answer began", timeout)),
         }

@@ -254,6 +254,13 @@ fn judgements(answer: &ChatAnswer) -> Response {
     json_that_holds(answer.held.as_ref(), StatusCode::OK, &body)
 }
 
+const PROVIDER: HeaderName = HeaderName::from_static("x-octroi-provider");
+const MODEL: HeaderName = HeaderName::from_static("x-octroi-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-octroi-attempts");
+const UPSTREAM_ID: HeaderName = HeaderName::from_static("x-octroi-upstream-id");
+const COST: HeaderName = HeaderName::from_static("x-octroi-cost-usd");
+const GENERATION: HeaderName = HeaderName::from_static("x-octroi-generation");
+
 /// How an answer was come by.
 pub(super) struct Route<'a> {
     pub(super) provider: &'a str,
@@ -266,19 +273,21 @@ pub(super) struct Route<'a> {
 impl Route<'_> {
     /// Says so in the headers.
     pub(super) fn told(&self, mut response: Response, cost_usd: Option<f64>) -> Response {
-        let cost = cost_usd.map(|dollars| format!("{dollars:.9}"));
-        let upstream_id = self.attempts.last().and_then(|answered| answered.correlation_id.clone());
+        let text = |value: &str| HeaderValue::from_str(value).ok();
+        let upstream_id = self.attempts.last().and_then(|answered| answered.correlation_id.as_deref());
         let headers = response.headers_mut();
+        // These, the request's id and the length.
+        headers.reserve(8);
         for (name, value) in [
-            ("x-octroi-provider", Some(self.provider.to_owned())),
-            ("x-octroi-model", Some(self.model.to_owned())),
-            ("x-octroi-attempts", Some(Attempt::calls(self.attempts).to_string())),
-            ("x-octroi-upstream-id", upstream_id),
-            ("x-octroi-cost-usd", cost),
-            ("x-octroi-generation", Some(self.generation.to_string())),
+            (PROVIDER, text(self.provider)),
+            (MODEL, text(self.model)),
+            (ATTEMPTS, Some(Attempt::calls(self.attempts).into())),
+            (UPSTREAM_ID, upstream_id.and_then(text)),
+            (COST, cost_usd.and_then(|dollars| text(&format!("{dollars:.9}")))),
+            (GENERATION, Some(self.generation.into())),
         ] {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-                headers.insert(HeaderName::from_static(name), value);
+            if let Some(value) = value {
+                headers.insert(name, value);
             }
         }
         response
