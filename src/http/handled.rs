@@ -41,7 +41,6 @@ impl Counting {
         self.is_over = true;
         let elapsed = self.started.elapsed();
         self.app.stats.record(self.kind, ending, elapsed);
-        meter::request(self.kind, ending, elapsed);
         elapsed
     }
 }

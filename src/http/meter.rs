@@ -3,9 +3,10 @@
 //! Labels are words of this program and names of configured providers: nobody can make the tables grow. Calls to
 //! providers are counted by the gateway.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use ::metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 
 use super::App;
 use super::stats::Ending;
@@ -30,12 +31,24 @@ pub(super) fn describe() {
     describe_counter!("octroi_admin_errors_total", "The same of the admin API");
 }
 
-/// One request of an application is over.
-pub(super) fn request(kind: &'static str, ending: Ending, elapsed: Duration) {
-    counter!("axonflow_agent_requests_total", "status" => ending.as_str()).increment(1);
-    histogram!("axonflow_agent_request_duration_milliseconds", "type" => kind).record(milliseconds(elapsed));
-    if ending == Ending::Blocked {
-        counter!("axonflow_agent_blocked_requests_total").increment(1);
+/// The counters of one kind of request. Looking one up by its labels costs more than counting, so each is kept.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    ended: BTreeMap<&'static str, Counter>,
+    elapsed: Option<Histogram>,
+}
+
+impl Requests {
+    /// One request of an application is over.
+    pub(super) fn count(&mut self, kind: &'static str, ending: Ending, elapsed: Duration) {
+        let status = ending.as_str();
+        let ended = self.ended.entry(status);
+        ended.or_insert_with(|| counter!("axonflow_agent_requests_total", "status" => status)).increment(1);
+        let new = || histogram!("axonflow_agent_request_duration_milliseconds", "type" => kind);
+        self.elapsed.get_or_insert_with(new).record(milliseconds(elapsed));
+        if ending == Ending::Blocked {
+            counter!("axonflow_agent_blocked_requests_total").increment(1);
+        }
     }
 }
 
@@ -54,7 +67,7 @@ pub(super) fn pre_check(ending: Ending, elapsed: Duration) {
 
 /// One report of a call is over.
 pub(super) fn reported(app: &App, provider: Option<&str>, ending: Ending, elapsed: Duration) {
-    let provider = provider.map_or(OTHER.to_owned(), |name| provider_label(app.gateway.router(), name));
+    let provider = provider.map_or(OTHER, |name| provider_label(app.gateway.router(), name)).to_owned();
     counter!("axonflow_gateway_audit_requests_total", "status" => ending.as_str(), "provider" => provider).increment(1);
     histogram!("axonflow_gateway_audit_duration_milliseconds").record(milliseconds(elapsed));
 }

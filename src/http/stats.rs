@@ -8,6 +8,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::meter;
+
 /// How a request of an application ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -44,12 +46,15 @@ struct Kind {
     error: u64,
     /// In microseconds; `None` would be a bound that the histogram does not take.
     latency: Option<Histogram<u32>>,
+    /// The same for Prometheus.
+    requests: meter::Requests,
 }
 
 impl Default for Kind {
     fn default() -> Self {
         // Two digits from a microsecond to a quarter of an hour: some 20 kB.
-        Self { success: 0, blocked: 0, error: 0, latency: Histogram::new_with_bounds(1, 900_000_000, 2).ok() }
+        let latency = Histogram::new_with_bounds(1, 900_000_000, 2).ok();
+        Self { success: 0, blocked: 0, error: 0, latency, requests: meter::Requests::default() }
     }
 }
 
@@ -81,13 +86,14 @@ pub(super) struct Summary {
 
 impl Stats {
     /// Counts one request.
-    pub(super) fn record(&self, kind: &'static str, ending: Ending, elapsed: Duration) {
+    pub(super) fn record(&self, name: &'static str, ending: Ending, elapsed: Duration) {
         match ending {
             Ending::Error => self.errors_in_a_row.fetch_add(1, Ordering::Relaxed),
             _ => self.errors_in_a_row.swap(0, Ordering::Relaxed),
         };
         let mut kinds = self.lock();
-        let kind = kinds.entry(kind).or_default();
+        let kind = kinds.entry(name).or_default();
+        kind.requests.count(name, ending, elapsed);
         match ending {
             Ending::Success => kind.success += 1,
             Ending::Blocked => kind.blocked += 1,
