@@ -22,6 +22,9 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// The same of a command's questions, some of which read whole tables.
 pub(super) const COMMANDS_ANSWER_WITHIN: Duration = Duration::from_secs(3_600);
 
+/// How long nothing comes before either side asks whether the other one is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// Where the database is. Shown without its password.
 #[derive(Clone)]
 pub(super) struct Address {
@@ -42,7 +45,7 @@ impl Address {
         let mut config: Config = url.parse().map_err(|error| {
             AuditError::Settings(format!("audit.url: {shown} is no address of PostgreSQL: {error}"))
         })?;
-        config.connect_timeout(CONNECT_WITHIN).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(ANSWER_WITHIN);
+        config.connect_timeout(CONNECT_WITHIN).keepalives_idle(KEEPALIVE).tcp_user_timeout(ANSWER_WITHIN);
         if config.get_application_name().is_none() {
             config.application_name("octroi");
         }
@@ -87,11 +90,17 @@ impl Address {
             client
         };
         // Acknowledged is durable: what the server is set to may promise more, never less. And what is given up here does
-        // not go on there, with its locks.
+        // not go on there, with its locks; nor does what nobody is left to give up. A process that lost its power between
+        // two steps of a transaction holds the next place of its chain there until the server ends it.
         let set = format!(
-            "SET search_path = octroi; SET statement_timeout = {}; \
+            "SET search_path = octroi; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+             SET tcp_keepalives_idle = {}; SET tcp_keepalives_interval = {}; SET tcp_user_timeout = {}; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
-            self.answer_within.as_millis()
+            self.answer_within.as_millis(),
+            self.answer_within.min(ANSWER_WITHIN).as_millis(),
+            KEEPALIVE.as_secs(),
+            KEEPALIVE.as_secs(),
+            ANSWER_WITHIN.as_millis(),
         );
         client.batch_execute(&set).await.map_err(refused)?;
         Ok(client)

@@ -29,6 +29,8 @@ fn of_answer(answer: &DbError) -> AuditError {
         (_, &SqlState::DISK_FULL) => AuditError::DiskFull,
         (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED) => AuditError::Locked,
         (_, &SqlState::READ_ONLY_SQL_TRANSACTION | &SqlState::INSUFFICIENT_PRIVILEGE) => AuditError::ReadOnly(said()),
+        // The server took this process for one that is gone, and ended the connection.
+        (_, &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT) => unreachable(&said()),
         (Some("08" | "57" | "53"), _) => unreachable(&said()),
         (Some("58"), _) => AuditError::Io(said()),
         (Some("XX"), _) => AuditError::Corrupt(said()),

@@ -43,6 +43,31 @@ fn what_is_given_up_goes_on_neither_here_nor_in_the_server() {
 }
 
 #[test]
+fn a_transaction_whose_process_is_gone_holds_nobody_up_for_long() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.database();
+    let store = PostgresStore::open(&url).unwrap();
+    let setting = |name: &str| {
+        let show = format!("SELECT current_setting('{name}')");
+        let asked = |connection: &Connection| {
+            connection.ask(async |client| Ok(client.query_one(&show, &[]).await?.get::<_, String>(0)))
+        };
+        store.with(asked).unwrap()
+    };
+    assert_eq!(setting("idle_in_transaction_session_timeout"), "15s");
+    let transport = ["tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_user_timeout"];
+    assert_eq!(transport.map(setting), ["30", "30", "15000"]);
+
+    let gone = Address::parse(&url, Duration::from_secs(1)).unwrap().connect().unwrap();
+    let begun = "BEGIN; INSERT INTO nodes (id, role) VALUES ('north', 'gateway')";
+    gone.ask(async |client| Ok(client.batch_execute(begun).await?)).unwrap();
+    assert_eq!(store.enrol(Some("north"), Role::Gateway).unwrap().id, "north", "behind what will never be committed");
+    // Should it be there after all, it learns of it.
+    let late = gone.ask(async |client| Ok(client.batch_execute("COMMIT").await?)).unwrap_err();
+    assert_eq!(late.code(), "audit_unreachable");
+}
+
+#[test]
 fn a_start_that_has_nothing_to_migrate_waits_for_nobodys_migration() {
     let Some(server) = postgres::shared() else { return };
     let url = server.database();
