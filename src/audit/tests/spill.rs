@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::audit::chain::Place;
@@ -52,7 +53,7 @@ impl Spilling {
 
     fn execute(&self, sql: &str) {
         let other = rusqlite::Connection::open(self.home.path()).unwrap();
-        other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+        other.busy_timeout(Duration::from_secs(10)).unwrap();
         other.execute_batch(sql).unwrap();
     }
 
@@ -369,6 +370,38 @@ async fn a_database_that_is_gone_for_a_while_loses_nothing_where_records_spill()
     let expected: Vec<_> = (0..=20).map(|number| format!("r{number}")).collect();
     assert_eq!(home.column("SELECT id FROM records ORDER BY place"), expected);
     chain::verify(&home, &home.key).unwrap();
+}
+
+/// Each try holds all records up for as long as it lasts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_is_tried_the_more_seldom_the_longer_it_was_waited_for() {
+    let Some(mut server) = postgres::Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.database();
+    let home = Home { at: At::Postgres(url.clone()), key: AuditKey::random().unwrap() };
+    let file = folder.path().join("octroi.spill");
+    let log =
+        AuditLog::open(&Settings { spill: Some(SpillTo { file: file.clone(), size: 8 << 20 }), ..home.settings() })
+            .unwrap();
+    append(&log, intent("before", 0)).await.unwrap();
+    let port = url.split([':', '/']).find_map(|part| part.parse::<u16>().ok()).unwrap();
+    server.kill();
+    let silent = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    append(&log, intent("during", 1)).await.unwrap();
+    let first = silent.accept().unwrap();
+    let until = Instant::now() + Duration::from_millis(2_500);
+    let mut number = 2;
+    while Instant::now() < until {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let second = silent.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(second, Err(std::io::ErrorKind::WouldBlock), "it is left alone for much longer");
+    log.shutdown().await.unwrap();
+    assert!(fs::metadata(&file).unwrap().len() > 0);
+    drop(first);
 }
 
 #[tokio::test]

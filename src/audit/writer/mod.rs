@@ -12,6 +12,8 @@ mod chain;
 mod inbox;
 mod retention;
 mod spill;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,30 +50,13 @@ pub(crate) fn run(
     journal: Option<Journal>,
     keep: Keep,
 ) {
-    let inbox = Inbox::new(receiver);
-    let now = Instant::now();
-    let mut writer = Writer {
-        inbox,
-        contexts,
-        chain,
-        journal,
-        keep,
-        cutting: Vec::new(),
-        crowded: None,
-        stored: Head::EMPTY,
-        unsure: None,
-        next_drain: now,
-        looked_through: false,
-        links_anew: false,
-        next_clean: now,
-        next_retention: now,
-    };
+    let mut writer = Writer::new(receiver, contexts, chain, journal, keep);
     while !writer.inbox.has_ended() {
-        let mut served = Ok(());
+        let (mut served, tried) = (Ok(()), Instant::now());
         let opened = store.write(&mut |session| served = writer.serve(session)).and(served);
         if let Err(error) = opened {
             tracing::error!(code = error.code(), %error, "the audit store cannot be opened for writing");
-            writer.do_without_store(&error);
+            writer.do_without_store(&error, tried.elapsed());
         }
     }
 }
@@ -125,6 +110,32 @@ enum Attempt {
 }
 
 impl Writer {
+    fn new(
+        receiver: Receiver<Message>,
+        contexts: Arc<RecentContexts>,
+        chain: Chain,
+        journal: Option<Journal>,
+        keep: Keep,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            inbox: Inbox::new(receiver),
+            contexts,
+            chain,
+            journal,
+            keep,
+            cutting: Vec::new(),
+            crowded: None,
+            stored: Head::EMPTY,
+            unsure: None,
+            next_drain: now,
+            looked_through: false,
+            links_anew: false,
+            next_clean: now,
+            next_retention: now,
+        }
+    }
+
     /// Commits batch after batch. Returns at the end, or when the connection is to be replaced; an error when it could
     /// not begin.
     fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
@@ -226,10 +237,10 @@ impl Writer {
     }
 
     /// There is no store to ask: one round of refusing, or of spilling.
-    fn do_without_store(&mut self, error: &AuditError) {
+    fn do_without_store(&mut self, error: &AuditError, tried_for: Duration) {
         let unsure = self.unsure.take().map(|unsure| unsure.batch);
         if self.journal.is_some() {
-            self.spill_for_a_while(unsure);
+            self.spill_for_a_while(unsure, tried_for);
             return self.inbox.tell_marks();
         }
         // One attempt for each batch: its waiters learn of it, and the next one tries again.
@@ -335,9 +346,13 @@ impl Writer {
                     return Ok(head.seq);
                 }
                 Err(AuditError::ChainMoved) if moves < MOVES => {
-                    tracing::warn!(node = self.chain.node.id, "{}", AuditError::ChainMoved);
                     moves += 1;
                     self.find_head(session)?;
+                    // It was this very batch: an attempt that was given up here went on in the store.
+                    if self.stored == head {
+                        return Ok(head.seq);
+                    }
+                    tracing::warn!(node = self.chain.node.id, "{}", AuditError::ChainMoved);
                 }
                 Err(error) => return Err(error),
             }
@@ -368,7 +383,8 @@ impl Writer {
     /// Removes a bounded number of old contexts, now and then.
     fn clean(&mut self, session: &mut dyn Session) {
         let now = Instant::now();
-        if now < self.next_clean {
+        // A store that takes no records is not asked for what can wait.
+        if now < self.next_clean || self.is_spilling() {
             return;
         }
         self.next_clean = now + CLEAN_EVERY;

@@ -13,8 +13,12 @@ use crate::audit::queue::Job;
 use crate::audit::row::Row;
 use crate::audit::store::{Link, Session};
 
-/// Between two attempts to have the store take records.
+/// Between two attempts to have the store take records: at least, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A pause is so many times as long as the attempt before it. A store that is gone says so at once; one that hangs holds
+/// all records up for as long as it is waited for.
+const PAUSE_FACTOR: u32 = 10;
 /// Records that go from the journal into the store at a time, between which others are served.
 const AT_ONCE: usize = 512;
 
@@ -43,8 +47,8 @@ impl Writer {
     }
 
     /// There is no store: what comes goes into the journal, until it is time to try again.
-    pub(super) fn spill_for_a_while(&mut self, first: Option<Vec<Job>>) {
-        let until = Instant::now() + PAUSE;
+    pub(super) fn spill_for_a_while(&mut self, first: Option<Vec<Job>>, tried_for: Duration) {
+        let until = Instant::now() + pause_after(tried_for);
         if let Some(batch) = first {
             self.spill(batch);
         }
@@ -70,6 +74,7 @@ impl Writer {
         if self.drain_in().is_none_or(|left| !left.is_zero()) {
             return Connection::Usable;
         }
+        let tried = Instant::now();
         match self.drain_some(session) {
             Ok(()) => {
                 if !self.is_spilling() {
@@ -79,7 +84,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(code = error.code(), %error, "the audit store does not take the spill journal's records yet");
-                self.next_drain = Instant::now() + PAUSE;
+                self.next_drain = Instant::now() + pause_after(tried.elapsed());
                 state_after(&error)
             }
         }
@@ -233,6 +238,11 @@ impl Writer {
         }
         drained
     }
+}
+
+/// How long the store is left alone after an attempt that took so long.
+fn pause_after(tried_for: Duration) -> Duration {
+    (tried_for * PAUSE_FACTOR).clamp(PAUSE, LONGEST_PAUSE)
 }
 
 fn link(spilled: &Spilled) -> Result<Link<'_>, AuditError> {
