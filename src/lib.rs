@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Imports point one way: [`http`] to [`gateway`] to [`policy`], [`router`] and [`audit`]; [`router`] to [`provider`].
-//! All may use [`chat`], [`config`], [`in_flight`], [`telemetry`] and `text`; nothing imports [`http`] or [`cli`].
+//! All may use [`chat`], [`config`], [`in_flight`], `line`, [`telemetry`] and `text`; nothing imports [`http`] or [`cli`].
 
 pub mod audit;
 pub mod chat;
@@ -24,6 +24,7 @@ pub mod config;
 pub mod gateway;
 pub mod http;
 pub mod in_flight;
+mod line;
 pub mod policy;
 pub mod provider;
 pub mod router;

@@ -2,12 +2,17 @@
 
 use thiserror::Error;
 
+use crate::line;
+
 /// An error of the audit log. It is cloned to every waiter of a failed transaction.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AuditError {
     /// Too many records wait to be written, or too many requests are in flight.
     #[error("the audit store cannot keep up; try again later")]
     Overloaded,
+    /// Too much is being read.
+    #[error("the audit store is being read by others; try again shortly")]
+    Busy,
     /// The log was shut down, or its writer ended.
     #[error("the audit log is closed")]
     Closed,
@@ -123,6 +128,7 @@ impl AuditError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Overloaded => "audit_overloaded",
+            Self::Busy => "audit_busy",
             Self::Closed => "audit_closed",
             Self::Settings(_) => "audit_settings",
             Self::Key(_) => "audit_key",
@@ -174,5 +180,11 @@ impl AuditError {
                 | Self::Corrupt(_)
                 | Self::Store(_)
         )
+    }
+}
+
+impl From<line::Busy> for AuditError {
+    fn from(_: line::Busy) -> Self {
+        Self::Busy
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +17,16 @@ use super::search::{Page, Query};
 use super::store::{Role, Store};
 use super::text_rule::TextRule;
 use super::{ArchivedVersion, AuditError, AuditKey, Durability, PublicKey, Settings, store, writer};
+use crate::line::Line;
 
-/// Searches that run at once; more wait. A search reads much, and the gateway has better things to do.
+/// Searches that run at once, one of each tenant; more wait, and so long at most. A search reads much, and the gateway
+/// has better things to do.
 const SEARCHES: usize = 2;
-/// Lookups of contexts in the store that run at once. They do not wait behind searches.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(20);
+/// Lookups of contexts in the store that run at once, and how long one waits for its turn. They do not wait behind
+/// searches.
 const LOOKUPS: usize = 4;
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The audit log of this gateway. Clones share it. When the last one is dropped, what is queued is written first.
 #[derive(Clone)]
@@ -31,7 +37,7 @@ struct Shared {
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
     key: AuditKey,
-    searches: Arc<Semaphore>,
+    searches: Line,
     lookups: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Cancelled when the writer's thread is over, however it ended.
@@ -85,7 +91,7 @@ impl AuditLog {
             store,
             contexts,
             key: settings.key.clone(),
-            searches: Arc::new(Semaphore::new(SEARCHES)),
+            searches: Line::new(SEARCHES, SEARCH_PATIENCE),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             writer: Mutex::new(Some(writer)),
             ended,
@@ -126,9 +132,10 @@ impl AuditLog {
     /// answer's outcome may still be on its way when the client that got the answer searches for it.
     pub async fn search(&self, query: Query) -> Result<Page, AuditError> {
         query.check()?;
+        let turn = self.0.searches.turn(query.tenant.as_deref().unwrap_or_default()).await?;
         self.0.queue.settle().await;
         let store = Arc::clone(&self.0.store);
-        in_turn(&self.0.searches, move || store.search(&query)).await
+        reading(turn, move || store.search(&query)).await
     }
 
     /// The context of a pre-check: there at once when its append has returned, and after a restart, until about a day
@@ -138,7 +145,9 @@ impl AuditLog {
             return Ok(Some(context));
         }
         let (store, id) = (Arc::clone(&self.0.store), id.to_owned());
-        in_turn(&self.0.lookups, move || store.context(&id)).await
+        let turn = tokio::time::timeout(LOOKUP_PATIENCE, Arc::clone(&self.0.lookups).acquire_owned());
+        let turn = turn.await.map_err(|_| AuditError::Busy)?.map_err(|_| AuditError::Closed)?;
+        reading(turn, move || store.context(&id)).await
     }
 
     /// Keeps a version of a policy. Beside the writer: no record waits for it.
@@ -196,12 +205,11 @@ fn apart<T: Send>(work: impl FnOnce() -> Result<T, AuditError> + Send) -> Result
     })
 }
 
-/// Reads when it is its turn, which lasts as long as the reading: whoever asked may have gone away meanwhile.
-async fn in_turn<T: Send + 'static>(
-    turns: &Arc<Semaphore>,
+/// Reads. The turn lasts as long as that: whoever asked may have gone away meanwhile.
+async fn reading<T: Send + 'static>(
+    turn: impl Send + 'static,
     read: impl FnOnce() -> Result<T, AuditError> + Send + 'static,
 ) -> Result<T, AuditError> {
-    let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| AuditError::Closed)?;
     blocking(move || {
         let _turn = turn;
         read()
@@ -227,23 +235,47 @@ mod tests {
     #[tokio::test]
     async fn a_turn_lasts_as_long_as_the_reading_although_nobody_waits_for_it() {
         let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&turns).acquire_owned().await.unwrap();
         let (begun, has_begun) = oneshot::channel();
         let (release, held) = mpsc::channel::<()>();
-        let reading = tokio::spawn({
-            let turns = Arc::clone(&turns);
-            async move {
-                in_turn(&turns, move || {
-                    begun.send(()).unwrap();
-                    held.recv().map_err(|_| AuditError::Closed)
-                })
-                .await
-            }
-        });
+        let asked = tokio::spawn(reading(turn, move || {
+            begun.send(()).unwrap();
+            held.recv().map_err(|_| AuditError::Closed)
+        }));
         has_begun.await.unwrap();
-        reading.abort();
-        assert!(reading.await.unwrap_err().is_cancelled());
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
         assert_eq!(turns.available_permits(), 0);
         release.send(()).unwrap();
         drop(turns.acquire().await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_tenants_searches_do_not_hold_up_anothers_and_none_waits_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/audit.db", folder.path().display());
+        let log = AuditLog::open(&Settings::new(url).unwrap()).unwrap();
+        let line = &log.0.searches;
+        let greedy = line.turn("greedy").await.unwrap();
+        let mut more: Vec<_> = (0..20).map(|_| Box::pin(line.turn("greedy"))).collect();
+        for waiting in &mut more {
+            assert!(futures_util::poll!(waiting).is_pending());
+        }
+        assert_eq!(log.search(Query::new("acme")).await.unwrap().total, 0);
+        let other = line.turn("other").await.unwrap();
+        assert_eq!(log.search(Query::new("acme")).await, Err(AuditError::Busy));
+        drop((greedy, other, more));
+        assert!(log.search(Query::new("acme")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_waits_for_others_only_so_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/audit.db", folder.path().display());
+        let log = AuditLog::open(&Settings::new(url).unwrap()).unwrap();
+        let others = log.0.lookups.acquire_many(LOOKUPS as u32).await.unwrap();
+        assert_eq!(log.context("c1").await, Err(AuditError::Busy));
+        drop(others);
+        assert_eq!(log.context("c1").await, Ok(None));
     }
 }

@@ -128,13 +128,14 @@ impl Gateway {
 
     async fn record_llm_call(&self, caller: &Caller, report: LlmCallReport) -> Result<String, GatewayError> {
         let at = Timestamp::now();
+        // First, since it bounds how many reports wait for the store to tell their contexts.
+        let permit = self.audit.reserve()?;
         let held = self.audit.context(&report.context_id).await?;
         let valid =
             held.is_some_and(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
         if !valid {
             return Err(GatewayError::InvalidContext);
         }
-        let permit = self.audit.reserve()?;
         let set = self.policies.set();
         let audit_id = Uuid::new_v4().to_string();
         let told = Arc::new(Context {

@@ -13,7 +13,6 @@
 
 mod change;
 mod error;
-mod line;
 mod trial;
 
 use std::path::PathBuf;
@@ -26,11 +25,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditLog;
 use crate::config::Role;
+use crate::line::Line;
 use crate::policy::manifest::Manifest;
 use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
 use crate::policy::{Candidate, PolicyHost, PolicyStatus};
 use change::{Edit, blocking};
-use line::Line;
 
 pub use error::StaticPolicyError;
 pub use trial::{Match, Trial};
@@ -94,8 +93,8 @@ impl StaticPolicies {
             host,
             audit,
             tasks,
-            changes: Line::new(1),
-            trials: Line::new(TRIALS),
+            changes: Line::new(1, TURN),
+            trials: Line::new(TRIALS, TURN),
             probe: Mutex::default(),
             seen: StdMutex::default(),
             since: Timestamp::now(),

@@ -1,6 +1,7 @@
 //! Why there is no answer about a static policy.
 
 use crate::gateway::GatewayError;
+use crate::line;
 use crate::policy::component::EvaluationError;
 use crate::policy::rules::{DiskError, FieldError, FileError};
 
@@ -76,6 +77,12 @@ impl From<GatewayError> for StaticPolicyError {
             GatewayError::Overloaded => Self::Overloaded,
             GatewayError::Audit(_) | GatewayError::Internal | GatewayError::InvalidContext => Self::Internal,
         }
+    }
+}
+
+impl From<line::Busy> for StaticPolicyError {
+    fn from(_: line::Busy) -> Self {
+        Self::Busy
     }
 }
 
