@@ -4,9 +4,6 @@
 //! the HMAC of texts. Whoever has the secret can forge both: it is never printed, and its file is its owner's alone.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -16,6 +13,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::AuditError;
+use super::kept::{Made, kept};
 
 const SIGNING: &[u8] = b"octroi.audit.signing.1";
 const TEXTS: &[u8] = b"octroi.audit.texts.1";
@@ -69,41 +67,27 @@ impl AuditKey {
 
     /// Of a file that is there.
     pub fn read(path: &Path) -> Result<Self, AuditError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            AuditError::Key(format!("{} cannot be read: {error} (audit.key, OCTROI_AUDIT_KEY)", path.display()))
-        })?;
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
         Self::parse(&text, &path.display().to_string())
     }
 
     /// Of a file, which is made with a new secret, readable by its owner alone, if it is not there. Says whether it was.
     pub fn read_or_make(path: &Path) -> Result<(Self, Made), AuditError> {
-        let failed = |error: std::io::Error| {
-            AuditError::Key(format!(
-                "{} cannot be made: {error}; make the folder writable, or name a key that is there (audit.key, \
+        let failed = |what: &str, error| match what {
+            "read" => unreadable(path, error),
+            _ => AuditError::Key(format!(
+                "{} cannot be {what}: {error}; make the folder writable, or name a key that is there (audit.key, \
                  OCTROI_AUDIT_KEY)",
                 path.display()
-            ))
+            )),
         };
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|error| AuditError::Key(format!("the system gives no random numbers: {error}")))?;
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                let written = file.write_all(format!("{}\n", hex::encode(secret)).as_bytes());
-                written.and_then(|()| file.sync_all()).map_err(failed)?;
-                Ok((Self::from_secret(&secret)?, Made::Now))
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok((Self::read(path)?, Made::Before)),
-            Err(error) => Err(failed(error)),
-        }
+        let (text, made) = kept(path, 0o600, || Ok(format!("{}\n", hex::encode(new_secret()?))), failed)?;
+        Ok((Self::parse(&text, &path.display().to_string())?, made))
     }
 
     /// A new key that is written nowhere.
     pub fn random() -> Result<Self, AuditError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret)
-            .map_err(|error| AuditError::Key(format!("the system gives no random numbers: {error}")))?;
-        Self::from_secret(&secret)
+        Self::from_secret(&new_secret()?)
     }
 
     /// What others verify signatures with.
@@ -123,13 +107,15 @@ impl AuditKey {
     }
 }
 
-/// When a key's file was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// It was there.
-    Before,
-    /// Just now.
-    Now,
+fn new_secret() -> Result<[u8; 32], AuditError> {
+    let mut secret = [0; 32];
+    let filled = getrandom::fill(&mut secret);
+    filled.map_err(|error| AuditError::Key(format!("the system gives no random numbers: {error}")))?;
+    Ok(secret)
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> AuditError {
+    AuditError::Key(format!("{} cannot be read: {error} (audit.key, OCTROI_AUDIT_KEY)", path.display()))
 }
 
 /// The public half of an [`AuditKey`], written as 64 hexadecimal digits.

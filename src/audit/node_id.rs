@@ -1,10 +1,10 @@
 //! A node's name: made once, and kept.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::AuditError;
+use super::kept::kept;
 
 /// A name for a node that was given none.
 pub(crate) fn new_node_id() -> String {
@@ -18,20 +18,10 @@ pub fn kept_node_id(path: &Path) -> Result<String, AuditError> {
         let path = path.display();
         AuditError::Settings(format!("the node's name, {path}, cannot be {what}: {error}; `audit.node` can name it"))
     };
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => {
-            let id = new_node_id();
-            let written = file.write_all(format!("{id}\n").as_bytes()).and_then(|()| file.sync_all());
-            written.map(|()| id).map_err(|error| failed("written", error))
-        }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = std::fs::read_to_string(path).map_err(|error| failed("read", error))?;
-            match text.trim() {
-                "" => Err(failed("read", ErrorKind::UnexpectedEof.into())),
-                id => Ok(id.to_owned()),
-            }
-        }
-        Err(error) => Err(failed("made", error)),
+    let (text, _) = kept(path, 0o644, || Ok(format!("{}\n", new_node_id())), failed)?;
+    match text.trim() {
+        "" => Err(failed("read", ErrorKind::UnexpectedEof.into())),
+        id => Ok(id.to_owned()),
     }
 }
 
