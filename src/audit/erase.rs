@@ -119,7 +119,7 @@ fn erase_all(
             records,
             places,
         };
-        let row = Row::new(&erasure.into(), rule)?;
+        let row = Row::new(erasure.into(), rule)?;
         match chain.append_signed(session, &row) {
             Ok(Seq(_)) => (erased, attempts, behind) = (erased + count, 0, last),
             Err(AuditError::ChainMoved | AuditError::Locked) if attempts < ATTEMPTS => attempts += 1,

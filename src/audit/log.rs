@@ -128,6 +128,11 @@ impl AuditLog {
         self.0.queue.hurry();
     }
 
+    /// Waits until everything that is queued now is written or refused.
+    pub async fn settle(&self) {
+        self.0.queue.settle().await;
+    }
+
     /// A page of one tenant's entries, newest first. Sees every record that was queued before it was asked: an
     /// answer's outcome may still be on its way when the client that got the answer searches for it.
     pub async fn search(&self, query: Query) -> Result<Page, AuditError> {

@@ -53,7 +53,7 @@ pub(crate) struct Job {
     pub(crate) haste: Haste,
     queued_bytes: Arc<AtomicUsize>,
     slots: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<Seq, AuditError>>,
+    waiter: Waiter,
 }
 
 impl Job {
@@ -61,9 +61,57 @@ impl Job {
     pub(crate) fn answer(self, result: Result<Seq, AuditError>) {
         self.queued_bytes.fetch_sub(self.size, Ordering::Relaxed);
         drop(self.slots);
-        // Whoever gave the receipt up does not want to know.
-        let _ = self.answer.send(result);
+        self.waiter.tell(result);
     }
+}
+
+/// Who is told what became of a job.
+enum Waiter {
+    /// Whoever has the receipt.
+    Receipt(oneshot::Sender<Result<Seq, AuditError>>),
+    /// Nobody: an outcome, whose answer has left.
+    Nobody(Unwritten),
+}
+
+impl Waiter {
+    fn with_receipt() -> (Self, Receipt) {
+        let (sender, receiver) = oneshot::channel();
+        (Self::Receipt(sender), Receipt(receiver))
+    }
+
+    fn tell(self, result: Result<Seq, AuditError>) {
+        match (self, result) {
+            // Whoever gave the receipt up does not want to know.
+            (Self::Receipt(sender), result) => drop(sender.send(result)),
+            (Self::Nobody(outcome), Ok(_)) => outcome.is_written(),
+            (Self::Nobody(outcome), Err(error)) => outcome.is_lost(&error),
+        }
+    }
+}
+
+/// An outcome on its way. It is told of once if it is lost, were it that the writer ended and never read it.
+struct Unwritten;
+
+impl Unwritten {
+    fn is_written(self) {
+        std::mem::forget(self);
+    }
+
+    fn is_lost(self, error: &AuditError) {
+        self.is_written();
+        lost(error);
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        lost(&AuditError::Closed);
+    }
+}
+
+fn lost(error: &AuditError) {
+    tracing::error!(%error, "the outcome of a request could not be recorded; its intent stands");
+    metrics::counter!("octroi_audit_lost_outcomes_total", "code" => error.code()).increment(1);
 }
 
 /// The sending side.
@@ -134,22 +182,24 @@ impl Queue {
         }
     }
 
-    fn send(&self, slots: OwnedSemaphorePermit, records: &[Record], haste: Haste) -> Receipt {
-        let rows: Result<Vec<Row>, AuditError> = records.iter().map(|record| Row::new(record, &self.rule)).collect();
+    fn send(&self, slots: OwnedSemaphorePermit, records: Vec<Record>, haste: Haste, waiter: Waiter) {
+        let rows: Result<Vec<Row>, AuditError> =
+            records.into_iter().map(|record| Row::new(record, &self.rule)).collect();
         let rows = match rows {
             Ok(rows) => rows,
-            Err(error) => return Receipt(Waiting::Refused(Some(error))),
+            Err(error) => {
+                drop(slots);
+                return waiter.tell(Err(error));
+            }
         };
         let size = rows.iter().map(Row::size).sum();
-        let (answer, receiver) = oneshot::channel();
         self.queued_bytes.fetch_add(size, Ordering::Relaxed);
-        let job = Job { rows, size, haste, queued_bytes: Arc::clone(&self.queued_bytes), slots, answer };
-        // An ended writer drops the job, and with it the sender: the receipt then says `Closed`.
+        let job = Job { rows, size, haste, queued_bytes: Arc::clone(&self.queued_bytes), slots, waiter };
+        // An ended writer drops the job, and with it the waiter, who then knows that it is `Closed`.
         let _ = self.sender.send(Message::Write(job));
         if haste == Haste::AtOnce {
             self.hurry();
         }
-        Receipt(Waiting::Queued(receiver))
     }
 }
 
@@ -160,8 +210,10 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn send(self, records: &[Record], haste: Haste) -> Receipt {
-        self.queue.send(self.slots, records, haste)
+    pub(crate) fn send(self, records: Vec<Record>, haste: Haste) -> Receipt {
+        let (waiter, receipt) = Waiter::with_receipt();
+        self.queue.send(self.slots, records, haste, waiter);
+        receipt
     }
 }
 
@@ -178,16 +230,17 @@ impl RequestPermit {
     /// Queues the intent, and leaves the right to write the outcome.
     pub fn intent(self, intent: Intent) -> (Receipt, OutcomePermit) {
         let Slots { mut slots, queue } = self.0;
-        let receipt = match slots.split(1) {
-            Some(one) => queue.send(one, &[intent.into()], Haste::WithOthers),
-            None => Receipt(Waiting::Refused(Some(AuditError::Overloaded))),
-        };
+        let (waiter, receipt) = Waiter::with_receipt();
+        match slots.split(1) {
+            Some(one) => queue.send(one, vec![intent.into()], Haste::WithOthers, waiter),
+            None => waiter.tell(Err(AuditError::Overloaded)),
+        }
         (receipt, OutcomePermit(Slots { slots, queue }))
     }
 
     /// Queues both at once, in one transaction: for a request that was over before it reached a provider.
     pub fn intent_and_outcome(self, intent: Intent, outcome: Outcome) -> Receipt {
-        self.0.send(&[intent.into(), outcome.into()], Haste::AtOnce)
+        self.0.send(vec![intent.into(), outcome.into()], Haste::AtOnce)
     }
 }
 
@@ -196,9 +249,10 @@ impl RequestPermit {
 pub struct OutcomePermit(Slots);
 
 impl OutcomePermit {
-    /// Queues the outcome.
-    pub fn outcome(self, outcome: Outcome) -> Receipt {
-        self.0.send(&[outcome.into()], Haste::WithOthers)
+    /// Queues the outcome. Nobody waits for it: one that cannot be written is logged and counted.
+    pub fn outcome(self, outcome: Outcome) {
+        let Slots { slots, queue } = self.0;
+        queue.send(slots, vec![outcome.into()], Haste::WithOthers, Waiter::Nobody(Unwritten));
     }
 }
 
@@ -213,29 +267,19 @@ impl RecordPermit {
 
     /// Queues the record.
     pub fn append(self, record: impl Into<Record>) -> Receipt {
-        self.0.send(&[record.into()], Haste::AtOnce)
+        self.0.send(vec![record.into()], Haste::AtOnce)
     }
-}
-
-enum Waiting {
-    Queued(oneshot::Receiver<Result<Seq, AuditError>>),
-    Refused(Option<AuditError>),
 }
 
 /// Resolves when the record is durable, with its place, or with the reason why it is not. The record is written
 /// whether or not anybody waits.
 #[must_use = "the record is durable only when the receipt has resolved"]
-pub struct Receipt(Waiting);
+pub struct Receipt(oneshot::Receiver<Result<Seq, AuditError>>);
 
 impl Future for Receipt {
     type Output = Result<Seq, AuditError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Waiting::Queued(receiver) => {
-                Pin::new(receiver).poll(context).map(|answer| answer.unwrap_or(Err(AuditError::Closed)))
-            }
-            Waiting::Refused(error) => Poll::Ready(Err(error.take().unwrap_or(AuditError::Closed))),
-        }
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(AuditError::Closed)))
     }
 }

@@ -16,17 +16,17 @@ use super::text_rule::{TextDigests, TextRule};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) kind: RecordKind,
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) at: Timestamp,
     /// Compact JSON in the order of the fields' declaration, without nulls. The hash chain covers these very bytes.
     pub(crate) body: String,
     /// What is stored of the text.
     pub(crate) content: Option<Arc<str>>,
-    pub(crate) effect: Effect,
+    pub(crate) effect: Arc<Effect>,
 }
 
 /// What a record does beside being kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     /// Nothing: it is not an entry of the search.
     None,
@@ -40,19 +40,19 @@ pub(crate) enum Effect {
 
 impl Effect {
     /// What a record does.
-    fn of(record: &Record) -> Self {
+    fn of(record: Record) -> Self {
         match record {
-            Record::Intent(intent) => Self::of_intent(intent),
-            Record::Outcome(outcome) => Self::of_outcome(outcome),
-            Record::PreCheck(check) => Self::of_pre_check(check),
-            Record::LlmCall(call) => Self::of_llm_call(call),
-            Record::ToolCall(call) => Self::of_tool_call(call),
+            Record::Intent(intent) => Self::of_intent(*intent),
+            Record::Outcome(outcome) => Self::of_outcome(&outcome),
+            Record::PreCheck(check) => Self::of_pre_check(*check),
+            Record::LlmCall(call) => Self::of_llm_call(*call),
+            Record::ToolCall(call) => Self::of_tool_call(*call),
             Record::PolicySetChange(_)
             | Record::StaticPolicyChange(_)
             | Record::RoutingChange(_)
             | Record::Lifecycle(_)
             | Record::Retention(_) => Self::None,
-            Record::Erasure(erasure) => Self::Erase(erasure.places.clone()),
+            Record::Erasure(erasure) => Self::Erase(erasure.places),
         }
     }
 
@@ -60,20 +60,20 @@ impl Effect {
     pub(crate) fn of_stored(kind: &str, body: &str) -> serde_json::Result<Self> {
         let is = |known: RecordKind| kind == known.as_str();
         Ok(match kind {
-            _ if is(RecordKind::Intent) => Self::of_intent(&serde_json::from_str(body)?),
+            _ if is(RecordKind::Intent) => Self::of_intent(serde_json::from_str(body)?),
             _ if is(RecordKind::Outcome) => Self::of_outcome(&serde_json::from_str(body)?),
-            _ if is(RecordKind::PreCheck) => Self::of_pre_check(&serde_json::from_str(body)?),
-            _ if is(RecordKind::LlmCall) => Self::of_llm_call(&serde_json::from_str(body)?),
-            _ if is(RecordKind::ToolCall) => Self::of_tool_call(&serde_json::from_str(body)?),
+            _ if is(RecordKind::PreCheck) => Self::of_pre_check(serde_json::from_str(body)?),
+            _ if is(RecordKind::LlmCall) => Self::of_llm_call(serde_json::from_str(body)?),
+            _ if is(RecordKind::ToolCall) => Self::of_tool_call(serde_json::from_str(body)?),
             _ => Self::None,
         })
     }
 
-    fn of_intent(intent: &Intent) -> Self {
+    fn of_intent(intent: Intent) -> Self {
         Self::Open(Opening {
             entry: EntryKind::Request,
-            caller: intent.caller.clone(),
-            request_type: intent.request_type.clone(),
+            caller: intent.caller,
+            request_type: intent.request_type,
             // What became of the request is not known before its outcome: until then the entry says "error".
             decision: Decision::Error,
             matched: matched_names(&intent.policies),
@@ -86,42 +86,42 @@ impl Effect {
         Self::Close { decision: outcome.decision, matched: matched_names(&outcome.policies) }
     }
 
-    fn of_pre_check(check: &PreCheck) -> Self {
+    fn of_pre_check(check: PreCheck) -> Self {
         Self::Open(Opening {
             entry: EntryKind::PreCheck,
-            caller: check.caller.clone(),
-            request_type: check.request_type.clone(),
-            decision: check.decision,
-            matched: matched_names(&check.policies),
-            context_id: Some(check.context_id.clone()),
             context: Some(ContextRow {
                 client: check.caller.client.clone(),
                 tenant: check.caller.tenant.clone(),
                 approved: check.approved,
                 expires_at: whole_microseconds(check.expires_at),
             }),
+            caller: check.caller,
+            request_type: check.request_type,
+            decision: check.decision,
+            matched: matched_names(&check.policies),
+            context_id: Some(check.context_id),
         })
     }
 
-    fn of_llm_call(call: &LlmCall) -> Self {
+    fn of_llm_call(call: LlmCall) -> Self {
         Self::Open(Opening {
             entry: EntryKind::LlmCall,
-            caller: call.caller.clone(),
+            caller: call.caller,
             request_type: "llm-call".to_owned(),
             decision: Decision::Allowed,
             matched: matched_names(&call.policies),
-            context_id: Some(call.context_id.clone()),
+            context_id: Some(call.context_id),
             context: None,
         })
     }
 
-    fn of_tool_call(call: &ToolCall) -> Self {
+    fn of_tool_call(call: ToolCall) -> Self {
         Self::Open(Opening {
             entry: EntryKind::ToolCall,
-            caller: call.caller.clone(),
-            request_type: "tool-call".to_owned(),
             decision: call.decision(),
             matched: matched_names(&call.policies),
+            caller: call.caller,
+            request_type: "tool-call".to_owned(),
             context_id: None,
             context: None,
         })
@@ -129,7 +129,7 @@ impl Effect {
 }
 
 /// What an entry is found by.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Opening {
     pub(crate) entry: EntryKind,
     pub(crate) caller: Caller,
@@ -177,8 +177,8 @@ pub struct ContextRow {
 
 impl Row {
     /// Encodes a record, with what the rule says of its text.
-    pub(crate) fn new(record: &Record, rule: &TextRule) -> Result<Self, AuditError> {
-        let (body, content) = match record {
+    pub(crate) fn new(record: Record, rule: &TextRule) -> Result<Self, AuditError> {
+        let (body, content) = match &record {
             Record::Intent(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::Outcome(it) => encoded(it, it.content.as_ref(), rule)?,
             Record::PreCheck(it) => encoded(it, it.content.as_ref(), rule)?,
@@ -191,7 +191,8 @@ impl Row {
             Record::Retention(it) => encoded(it, None, rule)?,
             Record::Erasure(it) => encoded(it, None, rule)?,
         };
-        Ok(Self { kind: record.kind(), id: record.id(), at: record.at(), body, content, effect: Effect::of(record) })
+        let (kind, id, at) = (record.kind(), record.id().into(), record.at());
+        Ok(Self { kind, id, at, body, content, effect: Effect::of(record).into() })
     }
 
     /// Bytes of text that the row holds.
@@ -201,7 +202,7 @@ impl Row {
 
     /// The context that it makes, with its id.
     pub(crate) fn context(&self) -> Option<(&str, &ContextRow)> {
-        match &self.effect {
+        match &*self.effect {
             Effect::Open(Opening { context: Some(context), .. }) => Some((&self.id, context)),
             _ => None,
         }

@@ -24,7 +24,7 @@ use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
 use super::{Gateway, GatewayError, no_answer, text};
 use crate::audit::record as audit;
-use crate::audit::{AuditError, OutcomePermit, Receipt, RequestPermit};
+use crate::audit::{AuditError, OutcomePermit, RequestPermit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
@@ -286,8 +286,8 @@ impl Pipeline {
             }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
-                let receipt = self.close(permit, outcome, error.attempts(), None);
-                self.reply(Outcome::Failed(error), receipt, answer).await;
+                self.close(permit, outcome, error.attempts(), None);
+                self.reply(Outcome::Failed(error), answer);
             }
             Upstream::ClientGone => {
                 let mut outcome = self.outcome(audit::Decision::Error);
@@ -295,7 +295,7 @@ impl Pipeline {
                 outcome.error = Some("the client went away before it had its answer".to_owned());
                 let attempts = attempts.take();
                 self.tried_into(&mut outcome, &attempts);
-                settle(self.close(permit, outcome, &attempts, None)).await;
+                self.close(permit, outcome, &attempts, None);
             }
         }
     }
@@ -316,9 +316,9 @@ impl Pipeline {
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(format!("{error}; the answer was withheld"));
                 outcome.content = text::content(&original, &Vec::new(), None);
-                let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
+                self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
                 let _ = answer.send(Err(error));
-                return settle(receipt).await;
+                return;
             }
         };
         self.policies.add(&decision);
@@ -332,7 +332,7 @@ impl Pipeline {
         outcome.block_reason = refusal.as_ref().map(|refusal| refusal.reason.clone());
         outcome.content = self.keep(AuditPhase::Outcome, &told, original, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
-        let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
+        self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let reply = match refusal {
             Some(refusal) => Outcome::Withheld(refusal, Box::new(routed)),
             None => {
@@ -344,7 +344,7 @@ impl Pipeline {
                 Outcome::Answered(Box::new(routed))
             }
         };
-        self.reply(reply, receipt, answer).await;
+        self.reply(reply, answer);
     }
 
     /// What policies are told once a provider answers.
@@ -405,15 +405,14 @@ impl Pipeline {
         outcome: audit::Outcome,
         attempts: &[Attempt],
         answer: Option<&ChatAnswer>,
-    ) -> Receipt {
+    ) {
         meter::proxied(&self.gateway.router, attempts, answer);
-        permit.outcome(outcome)
+        permit.outcome(outcome);
     }
 
-    /// Answers at once, and waits for the outcome, which is on its way.
-    async fn reply(&mut self, outcome: Outcome, receipt: Receipt, answer: Answer) {
+    /// Answers while the outcome is on its way.
+    fn reply(&mut self, outcome: Outcome, answer: Answer) {
         let _ = answer.send(Ok(Answered::Reply(self.make_reply(outcome))));
-        settle(receipt).await;
     }
 
     fn make_reply(&mut self, outcome: Outcome) -> Reply {
@@ -545,13 +544,5 @@ impl Gateway {
                 None
             }
         }
-    }
-}
-
-/// Waits for a record that nobody waits for.
-pub(super) async fn settle(receipt: Receipt) {
-    if let Err(error) = receipt.await {
-        tracing::error!(%error, "the outcome of a request could not be recorded; its intent stands");
-        metrics::counter!("octroi_audit_lost_outcomes_total", "code" => error.code()).increment(1);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::pipeline::{Answer, Pipeline, settle};
+use super::pipeline::{Answer, Pipeline};
 use super::record;
 use super::request::{Answered, PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
@@ -200,12 +200,10 @@ impl Pipeline {
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         outcome.content = self.keep(AuditPhase::Outcome, &told, said, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
-        let receipt = self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
+        self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });
         let _ = ended.send(over.clone());
         let _ = client.send_timeout(AnswerEvent::Over(over), PATIENCE).await;
-        drop(client);
-        settle(receipt).await;
     }
 }
 

@@ -13,6 +13,8 @@ mod policy;
 mod request;
 mod tool_call;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -141,19 +143,19 @@ impl Record {
     }
 
     /// The request, context or audit id, or the generation, run or erasure that it is about.
-    pub fn id(&self) -> String {
+    pub fn id(&self) -> Cow<'_, str> {
         match self {
-            Self::Intent(record) => record.request_id.clone(),
-            Self::Outcome(record) => record.request_id.clone(),
-            Self::PreCheck(record) => record.context_id.clone(),
-            Self::LlmCall(record) => record.audit_id.clone(),
-            Self::ToolCall(record) => record.audit_id.clone(),
-            Self::PolicySetChange(record) => format!("generation-{}", record.to_generation),
-            Self::StaticPolicyChange(record) => record.change_id.clone(),
-            Self::RoutingChange(record) => record.change_id.clone(),
-            Self::Lifecycle(record) => record.run_id.clone(),
-            Self::Erasure(record) => record.erasure_id.clone(),
-            Self::Retention(record) => record.retention_id.clone(),
+            Self::Intent(record) => (&*record.request_id).into(),
+            Self::Outcome(record) => (&*record.request_id).into(),
+            Self::PreCheck(record) => (&*record.context_id).into(),
+            Self::LlmCall(record) => (&*record.audit_id).into(),
+            Self::ToolCall(record) => (&*record.audit_id).into(),
+            Self::PolicySetChange(record) => format!("generation-{}", record.to_generation).into(),
+            Self::StaticPolicyChange(record) => (&*record.change_id).into(),
+            Self::RoutingChange(record) => (&*record.change_id).into(),
+            Self::Lifecycle(record) => (&*record.run_id).into(),
+            Self::Erasure(record) => (&*record.erasure_id).into(),
+            Self::Retention(record) => (&*record.retention_id).into(),
         }
     }
 }

@@ -109,7 +109,7 @@ fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role) {
         records: [(gateway.id, vec![of])].into(),
         places: vec![Place::new(gateway.number, Seq(of))],
     };
-    let row = Row::new(&erasure.into(), &TextRule { key: home.key.clone(), mode: ContentMode::Nothing }).unwrap();
+    let row = Row::new(erasure.into(), &TextRule { key: home.key.clone(), mode: ContentMode::Nothing }).unwrap();
     let forge = &mut |session: &mut dyn store::Session| {
         let (head, _) = session.head(&forger).unwrap();
         let seq = Seq(head.seq.0 + 1);

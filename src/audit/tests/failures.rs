@@ -1,6 +1,11 @@
 //! What happens when a record cannot be written.
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
 use super::*;
+use crate::audit::RequestPermit;
+use crate::audit::queue::{Message, Queue};
+use crate::audit::text_rule::TextRule;
 
 on_both_stores! {
     a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises,
@@ -17,7 +22,8 @@ async fn a_full_queue_refuses_requests_before_they_begin_and_keeps_its_promises(
     let (durable, outcome_permit) = first.intent(intent("r1", 0));
     durable.await.unwrap();
     assert!(log.reserve_request().is_err(), "the outcome's slot is still held");
-    outcome_permit.outcome(outcome("r1", 1)).await.unwrap();
+    outcome_permit.outcome(outcome("r1", 1));
+    log.settle().await;
     let third = log.reserve_request().unwrap();
     second.intent_and_outcome(intent("r2", 2), outcome("r2", 3)).await.unwrap();
     drop(third);
@@ -128,4 +134,37 @@ async fn the_end_of_the_writer_is_known() {
     assert!(futures_util::FutureExt::now_or_never(log.ended()).is_none(), "it writes");
     log.shutdown().await.unwrap();
     log.ended().await;
+}
+
+/// Nobody waits for it who could tell.
+#[test]
+fn an_outcome_that_is_lost_is_counted_once_however_it_is() {
+    let (queue, receiver) = Queue::new(8, TextRule { key: AuditKey::random().unwrap(), mode: ContentMode::Full });
+    let permit = || RequestPermit::new(queue.reserve(2).unwrap()).intent(intent("r1", 0)).1;
+    let queued = || {
+        permit().outcome(outcome("r1", 1));
+        match receiver.try_iter().last() {
+            Some(Message::Write(job)) => job,
+            _ => panic!("it is queued"),
+        }
+    };
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let lost = |what: &dyn Fn()| {
+        metrics::with_local_recorder(&recorder, what);
+        let rendered = recorder.handle().render();
+        let counted = rendered.lines().filter(|line| line.starts_with("octroi_audit_lost_outcomes_total{"));
+        let mut counted: Vec<_> = counted.map(|line| line.rsplit_once('{').unwrap().1.to_owned()).collect();
+        counted.sort();
+        counted
+    };
+    assert!(lost(&|| queued().answer(Ok(Seq(2)))).is_empty(), "it is written");
+    let full = r#"code="audit_disk_full"} 1"#;
+    assert_eq!(lost(&|| queued().answer(Err(AuditError::DiskFull))), [full]);
+    assert_eq!(lost(&|| drop(queued())), [r#"code="audit_closed"} 1"#, full], "its writer never read it");
+    let (permit, writer) = (std::cell::Cell::new(Some(permit())), std::cell::Cell::new(Some(receiver)));
+    let late = || {
+        drop(writer.take());
+        permit.take().unwrap().outcome(outcome("r1", 1));
+    };
+    assert_eq!(lost(&late), [r#"code="audit_closed"} 2"#, full], "there is no writer any more");
 }

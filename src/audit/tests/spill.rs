@@ -535,7 +535,7 @@ fn append_sized(journal: &mut Journal, numbers: std::ops::RangeInclusive<i64>, b
 fn try_append_sized(journal: &mut Journal, number: i64, bytes: usize) -> Result<(), AuditError> {
     let rule = TextRule { key: AuditKey::random().unwrap(), mode: ContentMode::Full };
     let asked = Intent { content: Content::unchanged(&"x".repeat(bytes)), ..intent(&format!("r{number}"), number) };
-    let row = Row::new(&asked.into(), &rule).unwrap();
+    let row = Row::new(asked.into(), &rule).unwrap();
     journal.append(&[Link { place: Place::new(1, Seq(number)), hash: ChainHash::NONE, row: &row }])
 }
 

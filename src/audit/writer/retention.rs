@@ -141,7 +141,7 @@ impl Writer {
             reason: reason.to_owned(),
         };
         let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
-        let row = Row::new(&record.into(), &rule)?;
+        let row = Row::new(record.into(), &rule)?;
         self.append(session, &[&row])?;
         metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
         self.cutting.push(Cutting { node, through });

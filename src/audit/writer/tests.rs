@@ -82,7 +82,7 @@ async fn a_commit_that_was_given_up_and_got_through_is_not_taken_for_another_pro
         policies: Vec::new(),
         reason: "files changed".to_owned(),
     };
-    let durable = queue.reserve(1).unwrap().send(&[changed.into()], Haste::AtOnce);
+    let durable = queue.reserve(1).unwrap().send(vec![changed.into()], Haste::AtOnce);
     let batch = writer.inbox.queued().unwrap();
 
     let mut store = Late::default();

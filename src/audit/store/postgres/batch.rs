@@ -88,7 +88,7 @@ impl<'r> Batch<'r> {
             self.contents.places.push(*place);
             self.contents.texts.push(content);
         }
-        match &row.effect {
+        match &*row.effect {
             Effect::None => {}
             Effect::Erase(places) => self.erased.extend(places.iter().map(|Place(place)| place)),
             Effect::Open(opening) => self.open(*place, at, &row.id, opening),

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{Null, ToSqlOutput};
@@ -41,7 +42,7 @@ pub(super) struct Index<'c> {
     /// In the order of their places.
     waiting: VecDeque<Waiting>,
     /// Of the entries that records wait for, by id: the record that completed it, if there is one.
-    complete: HashMap<String, Option<Place>>,
+    complete: HashMap<Arc<str>, Option<Place>>,
     /// After a failure: when it is tried again.
     again_at: Option<Instant>,
     open: Insert<'c, { COLUMNS.len() }>,
@@ -58,14 +59,15 @@ struct Waiting {
     since: Instant,
     place: Place,
     at: i64,
-    id: String,
-    effect: Effect,
+    id: Arc<str>,
+    /// `None`: its entry says so already.
+    effect: Option<Arc<Effect>>,
 }
 
 impl Waiting {
     /// The record that completes the entry, if this is it.
     fn completes(&self) -> Option<Place> {
-        match &self.effect {
+        match self.effect.as_deref()? {
             Effect::Close { .. } => Some(self.place),
             // Only a request is completed by a second record.
             Effect::Open(opening) => (opening.entry != EntryKind::Request).then_some(self.place),
@@ -105,21 +107,21 @@ impl<'c> Index<'c> {
     /// Takes a record that is being committed, if it may be: its id is new, or that of a request without an outcome.
     pub(super) fn take(&mut self, &Link { place, row, .. }: &Link<'_>) -> Result<(), AuditError> {
         let Row { id, effect, .. } = row;
-        match effect {
+        match &**effect {
             Effect::None | Effect::Erase(_) => {}
             Effect::Open(_) => {
                 if self.is_open(id)?.is_some() {
-                    return Err(AuditError::Duplicate { id: id.clone() });
+                    return Err(AuditError::Duplicate { id: id.to_string() });
                 }
             }
             Effect::Close { .. } => match self.is_open(id)? {
                 Some(true) => {}
-                Some(false) => return Err(AuditError::Duplicate { id: id.clone() }),
-                None => return Err(AuditError::NoIntent { id: id.clone() }),
+                Some(false) => return Err(AuditError::Duplicate { id: id.to_string() }),
+                None => return Err(AuditError::NoIntent { id: id.to_string() }),
             },
         }
         let (since, at) = (Instant::now(), row.at.as_microsecond());
-        let record = Waiting { since, place, at, id: id.clone(), effect: effect.clone() };
+        let record = Waiting { since, place, at, id: id.clone(), effect: Some(effect.clone()) };
         note(&mut self.complete, &record);
         self.waiting.push_back(record);
         Ok(())
@@ -194,8 +196,7 @@ impl<'c> Index<'c> {
         let filled = filled.map(|completed| {
             for place in completed {
                 if let Ok(index) = waiting.binary_search_by_key(&place, |it| it.place) {
-                    // The entry says so already.
-                    waiting[index].effect = Effect::None;
+                    waiting[index].effect = None;
                 }
             }
             for done in waiting.drain(..some) {
@@ -215,7 +216,7 @@ impl<'c> Index<'c> {
     fn completion<'w>(&self, waiting: &'w VecDeque<Waiting>, record: &Waiting) -> Option<Completion<'w>> {
         let place = self.complete.get(&record.id).copied().flatten()?;
         let index = waiting.binary_search_by_key(&place, |it| it.place).ok()?;
-        match &waiting.get(index)?.effect {
+        match waiting.get(index)?.effect.as_deref()? {
             Effect::Close { decision, matched } if place > record.place => Some((place, decision, matched)),
             _ => None,
         }
@@ -268,7 +269,10 @@ impl<'c> Index<'c> {
             let mut read = Vec::with_capacity(records.len());
             for StoredRecord { place, at_microseconds: at, kind, id, body, .. } in records {
                 match Effect::of_stored(&kind, &body) {
-                    Ok(effect) => read.push(Waiting { since: Instant::now(), place, at, id, effect }),
+                    Ok(effect) => {
+                        let (id, effect) = (id.into(), Some(effect.into()));
+                        read.push(Waiting { since: Instant::now(), place, at, id, effect });
+                    }
                     // It stays in the chain, where `verify` judges it; for its sake nothing else may go unrecorded.
                     Err(error) => tracing::error!(
                         record = place.seq().0, kind, id, %error,
@@ -296,7 +300,7 @@ impl<'c> Index<'c> {
         }
         let complete: HashSet<i64> = entries.iter().filter_map(|entry| entry.outcome).collect();
         for (Waiting { place: Place(place), id, effect, .. }, _) in records {
-            if let Effect::Close { decision, matched } = effect
+            if let Some(Effect::Close { decision, matched }) = effect.as_deref()
                 && !complete.contains(place)
             {
                 self.close.execute(params![place, decision.as_str(), id]).map_err(classed)?;
@@ -324,7 +328,8 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// What a record opens, as what completes it left it; `None`: it opens none.
     fn of(record: &'a Waiting, completion: Option<Completion<'a>>) -> Option<Self> {
-        let Waiting { place: Place(place), at, id, effect: Effect::Open(opening), .. } = record else { return None };
+        let Waiting { place: Place(place), at, id, effect, .. } = record;
+        let Effect::Open(opening) = effect.as_deref()? else { return None };
         let (outcome, decision, later) = match completion {
             Some((Place(outcome), decision, later)) => (Some(outcome), *decision, later),
             None => (None, opening.decision, [].as_slice()),
@@ -372,8 +377,8 @@ const COLUMNS: [&str; 11] = [
 ];
 
 /// Notes what a record that waits means for its entry.
-fn note(complete: &mut HashMap<String, Option<Place>>, record: &Waiting) {
-    if matches!(record.effect, Effect::Open(_) | Effect::Close { .. }) {
+fn note(complete: &mut HashMap<Arc<str>, Option<Place>>, record: &Waiting) {
+    if let Some(Effect::Open(_) | Effect::Close { .. }) = record.effect.as_deref() {
         complete.insert(record.id.clone(), record.completes());
     }
 }

@@ -96,7 +96,7 @@ impl<'c> SqliteSession<'c> {
         let contents: Vec<_> = links.iter().filter_map(content).collect();
         self.contents.rows(&contents).map_err(classed)?;
         for Link { row, .. } in links {
-            match &row.effect {
+            match &*row.effect {
                 Effect::None | Effect::Close { .. } | Effect::Open(Opening { context: None, .. }) => {}
                 Effect::Open(Opening { context: Some(context), .. }) => self.open_context(&row.id, context)?,
                 Effect::Erase(places) => self.erase(places)?,
