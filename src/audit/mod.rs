@@ -8,8 +8,9 @@
 //! ```text
 //! reserve_request -> intent ----\                     /-> records, checkpoints  (appended, chained, never changed)
 //!                    outcome ----> queue -> writer ---+-> contents              (texts; may be erased)
-//! append          -> pre-check -/    one transaction   |-> contexts              (looked up)
-//!                                       a moment later \-> entries               (searched)
+//! append          -> pre-check -/    one transaction   |
+//!                                       a moment later |-> contexts              (looked up)
+//!                                                      \-> entries               (searched)
 //! archive -------------------------------------------> versions              (of policies, once each)
 //! ```
 

@@ -74,6 +74,21 @@ async fn what_a_kill_left_out_is_found_again_from_wherever_it_was_left() {
 }
 
 #[tokio::test]
+async fn a_context_is_found_although_the_table_is_behind_the_records() {
+    let home = Home::sqlite();
+    let log = home.open();
+    fill(&log).await;
+    let context = log.context("c1").await.unwrap();
+    assert!(context.is_some());
+    log.shutdown().await.unwrap();
+    drop(log);
+    forget(&home, 1);
+    let other = rusqlite::Connection::open(home.path()).unwrap();
+    other.execute_batch("DELETE FROM contexts").unwrap();
+    assert_eq!(home.open().context("c1").await.unwrap(), context, "read from the records");
+}
+
+#[tokio::test]
 async fn a_gateway_and_a_reader_may_both_fill_the_tables() {
     let home = Home::sqlite();
     let log = home.open();

@@ -27,11 +27,6 @@ pub(super) fn rolled_back<T>(connection: &Connection, result: Result<T, AuditErr
     result
 }
 
-/// Whether a constraint refused the statement.
-pub(super) fn is_constraint(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-}
-
 /// Whether the primary key of a table of records is taken.
 pub(super) fn is_taken_place(error: &rusqlite::Error) -> bool {
     error

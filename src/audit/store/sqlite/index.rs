@@ -21,7 +21,7 @@ use super::{Turns, archive};
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::record::Decision;
-use crate::audit::row::{Effect, EntryKind, Opening, Row};
+use crate::audit::row::{ContextRow, Effect, EntryKind, Opening, Row};
 use crate::audit::store::{Link, StoredRecord, Texts, storable};
 
 /// Records that wait, and how long the first of them does, before the tables are filled.
@@ -46,6 +46,7 @@ pub(super) struct Index<'c> {
     /// After a failure: when it is tried again.
     again_at: Option<Instant>,
     open: Insert<'c, { COLUMNS.len() }>,
+    context: Statement<'c>,
     close: Statement<'c>,
     matched: Statement<'c>,
     matched_later: Statement<'c>,
@@ -89,6 +90,10 @@ impl<'c> Index<'c> {
             again_at: None,
             // Whether their ids are new was asked before the records were written.
             open: Insert::new(connection, "INSERT OR IGNORE INTO entries", COLUMNS, TOGETHER)?,
+            context: prepare(
+                "INSERT OR IGNORE INTO contexts (context_id, client, tenant, approved, expires_at) \
+                 VALUES (?, ?, ?, ?, ?)",
+            )?,
             close: prepare(
                 "UPDATE entries SET outcome_place = ?, decision = ? \
                  WHERE id = ? AND kind = 'request' AND outcome_place IS NULL",
@@ -292,7 +297,11 @@ impl<'c> Index<'c> {
             records.iter().filter_map(|(record, completion)| Entry::of(record, *completion)).collect();
         let rows: Vec<_> = entries.iter().map(Entry::columns).collect();
         self.open.rows(&rows).map_err(classed)?;
-        for Entry { place, at, opening, later, .. } in &entries {
+        for Entry { place, id, at, opening, later, .. } in &entries {
+            if let Some(ContextRow { client, tenant, approved, expires_at }) = &opening.context {
+                let context = params![id, client, tenant, approved, expires_at.as_microsecond()];
+                self.context.execute(context).map_err(classed)?;
+            }
             let tenant = storable(&opening.caller.tenant);
             for policy in opening.matched.iter().chain(*later) {
                 self.matched.execute(params![tenant, policy, at, place]).map_err(classed)?;

@@ -8,12 +8,12 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
-use super::failure::{classed, is_constraint, is_taken_place, rolled_back};
+use super::failure::{classed, is_taken_place, rolled_back};
 use super::index::Index;
 use super::insert::Insert;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
-use crate::audit::row::{ContextRow, Effect, Opening};
+use crate::audit::row::Effect;
 use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
@@ -32,7 +32,6 @@ pub(super) struct SqliteSession<'c> {
     records: Insert<'c, 6>,
     contents: Insert<'c, 2>,
     checkpoint: Statement<'c>,
-    context: Statement<'c>,
     clean: Statement<'c>,
     erase: Statement<'c>,
 }
@@ -57,9 +56,6 @@ impl<'c> SqliteSession<'c> {
             checkpoint: prepare(
                 "INSERT OR REPLACE INTO checkpoints (place, kind, at, hash, public_key, signature) \
                  VALUES (?, ?, ?, ?, ?, ?)",
-            )?,
-            context: prepare(
-                "INSERT INTO contexts (context_id, client, tenant, approved, expires_at) VALUES (?, ?, ?, ?, ?)",
             )?,
             erase: prepare("DELETE FROM contents WHERE place = ?")?,
             clean: prepare(
@@ -96,22 +92,11 @@ impl<'c> SqliteSession<'c> {
         let contents: Vec<_> = links.iter().filter_map(content).collect();
         self.contents.rows(&contents).map_err(classed)?;
         for Link { row, .. } in links {
-            match &*row.effect {
-                Effect::None | Effect::Close { .. } | Effect::Open(Opening { context: None, .. }) => {}
-                Effect::Open(Opening { context: Some(context), .. }) => self.open_context(&row.id, context)?,
-                Effect::Erase(places) => self.erase(places)?,
+            if let Effect::Erase(places) = &*row.effect {
+                self.erase(places)?;
             }
         }
         Ok(())
-    }
-
-    fn open_context(&mut self, id: &str, context: &ContextRow) -> Result<(), AuditError> {
-        let expires_at = context.expires_at.as_microsecond();
-        let opened = self.context.execute(params![id, context.client, context.tenant, context.approved, expires_at]);
-        opened.map(drop).map_err(|error| match is_constraint(&error) {
-            true => AuditError::Duplicate { id: id.to_owned() },
-            false => classed(error),
-        })
     }
 
     /// The texts are overwritten, not only let go. One that is not there any more was somebody else's to erase.
