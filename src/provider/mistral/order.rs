@@ -24,8 +24,9 @@ pub(crate) enum AfterTool {
 
 /// Puts messages into an order that the model takes.
 pub(super) fn repaired<'a>(messages: Vec<Wire<'a>>, after_tool: AfterTool, repairs: &mut Repairs) -> Vec<Wire<'a>> {
-    let messages = instructions_first(messages, repairs);
-    let mut messages = results_behind_calls(messages, repairs);
+    // What a result leaves behind it may be instructions, which then stand at the end.
+    let messages = results_behind_calls(messages, repairs);
+    let mut messages = instructions_first(messages, repairs);
     if after_tool == AfterTool::Assistant {
         messages = bridged(messages, repairs);
     }
@@ -51,23 +52,30 @@ fn instructions_first<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec
     kept
 }
 
-/// Each call has one answer, right behind it (Q6). Those that stand later are moved, those that are missing say that the
-/// call was not executed, and those that no call waits for go: the vendor refuses the conversation for them, at every later
-/// turn. An id that is called again later belongs to the later call from there on; within a message each stands once.
+/// Each call has one answer, right behind it (Q6). Those that stand later are moved, further ones to the same call become
+/// part of the first, those that are missing say that the call was not executed, and those to no call go: the vendor
+/// refuses the conversation for them, at every later turn. An id that is called again later belongs to the later call from
+/// there on; within a message each stands once.
 fn results_behind_calls<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
     // Where the calls stand that wait for an answer.
     let mut open: HashMap<&'a str, usize> = HashMap::new();
+    // And where those do that have got theirs, and which it is.
+    let mut closed: HashMap<&'a str, (usize, usize)> = HashMap::new();
     // Each message with the answers to its calls.
     let mut answered: Vec<(Wire<'a>, Vec<Wire<'a>>)> = Vec::with_capacity(messages.len());
     for message in messages {
         let here = answered.len();
         if let Some(id) = message.tool_call_id {
-            match open.remove(id).and_then(|caller| Some((caller, answered.get_mut(caller)?))) {
-                Some((caller, (_, results))) => {
-                    repairs.moved_results += usize::from(caller + 1 != here);
-                    results.push(message);
-                }
-                None => repairs.stray_results += 1,
+            if let Some(caller) = open.remove(id) {
+                let results = &mut answered[caller].1;
+                repairs.moved_results += usize::from(caller + 1 != here);
+                closed.insert(id, (caller, results.len()));
+                results.push(message);
+            } else if let Some((caller, result)) = closed.get(id) {
+                repairs.joined_results += 1;
+                answered[*caller].1[*result].join(message);
+            } else {
+                repairs.stray_results += 1;
             }
             continue;
         }
@@ -99,14 +107,18 @@ fn bridged<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> 
     bridged
 }
 
-/// A conversation may end with an answer only if that is to be continued (Q5).
-fn continue_last_answer(messages: &mut [Wire<'_>], repairs: &mut Repairs) {
+/// A conversation may end with an answer only if that is to be continued, and may not be that alone (Q5).
+fn continue_last_answer(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
     if let Some(last) = messages.last_mut()
         && last.role == "assistant"
         && last.tool_calls.is_empty()
     {
         last.prefix = Some(true);
         repairs.prefixed = true;
+        if messages.len() == 1 {
+            messages.insert(0, Wire::text("user", ""));
+            repairs.begun = true;
+        }
     }
 }
 

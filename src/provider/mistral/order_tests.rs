@@ -64,6 +64,8 @@ fn what_is_in_order_stays_and_what_is_not_is_put_right() {
         ("several of them", "u a s s u", "s s u a u", 1),
         ("instructions behind a tool's answer", "u a:1 t:1 s u", "s u a:1 t:1 u", 1),
         ("instructions at the end", "u s", "s u", 1),
+        ("instructions before a late answer", "u a:1 u s t:1", "s u a:1 t:1 u", 2),
+        ("instructions before an answer that goes", "u s t:1", "s u", 2),
         ("answers in another order than the calls", "u a:1,2 t:2 t:1 u", "u a:1,2 t:2 t:1 u", 0),
         ("a user behind a tool's answer", "u a:1 t:1 u", "u a:1 t:1 u", 0),
         ("a late answer", "u a:1,2 t:1 u t:2", "u a:1,2 t:1 t:2 u", 1),
@@ -74,16 +76,38 @@ fn what_is_in_order_stays_and_what_is_not_is_put_right() {
         ("an id that is used twice", "u a:1 u a:1 t:1", "u a:1 t!:1 u a:1 t:1", 1),
         ("an id that is used and answered twice", "u a:1 t:1 a:1 t:1", "u a:1 t:1 a:1 t:1", 0),
         ("a call that is answered twice", "u a:1 t:1 t:1 u", "u a:1 t:1 u", 1),
+        ("and once more later", "u a:1 t:1 u t:1 a:1 t:1 t:1", "u a:1 t:1 u a:1 t:1", 1),
         ("the first calls anew", "a:1,2 a:1 t:1 t:2", "a:1,2 t:2 t!:1 a:1 t:1", 2),
         ("answers to calls that wait together", "u a:1 a:2 t:1 t:2", "u a:1 t:1 a:2 t:2", 1),
         ("an answer to no call", "u t:1 u", "u u", 1),
         ("an answer before its call", "u t:1 a:1 u", "u a:1 t!:1 u", 2),
         ("an answer to be continued", "u a", "u a+", 1),
+        ("and nothing else", "a", "u a+", 2),
+        ("nor anything that stays", "t:1 a", "u a+", 3),
+        ("behind instructions", "s a", "s a+", 1),
     ] {
         let (found, noted) = put_right(before, AfterTool::Anything);
         assert_eq!(found, after, "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
+}
+
+#[test]
+fn further_answers_to_a_call_are_part_of_the_first() {
+    let mut messages = conversation("u a:1 t:1 u t:1 t:1");
+    for (message, said) in messages.iter_mut().filter(|message| message.role == Role::Tool).zip(["one", "two", ""]) {
+        message.parts = vec![Part::ToolResult { id: long("1"), name: None, text: said.into() }];
+    }
+    let ids = ToolIds::of(&messages);
+    let mut repairs = Repairs::default();
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    let sent = serde_json::to_value(repaired(wires, AfterTool::Anything, &mut repairs)).unwrap();
+    assert_eq!(sent[2]["content"], "one\ntwo\n");
+    assert_eq!(sent.as_array().unwrap().len(), 4);
+    assert_eq!(
+        repairs.notes(),
+        ["2 further answers to a tool call put into the first: the provider takes one to each"]
+    );
 }
 
 #[test]

@@ -10,10 +10,12 @@ pub(super) struct Repairs {
     pub(super) misplaced_calls: usize,
     pub(super) moved_system: usize,
     pub(super) moved_results: usize,
+    pub(super) joined_results: usize,
     pub(super) stray_results: usize,
     pub(super) unanswered_calls: usize,
     pub(super) bridges: usize,
     pub(super) prefixed: bool,
+    pub(super) begun: bool,
 }
 
 impl Repairs {
@@ -28,6 +30,7 @@ impl Repairs {
             (self.misplaced_calls, "tool calls left out, which stood in a message not the assistant's"),
             (self.moved_system, "system messages moved to the beginning: the provider takes none behind an answer"),
             (self.moved_results, "tools' answers moved right behind their calls, where the provider wants them"),
+            (self.joined_results, "further answers to a tool call put into the first: the provider takes one to each"),
             (self.stray_results, "tools' answers left out that no call waits for"),
             (self.unanswered_calls, "tool calls answered as not executed: the conversation has no answer to them"),
             (self.bridges, "assistant messages put between a tool's answer and the user, as the model wants"),
@@ -35,6 +38,9 @@ impl Repairs {
         notes.extend(counted.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
         if self.prefixed {
             notes.push("the last message is the assistant's: sent as a prefix to be continued".to_owned());
+        }
+        if self.begun {
+            notes.push("an empty user message added before it, which the provider wants".to_owned());
         }
         notes
     }

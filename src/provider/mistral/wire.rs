@@ -1,6 +1,8 @@
 //! Messages in the form that Mistral takes. The numbers are those of the table of quirks in the documentation of the
 //! provider.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::repairs::Repairs;
@@ -25,7 +27,7 @@ pub(super) struct Wire<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Chunks(Vec<Chunk<'a>>),
 }
 
@@ -73,13 +75,21 @@ pub(super) enum Thinking {
 impl<'a> Wire<'a> {
     /// A message of one text.
     pub(super) fn text(role: &'static str, text: &'a str) -> Self {
-        let content = Content::Text(text);
+        let content = Content::Text(Cow::Borrowed(text));
         Self { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None, prefix: None }
     }
 
     /// A tool's answer.
     pub(super) fn result(call: &'a str, name: Option<&'a str>, text: &'a str) -> Self {
         Self { tool_call_id: Some(call), name, ..Self::text("tool", text) }
+    }
+
+    /// Puts the text of a tool's answer behind that of this one.
+    pub(super) fn join(&mut self, further: Self) {
+        if let (Content::Text(text), Content::Text(more)) = (&mut self.content, &further.content) {
+            *text.to_mut() += "\n";
+            *text.to_mut() += more;
+        }
     }
 
     /// Canonical messages in the wire's form: each tool's answer is a message of its own there.
@@ -156,8 +166,8 @@ fn push<'a>(
 /// One text is sent as a plain string, which every model and deployment takes.
 fn content(chunks: Vec<Chunk<'_>>) -> Content<'_> {
     match chunks.as_slice() {
-        [] => Content::Text(""),
-        [Chunk::Text { text }] => Content::Text(text),
+        [] => Content::Text(Cow::Borrowed("")),
+        [Chunk::Text { text }] => Content::Text(Cow::Borrowed(text)),
         _ => Content::Chunks(chunks),
     }
 }
