@@ -150,14 +150,16 @@ impl Wire {
         if role == Role::Tool {
             let id = self.tool_call_id.ok_or_else(|| ApiError::field(field("tool_call_id"), "required of a tool"))?;
             let id = call_id::bounded(id);
-            if let Some(name) = &self.name {
+            // Some clients write the empty name.
+            let name = self.name.filter(|name| !name.is_empty());
+            if let Some(name) = &name {
                 check_name(name, || field("name"))?;
             }
             if let Some(place) = parts.iter().position(|part| !matches!(part, Part::Text { .. })) {
                 return Err(ApiError::field(field(&format!("content[{place}].type")), "a tool's result is text"));
             }
             let text = unescaped_if_json(Message { role, parts }.plain_text());
-            let message = Message { role, parts: vec![Part::ToolResult { id, name: self.name, text }] };
+            let message = Message { role, parts: vec![Part::ToolResult { id, name, text }] };
             let last = self.cache_control.or(cache.last().map(|(_, control)| *control));
             return Ok(Read { message, name: None, cache: last.map(|control| (0, control)).into_iter().collect() });
         }

@@ -357,6 +357,11 @@ mod tests {
                 Role::Tool,
                 vec![Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "42".into() }],
             ),
+            (
+                json!({ "role": "tool", "tool_call_id": "call_1", "name": "", "content": "42" }),
+                Role::Tool,
+                vec![Part::ToolResult { id: "call_1".into(), name: None, text: "42".into() }],
+            ),
         ] {
             assert_eq!(message(wire.clone()).unwrap(), Message { role, parts }, "{wire}");
         }

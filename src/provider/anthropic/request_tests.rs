@@ -226,7 +226,7 @@ fn what_cannot_be_sent_is_refused_here() {
         assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported, "{request:?}");
     }
     let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
-    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest);
+    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]

@@ -156,7 +156,8 @@ impl<'a> Conversation<'a> {
                 Part::ToolCall { .. } => self.changes.misplaced += 1,
                 Part::ToolResult { .. } if speaker == Speaker::Model => self.changes.misplaced += 1,
                 Part::ToolResult { id, name, text } => {
-                    let name = name.as_deref().or_else(|| self.called.get(id.as_str()).copied()).ok_or_else(|| {
+                    let own = name.as_deref().filter(|name| !name.is_empty());
+                    let name = own.or_else(|| self.called.get(id.as_str()).copied()).ok_or_else(|| {
                         let message = "a tool's answer names no tool, and no call before it has its id";
                         ProviderError::new(ErrorKind::ToolCallId, message)
                     })?;

@@ -222,15 +222,23 @@ fn what_cannot_be_sent_is_refused_here() {
         let request = ChatRequest { messages: vec![message], ..ChatRequest::default() };
         assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), kind, "{request:?}");
     }
-    for (name, kind) in [
-        ("two words", ErrorKind::InvalidRequest),
-        // Which others take.
-        ("1st", ErrorKind::Unsupported),
-        ("-x", ErrorKind::Unsupported),
-    ] {
+    // Which others take.
+    for name in ["two words", "1st", "-x"] {
         let named = ChatRequest { tools: from(json!([{"function": {"name": name}}])), ..hi() };
-        assert_eq!(prepare(&named, OPTIONS).unwrap_err().kind(), kind, "{name}");
+        assert_eq!(prepare(&named, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported, "{name}");
     }
+}
+
+#[test]
+fn an_answer_with_an_empty_name_has_that_of_its_call() {
+    let unnamed = Part::ToolResult { id: "c1".into(), name: Some(String::new()), text: "4".into() };
+    let messages = vec![
+        message(Role::User, vec![text("Look")]),
+        message(Role::Assistant, vec![call("c1", "{}")]),
+        message(Role::Tool, vec![unnamed]),
+    ];
+    let (body, _) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
+    assert_eq!(body["contents"][2]["parts"][0]["functionResponse"]["name"], "look");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
 use super::tool_id::{self, ToolIds};
-use super::wire::{Thinking, Wire};
+use super::tool_name;
+use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat};
 use crate::provider::{ErrorKind, ProviderError, http, json_prompt};
 
@@ -54,9 +55,11 @@ struct Body<'a> {
 /// The body of `POST /v1/chat/completions`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = options.model;
+    wire::check_images(&request.messages)?;
     let (messages, repeated) = tool_id::told_apart(&request.messages);
+    let (messages, renamed_calls) = tool_name::renamed(messages);
     let ids = ToolIds::of(&messages);
-    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
+    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, renamed_calls, ..Repairs::default() };
     let thinking = if options.reasons { Thinking::Replay } else { Thinking::Drop };
 
     let messages = Wire::all(&messages, &ids, thinking, &mut repairs);

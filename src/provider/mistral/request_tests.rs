@@ -428,8 +428,44 @@ fn json_mode_says_json_unless_the_caller_does() {
 
 #[test]
 fn a_tools_name_is_checked_before_anything_is_sent() {
-    for name in ["", "two words", "ümlaut", &"x".repeat(65)] {
+    for name in ["", "two words", "ümlaut", "fs.read", &"x".repeat(65)] {
         let request = asking(|it| it.tools = from(json!([{"function": {"name": name}}])));
-        assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::InvalidRequest, "{name}");
+        let error = prepare(&request, OPTIONS).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "others may take `{name}`");
+    }
+}
+
+#[test]
+fn names_in_a_history_are_such_as_the_vendor_takes() {
+    let call = |name: &str| Message {
+        role: Role::Assistant,
+        parts: vec![Part::ToolCall { id: "D681PevKs".into(), name: name.into(), arguments: "{}".into(), seal: None }],
+    };
+    let result = |name: &str| Message {
+        role: Role::Tool,
+        parts: vec![Part::ToolResult { id: "D681PevKs".into(), name: Some(name.into()), text: "found".into() }],
+    };
+    let renamed = "1 tool calls renamed: the provider takes letters, digits, `_` and `-`, 64 at most";
+    for (name, of_call, of_result, notes) in [
+        ("look", "look", json!("look"), vec![]),
+        ("functions.look", "functions_look", json!(null), vec![renamed]),
+        ("", "_", json!(null), vec![renamed]),
+    ] {
+        let messages = vec![Message::text(Role::User, "look"), call(name), result(name)];
+        let (body, noted) = sent(&request(messages));
+        assert_eq!(body["messages"][1]["tool_calls"][0]["function"]["name"], of_call);
+        assert_eq!(body["messages"][2].get("name").unwrap_or(&json!(null)), &of_result, "{name}");
+        assert_eq!(noted, notes, "{name}");
+    }
+}
+
+#[test]
+fn images_by_plain_http_are_for_others() {
+    for (url, taken) in
+        [("https://example.org/a.png", true), ("data:image/png;base64,aGk=", true), ("http://example.org/a.png", false)]
+    {
+        let parts = vec![Part::Image { url: url.into(), detail: None }];
+        let prepared = prepare(&request(vec![Message { role: Role::User, parts }]), OPTIONS);
+        assert_eq!(prepared.err().map(|error| error.kind()), (!taken).then_some(ErrorKind::Unsupported), "{url}");
     }
 }

@@ -6,7 +6,7 @@ use super::parameters::{self, Own};
 use super::repairs::Repairs;
 use super::request::{Options, Prepared};
 use super::tool_id::ToolIds;
-use super::wire::{Thinking, Wire};
+use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
 use crate::provider::{ProviderError, http};
 
@@ -95,6 +95,7 @@ pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Resul
 
 /// The body of `POST /v1/chat/moderations`.
 pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared, ProviderError> {
+    wire::check_images(&request.messages)?;
     let ids = ToolIds::of(&request.messages);
     let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
     let one = |messages| Wire::all(messages, &ids, Thinking::Drop, &mut repairs);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::repairs::Repairs;
 use super::tool_id::ToolIds;
 use crate::chat::{Called, Detail, Message, Part, Reference, Role, Seal};
+use crate::provider::{ErrorKind, ProviderError, names};
 
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
 #[derive(Serialize)]
@@ -79,8 +80,9 @@ impl<'a> Wire<'a> {
         Self { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None, prefix: None }
     }
 
-    /// A tool's answer.
+    /// A tool's answer. A name that the vendor refuses is left out (Q8).
     pub(super) fn result(call: &'a str, name: Option<&'a str>, text: &'a str) -> Self {
+        let name = name.filter(|name| names::is_common(name));
         Self { tool_call_id: Some(call), name, ..Self::text("tool", text) }
     }
 
@@ -105,6 +107,17 @@ impl<'a> Wire<'a> {
         }
         all
     }
+}
+
+/// The vendor fetches by `https:` alone; another address is a refusal of the whole request.
+pub(super) fn check_images(messages: &[Message]) -> Result<(), ProviderError> {
+    let fits = |url: &str| url.starts_with("https://") || url.starts_with("data:");
+    let mut parts = messages.iter().flat_map(|message| &message.parts);
+    if parts.any(|part| matches!(part, Part::Image { url, .. } if !fits(url))) {
+        let message = "this provider takes images as `https:` addresses and as `data:` in base 64 only";
+        return Err(ProviderError::new(ErrorKind::Unsupported, message));
+    }
+    Ok(())
 }
 
 fn push<'a>(
