@@ -16,10 +16,10 @@ use crate::chat::Schema;
 const DEPTH: usize = 64;
 
 /// Keywords whose value is a mapping of names to schemas.
-pub(crate) const MAPPINGS: [&str; 3] = ["properties", "$defs", "definitions"];
+const MAPPINGS: [&str; 3] = ["properties", "$defs", "definitions"];
 
 /// Keywords whose value is data, whatever it looks like.
-pub(crate) const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
+const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
 
 /// What a value within a schema is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,42 +51,71 @@ pub(crate) fn without_identity(schema: &Schema) -> Cow<'_, RawValue> {
     if !IDENTITY.iter().any(|key| text.contains(key)) {
         return Cow::Borrowed(schema.raw());
     }
-    let mut out = String::with_capacity(text.len());
-    // A schema is JSON by construction, so that both steps succeed.
-    match write(schema.raw(), 0, &mut out).and_then(|()| RawValue::from_string(out)) {
-        Ok(clean) => Cow::Owned(clean),
-        Err(_) => Cow::Borrowed(schema.raw()),
-    }
+    let written = rewritten(text, |entries, at| {
+        // Where a mapping is not known as one, a property may have such a name; then its value is a schema and no text.
+        let says_it = |key: &str, value: &RawValue| IDENTITY.contains(&key) && value.get().starts_with('"');
+        entries.retain(|(key, value)| at.place != Place::Schema || !says_it(key, value));
+        Ok::<(), serde_json::Error>(())
+    });
+    // A schema is JSON by construction, so that it is written.
+    written.map_or(Cow::Borrowed(schema.raw()), Cow::Owned)
 }
 
-fn write(value: &RawValue, depth: usize, out: &mut String) -> serde_json::Result<()> {
-    let text = value.get();
+/// Where an object stands in a schema that is written anew.
+#[derive(Clone, Copy)]
+pub(crate) struct At {
+    pub(crate) place: Place,
+    /// Objects and lists around it.
+    pub(crate) depth: usize,
+    /// Bytes before it.
+    pub(crate) written: usize,
+}
+
+/// A key of an object, and its value.
+pub(crate) type Entry<'t> = (String, &'t RawValue);
+
+/// What changes the entries of an object before they are written.
+type Change<'c, 't, E> = dyn FnMut(&mut Vec<Entry<'t>>, At) -> Result<(), E> + 'c;
+
+/// A schema anew: each object in it that is no data has the entries that `change` leaves it.
+pub(crate) fn rewritten<'t, E: From<serde_json::Error>>(
+    schema: &'t str,
+    mut change: impl FnMut(&mut Vec<Entry<'t>>, At) -> Result<(), E>,
+) -> Result<Box<RawValue>, E> {
+    let mut out = String::with_capacity(schema.len());
+    write(schema, Place::Schema, 0, &mut change, &mut out)?;
+    Ok(RawValue::from_string(out)?)
+}
+
+fn write<'t, E: From<serde_json::Error>>(
+    text: &'t str,
+    place: Place,
+    depth: usize,
+    change: &mut Change<'_, 't, E>,
+    out: &mut String,
+) -> Result<(), E> {
     match text.as_bytes().first() {
         Some(b'{') if depth < DEPTH => {
-            let Entries(entries) = serde_json::from_str(text)?;
-            // A property may have one of these names; then its value is a schema and no text.
-            let kept = entries
-                .iter()
-                .filter(|(key, value)| !(IDENTITY.contains(&key.as_str()) && value.get().starts_with('"')));
+            let Entries(mut entries) = serde_json::from_str(text)?;
+            change(&mut entries, At { place, depth, written: out.len() })?;
             out.push('{');
-            for (index, (key, value)) in kept.enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&serde_json::to_string(key)?);
+            for (index, (key, value)) in entries.into_iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                out.push_str(&serde_json::to_string(&key)?);
                 out.push(':');
-                write(value, depth + 1, out)?;
+                match place.below(&key) {
+                    Some(place) => write(value.get(), place, depth + 1, change, out)?,
+                    None => out.push_str(value.get()),
+                }
             }
             out.push('}');
         }
         Some(b'[') if depth < DEPTH => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            let items: Vec<&'t RawValue> = serde_json::from_str(text)?;
             out.push('[');
             for (index, item) in items.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write(item, depth + 1, out)?;
+                out.push_str(if index > 0 { "," } else { "" });
+                write(item.get(), Place::Schema, depth + 1, change, out)?;
             }
             out.push(']');
         }
@@ -96,7 +125,7 @@ fn write(value: &RawValue, depth: usize, out: &mut String) -> serde_json::Result
 }
 
 /// An object's entries in their order.
-pub(crate) struct Entries<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+struct Entries<'a>(Vec<Entry<'a>>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -137,6 +166,14 @@ mod tests {
             (
                 r#"{"properties":{"$id":{"type":"string"},"é\n":{"const":"$schema"}}}"#,
                 r#"{"properties":{"$id":{"type":"string"},"é\n":{"const":"$schema"}}}"#,
+            ),
+            (
+                r#"{"$id":"a","const":{"$schema":"x"},"enum":[{"$id":"y"}],"default":{"$id":"z"},"examples":[{"$id":"e"}]}"#,
+                r#"{"const":{"$schema":"x"},"enum":[{"$id":"y"}],"default":{"$id":"z"},"examples":[{"$id":"e"}]}"#,
+            ),
+            (
+                r#"{"properties":{"default":{"$id":"x"}},"patternProperties":{"$id":{"$id":"x"}}}"#,
+                r#"{"properties":{"default":{}},"patternProperties":{"$id":{}}}"#,
             ),
         ] {
             assert_eq!(clean(text), expected);

@@ -11,10 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 
 use crate::chat::Schema;
-use crate::provider::schema::{DATA, Entries, MAPPINGS, Place, recursion};
-
-/// Nobody nests schemas deeper; what lies below stays as it is.
-const DEPTH: usize = 64;
+use crate::provider::schema::{Entry, Place, recursion, rewritten};
 
 /// Keywords that are refused.
 #[rustfmt::skip]
@@ -46,15 +43,19 @@ pub(crate) fn closed(schema: &Schema, of: Of) -> Option<(Cow<'_, RawValue>, BTre
     if recursion::recurs(schema.get()) {
         return None;
     }
-    let out = String::with_capacity(schema.get().len() + 32);
-    let mut closing = Closing { out, left_out: BTreeSet::new(), maps: false, of };
-    // A schema is JSON by construction, so that both steps succeed.
-    let written = closing.write(schema.get(), Place::Schema, 0);
-    let Closing { out, left_out, maps, .. } = closing;
+    let mut closing = Closing { left_out: BTreeSet::new(), maps: false, of };
+    let written = rewritten(schema.get(), |entries, at| {
+        if at.place == Place::Schema {
+            closing.close(entries, at.depth);
+        }
+        Ok::<(), serde_json::Error>(())
+    });
+    let Closing { left_out, maps, .. } = closing;
     if maps {
         return None;
     }
-    Some(match written.and_then(|()| RawValue::from_string(out)) {
+    // A schema is JSON by construction, so that it is written.
+    Some(match written {
         Ok(closed) => (Cow::Owned(closed), left_out),
         Err(_) => (Cow::Borrowed(schema.raw()), BTreeSet::new()),
     })
@@ -62,7 +63,6 @@ pub(crate) fn closed(schema: &Schema, of: Of) -> Option<(Cow<'_, RawValue>, BTre
 
 /// A schema on its way.
 struct Closing {
-    out: String,
     left_out: BTreeSet<&'static str>,
     /// A mapping was found whose keys nobody knows beforehand: closed, it would be empty.
     maps: bool,
@@ -70,62 +70,18 @@ struct Closing {
 }
 
 impl Closing {
-    fn write(&mut self, text: &str, place: Place, depth: usize) -> serde_json::Result<()> {
-        match text.as_bytes().first() {
-            Some(b'{') if depth < DEPTH => {
-                let Entries(entries) = serde_json::from_str(text)?;
-                let schema = place == Place::Schema;
-                let is_object = schema
-                    && entries
-                        .iter()
-                        .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
-                if schema {
-                    self.look_for_maps(&entries, is_object && (depth > 0 || self.of == Of::Answer));
-                }
-                self.out.push('{');
-                let mut first = true;
-                for (key, value) in &entries {
-                    if schema && (is_object && key == "additionalProperties" || self.refuses(key, value)) {
-                        continue;
-                    }
-                    if !std::mem::take(&mut first) {
-                        self.out.push(',');
-                    }
-                    self.out.push_str(&serde_json::to_string(key)?);
-                    self.out.push(':');
-                    match key.as_str() {
-                        key if schema && DATA.contains(&key) => self.out.push_str(value.get()),
-                        key if schema && MAPPINGS.contains(&key) => {
-                            self.write(value.get(), Place::Mapping, depth + 1)?;
-                        }
-                        _ => self.write(value.get(), Place::Schema, depth + 1)?,
-                    }
-                }
-                if is_object {
-                    self.out.push_str(if first { "" } else { "," });
-                    self.out.push_str("\"additionalProperties\":false");
-                }
-                self.out.push('}');
-            }
-            Some(b'[') if depth < DEPTH => {
-                let items: Vec<&RawValue> = serde_json::from_str(text)?;
-                self.out.push('[');
-                for (index, item) in items.into_iter().enumerate() {
-                    if index > 0 {
-                        self.out.push(',');
-                    }
-                    self.write(item.get(), Place::Schema, depth + 1)?;
-                }
-                self.out.push(']');
-            }
-            _ => self.out.push_str(text),
-        }
-        Ok(())
+    fn close(&mut self, entries: &mut Vec<Entry<'_>>, depth: usize) {
+        let is_object = entries
+            .iter()
+            .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
+        self.look_for_maps(entries, is_object && (depth > 0 || self.of == Of::Answer));
+        entries.retain(|(key, value)| !(is_object && key == "additionalProperties" || self.refuses(key, value)));
+        entries.extend(is_object.then(|| ("additionalProperties".to_owned(), RawValue::FALSE)));
     }
 
     /// Whether a schema describes other keys than those that it names. `inner`: an object within the whole, which names
     /// none and leaves all open.
-    fn look_for_maps(&mut self, entries: &[(String, &RawValue)], inner: bool) {
+    fn look_for_maps(&mut self, entries: &[Entry<'_>], inner: bool) {
         let has =
             |name: &str, fits: fn(&str) -> bool| entries.iter().any(|(key, value)| key == name && fits(value.get()));
         let additional = has("additionalProperties", |value| value == "true" || value.starts_with('{'));

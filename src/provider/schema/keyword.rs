@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{DEPTH, Entries, Place, recursion, without_identity};
+use super::{Entries, Entry, Place, recursion, rewritten, without_identity};
 use crate::chat::Schema;
 
 /// References that are replaced in one schema, and bytes that it may then have: it may grow with each.
@@ -46,22 +46,27 @@ pub(crate) fn without<'s>(schema: &'s Schema, keyword: &str) -> Cow<'s, RawValue
     let text = plain.get();
     let inlines = text.contains("\"$ref\"") && !recursion::recurs(text);
     let written = [true, false].into_iter().filter(|inline| inlines || !inline).find_map(|inline| {
-        let mut writing = Writing { root: text, keyword, inline, targets: HashMap::new(), out: String::new() };
-        writing.write(text, Place::Schema, 0).ok()?;
-        RawValue::from_string(writing.out).ok()
+        let mut references = References { root: text, targets: HashMap::new() };
+        rewritten(text, |entries, at| {
+            if inline && at.written > MOST_BYTES {
+                return Err(Unwritten);
+            }
+            if inline && at.place == Place::Schema {
+                references.follow(entries)?;
+                entries.retain(|(key, _)| !DEFINITIONS.contains(&key.as_str()));
+            }
+            entries.retain(|(key, _)| at.place != Place::Schema || key != keyword);
+            Ok(())
+        })
+        .ok()
     });
     written.map_or(plain, Cow::Owned)
 }
 
-/// A schema on its way.
-struct Writing<'t> {
+/// What references in a schema refer to.
+struct References<'t> {
     root: &'t str,
-    keyword: &'t str,
-    /// Whether references are replaced.
-    inline: bool,
-    /// What they refer to.
     targets: HashMap<String, Option<&'t str>>,
-    out: String,
 }
 
 /// It grew too large, or is no JSON.
@@ -73,50 +78,10 @@ impl From<serde_json::Error> for Unwritten {
     }
 }
 
-impl<'t> Writing<'t> {
-    fn write(&mut self, text: &'t str, place: Place, depth: usize) -> Result<(), Unwritten> {
-        if self.inline && self.out.len() > MOST_BYTES {
-            return Err(Unwritten);
-        }
-        match text.as_bytes().first() {
-            Some(b'{') if depth < DEPTH => {
-                let mut entries = serde_json::from_str::<Entries<'t>>(text)?.0;
-                if self.inline && place == Place::Schema {
-                    self.follow(&mut entries)?;
-                    entries.retain(|(key, _)| !DEFINITIONS.contains(&key.as_str()));
-                }
-                if place == Place::Schema {
-                    entries.retain(|(key, _)| key != self.keyword);
-                }
-                self.out.push('{');
-                for (index, (key, value)) in entries.into_iter().enumerate() {
-                    self.out.push_str(if index > 0 { "," } else { "" });
-                    self.out.push_str(&serde_json::to_string(&key)?);
-                    self.out.push(':');
-                    match place.below(&key) {
-                        Some(place) => self.write(value.get(), place, depth + 1)?,
-                        None => self.out.push_str(value.get()),
-                    }
-                }
-                self.out.push('}');
-            }
-            Some(b'[') if depth < DEPTH => {
-                let items: Vec<&'t RawValue> = serde_json::from_str(text)?;
-                self.out.push('[');
-                for (index, item) in items.into_iter().enumerate() {
-                    self.out.push_str(if index > 0 { "," } else { "" });
-                    self.write(item.get(), Place::Schema, depth + 1)?;
-                }
-                self.out.push(']');
-            }
-            _ => self.out.push_str(text),
-        }
-        Ok(())
-    }
-
+impl<'t> References<'t> {
     /// Puts what a schema refers to in the place of the reference; what it says itself counts. A schema that recurs is not
     /// brought here, but whether one does is told from its values, and keys may stand twice in a text: the steps are counted.
-    fn follow(&mut self, entries: &mut Vec<(String, &'t RawValue)>) -> Result<(), Unwritten> {
+    fn follow(&mut self, entries: &mut Vec<Entry<'t>>) -> Result<(), Unwritten> {
         for _ in 0..=MOST_REFERENCES {
             let Some(at) = entries.iter().position(|(key, _)| key == "$ref") else { return Ok(()) };
             let Ok(reference) = serde_json::from_str::<String>(entries[at].1.get()) else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{DATA, MAPPINGS, Place};
+use super::Place;
 
 /// Which part of a schema it is.
 type Id = *const Value;
@@ -65,15 +65,11 @@ fn each_reference(value: &Value, place: Place, above: &mut Vec<Id>, tell: &mut d
         }
         Value::Object(fields) => {
             above.push(std::ptr::from_ref(value));
-            let schema = place == Place::Schema;
             for (key, inner) in fields {
-                match inner {
-                    Value::String(reference) if schema && key == "$ref" => tell(above, reference),
-                    _ if schema && DATA.contains(&key.as_str()) => {}
-                    _ if schema && MAPPINGS.contains(&key.as_str()) => {
-                        each_reference(inner, Place::Mapping, above, tell);
-                    }
-                    _ => each_reference(inner, Place::Schema, above, tell),
+                match (inner, place.below(key)) {
+                    (Value::String(reference), _) if place == Place::Schema && key == "$ref" => tell(above, reference),
+                    (_, Some(place)) => each_reference(inner, place, above, tell),
+                    (_, None) => {}
                 }
             }
             above.pop();
