@@ -261,6 +261,12 @@ pub struct Usage {
     pub cache_write_tokens: u64,
     /// Those of them that are kept for an hour.
     pub cache_write_1h_tokens: u64,
+    /// Tokens of the answer that are sound.
+    pub audio_tokens: u64,
+    /// Predicted tokens that stand in the answer.
+    pub accepted_prediction_tokens: u64,
+    /// And those that do not, which count all the same.
+    pub rejected_prediction_tokens: u64,
     /// Images of the prompt, as the gateway counts them, where they may have a price of their own. Their tokens are among
     /// the others.
     pub images: u64,
@@ -282,6 +288,9 @@ impl Usage {
             cached_tokens: self.cached_tokens.saturating_add(other.cached_tokens),
             cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
             cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
+            audio_tokens: self.audio_tokens.saturating_add(other.audio_tokens),
+            accepted_prediction_tokens: self.accepted_prediction_tokens.saturating_add(other.accepted_prediction_tokens),
+            rejected_prediction_tokens: self.rejected_prediction_tokens.saturating_add(other.rejected_prediction_tokens),
             images: self.images.saturating_add(other.images),
         }
     }
@@ -296,6 +305,19 @@ pub struct Choice {
     pub finish_reason: FinishReason,
 }
 
+/// What a vendor says beside an answer that clients read. Its texts are short, without white space.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// When the answer was made, in seconds since 1970.
+    pub created: Option<i64>,
+    /// How urgently it was served.
+    pub service_tier: Option<String>,
+    /// The build of the system that made it.
+    pub system_fingerprint: Option<String>,
+    /// When the vendor takes the model away.
+    pub deprecation: Option<String>,
+}
+
 /// What a provider answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatAnswer {
@@ -303,6 +325,8 @@ pub struct ChatAnswer {
     pub id: String,
     /// The model, as the provider names it in the answer.
     pub model: String,
+    /// What else the vendor says of it.
+    pub aside: Aside,
     /// At least one, unless there are results.
     pub choices: Vec<Choice>,
     /// Of a request about texts: one for each.

@@ -366,6 +366,22 @@ async fn streamed(gateway: &Gateway, mut body: Value) -> (Vec<Value>, bool) {
 }
 
 #[tokio::test]
+async fn what_openai_says_of_an_answer_is_told_whole_and_streamed() {
+    let openai = OpenAiDouble::start().await.unwrap();
+    let gateway = Setup::without_provider().env("OPENAI_API_KEY", KEY).env("OPENAI_ENDPOINT", &openai.origin()).start();
+    let hello = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Hi" }] });
+    let whole = gateway.post("/v1/chat/completions", hello.clone()).await.body;
+    let (chunks, done) = streamed(&gateway, hello).await;
+    assert!(done && chunks.len() > 1, "{chunks:?}");
+    assert_eq!(whole["system_fingerprint"], "fp_offline", "{whole}");
+    assert_eq!(chunks[0]["system_fingerprint"], "fp_offline", "{chunks:?}");
+    assert_eq!((&whole["service_tier"], &chunks[0]["service_tier"]), (&json!("default"), &json!("default")));
+    for answer in chunks.iter().chain([&whole]) {
+        assert_eq!(answer["created"], 1_780_000_000, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn both_stream_texts_and_calls() {
     let anthropic = AnthropicDouble::start().await.unwrap();
     let gemini = GeminiDouble::start().await.unwrap();

@@ -20,8 +20,12 @@ const LONGEST: usize = TOOL_NAME + 16;
 /// An id of a caller's message, or a stand-in where it could hold a text: no policy sees ids, and models do. The same id
 /// has the same stand-in, so that a result finds its call.
 pub(crate) fn bounded(id: String) -> String {
+    if is_bounded(&id) { id } else { derive(id.as_bytes(), 0) }
+}
+
+fn is_bounded(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
-    if id.len() <= LONGEST && id.bytes().all(fits) { id } else { derive(id.as_bytes(), 0) }
+    id.len() <= LONGEST && id.bytes().all(fits)
 }
 
 /// The first nine base-62 digits of the SHA-256 of the seed; of seed and round from the second round on.
@@ -68,9 +72,9 @@ impl<A: AsRef<[u8]>> Made<A> {
     }
 }
 
-/// Some models of Mistral's and of others write `null` as text.
+/// Whether an upstream's id is one, and no text. Some models of Mistral's and of others write `null`.
 pub(crate) fn is_one(id: &str) -> bool {
-    !id.is_empty() && id != "null"
+    !id.is_empty() && id != "null" && is_bounded(id)
 }
 
 #[cfg(test)]
@@ -84,6 +88,7 @@ mod tests {
         assert!(ids.iter().all(|id| fits(id)), "{ids:?}");
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
         assert_eq!(made.or_made(Some("call_1")), "call_1");
+        assert!(fits(&made.or_made(Some("write to jane@example.org"))));
         assert_ne!(Made::of("another").or_made(None), ids[0]);
     }
 }

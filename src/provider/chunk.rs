@@ -2,8 +2,8 @@
 //! Pure: no I/O, no clock. As tolerant as the reading of whole answers, and no message of an error repeats what the model
 //! said.
 //!
-//! A chunk may go on to a client as it came only if every field in it is known and told: what the deltas do not say no
-//! policy has seen.
+//! A chunk may go on to a client as it came only if every field in it is known and told, or can hold no text: what the
+//! deltas do not say no policy has seen.
 
 mod call;
 
@@ -16,9 +16,10 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{check_values, finish_reason, malformed, read_usage, tier};
+use super::completion::{check_values, created, finish_reason, malformed, read_usage, tier};
 use super::notes::Notes;
 use super::price::Tier;
+use super::text::is_token;
 use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
 use crate::chat::{Part, Usage, outside_strings};
 use call::{Calls, Told};
@@ -219,6 +220,7 @@ impl Chunks {
             notes: std::mem::take(&mut self.notes),
         };
         telling.know(&chunk, &CHUNK);
+        telling.verbatim &= holds_no_text(&chunk);
         let choices = match chunk.remove("choices") {
             Some(Value::Array(choices)) => choices,
             None | Some(Value::Null) => Vec::new(),
@@ -229,10 +231,11 @@ impl Chunks {
         if !choices.is_empty() && !self.begun {
             self.begun = true;
             self.ids = Made::of(data.clone());
-            let text = |name| chunk.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            let token = |name| chunk.get(name).and_then(Value::as_str).filter(|text| is_token(text));
             telling.deltas.push(Delta::Started {
-                id: text("id").unwrap_or_default().to_owned(),
-                model: text("model").unwrap_or(&self.asked).to_owned(),
+                id: token("id").unwrap_or_default().to_owned(),
+                model: token("model").unwrap_or(&self.asked).to_owned(),
+                created: chunk.get("created").and_then(created),
             });
         }
         let beside = choices.first().and_then(|choice| choice.get("usage")?.as_object()).and_then(read_usage);
@@ -266,7 +269,9 @@ impl Chunks {
         };
         telling.know(&choice, &CHOICE);
         let index = choice.get("index").and_then(Value::as_u64);
-        telling.verbatim &= index.is_some() && choice.get("usage").is_none_or(Value::is_null);
+        let is = |name, kind: fn(&Value) -> bool| choice.get(name).is_none_or(|value| value.is_null() || kind(value));
+        let read = is("delta", Value::is_object) && is("finish_reason", Value::is_string);
+        telling.verbatim &= index.is_some() && read && is("usage", Value::is_null);
         let number = u32::try_from(index.unwrap_or(place as u64)).ok().filter(|number| *number < MAX_CHOICES);
         let Some(number) = number else {
             return Err(malformed("the upstream's stream has more choices than are read"));
@@ -302,6 +307,7 @@ impl Choice {
         telling: &mut Telling,
     ) -> Result<(), ProviderError> {
         telling.know(&delta, &DELTA);
+        telling.verbatim &= delta.get("role").is_none_or(|role| role.is_null() || role == "assistant" || role == "");
         for name in ["reasoning_content", "reasoning", "refusal"] {
             if delta.get(name).is_some_and(|value| !value.is_string() && !value.is_null()) {
                 telling.leave_out(name);
@@ -342,6 +348,25 @@ impl Choice {
         }
         Ok(())
     }
+}
+
+/// Whether a chunk's fields beside its choices are what they are known for: no text fits into them.
+fn holds_no_text(chunk: &Map<String, Value>) -> bool {
+    const PADDING: usize = 256;
+    let fits = |name: &str, value: &Value| match (name, value) {
+        // What is cut out, written anew, or looked at elsewhere.
+        ("p" | "choices", _) | ("usage", Value::Object(_)) | (_, Value::Null) => true,
+        ("created", value) => *value == 0 || created(value).is_some(),
+        (_, Value::String(text)) if text.is_empty() => true,
+        ("object", Value::String(text)) => text == "chat.completion.chunk",
+        ("obfuscation", Value::String(text)) => {
+            text.len() <= PADDING && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
+        ("id" | "model" | "service_tier" | "system_fingerprint", Value::String(text)) => is_token(text),
+        // Of fields that are not known the names were looked at.
+        (name, _) => !CHUNK.contains(&name),
+    };
+    chunk.iter().all(|(name, value)| fits(name, value))
 }
 
 /// Whether a body is an error, in one of the forms that are known.

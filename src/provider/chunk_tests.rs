@@ -18,7 +18,7 @@ fn read(chunks: &[Value]) -> Result<Vec<StreamEvent>, ProviderError> {
     let mut reader = Chunks::new("asked");
     let first = Bytes::from(delta(json!({ "role": "assistant", "content": "" })).to_string());
     let Ok(Read::Event(event)) = reader.read(&first) else { panic!("the first chunk") };
-    assert_eq!(event.deltas, [Delta::Started { id: "c-1".into(), model: "m".into() }]);
+    assert_eq!(event.deltas, [Delta::Started { id: "c-1".into(), model: "m".into(), created: Some(1) }]);
     chunks
         .iter()
         .map(|chunk| match reader.read(&Bytes::from(chunk.to_string()))? {
@@ -270,11 +270,52 @@ fn a_chunk_with_what_no_policy_would_see_is_not_passed_on_as_it_is() {
         (delta(json!({ "content": "a", "reasoning": { "text": "secret" } })), false),
         (delta(json!({ "content": "a", "refusal": ["secret"] })), false),
         (beside("usage", json!({ "prompt_tokens": 1, "completion_tokens": 1 })), false),
+        (beside("usage", json!("secret")), false),
+        (beside("id", json!("")), true),
+        (beside("id", json!("a secret")), false),
+        (beside("id", json!("x".repeat(81))), false),
+        (beside("id", json!(["secret"])), false),
+        (beside("model", json!("ft:gpt-4o-mini:acme::x")), true),
+        (beside("model", json!("a secret")), false),
+        (beside("object", json!(null)), true),
+        (beside("object", json!("secret")), false),
+        (beside("created", json!(0)), true),
+        (beside("created", json!("secret")), false),
+        (beside("created", json!(4_111_111_111_111_111_u64)), false),
+        (beside("service_tier", json!("default")), true),
+        (beside("service_tier", json!("a secret")), false),
+        (beside("system_fingerprint", json!("fp_44709d6fcb")), true),
+        (beside("system_fingerprint", json!({ "text": "secret" })), false),
+        (beside("obfuscation", json!("a secret")), false),
+        (beside("obfuscation", json!("x".repeat(257))), false),
+        (delta(json!({ "role": "assistant", "content": "a" })), true),
+        (delta(json!({ "role": "", "content": "a" })), true),
+        (delta(json!({ "role": "secret", "content": "a" })), false),
+        (choice("finish_reason", json!(["secret"])), false),
     ] {
         let events = read(std::slice::from_ref(&chunk)).unwrap();
         assert!(events[0].deltas.contains(&text("a")), "{chunk}");
         assert_eq!(events[0].frame.is_some(), passed, "{chunk}");
     }
+}
+
+#[test]
+fn an_answer_begins_with_no_text_in_its_names() {
+    for (id, model, created, expected) in [
+        (json!("c-1"), json!("m"), json!(1_780_000_000), ("c-1", "m", Some(1_780_000_000))),
+        (json!(""), json!(""), json!(0), ("", "asked", None)),
+        (json!("a secret"), json!("x".repeat(81)), json!("secret"), ("", "asked", None)),
+    ] {
+        let chunk = json!({ "id": id, "model": model, "created": created, "choices": [{ "index": 0, "delta": {} }] });
+        let read = Chunks::new("asked").read(&Bytes::from(chunk.to_string())).unwrap();
+        let Read::Event(event) = read else { panic!("{chunk}") };
+        let (id, model, created) = expected;
+        assert_eq!(event.deltas, [Delta::Started { id: id.into(), model: model.into(), created }], "{chunk}");
+    }
+    let odd = json!({ "choices": [{ "index": 0, "delta": "secret" }] });
+    let read = Chunks::new("asked").read(&Bytes::from(odd.to_string())).unwrap();
+    let Read::Event(event) = read else { panic!("{odd}") };
+    assert_eq!(event.frame, None);
 }
 
 #[test]
@@ -291,7 +332,7 @@ fn odd_chunks_of_servers_that_are_compatible_are_read() {
     assert_eq!(read(json!({})), (vec![], false));
     // No index, and a reason that is no reason yet.
     let unnumbered = json!({ "choices": [{ "delta": { "content": "a" }, "finish_reason": "" }] });
-    let started = Delta::Started { id: String::new(), model: "asked".into() };
+    let started = Delta::Started { id: String::new(), model: "asked".into(), created: None };
     assert_eq!(read(unnumbered), (vec![started, text("a")], false));
     let foreign = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "model_length" }]));
     assert_eq!(read(foreign), (vec![Delta::Finished { choice: 0, reason: FinishReason::Length }], false));
@@ -467,7 +508,7 @@ fn a_call_of_what_can_be_no_tool_is_left_out_with_all_of_its_fragments() {
         assert_eq!(event.frame, None, "{calls}");
         deltas.extend(event.deltas);
     }
-    let begun = Delta::Started { id: "c-1".into(), model: "m".into() };
+    let begun = Delta::Started { id: "c-1".into(), model: "m".into(), created: Some(1) };
     let told = Delta::ToolCall {
         choice: 0,
         call: 0,

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::call_id::Made;
 use super::notes::Notes;
 use super::price::Tier;
+use super::text::is_token;
 use super::{ErrorKind, ProviderError, left_out, names};
-use crate::chat::{ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Room, Usage, unescaped};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Room, Usage, unescaped};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -32,10 +33,14 @@ struct Completion {
     #[serde(default)]
     choices: Option<Vec<WireChoice>>,
     #[serde(default)]
+    created: Option<Value>,
+    #[serde(default)]
     usage: Option<Value>,
     /// OpenAI's; Mistral's is in the usage.
     #[serde(default)]
     service_tier: Option<Value>,
+    #[serde(default)]
+    system_fingerprint: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -81,8 +86,14 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let usage = completion.usage.as_ref().and_then(Value::as_object);
     let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
-        id: completion.id.unwrap_or_default(),
-        model: completion.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        id: completion.id.filter(|id| is_token(id)).unwrap_or_default(),
+        model: completion.model.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
+        aside: Aside {
+            created: completion.created.as_ref().and_then(created),
+            service_tier: completion.service_tier.as_ref().and_then(told),
+            system_fingerprint: completion.system_fingerprint.as_ref().and_then(told),
+            deprecation: None,
+        },
         choices,
         usage: usage.and_then(read_usage),
         results: Vec::new(),
@@ -92,6 +103,19 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         held: None,
     };
     Ok(Parsed { answer, tier })
+}
+
+/// The last second of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+/// When an answer was made; some servers say zero.
+pub(super) fn created(value: &Value) -> Option<i64> {
+    value.as_i64().filter(|second| (1..=LAST_SECOND).contains(second))
+}
+
+/// What an answer says of itself, if that is no text.
+fn told(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| is_token(text)).map(str::to_owned)
 }
 
 /// JSON values in an answer at most. More than in a request: the probabilities of a long answer are many.
@@ -205,6 +229,7 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
         .or_else(|| detail("prompt_token_details", "cached_tokens"))
         .or_else(|| count("cached_tokens"));
     let written = detail("prompt_tokens_details", "cache_write_tokens");
+    let of_answer = |name| detail("completion_tokens_details", name).unwrap_or(0);
     let prompt_tokens = prompt_tokens.unwrap_or(0);
     let completion_tokens = completion_tokens.unwrap_or(0);
     let cached_tokens = cached.unwrap_or(0).min(prompt_tokens);
@@ -212,6 +237,9 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
         prompt_tokens,
         completion_tokens,
         reasoning_tokens: reasoning.min(completion_tokens),
+        audio_tokens: of_answer("audio_tokens"),
+        accepted_prediction_tokens: of_answer("accepted_prediction_tokens"),
+        rejected_prediction_tokens: of_answer("rejected_prediction_tokens"),
         cached_tokens,
         cache_write_tokens: written.unwrap_or(0).min(prompt_tokens - cached_tokens),
         ..Usage::default()

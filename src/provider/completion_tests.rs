@@ -42,6 +42,7 @@ fn an_ordinary_answer_is_read() {
         ChatAnswer {
             id: "bed9481e857e40fab7c7eea4232f294a".into(),
             model: "mistral-small-latest".into(),
+            aside: Aside { created: Some(1_780_000_000), ..Aside::default() },
             choices: vec![Choice {
                 message: Message::text(Role::Assistant, "Yes."),
                 finish_reason: FinishReason::Stop
@@ -162,6 +163,42 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
     ] {
         assert_eq!(message(wire), (parts, notes), "{claim}");
     }
+}
+
+#[test]
+fn what_an_answer_says_of_itself_is_no_text() {
+    let long = "x".repeat(81);
+    for (told, fits) in
+        [(json!("fp_44709d6fcb"), true), (json!("a secret"), false), (json!(long), false), (json!(["x"]), false)]
+    {
+        let body = json!({"id": "c", "created": 7, "service_tier": told, "system_fingerprint": told,
+            "choices": [{"message": {"content": "Yes."}}]});
+        let told = told.as_str().filter(|_| fits).map(str::to_owned);
+        let aside = Aside { created: Some(7), service_tier: told.clone(), system_fingerprint: told, deprecation: None };
+        assert_eq!(read(&body).unwrap().answer.aside, aside, "{body}");
+    }
+    for created in [json!(null), json!(0), json!(-1), json!(1.5), json!("7"), json!(4_111_111_111_111_111_u64)] {
+        let body = json!({"id": "a secret", "model": long, "created": created, "choices": [{"message": {}}]});
+        let answer = read(&body).unwrap().answer;
+        assert_eq!((answer.id.as_str(), answer.model.as_str(), answer.aside), ("", "asked-for", Aside::default()));
+    }
+}
+
+#[test]
+fn tokens_of_the_answer_are_told_apart() {
+    let details = json!({"reasoning_tokens": 1, "audio_tokens": 2, "accepted_prediction_tokens": 3,
+        "rejected_prediction_tokens": 4});
+    let usage = json!({"prompt_tokens": 1, "completion_tokens": 10, "completion_tokens_details": details});
+    let expected = Usage {
+        prompt_tokens: 1,
+        completion_tokens: 10,
+        reasoning_tokens: 1,
+        audio_tokens: 2,
+        accepted_prediction_tokens: 3,
+        rejected_prediction_tokens: 4,
+        ..Usage::default()
+    };
+    assert_eq!(read_usage(usage.as_object().unwrap()), Some(expected));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::completion::read_usage;
-use super::{ErrorKind, ProviderError, vectors};
-use crate::chat::{ChatAnswer, ChatRequest, Json, Task};
+use super::{ErrorKind, ProviderError, text, vectors};
+use crate::chat::{Aside, ChatAnswer, ChatRequest, Json, Task};
 
 #[derive(Deserialize)]
 struct Body {
@@ -46,8 +46,9 @@ pub(crate) fn parse(
         return Err(malformed(&format!("the upstream gave {} results for {texts} texts", results.len())));
     }
     Ok(ChatAnswer {
-        id: body.id.unwrap_or_default(),
-        model: body.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        id: body.id.filter(|id| text::is_token(id)).unwrap_or_default(),
+        model: body.model.filter(|model| text::is_token(model)).unwrap_or_else(|| asked.to_owned()),
+        aside: Aside::default(),
         choices: Vec::new(),
         results,
         usage: body.usage.as_ref().and_then(Value::as_object).and_then(read_usage),

@@ -62,6 +62,8 @@ pub enum Delta {
         id: String,
         /// The model, as the provider names it.
         model: String,
+        /// When that was, in seconds since 1970, by the provider's clock.
+        created: Option<i64>,
     },
     /// More text.
     Text {

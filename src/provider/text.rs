@@ -41,8 +41,12 @@ pub fn clean(text: &str, limit: usize) -> String {
 /// An id, a code or a type of an upstream: short and of visible ASCII, or not at all.
 pub(crate) fn token(text: &str) -> Option<String> {
     let text = text.trim();
-    let fits = !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.to_owned())
+    is_token(text).then(|| text.to_owned())
+}
+
+/// Whether a text is one as it is.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

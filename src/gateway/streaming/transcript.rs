@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
 use crate::policy::stream::StreamPart;
 use crate::provider::Delta;
 
@@ -47,7 +47,7 @@ impl Transcript {
     /// Adds what came.
     pub(crate) fn take(&mut self, delta: &Delta) {
         match delta {
-            Delta::Started { id, model } => {
+            Delta::Started { id, model, .. } => {
                 id.clone_into(&mut self.id);
                 model.clone_into(&mut self.model);
             }
@@ -115,6 +115,7 @@ impl Transcript {
         ChatAnswer {
             id: self.id,
             model: self.model,
+            aside: Aside::default(),
             choices: choices.collect(),
             usage: self.usage,
             results: Vec::new(),

@@ -20,6 +20,10 @@ struct Completion<'a> {
     choices: Vec<Choice<'a>>,
     /// Mistral's clients read no answer without one.
     usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_fingerprint: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -82,21 +86,38 @@ struct PromptTokens {
 #[derive(Serialize)]
 struct CompletionTokens {
     reasoning_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_prediction_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_prediction_tokens: Option<u64>,
 }
 
 impl From<chat::Usage> for Usage {
     fn from(usage: chat::Usage) -> Self {
+        let some = |tokens: u64| Some(tokens).filter(|tokens| *tokens > 0);
+        let details = CompletionTokens {
+            reasoning_tokens: usage.reasoning_tokens,
+            audio_tokens: some(usage.audio_tokens),
+            accepted_prediction_tokens: some(usage.accepted_prediction_tokens),
+            rejected_prediction_tokens: some(usage.rejected_prediction_tokens),
+        };
+        let counted = [
+            some(usage.reasoning_tokens),
+            details.audio_tokens,
+            details.accepted_prediction_tokens,
+            details.rejected_prediction_tokens,
+        ];
         Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.total_tokens(),
             prompt_tokens_details: PromptTokens {
                 cached_tokens: usage.cached_tokens,
-                cache_write_tokens: Some(usage.cache_write_tokens).filter(|tokens| *tokens > 0),
+                cache_write_tokens: some(usage.cache_write_tokens),
             },
-            completion_tokens_details: Some(usage.reasoning_tokens)
-                .filter(|tokens| *tokens > 0)
-                .map(|reasoning_tokens| CompletionTokens { reasoning_tokens }),
+            completion_tokens_details: counted.iter().any(Option::is_some).then_some(details),
         }
     }
 }
@@ -184,12 +205,19 @@ fn completion(answer: &ChatAnswer) -> Response {
         &Completion {
             id: &answer.id,
             object: "chat.completion",
-            created: Timestamp::now().as_second(),
+            created: created(answer),
             model: &answer.model,
             choices,
             usage: answer.usage.unwrap_or_default().into(),
+            service_tier: answer.aside.service_tier.as_deref(),
+            system_fingerprint: answer.aside.system_fingerprint.as_deref(),
         },
     )
+}
+
+/// When an answer was made, by the vendor's clock where it tells.
+fn created(answer: &ChatAnswer) -> i64 {
+    answer.aside.created.unwrap_or_else(|| Timestamp::now().as_second())
 }
 
 fn text_completion(answer: &ChatAnswer) -> Response {
@@ -204,7 +232,7 @@ fn text_completion(answer: &ChatAnswer) -> Response {
         answer.held.as_ref(),
         StatusCode::OK,
         &json!({
-            "id": answer.id, "object": "text_completion", "created": Timestamp::now().as_second(),
+            "id": answer.id, "object": "text_completion", "created": created(answer),
             "model": answer.model, "choices": choices, "usage": answer.usage.map(Usage::from),
         }),
     )
@@ -308,6 +336,7 @@ mod tests {
             let answer = ChatAnswer {
                 id: String::new(),
                 model: "m".to_owned(),
+                aside: chat::Aside::default(),
                 choices: Vec::new(),
                 results: Vec::new(),
                 usage: None,

@@ -129,9 +129,10 @@ impl Chunks {
         let mut ends = false;
         for delta in &event.deltas {
             match delta {
-                Delta::Started { id, model } => {
+                Delta::Started { id, model, created } => {
                     id.clone_into(&mut self.id);
                     model.clone_into(&mut self.model);
+                    self.created = created.unwrap_or(self.created);
                 }
                 Delta::Text { choice, .. }
                 | Delta::Thinking { choice, .. }
@@ -344,7 +345,8 @@ mod tests {
             let mut chunks = Chunks::new("m", Pieces { include_usage }, Form::Chat);
             let mut transcript = Transcript::new("m");
             let mut frames = Vec::new();
-            for deltas in [vec![text.clone()], vec![end.clone(), counted(1)], vec![counted(2)]] {
+            let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
+            for deltas in [vec![begun, text.clone()], vec![end.clone(), counted(1)], vec![counted(2)]] {
                 deltas.iter().for_each(|delta| transcript.take(delta));
                 frames.extend(chunks.frames(AnswerEvent::Said(StreamEvent { frame: None, deltas })));
             }
@@ -362,6 +364,7 @@ mod tests {
             assert_eq!(last["usage"]["completion_tokens"], 2, "{last}");
             assert_eq!(last["usage"]["completion_tokens_details"], json!({ "reasoning_tokens": 1 }), "{last}");
             assert_eq!(last["choices"] == json!([]), include_usage, "{last}");
+            assert_eq!((&last["id"], &last["created"]), (&json!("c-1"), &json!(7)), "{last}");
             assert!(others.iter().all(|chunk| chunk.get("usage").is_none()), "{others:?}");
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::completion::{check_values, number};
 use crate::provider::notes::Notes;
 use crate::provider::price::{Host, Terms};
@@ -73,6 +73,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let answer = ChatAnswer {
         id: reply.id.unwrap_or_default(),
         model: reply.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        aside: Aside::default(),
         choices: vec![Choice {
             message: Message { role: Role::Assistant, parts },
             finish_reason: finish_reason(reply.stop_reason.as_deref()),

@@ -23,6 +23,7 @@ fn an_ordinary_answer_is_read() {
         ChatAnswer {
             id: "msg_013Zva2CMHLNnjNjJJKqJ2EF".into(),
             model: "claude-sonnet-4-6".into(),
+            aside: Aside::default(),
             choices: vec![Choice {
                 message: Message::text(Role::Assistant, "Yes."),
                 finish_reason: FinishReason::Stop

@@ -169,7 +169,7 @@ impl Dialect for Reading {
             Event::MessageStart { message } => {
                 self.count(message.usage);
                 let model = if message.model.is_empty() { self.asked.clone() } else { message.model };
-                Some(Delta::Started { id: message.id, model })
+                Some(Delta::Started { id: message.id, model, created: None })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
             Event::ContentBlockStart { content_block: Block::ToolUse { name, .. }, .. } if !names::is_call(&name) => {

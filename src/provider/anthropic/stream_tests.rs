@@ -78,7 +78,7 @@ fn a_message_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into() },
+            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
             Delta::Thinking { choice: 0, text: "hm".into() },
             sealed("hm", Seal::Anthropic("EqQB".into())),
             sealed("", Seal::AnthropicRedacted("EmwK".into())),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::call_id::Made;
 use crate::provider::completion::{check_values, number};
 use crate::provider::notes::Notes;
@@ -94,6 +94,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     Ok(ChatAnswer {
         id: response.response_id.unwrap_or_default(),
         model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        aside: Aside::default(),
         choices,
         results: Vec::new(),
         usage: response.usage_metadata.as_ref().and_then(read_usage),

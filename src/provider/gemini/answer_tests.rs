@@ -22,6 +22,7 @@ fn an_ordinary_answer_is_read() {
         ChatAnswer {
             id: "mtpfacf0Jf-jmtkP".into(),
             model: "gemini-2.5-flash-lite".into(),
+            aside: Aside::default(),
             choices: vec![Choice {
                 message: Message::text(Role::Assistant, "Yes."),
                 finish_reason: FinishReason::Stop

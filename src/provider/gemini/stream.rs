@@ -113,6 +113,7 @@ impl Dialect for Reading {
             deltas.push(Delta::Started {
                 id: response.response_id.unwrap_or_default(),
                 model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| self.asked.clone()),
+                created: None,
             });
         }
         for candidate in response.candidates {

@@ -40,7 +40,7 @@ fn an_answer_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into() },
+            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into(), created: None },
             Delta::Thinking { choice: 0, text: "hm".into() },
             text(0, "Hel"),
             text(1, "lo"),

@@ -461,7 +461,7 @@ async fn a_stream_is_read_to_its_end() {
     assert_eq!(
         said,
         [
-            Delta::Started { id: "s1".into(), model: "mistral-small-latest".into() },
+            Delta::Started { id: "s1".into(), model: "mistral-small-latest".into(), created: None },
             text("Grüße"),
             text("!"),
             Delta::Finished { choice: 0, reason: FinishReason::Stop },

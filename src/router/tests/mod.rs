@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::chat::{Choice, FinishReason, Message, Role, Task, Usage};
+use crate::chat::{Aside, Choice, FinishReason, Message, Role, Task, Usage};
 use crate::provider::{ApiKey, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 /// The clock stands still but for those who wait for it, and tells no shorter time.
@@ -159,6 +159,7 @@ impl Provider for Fake {
         Ok(ChatAnswer {
             id: "1".into(),
             model,
+            aside: Aside::default(),
             choices: vec![Choice {
                 message: Message::text(Role::Assistant, "Yes."),
                 finish_reason: FinishReason::Stop,
@@ -177,7 +178,7 @@ impl Provider for Fake {
         // A failure is told by the first event, as by an upstream that has answered 200 already.
         let begun = answer.map(|answer| StreamEvent {
             frame: None,
-            deltas: vec![Delta::Started { id: answer.id, model: answer.model }],
+            deltas: vec![Delta::Started { id: answer.id, model: answer.model, created: None }],
         });
         let broken = self.breaks.lock().unwrap().map(|kind| Err(ProviderError::new(kind, "broke off")));
         let events = Box::pin(futures_util::stream::iter([begun].into_iter().chain(broken)));
