@@ -731,6 +731,20 @@ async fn a_model_that_will_be_taken_away_is_shown() {
         health["health"]["deprecations"] == expected
     })
     .await;
+
+    let date = "2027-01-31T00:00:00Z";
+    for streams in [true, false] {
+        double.script(mistral_double::Behaviour::text("Yes.").deprecated(date));
+        let messages = json!([{ "role": "user", "content": "Hi" }]);
+        let body = json!({ "model": "ministral-8b-2512", "messages": messages, "stream": streams });
+        let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+        let answer = request.send().await.unwrap();
+        let told = answer.headers().get("x-model-deprecation-timestamp").map(|it| it.to_str().unwrap().to_owned());
+        assert_eq!((answer.status().as_u16(), told), (200, (!streams).then(|| date.to_owned())));
+        let health = gateway.get("/api/v1/llm-providers/mistral/health").await.body;
+        let announced = json!({ "model": "ministral-8b-2512", "date": date });
+        assert_eq!(health["health"]["deprecations"], json!([expected[0], announced]), "{health}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The models of one provider by name: those that the configuration lists, and those that the vendor listed when it was
 //! last probed. Nothing is asked for this alone.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Once};
 
 use arc_swap::ArcSwap;
@@ -10,6 +11,9 @@ use serde_json::{Map, Value};
 
 /// More models than any vendor lists.
 const MOST: usize = 2_000;
+
+/// So many models are remembered whose answers said that they will be taken away.
+const MOST_ANNOUNCED: usize = 64;
 
 /// A model that a vendor lists.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +30,8 @@ pub struct Catalogue {
     configured: Arc<[String]>,
     /// Sorted by name.
     listed: Arc<ArcSwap<Vec<Card>>>,
+    /// When those models will be taken away that said so with their answers.
+    announced: Arc<ArcSwap<BTreeMap<String, String>>>,
     /// An answer that is no list was told of in the log.
     unreadable: Arc<Once>,
 }
@@ -43,7 +49,12 @@ enum List {
 
 impl Catalogue {
     pub(crate) fn new(configured: Vec<String>) -> Self {
-        Self { configured: configured.into(), listed: Arc::default(), unreadable: Arc::new(Once::new()) }
+        Self {
+            configured: configured.into(),
+            listed: Arc::default(),
+            announced: Arc::default(),
+            unreadable: Arc::new(Once::new()),
+        }
     }
 
     /// What the configuration lists beside the default model; `*` stands for all.
@@ -73,6 +84,27 @@ impl Catalogue {
         let listed = self.listed.load();
         let at = listed.binary_search_by(|card| card.id.as_str().cmp(id)).ok()?;
         listed.get(at)?.told.get("capabilities")?.get(capability)?.as_bool()
+    }
+
+    /// An answer of a model said when that will be taken away, or did not.
+    pub(crate) fn announce(&self, model: &str, date: Option<&str>) {
+        let known = self.announced.load();
+        if known.get(model).map(String::as_str) == date || known.len() >= MOST_ANNOUNCED && !known.contains_key(model) {
+            return;
+        }
+        self.announced.rcu(|known| {
+            let mut known = BTreeMap::clone(known);
+            match date {
+                Some(date) => known.insert(model.to_owned(), date.to_owned()),
+                None => known.remove(model),
+            };
+            known
+        });
+    }
+
+    /// The models whose last answers said when they will be taken away, and when that is.
+    pub(crate) fn announced(&self) -> Arc<BTreeMap<String, String>> {
+        self.announced.load_full()
     }
 
     /// Reads the body of an answer with status 200 to a probe. One that is no list says nothing of the models, and no ill
@@ -170,6 +202,19 @@ mod tests {
         ] {
             assert_eq!(catalogue.says(id, capability), expected, "{id} {capability}");
         }
+    }
+
+    #[test]
+    fn what_answers_announce_is_remembered_within_bounds() {
+        let catalogue = Catalogue::new(Vec::new());
+        for number in 0..2 * MOST_ANNOUNCED {
+            catalogue.announce(&format!("m{number}"), Some("2027-01-31"));
+        }
+        assert_eq!(catalogue.announced().len(), MOST_ANNOUNCED);
+        catalogue.announce("m0", Some("2027-02-28"));
+        catalogue.announce("m1", None);
+        let announced = catalogue.clone().announced();
+        assert_eq!((announced["m0"].as_str(), announced.get("m1")), ("2027-02-28", None));
     }
 
     #[test]

@@ -75,20 +75,24 @@ pub struct Deprecation {
 }
 
 impl Entry {
-    /// Of the default model, and those that the configuration lists and maps, so far as the vendor's list tells.
+    /// Of the default model, and those that the configuration lists and maps, so far as the vendor's list tells, and of
+    /// those whose answers said so.
     pub(super) fn deprecations(&self) -> Vec<Deprecation> {
         let Some(catalogue) = self.provider.catalogue() else { return Vec::new() };
         let configured = catalogue.configured().iter().map(String::as_str);
+        let announced = catalogue.announced();
         let own: BTreeSet<_> = [self.provider.info().model.as_str()]
             .into_iter()
             .chain(configured)
             .chain(self.models.values().map(String::as_str))
+            .chain(announced.keys().map(String::as_str))
             .collect();
         let of = |model: &str| {
-            let told = catalogue.told(model)?;
+            let told = catalogue.told(model).unwrap_or_default();
             let text = |field: &str| told.get(field).and_then(Value::as_str).map(str::to_owned);
             let replacement = text("deprecation_replacement_model");
-            Some(Deprecation { model: model.to_owned(), date: text("deprecation")?, replacement })
+            let date = text("deprecation").or_else(|| announced.get(model).cloned())?;
+            Some(Deprecation { model: model.to_owned(), date, replacement })
         };
         own.into_iter().filter_map(of).collect()
     }

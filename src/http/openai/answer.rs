@@ -184,6 +184,9 @@ pub(super) enum Form {
     Judgements,
 }
 
+/// Where Mistral's clients look for the day on which the vendor takes the model away. On a stream those in Python fail of it.
+const DEPRECATION: &str = "x-model-deprecation-timestamp";
+
 /// The answer, and in its headers how it was come by.
 pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response {
     let answer = &routed.answer;
@@ -194,7 +197,10 @@ pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response
         Form::Judgements => judgements(answer),
     };
     let route = Route { provider: &routed.provider, model: &routed.model, attempts: &routed.attempts, generation };
-    route.told(response, answer.cost_usd)
+    let mut response = route.told(response, answer.cost_usd);
+    let deprecation = answer.aside.deprecation.as_deref().and_then(|date| HeaderValue::from_str(date).ok());
+    response.headers_mut().extend(deprecation.map(|date| (HeaderName::from_static(DEPRECATION), date)));
+    response
 }
 
 fn completion(answer: &ChatAnswer) -> Response {

@@ -217,6 +217,7 @@ async fn a_chat_is_asked_and_answered() {
     assert_eq!(answer.choices[0].finish_reason, FinishReason::Stop);
     assert_eq!(answer.correlation_id.as_deref(), Some("0199-a"));
     assert_eq!(answer.notes, ["the model is deprecated by its vendor: 2027-01-31T00:00:00Z"]);
+    assert_eq!(answer.aside.deprecation.as_deref(), Some("2027-01-31T00:00:00Z"));
     assert!((answer.cost_usd.unwrap() - 0.75).abs() < 1e-9);
 
     let requests = server.requests();

@@ -212,6 +212,8 @@ impl Mistral {
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes = notes;
+        answer.aside.deprecation = self.deprecation(model, &reply.headers);
+        answer.notes.extend(answer.aside.deprecation.as_deref().map(deprecated));
         Ok(answer)
     }
 
@@ -221,6 +223,14 @@ impl Mistral {
             return self.refusal(said::status(&reply.body), &reply.headers, &reply.body);
         }
         error.with_status(200).with_correlation_id(error::correlation_id(&reply.headers))
+    }
+
+    /// Mistral says of a model that is about to be retired when that will be (Q28).
+    fn deprecation(&self, model: &str, headers: &HeaderMap) -> Option<String> {
+        let date =
+            headers.get("x-model-deprecation-timestamp").and_then(|date| super::text::token(date.to_str().ok()?));
+        self.catalogue.announce(model, date.as_deref());
+        date
     }
 
     fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
@@ -290,7 +300,8 @@ impl Provider for Mistral {
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, notes);
-        answer.notes.extend(deprecation(&reply.headers));
+        answer.aside.deprecation = self.deprecation(model, &reply.headers);
+        answer.notes.extend(answer.aside.deprecation.as_deref().map(deprecated));
         Ok(answer)
     }
 
@@ -319,7 +330,7 @@ impl Provider for Mistral {
             without = Some(once_without(without.as_deref(), request, refusal)?);
         };
         let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
-        notes.extend(deprecation(&headers));
+        notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
         let held = Some(body.held());
         let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
         Ok(Streamed { events, correlation_id, notes, held })
@@ -389,10 +400,8 @@ impl streaming::Reading for Reading {
     }
 }
 
-/// Mistral says of a model that is about to be retired when that will be.
-fn deprecation(headers: &HeaderMap) -> Option<String> {
-    let date = super::text::token(headers.get("x-model-deprecation-timestamp")?.to_str().ok()?)?;
-    Some(format!("the model is deprecated by its vendor: {date}"))
+fn deprecated(date: &str) -> String {
+    format!("the model is deprecated by its vendor: {date}")
 }
 
 /// The region in `api.REGION.mistral.ai`.
