@@ -162,10 +162,22 @@ async fn errors_have_both_shapes_and_name_the_field() {
     double.script(Failure::Edge { status: 500, message: "no".to_owned() });
     let (_, failed) = chat(&gateway, json!({ "messages": [user("x")] })).await;
     assert!(told(&failed).0 >= 500, "{failed:?}");
-    for (path, status) in [("/v1/nowhere", 404), ("/v1/chat/completions", 405), ("/v1/models/gpt-4o", 404)] {
+    for (path, status, says) in [
+        ("/v1/nowhere", 404, "under /v1 there are chat/completions"),
+        ("/v1/responses", 404, "openai.chat(model)"),
+        ("/v1/v1/chat/completions", 404, "twice"),
+        ("/chat/completions", 404, "let the base URL end with /v1"),
+        ("/v1/chat/completions", 405, "Allow"),
+        ("/v1/models/gpt-4o", 404, "no provider"),
+        ("/v1/models/mistral-small-latest/", 404, "no provider"),
+        ("/v1/models/%ff", 404, "no provider"),
+    ] {
         let answer = gateway.get(path).await;
         assert_eq!(told(&answer).0, status, "{path}");
+        assert!(answer.body["message"].as_str().unwrap().contains(says), "{path}: {answer:?}");
     }
+    let elsewhere = gateway.get("/api/v1/plans").await.body;
+    assert!(elsewhere["error"].as_str().unwrap().contains("docs/http.md"), "{elsewhere}");
     for (path, field, value) in [
         ("/v1/chat/completions", "messages", json!([user("x")])),
         ("/v1/embeddings", "input", json!("x")),

@@ -66,9 +66,15 @@ pub enum ApiError {
         /// What else helps.
         remedy: &'static str,
     },
+    /// Something is to wait for a person's approval.
+    #[error("there is no approval queue here: what a policy wants approved stays refused")]
+    NoApprovals,
     /// There is no such route.
-    #[error("no such route")]
-    NotFound,
+    #[error("no such route{hint}")]
+    NotFound {
+        /// What helps, behind a semicolon, if anything does.
+        hint: &'static str,
+    },
     /// The route does not know the method.
     #[error("the route exists, but not for this method; see the Allow header")]
     MethodNotAllowed,
@@ -129,7 +135,8 @@ impl ApiError {
             Self::TenantMismatch => "tenant_mismatch",
             Self::ForeignOrigin => "foreign_origin",
             Self::ForeignHost { .. } => "foreign_host",
-            Self::NotFound => "not_found",
+            Self::NoApprovals => "no_approval_queue",
+            Self::NotFound { .. } => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "body_too_large",
             Self::Full(_) => "no_room",
@@ -146,10 +153,12 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
-            Self::ClientDisabled | Self::TenantMismatch | Self::ForeignOrigin | Self::ForeignHost { .. } => {
-                StatusCode::FORBIDDEN
-            }
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::ClientDisabled
+            | Self::TenantMismatch
+            | Self::ForeignOrigin
+            | Self::ForeignHost { .. }
+            | Self::NoApprovals => StatusCode::FORBIDDEN,
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,

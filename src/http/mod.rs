@@ -22,6 +22,7 @@ pub mod identity;
 mod image;
 mod meter;
 mod metrics;
+mod nowhere;
 mod openai;
 mod provider_key;
 pub mod serve;
@@ -136,7 +137,7 @@ fn routes(app: Arc<App>) -> axum::Router {
         .route("/prometheus", get(metrics::prometheus))
         .merge(axonflow::routes())
         .merge(openai::routes())
-        .fallback(async || ApiError::NotFound)
+        .fallback(nowhere::handle)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(app)
 }

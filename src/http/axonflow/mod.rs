@@ -4,6 +4,7 @@
 //! Reading is tolerant where AxonFlow is (nulls, missing ids, unknown request types); a value of a wrong type is an error
 //! that names its field. In answers keys are left out rather than null: several SDKs stumble over null.
 
+mod approvals;
 mod audit;
 mod capabilities;
 mod context;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/audit/tenant/{tenant}", get(audit::tenant))
         .route("/api/v1/audit/tool-call", post(tool_call::handle))
         .route("/api/v1/pricing", get(pricing::handle))
+        .merge(approvals::routes())
         .merge(decisions::routes())
         .merge(providers::routes())
         .merge(static_policies::routes())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 
 use super::{ApiError, App};
 
@@ -37,12 +37,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/chat/moderations", post(texts::chat_moderations).fallback(wrong_method))
         .route("/v1/models", get(models::list).fallback(wrong_method))
         .route("/v1/models/{*id}", get(models::one).fallback(wrong_method))
-        .route("/v1/{*path}", any(async || errors::api(&ApiError::NotFound)))
 }
 
 /// Whether a path is of this surface.
 pub(super) fn is_at(path: &str) -> bool {
-    path.starts_with("/v1/")
+    path == "/v1" || path.starts_with("/v1/")
 }
 
 /// The answer to a request that gets no further.

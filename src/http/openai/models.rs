@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -25,10 +26,16 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
 }
 
 /// `GET /v1/models/{id}`: any model that some provider would be asked for under this name.
-pub(super) async fn one(State(app): State<Arc<App>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
     if let Err(error) = app.identity.presented(&headers) {
         return errors::api(&error);
     }
+    // No name ends with a slash, though a provider of any models would be asked for one.
+    let Some(Path(id)) = path.ok().filter(|Path(id)| !id.ends_with('/')) else { return errors::no_such_model() };
     if let Err(error) = crate::http::identity::checked("model", &id) {
         return errors::api(&error);
     }

@@ -1,11 +1,12 @@
 """LangChain's, LiteLLM's and AxonFlow's unmodified clients in front of a gateway, whose address is OCTROI_URL."""
 
+import asyncio
 import os
 
 import httpx
 import litellm
 import pytest
-from axonflow_litellm import AxonFlowLogger, AxonFlowLoggerConfig, PolicyDeniedError
+from axonflow_litellm import ApprovalRejected, AxonFlowLogger, AxonFlowLoggerConfig, PolicyDeniedError
 from langchain_mistralai import ChatMistralAI
 from pydantic import BaseModel
 
@@ -121,3 +122,26 @@ def test_axonflows_plugin_is_refused_what_it_says_it_cannot_mask(governed):
             complete("Write to jane.doe@example.org")
     else:
         assert complete("Write to jane.doe@example.org").choices
+
+
+def test_what_waits_for_approval_does_not_lead_axonflows_plugin_past_the_policies():
+    """It asks for a place in the approval queue. Answers that it takes for failures would open its breaker."""
+    rule = {"name": "Ask first", "category": "plans", "pattern": "launch plan", "action": "require_approval"}
+    made = httpx.post(
+        f"{URL}/api/v1/static-policies", json=rule, headers={"X-Client-ID": "litellm"}, timeout=120
+    )
+    assert made.status_code == 201, made.text
+    logger = AxonFlowLogger(AxonFlowLoggerConfig(endpoint=URL, client_id="litellm", fail_open=True))
+
+    async def work():
+        def ask(text):
+            return logger.acompletion(
+                model=f"mistral/{MODEL}", api_base=f"{URL}/v1", api_key="not-checked", messages=said(text)
+            )
+
+        refused = await asyncio.gather(*[ask("Send the launch plan") for _ in range(8)], return_exceptions=True)
+        assert [type(it) for it in refused] == [ApprovalRejected] * 8, refused
+        with pytest.raises(PolicyDeniedError, match="blocked by policy: pii"):
+            await ask(CARD)
+
+    asyncio.run(work())
