@@ -54,6 +54,7 @@ async fn a_chat_is_answered_and_its_headers_say_by_whom() {
     );
     let records = gateway.search_as("community", json!({ "limit": 1 })).await;
     assert_eq!(records[0]["request_id"].as_str().unwrap(), header("x-octroi-request-id"));
+    assert_eq!(header("x-request-id"), header("x-octroi-request-id"), "OpenAI's clients read this one");
     assert_eq!(records[0]["provider"], "mistral", "{records:?}");
 }
 

@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
-use crate::http::answer::json_that_holds;
+use crate::http::answer::{json_that_holds, with_request_id};
 use crate::router::{Attempt, Routed};
+
+/// The name under which OpenAI's clients read a request's id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(Serialize)]
 struct Completion<'a> {
@@ -326,6 +329,15 @@ impl Route<'_> {
         }
         response
     }
+}
+
+/// Adds the request's id under both names.
+pub(super) fn identified(response: Response, id: &str) -> Response {
+    let mut response = with_request_id(response, id);
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 #[cfg(test)]

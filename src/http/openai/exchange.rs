@@ -12,7 +12,6 @@ use super::request::Pieces;
 use super::{answer, errors, pinned, stream};
 use crate::chat::{ChatRequest, Task};
 use crate::gateway::{self, Answered, Caller, Outcome, Surface};
-use crate::http::answer::with_request_id;
 use crate::http::handled::{Answer, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
@@ -86,6 +85,6 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
         // Only who asks for it is not answered by a model.
         Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),
     };
-    let response = with_request_id(response, reply.request_id.as_str());
+    let response = answer::identified(response, reply.request_id.as_str());
     Ok(Answer::Whole(Handled { ending, response }))
 }

@@ -12,13 +12,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::answer::{Cited, Form, Route, Usage, finish_reason};
+use super::answer::{Cited, Form, Route, Usage, finish_reason, identified};
 use super::errors;
 use super::request::Pieces;
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{Called, ChatAnswer};
 use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
-use crate::http::answer::with_request_id;
 use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, Sealed, StreamEvent};
 
@@ -28,7 +27,7 @@ pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Resp
     let chunks = Chunks::new(&model, pieces, form);
     let response = sse::response(held, events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: &attempts, generation };
-    (with_request_id(route.told(response, None), request_id.as_str()), ended)
+    (identified(route.told(response, None), request_id.as_str()), ended)
 }
 
 /// What is remembered between chunks.
