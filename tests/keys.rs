@@ -173,6 +173,7 @@ async fn keys_of_callers_are_refused_where_they_are_not_taken_or_would_travel_in
     let gateway = Setup::without_provider().yaml(&mistral(&double, "{ api_key: sk-of-the-operator }")).start();
     let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
     assert_eq!((status, &body["error"]["param"]), (400, &json!("X-Provider-Key")), "{body}");
+    assert!(body["message"].as_str().unwrap().contains("server.caller_keys: true"), "{body}");
 
     let gateway = taking_keys(&double).start();
     let (status, body) = chat(&gateway, Some("two words"), hello()).await;

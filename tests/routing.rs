@@ -188,7 +188,7 @@ async fn the_bounds_of_several_policies_meet_and_the_first_one_is_named_when_not
         assert_eq!(record["policy_decision"], "blocked", "{record}");
     }
     let refused = gateway.post("/v1/chat/completions", streamed("Hi")).await;
-    assert_eq!((refused.status, &refused.body["code"]), (400, &json!("policy_violation")), "{refused:?}");
+    assert_eq!((refused.status, &refused.body["code"]), (400, &json!("policy_denied")), "{refused:?}");
     assert_eq!((asked(&eu), asked(&us)), before, "nobody was asked");
     // There the application calls the model.
     let checked = gateway.pre_check("Hi").await;

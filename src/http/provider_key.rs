@@ -14,7 +14,8 @@ pub(super) fn read(app: &App, headers: &HeaderMap) -> Result<Option<ApiKey>, Api
     let mut sent = headers.get_all(HEADER).iter();
     let Some(value) = sent.next() else { return Ok(None) };
     if !app.caller_keys {
-        return Err(ApiError::field(FIELD, "this gateway takes no keys of callers (server.caller_keys)"));
+        let remedy = "this gateway takes no keys of callers: drop the header, or set server.caller_keys: true";
+        return Err(ApiError::field(FIELD, remedy));
     }
     if sent.next().is_some() {
         return Err(ApiError::field(FIELD, "expected once"));

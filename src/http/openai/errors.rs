@@ -100,7 +100,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         message: &message,
         kind: "policy_violation",
         param: None,
-        code: "policy_violation",
+        code: "policy_denied",
         policy: Some(&refusal.policy),
         rule: refusal.rule.as_deref(),
     };

@@ -193,7 +193,7 @@ impl Chunks {
         let choices: Vec<_> = open.into_iter().map(|index| self.choice(ended(index))).collect();
         let mut chunk = self.envelope(choices.into());
         let told = json!({
-            "code": "policy_violation",
+            "code": "policy_denied",
             "policy": refusal.policy,
             "rule": refusal.rule,
             "message": refusal.reason,

@@ -143,7 +143,8 @@ fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiErro
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
         Some(Input::Parts(pieces)) if task == Task::Moderate => vec![one_text(pieces)?],
         Some(Input::Parts(_) | Input::Other(_)) => {
-            let reason = "expected texts; lists of tokens are not passed on, since no policy could read them";
+            let reason = "expected texts; lists of tokens are not passed on, since no policy could read them. Let the \
+                          client send texts (LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)";
             return Err(ApiError::field("input", reason));
         }
         _ => return Err(ApiError::Required("input")),

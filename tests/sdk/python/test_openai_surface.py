@@ -45,6 +45,7 @@ def test_openais_client_is_answered(of_openai):
     answer = of_openai.chat.completions.with_raw_response.create(model=MODEL, messages=said("Hello"), seed=3)
     assert answer.headers["x-octroi-provider"] == "mistral"
     completion = answer.parse()
+    assert completion._request_id == answer.headers["x-octroi-request-id"]
     assert "Hello" in completion.choices[0].message.content
     assert completion.choices[0].finish_reason == "stop"
     assert completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 0
@@ -53,7 +54,8 @@ def test_openais_client_is_answered(of_openai):
 def test_openais_client_is_told_which_policy_refused_it(of_openai):
     with pytest.raises(openai.BadRequestError) as refused:
         of_openai.chat.completions.create(model=MODEL, messages=said(CARD))
-    assert refused.value.type == "policy_violation"
+    assert (refused.value.type, refused.value.code) == ("policy_violation", "policy_denied")
+    assert refused.value.request_id.startswith("req_")
     assert (refused.value.body["policy"], refused.value.body["rule"]) == ("pii", "payment-card")
 
 
