@@ -55,7 +55,11 @@ async fn who_asks_for_an_approval_is_refused_and_not_lost() {
     let gateway = Setup::without_provider().start();
     let queued = gateway.post("/api/v1/hitl/queue", json!({ "original_query": "x", "request_type": "chat" })).await;
     assert_eq!((queued.status, &queued.body["code"]), (403, &json!("no_approval_queue")), "{queued:?}");
-    assert_eq!((&queued.body["success"], &queued.body["error"]), (&json!(false), &queued.body["message"]), "{queued:?}");
+    assert_eq!(
+        (&queued.body["success"], &queued.body["error"]),
+        (&json!(false), &queued.body["message"]),
+        "{queued:?}"
+    );
     for path in ["/api/v1/hitl/queue", "/api/v1/hitl/queue/1", "/api/v1/hitl/stats"] {
         assert_eq!(gateway.get(path).await.status, 403, "{path}");
     }

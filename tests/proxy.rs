@@ -265,6 +265,48 @@ async fn a_web_page_cannot_spend_the_operators_key() {
 }
 
 #[tokio::test]
+async fn pages_of_a_listed_origin_may_ask_and_read() {
+    let gateway = Setup::without_provider()
+        .yaml("server: { listen: \"127.0.0.1:0\", allowed_origins: [\"tauri://localhost\"] }\n")
+        .start();
+    let from = |method: reqwest::Method, path: &str, origin: &str| {
+        let request = gateway.client.request(method, gateway.url(path)).header("origin", origin);
+        request.header("sec-fetch-site", "cross-site")
+    };
+    let asked = |origin: &str| {
+        from(reqwest::Method::OPTIONS, "/v1/chat/completions", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,x-stainless-lang")
+    };
+    let header = |response: &reqwest::Response, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    };
+    let preflight = asked("tauri://localhost").send().await.unwrap();
+    assert_eq!(preflight.status(), 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "tauri://localhost"),
+        ("access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE"),
+        ("access-control-allow-headers", "authorization,content-type,x-stainless-lang"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(header(&preflight, name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(header(&preflight, "access-control-allow-credentials"), None);
+    for (path, status) in [("/v1/models", 200), ("/v1/nowhere", 404)] {
+        let read = from(reqwest::Method::GET, path, "tauri://localhost").send().await.unwrap();
+        assert_eq!((read.status().as_u16(), header(&read, "vary").as_deref()), (status, Some("origin")), "{path}");
+        assert_eq!(header(&read, "access-control-allow-origin").as_deref(), Some("tauri://localhost"), "{path}");
+    }
+    let other = asked("https://evil.example").send().await.unwrap();
+    assert_eq!(header(&other, "access-control-allow-origin"), None);
+    let refused = support::answer(other).await;
+    assert_eq!((refused.status, &refused.body["code"]), (403, &json!("foreign_origin")), "{refused:?}");
+    assert!(refused.body["message"].as_str().unwrap().contains("server.allowed_origins"), "{refused:?}");
+    let own = gateway.client.get(gateway.url("/v1/models")).send().await.unwrap();
+    assert_eq!(header(&own, "access-control-allow-origin"), None);
+}
+
+#[tokio::test]
 async fn the_providers_and_their_health_are_listed() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();

@@ -65,7 +65,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// `HOST` or `HOST:PORT`.
-fn is_authority(text: &str) -> bool {
+pub(super) fn is_authority(text: &str) -> bool {
     if let Some((address, port)) = text.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }

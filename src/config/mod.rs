@@ -16,6 +16,7 @@ mod error;
 mod expand;
 mod foreign;
 mod log;
+mod origin;
 mod policies;
 mod policy_name;
 mod provider;
@@ -46,6 +47,7 @@ pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use log::{Log, LogFormat, LogLevel};
+pub use origin::Origin;
 pub use policies::Policies;
 pub use policy_name::PolicyName;
 pub use provider::{CacheKey, Provider, ProviderKind, ProviderName, Weight};
@@ -142,7 +144,7 @@ fn assemble(
 ) -> Result<Loaded, ConfigError> {
     let mut assembly = Assembly { document, environment, warnings };
     assembly.warnings.extend(environment.older_names().chain(foreign::variables(environment)));
-    let server = raw.server.unwrap_or_default().assemble(&assembly)?;
+    let server = raw.server.unwrap_or_default().assemble(&mut assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
     let admin = raw.admin.unwrap_or_default().assemble(&server, &assembly)?;
     let routing = raw.routing.unwrap_or_default();

@@ -7,15 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::assembly::Assembly;
 use super::error::ConfigError;
+use super::origin::Origin;
 use super::scalar::{FromText, Parsed, Size, Span, Whole};
+use super::yaml::{self, KeyPath};
 
 const DEFAULT_PORT: u16 = 8080;
+
+/// Each request of a web page is compared with all of them.
+const MOST_ORIGINS: usize = 100;
 
 /// The HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Server {
     /// Where it listens. In open mode a loopback address, unless `auth.allow_open_network` is set.
     pub listen: SocketAddr,
+    /// Whose web pages may use it, beside its own.
+    pub allowed_origins: Vec<Origin>,
     /// The longest request body, in bytes.
     pub body_limit: usize,
     /// What requests and answers may hold in memory together, in bytes as they travel.
@@ -66,6 +73,7 @@ impl FromText for ListenAddress {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     listen: Option<Parsed<ListenAddress>>,
+    allowed_origins: Option<Vec<Parsed<Origin>>>,
     body_limit: Option<Size<1_024, { 1 << 30 }>>,
     max_bytes_in_flight: Option<Size<{ 1 << 20 }, { 1 << 40 }>>,
     caller_keys: Option<bool>,
@@ -76,7 +84,7 @@ pub(super) struct RawServer {
 }
 
 impl RawServer {
-    pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Server, ConfigError> {
+    pub(super) fn assemble(self, assembly: &mut Assembly<'_>) -> Result<Server, ConfigError> {
         let listen = match self.listen {
             Some(Parsed(ListenAddress(address))) => address,
             None => {
@@ -84,8 +92,17 @@ impl RawServer {
                 (IpAddr::from(Ipv4Addr::LOCALHOST), port.map_or(DEFAULT_PORT, Whole::get)).into()
             }
         };
+        let allowed_origins = match self.allowed_origins {
+            Some(origins) => origins.into_iter().map(|Parsed(origin)| origin).collect(),
+            None => origins_of_environment(assembly),
+        };
+        if allowed_origins.len() > MOST_ORIGINS {
+            let found = format!("found {} origins, allowed: at most {MOST_ORIGINS}", allowed_origins.len());
+            return Err(assembly.invalid(KeyPath::of("server.allowed_origins"), found));
+        }
         Ok(Server {
             listen,
+            allowed_origins,
             body_limit: self.body_limit.map_or(10 << 20, Size::bytes),
             max_bytes_in_flight: self.max_bytes_in_flight.map_or(512 << 20, Size::bytes),
             caller_keys: self.caller_keys.unwrap_or(false),
@@ -95,4 +112,22 @@ impl RawServer {
             shutdown_timeout: self.shutdown_timeout.map_or(Duration::from_secs(30), |Parsed(Span(time))| time),
         })
     }
+}
+
+/// AxonFlow's variable, a list with commas. Its community edition has `*` there, which is nothing that this gateway does.
+fn origins_of_environment(assembly: &mut Assembly<'_>) -> Vec<Origin> {
+    const VARIABLE: &str = "AXONFLOW_CORS_ALLOWED_ORIGINS";
+    let environment = assembly.environment;
+    let written = environment.get(VARIABLE).unwrap_or_default().split(',').map(str::trim).filter(|it| !it.is_empty());
+    let mut origins = Vec::new();
+    for text in written {
+        match Origin::parse(text) {
+            Some(origin) => origins.push(origin),
+            None => {
+                let found = yaml::quoted(text);
+                assembly.warn(format!("{VARIABLE}: {found} is passed over, allowed: {}", Origin::allowed()));
+            }
+        }
+    }
+    origins
 }

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use tower::Service as _;
 
-use super::{ApiError, App, openai};
+use super::{ApiError, App, cors, openai};
 use crate::gateway::GatewayError;
 
 /// The applications' surfaces, for the server.
@@ -37,12 +37,18 @@ impl Entry {
 
     async fn admitted(mut self, request: Request<Incoming>) -> Result<Response, ApiError> {
         let (mut parts, body) = request.into_parts();
-        self.app.guard.check(&parts)?;
+        let listed = self.app.guard.check(&parts)?.cloned();
+        if let Some((origin, response)) = listed.as_ref().zip(cors::preflight(&parts)) {
+            return Ok(cors::readable(response, origin.clone()));
+        }
         // Until the request is answered, and for a stream until its end.
         let held = self.app.in_flight.hold();
         parts.extensions.insert(held.clone());
         let Ok(response) = self.routes.call(Request::from_parts(parts, body)).await;
-        Ok(response)
+        Ok(match listed {
+            Some(origin) => cors::readable(response, origin),
+            None => response,
+        })
     }
 }
 

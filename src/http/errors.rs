@@ -55,8 +55,11 @@ pub enum ApiError {
     #[error("Tenant mismatch")]
     TenantMismatch,
     /// A web page of another origin asks.
-    #[error("requests from web pages of another origin are not answered")]
-    ForeignOrigin,
+    #[error("requests from web pages of another origin are not answered{remedy}")]
+    ForeignOrigin {
+        /// What helps, behind a semicolon, if anything does.
+        remedy: &'static str,
+    },
     /// The `Host` header is not a name of this gateway.
     #[error(
         "the Host header is no name of this gateway: use an IP address or localhost as the host (a proxy in front can \
@@ -133,7 +136,7 @@ impl ApiError {
             Self::WrongCredentials => "authentication_failed",
             Self::ClientDisabled => "client_disabled",
             Self::TenantMismatch => "tenant_mismatch",
-            Self::ForeignOrigin => "foreign_origin",
+            Self::ForeignOrigin { .. } => "foreign_origin",
             Self::ForeignHost { .. } => "foreign_host",
             Self::NoApprovals => "no_approval_queue",
             Self::NotFound { .. } => "not_found",
@@ -155,7 +158,7 @@ impl ApiError {
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::ClientDisabled
             | Self::TenantMismatch
-            | Self::ForeignOrigin
+            | Self::ForeignOrigin { .. }
             | Self::ForeignHost { .. }
             | Self::NoApprovals => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,

@@ -1,7 +1,8 @@
 //! What web pages may not do: spend the operator's key through a gateway on the visitor's machine.
 //!
-//! - A request that a page of another origin made says so (`Origin`, `Sec-Fetch-Site`) and is refused. No answer has a
-//!   CORS header, so no page could read it anyway; but a request that is only sent costs money too.
+//! - A request that a page of another origin made says so (`Origin`, `Sec-Fetch-Site`) and is refused, unless the origin is
+//!   listed (`server.allowed_origins`). No other page could read an answer anyway, for want of a CORS header; but a
+//!   request that is only sent costs money too.
 //! - DNS rebinding makes a foreign page look like one of our own: its name, in our `Host` header, resolves to 127.0.0.1.
 //!   An open gateway on loopback therefore answers only to names that nobody can point elsewhere: IP addresses,
 //!   `localhost` and what ends in it, and `host.docker.internal`, by which containers reach their host. With
@@ -13,10 +14,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::errors::ApiError;
-use crate::config::{Admin, Auth, Server};
+use crate::config::{Admin, Auth, Origin, Server};
 
 /// Names that resolve to this machine and that nobody else can own.
 const LOCAL_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
@@ -25,6 +26,8 @@ const LOCAL_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     hosts: Hosts,
+    /// Those that are listed. `None` where none can be.
+    origins: Option<Vec<Origin>>,
 }
 
 /// The names by which a surface may be called.
@@ -46,15 +49,17 @@ impl Guard {
         } else {
             Hosts::Any
         };
-        Self { hosts }
+        Self { hosts, origins: Some(server.allowed_origins.clone()) }
     }
 
     /// Of the admin API.
     pub(super) fn of_admin(admin: &Admin) -> Self {
-        Self { hosts: Hosts::Local { further: admin.hosts.clone(), remedy: "list the name in admin.hosts" } }
+        let hosts = Hosts::Local { further: admin.hosts.clone(), remedy: "list the name in admin.hosts" };
+        Self { hosts, origins: None }
     }
 
-    pub(super) fn check(&self, parts: &Parts) -> Result<(), ApiError> {
+    /// Lets a request pass, or not. The origin of one that a listed origin's page made: it may read the answer.
+    pub(super) fn check<'r>(&self, parts: &'r Parts) -> Result<Option<&'r HeaderValue>, ApiError> {
         let host = host(&parts.uri, &parts.headers)?;
         if let (Hosts::Local { further, remedy }, Some(host)) = (&self.hosts, host)
             && !is_local(host)
@@ -62,14 +67,32 @@ impl Guard {
         {
             return Err(ApiError::ForeignHost { remedy });
         }
-        let mut origins = parts.headers.get_all(ORIGIN).iter();
-        if !origins.all(|origin| origin.to_str().is_ok_and(|origin| is_own(origin, host))) {
-            return Err(ApiError::ForeignOrigin);
+        let mut listed = None;
+        for origin in parts.headers.get_all(ORIGIN) {
+            if self.lists(origin) {
+                listed = Some(origin);
+            } else if !origin.to_str().is_ok_and(|origin| is_own(origin, host)) {
+                return Err(self.foreign_origin());
+            }
         }
-        if parts.headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site") {
-            return Err(ApiError::ForeignOrigin);
+        let mut sites = parts.headers.get_all("sec-fetch-site").iter();
+        if listed.is_none() && sites.any(|site| site == "cross-site") {
+            return Err(self.foreign_origin());
         }
-        Ok(())
+        Ok(listed)
+    }
+
+    fn lists(&self, origin: &HeaderValue) -> bool {
+        let mut listed = self.origins.iter().flatten();
+        listed.any(|it| origin.as_bytes().eq_ignore_ascii_case(it.as_str().as_bytes()))
+    }
+
+    fn foreign_origin(&self) -> ApiError {
+        let remedy = match self.origins {
+            Some(_) => "; if this page may use the gateway, list its origin in server.allowed_origins",
+            None => "",
+        };
+        ApiError::ForeignOrigin { remedy }
     }
 }
 
@@ -118,13 +141,16 @@ mod tests {
         Hosts::Local { further: further.iter().map(|it| (*it).to_owned()).collect(), remedy: "" }
     }
 
-    fn check(hosts: Hosts, headers: &[(&str, &str)]) -> Option<&'static str> {
+    fn head(headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        Guard { hosts }.check(&parts).err().map(|error| error.code())
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn check(hosts: Hosts, headers: &[(&str, &str)]) -> Option<&'static str> {
+        Guard { hosts, origins: None }.check(&head(headers)).err().map(|error| error.code())
     }
 
     #[test]
@@ -147,6 +173,30 @@ mod tests {
             (vec![host, ("host", "localhost:8081")], Some("invalid_field")),
         ] {
             assert_eq!(check(local(&[]), &headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn pages_of_listed_origins_pass() {
+        let listed = ["https://app.example", "tauri://localhost"].map(|it| Origin::parse(it).unwrap());
+        let guard = Guard { hosts: local(&[]), origins: Some(listed.into()) };
+        let host = ("host", "localhost:8080");
+        let site = ("sec-fetch-site", "cross-site");
+        for (headers, expected) in [
+            (vec![host, ("origin", "https://app.example"), site], Ok(Some("https://app.example"))),
+            (vec![host, ("origin", "tauri://localhost")], Ok(Some("tauri://localhost"))),
+            (vec![host, ("origin", "http://localhost:8080")], Ok(None)),
+            (vec![host], Ok(None)),
+            (vec![host, site], Err("foreign_origin")),
+            (vec![host, ("origin", "https://app.example:8443")], Err("foreign_origin")),
+            (vec![host, ("origin", "http://app.example")], Err("foreign_origin")),
+            (vec![host, ("origin", "https://app.example.evil")], Err("foreign_origin")),
+            (vec![host, ("origin", "https://app.example"), ("origin", "https://evil")], Err("foreign_origin")),
+            (vec![("host", "evil.example"), ("origin", "https://app.example")], Err("foreign_host")),
+        ] {
+            let head = head(&headers);
+            let passed = guard.check(&head).map(|origin| origin.map(|it| it.to_str().unwrap()));
+            assert_eq!(passed.map_err(|error| error.code()), expected, "{headers:?}");
         }
     }
 

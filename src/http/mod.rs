@@ -13,6 +13,7 @@ pub mod admin;
 mod answer;
 pub mod axonflow;
 mod body;
+mod cors;
 mod entry;
 mod errors;
 mod guard;

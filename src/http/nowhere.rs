@@ -10,7 +10,7 @@ use super::{ApiError, openai};
 pub(super) async fn handle(uri: Uri) -> Response {
     let path = uri.path();
     let error = ApiError::NotFound { hint: hint(path) };
-    if openai::is_at(path) || lacks_prefix(path) { openai::refused(&error) } else { error.into_response() }
+    if openai::is_at(path) || lacks_prefix(path) { openai::refused(error) } else { error.into_response() }
 }
 
 fn hint(path: &str) -> &'static str {

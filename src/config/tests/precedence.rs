@@ -184,6 +184,25 @@ fn the_address_is_the_files_else_port_else_8080() {
 }
 
 #[test]
+fn axonflows_list_of_origins_counts_where_the_file_has_none() {
+    let listed = environment([("AXONFLOW_CORS_ALLOWED_ORIGINS", "https://App.example, *,tauri://localhost,")]);
+    let origins = |loaded: &Loaded| -> Vec<_> {
+        loaded.config.server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect()
+    };
+    let loaded = load("", &listed);
+    assert_eq!(origins(&loaded), ["https://app.example", "tauri://localhost"]);
+    assert_eq!(
+        loaded.warnings,
+        ["AXONFLOW_CORS_ALLOWED_ORIGINS: \"*\" is passed over, allowed: an origin as browsers send it, such as \
+          \"https://app.example.org\" or \"tauri://localhost\", without a path"]
+    );
+    let loaded = load("server: {allowed_origins: [\"https://other.example\"]}", &listed);
+    assert_eq!((origins(&loaded), loaded.warnings.len()), (vec!["https://other.example".to_owned()], 0));
+    assert!(origins(&load("server: {allowed_origins: []}", &listed)).is_empty());
+    assert!(origins(&load("", &environment([]))).is_empty());
+}
+
+#[test]
 fn routing_comes_from_the_environment_where_the_file_is_silent() {
     let routed = full()
         .with("LLM_ROUTING_STRATEGY", "failover")

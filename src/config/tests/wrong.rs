@@ -6,7 +6,7 @@ use super::{body, environment, parse};
 const CASES: &[(&str, &str)] = &[
     (
         "server: {lissten: 1}",
-        "2:10: server.lissten: unknown key (did you mean `listen`?), allowed: listen, body_limit, \
+        "2:10: server.lissten: unknown key (did you mean `listen`?), allowed: listen, allowed_origins, body_limit, \
          max_bytes_in_flight, caller_keys, honest_status, max_connections, header_timeout, shutdown_timeout",
     ),
     (
@@ -30,6 +30,11 @@ const CASES: &[(&str, &str)] = &[
         "3:3: server.listen: found 0.0.0.0:8080, which other machines can reach, while auth.mode is open: set \
          auth.mode: clients and list auth.clients, or listen on 127.0.0.1, or set auth.allow_open_network: true to let \
          everybody in",
+    ),
+    (
+        "server: {allowed_origins: [\"*\"]}",
+        "2:10: server.allowed_origins[0]: found the text \"*\", allowed: an origin as browsers send it, such as \
+         \"https://app.example.org\" or \"tauri://localhost\", without a path",
     ),
     (
         "server:\n  body_limit: 10 bananas",
@@ -262,6 +267,17 @@ fn each_is_one_error_with_its_place() {
         let error = body(text).map(|_| ()).unwrap_err().to_string();
         assert_eq!(error, format!("octroi.yaml:{expected}"), "for\n{text}");
     }
+}
+
+#[test]
+fn origins_are_bounded() {
+    let origins = |count| {
+        let origins: Vec<_> = (0..count).map(|it| format!("\"https://{it}.example\"")).collect();
+        body(&format!("server: {{allowed_origins: [{}]}}", origins.join(",")))
+    };
+    assert_eq!(origins(100).unwrap().config.server.allowed_origins.len(), 100);
+    let error = origins(101).unwrap_err().to_string();
+    assert_eq!(error, "octroi.yaml:2:10: server.allowed_origins: found 101 origins, allowed: at most 100");
 }
 
 #[test]
