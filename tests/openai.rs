@@ -157,6 +157,21 @@ async fn errors_have_both_shapes_and_name_the_field() {
     assert_eq!(told(&empty), (400, json!("invalid_request_error"), json!("messages")));
     let (_, part) = chat(&gateway, json!({ "messages": [{ "role": "user", "content": [{ "type": "video" }] }] })).await;
     assert_eq!(told(&part), (400, json!("invalid_request_error"), json!("messages[0].content[0].type")));
+    for (field, value, param) in [
+        ("max_tokens", json!(-1), "max_tokens"),
+        ("reasoning_effort", json!("default"), "reasoning_effort"),
+        ("messages", json!([{ "role": "user", "content": 5 }]), "messages[0].content"),
+        (
+            "messages",
+            json!([{ "role": "user", "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": 5 }] }]),
+            "messages[0].content[1].text",
+        ),
+    ] {
+        let mut body = json!({ "messages": [user("x")] });
+        body[field] = value;
+        let (_, wrong) = chat(&gateway, body).await;
+        assert_eq!(told(&wrong), (400, json!("invalid_request_error"), json!(param)), "{wrong:?}");
+    }
     let (_, foreign) = chat(&gateway, json!({ "messages": [user("x")], "model": "gpt-4o" })).await;
     assert_eq!(told(&foreign), (404, json!("invalid_request_error"), json!("model")));
     assert_eq!(foreign.body["error"]["code"], "model_not_found", "{foreign:?}");
@@ -196,6 +211,24 @@ async fn errors_have_both_shapes_and_name_the_field() {
     assert_eq!(wrong_method.headers()["allow"], "POST");
     let page = gateway.client.get(gateway.url("/v1/models")).header("origin", "https://evil.example");
     assert_eq!(told(&support::answer(page.send().await.unwrap()).await).0, 403, "a web page asks");
+}
+
+#[tokio::test]
+async fn half_a_character_is_the_same_to_policies_and_model() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    // In a field that is known, and in one that is passed on as it comes.
+    let body = r#"{"messages":[{"role":"user","content":"jane@example.org \ud83d"}],"metadata":{"a":"\ude00"}}"#;
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).body(body);
+    let answer = support::answer(request.send().await.unwrap()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let sent = double.last_request().unwrap().json();
+    assert_eq!(sent["messages"], json!([user("[EMAIL] \u{fffd}")]));
+    assert_eq!(sent["metadata"], json!({ "a": "\u{fffd}" }));
+
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("content-encoding", "gzip");
+    let answer = support::answer(request.body("not read").send().await.unwrap()).await;
+    assert_eq!((answer.status, &answer.body["code"]), (415, &json!("body_encoded")), "{answer:?}");
 }
 
 #[tokio::test]

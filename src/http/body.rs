@@ -1,10 +1,12 @@
 //! Request bodies: bounded in bytes and time, read as JSON whatever the content type says.
 
+mod surrogate;
+
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -30,15 +32,19 @@ const MOST_ROOM: usize = 64 << 20;
 /// The longest text of a key path in an error.
 const PATH: usize = 120;
 
+/// What some tools of Windows write in front of a text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Reads a request's body, at most `limit` bytes of it, and takes the room for it where the request has its [`Held`].
 pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let headers = &head.headers;
+    if headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        turn_away(headers, body).await;
+        return Err(ApiError::Encoded);
+    }
     let announced = content_length(headers);
     if announced.is_some_and(|length| length > limit as u64) {
-        // Who asks first whether to send has sent nothing yet, and is told by the answer.
-        if !headers.contains_key(EXPECT) {
-            discard(body).await;
-        }
+        turn_away(headers, body).await;
         return Err(ApiError::TooLarge { limit });
     }
     let held = head.extensions.get::<Held>();
@@ -52,11 +58,11 @@ pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<B
             let body = read?;
             let Room { values, bytes } = Room::of_text(&body);
             if values > MOST_VALUES {
-                return Err(ApiError::Body(format!("it holds more than {MOST_VALUES} values")));
+                return Err(ApiError::body(format!("it holds more than {MOST_VALUES} values")));
             }
             if bytes > MOST_ROOM {
                 let most = MOST_ROOM >> 20;
-                return Err(ApiError::Body(format!(
+                return Err(ApiError::body(format!(
                     "its objects, lists and values would take more than {most} MiB of memory"
                 )));
             }
@@ -120,6 +126,14 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     }
 }
 
+/// Throws away what comes of a body that is not read. Who asks first whether to send has sent nothing yet, and is told by
+/// the answer.
+async fn turn_away(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(EXPECT) {
+        discard(body).await;
+    }
+}
+
 async fn discard(mut body: Body) {
     let (most, patience) = DISCARD;
     let drain = async {
@@ -137,23 +151,33 @@ async fn discard(mut body: Body) {
 
 /// Reads a JSON object. An error names the key and the place, and repeats nothing of the content.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    parse_borrowed(bytes)
+    mending(bytes, |bytes| parse_borrowed(bytes))
 }
 
-/// The same, into what borrows from the bytes.
+/// Reads with `read`, and once more where halves of characters are in the way: JavaScript that cuts a text within an emoji
+/// writes one (`\ud83d`). In their place stands what other languages put there, U+FFFD, for policies and models alike.
+pub(super) fn mending<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, ApiError>) -> Result<T, ApiError> {
+    match read(bytes) {
+        Err(ApiError::Body { problem, .. }) if problem.contains("hex escape") => read(&surrogate::mended(bytes)),
+        other => other,
+    }
+}
+
+/// The same, into what borrows from the bytes, as they are.
 pub(super) fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'{') => serde_json::from_slice(bytes).map_err(|error| ApiError::Body(explain::<T>(bytes, &error))),
-        Some(_) => Err(ApiError::Body("expected a JSON object".to_owned())),
-        None => Err(ApiError::Body("it is empty, expected a JSON object".to_owned())),
+        Some(b'{') => serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error)),
+        Some(_) => Err(ApiError::body("expected a JSON object")),
+        None => Err(ApiError::body("it is empty, expected a JSON object")),
     }
 }
 
 #[cold]
-fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -> String {
+fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -> ApiError {
     if error.classify() != Category::Data {
         // Errors of the syntax are fixed texts with a place.
-        return error.to_string();
+        return ApiError::body(error.to_string());
     }
     // Errors of the types repeat the value that they found; what was expected stands behind it.
     let text = error.to_string();
@@ -163,13 +187,13 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
         None => format!("a value that cannot be at line {} column {}", error.line(), error.column()),
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+    let field = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) if error.path().iter().next().is_some() => {
-            let path: String = error.path().to_string().chars().filter(|it| !it.is_control()).take(PATH).collect();
-            format!("{path}: {problem}")
+            Some(error.path().to_string().chars().filter(|it| !it.is_control()).take(PATH).collect())
         }
-        _ => problem,
-    }
+        _ => None,
+    };
+    ApiError::Body { field, problem: problem.into() }
 }
 
 #[cfg(test)]
@@ -181,9 +205,9 @@ mod tests {
     use crate::in_flight::InFlight;
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only whether it can be read counts")]
     struct Outer {
         name: Option<String>,
+        #[expect(dead_code, reason = "only whether it can be read counts")]
         inner: Option<Inner>,
     }
 
@@ -211,6 +235,36 @@ mod tests {
             assert!(!error.contains("hidden"), "{error}");
         }
         assert!(parse::<Outer>(b" {\"name\":null,\"other\":[1,2]} ").is_ok());
+        assert!(parse::<Outer>("\u{feff}{\"name\":\"a\"}".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn half_a_character_is_no_error() {
+        for (name, expected) in [
+            (r"cut \ud83d", "cut \u{fffd}"),
+            (r"\uDE00 cut", "\u{fffd} cut"),
+            (r"\ud83d\ude00", "\u{1f600}"),
+            (r"\ud83d\ud83d\ude00\ude00", "\u{fffd}\u{1f600}\u{fffd}"),
+            (r"\ud83d\n", "\u{fffd}\n"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\\ud83d \ud83d", "\\ud83d \u{fffd}"),
+            (r"\ud83d\\ude00", "\u{fffd}\\ude00"),
+        ] {
+            let body = format!(r#"{{"name":"{name}"}}"#);
+            assert_eq!(parse::<Outer>(body.as_bytes()).unwrap().name.unwrap(), expected, "{name}");
+        }
+        for name in [r"\ud83", r"\ud83x", r"\ud83d\"] {
+            let body = format!(r#"{{"name":"{name}"}}"#);
+            assert!(parse::<Outer>(body.as_bytes()).is_err(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_refused_by_name() {
+        for (encoding, refused) in [("gzip", true), ("identity, br", true), ("Identity", false)] {
+            let read = read(&head(&[(CONTENT_ENCODING, encoding)], None), Body::from("{}"), 8).await;
+            assert_eq!(matches!(read, Err(ApiError::Encoded)), refused, "{encoding}");
+        }
     }
 
     fn head(headers: &[(HeaderName, &'static str)], held: Option<Held>) -> Parts {

@@ -21,8 +21,16 @@ use crate::in_flight::Full;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The body is not the JSON that the route takes; with the reason and the place.
-    #[error("Invalid request body: {0}")]
-    Body(String),
+    #[error("Invalid request body: {}{problem}", field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default())]
+    Body {
+        /// The field at fault, where one is.
+        field: Option<String>,
+        /// What is wrong.
+        problem: Cow<'static, str>,
+    },
+    /// The body is compressed.
+    #[error("Content-Encoding: compressed bodies are not read; send the body as it is, or `identity`")]
+    Encoded,
     /// A field that must be there is not.
     #[error("{0} field is required")]
     Required(&'static str),
@@ -121,6 +129,11 @@ fn told(error: &GatewayError) -> String {
 }
 
 impl ApiError {
+    /// A body that is wrong as a whole.
+    pub fn body(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self::Body { field: None, problem: problem.into() }
+    }
+
     /// A field with a wrong value.
     pub fn field(field: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Field { field: field.into(), problem: problem.into() }
@@ -129,7 +142,8 @@ impl ApiError {
     /// Stable: the `code` in bodies and metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Body(_) => "invalid_body",
+            Self::Body { .. } => "invalid_body",
+            Self::Encoded => "body_encoded",
             Self::Required(_) => "field_required",
             Self::Field { .. } | Self::Parameter { .. } => "invalid_field",
             Self::NoCredentials => "authentication_required",
@@ -152,9 +166,10 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Body(_) | Self::Required(_) | Self::Field { .. } | Self::Parameter { .. } | Self::Broken => {
+            Self::Body { .. } | Self::Required(_) | Self::Field { .. } | Self::Parameter { .. } | Self::Broken => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoCredentials | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::ClientDisabled
             | Self::TenantMismatch

@@ -67,6 +67,7 @@ pub(super) fn api(error: &ApiError) -> Response {
     let param = match error {
         ApiError::Required(field) => Some(Cow::Borrowed(*field)),
         ApiError::Field { field, .. } => Some(field.clone()),
+        ApiError::Body { field: Some(field), .. } => Some(Cow::Borrowed(field.as_str())),
         _ => None,
     };
     let told = Told {

@@ -1,8 +1,11 @@
 //! One message of a conversation, as OpenAI's clients write it or Mistral's.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
@@ -49,11 +52,38 @@ enum WireRole {
     Tool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// Not an untagged one, whose errors name no place within a part.
 enum Content {
     Text(String),
     Pieces(Vec<Piece>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text or a list of parts")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Content, E> {
+        self.visit_string(text.to_owned())
+    }
+
+    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Content, E> {
+        Ok(Content::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, pieces: A) -> Result<Content, A::Error> {
+        Deserialize::deserialize(SeqAccessDeserializer::new(pieces)).map(Content::Pieces)
+    }
 }
 
 /// A part, with the fields of every type.

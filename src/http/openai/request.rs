@@ -183,12 +183,13 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
 
 /// The fields that are not known, but for nulls.
 fn extra(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
-    let others = fields.into_iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())).map(|(name, value)| {
-        let value = serde_json::from_str(value.get()).map_err(|error| ApiError::Body(error.to_string()))?;
-        Ok((name, value))
+    let others = body::mending(bytes, |bytes| {
+        let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
+        let others = fields.into_iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
+        let read = others.map(|(name, value)| serde_json::from_str(value.get()).map(|value: Value| (name, value)));
+        read.collect::<Result<Map<_, _>, _>>().map_err(|error| ApiError::body(error.to_string()))
     });
-    unknown(others.collect::<Result<_, ApiError>>()?)
+    unknown(others?)
 }
 
 #[cfg(test)]
