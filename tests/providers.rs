@@ -148,7 +148,7 @@ async fn the_name_of_a_speaker_reaches_openai() {
 }
 
 #[tokio::test]
-async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
+async fn an_openai_compatible_server_needs_no_key_and_who_asks_is_told_that_one_is_wanted() {
     let openai = OpenAiDouble::start().await.unwrap();
     let house = format!(
         "llm_providers:\n  house:\n    type: openai-compatible\n    config: {{ endpoint: \"{}/v1\", model: gpt-4o }}\n",
@@ -162,7 +162,11 @@ async fn an_openai_compatible_server_needs_no_key_and_its_refusals_are_told() {
     // The double wants a key.
     assert_eq!((answer.status, &answer.body["success"]), (502, &json!(false)), "{answer:?}");
     assert_eq!(answer.body["metadata"]["error_code"], "upstream_unauthorized", "{answer:?}");
-    assert!(answer.body["error"].as_str().unwrap().contains("Incorrect API key provided."), "{answer:?}");
+    let told = "the provider refuses the gateway's key (upstream 401, code invalid_api_key)";
+    assert_eq!(answer.body["error"], told, "the vendor's words are the operator's: {answer:?}");
+    let health = gateway.get("/api/v1/llm-providers/house/health").await.body;
+    assert!(!health.to_string().contains("Incorrect"), "{health}");
+    assert!(gateway.log.text().contains("Incorrect API key provided."), "they are in the log");
 }
 
 /// Speaks nothing but HTTP/2, counts its connections, and keeps each call until another one has come.

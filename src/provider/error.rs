@@ -228,6 +228,19 @@ impl ErrorKind {
         self.class().surface
     }
 
+    /// Of what is said about a key and its account, what a caller is told whose key it is not: the vendor's words have
+    /// parts of the key in them, the account's name and its limits.
+    fn about_account(self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized => Some("the provider refuses the gateway's key"),
+            Self::SpendCap => Some("the budget of the gateway's account is spent"),
+            Self::Forbidden => Some("the provider does not allow this to the gateway's account"),
+            Self::ModelNotAllowed => Some("the provider does not allow this model to the gateway's account"),
+            Self::RateLimited => Some("the gateway's account is over its limit"),
+            _ => None,
+        }
+    }
+
     /// Of what is said about a key, the status that says it. Some vendors say it under 400, and inside a stream the
     /// status is 200 already.
     fn status_about_key(self) -> Option<u16> {
@@ -241,8 +254,8 @@ impl ErrorKind {
     }
 }
 
-/// A failed call to an upstream. Its message is fit for clients: one line of bounded length, without control
-/// characters, without the key.
+/// A failed call to an upstream. Its message is one line of bounded length, without control characters, without the key;
+/// as text it is what the caller may know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderError {
     kind: ErrorKind,
@@ -374,9 +387,27 @@ impl ProviderError {
         Surface { status: self.of_callers_key.unwrap_or(surface.status), ..surface }
     }
 
-    /// What happened, in one line fit for clients.
+    /// What happened, in one line: mostly the vendor's words. Callers are [told](Self::told) less.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The same for callers: of the operator's key and account no more than what the matter is.
+    pub fn told(&self) -> &str {
+        self.of_operators_account().unwrap_or(&self.message)
+    }
+
+    /// The [class](Self::brief) for the log, with the vendor's words where they are about the operator's account and not
+    /// about a request.
+    pub(crate) fn logged(&self) -> String {
+        match self.of_operators_account() {
+            Some(_) => format!("{}: {}", self.brief(), self.message),
+            None => self.brief(),
+        }
+    }
+
+    fn of_operators_account(&self) -> Option<&'static str> {
+        self.kind.about_account().filter(|_| !self.is_of_callers_key())
     }
 
     /// The class, and the upstream's status and code: what may be kept, and shown to others than the caller, whose text the
@@ -424,7 +455,7 @@ impl ProviderError {
 
 impl fmt::Display for ProviderError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)?;
+        formatter.write_str(self.told())?;
         match (self.status, &self.upstream_code) {
             (Some(status), Some(code)) => write!(formatter, " (upstream {status}, code {code})"),
             (Some(status), None) => write!(formatter, " (upstream {status})"),
@@ -502,6 +533,23 @@ mod tests {
                 assert_eq!(error.health_effect(), HealthEffect::None, "{kind:?} {status:?}");
                 assert!(!error.retryable() && !error.fail_over(), "{kind:?} {status:?}");
             }
+        }
+    }
+
+    #[test]
+    fn callers_are_told_nothing_of_the_operators_account() {
+        let said = "Incorrect API key provided: sk-proj-****abcd, in organization org-1";
+        for kind in ErrorKind::ALL {
+            let error = ProviderError::new(*kind, said).with_status(401).with_upstream_code(Some("invalid_api_key"));
+            let hidden = kind.about_account().is_some();
+            assert_eq!(error.to_string().contains("sk-proj"), !hidden, "{kind:?}");
+            assert!(error.to_string().ends_with(" (upstream 401, code invalid_api_key)"), "{error}");
+            assert_eq!(error.logged().contains(said), hidden, "{kind:?}");
+            let of_callers_key = error.with_callers_key();
+            assert!(
+                of_callers_key.to_string().starts_with(said) && !of_callers_key.logged().contains(said),
+                "{kind:?}"
+            );
         }
     }
 

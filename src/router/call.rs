@@ -204,7 +204,7 @@ impl<O: Operation> Call<'_, O> {
                     entry.limited.failed(model, error, now);
                 }
                 let code = error.code();
-                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.brief());
+                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.logged());
                 attempt.failed(error);
             }
         }

@@ -126,8 +126,8 @@ impl Monitor {
     pub(crate) fn call_failed(&self, error: &ProviderError) {
         match error.health_effect() {
             HealthEffect::None => {}
-            HealthEffect::Failure => self.failed(error, &error.brief(), FAILURES),
-            HealthEffect::KeyRejected => self.failed(error, &error.brief(), 1),
+            HealthEffect::Failure => self.failed(error, &error.brief(), &error.logged(), FAILURES),
+            HealthEffect::KeyRejected => self.failed(error, &error.brief(), &error.logged(), 1),
         }
     }
 
@@ -139,20 +139,21 @@ impl Monitor {
             self.succeeded();
         } else {
             // A probe holds nothing of a caller's.
-            self.failed(error, error.message(), 1);
+            self.failed(error, error.told(), error.message(), 1);
         }
         is_up
     }
 
-    /// One more failure, of which `enough` in a row make the provider unhealthy.
-    fn failed(&self, error: &ProviderError, message: &str, enough: u32) {
+    /// One more failure, of which `enough` in a row make the provider unhealthy: in words for whoever reads its health, and
+    /// for the log.
+    fn failed(&self, error: &ProviderError, shown: &str, logged: &str, enough: u32) {
         let fell = {
             let mut inner = self.lock();
             inner.failures = inner.failures.saturating_add(1);
             inner.key_rejected |= error.health_effect() == HealthEffect::KeyRejected;
             inner.health.last_checked = Some(Timestamp::now());
             inner.health.message.clear();
-            inner.health.message.push_str(message);
+            inner.health.message.push_str(shown);
             let fell = inner.failures >= enough && inner.health.state != State::Unhealthy;
             if fell {
                 inner.health.state = State::Unhealthy;
@@ -162,7 +163,7 @@ impl Monitor {
         };
         if fell {
             self.fell.notify_one();
-            tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {message}");
+            tracing::warn!(provider = self.provider, code = error.code(), "provider is unhealthy: {logged}");
         }
     }
 }
