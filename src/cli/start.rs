@@ -263,14 +263,13 @@ async fn serve(
         stop.cancel();
         fault
     };
-    let (served, (), fault) = tokio::join!(
+    let ((), (), fault) = tokio::join!(
         http::serve(listener, config, gateway.clone(), in_flight, metrics, stop.clone()),
         administered,
         fault
     );
     drop(watcher);
     tracing::info!("shutting down: requests in flight are finished, records are written");
-    served?;
     fault.map_or(Ok(()), |fault| bail!("{fault}; the gateway ended for it (the log may say why)"))
 }
 

@@ -18,6 +18,7 @@ mod entry;
 mod errors;
 mod guard;
 mod handled;
+mod header;
 mod health;
 pub mod identity;
 mod image;
@@ -121,12 +122,11 @@ pub async fn serve(
     in_flight: InFlight,
     prometheus: PrometheusHandle,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) {
     let app = App::new(gateway, &config.server, &config.auth, in_flight, prometheus);
     let entry = Entry::new(app.clone(), routes(app));
     let handle = move |request| entry.clone().handle(request);
     serve::serve(listener, handle, Limits::from(&config.server), shutdown).await;
-    Ok(())
 }
 
 /// All routes.

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::query::given;
 use super::{name, time};
 use crate::audit::{Page, Query};
 use crate::http::answer::{json, json_that_takes_room};
@@ -47,16 +48,16 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
         user_email: body.user_email.and_then(user),
         start: time::read("start_time", body.start_time)?,
         end: time::read("end_time", body.end_time)?,
-        action: not_empty(body.action),
-        request_type: not_empty(body.request_type),
-        decision_id: not_empty(body.decision_id),
-        request_id: not_empty(body.request_id),
-        policy_name: not_empty(body.policy_name),
+        action: given(body.action),
+        request_type: given(body.request_type),
+        decision_id: given(body.decision_id),
+        request_id: given(body.request_id),
+        policy_name: given(body.policy_name),
         limit: body.limit.unwrap_or(Query::DEFAULT_LIMIT),
         offset: body.offset.unwrap_or(0),
         ..Query::new(tenant)
     };
-    if not_empty(body.override_id).is_some() {
+    if given(body.override_id).is_some() {
         // There are no overrides here, so that no entry has one.
         let none = Page { entries: Vec::new(), total: 0, limit: query.limit, offset: query.offset };
         return Ok(json(StatusCode::OK, &none));
@@ -97,8 +98,4 @@ async fn found(app: &App, head: &Parts, query: Query) -> Result<Response, ApiErr
 fn number<T: std::str::FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let text = text.filter(|text| !text.is_empty());
     text.map(|text| text.parse().map_err(|_| ApiError::field(field, "expected a whole number"))).transpose()
-}
-
-fn not_empty(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
 }

@@ -15,6 +15,7 @@ mod policy_info;
 mod pre_check;
 mod pricing;
 mod providers;
+mod query;
 mod request;
 mod request_type;
 mod static_policies;

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::http::{ApiError, identity};
+use crate::http::{ApiError, header, identity};
 use crate::router::Preference;
 
 const HEADER: HeaderName = HeaderName::from_static("x-provider");
@@ -10,11 +10,6 @@ const FIELD: &str = "X-Provider";
 
 /// That provider and no other, where one is named.
 pub(super) fn read(headers: &HeaderMap) -> Result<Preference, ApiError> {
-    let mut sent = headers.get_all(HEADER).iter();
-    let Some(value) = sent.next() else { return Ok(Preference::Any) };
-    if sent.next().is_some() {
-        return Err(ApiError::field(FIELD, "expected once"));
-    }
-    let text = value.to_str().map_err(|_| ApiError::field(FIELD, "expected visible ASCII characters"))?;
+    let Some(text) = header::once(headers, &HEADER, FIELD)? else { return Ok(Preference::Any) };
     Ok(identity::checked(FIELD, text)?.map_or(Preference::Any, |name| Preference::Pin(name.to_owned())))
 }

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::extract::{Query as UrlQuery, State};
+use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::super::query::{self, given};
 use super::super::time;
 use super::decided::{Decided, Verdict};
 use crate::audit::{Entries, Entry, Page, Query};
@@ -69,17 +70,14 @@ impl Summary {
 /// `GET /api/v1/decisions`.
 pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Result<Response, ApiError> {
     let tenant = app.presented(&head)?.searched_tenant(None)?;
-    let UrlQuery(asked) = UrlQuery::<Asked>::try_from_uri(&head.uri).map_err(|_| {
-        let problem = "expected `since`, `decision`, `policy_id`, `tool_signature` and `limit`, each at most once";
-        ApiError::Parameter { field: "query", problem }
-    })?;
+    let expected = "expected `since`, `decision`, `policy_id`, `tool_signature` and `limit`, each at most once";
+    let asked = query::read(&head.uri, expected)?;
     let decisions = find(&app, tenant, &Wanted::of(asked)?).await?;
     Ok(json_that_takes_room(&head, &Answer { decisions })?)
 }
 
 impl Wanted {
     fn of(asked: Asked) -> Result<Self, ApiError> {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let since = time::read("since", asked.since).map_err(|_| ApiError::Parameter {
             field: "since",
             problem: "expected an ISO 8601 time, such as 2026-11-20T09:15:00Z",

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::super::query::{self, Pagination};
 use super::{named, unknown};
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
@@ -68,37 +69,20 @@ pub(super) struct Health {
 #[derive(Serialize)]
 struct Settings {}
 
-#[derive(Debug, PartialEq, Serialize)]
-struct Pagination {
-    page: usize,
-    page_size: usize,
-    total_items: usize,
-    total_pages: usize,
-}
-
 /// `GET /api/v1/llm-providers`.
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
     app.identity.presented(&headers)?;
-    let Query(asked) = Query::<Asked>::try_from_uri(&uri).map_err(|_| {
-        let problem = "expected `type`, `enabled`, `page` and `page_size`, each at most once";
-        ApiError::Parameter { field: "query", problem }
-    })?;
-    let page = number("page", asked.page.as_deref())?.unwrap_or(1);
-    let page_size = number("page_size", asked.page_size.as_deref())?.unwrap_or(PAGE).min(MOST);
-    let enabled = match asked.enabled.as_deref() {
-        None | Some("") => None,
-        Some("true" | "1") => Some(true),
-        Some("false" | "0") => Some(false),
-        Some(_) => return Err(ApiError::Parameter { field: "enabled", problem: "expected true or false" }),
-    };
-    let kind = asked.kind.filter(|kind| !kind.is_empty());
+    let asked: Asked = query::read(&uri, "expected `type`, `enabled`, `page` and `page_size`, each at most once")?;
+    let page = query::number("page", asked.page.as_deref(), 1)?.unwrap_or(1);
+    let page_size = query::number("page_size", asked.page_size.as_deref(), 1)?.unwrap_or(PAGE).min(MOST);
+    let enabled = query::truth("enabled", asked.enabled.as_deref())?;
+    let kind = query::given(asked.kind);
     // What is not enabled was not started.
     let fits = |status: &ProviderStatus<'_>| {
         enabled != Some(false) && kind.as_deref().is_none_or(|kind| kind == status.info.kind.as_str())
     };
     let fitting: Vec<_> = app.gateway.router().providers().filter(fits).collect();
-    let pagination =
-        Pagination { page, page_size, total_items: fitting.len(), total_pages: fitting.len().div_ceil(page_size) };
+    let pagination = Pagination::new(page, page_size, fitting.len());
     let providers = fitting.into_iter().skip((page - 1).saturating_mul(page_size)).take(page_size).map(shown).collect();
     Ok(json(StatusCode::OK, &Answer { providers, pagination }))
 }
@@ -143,15 +127,6 @@ pub(super) async fn health(
     })
 }
 
-/// A whole number from 1 on.
-fn number(field: &'static str, text: Option<&str>) -> Result<Option<usize>, ApiError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(Some(number)),
-        _ => Err(ApiError::Parameter { field, problem: "expected a whole number from 1 on" }),
-    }
-}
-
 pub(super) fn shown(status: ProviderStatus<'_>) -> Provider<'_> {
     let info = status.info;
     Provider {
@@ -190,15 +165,6 @@ mod tests {
     fn weights_are_whole_percent() {
         for (weight, expected) in [(1.0, 100), (0.7, 70), (0.333, 33), (0.0, 0), (0.001, 1)] {
             assert_eq!(percent(weight), expected);
-        }
-    }
-
-    #[test]
-    fn pages_are_counted_from_one() {
-        assert_eq!(number("page", None).unwrap(), None);
-        assert_eq!(number("page", Some("3")).unwrap(), Some(3));
-        for text in ["0", "-1", "1.5", "one"] {
-            assert_eq!(number("page", Some(text)).unwrap_err().to_string(), "page: expected a whole number from 1 on");
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
+use super::super::query::{self, Pagination, number};
 use super::policy::{Policy, TierWord};
 use super::{Answered, Failure, author};
 use crate::config::Role;
@@ -40,22 +41,12 @@ struct Answer<'a> {
     pagination: Pagination,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
-struct Pagination {
-    page: usize,
-    page_size: usize,
-    total_items: usize,
-    total_pages: usize,
-}
-
 /// `GET /api/v1/static-policies`.
 pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered {
     let author = author(&app, &head)?;
-    let Query(asked) = Query::<Asked>::try_from_uri(&head.uri).map_err(|_| {
-        let problem = "expected `category`, `tier`, `enabled`, `search`, `sort_by`, `sort_order`, and `limit` with \
-                       `offset` or `page` with `page_size`, and `tenant_id`, each at most once";
-        ApiError::Parameter { field: "query", problem }
-    })?;
+    let expected = "expected `category`, `tier`, `enabled`, `search`, `sort_by`, `sort_order`, and `limit` with `offset` or \
+                    `page` with `page_size`, and `tenant_id`, each at most once";
+    let asked: Asked = query::read(&head.uri, expected)?;
     let (offset, limit) = window(&asked)?;
     let fits = filter(&asked)?;
     let order = order(&asked)?;
@@ -69,12 +60,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered
         policies.sort_by(order);
     }
     let total_items = policies.len();
-    let pagination = Pagination {
-        page: offset / limit + 1,
-        page_size: limit,
-        total_items,
-        total_pages: total_items.div_ceil(limit),
-    };
+    let pagination = Pagination::new(offset / limit + 1, limit, total_items);
     let shown = policies.get(offset.min(total_items)..offset.saturating_add(limit).min(total_items));
     Ok(json(StatusCode::OK, &Answer { policies: shown.unwrap_or_default(), pagination }))
 }
@@ -104,7 +90,7 @@ fn window(asked: &Asked) -> Result<(usize, usize), ApiError> {
 }
 
 fn filter(asked: &Asked) -> Result<impl Fn(&Policy) -> bool + use<>, ApiError> {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let given = |text: &Option<String>| query::given(text.clone());
     let tier = match given(&asked.tier).as_deref() {
         None => None,
         Some("system") => Some(TierWord::System),
@@ -115,7 +101,7 @@ fn filter(asked: &Asked) -> Result<impl Fn(&Policy) -> bool + use<>, ApiError> {
         }
     };
     let (category, search) = (given(&asked.category), given(&asked.search).map(|text| text.to_lowercase()));
-    let enabled = truth("enabled", asked.enabled.as_deref())?;
+    let enabled = query::truth("enabled", asked.enabled.as_deref())?;
     Ok(move |policy: &Policy| {
         category.as_ref().is_none_or(|category| policy.category == *category)
             && tier.is_none_or(|tier| policy.tier == tier)
@@ -150,26 +136,6 @@ fn order(asked: &Asked) -> Result<Option<Order>, ApiError> {
         }
     };
     Ok(Some(Box::new(move |one, two| if falling { by(two, one) } else { by(one, two) })))
-}
-
-/// A whole number from `least` on.
-fn number(field: &'static str, text: Option<&str>, least: usize) -> Result<Option<usize>, ApiError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    match text.parse() {
-        Ok(number) if number >= least => Ok(Some(number)),
-        _ if least == 0 => Err(ApiError::Parameter { field, problem: "expected a whole number from 0 on" }),
-        _ => Err(ApiError::Parameter { field, problem: "expected a whole number from 1 on" }),
-    }
-}
-
-/// A truth value of a query.
-pub(super) fn truth(field: &'static str, text: Option<&str>) -> Result<Option<bool>, ApiError> {
-    match text {
-        None | Some("") => Ok(None),
-        Some("true" | "1") => Ok(Some(true)),
-        Some("false" | "0") => Ok(Some(false)),
-        Some(_) => Err(ApiError::Parameter { field, problem: "expected true or false" }),
-    }
 }
 
 #[cfg(test)]

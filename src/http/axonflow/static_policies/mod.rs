@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -21,7 +21,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::time;
+use super::{query, time};
 use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
 use crate::http::answer::json;
 use crate::http::{ApiError, App, body};
@@ -162,12 +162,9 @@ struct Effective {
 /// `GET /api/v1/static-policies/effective`: what applies to the caller's requests.
 async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
     let author = author(&app, &head)?;
-    let Query(wanted) = Query::<Wanted>::try_from_uri(&head.uri).map_err(|_| {
-        let problem = "expected `category` and `include_disabled`, each at most once";
-        ApiError::Parameter { field: "query", problem }
-    })?;
-    let disabled = list::truth("include_disabled", wanted.include_disabled.as_deref())?.unwrap_or(false);
-    let category = wanted.category.filter(|category| !category.is_empty());
+    let wanted: Wanted = query::read(&head.uri, "expected `category` and `include_disabled`, each at most once")?;
+    let disabled = query::truth("include_disabled", wanted.include_disabled.as_deref())?.unwrap_or(false);
+    let category = query::given(wanted.category);
     let mut rules = list::all(&app, &author.tenant)?;
     rules.retain(|policy| {
         (disabled || policy.enabled) && category.as_ref().is_none_or(|category| policy.category == *category)
