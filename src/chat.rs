@@ -57,6 +57,13 @@ pub enum Part {
     },
     /// A model's reasoning.
     Thinking {
+    /// A model's text in place of the answer that it will not give. But where an answer has a place of its own for it, it
+    /// is text: to policies, and in records.
+    #[serde(rename = "text", skip_deserializing)]
+    Refusal {
+        /// The text.
+        text: String,
+    },
         /// The reasoning, as text.
         text: String,
         /// By which its vendor knows it again.
@@ -116,7 +123,10 @@ impl Part {
     /// The text that policies inspect and may edit; `None` for parts whose content they do not see.
     pub fn text(&self) -> Option<&str> {
         match self {
-            Self::Text { text } | Self::Thinking { text, .. } | Self::ToolResult { text, .. } => Some(text),
+            Self::Text { text }
+            | Self::Refusal { text }
+            | Self::Thinking { text, .. }
+            | Self::ToolResult { text, .. } => Some(text),
             Self::ToolCall { arguments, .. } => Some(arguments),
             Self::Image { .. } | Self::Reference { .. } => None,
         }
@@ -125,7 +135,7 @@ impl Part {
     /// The same, to be edited. A seal beside it is dropped: it holds for the text as it was.
     pub fn text_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::Text { text } | Self::ToolResult { text, .. } => Some(text),
+            Self::Text { text } | Self::Refusal { text } | Self::ToolResult { text, .. } => Some(text),
             Self::Thinking { text, seal } | Self::ToolCall { arguments: text, seal, .. } => {
                 *seal = None;
                 Some(text)
@@ -146,7 +156,11 @@ impl Part {
     pub fn seal(&self) -> Option<&Seal> {
         match self {
             Self::Thinking { seal, .. } | Self::ToolCall { seal, .. } => seal.as_ref(),
-            Self::Text { .. } | Self::ToolResult { .. } | Self::Image { .. } | Self::Reference { .. } => None,
+            Self::Text { .. }
+            | Self::Refusal { .. }
+            | Self::ToolResult { .. }
+            | Self::Image { .. }
+            | Self::Reference { .. } => None,
         }
     }
 }
@@ -194,12 +208,12 @@ impl Message {
         Self { role, parts: vec![Part::Text { text: text.into() }] }
     }
 
-    /// The plain text parts, joined; reasoning and tool calls are left out.
+    /// The plain text parts and refusals, joined; reasoning and tool calls are left out.
     pub fn plain_text(&self) -> String {
         self.parts
             .iter()
             .filter_map(|part| match part {
-                Part::Text { text } => Some(text.as_str()),
+                Part::Text { text } | Part::Refusal { text } => Some(text.as_str()),
                 _ => None,
             })
             .collect()

@@ -324,6 +324,7 @@ impl Passage {
         for delta in &event.deltas {
             let (choice, part, text) = match delta {
                 Delta::Text { choice, text } => (*choice, StreamPart::Text, text),
+                Delta::Refusal { choice, text } => (*choice, StreamPart::Refusal, text),
                 Delta::Thinking { choice, text } => (*choice, StreamPart::Thinking, text),
                 Delta::ToolCall { choice, call, id, name, arguments } => {
                     let part = PartId { choice: *choice, part: StreamPart::ToolCall(*call) };
@@ -359,7 +360,11 @@ impl Passage {
                 Delta::Thinking { ref text, .. } if text.is_empty() => deltas.push(delta),
                 Delta::References { .. } | Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
                 Delta::Seal { .. } => self.seals.push(delta),
-                Delta::Text { .. } | Delta::Thinking { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
+                Delta::Text { .. }
+                | Delta::Refusal { .. }
+                | Delta::Thinking { .. }
+                | Delta::ToolCall { .. }
+                | Delta::Note(_) => {}
             }
         }
         for Fresh { id, text } in passed {
@@ -369,6 +374,7 @@ impl Passage {
             deltas.extend(self.heads.extract_if(..before, |head| head.id.choice == choice).map(Head::bare));
             deltas.push(match id.part {
                 StreamPart::Text => Delta::Text { choice, text },
+                StreamPart::Refusal => Delta::Refusal { choice, text },
                 StreamPart::Thinking => Delta::Thinking { choice, text },
                 StreamPart::ToolCall(call) => {
                     let head = self.heads.iter().position(|head| head.id == id);

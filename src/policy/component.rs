@@ -503,7 +503,7 @@ fn role(role: Role) -> wit::Role {
 
 fn part(part: &Part, window: Option<Window>) -> wit::Part<'_> {
     let (kind, name) = match part {
-        Part::Text { .. } => (wit::PartKind::Text, None),
+        Part::Text { .. } | Part::Refusal { .. } => (wit::PartKind::Text, None),
         Part::Thinking { .. } => (wit::PartKind::Thinking, None),
         Part::ToolCall { name, .. } => (wit::PartKind::ToolCall, Some(name.as_str())),
         Part::ToolResult { name, .. } => (wit::PartKind::ToolResult, name.as_deref()),

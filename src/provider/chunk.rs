@@ -325,8 +325,7 @@ impl Choice {
         }
         telling.content(delta.remove("content"), choice, &mut self.thought)?;
         if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
-            telling.verbatim = false;
-            telling.deltas.push(Delta::Text { choice, text: text.to_owned() });
+            telling.deltas.push(Delta::Refusal { choice, text: text.to_owned() });
         }
         let calls = match delta.get("tool_calls") {
             Some(Value::Array(calls)) => calls.as_slice(),

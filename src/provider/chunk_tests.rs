@@ -96,12 +96,12 @@ fn reasoning_is_read_in_every_form() {
         ),
         (json!({ "reasoning_content": "Hm", "content": null }), vec![thinking("Hm")]),
         (json!({ "reasoning": "Hm", "content": "" }), vec![thinking("Hm")]),
-        (json!({ "refusal": "No" }), vec![text("No")]),
+        (json!({ "refusal": "No" }), vec![Delta::Refusal { choice: 0, text: "No".into() }]),
         (json!({}), vec![]),
     ] {
         let events = read(&[delta(wire.clone())]).unwrap();
         assert_eq!(events[0].deltas, expected, "{wire}");
-        let foreign = wire["content"].is_array() || ["refusal", "reasoning"].iter().any(|it| wire.get(it).is_some());
+        let foreign = wire["content"].is_array() || wire.get("reasoning").is_some();
         assert_eq!(events[0].frame.is_none(), foreign, "{wire}");
     }
 }
@@ -125,11 +125,12 @@ fn citations_and_signatures_stand_beside_what_is_said() {
 }
 
 #[test]
-fn a_refusal_is_told_as_text_and_not_as_left_out() {
+fn a_refusal_goes_out_as_it_came_and_is_not_noted_as_left_out() {
     let mut chunks = Chunks::new("asked");
     let refused = delta(json!({ "refusal": "No" }));
     let Read::Event(event) = chunks.read(&Bytes::from(refused.to_string())).unwrap() else { panic!("{refused}") };
-    assert_eq!((event.deltas.last(), event.frame), (Some(&text("No")), None));
+    assert_eq!(event.deltas.last(), Some(&Delta::Refusal { choice: 0, text: "No".into() }));
+    assert_eq!(event.frame.as_deref(), Some(refused.to_string().as_bytes()));
     assert_eq!(chunks.notes().count(), 0);
 }
 

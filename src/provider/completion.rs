@@ -156,8 +156,8 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Notes) -> 
     }
     parts.append(&mut message.content.into_parts(notes));
     if let Some(text) = message.refusal.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()) {
-        notes.add("the model refused to answer; its refusal is given as text");
-        parts.push(Part::Text { text: text.to_owned() });
+        notes.add("the model refused to answer");
+        parts.push(Part::Refusal { text: text.to_owned() });
     }
     parts.extend(calls.iter().filter_map(|call| read_call(call, ids, notes)));
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));

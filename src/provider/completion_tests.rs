@@ -8,6 +8,10 @@ fn text(text: &str) -> Part {
     Part::Text { text: text.into() }
 }
 
+fn refusal(text: &str) -> Part {
+    Part::Refusal { text: text.into() }
+}
+
 fn thinking(text: &str) -> Part {
     Part::Thinking { text: text.into(), seal: None }
 }
@@ -141,7 +145,7 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
         (answer.choices[0].message.parts.clone(), answer.notes.len())
     };
     for (claim, wire, parts, notes) in [
-        ("a refusal", json!({"content": null, "refusal": "I cannot."}), vec![text("I cannot.")], 1),
+        ("a refusal", json!({"content": null, "refusal": "I cannot."}), vec![refusal("I cannot.")], 1),
         ("no refusal", json!({"content": "Yes.", "refusal": null, "annotations": []}), vec![text("Yes.")], 0),
         ("vLLM's reasoning", json!({"content": "42", "reasoning_content": "hm"}), vec![thinking("hm"), text("42")], 0),
         (

@@ -29,7 +29,7 @@ pub(crate) fn asked(role: &str) -> String {
 pub(crate) fn is_said(messages: &[Message]) -> bool {
     let says_json = |text: &str| text.as_bytes().windows(4).any(|window| window.eq_ignore_ascii_case(b"json"));
     messages.iter().flat_map(|message| &message.parts).any(|part| match part {
-        Part::Text { text } | Part::ToolResult { text, .. } => says_json(text),
+        Part::Text { text } | Part::Refusal { text } | Part::ToolResult { text, .. } => says_json(text),
         Part::Thinking { .. } | Part::ToolCall { .. } | Part::Image { .. } | Part::Reference { .. } => false,
     })
 }

@@ -72,6 +72,13 @@ pub enum Delta {
         /// The piece.
         text: String,
     },
+    /// More text in place of the answer that the model will not give.
+    Refusal {
+        /// Which choice.
+        choice: u32,
+        /// The piece.
+        text: String,
+    },
     /// More reasoning.
     Thinking {
         /// Which choice.

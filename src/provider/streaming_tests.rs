@@ -57,7 +57,7 @@ impl Answer {
             match delta {
                 Delta::Seal { .. } | Delta::References { .. } | Delta::Note(_) => {}
                 Delta::Started { .. } => self.started += 1,
-                Delta::Text { text, .. } => self.text.push_str(text),
+                Delta::Text { text, .. } | Delta::Refusal { text, .. } => self.text.push_str(text),
                 Delta::Thinking { text, .. } => self.thinking.push_str(text),
                 Delta::ToolCall { call, id, name, arguments, .. } => {
                     let call = *call as usize;

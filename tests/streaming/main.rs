@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anthropic_double::AnthropicDouble;
 use mistral_double::{Behaviour, EventForm, Failure, MistralDouble, Rule, StreamFault, ToolCall, ToolCallForm, Writes};
+use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 use support::{Gateway, Setup, eventually};
 
@@ -218,6 +219,35 @@ async fn reasoning_reaches_the_client_beside_the_text() {
     body["model"] = json!("magistral-small-latest");
     let seen = stream(&gateway, body).await;
     assert_eq!((seen.deltas("reasoning_content").as_str(), seen.text().as_str()), ("Six by seven", "42"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_model_is_no_content_whether_policies_change_it_or_not() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let setup = || {
+        let setup = Setup::without_provider().env("OPENAI_API_KEY", openai_double::KEY);
+        setup.env("OPENAI_ENDPOINT", &double.origin())
+    };
+    double.always(Some(openai_double::Behaviour::refusal("I will not write to jane@example.org.")));
+    for (gateway, refusal, decision) in [
+        (setup().policies(&["audit-redact"]).start(), "I will not write to jane@example.org.", "allowed"),
+        (setup().start(), "I will not write to [EMAIL].", "redacted"),
+    ] {
+        let body = json!({ "model": "gpt-4o-mini", "messages": ask("Who?")["messages"] });
+        let seen = stream(&gateway, body.clone()).await;
+        assert_eq!((seen.deltas("refusal").as_str(), seen.text().as_str()), (refusal, ""), "{seen:?}");
+        assert_eq!((seen.finish(), seen.done), (Some("stop"), true), "{seen:?}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], decision, "{record}");
+        assert_eq!(record["response_sample"], "I will not write to [EMAIL].", "{record}");
+
+        let answer = gateway.post("/v1/chat/completions", body).await;
+        let message = json!({ "role": "assistant", "content": null, "refusal": refusal });
+        assert_eq!(answer.body["choices"][0]["message"], message, "{answer:?}");
+        assert_eq!(last_record(&gateway).await["response_sample"], "I will not write to [EMAIL].");
+        let answer = gateway.post("/api/request", json!({ "query": "Who?" })).await;
+        assert_eq!(answer.body["data"]["data"], refusal, "{answer:?}");
+    }
 }
 
 #[tokio::test]

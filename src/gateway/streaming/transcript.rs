@@ -52,6 +52,7 @@ impl Transcript {
                 model.clone_into(&mut self.model);
             }
             Delta::Text { choice, text } => self.add(*choice, StreamPart::Text, text),
+            Delta::Refusal { choice, text } => self.add(*choice, StreamPart::Refusal, text),
             Delta::Thinking { choice, text } => self.add(*choice, StreamPart::Thinking, text),
             Delta::ToolCall { choice, call, id, name, arguments } => {
                 self.add(*choice, StreamPart::ToolCall(*call), arguments);
@@ -133,6 +134,7 @@ impl Spoken {
             let (text, empty) = (String::new(), String::new());
             let part = match id {
                 StreamPart::Text => Part::Text { text },
+                StreamPart::Refusal => Part::Refusal { text },
                 StreamPart::Thinking => Part::Thinking { text, seal: None },
                 StreamPart::ToolCall(_) => {
                     Part::ToolCall { id: empty.clone(), name: empty, arguments: text, seal: None }

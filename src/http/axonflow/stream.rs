@@ -44,7 +44,9 @@ impl Pieces {
         for delta in &event.deltas {
             self.said.take(delta);
             match delta {
-                Delta::Text { choice: 0, text } => frames.push(json!({ "delta": text })),
+                Delta::Text { choice: 0, text } | Delta::Refusal { choice: 0, text } => {
+                    frames.push(json!({ "delta": text }))
+                }
                 Delta::Thinking { choice: 0, text } if !text.is_empty() => {
                     frames.push(json!({ "reasoning_delta": text }))
                 }

@@ -39,8 +39,10 @@ struct Choice<'a> {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    /// Null beside tool calls, as OpenAI has it.
+    /// Null beside tool calls and refusals, as OpenAI has it.
     content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -137,15 +139,15 @@ impl<'a> Choice<'a> {
             Part::Thinking { text, seal } => ThinkingBlock::of(text, seal.as_ref()),
             _ => None,
         });
-        let thoughts: String = choice
-            .message
-            .parts
-            .iter()
-            .filter_map(|part| match part {
-                Part::Thinking { text, .. } => Some(text.as_str()),
-                _ => None,
-            })
-            .collect();
+        let (mut text, mut refusal, mut thoughts) = (String::new(), String::new(), String::new());
+        for part in &choice.message.parts {
+            match part {
+                Part::Text { text: more } => text.push_str(more),
+                Part::Refusal { text: more } => refusal.push_str(more),
+                Part::Thinking { text: more, .. } => thoughts.push_str(more),
+                _ => {}
+            }
+        }
         // The empty one is the vendor's, who wants it back.
         let thought = choice.message.parts.iter().any(|part| matches!(part, Part::Thinking { seal: None, .. }));
         let cited = choice.message.parts.iter().filter_map(|part| match part {
@@ -153,10 +155,11 @@ impl<'a> Choice<'a> {
             _ => None,
         });
         let reference_ids: Vec<_> = cited.flatten().collect();
-        let text = choice.message.plain_text();
+        let answers = refusal.is_empty() && tool_calls.is_empty();
         let message = Message {
             role: "assistant",
-            content: (!text.is_empty() || tool_calls.is_empty()).then_some(text),
+            content: (answers || !text.is_empty()).then_some(text),
+            refusal: (!refusal.is_empty()).then_some(refusal),
             reasoning_content: (thought || !thoughts.is_empty()).then_some(thoughts),
             thinking_blocks: blocks.collect(),
             tool_calls,

@@ -50,6 +50,8 @@ struct DeltaBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     thinking_blocks: Vec<ThinkingBlock>,
@@ -134,6 +136,7 @@ impl Chunks {
                     self.created = created.unwrap_or(self.created);
                 }
                 Delta::Text { choice, .. }
+                | Delta::Refusal { choice, .. }
                 | Delta::Thinking { choice, .. }
                 | Delta::ToolCall { choice, .. }
                 | Delta::References { choice, .. } => {
@@ -211,10 +214,13 @@ impl Chunks {
 
     fn choice(&self, choice: ChoiceBody<'_>) -> Value {
         match self.form {
-            Form::Text => json!({
-                "index": choice.index, "text": choice.delta.content.unwrap_or_default(), "logprobs": null,
-                "finish_reason": choice.finish_reason,
-            }),
+            Form::Text => {
+                // It has no other place for a refusal.
+                let text: String = choice.delta.content.into_iter().chain(choice.delta.refusal).collect();
+                json!({
+                    "index": choice.index, "text": text, "logprobs": null, "finish_reason": choice.finish_reason,
+                })
+            }
             _ => json!(choice),
         }
     }
@@ -244,6 +250,9 @@ impl Chunks {
                 }
                 Delta::Text { choice, text } => {
                     at(&mut choices, *choice).delta.content.get_or_insert_default().push_str(text);
+                }
+                Delta::Refusal { choice, text } => {
+                    at(&mut choices, *choice).delta.refusal.get_or_insert_default().push_str(text);
                 }
                 Delta::Thinking { choice, text } => {
                     at(&mut choices, *choice).delta.reasoning_content.get_or_insert_default().push_str(text);

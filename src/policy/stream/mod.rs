@@ -27,11 +27,13 @@ pub struct PartId {
     pub part: StreamPart,
 }
 
-/// The parts that a choice can have: of text and reasoning one each.
+/// The parts that a choice can have: of text, refusal and reasoning one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamPart {
     /// The text.
     Text,
+    /// Text in place of the answer, as [`crate::chat::Part::Refusal`].
+    Refusal,
     /// The reasoning.
     Thinking,
     /// The arguments of a tool call.

@@ -365,6 +365,7 @@ impl PartEntry {
         use super::StreamPart;
         match self.id.part {
             StreamPart::Text => Part::Text { text },
+            StreamPart::Refusal => Part::Refusal { text },
             StreamPart::Thinking => Part::Thinking { text, seal: None },
             StreamPart::ToolCall(_) => {
                 Part::ToolCall { id: String::new(), name: self.name.clone(), arguments: text, seal: None }

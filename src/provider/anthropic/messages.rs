@@ -170,8 +170,8 @@ impl<'a> Conversation<'a> {
         let mut results = Vec::new();
         for (part, cache_control) in parts {
             match part {
-                Part::Text { text } if text.trim().is_empty() => {}
-                Part::Text { text } => blocks.push(Block::Text { text, cache_control }),
+                Part::Text { text } | Part::Refusal { text } if text.trim().is_empty() => {}
+                Part::Text { text } | Part::Refusal { text } => blocks.push(Block::Text { text, cache_control }),
                 Part::Image { .. } if speaker == Speaker::Assistant => self.changes.misplaced += 1,
                 Part::Image { url, detail } => {
                     self.changes.details += usize::from(asks(*detail));

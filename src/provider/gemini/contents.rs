@@ -134,8 +134,8 @@ impl<'a> Conversation<'a> {
         let mut stand_in = self.model.wants_signatures().then_some(NO_SIGNATURE);
         for part in &message.parts {
             match part {
-                Part::Text { text } if text.is_empty() => {}
-                Part::Text { text } => parts.push(WirePart::Text { text }),
+                Part::Text { text } | Part::Refusal { text } if text.is_empty() => {}
+                Part::Text { text } | Part::Refusal { text } => parts.push(WirePart::Text { text }),
                 Part::Image { url, detail } => {
                     self.changes.details += usize::from(asks(*detail));
                     parts.push(WirePart::Image { inline_data: blob(url)? });

@@ -69,7 +69,7 @@ impl Reading {
         }
         for part in parts {
             match part {
-                Part::Text { text } => deltas.push(Delta::Text { choice, text }),
+                Part::Text { text } | Part::Refusal { text } => deltas.push(Delta::Text { choice, text }),
                 Part::Thinking { text, .. } => deltas.push(Delta::Thinking { choice, text }),
                 Part::ToolCall { id, name, arguments, seal } => {
                     let call = state.calls;

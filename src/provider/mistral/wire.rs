@@ -133,7 +133,7 @@ fn push<'a>(
     let mut results = 0_usize;
     for part in &message.parts {
         match part {
-            Part::Text { text } => chunks.push(Chunk::Text { text }),
+            Part::Text { text } | Part::Refusal { text } => chunks.push(Chunk::Text { text }),
             Part::Image { url, detail } => {
                 chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
             }

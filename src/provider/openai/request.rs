@@ -228,7 +228,7 @@ fn push<'a>(
     let mut thoughts = Vec::new();
     for part in &message.parts {
         match part {
-            Part::Text { text } => parts.push(WirePart::Text { text }),
+            Part::Text { text } | Part::Refusal { text } => parts.push(WirePart::Text { text }),
             Part::Image { url, .. } if kind == Kind::Ollama && !url.starts_with("data:") => {
                 let message = "this provider takes images as `data:` only; the gateway fetches none";
                 return Err(ProviderError::new(ErrorKind::Unsupported, message));

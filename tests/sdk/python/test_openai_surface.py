@@ -147,6 +147,12 @@ def test_openais_client_is_answered_in_json(of_openai):
     assert isinstance(completion.choices[0].message.parsed, Town)
 
 
+def test_openais_client_knows_a_models_refusal(failing_openai):
+    completion = failing_openai.chat.completions.parse(model=MODEL, messages=said("refuse"), response_format=Town)
+    message = completion.choices[0].message
+    assert (message.refusal, message.content, message.parsed) == ("I cannot.", None, None)
+
+
 def test_mistrals_client_is_answered_in_json(of_mistral):
     schema = {"name": "town", "schema_definition": SCHEMA}
     for form in [{"type": "json_object"}, {"type": "json_schema", "json_schema": schema}]:

@@ -24,6 +24,10 @@ class Upstream(BaseHTTPRequestHandler):
                 self.whole(429, RATE_LIMITED, {"Retry-After": "70"})
             case "invalid":
                 self.whole(422, INVALID)
+            case "refuse":
+                message = {"role": "assistant", "content": None, "refusal": "I cannot."}
+                choice = {"index": 0, "message": message, "finish_reason": "stop"}
+                self.whole(200, {"id": "c", "object": "chat.completion", "model": body["model"], "choices": [choice]})
             case "break off":
                 self.begin(200, "text/event-stream")
                 # More than policies hold back.

@@ -46,6 +46,12 @@ impl Behaviour {
         Self::Message(json!({ "role": "assistant", "content": text, "refusal": null }))
     }
 
+    /// An answer that says this instead of one.
+    #[must_use]
+    pub fn refusal(text: &str) -> Self {
+        Self::Message(json!({ "role": "assistant", "content": null, "refusal": text }))
+    }
+
     /// An answer that calls these tools: names and arguments.
     #[must_use]
     pub fn tool_calls(calls: &[(&str, Value)]) -> Self {

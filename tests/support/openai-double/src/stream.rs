@@ -101,12 +101,14 @@ fn chunks(host: Host, body: &Value, completion: &Value) -> Vec<String> {
     chunks
 }
 
-/// A message in pieces: its text word by word, of each call the head and then its arguments in fragments.
+/// A message in pieces: its text or refusal word by word, of each call the head and then its arguments in fragments.
 fn deltas(message: &Value) -> Vec<Value> {
     let content = message["content"].as_str();
     let mut deltas = vec![json!({ "role": "assistant", "content": content.map(|_| ""), "refusal": null })];
     let words = content.unwrap_or_default().split_inclusive(' ');
     deltas.extend(words.map(|word| json!({ "content": word })));
+    let words = message["refusal"].as_str().unwrap_or_default().split_inclusive(' ');
+    deltas.extend(words.map(|word| json!({ "refusal": word })));
     for (index, call) in array(&message["tool_calls"]).iter().enumerate() {
         let function = json!({ "name": call["function"]["name"], "arguments": "" });
         deltas.push(
