@@ -13,6 +13,7 @@ mod request;
 mod room;
 mod seal;
 mod task;
+mod tool_choice;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +28,11 @@ pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;
 pub(crate) use json_text::{outside_strings, unescaped, unescaped_if_json};
 pub use reference::Reference;
-pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool, ToolChoice};
+pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool};
 pub(crate) use room::{MOST_VALUES, Room};
 pub use seal::Seal;
 pub use task::{Json, Task, VectorForm};
+pub use tool_choice::{ToolChoice, ToolChoiceAsked};
 
 /// Who spoke a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,8 +57,6 @@ pub enum Part {
         /// The text.
         text: String,
     },
-    /// A model's reasoning.
-    Thinking {
     /// A model's text in place of the answer that it will not give. But where an answer has a place of its own for it, it
     /// is text: to policies, and in records.
     #[serde(rename = "text", skip_deserializing)]
@@ -64,6 +64,8 @@ pub enum Part {
         /// The text.
         text: String,
     },
+    /// A model's reasoning.
+    Thinking {
         /// The reasoning, as text.
         text: String,
         /// By which its vendor knows it again.

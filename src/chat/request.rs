@@ -1,16 +1,14 @@
 //! What a caller asks of a model. The parts that have a form in OpenAI's API are read and written in that form.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Unexpected, Visitor};
+use serde::de::Error;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, VectorForm};
+use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, ToolChoice, VectorForm};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,14 +61,6 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Whether the function that the model must ask for, if one is named, is among those that it may ask for.
-    pub fn has_chosen_tool(&self) -> bool {
-        match &self.tool_choice {
-            Some(ToolChoice::Named(name)) => self.tools.iter().any(|tool| tool.name == *name),
-            _ => true,
-        }
-    }
-
     /// About what it takes in memory beside its texts, with the copy that is made of it on its way.
     pub(crate) fn room(&self) -> usize {
         let parts: usize = self.messages.iter().map(|message| message.parts.capacity()).sum();
@@ -97,19 +87,6 @@ pub struct Tool {
     pub cache: Option<CacheControl>,
 }
 
-/// Whether the model must ask for tools.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToolChoice {
-    /// As the model likes.
-    Auto,
-    /// No tool.
-    None,
-    /// At least one. Mistral's `any` is read as this.
-    Required,
-    /// This one.
-    Named(String),
-}
-
 /// The form of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResponseFormat {
@@ -123,6 +100,7 @@ pub enum ResponseFormat {
 
 /// The schema of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "an object with a `name` and a `schema`")]
 pub struct JsonSchema {
     /// Its name.
     pub name: String,
@@ -183,7 +161,7 @@ impl<'de> Deserialize<'de> for Schema {
 /// The one type of tool that there is here.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum ToolType {
+pub(super) enum ToolType {
     #[default]
     Function,
 }
@@ -216,6 +194,7 @@ impl Serialize for Tool {
 impl<'de> Deserialize<'de> for Tool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
+        #[serde(expecting = "an object with a `name`")]
         struct Function {
             name: String,
             description: Option<String>,
@@ -224,6 +203,7 @@ impl<'de> Deserialize<'de> for Tool {
             cache_control: Option<CacheControl>,
         }
         #[derive(Deserialize)]
+        #[serde(expecting = "an object with a `function`")]
         struct Wire {
             #[serde(default, rename = "type")]
             _type: ToolType,
@@ -233,66 +213,6 @@ impl<'de> Deserialize<'de> for Tool {
         let Wire { function, cache_control, .. } = Wire::deserialize(deserializer)?;
         let Function { name, description, parameters, strict, cache_control: inside } = function;
         Ok(Self { name, description, parameters, strict, cache: cache_control.or(inside) })
-    }
-}
-
-impl Serialize for ToolChoice {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Function<'a> {
-            name: &'a str,
-        }
-        match self {
-            Self::Auto => serializer.serialize_str("auto"),
-            Self::None => serializer.serialize_str("none"),
-            Self::Required => serializer.serialize_str("required"),
-            Self::Named(name) => {
-                let mut map = serializer.serialize_map(Some(2))?;
-                map.serialize_entry("type", &ToolType::Function)?;
-                map.serialize_entry("function", &Function { name })?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for ToolChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ToolChoiceVisitor)
-    }
-}
-
-struct ToolChoiceVisitor;
-
-impl<'de> Visitor<'de> for ToolChoiceVisitor {
-    type Value = ToolChoice;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("`auto`, `none`, `required` or a function's name in an object")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<ToolChoice, E> {
-        match text {
-            "auto" => Ok(ToolChoice::Auto),
-            "none" => Ok(ToolChoice::None),
-            "required" | "any" => Ok(ToolChoice::Required),
-            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
-        #[derive(Deserialize)]
-        struct Function {
-            name: String,
-        }
-        #[derive(Deserialize)]
-        struct Wire {
-            #[serde(default, rename = "type")]
-            _type: ToolType,
-            function: Function,
-        }
-        let Wire { function, .. } = Wire::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(ToolChoice::Named(function.name))
     }
 }
 
@@ -323,6 +243,7 @@ impl Serialize for ResponseFormat {
 impl<'de> Deserialize<'de> for ResponseFormat {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
+        #[serde(expecting = "an object with a `type`")]
         struct Wire {
             r#type: FormatType,
             json_schema: Option<JsonSchema>,
@@ -357,23 +278,6 @@ mod tests {
             json!({"type": "function", "function": {"name": "x", "parameters": []}}),
         ] {
             assert!(serde_json::from_value::<Tool>(wrong.clone()).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_tool_choice_is_a_word_or_a_name() {
-        for (wire, choice) in [
-            (json!("auto"), ToolChoice::Auto),
-            (json!("none"), ToolChoice::None),
-            (json!("required"), ToolChoice::Required),
-            (json!({"type": "function", "function": {"name": "look"}}), ToolChoice::Named("look".into())),
-        ] {
-            assert_eq!(serde_json::from_value::<ToolChoice>(wire.clone()).unwrap(), choice);
-            assert_eq!(serde_json::to_value(&choice).unwrap(), wire);
-        }
-        assert_eq!(serde_json::from_value::<ToolChoice>(json!("any")).unwrap(), ToolChoice::Required);
-        for wrong in [json!("always"), json!(1), json!({"type": "custom", "custom": {"name": "x"}}), json!({})] {
-            assert!(serde_json::from_value::<ToolChoice>(wrong.clone()).is_err(), "{wrong}");
         }
     }
 

@@ -7,8 +7,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::Number;
 
+use super::extension::Extension;
 use super::name;
-use crate::chat::{ResponseFormat, Tool, ToolChoice};
+use crate::chat::{ResponseFormat, Tool, ToolChoiceAsked};
 use crate::http::ApiError;
 use crate::router::Preference;
 
@@ -29,7 +30,7 @@ pub(super) struct Context {
     pub(super) temperature: Option<f64>,
     pub(super) system_prompt: Option<String>,
     pub(super) tools: Vec<Tool>,
-    pub(super) tool_choice: Option<ToolChoice>,
+    pub(super) tool_choice: Option<ToolChoiceAsked>,
     pub(super) response_format: Option<ResponseFormat>,
     /// Texts, numbers and truth values under other keys.
     pub(super) facts: BTreeMap<String, String>,
@@ -61,6 +62,17 @@ impl Context {
     pub(super) fn add_fact(&mut self, name: &str, value: String) {
         if self.facts.len() < FACTS && name.len() <= FACT_NAME && value.len() <= FACT_VALUE {
             self.facts.insert(name.to_owned(), value);
+        }
+    }
+
+    /// What a key of ours asks for; what is the application's own is a fact.
+    fn asked<T>(&mut self, key: &str, value: Extension<T>) -> Option<T> {
+        match value {
+            Extension::Asked(asked) => Some(asked),
+            Extension::Fact(Fact(fact)) => {
+                fact.into_iter().for_each(|fact| self.add_fact(key, fact));
+                None
+            }
         }
     }
 
@@ -122,11 +134,17 @@ impl<'de> Visitor<'de> for ContextVisitor {
                     context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false);
                 }
                 "max_tokens" if self.asks => context.max_tokens = map.next_value::<MaxTokens>()?.0,
-                "stream" if self.asks => context.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
+                "stream" if self.asks => {
+                    context.stream = context.asked(&key, map.next_value()?).unwrap_or_default();
+                }
                 "temperature" if self.asks => context.temperature = map.next_value()?,
-                "tools" if self.asks => context.tools = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                "tool_choice" if self.asks => context.tool_choice = map.next_value()?,
-                "response_format" if self.asks => context.response_format = map.next_value()?,
+                "tools" if self.asks => {
+                    context.tools = context.asked(&key, map.next_value()?).unwrap_or_default();
+                }
+                "tool_choice" if self.asks => context.tool_choice = context.asked(&key, map.next_value()?),
+                "response_format" if self.asks => {
+                    context.response_format = context.asked(&key, map.next_value()?);
+                }
                 _ => {
                     if let Fact(Some(value)) = map.next_value()? {
                         context.add_fact(&key, value);
@@ -164,7 +182,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
 }
 
 /// A value as text; `None` for what is none: null, lists and objects.
-struct Fact(Option<String>);
+pub(super) struct Fact(pub(super) Option<String>);
 
 impl<'de> Deserialize<'de> for Fact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -172,7 +190,7 @@ impl<'de> Deserialize<'de> for Fact {
     }
 }
 
-struct FactVisitor;
+pub(super) struct FactVisitor;
 
 impl<'de> Visitor<'de> for FactVisitor {
     type Value = Fact;
@@ -219,6 +237,7 @@ impl<'de> Visitor<'de> for FactVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::ToolChoice;
 
     #[test]
     fn known_keys_are_read_and_the_rest_is_told_to_policies() {
@@ -260,6 +279,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_in_openais_form_is_the_applications_own() {
+        let json =
+            r#"{"tools":["crm","search"],"response_format":"markdown","stream":"billing","tool_choice":"always"}"#;
+        let mut context: Context = serde_json::from_str(json).unwrap();
+        assert!(!context.stream && context.tools.is_empty());
+        assert_eq!((&context.tool_choice, &context.response_format), (&None, &None));
+        let attributes = context.attributes();
+        let told: Vec<_> = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(told, [("response_format", "markdown"), ("stream", "billing"), ("tool_choice", "always")]);
+
+        for own in [r#"{"stream":1}"#, r#"{"stream":{}}"#, r#"{"tools":7}"#, r#"{"tools":{"crm":true}}"#] {
+            let context: Context = serde_json::from_str(own).unwrap();
+            assert!(!context.stream && context.tools.is_empty(), "{own}");
+        }
+        let json = r#"{"stream":true,"tools":[{"function":{"name":"look"}}],"tool_choice":"any",
+            "response_format":{"type":"json_object"}}"#;
+        let mut context: Context = serde_json::from_str(json).unwrap();
+        assert!(context.stream && context.tools[0].name == "look");
+        assert_eq!(context.tool_choice, Some(ToolChoice::Required.into()));
+        assert_eq!(context.response_format, Some(ResponseFormat::JsonObject));
+        assert_eq!(context.attributes(), []);
+        let nothing = r#"{"stream":null,"tools":null,"tool_choice":null,"response_format":null}"#;
+        assert_eq!(serde_json::from_str::<Context>(nothing).unwrap(), Context::default());
+    }
+
+    #[test]
     fn facts_are_bounded() {
         let entries: Vec<_> = (0..200).map(|index| format!("\"key{index}\":{index}")).collect();
         let json = format!("{{\"long\":\"{}\",{}}}", "x".repeat(2_000), entries.join(","));
@@ -278,11 +323,9 @@ mod tests {
             r#"{"max_tokens":1.5}"#,
             r#"{"temperature":"hot"}"#,
             r#"{"system_prompt":{}}"#,
-            r#"{"stream":"yes"}"#,
-            r#"{"tools":"all"}"#,
             r#"{"tools":[{"type":"web_search"}]}"#,
-            r#"{"tool_choice":"always"}"#,
-            r#"{"response_format":"json"}"#,
+            r#"{"tool_choice":{"type":"custom"}}"#,
+            r#"{"response_format":{"type":"markdown"}}"#,
             r#""text""#,
             r#"[]"#,
         ] {

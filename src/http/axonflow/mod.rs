@@ -9,6 +9,7 @@ mod audit;
 mod capabilities;
 mod context;
 mod decisions;
+mod extension;
 mod llm_call;
 mod media;
 mod policy_info;

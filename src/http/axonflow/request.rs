@@ -178,20 +178,19 @@ fn asked(body: Body, caller: gateway::Caller, request_type: RequestType) -> Resu
     let mut parts = vec![Part::Text { text: query }];
     parts.append(&mut media::parts(body.media.unwrap_or_default())?);
     messages.push(Message { role: Role::User, parts });
-    let chat = ChatRequest {
+    let mut chat = ChatRequest {
         model,
         messages,
         max_tokens: context.max_tokens,
         temperature: context.temperature,
         tools: std::mem::take(&mut context.tools),
-        tool_choice: context.tool_choice.take(),
         response_format: context.response_format.take(),
         ..ChatRequest::default()
     };
     if let Some(index) = chat.tools.iter().position(|tool| !names::is_call(&tool.name)) {
         return Err(ApiError::field(format!("context.tools[{index}].function.name"), names::EXPECTED));
     }
-    if !chat.has_chosen_tool() {
+    if context.tool_choice.take().is_some_and(|asked| !chat.choose(asked)) {
         return Err(ApiError::field("context.tool_choice", "names a function that is not among `context.tools`"));
     }
     Ok(gateway::Request {

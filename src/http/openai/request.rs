@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::exchange::Asked;
 use super::message;
 use crate::chat::{
-    CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoice, VectorForm, held_field,
+    CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked, VectorForm, held_field,
 };
 use crate::http::{ApiError, body};
 use crate::provider::names;
@@ -36,7 +36,7 @@ struct Body {
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
     tools: Option<Vec<Tool>>,
-    tool_choice: Option<ToolChoice>,
+    tool_choice: Option<ToolChoiceAsked>,
     parallel_tool_calls: Option<bool>,
     response_format: Option<ResponseFormat>,
     reasoning_effort: Option<ReasoningEffort>,
@@ -147,7 +147,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
             Ok::<_, ApiError>(read.message)
         })
         .collect();
-    let chat = ChatRequest {
+    let mut chat = ChatRequest {
         tenant: String::new(),
         task: Task::Chat,
         model: model(read.model)?,
@@ -163,7 +163,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         presence_penalty: read.presence_penalty,
         frequency_penalty: read.frequency_penalty,
         tools: read.tools.unwrap_or_default(),
-        tool_choice: read.tool_choice,
+        tool_choice: None,
         parallel_tool_calls: read.parallel_tool_calls,
         response_format: read.response_format,
         lengths: Vec::new(),
@@ -175,7 +175,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         // A call of it would be left out of the answer.
         return Err(ApiError::field(format!("tools[{index}].function.name"), names::EXPECTED));
     }
-    if !chat.has_chosen_tool() {
+    if read.tool_choice.is_some_and(|asked| !chat.choose(asked)) {
         return Err(ApiError::field("tool_choice", "names a function that is not among `tools`"));
     }
     Ok(Asked { chat, user: read.user, stream })
@@ -197,7 +197,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::{Detail, HELD_FIELDS, Message, Part, Reference, Role, Seal};
+    use crate::chat::{Detail, HELD_FIELDS, Message, Part, Reference, Role, Seal, ToolChoice};
 
     fn parsed(body: &Value) -> Result<Asked, ApiError> {
         parse(&Bytes::from(body.to_string()))

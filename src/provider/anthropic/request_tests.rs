@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{CacheControl, Message, Part, Role, Seal};
+use crate::chat::{CacheControl, Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
@@ -322,7 +322,7 @@ fn parameters_take_the_form_that_anthropic_takes() {
             "a tool that must be called, alone",
             usual,
             with_look(|it| {
-                it.tool_choice = Some(from(json!("required")));
+                it.tool_choice = Some(ToolChoice::Required);
                 it.parallel_tool_calls = Some(false);
             }),
             json!({"tools": look_wire, "tool_choice": {"type": "any", "disable_parallel_tool_use": true}}),
@@ -331,7 +331,7 @@ fn parameters_take_the_form_that_anthropic_takes() {
         (
             "a tool by name",
             usual,
-            with_look(|it| it.tool_choice = Some(from(json!({"function": {"name": "look"}})))),
+            with_look(|it| it.tool_choice = Some(ToolChoice::Named("look".into()))),
             json!({"tools": look_wire, "tool_choice": {"type": "tool", "name": "look"}}),
             0,
         ),
@@ -339,7 +339,7 @@ fn parameters_take_the_form_that_anthropic_takes() {
             "no tool",
             usual,
             with_look(|it| {
-                it.tool_choice = Some(from(json!("none")));
+                it.tool_choice = Some(ToolChoice::None);
                 it.parallel_tool_calls = Some(false);
             }),
             json!({"tools": look_wire, "tool_choice": {"type": "none"}}),
@@ -355,7 +355,7 @@ fn parameters_take_the_form_that_anthropic_takes() {
         (
             "a model that always thinks cannot be made to call",
             newest,
-            with_look(|it| it.tool_choice = Some(from(json!("required")))),
+            with_look(|it| it.tool_choice = Some(ToolChoice::Required)),
             json!({"tools": look_wire, "tool_choice": {"type": "auto"}}),
             1,
         ),
@@ -363,7 +363,7 @@ fn parameters_take_the_form_that_anthropic_takes() {
             "without tools nothing is said about them",
             usual,
             Box::new(|it| {
-                it.tool_choice = Some(from(json!("auto")));
+                it.tool_choice = Some(ToolChoice::Auto);
                 it.parallel_tool_calls = Some(false);
             }),
             json!({}),

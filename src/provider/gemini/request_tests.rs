@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Message, Part, Role, Seal};
+use crate::chat::{Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
 
 const OPTIONS: Options<'_> = Options { model: "gemini-2.5-flash", max_tokens: None };
@@ -316,14 +316,14 @@ fn parameters_take_the_form_that_gemini_takes() {
         (
             "a tool that must be called",
             usual,
-            with_look(|it| it.tool_choice = Some(from(json!("required")))),
+            with_look(|it| it.tool_choice = Some(ToolChoice::Required)),
             json!({"tools": look_wire, "toolConfig": config("ANY")}),
             0,
         ),
         (
             "no tool",
             usual,
-            with_look(|it| it.tool_choice = Some(from(json!("none")))),
+            with_look(|it| it.tool_choice = Some(ToolChoice::None)),
             json!({"tools": look_wire, "toolConfig": config("NONE")}),
             0,
         ),
@@ -331,7 +331,7 @@ fn parameters_take_the_form_that_gemini_takes() {
             "a tool by name, and what has no field",
             usual,
             with_look(|it| {
-                it.tool_choice = Some(from(json!({"function": {"name": "look"}})));
+                it.tool_choice = Some(ToolChoice::Named("look".into()));
                 it.parallel_tool_calls = Some(false);
             }),
             json!({"tools": look_wire,
@@ -342,7 +342,7 @@ fn parameters_take_the_form_that_gemini_takes() {
             "without tools nothing is said about them",
             usual,
             Box::new(|it| {
-                it.tool_choice = Some(from(json!("auto")));
+                it.tool_choice = Some(ToolChoice::Auto);
                 it.parallel_tool_calls = Some(false);
             }),
             json!({}),
