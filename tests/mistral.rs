@@ -93,17 +93,17 @@ async fn parameters_of_other_vendors_are_fitted() {
     let image = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png", "detail": "low" } });
     let body = json!({
         "model": "mistral-large-latest", "messages": [{ "role": "user", "content": [image] }], "temperature": 1.9,
-        "top_k": 5, "logprobs": true, "top_logprobs": 3,
+        "top_k": 5, "logit_bias": { "50256": -100 }, "verbosity": "low",
     });
     chat(&gateway, body).await;
     let sent = double.last_request().unwrap().json().clone();
-    assert_eq!((&sent["temperature"], &sent["top_k"], sent.get("logprobs")), (&json!(1.5), &json!(5), None));
+    assert_eq!((&sent["temperature"], &sent["top_k"], sent.get("verbosity")), (&json!(1.5), &json!(5), None));
     assert_eq!(sent["messages"][0]["content"], json!([image]));
     assert_eq!(
         notes(&gateway).await,
         json!([
             "temperature lowered to 1.5, the highest that the provider takes",
-            "fields left out that the provider does not know: logprobs, top_logprobs",
+            "fields left out that the provider does not know: logit_bias, verbosity",
         ])
     );
     double.script(Behaviour::text("b"));

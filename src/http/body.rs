@@ -2,6 +2,7 @@
 
 mod surrogate;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -182,7 +183,7 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
     // Errors of the types repeat the value that they found; what was expected stands behind it.
     let text = error.to_string();
     let problem = match text.rsplit_once(", expected ") {
-        Some((_, expected)) => format!("expected {expected}"),
+        Some((_, expected)) => format!("expected {}", in_json(expected)),
         None if text.starts_with("missing field") || text.starts_with("duplicate field") => text,
         None => format!("a value that cannot be at line {} column {}", error.line(), error.column()),
     };
@@ -194,6 +195,15 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
         _ => None,
     };
     ApiError::Body { field, problem: problem.into() }
+}
+
+/// What was expected, in the caller's words where it is a type of ours.
+fn in_json(expected: &str) -> Cow<'_, str> {
+    let ours = ["struct ", "internally tagged enum "].iter().find_map(|kind| expected.strip_prefix(kind));
+    match ours.and_then(|ours| ours.split_once(' ')) {
+        Some((_, place)) => format!("an object {place}").into(),
+        None => expected.into(),
+    }
 }
 
 #[cfg(test)]
@@ -227,7 +237,7 @@ mod tests {
             ("{\"name\":{\"hidden\":1}}", "name: expected a string at line 1 column 8"),
             ("{\"inner\":{\"tokens\":\"hidden\"}}", "inner.tokens: expected u32 at line 1 column 27"),
             ("{\"inner\":{\"tokens\":-1}}", "inner.tokens: expected u32 at line 1 column 21"),
-            ("{\"inner\":\"hidden, expected nothing\"}", "inner: expected struct Inner at line 1 column 35"),
+            ("{\"inner\":\"hidden, expected nothing\"}", "inner: expected an object at line 1 column 35"),
             ("{\"name\":\"a\",\"name\":\"b\"}", "duplicate field `name` at line 1 column 18"),
         ] {
             let error = parse::<Outer>(json.as_bytes()).unwrap_err().to_string();

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::seal::{ExtraContent, ThinkingBlock};
+use super::seal::{self, ExtraContent, ThinkingBlock};
 use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
 use crate::http::ApiError;
 use crate::http::image::is_image;
@@ -27,6 +27,8 @@ pub(super) struct Wire {
     /// The same with what its vendor wants back.
     thinking_blocks: Option<Vec<ThinkingBlock>>,
     tool_calls: Option<Vec<ToolCall>>,
+    /// The older form of one call.
+    function_call: Option<IgnoredAny>,
     tool_call_id: Option<String>,
     name: Option<String>,
     /// Of the last part, for content that has no parts of its own.
@@ -146,6 +148,9 @@ impl Wire {
             WireRole::Assistant => Role::Assistant,
             WireRole::Tool => Role::Tool,
         };
+        if self.function_call.is_some() {
+            return Err(ApiError::field(field("function_call"), "the older form is not taken; use `tool_calls`"));
+        }
         let mut parts = Vec::new();
         let mut cache = Vec::new();
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
@@ -157,7 +162,7 @@ impl Wire {
         };
         let reasoning = reasoning.filter(|text| role == Role::Assistant && (calls || !text.is_empty()));
         match (blocks, reasoning) {
-            (Some(blocks), _) => parts.extend(blocks.into_iter().map(ThinkingBlock::part)),
+            (Some(blocks), reasoning) => parts.extend(seal::thoughts(blocks, reasoning.as_deref())),
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
             (None, None) => {}
         }

@@ -171,6 +171,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         reasoning_effort: read.reasoning_effort,
         extra: extra(bytes)?,
     };
+    answerable(&chat.extra)?;
     if let Some(index) = chat.tools.iter().position(|tool| !names::is_call(&tool.name)) {
         // A call of it would be left out of the answer.
         return Err(ApiError::field(format!("tools[{index}].function.name"), names::EXPECTED));
@@ -179,6 +180,29 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         return Err(ApiError::field("tool_choice", "names a function that is not among `tools`"));
     }
     Ok(Asked { chat, user: read.user, stream })
+}
+
+/// Refuses what asks for an answer that would not be passed on, or would miss what is told in an older form.
+fn answerable(extra: &Map<String, Value>) -> Result<(), ApiError> {
+    let asks = |name: &str| extra.get(name).is_some_and(|value| *value != false && *value != 0);
+    for (name, problem) in [
+        ("functions", "the older form is not taken; use `tools`"),
+        ("function_call", "the older form is not taken; use `tool_choice`"),
+        ("logprobs", "this gateway passes none on: no policy could judge them"),
+        ("top_logprobs", "this gateway passes none on: no policy could judge them"),
+        ("audio", "this gateway passes none on: no policy could judge it"),
+    ] {
+        if asks(name) {
+            return Err(ApiError::field(name, problem));
+        }
+    }
+    let is_text = |modality: &Value| modality == "text";
+    match extra.get("modalities") {
+        Some(Value::Array(modalities)) if !modalities.iter().all(is_text) => {
+            Err(ApiError::field("modalities", "answers are text here: no policy could judge others"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The fields that are not known, but for nulls.
@@ -369,6 +393,55 @@ mod tests {
     }
 
     #[test]
+    fn unsigned_reasoning_beside_signed_is_kept_and_none_is_doubled() {
+        let signed = |text: &str| json!({ "type": "thinking", "thinking": text, "signature": "EmwK" });
+        let redacted = json!({ "type": "redacted_thinking", "data": "AAEC" });
+        for (reasoning, blocks, expected) in [
+            ("Hm So", json!([signed("Hm "), signed("So")]), vec![("Hm ", true), ("So", true)]),
+            ("Hm\n\nSo", json!([signed("Hm"), signed("So")]), vec![("Hm", true), ("So", true)]),
+            ("FirstHmThenSoLast", json!([signed("Hm"), signed("So")]), {
+                vec![("First", false), ("Hm", true), ("Then", false), ("So", true), ("Last", false)]
+            }),
+            ("Then", json!([redacted]), vec![("", true), ("Then", false)]),
+            ("In short", json!([signed("Hm"), signed("So")]), vec![("Hm", true), ("So", true)]),
+            ("", json!([signed("Hm")]), vec![("Hm", true)]),
+        ] {
+            let wire = json!({ "role": "assistant", "content": null, "reasoning_content": reasoning,
+                "thinking_blocks": blocks });
+            let parts = message(wire.clone()).unwrap().parts;
+            let read: Vec<_> = parts.iter().map(|part| (part.text().unwrap(), part.seal().is_some())).collect();
+            assert_eq!(read, expected, "{wire}");
+        }
+    }
+
+    #[test]
+    fn what_the_answer_would_not_have_is_refused_at_once() {
+        let asked = |name: &str, value: Value| {
+            let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
+            body[name] = value;
+            parsed(&body).err().map(|error| error.to_string())
+        };
+        for (name, value) in [
+            ("functions", json!([{ "name": "look" }])),
+            ("function_call", json!("auto")),
+            ("logprobs", json!(true)),
+            ("top_logprobs", json!(3)),
+            ("modalities", json!(["text", "audio"])),
+            ("audio", json!({ "voice": "alloy", "format": "wav" })),
+        ] {
+            let error = asked(name, value).unwrap();
+            assert!(error.starts_with(&format!("{name}: ")), "{error}");
+            assert_eq!(asked(name, Value::Null), None, "{name}");
+        }
+        for (name, value) in [("logprobs", json!(false)), ("top_logprobs", json!(0)), ("modalities", json!(["text"]))] {
+            assert_eq!(asked(name, value), None, "{name}");
+        }
+        let called = json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "" } });
+        assert!(message(called).unwrap_err().to_string().starts_with("messages[0].function_call: "));
+        assert!(message(json!({ "role": "assistant", "content": "x", "function_call": null })).is_ok());
+    }
+
+    #[test]
     fn ids_and_names_of_tools_are_no_texts() {
         let id = "IDCARD 4111 1111 1111 1111";
         let call = |id: &str, name: &str| {
@@ -463,6 +536,11 @@ mod tests {
             (json!({ "messages": [{ "role": "user", "content": "x" }], "temperature": "hot" }), "temperature"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "stream": "yes" }), "stream"),
             (json!({ "messages": [{ "role": "user", "content": "x" }], "tools": [{}] }), "tools[0]"),
+            (
+                json!({ "messages": [{ "role": "user", "content": "x" }], "tools": ["f"] }),
+                "tools[0]: expected an object with",
+            ),
+            (json!({ "messages": ["x"] }), "messages[0]: expected an object at line"),
             (
                 json!({ "messages": [{ "role": "user", "content": "x" }],
                     "tools": [{ "function": { "name": "get weather" } }] }),

@@ -61,6 +61,35 @@ impl ThinkingBlock {
     }
 }
 
+/// What blocks stand for, and what of the reasoning beside them stands in none.
+pub(super) fn thoughts(blocks: Vec<ThinkingBlock>, reasoning: Option<&str>) -> Vec<Part> {
+    let sealed: Vec<Part> = blocks.into_iter().map(ThinkingBlock::part).collect();
+    let mut others = reasoning.and_then(|reasoning| around(&sealed, reasoning)).unwrap_or_default().into_iter();
+    let mut sealed = sealed.into_iter();
+    let mut parts = Vec::with_capacity(sealed.len() + others.len());
+    loop {
+        let other = others.next().filter(|text| !text.trim().is_empty());
+        parts.extend(other.map(|text| Part::Thinking { text: text.to_owned(), seal: None }));
+        match sealed.next() {
+            Some(part) => parts.push(part),
+            None => return parts,
+        }
+    }
+}
+
+/// The pieces of reasoning in front of these parts and behind the last one. It tells all that was thought, theirs too, in
+/// order; where it does not, it is another telling of the same, and there are none.
+fn around<'r>(sealed: &[Part], mut reasoning: &'r str) -> Option<Vec<&'r str>> {
+    let mut pieces = Vec::with_capacity(sealed.len() + 1);
+    for part in sealed {
+        let (before, behind) = reasoning.split_once(part.text()?.trim())?;
+        pieces.push(before);
+        reasoning = behind;
+    }
+    pieces.push(reasoning);
+    Some(pieces)
+}
+
 /// `extra_content` of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ExtraContent {
