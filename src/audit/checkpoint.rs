@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::chain::{ChainHash, Head, Seq};
 use super::key::{AuditKey, PublicKey};
+use super::row::whole_microseconds;
 
 /// What a checkpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Signs the head of a node's chain.
     pub(crate) fn sign(kind: CheckpointKind, node: &str, at: Timestamp, head: Head, key: &AuditKey) -> Self {
-        // Stores keep microseconds: what is signed is what will be read.
-        let at = Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
+        let at = whole_microseconds(at);
         let signature = key.sign(&signed_bytes(kind, node, at, head));
         Self { kind, at, head, public_key: key.public(), signature }
     }

@@ -209,8 +209,8 @@ impl Row {
     }
 }
 
-/// Stores keep microseconds: what is remembered is what will be read.
-fn whole_microseconds(instant: Timestamp) -> Timestamp {
+/// Stores keep microseconds: what is remembered, or signed, is what will be read.
+pub(super) fn whole_microseconds(instant: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(instant.as_microsecond()).unwrap_or(instant)
 }
 

@@ -3,22 +3,21 @@
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row};
 
-use super::connection::Failed;
 use crate::audit::chain::{ChainHash, Head, Place};
 use crate::audit::store::{Node, Outline, StoredRecord, Texts, page_of, storable, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
 
-pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, Failed> {
+pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, AuditError> {
     let rows = client.query("SELECT number, id FROM nodes ORDER BY number", &[]).await?;
     Ok(rows.iter().map(|row| Node { number: row.get(0), id: row.get(1) }).collect())
 }
 
-pub(super) async fn gateways(client: &Client) -> Result<Vec<Node>, Failed> {
+pub(super) async fn gateways(client: &Client) -> Result<Vec<Node>, AuditError> {
     let rows = client.query("SELECT number, id FROM nodes WHERE role = 'gateway' ORDER BY number", &[]).await?;
     Ok(rows.iter().map(|row| Node { number: row.get(0), id: row.get(1) }).collect())
 }
 
-pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Place, i64, ChainHash)>, Failed> {
+pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
     let (_, Place(last)) = Place::of_node(from.node());
     let sql = "SELECT place, at, hash FROM records WHERE place BETWEEN $1 AND $2 ORDER BY place LIMIT 1";
     let row = client.query_opt(sql, &[&from.0, &last]).await?;
@@ -27,7 +26,7 @@ pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Pl
 
 /// The number of records times what the newest take each, all tables together. The tables' own sizes would not do: they
 /// keep the room of what was removed.
-pub(super) async fn used_bytes(client: &Client) -> Result<u64, Failed> {
+pub(super) async fn used_bytes(client: &Client) -> Result<u64, AuditError> {
     let sample = "SELECT coalesce(avg(octet_length(r.body) + coalesce(octet_length(c.content), 0)), 0)::bigint + 700 \
                   FROM (SELECT place, body FROM records ORDER BY place DESC LIMIT 1000) r \
                   LEFT JOIN contents c ON c.place = r.place";
@@ -41,14 +40,14 @@ pub(super) async fn used_bytes(client: &Client) -> Result<u64, Failed> {
     Ok((records * each).unsigned_abs())
 }
 
-pub(super) async fn extent(client: &Client, node: i64) -> Result<Option<(Place, Place)>, Failed> {
+pub(super) async fn extent(client: &Client, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
     let (Place(first), Place(last)) = Place::of_node(node);
     let sql = "SELECT min(place), max(place) FROM records WHERE place BETWEEN $1 AND $2";
     let row = client.query_one(sql, &[&first, &last]).await?;
     Ok(row.get::<_, Option<i64>>(0).zip(row.get(1)).map(|(first, last)| (Place(first), Place(last))))
 }
 
-pub(super) async fn outline(client: &Client, node: i64) -> Result<Outline, Failed> {
+pub(super) async fn outline(client: &Client, node: i64) -> Result<Outline, AuditError> {
     client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let outline = (checkpoints(client, node).await?, extent(client, node).await?);
     client.batch_execute("COMMIT").await?;
@@ -61,7 +60,7 @@ pub(super) async fn records(
     Place(to): Place,
     at_most: usize,
     texts: Texts,
-) -> Result<Vec<StoredRecord>, Failed> {
+) -> Result<Vec<StoredRecord>, AuditError> {
     // How many of them make a page is found out first: an answer comes whole.
     let (size, beside) = match texts {
         Texts::Read => {
@@ -80,15 +79,15 @@ pub(super) async fn records(
     client.query(&sql, &[&from, &last]).await?.iter().map(record).collect()
 }
 
-pub(super) async fn records_of(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
+pub(super) async fn records_of(client: &Client, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
     client.query(&trail::records_of(), &[&storable(id)]).await?.iter().map(record).collect()
 }
 
-pub(super) async fn records_with_id(client: &Client, id: &str) -> Result<Vec<StoredRecord>, Failed> {
+pub(super) async fn records_with_id(client: &Client, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
     client.query(&trail::records_with_id(), &[&storable(id)]).await?.iter().map(record).collect()
 }
 
-fn record(row: &Row) -> Result<StoredRecord, Failed> {
+fn record(row: &Row) -> Result<StoredRecord, AuditError> {
     Ok(StoredRecord {
         place: Place(row.get(0)),
         at_microseconds: row.get(1),
@@ -100,23 +99,23 @@ fn record(row: &Row) -> Result<StoredRecord, Failed> {
     })
 }
 
-pub(super) fn hash(bytes: &[u8]) -> Result<ChainHash, Failed> {
+pub(super) fn hash(bytes: &[u8]) -> Result<ChainHash, AuditError> {
     Ok(ChainHash(exactly(bytes)?))
 }
 
-fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failed> {
+fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], AuditError> {
     let wrong = |_| AuditError::Corrupt(format!("{} bytes where there should be {N}", bytes.len()));
     Ok(bytes.try_into().map_err(wrong)?)
 }
 
-pub(super) async fn checkpoints(client: &Client, node: i64) -> Result<Vec<Checkpoint>, Failed> {
+pub(super) async fn checkpoints(client: &Client, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
     let (Place(first), Place(last)) = Place::of_node(node);
     let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
                WHERE place BETWEEN $1 AND $2 ORDER BY place, kind";
     client.query(sql, &[&first, &last]).await?.iter().map(checkpoint).collect()
 }
 
-fn checkpoint(row: &Row) -> Result<Checkpoint, Failed> {
+fn checkpoint(row: &Row) -> Result<Checkpoint, AuditError> {
     let head = Head { seq: Place(row.get(0)).seq(), hash: hash(row.get(3))? };
     let wrong = |what: &str| AuditError::Encoding(format!("checkpoint {}: {what}", head.seq.0));
     Ok(Checkpoint {
@@ -133,7 +132,7 @@ pub(super) async fn texts(
     selection: &Selection,
     Place(behind): Place,
     at_most: usize,
-) -> Result<(Vec<Place>, Place), Failed> {
+) -> Result<(Vec<Place>, Place), AuditError> {
     let (sql, whose, before) = trail::texts(selection);
     let rows = client.query(&sql, &[&storable(whose), &before, &behind, &(at_most as i64)]).await?;
     let last = rows.last().map_or(Place(behind), |row| Place(row.get(0)));

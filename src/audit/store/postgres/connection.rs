@@ -10,7 +10,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::failure::{classed, unreachable};
+use super::failure::unreachable;
 use crate::audit::AuditError;
 
 /// How long a connection to one host may take to be made, up to the first answer that shows it to be usable: whoever
@@ -141,19 +141,19 @@ impl Connection {
     /// Asks the database and waits for the answer.
     pub(super) fn ask<T, F>(&self, question: impl FnOnce(Arc<Client>) -> F) -> Result<T, AuditError>
     where
-        F: Future<Output = Result<T, Failed>>,
+        F: Future<Output = Result<T, AuditError>>,
     {
         self.ask_within(self.answer_within, question)
     }
 
     fn ask_within<T, F>(&self, within: Duration, question: impl FnOnce(Arc<Client>) -> F) -> Result<T, AuditError>
     where
-        F: Future<Output = Result<T, Failed>>,
+        F: Future<Output = Result<T, AuditError>>,
     {
         let Some(runtime) = &self.runtime else { return Err(unreachable("the connection is closed")) };
         runtime.block_on(async {
             match tokio::time::timeout(within, question(self.client.clone())).await {
-                Ok(answer) => answer.map_err(|Failed(error)| error),
+                Ok(answer) => answer,
                 Err(_) => Err(unreachable(&format!("no answer within {} s", within.as_secs()))),
             }
         })
@@ -175,21 +175,5 @@ impl Drop for Connection {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// An error on its way out of a question.
-#[derive(Debug)]
-pub(super) struct Failed(pub(super) AuditError);
-
-impl From<tokio_postgres::Error> for Failed {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self(classed(&error))
-    }
-}
-
-impl From<AuditError> for Failed {
-    fn from(error: AuditError) -> Self {
-        Self(error)
     }
 }

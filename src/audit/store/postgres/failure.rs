@@ -7,10 +7,12 @@ use super::connection::with_cause;
 use crate::audit::AuditError;
 
 /// What an error of the database means to the audit log.
-pub(super) fn classed(error: &Error) -> AuditError {
-    match error.as_db_error() {
-        Some(answer) => of_answer(answer),
-        None => unreachable(&with_cause(error)),
+impl From<Error> for AuditError {
+    fn from(error: Error) -> Self {
+        match error.as_db_error() {
+            Some(answer) => of_answer(answer),
+            None => unreachable(&with_cause(&error)),
+        }
     }
 }
 

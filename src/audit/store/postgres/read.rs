@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use super::connection::Failed;
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
@@ -14,7 +13,7 @@ use crate::audit::store::filter::{Dialect, Filter, Value};
 use crate::audit::store::{done, page, page_of};
 
 /// One page, and how many fit, of one moment.
-pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, Failed> {
+pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, AuditError> {
     let mut filter = Filter::new(query, Dialect::Postgres);
     let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
     let Filter { from, conditions, .. } = &filter;
@@ -42,7 +41,7 @@ pub(super) async fn places(
     query: &Query,
     behind: Place,
     at_most: usize,
-) -> Result<Vec<(i64, Place)>, Failed> {
+) -> Result<Vec<(i64, Place)>, AuditError> {
     let mut filter = Filter::new(query, Dialect::Postgres);
     let behind = filter.value(Dialect::Postgres, Value::Number(behind.0));
     let Filter { from, conditions, values, .. } = &filter;
@@ -54,21 +53,21 @@ pub(super) async fn places(
 }
 
 /// The entries at these places, newest first, and how many of the places that was.
-pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<(Vec<Entry>, usize), Failed> {
+pub(super) async fn entries(client: &Client, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
     let sized = sizes(client, &page::at(places), &[]).await?;
     let read = page_of(&sized);
     Ok((read_at(client, &sized, read).await?, done(places, &sized, read)))
 }
 
 /// The places that `page` selects, with the bytes that are read of each entry, newest first.
-async fn sizes(client: &Client, page: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<(Place, i64)>, Failed> {
+async fn sizes(client: &Client, page: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<(Place, i64)>, AuditError> {
     let sql = page::sizes(Dialect::Postgres, page);
     let rows = client.query(&sql, values).await?;
     Ok(rows.iter().map(|row| (Place(row.get(0)), row.get(1))).collect())
 }
 
 /// The first so many of these entries.
-async fn read_at(client: &Client, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, Failed> {
+async fn read_at(client: &Client, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, AuditError> {
     let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
     if places.is_empty() {
         return Ok(Vec::new());
@@ -107,7 +106,7 @@ fn stored(row: &Row) -> Stored {
 }
 
 /// The context of that id.
-pub(super) async fn context(client: &Client, id: &str) -> Result<Option<ContextRow>, Failed> {
+pub(super) async fn context(client: &Client, id: &str) -> Result<Option<ContextRow>, AuditError> {
     // No context has such an id, and the database could not even be asked for it.
     if id.contains('\0') {
         return Ok(None);

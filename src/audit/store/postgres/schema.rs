@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::connection::{Address, Failed};
+use super::connection::Address;
 use crate::audit::AuditError;
 
 /// In order; the first makes version 1. A released file is never edited.
@@ -12,7 +12,7 @@ const MIGRATIONS: [&str; 2] = [include_str!("0001_trail.sql"), include_str!("000
 pub(super) const TURN: i64 = 0x4f63_7472;
 
 /// Brings the schema up to date. Refuses one that a newer version wrote.
-pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Failed> {
+pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), AuditError> {
     let known = MIGRATIONS.len();
     // Where there is nothing to be done, nobody's turn is waited for.
     if exists(client).await? && found(client, address).await? == known as i64 {
@@ -39,27 +39,27 @@ pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Fa
 }
 
 /// Whether the database has the schema of this version, which it must have where it may not be changed.
-pub(super) async fn check(client: &Client, address: &Address) -> Result<(), Failed> {
+pub(super) async fn check(client: &Client, address: &Address) -> Result<(), AuditError> {
     let found = if exists(client).await? { found(client, address).await? } else { 0 };
     let known = MIGRATIONS.len() as i64;
     if found < known {
-        return Err(Failed(AuditError::OlderSchema { path: address.to_string(), found, known }));
+        return Err(AuditError::OlderSchema { path: address.to_string(), found, known });
     }
     Ok(())
 }
 
-async fn exists(client: &Client) -> Result<bool, Failed> {
+async fn exists(client: &Client) -> Result<bool, AuditError> {
     // Not by `to_regclass`: it may remember that there was none before the turn was waited for.
     let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables \
                               WHERE schemaname = 'octroi' AND tablename = 'schema_version')";
     Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
-async fn found(client: &Client, address: &Address) -> Result<i64, Failed> {
+async fn found(client: &Client, address: &Address) -> Result<i64, AuditError> {
     let found = client.query_one("SELECT max(version) FROM schema_version", &[]).await?.get(0);
     let known = MIGRATIONS.len() as i64;
     if found > known {
-        return Err(Failed(AuditError::NewerSchema { path: address.to_string(), found, known }));
+        return Err(AuditError::NewerSchema { path: address.to_string(), found, known });
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::archive::{self, hash};
 use super::batch::Batch;
-use super::connection::{Connection, Failed};
+use super::connection::Connection;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
@@ -31,7 +31,7 @@ struct Statements {
 }
 
 impl Statements {
-    async fn prepare(client: &Client) -> Result<Self, Failed> {
+    async fn prepare(client: &Client) -> Result<Self, AuditError> {
         Ok(Self {
             records: client
                 .prepare(
@@ -118,7 +118,7 @@ async fn write_all(
     links: &[Link<'_>],
     checkpoint: Option<(Place, &Checkpoint)>,
     end: &str,
-) -> Result<(), Failed> {
+) -> Result<(), AuditError> {
     let batch = Batch::new(links);
     let (contents, entries, contexts) = (&batch.contents, &batch.entries, &batch.contexts);
     let (closed, matched) = (&batch.closed, &batch.matched);
@@ -174,8 +174,8 @@ async fn write_all(
     texts?;
     // Which of many it is, the writer finds out by writing each alone.
     let id = || batch.ids.first().map(|id| (*id).to_owned()).unwrap_or_default();
-    let named = |error: tokio_postgres::Error| match Failed::from(error) {
-        Failed(AuditError::Duplicate { .. }) => Failed(AuditError::Duplicate { id: id() }),
+    let named = |error: tokio_postgres::Error| match AuditError::from(error) {
+        AuditError::Duplicate { .. } => AuditError::Duplicate { id: id() },
         other => other,
     };
     opened.map_err(named)?;
@@ -185,13 +185,13 @@ async fn write_all(
     let erased = erased?;
     signed?;
     if erased != batch.erased.len() as u64 {
-        return Err(Failed(AuditError::ChainMoved));
+        return Err(AuditError::ChainMoved);
     }
     if updated != closed.ids.len() as u64 {
         let known: i64 =
             client.query_one("SELECT count(*) FROM entries WHERE id = ANY ($1::text[])", &[&closed.ids]).await?.get(0);
         let id = closed.ids.first().map(|id| (*id).to_owned()).unwrap_or_default();
-        return Err(Failed(if known == 0 { AuditError::NoIntent { id } } else { AuditError::Duplicate { id } }));
+        return Err(if known == 0 { AuditError::NoIntent { id } } else { AuditError::Duplicate { id } });
     }
     client.batch_execute(end).await?;
     Ok(())
@@ -201,15 +201,15 @@ impl Session for PostgresSession<'_> {
     fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError> {
         let (Place(first), Place(last)) = Place::of_node(node.number);
         self.connection.ask(async |client| {
-            let end = async |table: &str| {
+            let end = async |table: &str| -> Result<Head, AuditError> {
                 let sql = format!(
                     "SELECT place, hash FROM {table} WHERE place BETWEEN $1 AND $2 ORDER BY place DESC LIMIT 1"
                 );
                 let row = client.query_opt(&sql, &[&first, &last]).await?;
                 row.map_or(Ok(Head::EMPTY), |row| Ok(Head { seq: Place(row.get(0)).seq(), hash: hash(row.get(1))? }))
             };
-            let head: Head = end("records").await.map_err(|error: Failed| error)?;
-            let signed: Head = end("checkpoints").await?;
+            let head = end("records").await?;
+            let signed = end("checkpoints").await?;
             // All records may have been removed by a cut: the chain goes on from it.
             Ok(if signed.seq > head.seq { (signed, signed.seq) } else { (head, signed.seq) })
         })

@@ -2,12 +2,11 @@
 
 use tokio_postgres::Client;
 
-use super::connection::Failed;
-use crate::audit::ArchivedVersion;
+use crate::audit::{ArchivedVersion, AuditError};
 
 /// Keeps a version. One that is there stays as it is.
-pub(super) async fn keep(client: &Client, archived: &ArchivedVersion) -> Result<(), Failed> {
-    let is_there = async |sql: &str, digest: &str| -> Result<bool, Failed> {
+pub(super) async fn keep(client: &Client, archived: &ArchivedVersion) -> Result<(), AuditError> {
+    let is_there = async |sql: &str, digest: &str| -> Result<bool, AuditError> {
         Ok(client.query_one(&format!("SELECT EXISTS ({sql})"), &[&digest]).await?.get(0))
     };
     if is_there("SELECT FROM versions WHERE version = $1", &archived.version).await? {
@@ -25,7 +24,7 @@ pub(super) async fn keep(client: &Client, archived: &ArchivedVersion) -> Result<
 }
 
 /// The version of that digest.
-pub(super) async fn find(client: &Client, version: &str) -> Result<Option<ArchivedVersion>, Failed> {
+pub(super) async fn find(client: &Client, version: &str) -> Result<Option<ArchivedVersion>, AuditError> {
     let sql = "SELECT v.module, m.bytes, v.manifest FROM versions v JOIN modules m ON m.digest = v.module \
                WHERE v.version = $1";
     let Some(row) = client.query_opt(sql, &[&version]).await? else { return Ok(None) };

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::failure::classed;
 use crate::audit::chain::{ChainHash, Head, Place};
 use crate::audit::store::{Node, PAGE_BYTES, StoredRecord, Texts, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
@@ -18,23 +17,23 @@ pub(super) fn gateways(connection: &Connection) -> Result<Vec<Node>, AuditError>
 
 fn nodes_where(connection: &Connection, condition: &str) -> Result<Vec<Node>, AuditError> {
     let sql = format!("SELECT number, id FROM nodes WHERE {condition} ORDER BY number");
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let rows = statement.query_map([], |row| Ok(Node { number: row.get(0)?, id: row.get(1)? })).map_err(classed)?;
-    rows.collect::<Result<_, _>>().map_err(classed)
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map([], |row| Ok(Node { number: row.get(0)?, id: row.get(1)? }))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn extent(connection: &Connection, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
     let (first, last) = Place::of_node(node);
     let end = |order: &str| {
         let sql = format!("SELECT place FROM records WHERE place BETWEEN ? AND ? ORDER BY place {order} LIMIT 1");
-        connection.query_row(&sql, [first.0, last.0], |row| row.get(0).map(Place)).optional().map_err(classed)
+        connection.query_row(&sql, [first.0, last.0], |row| row.get(0).map(Place)).optional()
     };
     Ok(end("ASC")?.zip(end("DESC")?))
 }
 
 pub(super) fn indexed(connection: &Connection, node: i64) -> Result<Place, AuditError> {
     let sql = "SELECT place FROM indexed WHERE node = ?";
-    let reached = connection.query_row(sql, [node], |row| row.get(0).map(Place)).optional().map_err(classed)?;
+    let reached = connection.query_row(sql, [node], |row| row.get(0).map(Place)).optional()?;
     Ok(reached.unwrap_or(Place::of_node(node).0))
 }
 
@@ -42,7 +41,7 @@ pub(super) fn record_at(connection: &Connection, from: Place) -> Result<Option<(
     let (_, Place(last)) = Place::of_node(from.node());
     let sql = "SELECT place, at, hash FROM records WHERE place BETWEEN ? AND ? ORDER BY place LIMIT 1";
     let read = |row: &Row<'_>| Ok((Place(row.get(0)?), row.get(1)?, ChainHash(row.get(2)?)));
-    connection.query_row(sql, [from.0, last], read).optional().map_err(classed)
+    Ok(connection.query_row(sql, [from.0, last], read).optional()?)
 }
 
 pub(super) fn records(
@@ -53,13 +52,13 @@ pub(super) fn records(
     texts: Texts,
 ) -> Result<Vec<StoredRecord>, AuditError> {
     let sql = format!("{} WHERE r.place BETWEEN ? AND ? ORDER BY r.place LIMIT ?", trail::record(texts));
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let mut rows = statement.query(params![from.0, to.0, at_most as i64]).map_err(classed)?;
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params![from.0, to.0, at_most as i64])?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while bytes < PAGE_BYTES
-        && let Some(row) = rows.next().map_err(classed)?
+        && let Some(row) = rows.next()?
     {
-        let read = record(row).map_err(classed)?;
+        let read = record(row)?;
         bytes += read.size();
         records.push(read);
     }
@@ -75,9 +74,9 @@ pub(super) fn records_with_id(connection: &Connection, id: &str) -> Result<Vec<S
 }
 
 fn by_id(connection: &Connection, sql: &str, id: &str) -> Result<Vec<StoredRecord>, AuditError> {
-    let mut statement = connection.prepare(sql).map_err(classed)?;
-    let rows = statement.query_map([id], record).map_err(classed)?;
-    rows.collect::<Result<_, _>>().map_err(classed)
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([id], record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
@@ -96,15 +95,13 @@ pub(super) fn checkpoints(connection: &Connection, node: i64) -> Result<Vec<Chec
     let (first, last) = Place::of_node(node);
     let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
                WHERE place BETWEEN ? AND ? ORDER BY place, kind";
-    let mut statement = connection.prepare(sql).map_err(classed)?;
-    let rows = statement
-        .query_map([first.0, last.0], |row| {
-            let head = Head { seq: Place(row.get(0)?).seq(), hash: ChainHash(row.get(3)?) };
-            Ok((row.get::<_, String>(1)?, row.get(2)?, head, PublicKey(row.get(4)?), row.get(5)?))
-        })
-        .map_err(classed)?;
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([first.0, last.0], |row| {
+        let head = Head { seq: Place(row.get(0)?).seq(), hash: ChainHash(row.get(3)?) };
+        Ok((row.get::<_, String>(1)?, row.get(2)?, head, PublicKey(row.get(4)?), row.get(5)?))
+    })?;
     rows.map(|row| {
-        let (kind, at, head, public_key, signature) = row.map_err(classed)?;
+        let (kind, at, head, public_key, signature) = row?;
         let wrong = |what: &str| AuditError::Encoding(format!("checkpoint {}: {what}", head.seq.0));
         let kind = CheckpointKind::parse(&kind).ok_or_else(|| wrong("unknown kind"))?;
         let at = Timestamp::from_microsecond(at).map_err(|_| wrong("no such time"))?;
@@ -120,13 +117,13 @@ pub(super) fn texts(
     at_most: usize,
 ) -> Result<(Vec<Place>, Place), AuditError> {
     let (sql, whose, before) = trail::texts(selection);
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let mut rows = statement.query(params![whose, before, behind.0, at_most as i64]).map_err(classed)?;
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params![whose, before, behind.0, at_most as i64])?;
     let (mut places, mut last) = (Vec::new(), behind);
-    while let Some(row) = rows.next().map_err(classed)? {
-        last = Place(row.get(0).map_err(classed)?);
+    while let Some(row) = rows.next()? {
+        last = Place(row.get(0)?);
         for column in [1, 2] {
-            places.extend(row.get::<_, Option<i64>>(column).map_err(classed)?.map(Place));
+            places.extend(row.get::<_, Option<i64>>(column)?.map(Place));
         }
     }
     Ok((places, last))

@@ -5,16 +5,18 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use crate::audit::AuditError;
 
 /// What an error of SQLite means to the audit log.
-pub(super) fn classed(error: rusqlite::Error) -> AuditError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => AuditError::Locked,
-        Some(ErrorCode::DiskFull) => AuditError::DiskFull,
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => AuditError::ReadOnly(error.to_string()),
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NoLargeFileSupport) => {
-            AuditError::Io(error.to_string())
+impl From<rusqlite::Error> for AuditError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(error.to_string()),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NoLargeFileSupport) => {
+                Self::Io(error.to_string())
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            _ => Self::Store(error.to_string()),
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => AuditError::Corrupt(error.to_string()),
-        _ => AuditError::Store(error.to_string()),
     }
 }
 
@@ -43,13 +45,13 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x); PRAGMA max_page_count = 3;").unwrap();
         let error = connection.execute("INSERT INTO t VALUES (zeroblob(100000))", []).unwrap_err();
-        assert_eq!(classed(error), AuditError::DiskFull);
+        assert_eq!(AuditError::from(error), AuditError::DiskFull);
     }
 
     #[test]
     fn a_missing_file_is_an_input_output_error() {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let error = Connection::open_with_flags("no-such-folder/audit.db", flags).unwrap_err();
-        assert_eq!(classed(error).code(), "audit_io");
+        assert_eq!(AuditError::from(error).code(), "audit_io");
     }
 }

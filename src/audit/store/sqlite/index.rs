@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::{Null, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
-use super::failure::{classed, rolled_back};
+use super::failure::rolled_back;
 use super::insert::Insert;
 use super::{Turns, archive};
 use crate::audit::AuditError;
@@ -82,7 +82,7 @@ type Completion<'a> = (Place, &'a Decision, &'a [String]);
 
 impl<'c> Index<'c> {
     pub(super) fn new(connection: &'c Connection) -> Result<Self, AuditError> {
-        let prepare = |sql: &str| connection.prepare(sql).map_err(classed);
+        let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
             connection,
             waiting: VecDeque::new(),
@@ -136,7 +136,7 @@ impl<'c> Index<'c> {
     fn is_open(&mut self, id: &str) -> Result<Option<bool>, AuditError> {
         match self.complete.get(id) {
             Some(completion) => Ok(Some(completion.is_none())),
-            None => self.entry.query_row([id], |row| row.get(0)).optional().map_err(classed),
+            None => Ok(self.entry.query_row([id], |row| row.get(0)).optional()?),
         }
     }
 
@@ -250,19 +250,19 @@ impl<'c> Index<'c> {
         work: impl FnOnce(&mut Self) -> Result<T, AuditError>,
     ) -> Result<T, AuditError> {
         let _turn = turns.wait();
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(classed)?;
-        let done = work(self).and_then(|done| self.connection.execute_batch("COMMIT").map(|()| done).map_err(classed));
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = work(self).and_then(|done| Ok(self.connection.execute_batch("COMMIT").map(|()| done)?));
         rolled_back(self.connection, done)
     }
 
     /// Up to where the tables are filled.
     fn reached(&mut self, node: i64) -> Result<Place, AuditError> {
-        let reached = self.reached.query_row([node], |row| row.get(0).map(Place)).optional().map_err(classed)?;
+        let reached = self.reached.query_row([node], |row| row.get(0).map(Place)).optional()?;
         Ok(reached.unwrap_or(Place::of_node(node).0))
     }
 
     fn reach(&mut self, place: Place) -> Result<(), AuditError> {
-        self.reach.execute([place.node(), place.0]).map(drop).map_err(classed)
+        Ok(self.reach.execute([place.node(), place.0]).map(drop)?)
     }
 
     fn fill_from_records(&mut self, from: Place, through: Place) -> Result<(), AuditError> {
@@ -296,15 +296,15 @@ impl<'c> Index<'c> {
         let entries: Vec<_> =
             records.iter().filter_map(|(record, completion)| Entry::of(record, *completion)).collect();
         let rows: Vec<_> = entries.iter().map(Entry::columns).collect();
-        self.open.rows(&rows).map_err(classed)?;
+        self.open.rows(&rows)?;
         for Entry { place, id, at, opening, later, .. } in &entries {
             if let Some(ContextRow { client, tenant, approved, expires_at }) = &opening.context {
                 let context = params![id, client, tenant, approved, expires_at.as_microsecond()];
-                self.context.execute(context).map_err(classed)?;
+                self.context.execute(context)?;
             }
             let tenant = storable(&opening.caller.tenant);
             for policy in opening.matched.iter().chain(*later) {
-                self.matched.execute(params![tenant, policy, at, place]).map_err(classed)?;
+                self.matched.execute(params![tenant, policy, at, place])?;
             }
         }
         let complete: HashSet<i64> = entries.iter().filter_map(|entry| entry.outcome).collect();
@@ -312,9 +312,9 @@ impl<'c> Index<'c> {
             if let Some(Effect::Close { decision, matched }) = effect.as_deref()
                 && !complete.contains(place)
             {
-                self.close.execute(params![place, decision.as_str(), id]).map_err(classed)?;
+                self.close.execute(params![place, decision.as_str(), id])?;
                 for policy in matched {
-                    self.matched_later.execute(params![policy, id]).map_err(classed)?;
+                    self.matched_later.execute(params![policy, id])?;
                 }
             }
         }

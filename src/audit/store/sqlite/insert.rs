@@ -3,7 +3,6 @@
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement};
 
-use super::failure::classed;
 use crate::audit::AuditError;
 
 /// The statements that insert rows of so many columns.
@@ -25,7 +24,7 @@ impl<'c, const COLUMNS: usize> Insert<'c, COLUMNS> {
         let prepare = |rows: usize| {
             let row = format!("({})", ["?"; COLUMNS].join(", "));
             let sql = format!("{into} ({}) VALUES {}", columns.join(", "), vec![row; rows].join(", "));
-            connection.prepare(&sql).map_err(classed)
+            connection.prepare(&sql)
         };
         Ok(Self { one: prepare(1)?, several: prepare(together)?, together })
     }

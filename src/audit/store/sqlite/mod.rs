@@ -28,7 +28,6 @@ use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Durability, Selection};
-use failure::classed;
 
 /// How long a write waits for another process's lock before its waiters are told.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -114,13 +113,11 @@ impl SqliteStore {
             Durability::Process => "NORMAL",
             Durability::Disk => "FULL",
         };
-        connection
-            .execute_batch(&format!(
-                // Checkpoints run on a thread of their own; the page cache holds the ends of all indexes.
-                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+        connection.execute_batch(&format!(
+            // Checkpoints run on a thread of their own; the page cache holds the ends of all indexes.
+            "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
                  PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
-            ))
-            .map_err(classed)?;
+        ))?;
         Ok(connection)
     }
 }
@@ -129,21 +126,21 @@ impl Store for SqliteStore {
     fn enrol(&self, node: Option<&str>, role: Role) -> Result<Node, AuditError> {
         let mut connection = self.connect()?;
         // Immediate: of two processes that enrol at once, one makes the node and the other finds it.
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(classed)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (condition, value) = match node {
             Some(id) => ("id = ?", id),
             None => ("role = ?", role.as_str()),
         };
         let sql = format!("SELECT number, id, role FROM nodes WHERE {condition} ORDER BY number LIMIT 1");
         let read = |row: &rusqlite::Row<'_>| Ok((Node { number: row.get(0)?, id: row.get(1)? }, row.get(2)?));
-        let found: Option<(Node, String)> = transaction.query_row(&sql, [value], read).optional().map_err(classed)?;
+        let found: Option<(Node, String)> = transaction.query_row(&sql, [value], read).optional()?;
         if let Some((found, its)) = found {
             return found.in_role(&its, role);
         }
         let id = node.map_or_else(new_node_id, str::to_owned);
-        transaction.execute("INSERT INTO nodes (id, role) VALUES (?, ?)", [&id, role.as_str()]).map_err(classed)?;
+        transaction.execute("INSERT INTO nodes (id, role) VALUES (?, ?)", [&id, role.as_str()])?;
         let number = transaction.last_insert_rowid();
-        transaction.commit().map_err(classed)?;
+        transaction.commit()?;
         Ok(Node { number, id })
     }
 
@@ -185,7 +182,7 @@ impl Store for SqliteStore {
 
     fn outline(&self, node: i64) -> Result<Outline, AuditError> {
         self.readers.with(|connection| {
-            let moment = connection.unchecked_transaction().map_err(classed)?;
+            let moment = connection.unchecked_transaction()?;
             Ok((archive::checkpoints(&moment, node)?, archive::extent(&moment, node)?))
         })
     }
@@ -208,7 +205,7 @@ impl Store for SqliteStore {
 
     fn keep_version(&self, version: &ArchivedVersion) -> Result<(), AuditError> {
         let connection = self.connect()?;
-        connection.busy_timeout(ARCHIVE_PATIENCE).map_err(classed)?;
+        connection.busy_timeout(ARCHIVE_PATIENCE)?;
         versions::keep(&connection, &self.turns, version)
     }
 

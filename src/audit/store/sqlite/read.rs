@@ -8,7 +8,6 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params_from_iter};
 
 use super::LOCK_PATIENCE;
-use super::failure::classed;
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
@@ -36,7 +35,7 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.connect().map_err(classed)?,
+            None => self.connect()?,
         };
         let result = work(&connection)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,12 +56,12 @@ impl Readers {
 
 /// One page, and how many fit, of one moment.
 pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, AuditError> {
-    let moment = connection.unchecked_transaction().map_err(classed)?;
+    let moment = connection.unchecked_transaction()?;
     let mut filter = Filter::new(query, Dialect::Sqlite);
     let Filter { from, conditions, order, .. } = &filter;
     let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
     let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most})");
-    let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0)).map_err(classed)?;
+    let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0))?;
 
     // The page is cut before the records are joined: what is passed over is never read.
     let page = format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?");
@@ -86,14 +85,14 @@ pub(super) fn places(
     let sql =
         format!("SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > ? ORDER BY e.place LIMIT {at_most}");
     filter.value(Dialect::Sqlite, Value::Number(behind.0));
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(params_from_iter(&filter.values), |row| Ok((row.get(0)?, Place(row.get(1)?))));
-    found.and_then(Iterator::collect).map_err(classed)
+    Ok(found.and_then(Iterator::collect)?)
 }
 
 /// The entries at these places, newest first, and how many of the places that was.
 pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<(Vec<Entry>, usize), AuditError> {
-    let moment = connection.unchecked_transaction().map_err(classed)?;
+    let moment = connection.unchecked_transaction()?;
     let sized = sizes(&moment, &page::at(places), [])?;
     let read = page_of(&sized);
     Ok((read_at(&moment, &sized, read)?, done(places, &sized, read)))
@@ -102,20 +101,20 @@ pub(super) fn entries(connection: &Connection, places: &[Place]) -> Result<(Vec<
 /// The places that `page` selects, with the bytes that are read of each entry, newest first.
 fn sizes(connection: &Connection, page: &str, values: impl Params) -> Result<Vec<(Place, i64)>, AuditError> {
     let sql = page::sizes(Dialect::Sqlite, page);
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
+    let mut statement = connection.prepare(&sql)?;
     let found = statement.query_map(values, |row| Ok((Place(row.get(0)?), row.get(1)?)));
-    found.and_then(Iterator::collect).map_err(classed)
+    Ok(found.and_then(Iterator::collect)?)
 }
 
 /// The first so many of these entries.
 fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Result<Vec<Entry>, AuditError> {
     let places: Vec<Place> = sized.iter().take(first).map(|(place, _)| *place).collect();
     let sql = page::entries(Dialect::Sqlite, &places);
-    let mut statement = connection.prepare(&sql).map_err(classed)?;
-    let mut rows = statement.query([]).map_err(classed)?;
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
     let mut entries = Vec::new();
-    while let Some(row) = rows.next().map_err(classed)? {
-        entries.push(Entry::try_from(stored(row).map_err(classed)?)?);
+    while let Some(row) = rows.next()? {
+        entries.push(Entry::try_from(stored(row)?)?);
     }
     Ok(entries)
 }
@@ -143,8 +142,7 @@ pub(super) fn context(connection: &Connection, id: &str) -> Result<Option<Contex
     let sql = "SELECT client, tenant, approved, expires_at FROM contexts WHERE context_id = ?";
     let found = connection
         .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?)))
-        .optional()
-        .map_err(classed)?;
+        .optional()?;
     let Some((client, tenant, approved, expires_at)) = found else { return Ok(None) };
     let expires_at = Timestamp::from_microsecond(expires_at)
         .map_err(|error| AuditError::Encoding(format!("the expiry of context {id}: {error}")))?;

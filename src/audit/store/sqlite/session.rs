@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
-use super::failure::{classed, is_taken_place, rolled_back};
+use super::failure::{is_taken_place, rolled_back};
 use super::index::Index;
 use super::insert::Insert;
 use super::wal::WalMover;
@@ -38,7 +38,7 @@ pub(super) struct SqliteSession<'c> {
 
 impl<'c> SqliteSession<'c> {
     pub(super) fn new(connection: &'c Connection, wal: WalMover, turns: &'c Turns) -> Result<Self, AuditError> {
-        let prepare = |sql: &str| connection.prepare(sql).map_err(classed);
+        let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
             connection,
             wal,
@@ -67,7 +67,7 @@ impl<'c> SqliteSession<'c> {
 
     /// Everything up to the commit.
     fn write_all(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
-        self.begin.execute([]).map_err(classed)?;
+        self.begin.execute([])?;
         for link in links {
             self.index.take(link)?;
         }
@@ -82,15 +82,15 @@ impl<'c> SqliteSession<'c> {
         let Checkpoint { kind, at, head, public_key, signature } = checkpoint;
         let (at, hash) = (at.as_microsecond(), head.hash.0);
         let values = params![place, kind.as_str(), at, hash, public_key.0, signature];
-        self.checkpoint.execute(values).map(|_| ()).map_err(classed)
+        Ok(self.checkpoint.execute(values).map(drop)?)
     }
 
     fn write(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
         let records: Vec<_> = links.iter().map(record).collect();
-        let moved = |error| if is_taken_place(&error) { AuditError::ChainMoved } else { classed(error) };
+        let moved = |error| if is_taken_place(&error) { AuditError::ChainMoved } else { error.into() };
         self.records.rows(&records).map_err(moved)?;
         let contents: Vec<_> = links.iter().filter_map(content).collect();
-        self.contents.rows(&contents).map_err(classed)?;
+        self.contents.rows(&contents)?;
         for Link { row, .. } in links {
             if let Effect::Erase(places) = &*row.effect {
                 self.erase(places)?;
@@ -101,9 +101,9 @@ impl<'c> SqliteSession<'c> {
 
     /// The texts are overwritten, not only let go. One that is not there any more was somebody else's to erase.
     fn erase(&mut self, places: &[Place]) -> Result<(), AuditError> {
-        self.connection.execute_batch("PRAGMA secure_delete = ON").map_err(classed)?;
+        self.connection.execute_batch("PRAGMA secure_delete = ON")?;
         for Place(place) in places {
-            if self.erase.execute([place]).map_err(classed)? != 1 {
+            if self.erase.execute([place])? != 1 {
                 return Err(AuditError::ChainMoved);
             }
         }
@@ -135,7 +135,7 @@ impl Session for SqliteSession<'_> {
                 .connection
                 .query_row(&sql, [first.0, last.0], |row| Ok((Place(row.get(0)?).seq(), ChainHash(row.get(1)?))))
                 .optional();
-            found.map_err(classed)
+            found
         };
         let head = last("hash", "records")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
         let signed = last("hash", "checkpoints")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
@@ -149,8 +149,7 @@ impl Session for SqliteSession<'_> {
         }
         let waiting = self.index.len();
         let _turn = self.turns.wait();
-        let result =
-            self.write_all(links, checkpoint).and_then(|()| self.commit.execute([]).map(drop).map_err(classed));
+        let result = self.write_all(links, checkpoint).and_then(|()| Ok(self.commit.execute([]).map(drop)?));
         match result {
             Ok(()) => self.wal.wrote(links),
             Err(_) => self.index.not_committed(waiting),
@@ -161,8 +160,7 @@ impl Session for SqliteSession<'_> {
     fn would_take(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
         let waiting = self.index.len();
         let _turn = self.turns.wait();
-        let result =
-            self.write_all(links, None).and_then(|()| self.connection.execute_batch("ROLLBACK").map_err(classed));
+        let result = self.write_all(links, None).and_then(|()| Ok(self.connection.execute_batch("ROLLBACK")?));
         self.index.not_committed(waiting);
         rolled_back(self.connection, result)
     }
@@ -196,7 +194,7 @@ impl Session for SqliteSession<'_> {
     }
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
-        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(classed);
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
         // No cut makes room there.
         let archive = "SELECT (SELECT coalesce(sum(octet_length(bytes)), 0) FROM modules) \
@@ -209,16 +207,16 @@ impl Session for SqliteSession<'_> {
         self.index.catch_up(self.turns, through.node())?;
         let (Place(first), _) = Place::of_node(through.node());
         let _turn = self.turns.wait();
-        let result = (|| {
-            self.begin.execute([]).map_err(classed)?;
+        let result = (|| -> Result<(), AuditError> {
+            self.begin.execute([])?;
             if archive::record_at(self.connection, through)?.is_none_or(|(at, ..)| at != through) {
-                return self.connection.execute_batch("ROLLBACK").map_err(classed);
+                return Ok(self.connection.execute_batch("ROLLBACK")?);
             }
             for sql in cut::statements(cut.at) {
-                self.connection.execute(&sql, [first, through.0]).map_err(classed)?;
+                self.connection.execute(&sql, [first, through.0])?;
             }
             self.sign(through, cut)?;
-            self.commit.execute([]).map_err(classed)?;
+            self.commit.execute([])?;
             self.wal.wrote_pages(CUT_PAGES);
             Ok(())
         })();
@@ -227,7 +225,7 @@ impl Session for SqliteSession<'_> {
 
     fn clean_contexts(&mut self, before: Timestamp, at_most: usize) -> Result<usize, AuditError> {
         let _turn = self.turns.wait();
-        self.clean.execute(params![before.as_microsecond(), at_most as i64]).map_err(classed)
+        Ok(self.clean.execute(params![before.as_microsecond(), at_most as i64])?)
     }
 
     fn tidy(&mut self) {
@@ -240,7 +238,7 @@ impl Session for SqliteSession<'_> {
         // A reader may hold a part of the log back; the rest stays in the log, which is as durable.
         self.connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(classed)
+            .map_err(AuditError::from)
             .or_else(|error| if error == AuditError::Locked { Ok(()) } else { Err(error) })
     }
 }

@@ -13,7 +13,6 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use rustix::process::setpriority_process;
 
-use super::failure::classed;
 use crate::audit::AuditError;
 use crate::audit::store::Link;
 
@@ -40,7 +39,7 @@ pub(super) struct WalMover {
 
 impl WalMover {
     pub(super) fn start(connection: Connection) -> Result<Self, AuditError> {
-        let page_bytes = page_bytes(&connection).map_err(classed)?;
+        let page_bytes = page_bytes(&connection)?;
         // One round waits at most; more would do nothing.
         let (wake, rounds) = sync_channel::<()>(1);
         let finish = Arc::new(AtomicBool::new(false));
