@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use octroi::audit::record::{
     Action, Caller, Content, Decision, Finding, Intent, Mode, Outcome, Phase, PolicyEvaluation, Readings,
 };
-use octroi::audit::{AuditKey, AuditLog, Durability, Query, Settings};
+use octroi::audit::{AuditKey, AuditLog, AuditStore, Durability, Query, Settings};
 
 /// Requests in flight at once.
 const CALLERS: usize = 256;
@@ -63,12 +63,12 @@ fn main() {
 
 fn open(folder: &Path, durability: Durability) -> AuditLog {
     let (key, _) = AuditKey::read_or_make(&folder.join("audit.key")).expect("a key");
-    let settings = Settings { durability, key, ..Settings::new(url(folder)).expect("random bytes") };
+    let settings = Settings { durability, key, ..Settings::new(store(folder)).expect("random bytes") };
     AuditLog::open(&settings).expect("a store")
 }
 
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}", folder.join("audit.db").display())
+fn store(folder: &Path) -> AuditStore {
+    AuditStore::Sqlite(folder.join("audit.db"))
 }
 
 struct Appended {
@@ -137,8 +137,7 @@ async fn search(log: &AuditLog) {
 fn replay(folder: &Path) {
     let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let yaml = format!(
-        "version: \"1.0\"\naudit: {{ url: \"{}\" }}\npolicies: {{ directory: \"{}\" }}\n",
-        url(folder),
+        "version: \"1.0\"\naudit: {{ url: \"sqlite://audit.db\" }}\npolicies: {{ directory: \"{}\" }}\n",
         policies.display()
     );
     std::fs::write(folder.join("octroi.yaml"), yaml).expect("a file");

@@ -59,7 +59,7 @@ pub fn erase(settings: &Settings, order: &ErasureOrder) -> Result<u64, AuditErro
             file.display()
         )));
     }
-    let store = store::open_existing(&settings.url)?;
+    let store = store::open_existing(&settings.store)?;
     if store.texts(&order.selection, Place(0), 1)?.0.is_empty() {
         return Ok(0);
     }

@@ -42,6 +42,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::config::{AuditStore, CheckpointEvery, DatabaseUrl, Durability};
 pub use chain::{ChainHash, Head, Seq};
 pub use checkpoint::{Checkpoint, CheckpointKind};
 pub use entry::Entry;
@@ -58,8 +59,8 @@ pub use reader::{AuditReader, ChainInfo, Item, TrailRecord};
 pub use record::Record;
 pub use row::ContextRow;
 pub use search::{Entries, Page, Query};
-pub use settings::{CheckpointEvery, Durability, Settings, SpillTo};
-pub use store::{NO_STORE, Texts};
+pub use settings::{Settings, SpillTo};
+pub use store::Texts;
 pub use text_rule::ContentMode;
 pub use trail_text::TrailText;
 pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};

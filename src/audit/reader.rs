@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::erase::OPERATOR;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
-use super::{ArchivedVersion, AuditError, CheckpointKind, PublicKey, Texts};
+use super::{ArchivedVersion, AuditError, AuditStore, CheckpointKind, PublicKey, Texts};
 
 /// Records that are read at a time.
 const AT_ONCE: usize = 1_000;
@@ -84,8 +84,8 @@ impl ChainInfo {
 
 impl AuditReader {
     /// Opens a store that is there.
-    pub fn open(url: &str) -> Result<Self, AuditError> {
-        Ok(Self { store: store::open_existing(url)? })
+    pub fn open(store: &AuditStore) -> Result<Self, AuditError> {
+        Ok(Self { store: store::open_existing(store)? })
     }
 
     /// A page of entries, newest first.

@@ -1,43 +1,18 @@
 //! What the audit log is opened with.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::AuditError;
 use super::key::AuditKey;
 use super::text_rule::ContentMode;
 use super::writer::Keep;
-
-/// How much a record has survived when its append returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Committed to the write-ahead log: survives `kill -9` of the gateway, not a power cut.
-    #[default]
-    Process,
-    /// Flushed to the device before the answer: survives a power cut.
-    Disk,
-}
-
-/// How often the chain's head is signed. Whichever comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckpointEvery {
-    /// After so many records.
-    pub records: u64,
-    /// So long after the first record that is not signed yet.
-    pub interval: Duration,
-}
-
-impl Default for CheckpointEvery {
-    fn default() -> Self {
-        Self { records: 1_000, interval: Duration::from_secs(60) }
-    }
-}
+use crate::config::{AUDIT_QUEUE, AuditStore, CheckpointEvery, Durability};
 
 /// How to open an [`AuditLog`](super::AuditLog).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the records go: `sqlite://relative/file.db` or `sqlite:///absolute/file.db`.
-    pub url: String,
+    /// Where the records go.
+    pub store: AuditStore,
     /// What a returned append promises.
     pub durability: Durability,
     /// The most records that are promised or waiting at once. A request holds two slots from its acceptance, one of
@@ -74,15 +49,12 @@ impl Settings {
         self.spill.as_ref().map(|spill| spill.file.as_path()).or(self.left_journal.as_deref())
     }
 
-    /// Room for 8,192 requests in flight.
-    pub const DEFAULT_QUEUE: usize = 16_384;
-
     /// The given store, a key that is kept nowhere, and defaults.
-    pub fn new(url: impl Into<String>) -> Result<Self, AuditError> {
+    pub fn new(store: AuditStore) -> Result<Self, AuditError> {
         Ok(Self {
-            url: url.into(),
+            store,
             durability: Durability::default(),
-            queue: Self::DEFAULT_QUEUE,
+            queue: AUDIT_QUEUE,
             node: None,
             key: AuditKey::random()?,
             content: ContentMode::default(),

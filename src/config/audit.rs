@@ -27,10 +27,8 @@ pub struct Audit {
     /// Where the key is that signs the chain.
     #[serde(skip)]
     pub key: AuditKeySource,
-    /// The chain is signed after so many records.
-    pub checkpoint_records: u64,
-    /// And so long after a record, at the latest.
-    pub checkpoint_interval: Duration,
+    /// How often the chain is signed.
+    pub checkpoint: CheckpointEvery,
     /// What becomes of records that the store does not take.
     pub on_failure: AuditFailure,
     /// The journal, even where none is written: there may be one from when it was.
@@ -40,6 +38,24 @@ pub struct Audit {
     pub retention_age: Option<Duration>,
     /// How many bytes they may take; none: as many as they like.
     pub retention_size: Option<u64>,
+}
+
+/// Room for 5,000 requests in flight.
+pub const AUDIT_QUEUE: usize = 10_000;
+
+/// How often the chain's head is signed. Whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckpointEvery {
+    /// After so many records.
+    pub records: u64,
+    /// So long after the first record that is not signed yet.
+    pub interval: Duration,
+}
+
+impl Default for CheckpointEvery {
+    fn default() -> Self {
+        Self { records: 1_000, interval: Duration::from_secs(60) }
+    }
 }
 
 /// What becomes of records that the store does not take.
@@ -114,46 +130,54 @@ pub enum AuditStore {
 pub struct DatabaseUrl(String);
 
 impl DatabaseUrl {
+    /// Takes `text` as an address.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The whole address. Only for the database.
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
 
-    fn shown(&self) -> String {
+/// A password may also stand among the parameters, which are not shown. Where an `@` stands behind a `?`, either may be
+/// part of a password, and nothing is.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
-        // A password may also stand among the parameters, and a `?` in a password.
         let (rest, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        if parameters.contains('@') && !rest.contains('@') {
-            return format!("{scheme}://...");
+        if parameters.contains('@') {
+            return write!(formatter, "{scheme}://...");
         }
         let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
         match user.split_once(':').map_or(user, |(user, _)| user) {
-            "" => format!("{scheme}://{place}"),
-            user => format!("{scheme}://{user}@{place}"),
+            "" => write!(formatter, "{scheme}://{place}"),
+            user => write!(formatter, "{scheme}://{user}@{place}"),
         }
     }
 }
 
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.shown())
+        fmt::Display::fmt(self, formatter)
     }
 }
 
 impl Serialize for DatabaseUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.shown())
+        serializer.collect_str(self)
     }
 }
 
-/// What an acknowledged record survives.
+/// How much a record has survived when its append returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// The end of this process, `kill -9` included.
+    /// Committed to the write-ahead log: survives `kill -9` of the gateway, not a power cut.
     #[default]
     Process,
-    /// Loss of power.
+    /// Flushed to the device before the answer: survives a power cut.
     Disk,
 }
 
@@ -238,7 +262,7 @@ impl RawAudit {
                 None => AuditKeySource::MadeOnce(beside("key")),
             },
         };
-        let checkpoint = self.checkpoint.unwrap_or_default();
+        let (checkpoint, every) = (self.checkpoint.unwrap_or_default(), CheckpointEvery::default());
         let node = match (self.node, &store) {
             (Some(Parsed(Identifier(name))), _) => AuditNode::Named(name),
             (None, AuditStore::Sqlite(_) | AuditStore::None) => AuditNode::OfTheStore,
@@ -257,7 +281,7 @@ impl RawAudit {
         Ok(Audit {
             store,
             durability: self.durability.unwrap_or_default(),
-            queue: self.queue.map_or(10_000, Whole::get),
+            queue: self.queue.map_or(AUDIT_QUEUE, Whole::get),
             content: self.content.unwrap_or_default(),
             node,
             key,
@@ -265,8 +289,10 @@ impl RawAudit {
             spill_file,
             retention_age: retention.age.map(|Parsed(Span(age))| age),
             retention_size: retention.size.map(|size| size.bytes() as u64),
-            checkpoint_records: checkpoint.records.map_or(1_000, Whole::get),
-            checkpoint_interval: Duration::from_secs(checkpoint.seconds.map_or(60, Whole::get)),
+            checkpoint: CheckpointEvery {
+                records: checkpoint.records.map_or(every.records, Whole::get),
+                interval: checkpoint.seconds.map_or(every.interval, |seconds| Duration::from_secs(seconds.get())),
+            },
         })
     }
 }

@@ -41,7 +41,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use admin::Admin;
-pub use audit::{Audit, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, DatabaseUrl, Durability};
+pub use audit::{
+    AUDIT_QUEUE, Audit, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, CheckpointEvery,
+    DatabaseUrl, Durability,
+};
 pub use auth::{Auth, Client, Role, SecretDigest};
 pub use endpoint::Endpoint;
 pub use environment::Environment;

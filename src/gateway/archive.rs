@@ -60,7 +60,7 @@ impl Archivist {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{AuditReader, Settings};
+    use crate::audit::{AuditReader, AuditStore, Settings};
     use crate::policy::digest::Digest;
 
     fn original(word: &str) -> Original {
@@ -72,8 +72,8 @@ mod tests {
     async fn what_the_store_did_not_take_is_kept_and_taken_with_the_next_change() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.db");
-        let url = format!("sqlite://{}", path.display());
-        let log = AuditLog::open(&Settings::new(url.clone()).unwrap()).unwrap();
+        let store = AuditStore::Sqlite(path.clone());
+        let log = AuditLog::open(&Settings::new(store.clone()).unwrap()).unwrap();
         let mut archivist = Archivist::new(log);
         let (one, two) = (original("one"), original("two"));
 
@@ -84,7 +84,7 @@ mod tests {
         other.execute_batch("ALTER TABLE elsewhere RENAME TO versions").unwrap();
         archivist.keep(vec![two.clone()]).await;
         assert!(archivist.waiting.is_empty());
-        let reader = AuditReader::open(&url).unwrap();
+        let reader = AuditReader::open(&store).unwrap();
         for original in [one, two] {
             assert!(reader.version(&original.version.to_string()).unwrap().is_some());
         }
@@ -93,8 +93,8 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("audit.db").display());
-        let mut archivist = Archivist::new(AuditLog::open(&Settings::new(url).unwrap()).unwrap());
+        let store = AuditStore::Sqlite(folder.path().join("audit.db"));
+        let mut archivist = Archivist::new(AuditLog::open(&Settings::new(store).unwrap()).unwrap());
         let large = Arc::new(vec![0; MOST_WAITING / 2]);
         let of = |word: &str| Original { module: large.clone(), ..original(word) };
         archivist.waiting = vec![of("one"), of("two"), of("three")];

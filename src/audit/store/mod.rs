@@ -22,10 +22,7 @@ use super::entry::Entry;
 use super::node_id::new_node_id;
 use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
-use super::{ArchivedVersion, AuditError, Selection, Settings};
-
-/// The address of no store at all.
-pub const NO_STORE: &str = "none";
+use super::{ArchivedVersion, AuditError, AuditStore, Selection, Settings};
 
 /// Bytes of records and texts that are read at a time: how long a record is, its callers have a say in.
 const PAGE_BYTES: i64 = 8 << 20;
@@ -246,45 +243,19 @@ impl Node {
 
 /// Opens the store that the settings name, bringing its schema up to date.
 pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
-    let url = settings.url.as_str();
-    match url.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() => {
-            Ok(Box::new(sqlite::SqliteStore::open(path.into(), settings.durability)?))
-        }
-        Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open(url)?)),
-        None if url == NO_STORE => Ok(Box::new(none::NoStore)),
-        _ => Err(unknown_store(url)),
-    }
+    Ok(match &settings.store {
+        AuditStore::Sqlite(file) => Box::new(sqlite::SqliteStore::open(file.clone(), settings.durability)?),
+        AuditStore::Postgres(url) => Box::new(postgres::PostgresStore::open(url)?),
+        AuditStore::None => Box::new(none::NoStore),
+    })
 }
 
 /// Opens a store that is there, to be read or to have texts erased. Changes nothing by itself but the tables that are
 /// searched, where they are a moment behind the records and may be written.
-pub(crate) fn open_existing(url: &str) -> Result<Box<dyn Store>, AuditError> {
-    match url.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(Box::new(sqlite::SqliteStore::open_existing(path.into())?)),
-        Some(("postgres" | "postgresql", _)) => Ok(Box::new(postgres::PostgresStore::open_existing(url)?)),
-        None if url == NO_STORE => Err(AuditError::Off),
-        _ => Err(unknown_store(url)),
-    }
-}
-
-fn unknown_store(url: &str) -> AuditError {
-    AuditError::Settings(format!(
-        "audit.url: {} is not a store of this version; write `sqlite://FILE`, `postgres://USER:PASSWORD@HOST/DATABASE` or \
-         `none`",
-        without_password(url)
-    ))
-}
-
-/// A URL may hold a password, a mistyped one anywhere: neither what stands before an `@` nor any parameter is repeated in
-/// an error. Where an `@` stands behind a `?`, either may be part of a password, and nothing is.
-fn without_password(url: &str) -> String {
-    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-    match (place.split_once("://"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("`{scheme}://...@{rest}`"),
-        (None, Some((_, rest))) => format!("`...@{rest}`"),
-        (Some((scheme, _)), None) if parameters.contains('@') => format!("`{scheme}://...`"),
-        (None, None) if parameters.contains('@') || place.contains('=') => "`...`".to_owned(),
-        _ => format!("`{place}`"),
-    }
+pub(crate) fn open_existing(store: &AuditStore) -> Result<Box<dyn Store>, AuditError> {
+    Ok(match store {
+        AuditStore::Sqlite(file) => Box::new(sqlite::SqliteStore::open_existing(file.clone())?),
+        AuditStore::Postgres(url) => Box::new(postgres::PostgresStore::open_existing(url)?),
+        AuditStore::None => return Err(AuditError::Off),
+    })
 }

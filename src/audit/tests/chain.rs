@@ -32,7 +32,7 @@ pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, Veri
 }
 
 fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    let reader = AuditReader::open(&home.settings().url).unwrap();
+    let reader = AuditReader::open(&home.settings().store).unwrap();
     let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
     verified_in(&reader, chains, key, &[key.public()])
 }
@@ -211,7 +211,7 @@ async fn each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original(home:
         let log = AuditLog::open(&settings).unwrap();
         append(&log, pre_check(id, 0)).await.unwrap();
         log.shutdown().await.unwrap();
-        let record = apart(|| AuditReader::open(&settings.url).unwrap().records_of(id).unwrap().remove(0));
+        let record = apart(|| AuditReader::open(&settings.store).unwrap().records_of(id).unwrap().remove(0));
         assert_eq!(record.content.as_deref(), kept, "{content:?}");
         let body: serde_json::Value = serde_json::from_str(&record.body).unwrap();
         assert_eq!(body["content_hmac"], settings.key.hmac("\"write to eva@example.org\""), "{content:?}");
@@ -253,7 +253,7 @@ async fn what_is_written_and_erased_while_others_verify_fits(home: Home) {
     request(&log, intent("r2", 0), outcome("r2", 1)).await;
     assert_eq!(erasure::erase_one(&settings, "r1"), Ok(2));
     let (reader, chains) = apart(|| {
-        let reader = AuditReader::open(&settings.url).unwrap();
+        let reader = AuditReader::open(&settings.store).unwrap();
         let chains = reader.chains().unwrap();
         (reader, chains)
     });
@@ -269,7 +269,7 @@ async fn the_first_erasure_of_all_while_others_verify_fits(home: Home) {
     request(&log, intent("r1", 0), outcome("r1", 1)).await;
     log.shutdown().await.unwrap();
     let (_, texts) = apart(|| {
-        let reader = AuditReader::open(&home.url()).unwrap();
+        let reader = AuditReader::open(&home.store()).unwrap();
         let mut chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
         let first = chains.next();
         assert_eq!(erasure::erase_one(&home.settings(), "r1"), Ok(2));
@@ -287,7 +287,7 @@ async fn what_is_removed_while_others_read_it_is_no_tampering(home: Home) {
     drop(log);
     let read = |between: &(dyn Fn() + Sync)| {
         apart(|| {
-            let reader = AuditReader::open(&home.url()).unwrap();
+            let reader = AuditReader::open(&home.store()).unwrap();
             let items = reader.chain(&reader.chains().unwrap()[0], Texts::Left).unwrap();
             between();
             items.collect::<Result<Vec<_>, _>>().map_err(|error| error.code())
@@ -308,7 +308,7 @@ async fn a_part_that_begins_while_it_is_exported_is_exported_with_its_proof(home
     let exported = apart(|| {
         let (mut out, mut meanwhile) = (Vec::new(), Some(intent("r3", 10)));
         let options = ExportOptions { since: Some(at(5)), without_content: false };
-        let reader = AuditReader::open(&home.url()).unwrap();
+        let reader = AuditReader::open(&home.store()).unwrap();
         export(&reader, &options, &mut out, &mut || {
             if let Some(asked) = meanwhile.take() {
                 runtime.block_on(append(&west, asked)).unwrap();
@@ -343,7 +343,7 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
     retention::cut(&home, &[1]);
     let verify = |home: &Home| {
         apart(|| {
-            let reader = AuditReader::open(&home.url()).unwrap();
+            let reader = AuditReader::open(&home.store()).unwrap();
             verified_in(&reader, reader.chains().unwrap(), &home.key, &[old.public(), home.key.public()])
         })
     };
@@ -366,7 +366,7 @@ async fn a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_
         let exported = apart(|| {
             let options = ExportOptions { since: Some(since), without_content: false };
             let mut out = Vec::new();
-            export(&AuditReader::open(&home.url()).unwrap(), &options, &mut out, &mut || ()).unwrap();
+            export(&AuditReader::open(&home.store()).unwrap(), &options, &mut out, &mut || ()).unwrap();
             out
         });
         let found = verify_export(&mut &*exported, &[home.key.public()], &mut || ()).unwrap();
@@ -376,7 +376,7 @@ async fn a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_
     let nothing = apart(|| {
         let mut out = Vec::new();
         let options = ExportOptions { since: Some(at(21)), without_content: false };
-        export(&AuditReader::open(&home.url()).unwrap(), &options, &mut out, &mut || ()).unwrap();
+        export(&AuditReader::open(&home.store()).unwrap(), &options, &mut out, &mut || ()).unwrap();
         out
     });
     assert_eq!(nothing.iter().filter(|byte| **byte == b'\n').count(), 1, "its first line alone");

@@ -94,7 +94,7 @@ async fn an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others(home:
 /// What an intruder does who may write the store and has no key: texts go, and a record that fits its chain says that they
 /// were erased.
 fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role) {
-    let store = store::open_existing(&home.url()).unwrap();
+    let store = store::open_existing(&home.store()).unwrap();
     let gateway = store.nodes().unwrap().remove(0);
     let forger = store.enrol(Some(into), role).unwrap();
     let erasure = Erasure {

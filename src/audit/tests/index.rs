@@ -43,7 +43,7 @@ fn pages(search: impl Fn(Query) -> Page) -> Vec<Page> {
 }
 
 fn read(home: &Home) -> Vec<Page> {
-    let reader = AuditReader::open(&home.url()).unwrap();
+    let reader = AuditReader::open(&home.store()).unwrap();
     pages(|query| reader.search(&query).unwrap())
 }
 
@@ -96,7 +96,7 @@ async fn a_gateway_and_a_reader_may_both_fill_the_tables() {
         let id = format!("r{number}");
         append(&log, intent(&id, number)).await.unwrap();
         // What the gateway still has in hand, the reader has found.
-        let reader = AuditReader::open(&home.url()).unwrap();
+        let reader = AuditReader::open(&home.store()).unwrap();
         assert_eq!(reader.search(&Query::new("acme")).unwrap().total, number.unsigned_abs() + 1);
         append(&log, outcome(&id, number)).await.unwrap();
         let twice = append(&log, outcome(&id, number)).await;
@@ -149,7 +149,7 @@ async fn an_outcome_that_waits_with_its_request_is_entered_as_one_that_comes_lat
     drop(log);
     let other = rusqlite::Connection::open(home.path()).unwrap();
     other.execute_batch("DELETE FROM entry_policies; DELETE FROM entries; DELETE FROM indexed").unwrap();
-    drop(AuditReader::open(&home.url()).unwrap());
+    drop(AuditReader::open(&home.store()).unwrap());
     assert_eq!(tables(&home), stepwise, "read from the records, one by one");
 }
 
@@ -174,7 +174,7 @@ async fn what_follows_the_trail_sees_no_record_before_its_entry_is_there() {
     let home = Home::sqlite();
     let log = home.open();
     append(&log, pre_check("c0", 0)).await.unwrap();
-    let reader = apart(|| AuditReader::open(&home.url()).unwrap());
+    let reader = apart(|| AuditReader::open(&home.store()).unwrap());
     let follow = |after: Seq| {
         apart(|| {
             let chain = reader.chains().unwrap().remove(0);

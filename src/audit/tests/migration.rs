@@ -33,7 +33,7 @@ async fn a_store_of_the_first_version_keeps_all_it_had_before_the_chain() {
 
     let (chains, texts) = chain::verify(&home, &settings.key).unwrap();
     assert_eq!((chains.len(), chains[0].records, texts.texts), (1, 1, 1));
-    let chains = AuditReader::open(&settings.url).unwrap().chains().unwrap();
+    let chains = AuditReader::open(&settings.store).unwrap().chains().unwrap();
     assert_eq!((chains[0].node.as_str(), chains[0].records()), ("", 9));
     assert_eq!(home.count("SELECT count(*) FROM records WHERE hash IS NULL"), 9);
 }
@@ -51,7 +51,7 @@ fn the_texts_of_the_first_version_can_be_erased() {
 #[test]
 fn a_reader_changes_no_store_of_an_older_version() {
     let home = first_version();
-    let error = AuditReader::open(&home.settings().url).err().unwrap();
+    let error = AuditReader::open(&home.settings().store).err().unwrap();
     assert_eq!(error.code(), "audit_older_schema");
     assert_eq!(home.count("PRAGMA user_version"), 1);
 }

@@ -27,7 +27,10 @@ use super::record::{
     Action, Caller, Content, Decision, Finding, Intent, LlmCall, Mode, Outcome, Phase, PolicyEvaluation, PreCheck,
     Readings, ToolCall,
 };
-use super::{AuditError, AuditKey, AuditLog, ContentMode, Durability, Entries, Query, Record, Seq, Settings};
+use super::{
+    AuditError, AuditKey, AuditLog, AuditStore, ContentMode, DatabaseUrl, Durability, Entries, Query, Record, Seq,
+    Settings,
+};
 
 /// Where a test's records are, and its key.
 struct Home {
@@ -85,16 +88,16 @@ impl Home {
         self.folder().join("audit.db")
     }
 
-    fn url(&self) -> String {
+    fn store(&self) -> AuditStore {
         match &self.at {
-            At::Sqlite(_) => format!("sqlite://{}", self.path().display()),
-            At::Postgres(url) => url.clone(),
+            At::Sqlite(_) => AuditStore::Sqlite(self.path()),
+            At::Postgres(url) => AuditStore::Postgres(DatabaseUrl::new(url)),
         }
     }
 
     fn settings(&self) -> Settings {
         let node = matches!(self.at, At::Postgres(_)).then(|| "node-1".to_owned());
-        Settings { key: self.key.clone(), node, ..Settings::new(self.url()).unwrap() }
+        Settings { key: self.key.clone(), node, ..Settings::new(self.store()).unwrap() }
     }
 
     fn open(&self) -> AuditLog {

@@ -92,7 +92,7 @@ async fn where_there_is_no_room_the_oldest_go(home: Home) {
 /// Cuts the only gateway's chain at these records, one after the other, as gateways do that planned it at once.
 pub(super) fn cut(home: &Home, records: &[i64]) {
     apart(|| {
-        let store = store::open_existing(&home.url()).unwrap();
+        let store = store::open_existing(&home.store()).unwrap();
         let node = store.nodes().unwrap().remove(0);
         let mut cut = |session: &mut dyn store::Session| {
             let mut cuts = Vec::new();

@@ -152,7 +152,7 @@ async fn all_entries_are_read_by_their_places_as_a_search_finds_them(home: Home)
         let found = ids(&log, Query { limit: Query::MOST, ..query.clone() }).await;
         for (places_at_once, at_once) in [(1, 1), (4, 3), (100, 100)] {
             let read: Vec<String> = apart(|| {
-                let reader = AuditReader::open(&home.settings().url).unwrap();
+                let reader = AuditReader::open(&home.settings().store).unwrap();
                 let pages = reader.entries_by(&query, places_at_once, at_once).unwrap();
                 pages.flat_map(Result::unwrap).map(|entry| entry.id).collect()
             });
@@ -210,7 +210,7 @@ async fn long_entries_end_a_page_early_and_none_is_left_out(home: Home) {
     assert_eq!((found, pages), (newest_first.clone(), 3));
     log.shutdown().await.unwrap();
     apart(|| {
-        let reader = AuditReader::open(&home.url()).unwrap();
+        let reader = AuditReader::open(&home.store()).unwrap();
         let everything = Query::everything();
         let all = reader.entries_by(&everything, 7, 15).unwrap();
         let pages: Vec<Vec<_>> = all.map(|page| page.unwrap().into_iter().map(|entry| entry.id).collect()).collect();
@@ -218,7 +218,7 @@ async fn long_entries_end_a_page_early_and_none_is_left_out(home: Home) {
         assert_eq!(pages.concat(), newest_first);
         let chain = reader.chains().unwrap().remove(0);
         assert_eq!(reader.records_after(&chain, Seq(2), 15).unwrap().len(), 15, "as many as were asked for");
-        let store = store::open_existing(&home.url()).unwrap();
+        let store = store::open_existing(&home.store()).unwrap();
         let (first, last) = store.extent(store.nodes().unwrap()[0].number).unwrap().unwrap();
         assert_eq!(store.records(first, last, 1_000, Texts::Read).unwrap().len(), 8);
     });

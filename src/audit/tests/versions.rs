@@ -19,7 +19,7 @@ fn version(digest: &str, module: &[u8]) -> ArchivedVersion {
 }
 
 fn read(home: &Home, digest: &str) -> Result<Option<ArchivedVersion>, AuditError> {
-    apart(|| AuditReader::open(&home.url()).unwrap().version(digest))
+    apart(|| AuditReader::open(&home.store()).unwrap().version(digest))
 }
 
 async fn a_version_is_kept_once_and_read_as_it_was_given(home: Home) {

@@ -271,7 +271,7 @@ fn reader(configured: &Configured) -> anyhow::Result<AuditReader> {
 }
 
 fn open(config: &Config) -> Result<AuditReader, AuditError> {
-    AuditReader::open(&settings::url(&config.audit))
+    AuditReader::open(&config.audit.store)
 }
 
 /// Prints a line, or several. A reader that went away (`| head`) is an error, which ends the command.

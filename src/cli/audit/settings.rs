@@ -1,8 +1,7 @@
 //! From the configuration to what the audit log is opened with.
 
 use crate::audit::{
-    AuditError, AuditKey, AuditReader, CheckpointEvery, ContentMode, Durability, Keep, Made, NO_STORE, PublicKey,
-    Settings, SpillTo, kept_node_id,
+    AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, kept_node_id,
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
 
@@ -14,11 +13,8 @@ pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditE
 /// The same with a key that is there, for whoever writes into no gateway's chain. Makes nothing.
 pub(super) fn without_node(audit: &config::Audit, key: AuditKey) -> Settings {
     Settings {
-        url: url(audit),
-        durability: match audit.durability {
-            config::Durability::Process => Durability::Process,
-            config::Durability::Disk => Durability::Disk,
-        },
+        store: audit.store.clone(),
+        durability: audit.durability,
         queue: audit.queue,
         node: None,
         key,
@@ -33,16 +29,7 @@ pub(super) fn without_node(audit: &config::Audit, key: AuditKey) -> Settings {
         },
         left_journal: (audit.store != AuditStore::None).then(|| audit.spill_file.clone()),
         keep: Keep { age: audit.retention_age, size: audit.retention_size },
-        checkpoint: CheckpointEvery { records: audit.checkpoint_records, interval: audit.checkpoint_interval },
-    }
-}
-
-/// The store's address.
-pub(super) fn url(audit: &config::Audit) -> String {
-    match &audit.store {
-        AuditStore::Sqlite(path) => format!("sqlite://{}", path.display()),
-        AuditStore::Postgres(url) => url.expose().to_owned(),
-        AuditStore::None => NO_STORE.to_owned(),
+        checkpoint: audit.checkpoint,
     }
 }
 
@@ -64,7 +51,7 @@ fn key(audit: &config::Audit) -> Result<AuditKey, AuditError> {
     let (key, made) = AuditKey::read_or_make(path)?;
     if made == Made::Now {
         let (file, public) = (path.display(), key.public());
-        match last_signer(&url(audit)).filter(|former| *former != public) {
+        match last_signer(&audit.store).filter(|former| *former != public) {
             Some(former) => tracing::warn!(
                 %file, %public, %former,
                 "the audit key is lost: the store's records are signed by `former`, and a new key was made. What comes is \
@@ -79,9 +66,9 @@ fn key(audit: &config::Audit) -> Result<AuditKey, AuditError> {
 
 /// Who signed what is in the store. On a thread of its own: a store may drive a runtime, which cannot be done inside
 /// another. Where the store cannot be read, opening it says why.
-fn last_signer(url: &str) -> Option<PublicKey> {
+fn last_signer(store: &AuditStore) -> Option<PublicKey> {
     std::thread::scope(|scope| {
-        let asked = scope.spawn(|| AuditReader::open(url).and_then(|reader| reader.last_signer()).ok().flatten());
+        let asked = scope.spawn(|| AuditReader::open(store).and_then(|reader| reader.last_signer()).ok().flatten());
         asked.join().ok().flatten()
     })
 }

@@ -25,11 +25,11 @@ fn the_key_is_named_given_or_made_beside_the_store() {
 fn what_is_left_open_has_the_documented_defaults() {
     let audit = body("").unwrap().config.audit;
     assert_eq!((audit.content, audit.node), (AuditContent::Redacted, AuditNode::OfTheStore));
-    assert_eq!((audit.checkpoint_records, audit.checkpoint_interval), (1_000, Duration::from_secs(60)));
+    assert_eq!((audit.checkpoint.records, audit.checkpoint.interval), (1_000, Duration::from_secs(60)));
     let audit =
         body("audit: {content: none, node: east-1, checkpoint: {records: 5, seconds: 7}}").unwrap().config.audit;
     assert_eq!((audit.content, audit.node), (AuditContent::None, AuditNode::Named("east-1".into())));
-    assert_eq!((audit.checkpoint_records, audit.checkpoint_interval), (5, Duration::from_secs(7)));
+    assert_eq!((audit.checkpoint.records, audit.checkpoint.interval), (5, Duration::from_secs(7)));
 }
 
 #[test]
@@ -63,9 +63,12 @@ fn a_database_is_taken_and_shown_without_its_password() {
     let AuditStore::Postgres(url) = &audit.store else { panic!("{audit:?}") };
     assert_eq!(url.expose(), "postgres://me:hunter2@host:5432/db?sslmode=require");
     assert_eq!(format!("{url:?}"), "postgres://me@host:5432/db");
-    for url in
-        ["postgres://me:hun?ter2@host/db", "postgres://host/db?password=hun@ter2", "postgres://h/d?password=ter2"]
-    {
+    for url in [
+        "postgres://me:hun?ter2@host/db",
+        "postgres://me:h@hun?ter2@host/db",
+        "postgres://host/db?password=hun@ter2",
+        "postgres://h/d?password=ter2",
+    ] {
         let audit = body(&format!("audit: {{url: \"{url}\"}}")).unwrap().config.audit;
         let shown = format!("{:?}", audit.store);
         assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");

@@ -56,6 +56,7 @@ fn an_error_does_not_show_a_secret_wherever_it_was_put() {
         "admin: {token: hunter2-hunter2}",
         "audit: {url: \"mysql://me:hunter2-hunter2@host/db\"}",
         "audit: {url: \"postgres://me:hunter2-hunter2@host/d b\"}",
+        "audit: {url: \"host=host password=hunter2-hunter2\"}",
         "routing: {default: \"${KEY}\"}",
         "log: {level: \"${KEY}\"}",
         "llm_providers: {mistral: {credentials: {api_key: hunter2-hunter2, api_key: hunter2-hunter2}}}",

@@ -62,7 +62,7 @@ impl Node {
 
 /// A text in quotes, or word that it is not shown: a URL may hold credentials.
 pub(in crate::config) fn quoted(text: &str) -> String {
-    if text.contains("://") && text.contains(['@', '?']) {
+    if text.contains("://") && text.contains(['@', '?']) || text.contains("password=") {
         return "a URL with credentials or a query (not shown)".into();
     }
     let more = if text.chars().count() > SHOWN_CHARS { "..." } else { "" };

@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::unreachable;
-use crate::audit::AuditError;
+use crate::audit::{AuditError, DatabaseUrl};
 
 /// How long a connection to one host may take to be made, up to the first answer that shows it to be usable: whoever
 /// takes connections and says nothing, a stopped server or a proxy, is not there.
@@ -40,9 +40,9 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    pub(super) fn parse(url: &str, answer_within: Duration) -> Result<Self, AuditError> {
-        let shown = super::super::without_password(url);
-        let mut config: Config = url.parse().map_err(|error| {
+    pub(super) fn parse(url: &DatabaseUrl, answer_within: Duration) -> Result<Self, AuditError> {
+        let shown = format!("`{url}`");
+        let mut config: Config = url.expose().parse().map_err(|error| {
             AuditError::Settings(format!("audit.url: {shown} is no address of PostgreSQL: {error}"))
         })?;
         config.connect_timeout(CONNECT_WITHIN).keepalives_idle(KEEPALIVE).tcp_user_timeout(ANSWER_WITHIN);

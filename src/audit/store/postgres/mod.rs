@@ -22,7 +22,7 @@ use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
-use crate::audit::{ArchivedVersion, AuditError, Checkpoint, Selection};
+use crate::audit::{ArchivedVersion, AuditError, Checkpoint, DatabaseUrl, Selection};
 use connection::{ANSWER_WITHIN, Address, COMMANDS_ANSWER_WITHIN, Connection};
 
 /// Connections that are kept open when nobody reads.
@@ -36,7 +36,7 @@ pub(super) struct PostgresStore {
 
 impl PostgresStore {
     /// Makes the tables if they are not there, and brings them up to date.
-    pub(super) fn open(url: &str) -> Result<Self, AuditError> {
+    pub(super) fn open(url: &DatabaseUrl) -> Result<Self, AuditError> {
         // No request waits yet, and a migration given up goes on in the server, where the next start would wait for it.
         let patient = Self::new(url, COMMANDS_ANSWER_WITHIN)?;
         patient.with(|connection| connection.ask(async |client| schema::migrate(&client, &patient.address).await))?;
@@ -45,13 +45,13 @@ impl PostgresStore {
 
     /// A database that has the tables of this version. For commands: no request waits for an answer, and whoever reads
     /// or erases millions of records has the time.
-    pub(super) fn open_existing(url: &str) -> Result<Self, AuditError> {
+    pub(super) fn open_existing(url: &DatabaseUrl) -> Result<Self, AuditError> {
         let store = Self::new(url, COMMANDS_ANSWER_WITHIN)?;
         store.with(|connection| connection.ask(async |client| schema::check(&client, &store.address).await))?;
         Ok(store)
     }
 
-    fn new(url: &str, answer_within: Duration) -> Result<Self, AuditError> {
+    fn new(url: &DatabaseUrl, answer_within: Duration) -> Result<Self, AuditError> {
         Ok(Self { address: Address::parse(url, answer_within)?, idle: Mutex::default() })
     }
 

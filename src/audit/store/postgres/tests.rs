@@ -10,7 +10,7 @@ use crate::audit::tests::postgres;
 use crate::audit::{AuditKey, CheckpointKind};
 
 /// Has somebody else's connection hold something until it is dropped.
-fn held(url: &str, sql: &str) -> Connection {
+fn held(url: &DatabaseUrl, sql: &str) -> Connection {
     let other = Address::parse(url, ANSWER_WITHIN).unwrap().connect().unwrap();
     other.ask(async |client| Ok(client.batch_execute(sql).await?)).unwrap();
     other
@@ -19,12 +19,12 @@ fn held(url: &str, sql: &str) -> Connection {
 #[test]
 fn what_is_given_up_goes_on_neither_here_nor_in_the_server() {
     let Some(server) = postgres::shared() else { return };
-    let url = server.database();
+    let url = DatabaseUrl::new(server.database());
     PostgresStore::open(&url).unwrap();
     let store = PostgresStore::new(&url, Duration::from_secs(5)).unwrap();
     let in_state = |state: &str| {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state =";
-        postgres::execute(&url, &format!("{sql} '{state}'")).unwrap()[0][0] != Some("0".into())
+        postgres::execute(url.expose(), &format!("{sql} '{state}'")).unwrap()[0][0] != Some("0".into())
     };
     let write = &mut |session: &mut dyn Session| {
         let _lock = held(&url, "BEGIN; LOCK TABLE checkpoints IN ACCESS EXCLUSIVE MODE");
@@ -70,7 +70,7 @@ fn a_transaction_whose_process_is_gone_holds_nobody_up_for_long() {
 #[test]
 fn a_start_that_has_nothing_to_migrate_waits_for_nobodys_migration() {
     let Some(server) = postgres::shared() else { return };
-    let url = server.database();
+    let url = DatabaseUrl::new(server.database());
     PostgresStore::open(&url).unwrap();
     let _turn = held(&url, &format!("SELECT pg_advisory_lock({})", schema::TURN));
     PostgresStore::open(&url).unwrap();
