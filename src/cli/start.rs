@@ -96,11 +96,7 @@ pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Ro
         default: routing.default.as_ref().map(|name| name.as_str().to_owned()),
         model_maps: config.providers.iter().map(models).collect(),
         deadline: routing.deadline,
-        retry: router::Retry {
-            attempts: routing.retry.attempts,
-            max_wait: routing.retry.max_wait,
-            budget: routing.retry.budget,
-        },
+        retry: routing.retry,
         breaker: router::BreakerSettings {
             failures: routing.breaker.failures,
             open_for: routing.breaker.open_for,
@@ -133,14 +129,13 @@ fn started(
     let key = |key: &config::Secret| {
         ApiKey::new(key.expose()).with_context(|| format!("llm_providers.{}.credentials", provider.name))
     };
-    let kind = provider.kind.as_str().parse()?;
     let prices = match &provider.base_model {
         Some(base) => prices.of_deployment(provider.name.as_str(), &provider.model, base),
-        None => prices.of(provider.name.as_str(), kind),
+        None => prices.of(provider.name.as_str(), provider.kind),
     };
     let settings = provider::Settings {
         name: provider.name.as_str().to_owned(),
-        kind,
+        kind: provider.kind,
         display_name: provider.display_name.clone(),
         endpoint: provider.endpoint.as_str().to_owned(),
         http2: provider.http2,
@@ -161,7 +156,7 @@ fn started(
         prices,
         region: provider.region.clone(),
         priority: provider.priority,
-        weight: provider.weight.get(),
+        weight: provider.weight,
     };
     Ok(provider::build(settings)?)
 }

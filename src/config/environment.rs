@@ -34,6 +34,12 @@ impl Environment {
         self.own(name).or_else(|| self.own(self.older(name)?))
     }
 
+    /// The parts of the variable between commas, unless they are empty.
+    pub(super) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        let parts = self.get(name).unwrap_or_default().split(',');
+        parts.map(str::trim).filter(|part| !part.is_empty())
+    }
+
     /// The older name under which a variable is set, where the newer one is not.
     fn older(&self, name: &str) -> Option<&'static str> {
         let (older, _) = OLDER.iter().find(|(_, newer)| *newer == name && self.own(newer).is_none())?;

@@ -53,9 +53,9 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use origin::Origin;
 pub use policies::Policies;
 pub use policy_name::PolicyName;
-pub use provider::{CacheKey, Provider, ProviderKind, ProviderName, Weight};
+pub use provider::{CacheKey, Provider, ProviderKind, ProviderName};
 pub use retry::{Breaker, Retry};
-pub use routing::{Routing, Strategy, Weights};
+pub use routing::{DEADLINE, Routing, Strategy, Weights};
 pub use secret::Secret;
 pub use server::Server;
 

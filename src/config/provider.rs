@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 use super::scalar::{FromText, Identifier};
@@ -55,8 +54,8 @@ pub struct Provider {
     pub timeout: Duration,
     /// Higher is preferred.
     pub priority: i32,
-    /// Its part of the traffic under `weighted`.
-    pub weight: Weight,
+    /// Its part of the traffic under `weighted`, 0 to 1.
+    pub weight: f64,
 }
 
 /// Time that a whole call may take when nothing says otherwise.
@@ -99,26 +98,24 @@ impl Borrow<str> for ProviderName {
 }
 
 /// Whose API a provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProviderKind {
-    /// Mistral.
+    /// `api.mistral.ai`, its regional hosts, and what answers like them.
     Mistral,
-    /// OpenAI.
+    /// `api.openai.com`.
     #[serde(rename = "openai")]
     OpenAi,
-    /// OpenAI's models on Azure.
+    /// OpenAI's models on Azure, by deployment.
     #[serde(rename = "azure-openai")]
     AzureOpenAi,
-    /// Anthropic.
+    /// `api.anthropic.com`.
     Anthropic,
-    /// Google's Gemini.
+    /// Google's `generativelanguage.googleapis.com`.
     Gemini,
-    /// Ollama.
+    /// A machine's own models.
     Ollama,
-    /// Amazon Bedrock.
-    Bedrock,
-    /// Anything that speaks as OpenAI does.
+    /// What answers like OpenAI: vLLM, Groq and so on.
     #[serde(rename = "openai-compatible")]
     OpenAiCompatible,
 }
@@ -160,19 +157,18 @@ pub(super) enum Key {
 }
 
 impl ProviderKind {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
+    /// Every kind that this version speaks.
+    pub const ALL: [Self; 7] = [
         Self::Mistral,
         Self::OpenAi,
         Self::AzureOpenAi,
         Self::Anthropic,
         Self::Gemini,
         Self::Ollama,
-        Self::Bedrock,
         Self::OpenAiCompatible,
     ];
 
-    /// As it is written in the file.
+    /// The name in configuration, API answers and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mistral => "mistral",
@@ -181,7 +177,6 @@ impl ProviderKind {
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
             Self::Ollama => "ollama",
-            Self::Bedrock => "bedrock",
             Self::OpenAiCompatible => "openai-compatible",
         }
     }
@@ -191,11 +186,10 @@ impl ProviderKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Its variables and defaults; nothing for a kind that is not built into this version. The one place to change when
-    /// one is added.
-    pub(super) fn variables(self) -> Option<Variables> {
+    /// Its variables and defaults.
+    pub(super) fn variables(self) -> Variables {
         match self {
-            Self::Mistral => Some(Variables {
+            Self::Mistral => Variables {
                 enabled_by: &["MISTRAL_API_KEY"],
                 api_key: Some("MISTRAL_API_KEY"),
                 key: Key::Needed,
@@ -206,8 +200,8 @@ impl ProviderKind {
                 timeout_seconds: Some("MISTRAL_TIMEOUT_SECONDS"),
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
-            }),
-            Self::OpenAi => Some(Variables {
+            },
+            Self::OpenAi => Variables {
                 enabled_by: &["OPENAI_API_KEY"],
                 api_key: Some("OPENAI_API_KEY"),
                 key: Key::Needed,
@@ -218,8 +212,8 @@ impl ProviderKind {
                 timeout_seconds: Some("OPENAI_TIMEOUT_SECONDS"),
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
-            }),
-            Self::AzureOpenAi => Some(Variables {
+            },
+            Self::AzureOpenAi => Variables {
                 enabled_by: &["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_DEPLOYMENT_NAME"],
                 api_key: Some("AZURE_OPENAI_API_KEY"),
                 key: Key::Needed,
@@ -230,8 +224,8 @@ impl ProviderKind {
                 timeout_seconds: None,
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: Some("AZURE_OPENAI_API_VERSION"),
-            }),
-            Self::Ollama => Some(Variables {
+            },
+            Self::Ollama => Variables {
                 enabled_by: &["OLLAMA_ENDPOINT"],
                 api_key: None,
                 key: Key::Optional,
@@ -243,8 +237,8 @@ impl ProviderKind {
                 // A machine's own models may have to be loaded first.
                 default_timeout: Duration::from_secs(300),
                 api_version: None,
-            }),
-            Self::OpenAiCompatible => Some(Variables {
+            },
+            Self::OpenAiCompatible => Variables {
                 enabled_by: &[],
                 api_key: None,
                 key: Key::Optional,
@@ -255,8 +249,8 @@ impl ProviderKind {
                 timeout_seconds: None,
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
-            }),
-            Self::Anthropic => Some(Variables {
+            },
+            Self::Anthropic => Variables {
                 enabled_by: &["ANTHROPIC_API_KEY"],
                 api_key: Some("ANTHROPIC_API_KEY"),
                 key: Key::Needed,
@@ -268,8 +262,8 @@ impl ProviderKind {
                 timeout_seconds: Some("ANTHROPIC_TIMEOUT_SECONDS"),
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
-            }),
-            Self::Gemini => Some(Variables {
+            },
+            Self::Gemini => Variables {
                 enabled_by: &["GOOGLE_API_KEY"],
                 api_key: Some("GOOGLE_API_KEY"),
                 key: Key::Needed,
@@ -281,8 +275,7 @@ impl ProviderKind {
                 timeout_seconds: Some("GOOGLE_TIMEOUT_SECONDS"),
                 default_timeout: DEFAULT_TIMEOUT,
                 api_version: None,
-            }),
-            Self::Bedrock => None,
+            },
         }
     }
 }
@@ -290,63 +283,5 @@ impl ProviderKind {
 impl fmt::Display for ProviderKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
-    }
-}
-
-/// A part of the traffic: 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
-pub struct Weight(f64);
-
-impl Weight {
-    const ALLOWED: &str = "a number from 0 to 1";
-
-    /// The weight, if `value` is in range.
-    pub fn new(value: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&value).then_some(Self(value))
-    }
-
-    /// As a number from 0 to 1.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
-    /// As a whole percentage, rounded.
-    pub fn percent(self) -> u8 {
-        // From 0 to 100 by construction.
-        (self.0 * 100.0).round() as u8
-    }
-}
-
-impl Default for Weight {
-    fn default() -> Self {
-        Self(1.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Weight {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_f64(WeightVisitor)
-    }
-}
-
-struct WeightVisitor;
-
-impl Visitor<'_> for WeightVisitor {
-    type Value = Weight;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(Weight::ALLOWED)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Weight, E> {
-        Weight::new(value).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &self))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Weight, E> {
-        match value {
-            0 => Ok(Weight(0.0)),
-            1 => Ok(Weight(1.0)),
-            _ => Err(E::invalid_value(serde::de::Unexpected::Signed(value), &self)),
-        }
     }
 }

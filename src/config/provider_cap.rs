@@ -4,7 +4,7 @@
 use super::assembly::Assembly;
 use super::provider::{Provider, ProviderKind};
 use super::scalar::Whole;
-use super::yaml::Node;
+use super::yaml::{Document, Node};
 
 /// What AxonFlow's community edition starts.
 const COMMUNITY: usize = 2;
@@ -12,9 +12,9 @@ const COMMUNITY: usize = 2;
 /// Puts the providers into the order of `LLM_PROVIDERS` where it is set, and leaves out those beyond the cap, if there is
 /// one: the last in that list; where there is none, Mistral stays before all others, then those of the file in its order.
 pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, assembly: &mut Assembly<'_>) {
-    let listed = assembly.environment.get("LLM_PROVIDERS").map(|text| names(text.split(',')));
-    if let Some(listed) = listed.as_ref().filter(|listed| !listed.is_empty()) {
-        started.sort_by_key(|provider| place(listed, provider));
+    let listed: Vec<&str> = assembly.environment.list("LLM_PROVIDERS").collect();
+    if !listed.is_empty() {
+        started.sort_by_key(|provider| place(&listed, provider));
     }
     let community = assembly.environment.get("DEPLOYMENT_MODE").is_some_and(|mode| mode.trim() == "community");
     let cap = match max {
@@ -25,9 +25,9 @@ pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, a
     if started.len() <= cap {
         return;
     }
-    let file = in_file(assembly);
+    let file = in_file(assembly.document);
     let mut ranked: Vec<_> = started.iter().collect();
-    if listed.is_none_or(|listed| listed.is_empty()) {
+    if listed.is_empty() {
         ranked.sort_by_key(|provider| (provider.kind != ProviderKind::Mistral, place(&file, provider)));
     }
     let left_out: Vec<_> = ranked.into_iter().skip(cap).map(|provider| provider.name.clone()).collect();
@@ -42,19 +42,15 @@ pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, a
 }
 
 /// The names of the file's entries, in its order.
-fn in_file(assembly: &Assembly<'_>) -> Vec<String> {
-    let Node::Map(sections) = &assembly.document.root else { return Vec::new() };
+fn in_file<'a>(document: &'a Document<'_>) -> Vec<&'a str> {
+    let Node::Map(sections) = &document.root else { return Vec::new() };
     match sections.iter().find(|(name, _)| name == "llm_providers") {
-        Some((_, Node::Map(entries))) => names(entries.iter().map(|(name, _)| name.as_str())),
+        Some((_, Node::Map(entries))) => entries.iter().map(|(name, _)| name.as_str()).collect(),
         _ => Vec::new(),
     }
 }
 
-fn names<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
-    texts.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
-}
-
 /// Where the provider stands in the list; behind it when it does not.
-fn place(list: &[String], provider: &Provider) -> usize {
+fn place(list: &[&str], provider: &Provider) -> usize {
     list.iter().position(|name| name.eq_ignore_ascii_case(provider.name.as_str())).unwrap_or(usize::MAX)
 }

@@ -9,8 +9,8 @@ use super::assembly::Assembly;
 use super::endpoint::WrittenEndpoint;
 use super::environment::Environment;
 use super::error::ConfigError;
-use super::provider::{CacheKey, DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName, Variables, Weight};
-use super::scalar::{FromText, Line, Parsed, Whole};
+use super::provider::{CacheKey, DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName};
+use super::scalar::{FromText, Line, Parsed, Share, Whole};
 use super::secret::Secret;
 use super::yaml::KeyPath;
 
@@ -27,7 +27,7 @@ pub(super) struct RawProvider {
     credentials: Option<RawCredentials>,
     config: Option<RawProviderConfig>,
     priority: Option<Whole<-1_000_000, 1_000_000>>,
-    weight: Option<Weight>,
+    weight: Option<Share<1>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,16 +63,21 @@ struct RawProviderConfig {
     model_map: Option<BTreeMap<String, Parsed<Line>>>,
 }
 
+/// AxonFlow's, which is not built into this version.
+const BEDROCK: &str = "bedrock";
+
+/// A kind, or none for [`BEDROCK`].
 #[derive(Clone, Copy, Debug)]
-struct KindName(ProviderKind);
+struct KindName(Option<ProviderKind>);
 
 impl FromText for KindName {
     fn allowed() -> String {
-        ProviderKind::ALL.map(ProviderKind::as_str).join(", ")
+        format!("{}, {BEDROCK}", ProviderKind::ALL.map(ProviderKind::as_str).join(", "))
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        ProviderKind::named(text.trim()).map(Self)
+        let named = ProviderKind::named(text.trim());
+        (named.is_some() || text.trim() == BEDROCK).then_some(Self(named))
     }
 }
 
@@ -96,9 +101,9 @@ pub(super) fn assemble(
             return Err(assembly.invalid(path, reason));
         };
         let raw = raw.unwrap_or_default();
-        let kind = match raw.kind {
-            Some(Parsed(KindName(kind))) => kind,
-            None => ProviderKind::named(&name).ok_or_else(|| {
+        let KindName(kind) = match raw.kind {
+            Some(Parsed(kind)) => kind,
+            None => KindName::from_text(&name).ok_or_else(|| {
                 let reason = format!(
                     "found no type, and \"{name}\" is not one, allowed: a `type` among {}",
                     KindName::allowed()
@@ -110,10 +115,11 @@ pub(super) fn assemble(
     }
     for kind in ProviderKind::ALL {
         let is_set = |name: &&str| assembly.environment.get(name).is_some();
-        let in_environment =
-            kind.variables().is_some_and(|it| !it.enabled_by.is_empty() && it.enabled_by.iter().all(is_set));
-        if in_environment && entries.values().all(|(mentioned, _)| *mentioned != kind) {
-            entries.extend(ProviderName::from_text(kind.as_str()).map(|name| (name, (kind, RawProvider::default()))));
+        let enabled_by = kind.variables().enabled_by;
+        let in_environment = !enabled_by.is_empty() && enabled_by.iter().all(is_set);
+        if in_environment && entries.values().all(|(mentioned, _)| *mentioned != Some(kind)) {
+            let name = ProviderName::from_text(kind.as_str());
+            entries.extend(name.map(|name| (name, (Some(kind), RawProvider::default()))));
         }
     }
     let known: BTreeSet<String> = entries.keys().map(ToString::to_string).collect();
@@ -128,10 +134,10 @@ pub(super) fn assemble(
             assembly.warn(format!("provider {name} is left out: LLM_PROVIDERS does not name it"));
             continue;
         }
-        match kind.variables() {
-            Some(variables) => started.extend(raw.start(name, kind, variables, assembly)?),
+        match kind {
+            Some(kind) => started.extend(raw.start(name, kind, assembly)?),
             None => assembly
-                .warn(format!("provider {name} is left out: provider type {kind} is not built into this version")),
+                .warn(format!("provider {name} is left out: provider type {BEDROCK} is not built into this version")),
         }
     }
     Ok(Providers { started, known })
@@ -141,10 +147,7 @@ pub(super) fn assemble(
 fn chosen(known: &BTreeSet<String>, assembly: &mut Assembly<'_>) -> Option<BTreeSet<String>> {
     let names: BTreeSet<String> = assembly
         .environment
-        .get("LLM_PROVIDERS")?
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
+        .list("LLM_PROVIDERS")
         .map(|name| known.iter().find(|known| known.eq_ignore_ascii_case(name)).map_or(name, String::as_str).to_owned())
         .collect();
     for name in names.difference(known) {
@@ -159,9 +162,9 @@ impl RawProvider {
         self,
         name: ProviderName,
         kind: ProviderKind,
-        variables: Variables,
         assembly: &mut Assembly<'_>,
     ) -> Result<Option<Provider>, ConfigError> {
+        let variables = kind.variables();
         let environment = assembly.environment;
         let credentials = self.credentials.unwrap_or_default();
         // Where others are written, which are not set, this one may be another account's.
@@ -276,7 +279,7 @@ impl RawProvider {
             max_tokens: config.max_tokens.map(Whole::get),
             timeout: seconds.map_or(variables.default_timeout, |seconds| Duration::from_secs(seconds.get())),
             priority: self.priority.map_or(DEFAULT_PRIORITY, Whole::get),
-            weight: self.weight.unwrap_or_default(),
+            weight: self.weight.map_or(1.0, |Share(weight)| weight),
             name,
             kind,
         }))

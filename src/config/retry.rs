@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::scalar::{Parsed, Span, Whole};
+use super::scalar::{Parsed, Share, Span, Whole};
 
 /// How often a failed call is tried again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Retry {
     /// Calls that one request may cost, over all providers.
     pub attempts: u32,
@@ -18,8 +17,14 @@ pub struct Retry {
     pub budget: f64,
 }
 
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, max_wait: Duration::from_secs(10), budget: 0.2 }
+    }
+}
+
 /// When a provider that keeps failing for a model is left in peace.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Breaker {
     /// So many failures in a row open it.
     pub failures: u32,
@@ -27,20 +32,27 @@ pub struct Breaker {
     pub open_for: Duration,
 }
 
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, open_for: Duration::from_secs(10) }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRetry {
     attempts: Option<Whole<1, 10>>,
     max_wait: Option<Parsed<Span<0, 600_000>>>,
-    budget: Option<Share>,
+    budget: Option<Share<10>>,
 }
 
 impl RawRetry {
     pub(super) fn assemble(self) -> Retry {
+        let default = Retry::default();
         Retry {
-            attempts: self.attempts.map_or(3, Whole::get),
-            max_wait: self.max_wait.map_or(Duration::from_secs(10), |Parsed(Span(wait))| wait),
-            budget: self.budget.map_or(0.2, |Share(budget)| budget),
+            attempts: self.attempts.map_or(default.attempts, Whole::get),
+            max_wait: self.max_wait.map_or(default.max_wait, |Parsed(Span(wait))| wait),
+            budget: self.budget.map_or(default.budget, |Share(budget)| budget),
         }
     }
 }
@@ -54,39 +66,10 @@ pub(super) struct RawBreaker {
 
 impl RawBreaker {
     pub(super) fn assemble(self) -> Breaker {
+        let default = Breaker::default();
         Breaker {
-            failures: self.failures.map_or(5, Whole::get),
-            open_for: self.open_for.map_or(Duration::from_secs(10), |Parsed(Span(open_for))| open_for),
+            failures: self.failures.map_or(default.failures, Whole::get),
+            open_for: self.open_for.map_or(default.open_for, |Parsed(Span(open_for))| open_for),
         }
-    }
-}
-
-/// Retries for one request.
-#[derive(Clone, Copy, Debug)]
-struct Share(f64);
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_f64(ShareVisitor)
-    }
-}
-
-struct ShareVisitor;
-
-impl Visitor<'_> for ShareVisitor {
-    type Value = Share;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a number from 0 to 10")
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Share, E> {
-        let share = (0.0..=10.0).contains(&value).then_some(Share(value));
-        share.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &self))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Share, E> {
-        let share = (0..=10).contains(&value).then_some(Share(value as f64));
-        share.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
     }
 }

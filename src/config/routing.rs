@@ -107,7 +107,7 @@ pub(super) struct RawRouting {
 }
 
 /// Time for a request where no provider is given longer for one call.
-const DEADLINE: Duration = Duration::from_secs(300);
+pub const DEADLINE: Duration = Duration::from_secs(300);
 
 const WEIGHTS_ALLOWED: &str = "numbers that are not negative, at least one above 0";
 

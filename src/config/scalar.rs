@@ -86,6 +86,35 @@ impl<const MIN: i64, const MAX: i64> Visitor<'_> for WholeVisitor<MIN, MAX> {
     }
 }
 
+/// A number from 0 to `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share<const MAX: u32>(pub(super) f64);
+
+impl<'de, const MAX: u32> Deserialize<'de> for Share<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_f64(ShareVisitor)
+    }
+}
+
+struct ShareVisitor<const MAX: u32>;
+
+impl<const MAX: u32> Visitor<'_> for ShareVisitor<MAX> {
+    type Value = Share<MAX>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a number from 0 to {MAX}")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        let share = (0.0..=f64::from(MAX)).contains(&value).then_some(Share(value));
+        share.ok_or_else(|| E::invalid_value(serde::de::Unexpected::Float(value), &self))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        self.visit_f64(value as f64)
+    }
+}
+
 /// A duration from `MIN` to `MAX` milliseconds, written as `10s`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span<const MIN: u64, const MAX: u64>(pub(super) Duration);

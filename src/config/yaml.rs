@@ -34,11 +34,6 @@ pub fn parse_within<T: DeserializeOwned>(text: &str, what: &str, bounds: Bounds)
     Document::read_within(text, what, bounds)?.typed()
 }
 
-/// Parses `text` into JSON. A text without content is `null`.
-pub fn parse_value(text: &str, what: &str) -> Result<serde_json::Value, Error> {
-    parse(text, what)
-}
-
 /// A text and the tree that it stands for.
 #[derive(Debug)]
 pub(super) struct Document<'a> {

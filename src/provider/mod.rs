@@ -46,12 +46,13 @@ use async_trait::async_trait;
 
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
+pub use crate::config::ProviderKind as Kind;
 pub use catalogue::{Card, Catalogue};
 pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
 pub use key::{ApiKey, KeyError};
 pub(crate) use names::chats;
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
-pub use settings::{BuildError, Info, Kind, Settings, UnknownKind};
+pub use settings::{BuildError, Info, Settings};
 pub use stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};
 pub use text::clean as safe_text;
 

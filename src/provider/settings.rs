@@ -1,81 +1,13 @@
 //! What a provider is made from, and what it tells about itself.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
 use super::key::{ApiKey, KeyError};
 use super::price::PriceTable;
+use crate::config::ProviderKind as Kind;
 use crate::in_flight::InFlight;
-
-/// Which vendor's dialect a provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// `api.mistral.ai`, its regional hosts, and what answers like them.
-    Mistral,
-    /// `api.openai.com`.
-    OpenAi,
-    /// OpenAI's models on Azure, by deployment.
-    AzureOpenAi,
-    /// A machine's own models.
-    Ollama,
-    /// What answers like OpenAI: vLLM, Groq and so on.
-    OpenAiCompatible,
-    /// `api.anthropic.com`.
-    Anthropic,
-    /// Google's `generativelanguage.googleapis.com`.
-    Gemini,
-}
-
-impl Kind {
-    /// Every kind that this version speaks.
-    pub const ALL: &'static [Self] = &[
-        Self::Mistral,
-        Self::OpenAi,
-        Self::AzureOpenAi,
-        Self::Ollama,
-        Self::OpenAiCompatible,
-        Self::Anthropic,
-        Self::Gemini,
-    ];
-
-    /// The name in configuration, API answers and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mistral => "mistral",
-            Self::OpenAi => "openai",
-            Self::AzureOpenAi => "azure-openai",
-            Self::Ollama => "ollama",
-            Self::OpenAiCompatible => "openai-compatible",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// A `type` that no provider of this version speaks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown provider type `{0}`; available: mistral, openai, azure-openai, ollama, openai-compatible, anthropic, gemini"
-)]
-pub struct UnknownKind(pub String);
-
-impl FromStr for Kind {
-    type Err = UnknownKind;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == name).ok_or_else(|| UnknownKind(name.to_owned()))
-    }
-}
 
 /// Everything that makes one provider.
 #[derive(Clone, Debug)]

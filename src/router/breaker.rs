@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter;
+use crate::config;
 
 /// So many models of one provider are kept at most; the one that failed longest ago makes room.
 const MODELS: usize = 256;
@@ -44,7 +45,8 @@ pub enum Reach {
 
 impl Default for BreakerSettings {
     fn default() -> Self {
-        Self { failures: 5, open_for: Duration::from_secs(10), reach: Reach::default() }
+        let config::Breaker { failures, open_for } = config::Breaker::default();
+        Self { failures, open_for, reach: Reach::default() }
     }
 }
 

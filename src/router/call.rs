@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
+use super::Retry;
 use super::attempt::Attempts;
 use super::breaker::Pass;
 use super::constraints::Constraints;
 use super::entry::{Asked, Entry};
 use super::error::RouteError;
 use super::operation::Form;
-use super::retry::Retry;
 use super::stream::Begun;
 use super::{Routed, meter};
 use crate::chat::Task;

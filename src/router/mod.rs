@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::chat::{ChatAnswer, ChatRequest, Usage, estimate_before};
+use crate::config::DEADLINE;
 use crate::provider::{Info, Provider, Streamed};
 use breaker::Breakers;
 use constraints::same;
@@ -38,7 +39,7 @@ use health::Monitor;
 use order::Turns;
 use retry::Budget;
 
-pub use crate::config::Strategy;
+pub use crate::config::{Retry, Strategy};
 pub use attempt::{Attempt, Attempts};
 pub use breaker::{BreakerSettings, Reach};
 pub use constraints::{Constraints, Preference};
@@ -46,7 +47,6 @@ pub use error::{BuildError, RouteError, WeightError};
 pub use health::{Health, State};
 pub use models::{Deprecation, Model};
 pub use operation::Form;
-pub use retry::Retry;
 pub use tally::Counts;
 
 /// How requests are shared among providers.
@@ -76,7 +76,7 @@ impl Default for Routing {
             weights: BTreeMap::new(),
             default: None,
             model_maps: BTreeMap::new(),
-            deadline: Duration::from_secs(300),
+            deadline: DEADLINE,
             retry: Retry::default(),
             breaker: BreakerSettings::default(),
         }

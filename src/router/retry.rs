@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::config::Retry;
 use crate::provider::{ErrorKind, ProviderError};
 
 /// The wait before the first retry, before jitter; each further one is twice as long.
@@ -13,23 +14,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// So many retries a provider may have in advance, and may save up.
 const RESERVE: f64 = 10.0;
-
-/// How often a failed call is tried again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retry {
-    /// Calls that one request may cost, over all providers.
-    pub attempts: u32,
-    /// The longest wait before a retry. An upstream that asks for a longer one is not waited for.
-    pub max_wait: Duration,
-    /// Retries for each request of a provider, over time.
-    pub budget: f64,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { attempts: 3, max_wait: Duration::from_secs(10), budget: 0.2 }
-    }
-}
 
 impl Retry {
     /// The wait before a failed call is tried again, if it is worth it: `failures` is how often this provider has failed

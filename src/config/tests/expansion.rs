@@ -70,6 +70,6 @@ llm_providers:
     assert_eq!(config.server.body_limit, 2_048);
     assert_eq!(config.server.max_connections, 4_096);
     let mistral = &config.providers[0];
-    assert_eq!((mistral.priority, mistral.weight.percent(), mistral.max_tokens), (10, 25, None));
+    assert_eq!((mistral.priority, mistral.weight, mistral.max_tokens), (10, 0.25, None));
     assert_eq!(mistral.timeout.as_secs(), 7);
 }

@@ -33,7 +33,7 @@ fn the_seed_format_is_accepted_as_it_stands() {
     assert_eq!(mistral.endpoint.as_str(), "https://api.mistral.ai");
     assert_eq!(mistral.max_tokens, Some(4_096));
     assert_eq!(mistral.api_key.as_ref().unwrap().expose(), "sk-seed");
-    assert_eq!((mistral.priority, mistral.weight.percent()), (10, 70));
+    assert_eq!((mistral.priority, mistral.weight), (10, 0.7));
     assert_eq!(mistral.timeout, Duration::from_secs(120));
 }
 
@@ -119,8 +119,8 @@ log: {format: json, level: debug}
     assert_eq!((admin.listen.port(), admin.hosts.as_slice()), (2, ["octroi.example.org".to_owned()].as_slice()));
     assert_eq!(admin.token.unwrap().as_bytes()[0], 0xac);
     assert_eq!(providers.len(), 2);
-    assert_eq!((providers[0].region.as_deref(), providers[0].weight.percent()), (Some("eu"), 100));
-    assert_eq!(providers[1].weight.percent(), 1);
+    assert_eq!((providers[0].region.as_deref(), providers[0].weight), (Some("eu"), 1.0));
+    assert_eq!(providers[1].weight, 0.01);
     assert_eq!(routing.strategy, Strategy::LowestCost);
     let Weights::Listed(weights) = &routing.weights else { panic!("each its own") };
     assert_eq!((weights[&providers[0].name], weights[&providers[1].name]), (0.75, 0.25));
@@ -198,12 +198,9 @@ fn an_endpoint_keeps_what_its_kind_needs() {
 
 #[test]
 fn other_documents_are_read_without_expansion() {
-    let value = yaml::parse_value("a: [1, 2.5, \"${HOME}\", ~]\nb: {c: true}", "pii.yaml").unwrap();
+    let value = yaml::parse::<serde_json::Value>("a: [1, 2.5, \"${HOME}\", ~]\nb: {c: true}", "pii.yaml").unwrap();
     assert_eq!(value, serde_json::json!({"a": [1, 2.5, "${HOME}", null], "b": {"c": true}}));
     let error = yaml::parse::<std::collections::BTreeMap<String, u8>>("a: 1\nb: 300", "pii.yaml").unwrap_err();
     assert_eq!(error.to_string(), "pii.yaml:2:1: b: found the number 300, allowed: an integer from 0 to 255");
-    assert_eq!(
-        (error.code(), error.line(), error.column(), error.key().as_str()),
-        ("wrong_value", Some(2), Some(1), "b")
-    );
+    assert_eq!(error.code(), "wrong_value");
 }

@@ -153,12 +153,12 @@ const CASES: &[(&str, &str)] = &[
     (
         "llm_providers:\n  mistral:\n    type: mistrall",
         "4:5: llm_providers.mistral.type: found the text \"mistrall\", allowed: mistral, openai, azure-openai, \
-         anthropic, gemini, ollama, bedrock, openai-compatible",
+         anthropic, gemini, ollama, openai-compatible, bedrock",
     ),
     (
         "llm_providers:\n  house:\n    enabled: true",
         "3:3: llm_providers.house: found no type, and \"house\" is not one, allowed: a `type` among mistral, openai, \
-         azure-openai, anthropic, gemini, ollama, bedrock, openai-compatible",
+         azure-openai, anthropic, gemini, ollama, openai-compatible, bedrock",
     ),
     (
         "llm_providers:\n  \"a,b\": {type: mistral}",

@@ -98,21 +98,6 @@ impl Error {
     pub fn problem(&self) -> &Problem {
         &self.0.problem
     }
-
-    /// The key path, such as `auth.clients[0].id`; empty for the document itself.0.
-    pub fn key(&self) -> String {
-        self.0.path.to_string()
-    }
-
-    /// The line, counted from 1.
-    pub fn line(&self) -> Option<usize> {
-        self.0.place.map(|(line, _)| line)
-    }
-
-    /// The column, counted from 1.
-    pub fn column(&self) -> Option<usize> {
-        self.0.place.map(|(_, column)| column)
-    }
 }
 
 impl fmt::Display for Error {

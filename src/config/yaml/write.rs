@@ -125,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::yaml::parse_value;
+    use crate::config::yaml::parse;
 
     #[test]
     fn a_value_is_written_a_line_each() {
@@ -137,7 +137,7 @@ mod tests {
                         list:\n  - a\n  - b: '[c]'\n    d:\n      - e\n  - - f\n    - g\nnone: null\nnothing: {}\n'on': \
                         true\nrate: 0.5\n";
         assert_eq!(write(&value, &["name", "map"]), expected);
-        assert_eq!(parse_value(expected, "it").unwrap(), value);
+        assert_eq!(parse::<Value>(expected, "it").unwrap(), value);
     }
 
     #[test]
@@ -206,11 +206,11 @@ mod tests {
         for text in texts {
             let value = json!({ "a": [text], "b": text });
             let written = write(&value, &[]);
-            assert_eq!(parse_value(&written, "it").unwrap(), value, "{written}");
+            assert_eq!(parse::<Value>(&written, "it").unwrap(), value, "{written}");
             if !text.is_empty() && text.chars().count() < 900 {
                 let value = json!({ text.as_str(): { text.as_str(): text } });
                 let written = write(&value, &[]);
-                assert_eq!(parse_value(&written, "it").unwrap(), value, "{written}");
+                assert_eq!(parse::<Value>(&written, "it").unwrap(), value, "{written}");
             }
         }
     }
