@@ -176,6 +176,7 @@ fn request(number: usize) -> (Intent, Outcome) {
         provider_key_hmac: None,
         providers: vec!["mistral".into()],
         model_aliases: Vec::new(),
+        estimated_cost_usd: None,
         attributes: 0,
         decision,
         block_reason: None,

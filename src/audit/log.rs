@@ -245,6 +245,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::audit::AuditStore;
 
     #[tokio::test]
     async fn a_turn_lasts_as_long_as_the_reading_although_nobody_waits_for_it() {
@@ -267,8 +268,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_tenants_searches_do_not_hold_up_anothers_and_none_waits_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/audit.db", folder.path().display());
-        let log = AuditLog::open(&Settings::new(url).unwrap()).unwrap();
+        let store = AuditStore::Sqlite(folder.path().join("audit.db"));
+        let log = AuditLog::open(&Settings::new(store).unwrap()).unwrap();
         let line = &log.0.searches;
         let greedy = line.turn("greedy").await.unwrap();
         let mut more: Vec<_> = (0..20).map(|_| Box::pin(line.turn("greedy"))).collect();
@@ -285,8 +286,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lookup_waits_for_others_only_so_long() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}/audit.db", folder.path().display());
-        let log = AuditLog::open(&Settings::new(url).unwrap()).unwrap();
+        let store = AuditStore::Sqlite(folder.path().join("audit.db"));
+        let log = AuditLog::open(&Settings::new(store).unwrap()).unwrap();
         let others = log.0.lookups.acquire_many(LOOKUPS as u32).await.unwrap();
         assert_eq!(log.context("c1").await, Err(AuditError::Busy));
         drop(others);

@@ -222,13 +222,13 @@ async fn record_change(audit: &AuditLog, record: PolicySetChange, stopping: &Can
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{AuditReader, Seq, Settings};
+    use crate::audit::{AuditReader, AuditStore, Seq, Settings};
     use crate::policy;
 
     #[tokio::test]
     async fn a_change_that_a_task_makes_while_the_gateway_ends_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("audit.db").display());
+        let store = AuditStore::Sqlite(folder.path().join("audit.db"));
         let settings = policy::Settings {
             directory: folder.path().to_owned(),
             required: Vec::new(),
@@ -242,7 +242,7 @@ mod tests {
         };
         let (policies, changes) = PolicyHost::start(settings).unwrap();
         let router = Router::new(Vec::new(), crate::router::Routing::default()).unwrap();
-        let audit = AuditLog::open(&Settings::new(url.clone()).unwrap()).unwrap();
+        let audit = AuditLog::open(&Settings::new(store.clone()).unwrap()).unwrap();
         let gateway = Gateway::start(policies, changes, Arc::new(router), audit, String::new()).await.unwrap();
         let changing = gateway.clone();
         gateway.tasks.spawn(async move {
@@ -252,7 +252,7 @@ mod tests {
             changing.policies.reload().await.unwrap();
         });
         gateway.shutdown(Duration::from_secs(60)).await.unwrap();
-        let reader = AuditReader::open(&url).unwrap();
+        let reader = AuditReader::open(&store).unwrap();
         let chains = reader.chains().unwrap();
         let records = reader.records_after(&chains[0], Seq(0), 10).unwrap();
         let kinds: Vec<_> = records.iter().map(|it| it.kind.as_str()).collect();

@@ -6,7 +6,7 @@ use crate::audit::queue::{Haste, Queue};
 use crate::audit::record::PolicySetChange;
 use crate::audit::store::{Link, Node};
 use crate::audit::text_rule::{ContentMode, TextRule};
-use crate::audit::{Checkpoint, Settings};
+use crate::audit::{AuditStore, Checkpoint, Settings};
 
 /// What is given up at the first attempt goes on in the store, and is there before the second one.
 #[derive(Default)]
@@ -70,7 +70,7 @@ impl Session for Late {
 
 #[tokio::test]
 async fn a_commit_that_was_given_up_and_got_through_is_not_taken_for_another_process() {
-    let settings = Settings::new("none").unwrap();
+    let settings = Settings::new(AuditStore::None).unwrap();
     let rule = TextRule { key: settings.key.clone(), mode: ContentMode::Full };
     let (queue, receiver) = Queue::new(4, rule);
     let chain = Chain::new(Node { number: 1, id: "node-1".to_owned() }, &settings);

@@ -45,7 +45,7 @@ fn what_is_given_up_goes_on_neither_here_nor_in_the_server() {
 #[test]
 fn a_transaction_whose_process_is_gone_holds_nobody_up_for_long() {
     let Some(server) = postgres::shared() else { return };
-    let url = server.database();
+    let url = DatabaseUrl::new(server.database());
     let store = PostgresStore::open(&url).unwrap();
     let setting = |name: &str| {
         let show = format!("SELECT current_setting('{name}')");
