@@ -120,7 +120,7 @@ log: {format: json, level: debug}
     assert_eq!(admin.token.unwrap().as_bytes()[0], 0xac);
     assert_eq!(providers.len(), 2);
     assert_eq!((providers[0].region.as_deref(), providers[0].weight), (Some("eu"), 1.0));
-    assert_eq!(providers[1].weight, 0.01);
+    assert_eq!(providers[1].weight, 0.005);
     assert_eq!(routing.strategy, Strategy::LowestCost);
     let Weights::Listed(weights) = &routing.weights else { panic!("each its own") };
     assert_eq!((weights[&providers[0].name], weights[&providers[1].name]), (0.75, 0.25));

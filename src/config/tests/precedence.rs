@@ -193,8 +193,8 @@ fn axonflows_list_of_origins_counts_where_the_file_has_none() {
     assert_eq!(origins(&loaded), ["https://app.example", "tauri://localhost"]);
     assert_eq!(
         loaded.warnings,
-        ["AXONFLOW_CORS_ALLOWED_ORIGINS: \"*\" is passed over, allowed: an origin as browsers send it, such as \
-          \"https://app.example.org\" or \"tauri://localhost\", without a path"]
+        ["AXONFLOW_CORS_ALLOWED_ORIGINS: the text \"*\" is passed over, allowed: an origin as browsers send it, such \
+          as \"https://app.example.org\" or \"tauri://localhost\", without a path"]
     );
     let loaded = load("server: {allowed_origins: [\"https://other.example\"]}", &listed);
     assert_eq!((origins(&loaded), loaded.warnings.len()), (vec!["https://other.example".to_owned()], 0));

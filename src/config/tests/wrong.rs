@@ -33,7 +33,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "server: {allowed_origins: [\"*\"]}",
-        "2:10: server.allowed_origins[0]: found the text \"*\", allowed: an origin as browsers send it, such as \
+        "2:28: server.allowed_origins[0]: found the text \"*\", allowed: an origin as browsers send it, such as \
          \"https://app.example.org\" or \"tauri://localhost\", without a path",
     ),
     (
