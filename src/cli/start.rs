@@ -137,7 +137,7 @@ fn started(
         name: provider.name.as_str().to_owned(),
         kind: provider.kind,
         display_name: provider.display_name.clone(),
-        endpoint: provider.endpoint.as_str().to_owned(),
+        endpoint: provider.endpoint.clone(),
         http2: provider.http2,
         api_key: provider.api_key.as_ref().map(key).transpose()?,
         further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,

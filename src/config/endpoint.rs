@@ -1,102 +1,142 @@
 //! A provider's base URL.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use serde::Serialize;
+use reqwest::Url;
+use serde::{Serialize, Serializer};
 
 use super::scalar::FromText;
 
 /// An `http` or `https` URL without credentials, query and fragment, and without a slash at its end. The API's own path
 /// (`/v1/...`) is appended to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Endpoint(String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(Url);
 
 impl Endpoint {
-    /// The URL, if `text` is one.
+    /// The URL, if `text` is one. That of a single call is none.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let (scheme, rest) = text.split_once("://")?;
-        let scheme = scheme.to_ascii_lowercase();
-        let clean = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['@', '?', '#', '\\']);
-        if !matches!(scheme.as_str(), "http" | "https") || !clean {
-            return None;
-        }
-        let rest = rest.trim_end_matches('/');
-        is_authority(rest.split('/').next()?).then(|| Self(format!("{scheme}://{rest}")))
+        // What the URL's own parser would mend without a word.
+        let clean = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['@', '?', '#', '\\']);
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let endpoint = Self(url).without("");
+        let is_call = |call: &&str| endpoint.0.path().ends_with(call);
+        let origin = clean && text.contains("://") && !CALLS.iter().any(is_call);
+        origin.then_some(endpoint)
     }
 
-    /// The same with `/v1` behind it.
-    pub(super) fn with_version(&self) -> Self {
-        Self(format!("{}/v1", self.0))
+    /// The same without this at the end of its path, if it is there.
+    pub(crate) fn without(&self, end: &str) -> Self {
+        let path = self.0.path().trim_end_matches('/');
+        let mut url = self.0.clone();
+        url.set_path(path.strip_suffix(end).unwrap_or(path).trim_end_matches('/'));
+        Self(url)
     }
 
-    /// The same without this at its end, if it is there.
-    pub(super) fn without(&self, end: &str) -> Option<Self> {
-        Self::parse(self.0.strip_suffix(end)?)
+    /// What has this path under it, which begins with a slash.
+    pub(crate) fn under(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}{path}", self.0.path().trim_end_matches('/')));
+        url
+    }
+
+    /// As a URL, which has a slash at its end where it has no path.
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str().trim_end_matches('/')
     }
 
     /// Whether what is sent there leaves this machine unencrypted.
-    pub(super) fn is_in_clear(&self) -> bool {
-        self.0.starts_with("http://") && !self.is_local()
+    pub(crate) fn is_in_clear(&self) -> bool {
+        self.0.scheme() == "http" && !self.is_local()
     }
 
     /// Whether it is this machine.
     pub(super) fn is_local(&self) -> bool {
-        let Some((_, rest)) = self.0.split_once("://") else { return false };
-        let authority = rest.split('/').next().unwrap_or_default();
-        let host = match authority.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
-            Some((address, _)) => address,
-            None => authority.split(':').next().unwrap_or_default(),
-        };
-        host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 }
+
+const CALLS: [&str; 4] = ["/completions", "/models", "/embeddings", "/messages"];
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
-/// `HOST` or `HOST:PORT`.
-pub(super) fn is_authority(text: &str) -> bool {
-    if let Some((address, port)) = text.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
-        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
-    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    !host.is_empty() && host.bytes().all(in_host) && port.is_none_or(is_port)
 }
 
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok_and(|port| port > 0) && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// An endpoint as people write it: the `/v1` that other software wants is dropped.
-#[derive(Clone, Debug)]
-pub(super) struct WrittenEndpoint {
-    pub(super) endpoint: Endpoint,
-    /// Whether a `/v1` was dropped.
-    pub(super) had_version: bool,
-}
-
-impl FromText for WrittenEndpoint {
+impl FromText for Endpoint {
     fn allowed() -> String {
-        "an http or https URL without credentials, query and fragment, such as \"https://api.mistral.ai\"".into()
+        "an http or https URL without a call's path, credentials, query and fragment, such as \
+         \"https://api.mistral.ai\""
+            .into()
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        let Endpoint(url) = Endpoint::parse(text)?;
-        let (url, had_version) = match url.strip_suffix("/v1") {
-            Some(base) => (base.trim_end_matches('/').to_owned(), true),
-            None => (url, false),
-        };
-        Endpoint::parse(&url).map(|endpoint| Self { endpoint, had_version })
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_taken_as_people_write_it() {
+        for (text, plain, without_version) in [
+            ("https://api.mistral.ai", "https://api.mistral.ai", "https://api.mistral.ai"),
+            (" https://API.mistral.ai/v1/ ", "https://api.mistral.ai/v1", "https://api.mistral.ai"),
+            ("HTTPS://host:8443/base//", "https://host:8443/base", "https://host:8443/base"),
+            ("https://proxy.example/mistral/v1", "https://proxy.example/mistral/v1", "https://proxy.example/mistral"),
+            ("http://v1", "http://v1", "http://v1"),
+        ] {
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert_eq!((endpoint.as_str(), endpoint.without("/v1").as_str()), (plain, without_version), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_refused() {
+        for text in [
+            "",
+            "api.mistral.ai",
+            "https:api.mistral.ai",
+            "ftp://api.mistral.ai",
+            "https://key@api.mistral.ai",
+            "https://api.mistral.ai?key=1",
+            "https://api.mistral.ai/#key",
+            "https://api.mistral.ai\\v1",
+            "https://api.mistral.ai/a b",
+            "https://api.mistral.ai/v1/chat/completions",
+        ] {
+            assert_eq!(Endpoint::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback() {
+        for (url, in_clear) in [
+            ("https://api.mistral.ai", false),
+            ("http://127.0.0.1:9", false),
+            ("http://[::1]:9", false),
+            ("http://LOCALHOST:9", false),
+            ("http://api.mistral.ai", true),
+            ("http://10.0.0.1", true),
+        ] {
+            assert_eq!(Endpoint::parse(url).unwrap().is_in_clear(), in_clear, "{url}");
+        }
     }
 }

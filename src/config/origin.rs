@@ -1,8 +1,9 @@
 //! Where web pages come from that may use the gateway.
 
+use std::net::Ipv6Addr;
+
 use serde::Serialize;
 
-use super::endpoint::is_authority;
 use super::scalar::FromText;
 
 /// A page's origin as its browser sends it: scheme, host, and the port where it is not the scheme's own. Neither `*` nor
@@ -43,6 +44,17 @@ impl FromText for Origin {
     fn from_text(text: &str) -> Option<Self> {
         Self::parse(text)
     }
+}
+
+/// `HOST` or `HOST:PORT`.
+fn is_authority(text: &str) -> bool {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+    }
+    let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !host.is_empty() && host.bytes().all(in_host) && port.is_none_or(is_port)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::assembly::Assembly;
-use super::endpoint::WrittenEndpoint;
+use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::provider::{CacheKey, DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName};
@@ -56,7 +56,7 @@ struct RawProviderConfig {
     /// What Azure calls a model that it serves. `model` beside it is then the one of OpenAI's that it is.
     deployment_name: Option<Parsed<Line>>,
     api_version: Option<Parsed<Line>>,
-    endpoint: Option<Parsed<WrittenEndpoint>>,
+    endpoint: Option<Parsed<Endpoint>>,
     http2: Option<bool>,
     max_tokens: Option<Whole<1, 10_000_000>>,
     timeout_seconds: Option<Seconds>,
@@ -126,8 +126,7 @@ pub(super) fn assemble(
     let chosen = chosen(&known, assembly);
     let mut started = Vec::new();
     for (name, (kind, raw)) in entries {
-        let enabled = raw.enabled.unwrap_or(true);
-        if !enabled {
+        if raw.enabled == Some(false) {
             continue;
         }
         if chosen.as_ref().is_some_and(|chosen| !chosen.contains(name.as_str())) {
@@ -188,12 +187,9 @@ impl RawProvider {
         let further_keys = written.collect();
         let config = self.config.unwrap_or_default();
         let azure = kind == ProviderKind::AzureOpenAi;
-        for (key, value) in [("deployment_name", &config.deployment_name), ("api_version", &config.api_version)] {
-            if value.is_some() && !azure {
-                assembly.warn(format!("llm_providers.{name}.config.{key} was passed over: only azure-openai has it"));
-            }
-        }
         for (key, is_there, only) in [
+            ("deployment_name", config.deployment_name.is_some(), ProviderKind::AzureOpenAi),
+            ("api_version", config.api_version.is_some(), ProviderKind::AzureOpenAi),
             ("bridge_user_after_tool", config.bridge_user_after_tool.is_some(), ProviderKind::Mistral),
             ("prompt_cache_key", config.prompt_cache_key.is_some(), ProviderKind::Mistral),
             ("without_reasoning_content", config.without_reasoning_content.is_some(), ProviderKind::OpenAiCompatible),
@@ -216,34 +212,17 @@ impl RawProvider {
         };
         let of_file = config.endpoint.is_some();
         let (endpoint, said_by) = match (config.endpoint, variables.endpoint) {
-            (None, Some(variable)) => (environment.parsed::<WrittenEndpoint>(variable)?, variable.to_owned()),
+            (None, Some(variable)) => (environment.parsed::<Endpoint>(variable)?, variable.to_owned()),
             (written, _) => (written.map(|Parsed(endpoint)| endpoint), format!("llm_providers.{name}.config.endpoint")),
         };
-        let default = variables.default_endpoint.and_then(WrittenEndpoint::from_text);
-        let url = |written: &WrittenEndpoint| written.endpoint.to_string();
-        let elsewhere = of_file && default.is_some() && endpoint.as_ref().map(url) != default.as_ref().map(url);
-        let endpoint = endpoint.or(default);
-        let Some(WrittenEndpoint { endpoint, had_version }) = endpoint else {
+        let default = variables.default_endpoint.and_then(Endpoint::parse);
+        let origin = |endpoint: &Endpoint| endpoint.without("/v1");
+        let elsewhere = of_file && default.is_some() && endpoint.as_ref().map(origin) != default;
+        let Some(endpoint) = endpoint.or(default) else {
             assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint"));
             return Ok(None);
         };
-        let version = if had_version { "/v1" } else { "" };
-        let endpoint = match (kind, endpoint.without("/openai")) {
-            // Whether it belongs there the provider tells by what stands before it.
-            (ProviderKind::OpenAiCompatible, _) if had_version => endpoint.with_version(),
-            (ProviderKind::AzureOpenAi, Some(bare)) => {
-                let adds = "the provider adds the path of a deployment";
-                assembly.warn(format!("{said_by}: the /openai{version} at the end is dropped, {adds}"));
-                bare
-            }
-            _ => {
-                if had_version {
-                    let adds = if azure { "the path of a deployment" } else { "it" };
-                    assembly.warn(format!("{said_by}: the /v1 at the end is dropped, the provider adds {adds}"));
-                }
-                endpoint
-            }
-        };
+        let endpoint = if azure { bare(&endpoint, &said_by, assembly) } else { endpoint };
         if let Some(variable) = of_environment.filter(|_| api_key.is_some() && elsewhere && !endpoint.is_local()) {
             assembly.warn(format!(
                 "{said_by}: the key in {variable} goes to {endpoint}; write llm_providers.{name}.credentials.api_key if \
@@ -284,6 +263,16 @@ impl RawProvider {
             kind,
         }))
     }
+}
+
+/// Azure's, without what other software wants at its end.
+fn bare(written: &Endpoint, said_by: &str, assembly: &mut Assembly<'_>) -> Endpoint {
+    let bare = written.without("/v1").without("/openai");
+    if let Some(dropped) = written.as_str().strip_prefix(bare.as_str()).filter(|dropped| !dropped.is_empty()) {
+        let adds = "the provider adds the path of a deployment";
+        assembly.warn(format!("{said_by}: the {dropped} at the end is dropped, {adds}"));
+    }
+    bare
 }
 
 /// The variables that a text refers to.

@@ -15,7 +15,6 @@ mod changes;
 mod chunk;
 mod completion;
 mod dialect;
-mod endpoint;
 mod error;
 pub mod gemini;
 mod http;

@@ -318,9 +318,10 @@ mod tests {
 
     fn pool<const N: usize>(failures: [Vec<ProviderError>; N]) -> (KeyPool, Vec<Arc<Way>>) {
         let ways = failures.into_iter().enumerate().map(|(at, failures)| {
-            let settings = Settings { name: format!("key-{at}"), ..Settings::new(Kind::Mistral, "") };
+            let settings =
+                Settings { name: format!("key-{at}"), ..Settings::new(Kind::Mistral, "https://host.example") };
             Arc::new(Way {
-                info: settings.info(""),
+                info: settings.info(&settings.endpoint),
                 failures: Mutex::new(failures.into()),
                 asked: AtomicUsize::new(0),
                 takes: Mutex::default(),

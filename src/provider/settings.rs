@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::{self, Endpoint};
 use super::key::{ApiKey, KeyError};
 use super::price::PriceTable;
-use crate::config::ProviderKind as Kind;
+use crate::config::{Endpoint, ProviderKind as Kind};
 use crate::in_flight::InFlight;
 
 /// Everything that makes one provider.
@@ -18,8 +17,8 @@ pub struct Settings {
     pub kind: Kind,
     /// The name for people.
     pub display_name: String,
-    /// The origin, with or without `/v1`: `https://api.mistral.ai`.
-    pub endpoint: String,
+    /// With or without `/v1`: `https://api.mistral.ai`.
+    pub endpoint: Endpoint,
     /// Whether it is spoken to in HTTP/2: all calls over one connection, side by side.
     pub http2: bool,
     /// The secret; some upstreams of one's own want none.
@@ -62,12 +61,13 @@ pub struct Settings {
 
 impl Settings {
     /// A provider of this kind there, named as its kind, with no key, no model, no prices and otherwise every default.
-    pub fn new(kind: Kind, endpoint: impl Into<String>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn new(kind: Kind, endpoint: &str) -> Self {
         Self {
             name: kind.as_str().to_owned(),
             kind,
             display_name: kind.as_str().to_owned(),
-            endpoint: endpoint.into(),
+            endpoint: Endpoint::parse(endpoint).unwrap(),
             http2: false,
             api_key: None,
             further_keys: Vec::new(),
@@ -90,41 +90,32 @@ impl Settings {
         }
     }
 
-    /// The address, if the settings hold what every provider needs.
-    pub(super) fn endpoint(&self) -> Result<Endpoint, BuildError> {
+    /// The endpoint without `/v1`, if the settings hold what every provider needs.
+    pub(super) fn origin(&self) -> Result<Endpoint, BuildError> {
         let provider = || self.name.clone();
-        let endpoint = endpoint::parse(&self.endpoint)
-            .map_err(|error| BuildError::Endpoint { provider: provider(), reason: error.to_string() })?;
         if self.model.trim().is_empty() {
             return Err(BuildError::Model { provider: provider() });
         }
         if self.timeout.is_zero() {
             return Err(BuildError::Timeout { provider: provider() });
         }
-        if self.api_key.is_some() && endpoint::is_exposed(&endpoint.url) {
-            tracing::warn!(
-                provider = self.name,
-                endpoint = endpoint.origin,
-                "the endpoint is plain http: the API key travels in the clear"
-            );
-        }
-        Ok(endpoint)
+        Ok(self.endpoint.without("/v1"))
     }
 
     /// What a provider of these settings, at this origin, tells about itself.
-    pub(super) fn info(&self, origin: &str) -> Info {
+    pub(super) fn info(&self, origin: &Endpoint) -> Info {
         Info {
             name: self.name.clone(),
             kind: self.kind,
             display_name: self.display_name.clone(),
-            endpoint: origin.to_owned(),
+            endpoint: origin.to_string(),
             model: self.model.clone(),
             timeout: self.timeout,
             region: self.region.clone(),
             priority: self.priority,
             weight: self.weight,
             has_api_key: self.api_key.is_some(),
-            is_exposed: reqwest::Url::parse(origin).is_ok_and(|url| endpoint::is_exposed(&url)),
+            is_exposed: origin.is_in_clear(),
         }
     }
 }
@@ -160,14 +151,6 @@ pub struct Info {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The endpoint is no origin that the provider could call.
-    #[error("provider `{provider}`: endpoint: {reason}")]
-    Endpoint {
-        /// The entry's name.
-        provider: String,
-        /// What is wrong and what would be right. Never repeats credentials.
-        reason: String,
-    },
     /// No default model.
     #[error("provider `{provider}`: model: name a default model, for example `mistral-small-latest`")]
     Model {
@@ -202,7 +185,6 @@ impl BuildError {
     /// The stable name of the error.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Endpoint { .. } => "endpoint_invalid",
             Self::Model { .. } => "model_missing",
             Self::Timeout { .. } => "timeout_invalid",
             Self::Key { source, .. } => source.code(),

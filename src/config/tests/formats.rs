@@ -158,15 +158,13 @@ fn an_endpoint_is_made_plain() {
         let body = body(&format!("llm_providers: {{mistral: {mistral}}}")).unwrap();
         (body.config.providers[0].endpoint.to_string(), body.warnings)
     };
-    assert_eq!(endpoint("HTTPS://host:8443/base//").0, "https://host:8443/base");
     assert_eq!(endpoint("http://[::1]:9/").1, Vec::<String>::new());
     assert_eq!(
         endpoint("http://host/v1/"),
         (
-            "http://host".into(),
+            "http://host/v1".into(),
             vec![
-                "llm_providers.mistral.config.endpoint: the /v1 at the end is dropped, the provider adds it".into(),
-                "llm_providers.mistral.config.endpoint: keys and prompts go to http://host unencrypted; use https"
+                "llm_providers.mistral.config.endpoint: keys and prompts go to http://host/v1 unencrypted; use https"
                     .into(),
             ]
         )

@@ -182,12 +182,12 @@ const CASES: &[(&str, &str)] = &[
     (
         "llm_providers:\n  mistral:\n    config: {endpoint: api.mistral.ai}",
         "4:14: llm_providers.mistral.config.endpoint: found the text \"api.mistral.ai\", allowed: an http or https URL \
-         without credentials, query and fragment, such as \"https://api.mistral.ai\"",
+         without a call's path, credentials, query and fragment, such as \"https://api.mistral.ai\"",
     ),
     (
         "llm_providers:\n  mistral:\n    config: {endpoint: \"https://me:hunter2@host\"}",
         "4:14: llm_providers.mistral.config.endpoint: found a URL with credentials or a query (not shown), allowed: an \
-         http or https URL without credentials, query and fragment, such as \"https://api.mistral.ai\"",
+         http or https URL without a call's path, credentials, query and fragment, such as \"https://api.mistral.ai\"",
     ),
     (
         "routing: {strategy: fastest}",

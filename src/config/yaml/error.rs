@@ -93,11 +93,6 @@ impl Error {
             Problem::Invalid(_) => "invalid_value",
         }
     }
-
-    /// What is wrong.
-    pub fn problem(&self) -> &Problem {
-        &self.0.problem
-    }
 }
 
 impl fmt::Display for Error {

@@ -172,12 +172,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     expanded_scalars! {
-        deserialize_bool => visit_bool: bool,
-        deserialize_i8 => visit_i64: i64, deserialize_i16 => visit_i64: i64,
-        deserialize_i32 => visit_i64: i64, deserialize_i64 => visit_i64: i64,
-        deserialize_u8 => visit_u64: u64, deserialize_u16 => visit_u64: u64,
-        deserialize_u32 => visit_u64: u64, deserialize_u64 => visit_u64: u64,
-        deserialize_f32 => visit_f64: f64, deserialize_f64 => visit_f64: f64
+        deserialize_bool => visit_bool: bool, deserialize_i64 => visit_i64: i64, deserialize_f64 => visit_f64: f64
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
@@ -213,8 +208,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
-        ignored_any
+        i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct
+        map identifier ignored_any
     }
 }
 

@@ -22,7 +22,6 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
@@ -52,18 +51,15 @@ pub struct Anthropic {
 impl Anthropic {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let Endpoint { origin, url } = settings.endpoint()?;
+        let origin = settings.origin()?;
         let provider = settings.name.clone();
         let info = settings.info(&origin);
-        let path = |path: &str| {
-            Url::parse(&format!("{origin}{path}"))
-                .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
-        };
+        let mut models_url = origin.under("/v1/models");
         // One page of as many models as there can be in one; unasked there would be 20.
-        let (messages_url, models_url) = (path("/v1/messages")?, path("/v1/models?limit=1000")?);
+        models_url.set_query(Some("limit=1000"));
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
+        let upstream = Upstream::new(origin.url(), credential(&key).ok_or_else(no_key)?, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
         Ok(Self {
             info,
@@ -71,7 +67,7 @@ impl Anthropic {
             max_tokens,
             key,
             upstream,
-            messages_url,
+            messages_url: origin.under("/v1/messages"),
             models_url,
             prices,
         })

@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
@@ -47,18 +46,23 @@ pub struct Gemini {
 impl Gemini {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let Endpoint { origin, url } = settings.endpoint()?;
-        let provider = settings.name.clone();
         // As other software wants it.
-        let origin = origin.strip_suffix("/v1beta").unwrap_or(&origin);
-        let base = Url::parse(origin)
-            .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
-        let info = settings.info(origin);
+        let origin = settings.origin()?.without("/v1beta");
+        let provider = settings.name.clone();
+        let info = settings.info(&origin);
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(&url, credential(&key).ok_or_else(no_key)?, &settings)?;
+        let upstream = Upstream::new(origin.url(), credential(&key).ok_or_else(no_key)?, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
-        Ok(Self { info, catalogue: Catalogue::new(models), max_tokens, key, upstream, origin: base, prices })
+        Ok(Self {
+            info,
+            catalogue: Catalogue::new(models),
+            max_tokens,
+            key,
+            upstream,
+            origin: origin.url().clone(),
+            prices,
+        })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.

@@ -28,7 +28,6 @@ use reqwest::header::HeaderMap;
 
 use super::chunk::{self, Chunks};
 use super::completion;
-use super::endpoint::Endpoint;
 use super::http::{Begun, Credential, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
@@ -78,21 +77,13 @@ pub struct Mistral {
 impl Mistral {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let Endpoint { origin, url } = settings.endpoint()?;
+        let origin = settings.origin()?;
         let provider = settings.name.clone();
         let mut info = settings.info(&origin);
-        let path = |path: &str| {
-            Url::parse(&format!("{origin}{path}"))
-                .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })
-        };
-        let (chat_url, fill_in_url) = (path("/v1/chat/completions")?, path("/v1/fim/completions")?);
-        let (embed_url, moderate_url) = (path("/v1/embeddings")?, path("/v1/moderations")?);
-        let moderate_chats_url = path("/v1/chat/moderations")?;
-        let models_url = path("/v1/models")?;
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(&url, Credential::bearer(&key), &settings)?;
-        let region = regional_host(&url);
+        let upstream = Upstream::new(origin.url(), Credential::bearer(&key), &settings)?;
+        let region = regional_host(origin.url());
         info.region = info.region.or_else(|| region.map(str::to_owned));
         let host = if region.is_some() { Host::Regional } else { Host::Global };
         Ok(Self {
@@ -104,12 +95,12 @@ impl Mistral {
             key,
             is_callers: false,
             upstream,
-            chat_url,
-            fill_in_url,
-            embed_url,
-            moderate_url,
-            moderate_chats_url,
-            models_url,
+            chat_url: origin.under("/v1/chat/completions"),
+            fill_in_url: origin.under("/v1/fim/completions"),
+            embed_url: origin.under("/v1/embeddings"),
+            moderate_url: origin.under("/v1/moderations"),
+            moderate_chats_url: origin.under("/v1/chat/moderations"),
+            models_url: origin.under("/v1/models"),
             prices: settings.prices,
             host,
         })

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::chat::{Message, ReasoningEffort, Role};
+use crate::config::Endpoint;
 use crate::provider::{ErrorKind, Prices, Settings};
 
 fn settings(kind: Kind) -> Settings {
@@ -43,7 +44,7 @@ fn an_address_with_a_version_of_its_own_gets_no_other() {
         (Kind::OpenAiCompatible, "https://host.example", "/v1/chat/completions"),
         (Kind::OpenAi, "https://host.example/proxy/v4", "/proxy/v4/v1/chat/completions"),
     ] {
-        let made = OpenAi::new(Settings { endpoint: endpoint.into(), ..settings(kind) }).unwrap();
+        let made = OpenAi::new(Settings { endpoint: Endpoint::parse(endpoint).unwrap(), ..settings(kind) }).unwrap();
         assert_eq!(made.chat_url("m").path(), chat, "{endpoint}");
         assert_eq!(made.models_url().path(), chat.replace("chat/completions", "models"), "{endpoint}");
     }
@@ -59,7 +60,7 @@ fn a_regional_host_tells_its_region_unless_the_configuration_does() {
         ("https://eu.api.openai.com.evil.example", None, None),
     ] {
         let region = configured.map(str::to_owned);
-        let made = Settings { endpoint: endpoint.into(), region, ..settings(Kind::OpenAi) };
+        let made = Settings { endpoint: Endpoint::parse(endpoint).unwrap(), region, ..settings(Kind::OpenAi) };
         assert_eq!(OpenAi::new(made).unwrap().info().region.as_deref(), expected, "{endpoint}");
     }
 }
@@ -102,7 +103,8 @@ fn reasoning_goes_back_to_servers_that_take_it() {
         (Kind::Ollama, "http://localhost:11434", None, Thinking::Drop),
     ] {
         let without_reasoning_content = listed.into_iter().map(str::to_owned).collect();
-        let made = Settings { endpoint: endpoint.into(), without_reasoning_content, ..settings(kind) };
+        let made =
+            Settings { endpoint: Endpoint::parse(endpoint).unwrap(), without_reasoning_content, ..settings(kind) };
         assert_eq!(OpenAi::new(made).unwrap().thinking("m"), expected, "{kind} {endpoint} {listed:?}");
     }
 }
@@ -189,9 +191,9 @@ fn what_is_not_known_has_no_price() {
 }
 
 /// Answers one request.
-async fn answering(status: &str, body: &str) -> String {
+async fn answering(status: &str, body: &str) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let origin = Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
@@ -205,7 +207,11 @@ async fn answering(status: &str, body: &str) -> String {
 async fn a_model_that_reasons_is_not_sent_what_it_refuses() {
     let double = openai_double::OpenAiDouble::start().await.unwrap();
     let api_key = Some(ApiKey::new(openai_double::KEY).unwrap());
-    let made = || Settings { endpoint: double.origin(), api_key: api_key.clone(), ..settings(Kind::OpenAi) };
+    let made = || Settings {
+        endpoint: Endpoint::parse(&double.origin()).unwrap(),
+        api_key: api_key.clone(),
+        ..settings(Kind::OpenAi)
+    };
     let all = "frequency_penalty, logit_bias, logprobs, presence_penalty, stop, temperature, top_logprobs, top_p";
     let with_effort = Some(ReasoningEffort::Low);
     for (model, effort, left_out) in [

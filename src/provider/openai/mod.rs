@@ -7,6 +7,7 @@
 
 mod error;
 mod model;
+mod own_version;
 mod parameters;
 mod request;
 mod texts;
@@ -19,7 +20,6 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 
 use super::chunk::{self, Chunks};
-use super::endpoint::{self, Endpoint};
 use super::http::{Begun, Credential, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
@@ -28,6 +28,7 @@ use super::{
     results, said, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
+use own_version::has_own_version;
 use parameters::AZURE_2024_09;
 use request::{Bound, StreamUsage, Thinking};
 
@@ -63,21 +64,19 @@ pub struct OpenAi {
 impl OpenAi {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
-        let Endpoint { origin, url } = settings.endpoint()?;
+        let origin = settings.origin()?;
         let provider = settings.name.clone();
         let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let azure = settings.kind == Kind::AzureOpenAi;
         let credential = match &settings.api_key {
-            Some(key) => credential(settings.kind, &url, key).ok_or_else(no_key)?,
+            Some(key) => credential(settings.kind, origin.url(), key).ok_or_else(no_key)?,
             None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
             None => return Err(no_key()),
         };
-        let upstream = Upstream::new(&url, credential, &settings)?;
-        let base = Url::parse(&origin)
-            .map_err(|error| BuildError::Endpoint { provider: provider.clone(), reason: error.to_string() })?;
+        let upstream = Upstream::new(origin.url(), credential, &settings)?;
         let mut info = settings.info(&origin);
-        info.region = info.region.or_else(|| regional_host(&url).map(str::to_owned));
-        let own_version = settings.kind == Kind::OpenAiCompatible && endpoint::has_own_version(&url);
+        info.region = info.region.or_else(|| regional_host(origin.url()).map(str::to_owned));
+        let own_version = settings.kind == Kind::OpenAiCompatible && has_own_version(settings.endpoint.url());
         let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
         Ok(Self {
             info,
@@ -87,7 +86,7 @@ impl OpenAi {
             forgetful: settings.without_reasoning_content,
             key: settings.api_key,
             upstream,
-            origin: base,
+            origin: origin.url().clone(),
             version: (!own_version).then_some("v1"),
             api_version,
             prices: settings.prices,
