@@ -305,8 +305,12 @@ impl Usage {
             cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
             cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
             audio_tokens: self.audio_tokens.saturating_add(other.audio_tokens),
-            accepted_prediction_tokens: self.accepted_prediction_tokens.saturating_add(other.accepted_prediction_tokens),
-            rejected_prediction_tokens: self.rejected_prediction_tokens.saturating_add(other.rejected_prediction_tokens),
+            accepted_prediction_tokens: self
+                .accepted_prediction_tokens
+                .saturating_add(other.accepted_prediction_tokens),
+            rejected_prediction_tokens: self
+                .rejected_prediction_tokens
+                .saturating_add(other.rejected_prediction_tokens),
             images: self.images.saturating_add(other.images),
         }
     }

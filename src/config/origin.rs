@@ -48,7 +48,8 @@ impl FromText for Origin {
 
 /// `HOST` or `HOST:PORT`.
 fn is_authority(text: &str) -> bool {
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     if let Some((address, port)) = text.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
         return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
     }
