@@ -129,7 +129,7 @@ async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
 async fn a_stream_keeps_its_room_as_long_as_somebody_has_its_text() {
     let (double, in_flight) = (MistralDouble::builder().start().await.unwrap(), InFlight::default());
     let (api_key, model) = (Some(ApiKey::new(double.key()).unwrap()), "mistral-small-latest".into());
-    let settings = Settings::new(Kind::Mistral, double.origin());
+    let settings = Settings::new(Kind::Mistral, &double.origin());
     let mistral = build(Settings { api_key, model, in_flight: in_flight.clone(), ..settings }).unwrap();
     let Streamed { events, held, .. } = mistral.stream(&hello()).await.unwrap();
     assert!(events.count().await > 0);

@@ -121,7 +121,7 @@ fn each_kind_is_started_by_its_own_variables() {
             ("claude-sonnet-4-6", "https://api.anthropic.com", 120, true),
             ("acme-gpt", "https://acme.openai.azure.com", 120, true),
             ("gemini-2.5-flash-lite", "https://generativelanguage.googleapis.com", 9, true),
-            ("llama3.1:latest", "http://127.0.0.1:11434", 300, false),
+            ("llama3.1:latest", "http://127.0.0.1:11434/v1", 300, false),
             ("gpt-4o", "https://api.openai.com", 120, true),
         ]
     );

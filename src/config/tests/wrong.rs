@@ -308,7 +308,7 @@ fn a_wrong_variable_is_named() {
             "MISTRAL_ENDPOINT",
             "https://me:hunter2@host",
             "MISTRAL_ENDPOINT: found a URL with credentials or a query (not shown), allowed: an http or https URL \
-             without credentials, query and fragment, such as \"https://api.mistral.ai\"",
+             without a call's path, credentials, query and fragment, such as \"https://api.mistral.ai\"",
         ),
         (
             "MISTRAL_API_KEY",
