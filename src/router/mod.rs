@@ -326,12 +326,21 @@ impl Router {
         self.entries.iter().find(|entry| same(&entry.info().name, name))
     }
 
-    /// Those that have the model, in the order of the configuration. Where some know its name, whether they take traffic
-    /// or not, those are left out that merely assume it: a name is never sent to another vendor.
+    /// Those that have the model, in the order of the configuration.
     fn serving<'a>(&'a self, asked: Asked<'_>) -> impl Iterator<Item = &'a Entry> {
-        let known = asked.model.filter(|name| self.entries.iter().any(|entry| entry.knows(name)));
-        let has = move |entry: &&Entry| entry.model_for(asked).is_some() && known.is_none_or(|name| entry.knows(name));
+        let has = move |entry: &&Entry| {
+            entry.model_for(asked).is_some() && asked.model.is_none_or(|name| !self.is_anothers(name, entry))
+        };
         self.entries.iter().filter(has)
+    }
+
+    /// Whether a provider merely assumes that it serves a name which another one maps, or one of another kind knows,
+    /// whether that takes traffic or not: a name is never sent to another vendor. Accounts at one vendor may share it.
+    fn is_anothers(&self, name: &str, entry: &Entry) -> bool {
+        let claims = |other: &Entry| {
+            other.models.contains_key(name) || other.info().kind != entry.info().kind && other.knows(name)
+        };
+        !entry.knows(name) && self.entries.iter().any(claims)
     }
 
     /// Those that may be asked at all, in the order of the configuration. Never empty.

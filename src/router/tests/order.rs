@@ -108,7 +108,7 @@ fn a_name_that_one_provider_knows_goes_to_nobody_who_merely_assumes_it() {
     let mut open = Arc::into_inner(Fake::new("open", 9, 1.0)).unwrap();
     open.assumes = true;
     let mut local = Arc::into_inner(Fake::new("local", 5, 1.0)).unwrap();
-    (local.family, local.info.model) = ("llama", "llama3.1:latest".to_owned());
+    (local.family, local.info.kind, local.info.model) = ("llama", Kind::Ollama, "llama3.1:latest".to_owned());
     let (open, local) = (Arc::new(open), Arc::new(local));
     let small = BTreeMap::from([("small".to_owned(), "llama3.2:1b".to_owned())]);
     let model_maps = BTreeMap::from([("local".to_owned(), small)]);
