@@ -142,6 +142,8 @@ async fn a_context_that_is_over_is_that_error_too() {
     let checked = gateway.pre_check("Hello").await;
     let context = &checked.body["context_id"];
     assert_eq!(report(&gateway, "community", context).await.status, 200);
+    // A search brings the table up to date, which a kill would leave a moment behind.
+    assert_eq!(gateway.post("/api/v1/audit/search", json!({ "client_id": "community" })).await.status, 200);
     let prepared = gateway.stop();
     let store = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
     let changed = store.execute("UPDATE contexts SET expires_at = 1 WHERE context_id = ?1", [context.as_str()]);
