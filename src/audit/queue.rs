@@ -83,8 +83,8 @@ impl Waiter {
         match (self, result) {
             // Whoever gave the receipt up does not want to know.
             (Self::Receipt(sender), result) => drop(sender.send(result)),
-            (Self::Nobody(outcome), Ok(_)) => outcome.is_written(),
-            (Self::Nobody(outcome), Err(error)) => outcome.is_lost(&error),
+            (Self::Nobody(outcome), Ok(_)) => outcome.written(),
+            (Self::Nobody(outcome), Err(error)) => outcome.lost(&error),
         }
     }
 }
@@ -93,12 +93,12 @@ impl Waiter {
 struct Unwritten;
 
 impl Unwritten {
-    fn is_written(self) {
+    fn written(self) {
         std::mem::forget(self);
     }
 
-    fn is_lost(self, error: &AuditError) {
-        self.is_written();
+    fn lost(self, error: &AuditError) {
+        self.written();
         lost(error);
     }
 }

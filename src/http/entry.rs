@@ -74,9 +74,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_in_the_form_of_its_surface() {
-        let forms: [(fn(ApiError) -> Response, &str); 2] =
-            [(ApiError::into_response, "/code"), (openai::refused, "/error/code")];
-        for (refused, code) in forms {
+        for (is_openai, code) in [(false, "/code"), (true, "/error/code")] {
+            let refused = if is_openai { openai::refused } else { ApiError::into_response };
             let response = answered(async { panic!("a handler's") }, refused).await;
             assert_eq!(response.status(), 500);
             let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -131,11 +131,9 @@ impl Session for SqliteSession<'_> {
             let sql =
                 format!("SELECT place, {column} FROM {table} WHERE place BETWEEN ? AND ? ORDER BY place DESC LIMIT 1");
             let (first, last) = Place::of_node(node.number);
-            let found = self
-                .connection
+            self.connection
                 .query_row(&sql, [first.0, last.0], |row| Ok((Place(row.get(0)?).seq(), ChainHash(row.get(1)?))))
-                .optional();
-            found
+                .optional()
         };
         let head = last("hash", "records")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
         let signed = last("hash", "checkpoints")?.map_or(Head::EMPTY, |(seq, hash)| Head { seq, hash });
