@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::FinishReason;
-use crate::provider::ErrorKind;
+use crate::provider::{ErrorKind, call_id};
 
 fn chunk(choices: Value) -> Value {
     json!({ "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices })
@@ -227,6 +227,11 @@ fn calls_without_numbers_or_steady_ids_are_kept_apart() {
     ] {
         assert_eq!(said(&calls), (expected, frames), "{claim}");
     }
+    let stand_in = |id: &str| call_id::derive(id.as_bytes(), 0);
+    let both = ["a+/=", "b+/="]
+        .map(|id| json!({ "index": 0, "id": id, "type": "function", "function": function("look", "{}") }));
+    let expected = vec![call(0, &stand_in("a+/="), "look", "{}"), call(1, &stand_in("b+/="), "look", "{}")];
+    assert_eq!(said(&both), (expected, 0), "one number for all, and ids that are too much of a text to be told");
     let many: Vec<_> = (0..2000).map(|index| json!({ "index": index, "function": function("look", "") })).collect();
     let error = read(&[delta(json!({ "tool_calls": many }))]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
@@ -425,7 +430,7 @@ fn calls_without_an_id_get_one_that_every_vendor_takes_back() {
     let Delta::ToolCall { id: Some(first), .. } = &said[0] else { panic!("{said:?}") };
     let Delta::ToolCall { id: Some(second), .. } = &said[2] else { panic!("{said:?}") };
     assert_eq!(said[..3], [call(0, first, "look", ""), more(0, "{}"), call(1, second, "look", "")]);
-    assert!(first != second && [first, second].iter().all(|id| crate::provider::call_id::fits(id)), "{first} {second}");
+    assert!(first != second && [first, second].iter().all(|id| call_id::fits(id)), "{first} {second}");
 }
 
 #[test]

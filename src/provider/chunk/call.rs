@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::provider::call_id::{Made, is_one};
+use crate::provider::call_id::{Made, bounded, is_one};
 use crate::provider::completion::malformed;
 use crate::provider::{Delta, ProviderError, names};
 
@@ -55,7 +55,10 @@ impl Calls {
         let function = call.get("function").and_then(Value::as_object);
         let field = |name| function.and_then(|function| function.get(name));
         let name = field("name").and_then(Value::as_str).filter(|name| !name.is_empty());
-        let id = call.get("id").and_then(Value::as_str).filter(|id| is_one(id));
+        let id = call.get("id").and_then(Value::as_str).filter(|id| !id.is_empty() && *id != "null");
+        // One that is too much of a text to be told still says which call this is.
+        let id = id.map(|id| bounded(id.to_owned()));
+        let id = id.as_deref();
         let index = call.get("index").and_then(Value::as_u64);
         let arguments = match field("arguments") {
             None | Some(Value::Null) => String::new(),
