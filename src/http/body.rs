@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
@@ -36,10 +36,18 @@ const PATH: usize = 120;
 /// What some tools of Windows write in front of a text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
+/// Codings of compressed bodies. Other words, such as that of a character set, are mistaken and do no harm.
+const COMPRESSED: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
+
+fn is_compressed(encoding: &HeaderValue) -> bool {
+    let Ok(codings) = encoding.to_str() else { return true };
+    codings.split(',').any(|coding| COMPRESSED.iter().any(|it| it.eq_ignore_ascii_case(coding.trim())))
+}
+
 /// Reads a request's body, at most `limit` bytes of it, and takes the room for it where the request has its [`Held`].
 pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let headers = &head.headers;
-    if headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if headers.get_all(CONTENT_ENCODING).iter().any(is_compressed) {
         turn_away(headers, body).await;
         return Err(ApiError::Encoded);
     }
@@ -271,7 +279,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_compressed_body_is_refused_by_name() {
-        for (encoding, refused) in [("gzip", true), ("identity, br", true), ("Identity", false)] {
+        for (encoding, refused) in
+            [("gzip", true), ("identity, BR", true), ("Identity", false), ("utf-8", false), ("", false)]
+        {
             let read = read(&head(&[(CONTENT_ENCODING, encoding)], None), Body::from("{}"), 8).await;
             assert_eq!(matches!(read, Err(ApiError::Encoded)), refused, "{encoding}");
         }

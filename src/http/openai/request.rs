@@ -184,7 +184,13 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
 
 /// Refuses what asks for an answer that would not be passed on, or would miss what is told in an older form.
 fn answerable(extra: &Map<String, Value>) -> Result<(), ApiError> {
-    let asks = |name: &str| extra.get(name).is_some_and(|value| *value != false && *value != 0);
+    let asks = |name: &str| match extra.get(name) {
+        None | Some(Value::Bool(false)) => false,
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::String(word)) => word != "none",
+        Some(_) => true,
+    };
     for (name, problem) in [
         ("functions", "the older form is not taken; use `tools`"),
         ("function_call", "the older form is not taken; use `tool_choice`"),
@@ -433,7 +439,13 @@ mod tests {
             assert!(error.starts_with(&format!("{name}: ")), "{error}");
             assert_eq!(asked(name, Value::Null), None, "{name}");
         }
-        for (name, value) in [("logprobs", json!(false)), ("top_logprobs", json!(0)), ("modalities", json!(["text"]))] {
+        for (name, value) in [
+            ("logprobs", json!(false)),
+            ("top_logprobs", json!(0)),
+            ("modalities", json!(["text"])),
+            ("functions", json!([])),
+            ("function_call", json!("none")),
+        ] {
             assert_eq!(asked(name, value), None, "{name}");
         }
         let called = json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "" } });
