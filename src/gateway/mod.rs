@@ -133,13 +133,16 @@ impl Gateway {
         if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
             tracing::warn!(requests = self.tasks.len(), "requests were still in flight when the time to stop was over");
         }
+        // Outcomes are queued when their requests end; the rest finds room once they are written.
+        let _ = tokio::time::timeout_at(until, self.audit.settle()).await;
         self.stopping.cancel();
         let until = until.max(Instant::now() + LAST_CHANGES);
         if tokio::time::timeout_at(until, self.recording.wait()).await.is_err() {
             tracing::warn!("changes of the policies were still to be recorded when the time to stop was over");
         }
-        if let Ok(receipt) = self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
-            receipt.await?;
+        match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
+            Ok(receipt) => drop(receipt.await?),
+            Err(error) => tracing::error!(%error, "the end of the gateway could not be recorded"),
         }
         self.audit.shutdown().await
     }
