@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Line {
     places: Arc<Semaphore>,
     patience: Duration,
-    tenants: StdMutex<HashMap<String, Weak<Mutex<()>>>>,
+    tenants: ByTenant<Mutex<()>>,
 }
 
 /// A place. It is free again when this is dropped.
@@ -28,28 +28,47 @@ pub(crate) struct Busy;
 impl Line {
     /// One waits so long at most.
     pub(crate) fn new(places: usize, patience: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), patience, tenants: StdMutex::default() }
+        Self { places: Arc::new(Semaphore::new(places)), patience, tenants: ByTenant::default() }
     }
 
     /// A place, when it is this tenant's turn.
     pub(crate) async fn turn(&self, tenant: &str) -> Result<Turn, Busy> {
         let turn = async {
-            let of_tenant = self.of(tenant).lock_owned().await;
+            let of_tenant = self.tenants.of(tenant, Mutex::default).lock_owned().await;
             let place = self.places.clone().acquire_owned().await.map_err(|_| Busy)?;
             Ok(Turn { _place: place, _of_tenant: of_tenant })
         };
         tokio::time::timeout(self.patience, turn).await.unwrap_or(Err(Busy))
     }
+}
 
-    fn of(&self, tenant: &str) -> Arc<Mutex<()>> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiting) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return waiting;
+/// Something that those of one tenant share, for as long as one of them has it.
+#[derive(Debug)]
+pub(crate) struct ByTenant<T>(StdMutex<HashMap<String, Weak<T>>>);
+
+impl<T> Default for ByTenant<T> {
+    fn default() -> Self {
+        Self(StdMutex::default())
+    }
+}
+
+impl<T> ByTenant<T> {
+    /// What this tenant has, or the one that is made for it now.
+    pub(crate) fn of(&self, tenant: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(its) = shared.get(tenant).and_then(Weak::upgrade) {
+            return its;
         }
-        tenants.retain(|_, waiting| waiting.strong_count() > 0);
-        let first = Arc::default();
-        tenants.insert(tenant.to_owned(), Arc::downgrade(&first));
-        first
+        shared.retain(|_, its| its.strong_count() > 0);
+        let its = Arc::new(make());
+        shared.insert(tenant.to_owned(), Arc::downgrade(&its));
+        its
+    }
+
+    /// The tenants that are not forgotten yet.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 }
 
@@ -73,6 +92,6 @@ mod tests {
         assert_eq!(line.turn("third").await.unwrap_err(), Busy, "after its time");
         drop((turn, greedy, other));
         drop(line.turn("third").await.unwrap());
-        assert_eq!(line.tenants.lock().unwrap().len(), 1, "who waits no longer is forgotten");
+        assert_eq!(line.tenants.len(), 1, "who waits no longer is forgotten");
     }
 }

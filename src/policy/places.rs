@@ -1,9 +1,10 @@
 //! Places for a bounded number at one time, of which no tenant alone takes the last quarter.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::line::ByTenant;
 
 /// Who tenants are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(super) struct Places {
     /// How many one tenant may have.
     part: usize,
     tenants: Tenants,
-    parts: Mutex<HashMap<String, Weak<Semaphore>>>,
+    parts: ByTenant<Semaphore>,
 }
 
 /// A place. It is free again when this is dropped.
@@ -33,7 +34,7 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(places: usize, tenants: Tenants) -> Self {
-        Self { all: Arc::new(Semaphore::new(places)), part: places - places / 4, tenants, parts: Mutex::default() }
+        Self { all: Arc::new(Semaphore::new(places)), part: places - places / 4, tenants, parts: ByTenant::default() }
     }
 
     /// A place, if this tenant can have one now.
@@ -55,17 +56,7 @@ impl Places {
     }
 
     fn part_of(&self, tenant: &str) -> Option<Arc<Semaphore>> {
-        if self.tenants == Tenants::Claimed {
-            return None;
-        }
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(part) = parts.get(tenant).and_then(Weak::upgrade) {
-            return Some(part);
-        }
-        parts.retain(|_, part| part.strong_count() > 0);
-        let part = Arc::new(Semaphore::new(self.part));
-        parts.insert(tenant.to_owned(), Arc::downgrade(&part));
-        Some(part)
+        (self.tenants == Tenants::Known).then(|| self.parts.of(tenant, || Semaphore::new(self.part)))
     }
 }
 
@@ -87,7 +78,7 @@ mod tests {
             assert_eq!(others.len(), places - expected, "{places} {tenants:?}");
             drop((greedy, others));
             assert!(all.take("third").is_some());
-            assert!(all.parts.lock().unwrap().len() <= 1, "who has none is forgotten");
+            assert!(all.parts.len() <= 1, "who has none is forgotten");
         }
     }
 
