@@ -404,6 +404,6 @@ async fn switched_off_nothing_listens() {
     let yaml = format!("admin: {{ enabled: false, listen: \"{address}\" }}\n");
     let gateway = Setup::without_provider().yaml(&yaml).start();
     assert_eq!(gateway.admin, None);
-    assert!(gateway.log.text().contains("\"admin\":\"off\""));
+    assert!(gateway.log.count("\"admin\":\"off\"") > 0);
     assert_eq!(gateway.get("/health").await.status, 200);
 }

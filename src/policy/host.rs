@@ -28,7 +28,7 @@ use super::scan::{self, Scan};
 use super::set::{Generation, LivePolicy, Member, PolicySet};
 use super::status::PolicyStatus;
 use super::stream::Inspection;
-use super::{Context, writers};
+use super::{Context, meter, writers};
 use crate::chat::Message;
 pub use candidate::{Candidate, CandidateError};
 
@@ -237,6 +237,7 @@ impl PolicyHost {
         self.warn(warnings);
         let Scan { found, orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
+        meter::scanned();
         for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
             tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }

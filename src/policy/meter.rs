@@ -49,6 +49,11 @@ pub(super) fn loaded(policy: &str, outcome: Result<(), &LoadError>) {
     metrics::counter!("octroi_policy_loads_total", "policy" => policy.to_owned(), "result" => result).increment(1);
 }
 
+/// Counts one look at the whole directory.
+pub(super) fn scanned() {
+    metrics::counter!("octroi_policies_scans_total").increment(1);
+}
+
 /// Notes the set in force.
 pub(super) fn in_force(generation: u64, live: usize, degraded: usize) {
     metrics::gauge!("octroi_policy_generation").set(generation as f64);

@@ -96,7 +96,7 @@ async fn a_policies_directory_that_is_a_link_is_followed_where_it_leads() {
     point(&link, "release-3");
     let health = gateway.until("/health", |body| body["status"] == "degraded").await;
     assert_eq!(health["policies"]["errors"][0]["code"], "bad_manifest");
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     for number in 0..2 {
         fs::write(broken.join("no-policy"), number.to_string()).unwrap();
         until_scanned(&gateway, reads + number + 1, "mended").await;

@@ -44,11 +44,11 @@ async fn a_module_that_is_copied_over_slowly_is_loaded_once_and_whole() {
     refusing("old").bytes(200_000).put(&prepared.policies(), "house", CASE);
     let gateway = prepared.start();
     let before = generation(&gateway).await;
-    let (reads, new) = (scans(&gateway), refusing("new").bytes(200_000).module());
+    let (reads, new) = (scans(&gateway).await, refusing("new").bytes(200_000).module());
     // Again, until it is certain that it was looked at in the middle.
     for copies in 0.. {
         assert!(copies < 100, "it was never looked at");
-        if scans(&gateway) > reads {
+        if scans(&gateway).await > reads {
             break;
         }
         let mut file = File::create(gateway.policies().join("house.wasm")).unwrap();
@@ -130,12 +130,12 @@ async fn a_file_that_comes_back_at_once_was_never_gone() {
     let manifest = gateway.policies().join("house.yaml");
     let text = fs::read(&manifest).unwrap();
     let before = generation(&gateway).await;
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     fs::remove_file(&manifest).unwrap();
     // One look is not enough.
     until_scanned(&gateway, reads + 1, "old").await;
     fs::write(&manifest, text).unwrap();
-    until_scanned(&gateway, scans(&gateway) + 1, "old").await;
+    until_scanned(&gateway, scans(&gateway).await + 1, "old").await;
     until_looked_at(&gateway).await;
     assert_eq!((generation(&gateway).await, said(&gateway).await.as_str()), (before + 1, "old"), "the one behind it");
 }
@@ -148,10 +148,10 @@ async fn a_file_that_is_removed_takes_its_policy_along_and_brings_it_back() {
     let manifest = gateway.policies().join("house.yaml");
     let text = fs::read(&manifest).unwrap();
     for _ in 0..2 {
-        let reads = scans(&gateway);
+        let reads = scans(&gateway).await;
         fs::remove_file(&manifest).unwrap();
         until_said(&gateway, "old", "nothing").await;
-        assert!(scans(&gateway) >= reads + 2, "two looks must agree");
+        assert!(scans(&gateway).await >= reads + 2, "two looks must agree");
         fs::write(&manifest, &text).unwrap();
         until_said(&gateway, "nothing", "old").await;
     }
@@ -198,10 +198,10 @@ async fn a_file_that_is_replaced_while_it_is_read_is_taken_whole() {
     refusing(&sentences[0]).bytes(300_000).put(&prepared.policies(), "house", CASE);
     let gateway = prepared.start();
     let module = gateway.policies().join("house.wasm");
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     // Half of the time in place, in two halves.
     let (mut turn, until) = (0, Instant::now() + PATIENCE);
-    while scans(&gateway) < reads + 15 {
+    while scans(&gateway).await < reads + 15 {
         assert!(Instant::now() < until, "it was looked at too seldom");
         turn += 1;
         let bytes = &modules[turn % 3];
@@ -296,7 +296,7 @@ async fn what_may_not_be_read_keeps_its_last_good_version() {
         let health = gateway.until("/health", |body| body["status"] == "degraded").await;
         let error = error_of(&health, policy);
         assert_eq!((&error["step"], &error["code"]), (&step.into(), &"unreadable".into()), "{health}");
-        let reads = scans(&gateway);
+        let reads = scans(&gateway).await;
         // Newcomers are looked for again and again; what is locked is never taken for gone.
         for number in 0..2 {
             fs::write(gateway.policies().join("no-policy"), number.to_string()).unwrap();
@@ -309,7 +309,7 @@ async fn what_may_not_be_read_keeps_its_last_good_version() {
     let policies = gateway.policies();
     let mode = fs::metadata(&policies).unwrap().permissions().mode();
     for names_only in [0o400, 0o440] {
-        let reads = scans(&gateway);
+        let reads = scans(&gateway).await;
         locked(&policies, names_only);
         until_scanned(&gateway, reads + 1, "old").await;
     }
@@ -347,7 +347,7 @@ async fn a_name_that_is_taken_is_no_way_out_for_what_is_broken_since_the_start()
     replace(&gateway.policies().join("team.yaml"), format!("{taken}mode: off\n"));
     eventually("nothing is refused", async || refusal(&gateway).await == "nothing").await;
     // To a running gateway it is a newcomer.
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     replace(&gateway.policies().join("team.yaml"), &taken);
     until_scanned(&gateway, reads + 1, "nothing").await;
     gateway.until("/health", is_taken).await;
@@ -384,9 +384,9 @@ async fn what_is_broken_since_the_start_refuses_on_while_its_folder_closes_and_o
     locked(0);
     gateway.until("/health", |body| is_at_fault(body, "team") && is_at_fault(body, "house")).await;
     assert_eq!(refusal(&gateway).await, refused, "its folder is closed");
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     fs::write(gateway.policies().join("no-policy"), "").unwrap();
-    eventually("another scan", async || scans(&gateway) > reads).await;
+    eventually("another scan", async || scans(&gateway).await > reads).await;
     assert_eq!(refusal(&gateway).await, refused, "and still is");
     locked(0o755);
     gateway.until("/health", |body| !is_at_fault(body, "team")).await;
@@ -413,10 +413,10 @@ async fn what_is_broken_since_the_start_is_not_forgotten_for_a_moment_without_it
     let gateway = prepared.start();
     let refused = "Request blocked by policy: house (policy_not_loaded)";
     assert_eq!(refusal(&gateway).await, refused);
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     fs::remove_file(&manifest_of_house).unwrap();
     // One look is not enough.
-    eventually("a scan without it", async || scans(&gateway) > reads).await;
+    eventually("a scan without it", async || scans(&gateway).await > reads).await;
     assert_eq!(refusal(&gateway).await, refused);
     fs::write(&manifest_of_house, manifest("house", "")).unwrap();
     until_looked_at(&gateway).await;

@@ -50,7 +50,7 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     // Changes of others start nothing.
     let failed = starts(&gateway);
     for number in 0..3 {
-        let reads = scans(&gateway);
+        let reads = scans(&gateway).await;
         fs::write(gateway.policies().join(format!("other-{number}.wasm")), "").unwrap();
         until_scanned(&gateway, reads + 1, "old").await;
     }

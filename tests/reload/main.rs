@@ -85,7 +85,7 @@ async fn until_said(gateway: &Gateway, old: &str, new: &str) {
 async fn until_scanned(gateway: &Gateway, times: usize, in_force: &str) {
     eventually("the directory is read", async || {
         assert_eq!(said(gateway).await, in_force);
-        scans(gateway) >= times
+        scans(gateway).await >= times
     })
     .await;
 }
@@ -106,8 +106,8 @@ async fn until_looked_at(gateway: &Gateway) {
 }
 
 /// Times that the directory was read.
-fn scans(gateway: &Gateway) -> usize {
-    gateway.log.count("policies directory read")
+async fn scans(gateway: &Gateway) -> usize {
+    gateway.metric("octroi_policies_scans_total").await as usize
 }
 
 /// A command that runs the gateway in namespaces of its own, after a preparation in them. Says so loudly where the

@@ -100,7 +100,7 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
     assert_eq!(health["policies"]["errors"], at_fault);
     assert_eq!(gateway.metric("octroi_policies_degraded").await, 1.0);
     assert_eq!(gateway.policy("policies").await["path"], "policies");
-    let reads = scans(&gateway);
+    let reads = scans(&gateway).await;
     fs::write(gateway.policies().join("no-policy"), "").unwrap();
     until_scanned(&gateway, reads + 1, "old").await;
     assert_eq!(gateway.log.count("at most 20000 manifests are read, in order of path; 1 more are not"), 1, "told once");

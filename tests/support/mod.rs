@@ -256,8 +256,9 @@ impl Log {
         }
     }
 
-    /// How many lines hold this text.
+    /// How many lines hold this text, once one does: the gateway writes its log behind what it does.
     pub fn count(&self, text: &str) -> usize {
+        self.wait(|line| line.to_string().contains(text));
         self.0.0.lock().unwrap().lines.iter().filter(|line| line.contains(text)).count()
     }
 
