@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::request::{Caller, LlmCallReport, PolicyInfo, PreCheckReply};
-use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, text, to_its_end};
+use super::to_its_end::to_its_end;
+use super::{CONTEXT_LIFETIME, Gateway, GatewayError, Surface, text};
 use super::{meter, record};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role, Usage};
@@ -45,14 +46,14 @@ impl Gateway {
     /// this returns.
     pub async fn pre_check(self: &Arc<Self>, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
         let gateway = self.clone();
-        to_its_end(&self.tasks, async move { gateway.judge(request).await }).await
+        to_its_end(&self.tasks, async move { gateway.judge(request).await })?.await
     }
 
     async fn judge(&self, request: PreCheckRequest) -> Result<PreCheckReply, GatewayError> {
         let started = Instant::now();
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
-        let context_id = Uuid::new_v4().to_string();
+        let context_id = Uuid::now_v7().to_string();
         let told = Arc::new(Context {
             providers: request.provider.into_iter().collect(),
             model: request.model,
@@ -123,7 +124,7 @@ impl Gateway {
         report: LlmCallReport,
     ) -> Result<String, GatewayError> {
         let (gateway, caller) = (self.clone(), caller.clone());
-        to_its_end(&self.tasks, async move { gateway.record_llm_call(&caller, report).await }).await
+        to_its_end(&self.tasks, async move { gateway.record_llm_call(&caller, report).await })?.await
     }
 
     async fn record_llm_call(&self, caller: &Caller, report: LlmCallReport) -> Result<String, GatewayError> {
@@ -137,7 +138,7 @@ impl Gateway {
             return Err(GatewayError::InvalidContext);
         }
         let set = self.policies.set();
-        let audit_id = Uuid::new_v4().to_string();
+        let audit_id = Uuid::now_v7().to_string();
         let told = Arc::new(Context {
             providers: vec![report.provider.clone()],
             model: Some(report.model.clone()),

@@ -16,6 +16,7 @@ mod sharing;
 pub mod static_policies;
 mod streaming;
 mod text;
+mod to_its_end;
 mod tool_call;
 
 use std::sync::Arc;
@@ -157,23 +158,6 @@ impl Gateway {
             public_key: Some(self.audit.public_key().to_string()),
         }
     }
-}
-
-/// Runs `work` in a task of its own, to its end even if the caller goes away, and gives what came of it.
-async fn to_its_end<T: Send + 'static, E: From<GatewayError> + Send + 'static>(
-    tasks: &TaskTracker,
-    work: impl Future<Output = Result<T, E>> + Send + 'static,
-) -> Result<T, E> {
-    if tasks.is_closed() {
-        return Err(GatewayError::ShuttingDown.into());
-    }
-    tasks.spawn(Box::pin(work)).await.unwrap_or_else(|_| Err(no_answer().into()))
-}
-
-/// What a task that panicked leaves to be said.
-fn no_answer() -> GatewayError {
-    tracing::error!("a request's task ended without an answer");
-    GatewayError::Internal
 }
 
 async fn record_changes(audit: AuditLog, mut changes: mpsc::Receiver<Change>, stopping: CancellationToken) {

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::meter;
 use super::record;
 use super::request::{Answered, Outcome, PolicyInfo, Refusal, Reply, Request, RequestId};
-use super::{Gateway, GatewayError, no_answer, text};
+use super::to_its_end::to_its_end;
+use super::{Gateway, GatewayError, text};
 use crate::audit::record as audit;
 use crate::audit::{AuditError, OutcomePermit, RequestPermit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
@@ -56,9 +57,17 @@ impl Gateway {
         let (reply, replied) = oneshot::channel();
         let held = request.held.clone();
         let run = Pipeline::run(self.clone(), request, streams, gone, reply);
-        self.tasks.spawn(Box::pin(in_flight::charged(held.as_ref(), run)));
-        // The reply goes through its own channel: it does not wait for the outcome to be durable.
-        let replied = replied.await.unwrap_or_else(|_| Err(no_answer()));
+        let run = in_flight::charged(held.as_ref(), run);
+        if streams {
+            // Its answer begins long before its end.
+            self.tasks.spawn(Box::pin(run));
+        } else {
+            to_its_end(&self.tasks, run)?.await;
+        }
+        let replied = replied.await.unwrap_or_else(|_| {
+            tracing::error!("a request's task ended without an answer");
+            Err(GatewayError::Internal)
+        });
         guard.disarm();
         replied
     }

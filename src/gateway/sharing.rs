@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::request::Caller;
-use super::{Gateway, GatewayError, to_its_end};
+use super::to_its_end::to_its_end;
+use super::{Gateway, GatewayError};
 use crate::audit::record::RoutingChange;
 use crate::router::Shares;
 
@@ -14,7 +15,7 @@ impl Gateway {
     /// Shares the traffic anew, once it is on record who does so. A caller who goes away does not stop it.
     pub async fn share(self: &Arc<Self>, caller: Caller, shares: Shares) -> Result<(), GatewayError> {
         let gateway = self.clone();
-        to_its_end(&self.tasks, async move { gateway.record_and_share(caller, shares).await }).await
+        to_its_end(&self.tasks, async move { gateway.record_and_share(caller, shares).await })?.await
     }
 
     async fn record_and_share(&self, caller: Caller, shares: Shares) -> Result<(), GatewayError> {

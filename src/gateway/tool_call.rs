@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::record;
 use super::request::{Caller, ToolCallReport};
-use super::{Gateway, GatewayError, Surface, to_its_end};
+use super::to_its_end::to_its_end;
+use super::{Gateway, GatewayError, Surface};
 use crate::audit::record as audit;
 use crate::chat::{Message, Part, Role};
 use crate::policy::AuditPhase;
@@ -34,7 +35,7 @@ impl Gateway {
         report: ToolCallReport,
     ) -> Result<ToolCallReply, GatewayError> {
         let (gateway, caller) = (self.clone(), caller.clone());
-        to_its_end(&self.tasks, async move { gateway.record_tool_call(&caller, report).await }).await
+        to_its_end(&self.tasks, async move { gateway.record_tool_call(&caller, report).await })?.await
     }
 
     async fn record_tool_call(&self, caller: &Caller, report: ToolCallReport) -> Result<ToolCallReply, GatewayError> {
@@ -43,7 +44,7 @@ impl Gateway {
         let at = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
         let permit = self.audit.reserve()?;
         let set = self.policies.set();
-        let audit_id = Uuid::new_v4().to_string();
+        let audit_id = Uuid::now_v7().to_string();
         let told = Arc::new(caller.context(Surface::Gateway, REQUEST_TYPE));
         let mut policies = Vec::new();
         let reported = ReportedTool { input: report.input, output: report.output, error_message: report.error_message };

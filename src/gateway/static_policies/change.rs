@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, trial};
 use crate::audit::record::StaticPolicyChange;
 use crate::chat::{Message, Role as Speaker};
-use crate::gateway::to_its_end;
+use crate::gateway::to_its_end::to_its_end;
 use crate::policy::component::Question;
 use crate::policy::load::LoadCode;
 use crate::policy::manifest::Manifest;
@@ -40,7 +40,7 @@ impl StaticPolicies {
             let _turn = this.changes.turn(&author.tenant).await?;
             this.changed(author, edit).await
         };
-        to_its_end(&self.tasks, work).await
+        to_its_end(&self.tasks, work)?.await
     }
 
     async fn changed<T: Send + 'static>(
