@@ -131,8 +131,9 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
     pool.pagemap_scan(Enabled::Auto);
     pool.linear_memory_keep_resident(1 << 20);
     pool.table_keep_resident(64 << 10);
-    pool.async_stack_keep_resident(32 << 10);
-    pool.decommit_batch_size(32);
+    // Then nothing is left to decommit, and a slot that waited for a batch to be full would be cold when it is used again.
+    let batch = if PoolingAllocationConfig::is_pagemap_scan_available() { 1 } else { 32 };
+    pool.decommit_batch_size(batch);
     // The default would keep a hundred slots' pages resident. With fewer than there are policies, each would map its
     // image over another's. wasmtime divides the number among its shards, of which there is one for each core, sixteen at
     // most.

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
 use self::lines::Lines;
@@ -95,7 +96,9 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     }
     let upkeep = handle.clone();
     tokio::spawn(async move {
-        let mut every = tokio::time::interval(Duration::from_secs(5));
+        // Samples wait until they are counted, which is done in one go, on a thread that requests run on.
+        let mut every = tokio::time::interval(Duration::from_millis(250));
+        every.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             every.tick().await;
             upkeep.run_upkeep();
