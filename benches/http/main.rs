@@ -44,7 +44,7 @@ const CORES: [usize; 2] = [0, 1];
 
 /// Whole answers, and pre-checks.
 const CALLS: Pressure =
-    Pressure { rate: 3_000, connections: 256, warm: Duration::from_millis(400), time: Duration::from_millis(1_500) };
+    Pressure { rate: 3_000, connections: 256, warm: Duration::from_millis(400), time: Duration::from_secs(3) };
 /// Of 54 events each.
 const STREAMS: Pressure = Pressure { rate: 100, ..CALLS };
 /// Its rate is looked for.

@@ -6,20 +6,34 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
-/// The system counts processor time in these (USER_HZ).
+/// The system counts the time of its cores in these (USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
 
-/// Processor time that all processes together took on these cores, and what the machine below took from them.
-pub(crate) fn busy(cores: &[usize]) -> Duration {
+/// Time in which nobody used these cores. (Who used them the system only samples; this it measures.)
+pub(crate) fn idle(cores: &[usize]) -> Duration {
     let stat = fs::read_to_string("/proc/stat").expect("Linux");
     let of = |core: &usize| {
         let name = format!("cpu{core} ");
         let line = stat.lines().find_map(|line| line.strip_prefix(&name)).expect("a line for each core");
-        let ticks: Vec<u32> = line.split(' ').filter_map(|it| it.parse().ok()).collect();
-        // User, nice, system; and stolen.
-        [0, 1, 2, 7].iter().filter_map(|field| ticks.get(*field)).sum::<u32>()
+        // Behind user, nice and system: idle, and waiting for a disk.
+        line.split(' ').filter_map(|it| it.parse::<u32>().ok()).skip(3).take(2).sum::<u32>()
     };
     TICK * cores.iter().map(of).sum()
+}
+
+/// What the threads of a process had of the processors.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Share {
+    /// In the kernel and out of it.
+    pub(crate) used: Duration,
+    /// They could have run, and something else did.
+    pub(crate) waited: Duration,
+}
+
+impl Share {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { used: self.used.saturating_sub(before.used), waited: self.waited.saturating_sub(before.waited) }
+    }
 }
 
 /// What runs its argument on a core, and ends it when this process is gone.
@@ -50,13 +64,16 @@ impl Process {
         Self(std::process::id())
     }
 
-    /// Processor time of all its threads, in the kernel and out of it.
-    pub(crate) fn used(self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).expect("it runs");
-        // The name, which may hold anything, ends with the last bracket; behind it stands the third field.
-        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields).expect("a line of /proc/PID/stat");
-        let ticks = |field: usize| fields.split(' ').nth(field - 3).and_then(|it| it.parse::<u32>().ok());
-        TICK * (ticks(14).expect("utime") + ticks(15).expect("stime"))
+    /// Of all its threads that there are now.
+    pub(crate) fn share(self) -> Share {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).expect("it runs");
+        // One may be gone by now.
+        let read = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("schedstat")).ok();
+        threads.flatten().filter_map(read).fold(Share::default(), |sum, line| {
+            let mut nanoseconds = line.split(' ').map(|it| Duration::from_nanos(it.parse().unwrap_or_default()));
+            let mut next = || nanoseconds.next().unwrap_or_default();
+            Share { used: sum.used + next(), waited: sum.waited + next() }
+        })
     }
 
     /// Resident memory in megabytes (10^6).

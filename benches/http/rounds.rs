@@ -15,6 +15,7 @@ struct Row {
     first: [Series; 2],
     whole: [Series; 2],
     cost: Series,
+    waited: Series,
     resident: Series,
     others: Series,
     failed: u64,
@@ -45,6 +46,7 @@ async fn measure(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pressure, ro
             }
             row.push(&measured.run);
             row.cost.push(measured.cost);
+            row.waited.push(measured.waited);
             row.resident.push(measured.resident);
             row.others.push(measured.others * 100.0);
         }
@@ -60,8 +62,17 @@ pub(crate) async fn whole(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pre
         pressure.rate, pressure.time
     );
     println!(
-        "{:<36} {:>22} {:>22} {:>20} {:>22} {:>18} {:>5} {:>8} {:>6}",
-        "ms", "p50", "p50 above direct", "p99", "p99 above direct", "us of core each", "MB", "others %", "failed"
+        "{:<36} {:>22} {:>22} {:>20} {:>22} {:>18} {:>14} {:>5} {:>8} {:>6}",
+        "ms",
+        "p50",
+        "p50 above direct",
+        "p99",
+        "p99 above direct",
+        "us of core each",
+        "us for a core",
+        "MB",
+        "others %",
+        "failed"
     );
     for (subject, row) in subjects.iter().zip(&rows) {
         let [p50, p99] = &row.whole;
@@ -70,9 +81,10 @@ pub(crate) async fn whole(clock: &Rc<Clock>, subjects: &[Subject], pressure: Pre
             AnsweredBy::Gateway => <[Series; 2]>::default(),
         };
         println!(
-            "{:<36} {p50:>22.3} {above50:>22.3} {p99:>20.2} {above99:>22.2} {:>18.0} {:>5.0} {:>8.0} {:>6}",
+            "{:<36} {p50:>22.3} {above50:>22.3} {p99:>20.2} {above99:>22.2} {:>18.0} {:>14.0} {:>5.0} {:>8.1} {:>6}",
             subject.name,
             row.cost,
+            row.waited,
             row.resident.median(),
             row.others.median(),
             row.failed

@@ -8,7 +8,7 @@ use crate::CORES;
 use crate::clock::Clock;
 use crate::connection::Call;
 use crate::load::{Load, Run};
-use crate::process::{self, Process};
+use crate::process::{self, Process, Share};
 
 /// What people send.
 const PROMPT: &str = "Please summarise the minutes of our meeting on the new printer contract. The supplier offers \
@@ -88,6 +88,8 @@ pub(crate) struct Measured {
     pub(crate) run: Run,
     /// Microseconds of processor time a request.
     pub(crate) cost: f64,
+    /// Microseconds a request in which a thread waited for the processor.
+    pub(crate) waited: f64,
     /// Megabytes afterwards.
     pub(crate) resident: f64,
     /// What others took of the two cores meanwhile, as a share of one.
@@ -128,17 +130,20 @@ impl Subject {
         process.inspect(|it| it.go_on());
         let mut load = Load::open(clock, &self.call, connections).await.expect("the server accepts");
         load.run(rate, warm).await;
-        let used = || process.map_or(Duration::ZERO, Process::used);
-        let all = || (used(), Process::this().used(), process::busy(&CORES), Instant::now());
+        let share = || process.map_or_else(Share::default, Process::share);
+        let all = || (share(), Process::this().share(), process::idle(&CORES), Instant::now());
         let before = all();
         let run = load.run(rate, time).await;
         let after = all();
         let resident = process.map_or(0.0, Process::resident);
         process.inspect(|it| it.stand_still());
-        let used = after.0 - before.0;
-        let ours = used + (after.1 - before.1);
-        let others = (after.2 - before.2).saturating_sub(ours).as_secs_f64() / (after.3 - before.3).as_secs_f64();
-        let cost = used.as_secs_f64() * 1e6 / run.answered.max(1) as f64;
-        Measured { run, cost, resident, others }
+        let (gateway, generator) = (after.0.since(before.0), after.1.since(before.1));
+        let wall = after.3 - before.3;
+        let cores = u32::try_from(CORES.len()).unwrap_or(u32::MAX);
+        let nobodys = gateway.used + generator.used + after.2.saturating_sub(before.2);
+        let others = (wall * cores).saturating_sub(nobodys).as_secs_f64() / wall.as_secs_f64();
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / run.answered.max(1) as f64;
+        let (cost, waited) = (each(gateway.used), each(gateway.waited));
+        Measured { run, cost, waited, resident, others }
     }
 }
