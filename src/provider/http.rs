@@ -15,7 +15,8 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::catalogue::Catalogue;
-use super::error::{ErrorKind, ProviderError};
+use super::error::ProviderError;
+use super::error_kind::ErrorKind;
 use super::key::ApiKey;
 use super::settings::{BuildError, Settings};
 use super::sse::{Events, MAX_EVENT_BYTES};

@@ -16,6 +16,7 @@ mod chunk;
 mod completion;
 mod dialect;
 mod error;
+mod error_kind;
 pub mod gemini;
 mod http;
 mod image;
@@ -47,7 +48,8 @@ use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
 pub use crate::config::ProviderKind as Kind;
 pub use catalogue::{Card, Catalogue};
-pub use error::{ErrorKind, HealthEffect, ProviderError, Surface};
+pub use error::ProviderError;
+pub use error_kind::{ErrorKind, HealthEffect, Surface};
 pub use key::{ApiKey, KeyError};
 pub(crate) use names::chats;
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};

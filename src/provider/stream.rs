@@ -5,7 +5,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 
-use super::error::{ErrorKind, ProviderError};
+use super::error::ProviderError;
+use super::error_kind::ErrorKind;
 use crate::chat::{FinishReason, Reference, Seal, Usage};
 use crate::in_flight::Held;
 

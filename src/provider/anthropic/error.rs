@@ -49,22 +49,10 @@ pub(crate) fn classify_event(data: &[u8], now: Timestamp) -> ProviderError {
 
 fn kind(status: u16, said: &Said) -> ErrorKind {
     match status {
-        300..=399 => ErrorKind::Redirected,
         400 | 422 => refused(said),
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::SpendCap,
-        403 => ErrorKind::Forbidden,
         404 if said.has("model") => ErrorKind::ModelNotFound,
-        404 => ErrorKind::EndpointNotFound,
-        408 | 409 | 425 => ErrorKind::TryAgain,
-        413 => ErrorKind::RequestTooLarge,
-        429 => ErrorKind::RateLimited,
-        503 => ErrorKind::UpstreamUnavailable,
-        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
         529 => ErrorKind::CapacityExceeded,
-        500..=599 => ErrorKind::UpstreamFailed,
-        400..=499 => ErrorKind::Rejected,
-        _ => ErrorKind::MalformedAnswer,
+        _ => ErrorKind::of_status(status),
     }
 }
 

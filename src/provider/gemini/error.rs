@@ -58,23 +58,11 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
 fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
     let said = &refusal.said;
     match status {
-        300..=399 => ErrorKind::Redirected,
         400 | 422 => refused(refusal),
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::SpendCap,
         403 if said.begins("Your API key was reported as leaked") => ErrorKind::Unauthorized,
-        403 => ErrorKind::Forbidden,
         404 if said.has("model") => ErrorKind::ModelNotFound,
-        404 => ErrorKind::EndpointNotFound,
-        408 | 409 | 425 => ErrorKind::TryAgain,
-        413 => ErrorKind::RequestTooLarge,
         429 if said.has("spending cap") || said.has("credits are depleted") => ErrorKind::SpendCap,
-        429 => ErrorKind::RateLimited,
-        503 => ErrorKind::UpstreamUnavailable,
-        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
-        500..=599 => ErrorKind::UpstreamFailed,
-        400..=499 => ErrorKind::Rejected,
-        _ => ErrorKind::MalformedAnswer,
+        _ => ErrorKind::of_status(status),
     }
 }
 

@@ -37,25 +37,14 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
 
 fn kind(status: u16, said: &Said, limits: &Limits) -> ErrorKind {
     match status {
-        300..=399 => ErrorKind::Redirected,
         400 | 404 | 422 => refused(status, said),
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::SpendCap,
         403 if said.is("3201") => ErrorKind::GuardrailFailed,
         403 if said.guardrails => ErrorKind::ContentFilter,
         403 if said.is("1910") || said.is("1913") || said.is("tier_not_allowed") => ErrorKind::ModelNotAllowed,
-        403 => ErrorKind::Forbidden,
-        408 | 409 | 425 => ErrorKind::TryAgain,
-        413 => ErrorKind::RequestTooLarge,
         429 if said.is("3505") || said.has("capacity exceeded") => ErrorKind::CapacityExceeded,
         429 if limits.never() => ErrorKind::ModelNotAllowed,
         429 if limits.month_spent() => ErrorKind::SpendCap,
-        429 => ErrorKind::RateLimited,
-        503 => ErrorKind::UpstreamUnavailable,
-        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
-        500..=599 => ErrorKind::UpstreamFailed,
-        400..=499 => ErrorKind::Rejected,
-        _ => ErrorKind::MalformedAnswer,
+        _ => ErrorKind::of_status(status),
     }
 }
 
@@ -79,7 +68,7 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
     if said.has("too large for model") || said.has("maximum context length") {
         return ErrorKind::ContextLength;
     }
-    if status == 422 { ErrorKind::InvalidField } else { ErrorKind::InvalidRequest }
+    ErrorKind::of_status(status)
 }
 
 /// Words of refusals that carried no code.

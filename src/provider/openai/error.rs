@@ -31,23 +31,11 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
 
 fn kind(status: u16, said: &Said) -> ErrorKind {
     match status {
-        300..=399 => ErrorKind::Redirected,
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::SpendCap,
-        403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
-        403 => ErrorKind::Forbidden,
-        404 if no_model(said) => ErrorKind::ModelNotFound,
-        404 => ErrorKind::EndpointNotFound,
         400 | 422 => refused(status, said),
-        408 | 409 | 425 => ErrorKind::TryAgain,
-        413 => ErrorKind::RequestTooLarge,
+        403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
+        404 if no_model(said) => ErrorKind::ModelNotFound,
         429 if said.is("insufficient_quota") || said.is("billing_hard_limit_reached") => ErrorKind::SpendCap,
-        429 => ErrorKind::RateLimited,
-        503 => ErrorKind::UpstreamUnavailable,
-        504 | 522 | 524 => ErrorKind::UpstreamTimeout,
-        500..=599 => ErrorKind::UpstreamFailed,
-        400..=499 => ErrorKind::Rejected,
-        _ => ErrorKind::MalformedAnswer,
+        _ => ErrorKind::of_status(status),
     }
 }
 
@@ -72,10 +60,10 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
         ErrorKind::ContentFilter
     } else if said.is("model_not_found") || said.is("DeploymentNotFound") {
         ErrorKind::ModelNotFound
-    } else if status == 422 || said.is("unknown_parameter") || said.is("unsupported_parameter") {
+    } else if said.is("unknown_parameter") || said.is("unsupported_parameter") {
         ErrorKind::InvalidField
     } else {
-        ErrorKind::InvalidRequest
+        ErrorKind::of_status(status)
     }
 }
 
