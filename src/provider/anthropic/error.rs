@@ -65,6 +65,9 @@ fn refused(said: &Said) -> ErrorKind {
         || said.begins("You have reached your") && said.has("usage limits")
     {
         ErrorKind::SpendCap
+    } else if said.begins("This organization has been disabled") {
+        // The account is banned: none of its keys opens anything.
+        ErrorKind::Unauthorized
     } else if any(&["content filtering policy"]) {
         ErrorKind::ContentFilter
     } else if any(&["prefill", "must end with a user message", "roles must alternate", "first message must"]) {

@@ -37,6 +37,12 @@ fn every_refusal_has_its_class() {
             invalid("tool_choice: Tool 'Your credit balance is too low, usage limits' not found in provided tools"),
             ErrorKind::InvalidRequest,
         ),
+        (400, invalid("This organization has been disabled."), ErrorKind::Unauthorized),
+        (
+            400,
+            invalid("tool_choice: Tool 'This organization has been disabled' not found in provided tools"),
+            ErrorKind::InvalidRequest,
+        ),
         (400, invalid("Output blocked by content filtering policy"), ErrorKind::ContentFilter),
         (
             400,
