@@ -61,6 +61,13 @@ pub(crate) fn json(body: &impl Serialize) -> Result<Vec<u8>, ProviderError> {
     Ok(bytes)
 }
 
+/// A body, ready to be sent, and what was changed on the way to it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) body: Vec<u8>,
+    pub(crate) notes: Vec<String>,
+}
+
 /// The client of one provider, with one key.
 #[derive(Clone)]
 pub(crate) struct Upstream {

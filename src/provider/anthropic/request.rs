@@ -9,7 +9,8 @@ use super::messages::{Conversation, Instruction, Turn};
 use super::model::{Model, Thinking};
 use super::parameters::{self, Parameters};
 use crate::chat::{ChatRequest, ReasoningEffort};
-use crate::provider::{ProviderError, http};
+use crate::provider::ProviderError;
+use crate::provider::http::{self, Prepared};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +21,6 @@ pub(crate) struct Options<'a> {
     pub(crate) max_tokens: Option<u32>,
     /// Whether the answer is to come piece by piece.
     pub(crate) stream: bool,
-}
-
-/// A body, ready to be sent.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) body: Vec<u8>,
-    pub(crate) notes: Vec<String>,
 }
 
 #[derive(Serialize)]

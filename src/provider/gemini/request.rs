@@ -9,7 +9,8 @@ use super::contents::{Content, Conversation};
 use super::model::Model;
 use super::parameters::{self, Parameters};
 use crate::chat::ChatRequest;
-use crate::provider::{ProviderError, http};
+use crate::provider::ProviderError;
+use crate::provider::http::{self, Prepared};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -18,13 +19,6 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
-}
-
-/// A body, ready to be sent.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) body: Vec<u8>,
-    pub(crate) notes: Vec<String>,
 }
 
 #[derive(Serialize)]

@@ -28,7 +28,7 @@ use reqwest::header::HeaderMap;
 
 use super::chunk::{self, Chunks};
 use super::completion;
-use super::http::{Begun, Credential, Reply, Upstream};
+use super::http::{Begun, Credential, Prepared, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::results;
@@ -38,7 +38,6 @@ use super::{
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
-use request::Prepared;
 
 /// How often a batch of texts is asked for again that fails behind others: what those cost would be lost with it.
 const BATCH_RETRIES: u32 = 3;

@@ -14,7 +14,8 @@ use super::tool_id::{self, ToolIds};
 use super::tool_name;
 use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat};
-use crate::provider::{ErrorKind, ProviderError, http, json_prompt};
+use crate::provider::http::{self, Prepared};
+use crate::provider::{ErrorKind, ProviderError, json_prompt};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +34,6 @@ pub(crate) struct Options<'a> {
     pub(crate) derives_cache_key: bool,
     /// Whether the answer is to come piece by piece. Usage comes with it unasked; `stream_options` is refused (Q1).
     pub(crate) stream: bool,
-}
-
-/// A body, ready to be sent.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) body: Vec<u8>,
-    pub(crate) notes: Vec<String>,
 }
 
 #[derive(Serialize)]

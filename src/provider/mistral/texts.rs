@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use super::parameters::{self, Own};
 use super::repairs::Repairs;
-use super::request::{Options, Prepared};
+use super::request::Options;
 use super::tool_id::ToolIds;
 use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::{ProviderError, http};
+use crate::provider::ProviderError;
+use crate::provider::http::{self, Prepared};
 
 /// Texts in one request for vectors, at most.
 pub(super) const BATCH_TEXTS: usize = 512;

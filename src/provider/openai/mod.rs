@@ -172,8 +172,8 @@ impl OpenAi {
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let route = if request.task == Task::Embed { "embeddings" } else { "moderations" };
         let url = self.call_url(model, &[route]);
-        let (body, notes) = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
-        let reply = self.upstream.post(&url, body).await.map_err(|error| self.scrubbed(error))?;
+        let prepared = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
+        let reply = self.upstream.post(&url, prepared.body).await.map_err(|error| self.scrubbed(error))?;
         if reply.status != 200 {
             return Err(self.refusal(reply.status, &reply.headers, &reply.body));
         }
@@ -183,7 +183,7 @@ impl OpenAi {
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
         answer.correlation_id = id.and_then(super::text::token);
         answer.held = Some(reply.held);
-        answer.notes = notes;
+        answer.notes = prepared.notes;
         Ok(answer)
     }
 

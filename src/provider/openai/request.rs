@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::parameters::Parameters;
 use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task, held_field};
-use crate::provider::{ErrorKind, Kind, ProviderError, http, json_prompt, left_out};
+use crate::provider::http::{self, Prepared};
+use crate::provider::{ErrorKind, Kind, ProviderError, json_prompt, left_out};
 
 /// Fields of Mistral's and others', which OpenAI and Azure refuse.
 const OTHERS: [&str; 10] = [
@@ -70,13 +71,6 @@ pub(crate) enum Bound {
     Tokens,
     /// `max_completion_tokens`.
     CompletionTokens,
-}
-
-/// A body, ready to be sent.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) body: Vec<u8>,
-    pub(crate) notes: Vec<String>,
 }
 
 #[derive(Serialize)]

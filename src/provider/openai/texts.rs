@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::request::{self, Fields};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::{Kind, ProviderError, http, left_out};
+use crate::provider::http::{self, Prepared};
+use crate::provider::{Kind, ProviderError, left_out};
 
 #[derive(Serialize)]
 struct AboutTexts<'a> {
@@ -20,12 +21,8 @@ struct AboutTexts<'a> {
     extra: Fields<'a>,
 }
 
-/// The body of `POST /v1/embeddings` or `POST /v1/moderations`, and what is left out of it.
-pub(super) fn about(
-    request: &ChatRequest,
-    kind: Kind,
-    model: Option<&str>,
-) -> Result<(Vec<u8>, Vec<String>), ProviderError> {
+/// The body of `POST /v1/embeddings` or `POST /v1/moderations`.
+pub(super) fn about(request: &ChatRequest, kind: Kind, model: Option<&str>) -> Result<Prepared, ProviderError> {
     let form = (request.task == Task::Embed).then_some(&request.vectors);
     let (extra, foreign) = request::extra(request, kind);
     let body = http::json(&AboutTexts {
@@ -36,7 +33,8 @@ pub(super) fn about(
         extra,
     })?;
     let dtype = form.and_then(|form| form.dtype.as_ref()).map(|_| "output_dtype");
-    Ok((body, left_out::note(foreign.into_keys().chain(dtype)).into_iter().collect()))
+    let notes = left_out::note(foreign.into_keys().chain(dtype)).into_iter().collect();
+    Ok(Prepared { body, notes })
 }
 
 #[cfg(test)]
@@ -57,18 +55,20 @@ mod tests {
         for (kind, expected, notes) in
             [(Kind::OpenAi, some, note("metadata, output_dtype")), (Kind::OpenAiCompatible, all, note("output_dtype"))]
         {
-            let (body, noted) = about(&request, kind, Some("m")).unwrap();
-            assert_eq!((serde_json::from_slice::<Value>(&body).unwrap(), noted), (expected, notes), "{kind}");
+            let prepared = about(&request, kind, Some("m")).unwrap();
+            let sent: Value = serde_json::from_slice(&prepared.body).unwrap();
+            assert_eq!((sent, prepared.notes), (expected, notes), "{kind}");
         }
     }
+
     #[test]
     fn no_field_stands_in_a_body_twice_in_whatever_letters() {
         for task in [Task::Embed, Task::Moderate] {
             let mut request = ChatRequest::about(task, None, vec!["seen".to_owned()]);
             let odd = HELD_FIELDS.map(|held| [held.to_owned(), held.to_uppercase(), held.replace('s', "ſ")]);
             request.extra = odd.into_iter().flatten().map(|name| (name, json!("unseen"))).collect();
-            let (body, _) = about(&request, Kind::OpenAiCompatible, Some("m")).unwrap();
-            let sent: Value = serde_json::from_slice(&body).unwrap();
+            let prepared = about(&request, Kind::OpenAiCompatible, Some("m")).unwrap();
+            let sent: Value = serde_json::from_slice(&prepared.body).unwrap();
             assert_eq!(sent, json!({ "model": "m", "input": ["seen"] }), "{task:?}");
         }
     }
