@@ -4,7 +4,8 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::http::StreamedBody;
-use super::stream::{Delta, EventStream, StreamEvent};
+use super::refusals::Refusals;
+use super::stream::{Delta, StreamEvent, Streamed};
 use super::{ErrorKind, ProviderError};
 
 /// A vendor's stream, as far as it has come.
@@ -17,9 +18,6 @@ pub(crate) trait Dialect: Send + 'static {
 
     /// What is left to tell when nothing more comes, if the answer is whole.
     fn end(&mut self) -> Option<Vec<Delta>>;
-
-    /// An error on its way out, without the key.
-    fn scrubbed(&self, error: ProviderError) -> ProviderError;
 }
 
 struct State<D> {
@@ -27,22 +25,23 @@ struct State<D> {
     body: Option<Box<StreamedBody>>,
     dialect: D,
     correlation_id: Option<String>,
+    refusals: Refusals,
 }
 
-/// The events of a stream. Reads on only when it is asked to.
-pub(crate) fn events(body: Box<StreamedBody>, dialect: impl Dialect, correlation_id: Option<String>) -> EventStream {
-    let state = State { body: Some(body), dialect, correlation_id };
-    Box::pin(stream::unfold(Some(state), |state| async move {
+/// The answer that a body streams, which is read on only when it is asked to. `notes`: on what was asked.
+pub(crate) fn streamed(body: Box<StreamedBody>, dialect: impl Dialect, notes: Vec<String>) -> Streamed {
+    let (correlation_id, held) = (body.correlation_id.clone(), Some(body.held()));
+    let (id, refusals) = (correlation_id.clone(), body.refusals.clone());
+    let state = State { body: Some(body), dialect, correlation_id: id, refusals };
+    let events = Box::pin(stream::unfold(Some(state), |state| async move {
         let mut state = state?;
         match state.next().await {
             Ok(Some(event)) => Some((Ok(event), Some(state))),
             Ok(None) => None,
-            Err(error) => {
-                let error = of_call(error, state.correlation_id.as_deref());
-                Some((Err(state.dialect.scrubbed(error)), None))
-            }
+            Err(error) => Some((Err(state.failed(error)), None)),
         }
-    }))
+    }));
+    Streamed { events, correlation_id, notes, held }
 }
 
 impl<D: Dialect> State<D> {
@@ -63,15 +62,15 @@ impl<D: Dialect> State<D> {
         }
         Ok(None)
     }
-}
 
-/// An error with what is known of the call. The head of its answer said 200.
-pub(super) fn of_call(error: ProviderError, correlation_id: Option<&str>) -> ProviderError {
-    let error = match error.correlation_id() {
-        Some(_) => error,
-        None => error.with_correlation_id(correlation_id),
-    };
-    error.with_status(200)
+    /// An error with what is known of the call. The head of its answer said 200.
+    fn failed(&self, error: ProviderError) -> ProviderError {
+        let error = match error.correlation_id() {
+            Some(_) => error,
+            None => error.with_correlation_id(self.correlation_id.as_deref()),
+        };
+        self.refusals.scrubbed(error.with_status(200))
+    }
 }
 
 pub(super) fn broke_off(what: &str) -> ProviderError {

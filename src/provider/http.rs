@@ -18,6 +18,7 @@ use super::catalogue::Catalogue;
 use super::error::ProviderError;
 use super::error_kind::ErrorKind;
 use super::key::ApiKey;
+use super::refusals::{Refusals, Wording};
 use super::settings::{BuildError, Settings};
 use super::sse::{Events, MAX_EVENT_BYTES};
 use crate::in_flight::{Full, Held, InFlight};
@@ -79,51 +80,47 @@ pub(crate) struct Upstream {
     stream_deadline: Duration,
     max_body_bytes: usize,
     in_flight: InFlight,
+    refusals: Refusals,
 }
 
 /// What opens an upstream: a header with the key, and what the vendor wants beside it on every request.
 #[derive(Default)]
-pub(crate) struct Credential(HeaderMap);
+pub(crate) struct Credential {
+    headers: HeaderMap,
+    key: Option<ApiKey>,
+}
 
 impl Credential {
     /// The key as `Authorization: Bearer`.
     pub(crate) fn bearer(key: &ApiKey) -> Self {
-        Self(HeaderMap::from_iter([(AUTHORIZATION, key.bearer())]))
+        Self { headers: HeaderMap::from_iter([(AUTHORIZATION, key.bearer())]), key: Some(key.clone()) }
     }
 
     /// The key alone, in a header of the vendor's own. The name is in lower case.
     pub(crate) fn header(name: &'static str, key: &ApiKey) -> Option<Self> {
-        Some(Self(HeaderMap::from_iter([(HeaderName::from_static(name), key.plain()?)])))
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), key.plain()?)]);
+        Some(Self { headers, key: Some(key.clone()) })
     }
 
     /// What every request will carry.
     #[cfg(test)]
     pub(crate) fn headers(&self) -> &HeaderMap {
-        &self.0
+        &self.headers
     }
 
     /// The same, and what says what is sent, by whom, and what is wanted.
-    fn completed(self) -> HeaderMap {
+    fn completed(mut self) -> Self {
         let json = HeaderValue::from_static("application/json");
         let user_agent = HeaderValue::from_static(concat!("octroi/", env!("CARGO_PKG_VERSION")));
-        let mut headers = self.0;
-        headers.extend([(CONTENT_TYPE, json.clone()), (ACCEPT, json), (USER_AGENT, user_agent)]);
-        headers
+        self.headers.extend([(CONTENT_TYPE, json.clone()), (ACCEPT, json), (USER_AGENT, user_agent)]);
+        self
     }
 
     /// The same, and another header beside it.
     pub(crate) fn and(mut self, name: &'static str, value: &'static str) -> Self {
-        self.0.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
-}
-
-/// What a request for a stream brought.
-pub(crate) enum Begun {
-    /// Something else than a stream: a refusal, as a rule.
-    Whole(Reply),
-    /// A stream, and the headers before it.
-    Streams(HeaderMap, Box<StreamedBody>),
 }
 
 /// The events of a streamed answer. Dropping it closes the connection.
@@ -144,6 +141,10 @@ pub(crate) struct StreamedBody {
     left: usize,
     /// As long as a stream lasts its text is kept, for the record.
     held: Held,
+    /// The id under which the vendor finds the call.
+    pub(crate) correlation_id: Option<String>,
+    /// Of errors among its events.
+    pub(crate) refusals: Refusals,
 }
 
 impl StreamedBody {
@@ -204,18 +205,33 @@ impl StreamedBody {
     }
 }
 
-/// A whole answer.
+/// A whole answer of status 200.
 pub(crate) struct Reply {
-    pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// The room that the body takes.
     pub(crate) held: Held,
+    /// The id under which the vendor finds the call.
+    pub(crate) correlation_id: Option<String>,
+    refusals: Refusals,
+}
+
+impl Reply {
+    /// What a reader finds in its body, or why it is no answer.
+    pub(crate) fn read<T>(&self, reader: impl FnOnce(&[u8]) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
+        reader(&self.body).map_err(|error| self.refusals.no_answer(error, &self.headers, &self.body))
+    }
 }
 
 impl Upstream {
     /// A client that sends `credential` with every request. `endpoint` decides about TLS and proxies only.
-    pub(crate) fn new(endpoint: &Url, credential: Credential, settings: &Settings) -> Result<Self, BuildError> {
+    /// `wording`: of what it answers when it does not answer.
+    pub(crate) fn new(
+        endpoint: &Url,
+        credential: Credential,
+        wording: Wording,
+        settings: &Settings,
+    ) -> Result<Self, BuildError> {
         let builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             // Whether and where to ask again is the router's to say. With one try a request need not be kept for another.
@@ -231,70 +247,70 @@ impl Upstream {
         let client = builder
             .build()
             .map_err(|error| BuildError::Client { provider: settings.name.clone(), reason: describe(error) })?;
+        let Credential { headers, key } = credential.completed();
         Ok(Self {
             client,
-            headers: credential.completed(),
+            headers,
             timeout: settings.timeout.min(LONGEST_TIMEOUT),
             body_idle: BODY_IDLE_TIMEOUT,
             stream_deadline: settings.stream_deadline.min(LONGEST_TIMEOUT),
             max_body_bytes: settings.max_response_bytes,
             in_flight: settings.in_flight.clone(),
+            refusals: Refusals { wording, key },
         })
     }
 
     /// The same upstream, opened by another key.
     pub(crate) fn opened_by(&self, credential: Credential) -> Self {
-        Self { headers: credential.completed(), ..self.clone() }
+        let Credential { headers, key } = credential.completed();
+        Self { headers, refusals: Refusals { key, ..self.refusals }, ..self.clone() }
     }
 
-    /// Posts a JSON body and reads the whole answer within the provider's time-out.
+    /// Posts a JSON body and reads the whole answer within the provider's time-out. An answer of another status than 200 is
+    /// an error.
     pub(crate) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Reply, ProviderError> {
         self.exchange(self.posting(url, body), self.timeout).await
     }
 
-    /// Posts a JSON body, and gives the stream that answers it as soon as its head is there. The provider's time-out bounds
-    /// the wait for its first event, from here on, and for each next one.
-    pub(crate) async fn stream(&self, url: &Url, body: Vec<u8>) -> Result<Begun, ProviderError> {
+    /// Posts a JSON body, and gives the stream that answers it as soon as its head is there, with that. The provider's
+    /// time-out bounds the wait for its first event, from here on, and for each next one. Any other answer is an error.
+    pub(crate) async fn stream(
+        &self,
+        url: &Url,
+        body: Vec<u8>,
+    ) -> Result<(HeaderMap, Box<StreamedBody>), ProviderError> {
         let deadline = Instant::now() + self.timeout;
         let mut request = self.posting(url, body);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let mut response = self.send(request, deadline, self.timeout).await?;
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
         // What does not tell its type may be a stream too, and must not be waited for to its end.
-        let content_type = headers.get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
-        if status == 200 && content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
-            let body = StreamedBody {
-                response,
-                events: Events::default(),
-                ready: VecDeque::new(),
-                patience: self.timeout,
-                begins: Some(deadline),
-                ends: Instant::now() + self.stream_deadline,
-                whole: self.stream_deadline,
-                left: MAX_STREAM_BYTES,
-                held: self.in_flight.hold(),
-            };
-            return Ok(Begun::Streams(headers, Box::new(body)));
+        let content_type = response.headers().get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
+        if response.status() != 200 || !content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
+            let reply = self.reply(response, deadline, self.timeout).await?;
+            return reply.read(|_| Err(no_stream()));
         }
-        let read = self.read(response, deadline, self.timeout).await;
-        let (body, held) = read.map_err(|error| error.with_status(status))?;
-        Ok(Begun::Whole(Reply { status, headers, body, held }))
+        let headers = std::mem::take(response.headers_mut());
+        let body = StreamedBody {
+            response,
+            events: Events::default(),
+            ready: VecDeque::new(),
+            patience: self.timeout,
+            begins: Some(deadline),
+            ends: Instant::now() + self.stream_deadline,
+            whole: self.stream_deadline,
+            left: MAX_STREAM_BYTES,
+            held: self.in_flight.hold(),
+            correlation_id: self.refusals.correlation_id(&headers),
+            refusals: self.refusals.clone(),
+        };
+        Ok((headers, Box::new(body)))
     }
 
     /// Gets the list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
-    pub(crate) async fn probe(
-        &self,
-        url: &Url,
-        catalogue: &Catalogue,
-        refusal: impl FnOnce(u16, &HeaderMap, &[u8]) -> ProviderError,
-    ) -> Result<(), ProviderError> {
+    pub(crate) async fn probe(&self, url: &Url, catalogue: &Catalogue) -> Result<(), ProviderError> {
         let mut request = self.request(Method::GET, url);
         request.headers_mut().remove(CONTENT_TYPE);
         let reply = self.exchange(request, PROBE_TIMEOUT.min(self.timeout)).await?;
-        if reply.status != 200 {
-            return Err(refusal(reply.status, &reply.headers, &reply.body));
-        }
         catalogue.read(&reply.body, url);
         Ok(())
     }
@@ -313,19 +329,33 @@ impl Upstream {
 
     async fn exchange(&self, request: Request, timeout: Duration) -> Result<Reply, ProviderError> {
         let deadline = Instant::now() + timeout;
-        let mut response = self.send(request, deadline, timeout).await?;
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        let read = self.read(response, deadline, timeout).await;
-        let (body, held) = read.map_err(|error| error.with_status(status))?;
-        Ok(Reply { status, headers, body, held })
+        let response = self.send(request, deadline, timeout).await?;
+        self.reply(response, deadline, timeout).await
     }
 
     async fn send(&self, request: Request, deadline: Instant, timeout: Duration) -> Result<Response, ProviderError> {
         match timeout_at(deadline, self.client.execute(request)).await {
-            Ok(sent) => sent.map_err(send_error),
+            Ok(sent) => sent.map_err(|error| self.refusals.scrubbed(send_error(error))),
             Err(_) => Err(timed_out("no answer began", timeout)),
         }
+    }
+
+    /// Reads the rest of an answer, which is one only with status 200.
+    async fn reply(
+        &self,
+        mut response: Response,
+        deadline: Instant,
+        timeout: Duration,
+    ) -> Result<Reply, ProviderError> {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let read = self.read(response, deadline, timeout).await;
+        let (body, held) = read.map_err(|error| self.refusals.scrubbed(error.with_status(status)))?;
+        if status != 200 {
+            return Err(self.refusals.refusal(status, &headers, &body));
+        }
+        let correlation_id = self.refusals.correlation_id(&headers);
+        Ok(Reply { headers, body, held, correlation_id, refusals: self.refusals.clone() })
     }
 
     async fn read(
@@ -373,6 +403,11 @@ impl std::fmt::Debug for Upstream {
 
 fn full(full: Full) -> ProviderError {
     ProviderError::new(ErrorKind::NoRoom, &full.to_string()).with_retry_after(Some(Duration::from_secs(1)))
+}
+
+fn no_stream() -> ProviderError {
+    let message = "the upstream answered a request for a stream with something else";
+    ProviderError::new(ErrorKind::MalformedAnswer, message)
 }
 
 fn timed_out(what: &str, limit: Duration) -> ProviderError {

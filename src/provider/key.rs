@@ -71,11 +71,6 @@ impl ApiKey {
             _ => text,
         }
     }
-
-    /// The same of a body, before its message is cut to a length: half a key is not recognised.
-    pub(crate) fn scrub_body(&self, body: &[u8]) -> String {
-        self.scrub(String::from_utf8_lossy(body).into_owned())
-    }
 }
 
 impl fmt::Debug for ApiKey {

@@ -29,6 +29,7 @@ mod notes;
 pub mod openai;
 mod pool;
 mod price;
+mod refusals;
 mod results;
 mod said;
 mod schema;

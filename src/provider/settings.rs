@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::http::Credential;
 use super::key::{ApiKey, KeyError};
 use super::price::PriceTable;
 use crate::config::{Endpoint, ProviderKind as Kind};
@@ -100,6 +101,12 @@ impl Settings {
             return Err(BuildError::Timeout { provider: provider() });
         }
         Ok(self.endpoint.without("/v1"))
+    }
+
+    /// What opens an upstream that wants a key; `of` makes it of one.
+    pub(super) fn credential(&self, of: impl FnOnce(&ApiKey) -> Option<Credential>) -> Result<Credential, BuildError> {
+        let made = self.api_key.as_ref().and_then(of);
+        made.ok_or_else(|| BuildError::Key { provider: self.name.clone(), source: KeyError::Empty })
     }
 
     /// What a provider of these settings, at this origin, tells about itself.

@@ -2,22 +2,17 @@
 
 use bytes::Bytes;
 
+use super::ProviderError;
 use super::chunk::{Chunks, Read};
-use super::dialect::{self, Dialect, broke_off, of_call};
-use super::http::{Reply, StreamedBody};
+use super::dialect::{self, Dialect, broke_off};
+use super::http::StreamedBody;
 use super::price::Tier;
-use super::stream::{Delta, EventStream, StreamEvent};
-use super::{ErrorKind, ProviderError};
+use super::refusals::Refusals;
+use super::stream::{Delta, StreamEvent, Streamed};
 use crate::chat::Usage;
 
 /// What one vendor's streams have of their own.
 pub(crate) trait Reading: Send + 'static {
-    /// What an event says that the upstream failed.
-    fn refusal(&self, data: &[u8]) -> ProviderError;
-
-    /// An error on its way out, without the key.
-    fn scrubbed(&self, error: ProviderError) -> ProviderError;
-
     /// What the answer cost.
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64>;
 
@@ -30,6 +25,7 @@ struct Chunked<R> {
     /// The tokens that were told last.
     told: Option<(Usage, Tier)>,
     over: bool,
+    refusals: Refusals,
     reading: R,
 }
 
@@ -43,14 +39,10 @@ impl<R: Reading> Chunked<R> {
     }
 }
 
-/// The events of a stream of chunks.
-pub(crate) fn events(
-    body: Box<StreamedBody>,
-    chunks: Chunks,
-    reading: impl Reading,
-    correlation_id: Option<String>,
-) -> EventStream {
-    dialect::events(body, Chunked { chunks, told: None, over: false, reading }, correlation_id)
+/// The answer by the model `asked` that a body streams in chunks.
+pub(crate) fn streamed(body: Box<StreamedBody>, asked: &str, reading: impl Reading, notes: Vec<String>) -> Streamed {
+    let (chunks, refusals) = (Chunks::new(asked), body.refusals.clone());
+    dialect::streamed(body, Chunked { chunks, told: None, over: false, refusals, reading }, notes)
 }
 
 impl<R: Reading> Dialect for Chunked<R> {
@@ -62,7 +54,7 @@ impl<R: Reading> Dialect for Chunked<R> {
                 }
                 Ok(event)
             }
-            Read::Error(data) => Err(self.reading.refusal(&data)),
+            Read::Error(data) => Err(self.refusals.in_stream(&data)),
             Read::Done if self.chunks.is_whole() => {
                 self.over = true;
                 Ok(StreamEvent::default())
@@ -79,25 +71,6 @@ impl<R: Reading> Dialect for Chunked<R> {
         let whole = self.over || self.chunks.is_whole() && !self.reading.says_done();
         whole.then(|| self.usage().into_iter().chain(self.chunks.notes().map(Delta::Note)).collect())
     }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        self.reading.scrubbed(error)
-    }
-}
-
-/// An answer of status 200 that is no stream: an error all the same, or a whole answer, which nobody asked for.
-pub(crate) fn no_stream(reply: &Reply, reading: &impl Reading, correlation_id: Option<&str>) -> ProviderError {
-    let error = match Chunks::new("").read(&reply.body) {
-        Ok(Read::Error(data)) => reading.refusal(&data),
-        _ => something_else(),
-    };
-    reading.scrubbed(of_call(error, correlation_id))
-}
-
-/// An answer of status 200 that is no stream.
-pub(crate) fn something_else() -> ProviderError {
-    let message = "the upstream answered a request for a stream with something else";
-    ProviderError::new(ErrorKind::MalformedAnswer, message).with_status(200)
 }
 
 #[cfg(test)]

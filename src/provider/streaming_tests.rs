@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{ChatRequest, FinishReason, Message, Role};
 use crate::in_flight::InFlight;
-use crate::provider::{ApiKey, Kind, Prices, Provider, Settings, Streamed, build};
+use crate::provider::refusals::Wording;
+use crate::provider::{ApiKey, ErrorKind, Kind, Prices, Provider, Settings, Streamed, build};
 
 fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn Provider> {
     let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
@@ -338,14 +339,6 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
 struct Plain;
 
 impl Reading for Plain {
-    fn refusal(&self, _: &[u8]) -> ProviderError {
-        something_else()
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        error
-    }
-
     fn cost(&self, _: &Usage, _: Tier) -> Option<f64> {
         None
     }
@@ -357,7 +350,8 @@ impl Reading for Plain {
 
 #[test]
 fn tokens_are_told_as_they_were_counted_last() {
-    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, reading: Plain };
+    let refusals = Refusals { wording: Wording::plain(), key: None };
+    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, reading: Plain };
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
         Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())

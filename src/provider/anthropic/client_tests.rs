@@ -76,3 +76,20 @@ async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::CapacityExceeded, Some(200)));
     assert_eq!(error.correlation_id(), Some("req_1"));
 }
+
+#[tokio::test]
+async fn an_error_under_status_200_has_the_class_that_it_tells() {
+    let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    for streams in [false, true] {
+        let url = serve(vec![(0, answer.clone())]).await;
+        let made = Anthropic::new(Settings { endpoint: Endpoint::parse(url.as_str()).unwrap(), ..settings() }).unwrap();
+        let error = match streams {
+            true => made.stream(&request).await.unwrap_err(),
+            false => made.chat(&request).await.unwrap_err(),
+        };
+        assert_eq!(error.kind(), ErrorKind::CapacityExceeded, "streams: {streams}");
+    }
+}

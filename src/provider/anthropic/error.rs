@@ -5,20 +5,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::provider::refusals::Wording;
 use crate::provider::said::Said;
 use crate::provider::wait::{retry_after, text};
 use crate::provider::{ErrorKind, ProviderError};
+
+/// How Anthropic words its refusals.
+pub(super) const WORDING: Wording = Wording { classify, status, correlation_id };
 
 /// Where an id of the call is found, the best first.
 const CORRELATION_HEADERS: [&str; 2] = ["request-id", "cf-ray"];
 
 /// The id under which the vendor finds a call.
-pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+fn correlation_id(headers: &HeaderMap) -> Option<&str> {
     CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
 /// Classes an answer whose status is not 200 and that came at `now`.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
     let said = Said::read(body);
     let kind = kind(status, &said);
     let wait = match kind {
@@ -29,10 +33,9 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Times
     said.error(kind, status, correlation_id(headers)).with_retry_after(wait)
 }
 
-/// Classes an error that came inside a stream, as the status would have classed it that its type stands for.
-pub(crate) fn classify_event(data: &[u8], now: Timestamp) -> ProviderError {
-    let said = Said::read(data);
-    let status = match said.kind.as_deref() {
+/// The status that the type of an error stands for.
+fn status(data: &[u8]) -> u16 {
+    match Said::read(data).kind.as_deref() {
         Some("invalid_request_error") => 400,
         Some("authentication_error") => 401,
         Some("billing_error") => 402,
@@ -43,8 +46,7 @@ pub(crate) fn classify_event(data: &[u8], now: Timestamp) -> ProviderError {
         Some("timeout_error") => 504,
         Some("overloaded_error") => 529,
         _ => 500,
-    };
-    classify(status, &HeaderMap::new(), data, now)
+    }
 }
 
 fn kind(status: u16, said: &Said) -> ErrorKind {

@@ -18,16 +18,12 @@ mod thinking;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use reqwest::Url;
-use reqwest::header::HeaderMap;
 
-use super::http::{Begun, Credential, Upstream};
+use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
-use super::{
-    ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
-};
+use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
 use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use answer::Billing;
 use stream::Reading;
@@ -41,7 +37,6 @@ pub struct Anthropic {
     info: Info,
     catalogue: Catalogue,
     max_tokens: Option<u32>,
-    key: ApiKey,
     upstream: Upstream,
     messages_url: Url,
     models_url: Url,
@@ -52,30 +47,21 @@ impl Anthropic {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let origin = settings.origin()?;
-        let provider = settings.name.clone();
         let info = settings.info(&origin);
         let mut models_url = origin.under("/v1/models");
         // One page of as many models as there can be in one; unasked there would be 20.
         models_url.set_query(Some("limit=1000"));
-        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
-        let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(origin.url(), credential(&key).ok_or_else(no_key)?, &settings)?;
+        let upstream = Upstream::new(origin.url(), settings.credential(credential)?, error::WORDING, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
         Ok(Self {
             info,
             catalogue: Catalogue::new(models),
             max_tokens,
-            key,
             upstream,
             messages_url: origin.under("/v1/messages"),
             models_url,
             prices,
         })
-    }
-
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let body = self.key.scrub_body(body);
-        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
 }
 
@@ -110,19 +96,13 @@ impl Provider for Anthropic {
         let model = self.model_of(request);
         let prepared =
             request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
-        let reply =
-            self.upstream.post(&self.messages_url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
-        let id = error::correlation_id(&reply.headers);
-        let parsed =
-            answer::parse(&reply.body, model).map_err(|error| error.with_status(200).with_correlation_id(id))?;
+        let reply = self.upstream.post(&self.messages_url, prepared.body).await?;
+        let parsed = reply.read(|body| answer::parse(body, model))?;
         let mut answer = parsed.answer;
         let images = images(&request.messages);
         let cost = |usage| cost(&self.prices, model, &Usage { images, ..usage }, parsed.billing);
         answer.cost_usd = answer.usage.and_then(cost);
-        answer.correlation_id = id.and_then(super::text::token);
+        answer.correlation_id = reply.correlation_id;
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
@@ -132,35 +112,21 @@ impl Provider for Anthropic {
         let model = self.model_of(request);
         let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
         let prepared = request::prepare(request, options)?;
-        let begun = self.upstream.stream(&self.messages_url, prepared.body).await;
-        let (headers, body) = match begun.map_err(|error| error.scrubbed(&self.key))? {
-            Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => {
-                let id = error::correlation_id(&reply.headers);
-                return Err(streaming::something_else().with_correlation_id(id));
-            }
-            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
-        };
+        let (_, body) = self.upstream.stream(&self.messages_url, prepared.body).await?;
         let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
         let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, &Usage { images, ..*usage }, billing));
-        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
-        let reading = Reading::new(model, self.key.clone(), cost);
-        let held = Some(body.held());
-        let events = dialect::events(body, reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes: prepared.notes, held })
+        let reading = Reading::new(model, body.refusals.clone(), cost);
+        Ok(dialect::streamed(body, reading, prepared.notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        self.upstream
-            .probe(&self.models_url, &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
-            .await
-            .map_err(|error| error.scrubbed(&self.key))
+        self.upstream.probe(&self.models_url, &self.catalogue).await
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(credential(key)?);
-        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+        Some(Arc::new(Self { upstream, ..self.clone() }))
     }
 
     fn prices(&self) -> Option<&PriceTable> {

@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, signed, unknown_content};
-use super::error;
 use crate::chat::{Seal, Usage};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
+use crate::provider::refusals::Refusals;
+use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
@@ -23,7 +22,7 @@ pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
 /// A message, as far as it has come.
 pub(super) struct Reading {
     asked: String,
-    key: ApiKey,
+    refusals: Refusals,
     cost: Cost,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
     calls: BTreeMap<u64, (u32, bool)>,
@@ -127,10 +126,10 @@ struct End {
 
 impl Reading {
     /// Of an answer by the model `asked`.
-    pub(super) fn new(asked: &str, key: ApiKey, cost: Cost) -> Self {
+    pub(super) fn new(asked: &str, refusals: Refusals, cost: Cost) -> Self {
         Self {
             asked: asked.to_owned(),
-            key,
+            refusals,
             cost,
             calls: BTreeMap::new(),
             thought: None,
@@ -226,7 +225,7 @@ impl Dialect for Reading {
                 self.over = true;
                 None
             }
-            Event::Error => return Err(error::classify_event(self.key.scrub_body(data).as_bytes(), Timestamp::now())),
+            Event::Error => return Err(self.refusals.in_stream(data)),
             Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {
@@ -246,10 +245,6 @@ impl Dialect for Reading {
         let told = counted.map(|it| Delta::Usage { usage: it, cost_usd: (self.cost)(&it, billing(&usage)) });
         let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
         (self.finished && self.over).then(|| told.into_iter().chain(notes).collect())
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        error.scrubbed(&self.key)
     }
 }
 

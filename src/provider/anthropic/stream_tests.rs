@@ -4,11 +4,14 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::FinishReason;
+use crate::provider::ApiKey;
+use crate::provider::anthropic::error::WORDING;
 use crate::provider::price::Terms;
 
 fn reading() -> Reading {
     let cost = |_: &Usage, billed: Billing| (billed == Billing::Listed(Terms::default())).then_some(0.5);
-    Reading::new("asked-for", ApiKey::new("sk-ant-very-secret").unwrap(), Box::new(cost))
+    let key = ApiKey::new("sk-ant-very-secret").ok();
+    Reading::new("asked-for", Refusals { wording: WORDING, key }, Box::new(cost))
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
@@ -131,10 +134,9 @@ fn an_error_inside_a_stream_has_its_class() {
         ("of_the_future", ErrorKind::UpstreamFailed),
     ] {
         let event = json!({"type": "error", "error": {"type": kind, "message": "sk-ant-very-secret"}});
-        let mut reading = reading();
-        let error = reading.read(&Bytes::from(event.to_string())).unwrap_err();
+        let error = reading().read(&Bytes::from(event.to_string())).unwrap_err();
         assert_eq!((error.kind(), error.upstream_code()), (class, Some(kind)));
-        assert_eq!(reading.scrubbed(error).message(), "[secret]");
+        assert_eq!(error.message(), "[secret]");
     }
     let cut = format!("{}sk-ant-very-secret", ".".repeat(594));
     let event = json!({"type": "error", "error": {"type": "api_error", "message": cut}});

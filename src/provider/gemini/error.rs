@@ -6,9 +6,13 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::provider::refusals::Wording;
 use crate::provider::said::{self, Said};
 use crate::provider::wait::{reset, retry_after};
 use crate::provider::{ErrorKind, ProviderError};
+
+/// How Gemini words its refusals. It names no call.
+pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_id: |_| None };
 
 /// What Google's form of an error says beyond its message.
 #[derive(Debug, Default)]
@@ -44,7 +48,7 @@ impl Refusal {
 }
 
 /// Classes an answer whose status is not 200 and that came at `now`.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
     let refusal = Refusal::read(body);
     let kind = kind(status, &refusal);
     let wait = kind.retryable().then(|| retry_after(headers, now).or(refusal.retry_delay)).flatten();

@@ -15,16 +15,12 @@ mod stream;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use reqwest::Url;
-use reqwest::header::HeaderMap;
 
-use super::http::{Begun, Credential, Upstream};
+use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
-use super::{
-    ApiKey, BuildError, Catalogue, Info, KeyError, Provider, ProviderError, Settings, Streamed, dialect, streaming,
-};
+use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
 use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
 use stream::Reading;
 
@@ -37,7 +33,6 @@ pub struct Gemini {
     info: Info,
     catalogue: Catalogue,
     max_tokens: Option<u32>,
-    key: ApiKey,
     upstream: Upstream,
     origin: Url,
     prices: Arc<PriceTable>,
@@ -48,21 +43,10 @@ impl Gemini {
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         // As other software wants it.
         let origin = settings.origin()?.without("/v1beta");
-        let provider = settings.name.clone();
         let info = settings.info(&origin);
-        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
-        let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(origin.url(), credential(&key).ok_or_else(no_key)?, &settings)?;
+        let upstream = Upstream::new(origin.url(), settings.credential(credential)?, error::WORDING, &settings)?;
         let Settings { models, max_tokens, prices, .. } = settings;
-        Ok(Self {
-            info,
-            catalogue: Catalogue::new(models),
-            max_tokens,
-            key,
-            upstream,
-            origin: origin.url().clone(),
-            prices,
-        })
+        Ok(Self { info, catalogue: Catalogue::new(models), max_tokens, upstream, origin: origin.url().clone(), prices })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.
@@ -80,11 +64,6 @@ impl Gemini {
         let mut url = self.url(&["models"]);
         url.set_query(Some("pageSize=1000"));
         url
-    }
-
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let body = self.key.scrub_body(body);
-        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
 }
 
@@ -112,11 +91,8 @@ impl Provider for Gemini {
         let model = self.model_of(request);
         let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
         let url = self.url(&["models", &format!("{model}:generateContent")]);
-        let reply = self.upstream.post(&url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
-        let mut answer = answer::parse(&reply.body, model).map_err(|error| error.with_status(200))?;
+        let reply = self.upstream.post(&url, prepared.body).await?;
+        let mut answer = reply.read(|body| answer::parse(body, model))?;
         let images = images(&request.messages);
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &Usage { images, ..usage }));
         answer.held = Some(reply.held);
@@ -129,33 +105,21 @@ impl Provider for Gemini {
         let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
         let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
         url.set_query(Some("alt=sse"));
-        let begun = self.upstream.stream(&url, prepared.body).await;
-        let body = match begun.map_err(|error| error.scrubbed(&self.key))? {
-            Begun::Streams(_, body) => body,
-            Begun::Whole(reply) if reply.status == 200 => return Err(streaming::something_else()),
-            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
-        };
+        let (_, body) = self.upstream.stream(&url, prepared.body).await?;
         let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
         let cost = Box::new(move |usage: &Usage| prices.cost(&named, &Usage { images, ..*usage }, Terms::default()));
-        Ok(Streamed {
-            held: Some(body.held()),
-            events: dialect::events(body, Reading::new(model, self.key.clone(), cost), None),
-            correlation_id: None,
-            notes: prepared.notes,
-        })
+        let reading = Reading::new(model, body.refusals.clone(), cost);
+        Ok(dialect::streamed(body, reading, prepared.notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        self.upstream
-            .probe(&self.models_url(), &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
-            .await
-            .map_err(|error| error.scrubbed(&self.key))
+        self.upstream.probe(&self.models_url(), &self.catalogue).await
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(credential(key)?);
-        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+        Some(Arc::new(Self { upstream, ..self.clone() }))
     }
 
     fn prices(&self) -> Option<&PriceTable> {

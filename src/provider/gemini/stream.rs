@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jiff::Timestamp;
-use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
-use super::error;
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
 use crate::provider::completion::check_values;
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
-use crate::provider::{ApiKey, Delta, ErrorKind, ProviderError, Sealed, StreamEvent, said};
+use crate::provider::refusals::Refusals;
+use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
@@ -25,7 +23,7 @@ pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
 /// An answer, as far as it has come.
 pub(super) struct Reading {
     asked: String,
-    key: ApiKey,
+    refusals: Refusals,
     cost: Cost,
     /// Made of the first event, which no other answer has.
     ids: Option<Made<Vec<u8>>>,
@@ -43,10 +41,10 @@ struct ChoiceState {
 
 impl Reading {
     /// Of an answer by the model `asked`.
-    pub(super) fn new(asked: &str, key: ApiKey, cost: Cost) -> Self {
+    pub(super) fn new(asked: &str, refusals: Refusals, cost: Cost) -> Self {
         Self {
             asked: asked.to_owned(),
-            key,
+            refusals,
             cost,
             ids: None,
             choices: BTreeMap::new(),
@@ -95,13 +93,7 @@ impl Dialect for Reading {
         check_values(data)?;
         let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         if event.get("error").is_some() {
-            let data = self.key.scrub_body(data);
-            return Err(error::classify(
-                said::status(data.as_bytes()),
-                &HeaderMap::new(),
-                data.as_bytes(),
-                Timestamp::now(),
-            ));
+            return Err(self.refusals.in_stream(data));
         }
         let response: Response = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         let mut deltas = Vec::with_capacity(2);
@@ -133,10 +125,6 @@ impl Dialect for Reading {
         let told = self.usage.map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage) });
         let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
         whole.then(|| told.into_iter().chain(notes).collect())
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        error.scrubbed(&self.key)
     }
 }
 

@@ -409,10 +409,19 @@ async fn nobody_there_is_a_failure_to_connect() {
 #[tokio::test]
 async fn a_key_that_the_upstream_repeats_is_not_passed_on() {
     let body = format!(r#"{{"detail":"Invalid API Key {KEY}","code":"{KEY}"}}"#);
-    let (_server, answer) = chat(reply("401 Unauthorized", &format!("cf-ray: {KEY}\r\n"), &body)).await;
+    let ray = format!("cf-ray: {KEY}\r\n");
+    let (_server, answer) = chat(reply("401 Unauthorized", &ray, &body)).await;
     let error = answer.unwrap_err();
     assert!(!format!("{error:?} {error}").contains(KEY), "{error:?}");
     assert_eq!(error.message(), "Invalid API Key [secret]");
+    let (_server, answer) = chat(reply("200 OK", &ray, "{")).await;
+    let error = answer.unwrap_err();
+    assert_eq!((error.kind(), error.correlation_id()), (ErrorKind::MalformedAnswer, Some("[secret]")));
+    let (_server, answer) = chat(reply("200 OK", &ray, ANSWER)).await;
+    assert_eq!(answer.unwrap().correlation_id.as_deref(), Some("[secret]"));
+    let server = Server::start(Reaction::Say(format!("HTTP/1.1 200 OK\r\n{ray}\r\n{STREAM}").into_bytes())).await;
+    let streamed = Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await.unwrap();
+    assert_eq!(streamed.correlation_id.as_deref(), Some("[secret]"));
 }
 
 #[tokio::test]

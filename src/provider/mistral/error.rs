@@ -7,22 +7,26 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use super::limits::Limits;
-use crate::provider::said::Said;
+use crate::provider::refusals::Wording;
+use crate::provider::said::{self, Said};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// Code 3505 comes back at once if asked again sooner.
 const CAPACITY_WAIT: Duration = Duration::from_secs(20);
 
+/// How Mistral words its refusals.
+pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_id };
+
 /// Where an id of the call is found, the best first.
 const CORRELATION_HEADERS: [&str; 4] = ["mistral-correlation-id", "x-kong-request-id", "x-request-id", "cf-ray"];
 
 /// The id under which the vendor finds a call.
-pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+fn correlation_id(headers: &HeaderMap) -> Option<&str> {
     CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
 /// Classes an answer whose status is not 200 and that came at `now`.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
     let said = Said::read(body);
     let limits = Limits::read(headers, now);
     let kind = kind(status, &said, &limits);

@@ -22,18 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::chunk::{self, Chunks};
-use super::completion;
-use super::http::{Begun, Credential, Prepared, Reply, Upstream};
+use super::http::{Credential, Prepared, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
-use super::results;
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, KeyError, Provider, ProviderError, Settings, Streamed, said,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, completion, results,
     streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
@@ -59,7 +55,6 @@ pub struct Mistral {
     bridged: Vec<String>,
     max_tokens: Option<u32>,
     derives_cache_key: bool,
-    key: ApiKey,
     /// Whether the key is a caller's own.
     is_callers: bool,
     upstream: Upstream,
@@ -77,11 +72,9 @@ impl Mistral {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let origin = settings.origin()?;
-        let provider = settings.name.clone();
         let mut info = settings.info(&origin);
-        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
-        let key = settings.api_key.clone().ok_or_else(no_key)?;
-        let upstream = Upstream::new(origin.url(), Credential::bearer(&key), &settings)?;
+        let credential = settings.credential(|key| Some(Credential::bearer(key)))?;
+        let upstream = Upstream::new(origin.url(), credential, error::WORDING, &settings)?;
         let region = regional_host(origin.url());
         info.region = info.region.or_else(|| region.map(str::to_owned));
         let host = if region.is_some() { Host::Regional } else { Host::Global };
@@ -91,7 +84,6 @@ impl Mistral {
             bridged: settings.bridge_user_after_tool,
             max_tokens: settings.max_tokens,
             derives_cache_key: settings.derives_cache_key,
-            key,
             is_callers: false,
             upstream,
             chat_url: origin.under("/v1/chat/completions"),
@@ -191,28 +183,15 @@ impl Mistral {
         model: &str,
         count: usize,
     ) -> Result<ChatAnswer, ProviderError> {
-        let reply = self.upstream.post(url, body).await.map_err(|error| error.scrubbed(&self.key))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
-        let id = error::correlation_id(&reply.headers);
-        let mut answer =
-            results::parse(&reply.body, request, model, count).map_err(|error| self.no_answer(error, &reply))?;
+        let reply = self.upstream.post(url, body).await?;
+        let mut answer = reply.read(|body| results::parse(body, request, model, count))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
-        answer.correlation_id = id.and_then(super::text::token);
+        answer.correlation_id = reply.correlation_id;
         answer.held = Some(reply.held);
         answer.notes = notes;
         answer.aside.deprecation = self.deprecation(model, &reply.headers);
         answer.notes.extend(answer.aside.deprecation.as_deref().map(deprecated));
         Ok(answer)
-    }
-
-    /// Why an answer of status 200 is none: a failure behind the edge may be said in its body alone.
-    fn no_answer(&self, error: ProviderError, reply: &Reply) -> ProviderError {
-        if chunk::says_error(&reply.body) {
-            return self.refusal(said::status(&reply.body), &reply.headers, &reply.body);
-        }
-        error.with_status(200).with_correlation_id(error::correlation_id(&reply.headers))
     }
 
     /// Mistral says of a model that is about to be retired when that will be (Q28).
@@ -221,11 +200,6 @@ impl Mistral {
             headers.get("x-model-deprecation-timestamp").and_then(|date| super::text::token(date.to_str().ok()?));
         self.catalogue.announce(model, date.as_deref());
         date
-    }
-
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let body = self.key.scrub_body(body);
-        error::classify(status, headers, body.as_bytes(), Timestamp::now()).scrubbed(&self.key)
     }
 }
 
@@ -274,20 +248,17 @@ impl Provider for Mistral {
         let mut without = None;
         let (reply, notes) = loop {
             let (url, prepared) = self.prepare(request, model, without.as_deref(), false)?;
-            let reply = self.upstream.post(url, prepared.body).await.map_err(|error| error.scrubbed(&self.key))?;
-            if reply.status == 200 {
-                break (reply, prepared.notes);
+            match self.upstream.post(url, prepared.body).await {
+                Ok(reply) => break (reply, prepared.notes),
+                Err(refusal) => without = Some(once_without(without.as_deref(), request, refusal)?),
             }
-            let refusal = self.refusal(reply.status, &reply.headers, &reply.body);
-            without = Some(once_without(without.as_deref(), request, refusal)?);
         };
-        let id = error::correlation_id(&reply.headers);
-        let parsed = completion::parse(&reply.body, model).map_err(|error| self.no_answer(error, &reply))?;
+        let parsed = reply.read(|body| completion::parse(body, model))?;
         let mut answer = parsed.answer;
         let terms = Terms { host: self.host, tier: parsed.tier };
         let images = images(&request.messages);
         answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
-        answer.correlation_id = id.and_then(super::text::token);
+        answer.correlation_id = reply.correlation_id;
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, notes);
         answer.aside.deprecation = self.deprecation(model, &reply.headers);
@@ -297,52 +268,38 @@ impl Provider for Mistral {
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
+        let mut without = None;
+        let (headers, body, mut notes) = loop {
+            let (url, prepared) = self.prepare(request, model, without.as_deref(), true)?;
+            match self.upstream.stream(url, prepared.body).await {
+                Ok((headers, body)) => break (headers, body, prepared.notes),
+                Err(refusal) => without = Some(once_without(without.as_deref(), request, refusal)?),
+            }
+        };
+        notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
         let reading = Reading {
-            key: self.key.clone(),
             prices: self.prices.clone(),
             model: model.to_owned(),
             images: images(&request.messages),
             host: self.host,
         };
-        let mut without = None;
-        let (headers, body, mut notes) = loop {
-            let (url, prepared) = self.prepare(request, model, without.as_deref(), true)?;
-            let begun = self.upstream.stream(url, prepared.body).await;
-            let reply = match begun.map_err(|error| error.scrubbed(&self.key))? {
-                Begun::Streams(headers, body) => break (headers, body, prepared.notes),
-                Begun::Whole(reply) => reply,
-            };
-            if reply.status == 200 {
-                let id = error::correlation_id(&reply.headers);
-                return Err(streaming::no_stream(&reply, &reading, id));
-            }
-            let refusal = self.refusal(reply.status, &reply.headers, &reply.body);
-            without = Some(once_without(without.as_deref(), request, refusal)?);
-        };
-        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
-        notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
-        let held = Some(body.held());
-        let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes, held })
+        Ok(streaming::streamed(body, model, reading, notes))
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
     /// model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        self.upstream
-            .probe(&self.models_url, &self.catalogue, |status, headers, body| self.refusal(status, headers, body))
-            .await
-            .map_err(|error| error.scrubbed(&self.key))
+        self.upstream.probe(&self.models_url, &self.catalogue).await
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(Credential::bearer(key));
-        Some(Arc::new(Self { key: key.clone(), upstream, ..self.clone() }))
+        Some(Arc::new(Self { upstream, ..self.clone() }))
     }
 
     fn with_callers_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(Credential::bearer(key));
-        Some(Arc::new(Self { key: key.clone(), is_callers: true, upstream, ..self.clone() }))
+        Some(Arc::new(Self { is_callers: true, upstream, ..self.clone() }))
     }
 
     fn prices(&self) -> Option<&PriceTable> {
@@ -357,13 +314,12 @@ impl Provider for Mistral {
 /// The keyword of a request's schemas without which it is sent once more, within the same attempt: nothing was generated
 /// yet, and nobody else would be asked for it (Q17).
 fn once_without(without: Option<&str>, request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
-    let keyword = parameters::refused_keyword(request, refusal.message()).filter(|_| without.is_none());
-    keyword.ok_or(refusal)
+    let keyword = parameters::refused_keyword(request, refusal.message());
+    keyword.filter(|_| without.is_none() && refusal.status().is_some()).ok_or(refusal)
 }
 
 /// What is kept of a call while its answer streams.
 struct Reading {
-    key: ApiKey,
     prices: Arc<PriceTable>,
     model: String,
     images: u64,
@@ -371,15 +327,6 @@ struct Reading {
 }
 
 impl streaming::Reading for Reading {
-    fn refusal(&self, data: &[u8]) -> ProviderError {
-        let body = self.key.scrub_body(data);
-        error::classify(said::status(data), &HeaderMap::new(), body.as_bytes(), Timestamp::now())
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        error.scrubbed(&self.key)
-    }
-
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { host: self.host, tier })

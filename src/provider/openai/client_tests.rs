@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::chat::{Message, ReasoningEffort, Role};
 use crate::config::Endpoint;
-use crate::provider::{ErrorKind, Prices, Settings};
+use crate::provider::Prices;
 
 fn settings(kind: Kind) -> Settings {
     Settings {

@@ -5,20 +5,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::provider::said::Said;
+use crate::provider::refusals::Wording;
+use crate::provider::said::{self, Said};
 use crate::provider::wait::{reset, retry_after, text};
 use crate::provider::{ErrorKind, ProviderError};
+
+/// How refusals are worded in this dialect.
+pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_id };
 
 /// Where an id of the call is found, the best first.
 const CORRELATION_HEADERS: [&str; 4] = ["x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray"];
 
 /// The id under which the vendor finds a call.
-pub(crate) fn correlation_id(headers: &HeaderMap) -> Option<&str> {
+fn correlation_id(headers: &HeaderMap) -> Option<&str> {
     CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
 }
 
 /// Classes an answer whose status is not 200 and that came at `now`.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
     let said = Said::read(body);
     let kind = kind(status, &said);
     let wait = match kind {

@@ -15,17 +15,14 @@ mod texts;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use reqwest::Url;
-use reqwest::header::HeaderMap;
 
-use super::chunk::{self, Chunks};
-use super::http::{Begun, Credential, Reply, Upstream};
+use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
 use super::{
-    ApiKey, BuildError, Catalogue, Info, KeyError, Kind, Provider, ProviderError, Settings, Streamed, completion,
-    results, said, streaming,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, completion,
+    results, streaming,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use own_version::has_own_version;
@@ -51,7 +48,6 @@ pub struct OpenAi {
     max_tokens: Option<u32>,
     /// Models that take no reasoning back.
     forgetful: Vec<String>,
-    key: Option<ApiKey>,
     upstream: Upstream,
     origin: Url,
     /// What stands between the origin and the name of a call.
@@ -65,15 +61,12 @@ impl OpenAi {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let origin = settings.origin()?;
-        let provider = settings.name.clone();
-        let no_key = || BuildError::Key { provider: provider.clone(), source: KeyError::Empty };
         let azure = settings.kind == Kind::AzureOpenAi;
         let credential = match &settings.api_key {
-            Some(key) => credential(settings.kind, origin.url(), key).ok_or_else(no_key)?,
             None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
-            None => return Err(no_key()),
+            _ => settings.credential(|key| credential(settings.kind, origin.url(), key))?,
         };
-        let upstream = Upstream::new(origin.url(), credential, &settings)?;
+        let upstream = Upstream::new(origin.url(), credential, error::WORDING, &settings)?;
         let mut info = settings.info(&origin);
         info.region = info.region.or_else(|| regional_host(origin.url()).map(str::to_owned));
         let own_version = settings.kind == Kind::OpenAiCompatible && has_own_version(settings.endpoint.url());
@@ -84,7 +77,6 @@ impl OpenAi {
             base_model: settings.base_model,
             max_tokens: settings.max_tokens,
             forgetful: settings.without_reasoning_content,
-            key: settings.api_key,
             upstream,
             origin: origin.url().clone(),
             version: (!own_version).then_some("v1"),
@@ -173,41 +165,13 @@ impl OpenAi {
         let route = if request.task == Task::Embed { "embeddings" } else { "moderations" };
         let url = self.call_url(model, &[route]);
         let prepared = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
-        let reply = self.upstream.post(&url, prepared.body).await.map_err(|error| self.scrubbed(error))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
-        let id = error::correlation_id(&reply.headers);
-        let mut answer = results::parse(&reply.body, request, model, request.texts().count())
-            .map_err(|error| self.no_answer(error, &reply))?;
+        let reply = self.upstream.post(&url, prepared.body).await?;
+        let mut answer = reply.read(|body| results::parse(body, request, model, request.texts().count()))?;
         answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
-        answer.correlation_id = id.and_then(super::text::token);
+        answer.correlation_id = reply.correlation_id;
         answer.held = Some(reply.held);
         answer.notes = prepared.notes;
         Ok(answer)
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        match &self.key {
-            Some(key) => error.scrubbed(key),
-            None => error,
-        }
-    }
-
-    /// Why an answer of status 200 is none: some say of a failure upstream of them in its body alone.
-    fn no_answer(&self, error: ProviderError, reply: &Reply) -> ProviderError {
-        if chunk::says_error(&reply.body) {
-            return self.refusal(said::status(&reply.body), &reply.headers, &reply.body);
-        }
-        error.with_status(200).with_correlation_id(error::correlation_id(&reply.headers))
-    }
-
-    fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        let mut text = String::from_utf8_lossy(body).into_owned();
-        if let Some(key) = &self.key {
-            text = key.scrub(text);
-        }
-        self.scrubbed(error::classify(status, headers, text.as_bytes(), Timestamp::now()))
     }
 }
 
@@ -255,18 +219,13 @@ impl Provider for OpenAi {
             return self.about_texts(request, model).await;
         }
         let prepared = request::prepare(request, self.options(model, None))?;
-        let reply =
-            self.upstream.post(&self.chat_url(model), prepared.body).await.map_err(|error| self.scrubbed(error))?;
-        if reply.status != 200 {
-            return Err(self.refusal(reply.status, &reply.headers, &reply.body));
-        }
-        let id = error::correlation_id(&reply.headers);
-        let parsed = completion::parse(&reply.body, model).map_err(|error| self.no_answer(error, &reply))?;
+        let reply = self.upstream.post(&self.chat_url(model), prepared.body).await?;
+        let parsed = reply.read(|body| completion::parse(body, model))?;
         let mut answer = parsed.answer;
         let terms = Terms { tier: parsed.tier, ..Terms::default() };
         let images = images(&request.messages);
         answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
-        answer.correlation_id = id.and_then(super::text::token);
+        answer.correlation_id = reply.correlation_id;
         answer.held = Some(reply.held);
         answer.notes.splice(0..0, prepared.notes);
         Ok(answer)
@@ -275,41 +234,31 @@ impl Provider for OpenAi {
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
         let prepared = request::prepare(request, self.options(model, Some(self.stream_usage())))?;
-        let begun = self.upstream.stream(&self.chat_url(model), prepared.body).await;
+        let (_, body) = self.upstream.stream(&self.chat_url(model), prepared.body).await?;
         let reading = Reading {
-            key: self.key.clone(),
             kind: self.info.kind,
             prices: self.prices.clone(),
             model: model.to_owned(),
             images: images(&request.messages),
         };
-        let (headers, body) = match begun.map_err(|error| self.scrubbed(error))? {
-            Begun::Streams(headers, body) => (headers, body),
-            Begun::Whole(reply) if reply.status == 200 => {
-                let id = error::correlation_id(&reply.headers);
-                return Err(streaming::no_stream(&reply, &reading, id));
-            }
-            Begun::Whole(reply) => return Err(self.refusal(reply.status, &reply.headers, &reply.body)),
-        };
-        let correlation_id = error::correlation_id(&headers).and_then(super::text::token);
-        let held = Some(body.held());
-        let events = streaming::events(body, Chunks::new(model), reading, correlation_id.clone());
-        Ok(Streamed { events, correlation_id, notes: prepared.notes, held })
+        Ok(streaming::streamed(body, model, reading, prepared.notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
-        let refusal = |status, headers: &HeaderMap, body: &[u8]| match (self.info.kind, status) {
+        let probed = self.upstream.probe(&self.models_url(), &self.catalogue).await;
+        probed.map_err(|error| match (self.info.kind, error.status()) {
             // Of the servers like OpenAI's some have no list, and these are other words for that.
-            (Kind::OpenAiCompatible, 405 | 501) => self.refusal(404, headers, body),
-            _ => self.refusal(status, headers, body),
-        };
-        self.upstream.probe(&self.models_url(), &self.catalogue, refusal).await.map_err(|error| self.scrubbed(error))
+            (Kind::OpenAiCompatible, Some(status @ (405 | 501))) => {
+                ProviderError::new(ErrorKind::EndpointNotFound, error.message()).with_status(status)
+            }
+            _ => error,
+        })
     }
 
     fn with_key(&self, key: &ApiKey) -> Option<Arc<dyn Provider>> {
         let upstream = self.upstream.opened_by(credential(self.info.kind, &self.origin, key)?);
-        Some(Arc::new(Self { key: Some(key.clone()), upstream, ..self.clone() }))
+        Some(Arc::new(Self { upstream, ..self.clone() }))
     }
 
     fn prices(&self) -> Option<&PriceTable> {
@@ -331,7 +280,6 @@ fn credential(kind: Kind, endpoint: &Url, key: &ApiKey) -> Option<Credential> {
 
 /// What is kept of a call while its answer streams.
 struct Reading {
-    key: Option<ApiKey>,
     kind: Kind,
     prices: Arc<PriceTable>,
     model: String,
@@ -339,21 +287,6 @@ struct Reading {
 }
 
 impl streaming::Reading for Reading {
-    fn refusal(&self, data: &[u8]) -> ProviderError {
-        let mut text = String::from_utf8_lossy(data).into_owned();
-        if let Some(key) = &self.key {
-            text = key.scrub(text);
-        }
-        error::classify(said::status(data), &HeaderMap::new(), text.as_bytes(), Timestamp::now())
-    }
-
-    fn scrubbed(&self, error: ProviderError) -> ProviderError {
-        match &self.key {
-            Some(key) => error.scrubbed(key),
-            None => error,
-        }
-    }
-
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { tier, ..Terms::default() })
