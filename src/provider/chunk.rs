@@ -16,11 +16,11 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{check_values, created, finish_reason, malformed, read_usage, tier};
+use super::completion::{created, finish_reason, malformed, read_usage, tier};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
-use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
+use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names, values};
 use crate::chat::{Part, Usage, outside_strings};
 use call::{Calls, Told};
 
@@ -204,7 +204,6 @@ impl Chunks {
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Read::Done);
         }
-        check_values(data)?;
         let mut chunk = match serde_json::from_slice(data) {
             Ok(Value::Object(chunk)) => chunk,
             Ok(_) => return Err(malformed("an event of the upstream's stream is JSON, but no chunk of an answer")),
@@ -370,7 +369,7 @@ fn holds_no_text(chunk: &Map<String, Value>) -> bool {
 
 /// Whether a body is an error, in one of the forms that are known.
 pub(super) fn says_error(body: &[u8]) -> bool {
-    check_values(body).is_ok() && serde_json::from_slice(body).is_ok_and(|fields| is_error(&fields))
+    values::check(body).is_ok() && serde_json::from_slice(body).is_ok_and(|fields| is_error(&fields))
 }
 
 /// An error instead of a chunk, in one of the forms that are known from whole answers.

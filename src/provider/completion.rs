@@ -13,8 +13,8 @@ use super::call_id::Made;
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
-use super::{ErrorKind, ProviderError, left_out, names};
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, MOST_VALUES, Message, Part, Role, Room, Usage, unescaped};
+use super::{ErrorKind, ProviderError, left_out, names, values};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage, unescaped};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -71,7 +71,7 @@ struct WireMessage {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
-    check_values(body)?;
+    values::check(body)?;
     let completion: Completion = serde_json::from_slice(body).map_err(|error| not_a_completion(&error))?;
     let mut choices = completion.choices.unwrap_or_default();
     if choices.is_empty() {
@@ -116,18 +116,6 @@ pub(super) fn created(value: &Value) -> Option<i64> {
 /// What an answer says of itself, if that is no text.
 fn told(value: &Value) -> Option<String> {
     value.as_str().filter(|text| is_token(text)).map(str::to_owned)
-}
-
-/// JSON values in an answer at most. More than in a request: the probabilities of a long answer are many.
-const MOST_ANSWERED: usize = 4 * MOST_VALUES;
-
-/// An answer of few bytes a value would take gigabytes. To ask again would bring another.
-pub(super) fn check_values(body: &[u8]) -> Result<(), ProviderError> {
-    if body.len() <= MOST_ANSWERED || Room::of_text(body).values <= MOST_ANSWERED {
-        return Ok(());
-    }
-    let message = format!("the upstream's answer holds more than {MOST_ANSWERED} JSON values");
-    Err(ProviderError::new(ErrorKind::ResponseTooLarge, &message))
 }
 
 pub(super) fn malformed(message: &str) -> ProviderError {

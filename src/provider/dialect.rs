@@ -6,11 +6,11 @@ use futures_util::stream;
 use super::http::StreamedBody;
 use super::refusals::Refusals;
 use super::stream::{Delta, StreamEvent, Streamed};
-use super::{ErrorKind, ProviderError};
+use super::{ErrorKind, ProviderError, values};
 
 /// A vendor's stream, as far as it has come.
 pub(crate) trait Dialect: Send + 'static {
-    /// What the data of one event says. An error ends the stream.
+    /// What the data of one event says, which holds no more values than an answer may. An error ends the stream.
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError>;
 
     /// Whether the vendor said that the answer is over.
@@ -54,6 +54,7 @@ impl<D: Dialect> State<D> {
                 return Ok((!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas }));
             };
             self.body = Some(body);
+            values::check(&data)?;
             let event = self.dialect.read(&data)?;
             // What says nothing must not count as the beginning of an answer.
             if event.frame.is_some() || !event.deltas.is_empty() {

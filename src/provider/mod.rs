@@ -38,6 +38,7 @@ mod sse;
 mod stream;
 mod streaming;
 mod text;
+mod values;
 mod vectors;
 mod wait;
 

@@ -3,8 +3,7 @@
 
 use serde_json::Value;
 
-use super::completion::check_values;
-use super::{ErrorKind, ProviderError};
+use super::{ErrorKind, ProviderError, values};
 
 /// The part of an HTML page or a plain text that is looked at, in bytes.
 const PROSE_BYTES: usize = 4096;
@@ -101,7 +100,7 @@ pub(crate) fn status(body: &[u8]) -> u16 {
 
 /// A body that is JSON, and not of more values than an answer may have.
 pub(crate) fn json(body: &[u8]) -> Option<Value> {
-    check_values(body).ok()?;
+    values::check(body).ok()?;
     serde_json::from_slice(body).ok()
 }
 

@@ -7,10 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
-use crate::provider::completion::{check_values, number};
+use crate::provider::completion::number;
 use crate::provider::notes::Notes;
 use crate::provider::price::{Host, Terms};
-use crate::provider::{ErrorKind, ProviderError, names};
+use crate::provider::{ErrorKind, ProviderError, names, values};
 
 /// An answer, and what it is billed by.
 #[derive(Debug, PartialEq)]
@@ -62,7 +62,7 @@ struct Block {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
-    check_values(body)?;
+    values::check(body)?;
     let reply: Reply = serde_json::from_slice(body).map_err(|error| not_a_message(&error))?;
     let mut notes = Notes::default();
     let mut parts = Vec::new();

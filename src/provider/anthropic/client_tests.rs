@@ -78,6 +78,18 @@ async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
 }
 
 #[tokio::test]
+async fn an_event_of_too_many_values_is_not_read() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let values = vec!["0"; 1_100_000].join(",");
+    let url = serve(vec![(0, format!("{head}data: {{\"type\":\"ping\",\"x\":[{values}]}}\n\n"))]).await;
+    let made = Anthropic::new(Settings { endpoint: Endpoint::parse(url.as_str()).unwrap(), ..settings() }).unwrap();
+    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let mut streamed = made.stream(&request).await.unwrap();
+    let error = streamed.events.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
+}
+
+#[tokio::test]
 async fn an_error_under_status_200_has_the_class_that_it_tells() {
     let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::call_id::Made;
-use crate::provider::completion::{check_values, number};
+use crate::provider::completion::number;
 use crate::provider::notes::Notes;
-use crate::provider::{ErrorKind, ProviderError, names};
+use crate::provider::{ErrorKind, ProviderError, names, values};
 
 /// What Gemini answers, whole or as one event of a stream.
 #[derive(Deserialize)]
@@ -78,7 +78,7 @@ struct Call {
 
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderError> {
-    check_values(body)?;
+    values::check(body)?;
     let response: Response = serde_json::from_slice(body).map_err(|error| not_a_response(&error))?;
     let mut candidates = response.candidates;
     if candidates.is_empty() {

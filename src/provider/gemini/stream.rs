@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::Made;
-use crate::provider::completion::check_values;
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
@@ -90,7 +89,6 @@ impl Reading {
 
 impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
-        check_values(data)?;
         let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
         if event.get("error").is_some() {
             return Err(self.refusals.in_stream(data));
