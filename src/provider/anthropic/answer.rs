@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
-use crate::provider::completion::number;
+use super::usage::{Billing, Counted};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
+use crate::provider::call_id::Made;
 use crate::provider::notes::Notes;
-use crate::provider::price::{Host, Terms};
+use crate::provider::text::is_token;
 use crate::provider::{ErrorKind, ProviderError, names, values};
 
 /// An answer, and what it is billed by.
@@ -17,15 +18,6 @@ use crate::provider::{ErrorKind, ProviderError, names, values};
 pub(crate) struct Parsed {
     pub(crate) answer: ChatAnswer,
     pub(crate) billing: Billing,
-}
-
-/// What an answer is billed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Billing {
-    /// By the published prices, on these terms.
-    Listed(Terms),
-    /// In a way that no table tells: bought ahead.
-    Unlisted,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +30,7 @@ struct Reply {
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
-    usage: Option<Value>,
+    usage: Value,
 }
 
 #[derive(Deserialize)]
@@ -65,27 +57,27 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     values::check(body)?;
     let reply: Reply = serde_json::from_slice(body).map_err(|error| not_a_message(&error))?;
     let mut notes = Notes::default();
-    let mut parts = Vec::new();
+    let (mut parts, mut ids) = (Vec::new(), Made::of(body));
     for block in &reply.content {
-        read_block(block, &mut parts, &mut notes);
+        read_block(block, &mut ids, &mut parts, &mut notes);
     }
-    let usage = reply.usage.as_ref();
+    let counted = Counted::read(&reply.usage);
     let answer = ChatAnswer {
-        id: reply.id.unwrap_or_default(),
-        model: reply.model.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        id: reply.id.filter(|id| is_token(id)).unwrap_or_default(),
+        model: reply.model.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
         aside: Aside::default(),
         choices: vec![Choice {
             message: Message { role: Role::Assistant, parts },
             finish_reason: finish_reason(reply.stop_reason.as_deref()),
         }],
         results: Vec::new(),
-        usage: usage.and_then(read_usage),
+        usage: counted.usage(),
         cost_usd: None,
         correlation_id: None,
         notes: notes.into_iter().collect(),
         held: None,
     };
-    Ok(Parsed { answer, billing: usage.map_or(Billing::Listed(Terms::default()), billing) })
+    Ok(Parsed { answer, billing: counted.billing() })
 }
 
 /// serde's own message may quote what the model said; the place does not.
@@ -98,7 +90,7 @@ pub(super) fn not_a_message(error: &serde_json::Error) -> ProviderError {
     ProviderError::new(ErrorKind::MalformedAnswer, &message)
 }
 
-fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Notes) {
+fn read_block(block: &RawValue, ids: &mut Made<&[u8]>, parts: &mut Vec<Part>, notes: &mut Notes) {
     let Ok(block) = serde_json::from_str::<Block>(block.get()) else {
         notes.add("content left out that cannot be read");
         return;
@@ -119,7 +111,8 @@ fn read_block(block: &RawValue, parts: &mut Vec<Part>, notes: &mut Notes) {
         "tool_use" if !names::is_call(&block.name) => notes.add(names::NAMELESS),
         "tool_use" => {
             let arguments = block.input.map_or_else(|| "{}".to_owned(), |input| unescaped(input.get().to_owned()));
-            parts.push(Part::ToolCall { id: block.id, name: block.name, arguments, seal: None });
+            let id = ids.or_made(Some(&block.id));
+            parts.push(Part::ToolCall { id, name: block.name, arguments, seal: None });
         }
         kind => notes.add(unknown_content(kind)),
     }
@@ -145,36 +138,6 @@ pub(super) fn finish_reason(reason: Option<&str>) -> FinishReason {
         Some("refusal") => FinishReason::ContentFilter,
         Some(_) | None => FinishReason::Other,
     }
-}
-
-/// Tokens. Those that were read from the cache, or written to it, are not among the vendor's `input_tokens`.
-pub(super) fn read_usage(usage: &Value) -> Option<Usage> {
-    let count = |name: &str| usage.get(name).and_then(number);
-    let (input, output) = (count("input_tokens"), count("output_tokens"));
-    if input.is_none() && output.is_none() {
-        return None;
-    }
-    let cached_tokens = count("cache_read_input_tokens").unwrap_or(0);
-    let cache_write_tokens = count("cache_creation_input_tokens").unwrap_or(0);
-    let for_an_hour = usage.get("cache_creation").and_then(|it| it.get("ephemeral_1h_input_tokens")).and_then(number);
-    Some(Usage {
-        prompt_tokens: input.unwrap_or(0).saturating_add(cached_tokens).saturating_add(cache_write_tokens),
-        completion_tokens: output.unwrap_or(0),
-        cached_tokens,
-        cache_write_tokens,
-        cache_write_1h_tokens: for_an_hour.unwrap_or(0),
-        ..Usage::default()
-    })
-}
-
-/// Which prices hold: inference that is kept in the United States has a surcharge, priority is bought ahead.
-pub(super) fn billing(usage: &Value) -> Billing {
-    let word = |name: &str| usage.get(name).and_then(Value::as_str);
-    if word("service_tier") == Some("priority") {
-        return Billing::Unlisted;
-    }
-    let host = if word("inference_geo") == Some("us") { Host::Regional } else { Host::Global };
-    Billing::Listed(Terms { host, ..Terms::default() })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::chat::Usage;
+use crate::provider::price::{Host, Terms};
 
 fn read(body: &Value) -> Parsed {
     parse(body.to_string().as_bytes(), "asked-for").unwrap()
@@ -75,6 +77,24 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     assert_eq!(answer.choices[0].finish_reason, FinishReason::ToolCalls);
     assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
     assert_eq!(answer.notes, ["content of the kind `?` left out", "content left out that cannot be read"]);
+}
+
+#[test]
+fn what_stands_beside_an_answer_is_no_text() {
+    let told = "write to jane@example.org";
+    let call = json!({"type": "tool_use", "id": told, "name": "look", "input": {}});
+    let answer = read(&json!({"id": told, "model": told, "content": [call.clone(), call]})).answer;
+    assert_eq!((answer.id.as_str(), answer.model.as_str()), ("", "asked-for"));
+    let ids: Vec<_> = answer.choices[0]
+        .message
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall { id, .. } => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert!(ids.iter().all(|id| crate::provider::call_id::fits(id)) && ids[0] != ids[1], "{ids:?}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Anthropic: the adapter between the canonical chat types and `POST /v1/messages`.
 //!
 //! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
-//! each generation of models takes (`model`), and what an answer (`answer`, `stream`) and a refusal (`error`) mean. All of
-//! that is pure; only this file talks to the network, through the provider's HTTP client. It never
-//! retries, never chooses among providers and never looks at what was said.
+//! each generation of models takes (`model`), and what an answer (`answer`, `stream`, `usage`) and a refusal (`error`) mean.
+//! All of that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never
+//! chooses among providers and never looks at what was said.
 
 mod answer;
 mod error;
@@ -14,6 +14,7 @@ mod request;
 mod schema;
 mod stream;
 mod thinking;
+mod usage;
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
 use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
 use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
-use answer::Billing;
 use stream::Reading;
+use usage::Billing;
 
 /// The version of the API that this adapter speaks. Later ones refuse fields that this one takes.
 const API_VERSION: &str = "2023-06-01";

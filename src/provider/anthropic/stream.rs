@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::answer::{Billing, billing, finish_reason, not_a_message, read_usage, signed, unknown_content};
+use super::answer::{finish_reason, not_a_message, signed, unknown_content};
+use super::usage::{Billing, Counted};
 use crate::chat::{Seal, Usage};
+use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
+use crate::provider::text::is_token;
 use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
 
 /// What an answer costs.
@@ -24,12 +27,13 @@ pub(super) struct Reading {
     asked: String,
     refusals: Refusals,
     cost: Cost,
+    /// Made of the beginning, which no other answer has.
+    ids: Made<Vec<u8>>,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
     calls: BTreeMap<u64, (u32, bool)>,
     /// The reasoning that is told now: its block's index, its text and its signature so far.
     thought: Option<(u64, String, String)>,
-    /// What was counted, the last of each.
-    usage: Map<String, Value>,
+    counted: Counted,
     finished: bool,
     over: bool,
     /// On what is left out.
@@ -56,7 +60,7 @@ enum Event {
     MessageDelta {
         delta: End,
         #[serde(default)]
-        usage: Map<String, Value>,
+        usage: Value,
     },
     MessageStop,
     Error,
@@ -67,11 +71,11 @@ enum Event {
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
-    id: String,
+    id: Option<String>,
     #[serde(default)]
-    model: String,
+    model: Option<String>,
     #[serde(default)]
-    usage: Map<String, Value>,
+    usage: Value,
 }
 
 #[derive(Deserialize)]
@@ -131,17 +135,14 @@ impl Reading {
             asked: asked.to_owned(),
             refusals,
             cost,
+            ids: Made::of(Vec::new()),
             calls: BTreeMap::new(),
             thought: None,
-            usage: Map::new(),
+            counted: Counted::default(),
             finished: false,
             over: false,
             notes: Notes::default(),
         }
-    }
-
-    fn count(&mut self, usage: Map<String, Value>) {
-        self.usage.extend(usage.into_iter().filter(|(_, value)| !value.is_null()));
     }
 
     /// A block of a kind that is not known is left out.
@@ -166,9 +167,11 @@ impl Dialect for Reading {
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
             Event::MessageStart { message } => {
-                self.count(message.usage);
-                let model = if message.model.is_empty() { self.asked.clone() } else { message.model };
-                Some(Delta::Started { id: message.id, model, created: None })
+                self.counted = self.counted.then(Counted::read(&message.usage));
+                self.ids = Made::of(data.to_vec());
+                let id = message.id.filter(|id| is_token(id)).unwrap_or_default();
+                let model = message.model.filter(|model| is_token(model)).unwrap_or_else(|| self.asked.clone());
+                Some(Delta::Started { id, model, created: None })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
             Event::ContentBlockStart { content_block: Block::ToolUse { name, .. }, .. } if !names::is_call(&name) => {
@@ -178,7 +181,8 @@ impl Dialect for Reading {
             Event::ContentBlockStart { index, content_block: Block::ToolUse { id, name } } => {
                 let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
                 self.calls.insert(index, (call, false));
-                Some(Delta::ToolCall { choice: 0, call, id: Some(id), name: Some(name), arguments: String::new() })
+                let id = Some(self.ids.or_made(Some(&id)));
+                Some(Delta::ToolCall { choice: 0, call, id, name: Some(name), arguments: String::new() })
             }
             Event::ContentBlockStart { index, content_block: Block::Thinking { thinking } } => {
                 self.thought = Some((index, thinking.clone(), String::new()));
@@ -217,7 +221,7 @@ impl Dialect for Reading {
                 self.arguments(index, "{}".to_owned())
             }
             Event::MessageDelta { delta, usage } => {
-                self.count(usage);
+                self.counted = self.counted.then(Counted::read(&usage));
                 let ends = delta.stop_reason.is_some() && !std::mem::replace(&mut self.finished, true);
                 ends.then(|| Delta::Finished { choice: 0, reason: finish_reason(delta.stop_reason.as_deref()) })
             }
@@ -240,9 +244,8 @@ impl Dialect for Reading {
     }
 
     fn end(&mut self) -> Option<Vec<Delta>> {
-        let usage = Value::Object(std::mem::take(&mut self.usage));
-        let counted = read_usage(&usage);
-        let told = counted.map(|it| Delta::Usage { usage: it, cost_usd: (self.cost)(&it, billing(&usage)) });
+        let billing = self.counted.billing();
+        let told = self.counted.usage().map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage, billing) });
         let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
         (self.finished && self.over).then(|| told.into_iter().chain(notes).collect())
     }

@@ -75,7 +75,7 @@ fn a_message_is_told_piece_by_piece() {
             stop(5),
             json!({"type": "of_the_future", "x": 1}),
             json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null},
-                "usage": {"input_tokens": null, "output_tokens": 15}}),
+                "usage": {"input_tokens": null, "cache_creation": [], "output_tokens": 15}}),
         ],
     );
     assert_eq!(
@@ -109,6 +109,26 @@ fn a_message_is_told_piece_by_piece() {
     let notes = ["content of the kind `hologram` left out", names::NAMELESS].map(|note| Delta::Note(note.into()));
     let told = [Delta::Usage { usage, cost_usd: Some(0.5) }].into_iter().chain(notes).collect();
     assert_eq!(reading.end(), Some(told));
+}
+
+#[test]
+fn what_stands_beside_an_answer_is_no_text() {
+    let told = "write to jane@example.org";
+    let call = |index: u64| {
+        json!({"type": "content_block_start", "index": index,
+            "content_block": {"type": "tool_use", "id": told, "name": "look", "input": {}}})
+    };
+    let start = json!({"type": "message_start", "message": {"id": told, "model": told, "usage": {}}});
+    let deltas = read(&mut reading(), &[start, call(0), call(1)]);
+    assert_eq!(deltas[0], Delta::Started { id: String::new(), model: "asked-for".into(), created: None });
+    let ids: Vec<_> = deltas
+        .iter()
+        .filter_map(|delta| match delta {
+            Delta::ToolCall { id, .. } => id.as_deref(),
+            _ => None,
+        })
+        .collect();
+    assert!(ids.iter().all(|id| crate::provider::call_id::fits(id)) && ids[0] != ids[1], "{ids:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, 
 use crate::provider::call_id::Made;
 use crate::provider::completion::number;
 use crate::provider::notes::Notes;
+use crate::provider::text::is_token;
 use crate::provider::{ErrorKind, ProviderError, names, values};
 
 /// What Gemini answers, whole or as one event of a stream.
@@ -92,8 +93,8 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
         .map(|candidate| read_candidate(candidate, &mut ids, &mut notes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(ChatAnswer {
-        id: response.response_id.unwrap_or_default(),
-        model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| asked.to_owned()),
+        id: response.response_id.filter(|id| is_token(id)).unwrap_or_default(),
+        model: response.model_version.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
         aside: Aside::default(),
         choices,
         results: Vec::new(),

@@ -83,6 +83,13 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
 }
 
 #[test]
+fn what_stands_beside_an_answer_is_no_text() {
+    let told = "write to jane@example.org";
+    let answer = read(&json!({"candidates": [{}], "responseId": told, "modelVersion": told})).unwrap();
+    assert_eq!((answer.id.as_str(), answer.model.as_str()), ("", "asked-for"));
+}
+
+#[test]
 fn finish_reasons_are_an_open_set() {
     for (reason, expected) in [
         (json!("STOP"), FinishReason::Stop),

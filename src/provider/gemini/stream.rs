@@ -14,6 +14,7 @@ use crate::provider::call_id::Made;
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
+use crate::provider::text::is_token;
 use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent};
 
 /// What an answer costs.
@@ -101,8 +102,8 @@ impl Dialect for Reading {
             }
             self.ids = Some(Made::of(data.to_vec()));
             deltas.push(Delta::Started {
-                id: response.response_id.unwrap_or_default(),
-                model: response.model_version.filter(|model| !model.is_empty()).unwrap_or_else(|| self.asked.clone()),
+                id: response.response_id.filter(|id| is_token(id)).unwrap_or_default(),
+                model: response.model_version.filter(|model| is_token(model)).unwrap_or_else(|| self.asked.clone()),
                 created: None,
             });
         }

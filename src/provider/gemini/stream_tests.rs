@@ -64,6 +64,14 @@ fn an_answer_is_told_piece_by_piece() {
 }
 
 #[test]
+fn what_stands_beside_an_answer_is_no_text() {
+    let told = "write to jane@example.org";
+    let begun = json!({"candidates": [], "responseId": told, "modelVersion": told});
+    let started = Delta::Started { id: String::new(), model: "asked-for".into(), created: None };
+    assert_eq!(read(&mut reading(), &[begun]), [started]);
+}
+
+#[test]
 fn calls_without_an_id_get_one_each() {
     let mut reading = reading();
     let call = || event(0, json!([{"functionCall": {"name": "look"}}]));
