@@ -447,4 +447,4 @@ fn describe(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 #[path = "http_tests.rs"]
-pub(super) mod tests;
+mod tests;

@@ -10,6 +10,8 @@
 pub mod anthropic;
 mod arguments;
 pub(crate) mod call_id;
+#[cfg(test)]
+mod canned;
 mod catalogue;
 mod changes;
 mod chunk;

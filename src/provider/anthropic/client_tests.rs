@@ -6,8 +6,7 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::chat::{Message, Role};
-use crate::config::Endpoint;
-use crate::provider::http::tests::serve;
+use crate::provider::canned::{Reaction, Server, reply, stall};
 use crate::provider::{ErrorKind, Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
@@ -68,8 +67,8 @@ fn the_rules_of_billing_hold() {
 async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_1\r\n\r\n";
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let url = serve(vec![(0, format!("{head}event: error\ndata: {error}\n\n"))]).await;
-    let made = Anthropic::new(Settings { endpoint: Endpoint::parse(url.as_str()).unwrap(), ..settings() }).unwrap();
+    let server = Server::start(stall(&format!("{head}event: error\ndata: {error}\n\n"))).await;
+    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let mut streamed = made.stream(&request).await.unwrap();
     let error = streamed.events.next().await.unwrap().unwrap_err();
@@ -81,8 +80,9 @@ async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
 async fn an_event_of_too_many_values_is_not_read() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let values = vec!["0"; 1_100_000].join(",");
-    let url = serve(vec![(0, format!("{head}data: {{\"type\":\"ping\",\"x\":[{values}]}}\n\n"))]).await;
-    let made = Anthropic::new(Settings { endpoint: Endpoint::parse(url.as_str()).unwrap(), ..settings() }).unwrap();
+    let event = format!("{head}data: {{\"type\":\"ping\",\"x\":[{values}]}}\n\n");
+    let server = Server::start(Reaction::Say(event.into_bytes())).await;
+    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let mut streamed = made.stream(&request).await.unwrap();
     let error = streamed.events.next().await.unwrap().unwrap_err();
@@ -92,12 +92,10 @@ async fn an_event_of_too_many_values_is_not_read() {
 #[tokio::test]
 async fn an_error_under_status_200_has_the_class_that_it_tells() {
     let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let server = Server::start(reply("200 OK", "content-type: application/json\r\n", body)).await;
+    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
     for streams in [false, true] {
-        let url = serve(vec![(0, answer.clone())]).await;
-        let made = Anthropic::new(Settings { endpoint: Endpoint::parse(url.as_str()).unwrap(), ..settings() }).unwrap();
         let error = match streams {
             true => made.stream(&request).await.unwrap_err(),
             false => made.chat(&request).await.unwrap_err(),

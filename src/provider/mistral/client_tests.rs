@@ -1,129 +1,19 @@
-//! The client against a server that answers canned bytes.
+//! Mistral against a server that answers with canned bytes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-
 use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::chat::{FinishReason, Message, Role};
+use crate::provider::canned::{self, Reaction, Server, reply, said, stall};
 use crate::provider::{Delta, ErrorKind, Kind, Prices};
 
 const KEY: &str = "sk-very-secret-key";
 const ANSWER: &str = r#"{"id":"0123456789abcdef0123456789abcdef","model":"mistral-small-latest","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"Yes."}}],"usage":{"prompt_tokens":1000000,"completion_tokens":1000000,"total_tokens":2000000}}"#;
-
-/// What is done with a connection after its request was read.
-#[derive(Clone)]
-enum Reaction {
-    /// These bytes, then the end.
-    Say(Vec<u8>),
-    /// These bytes, and silence until the client goes away.
-    Stall(Vec<u8>),
-    /// A head, then bytes without end.
-    Flood,
-    /// An answer to each request, the connection kept open.
-    Keep,
-    /// These, one for each connection; the last one for all further ones.
-    InTurn(Vec<Vec<u8>>),
-}
-
-struct Server {
-    origin: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    async fn start(reaction: Reaction) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, reaction.clone(), Arc::clone(&seen)));
-            }
-        });
-        Self { origin, requests }
-    }
-
-    /// Waits until it has so many lines.
-    async fn until_seen(&self, count: usize) {
-        let looking = async {
-            while self.requests().len() < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-async fn serve(mut socket: TcpStream, reaction: Reaction, seen: Arc<Mutex<Vec<String>>>) {
-    let mut request = Vec::new();
-    let mut buffer = [0_u8; 4096];
-    while !is_whole(&request) {
-        match socket.read(&mut buffer).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => request.extend_from_slice(&buffer[..read]),
-        }
-    }
-    let before = {
-        let mut seen = seen.lock().unwrap();
-        seen.push(String::from_utf8_lossy(&request).into_owned());
-        seen.len() - 1
-    };
-    match reaction {
-        Reaction::InTurn(answers) => {
-            let _ = socket.write_all(answers.get(before).or(answers.last()).unwrap()).await;
-            let _ = socket.shutdown().await;
-        }
-        Reaction::Say(bytes) => {
-            let _ = socket.write_all(&bytes).await;
-            let _ = socket.shutdown().await;
-        }
-        Reaction::Stall(bytes) => {
-            let _ = socket.write_all(&bytes).await;
-            let _ = socket.read(&mut buffer).await;
-            seen.lock().unwrap().push("closed".into());
-        }
-        Reaction::Keep => {
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ANSWER.len());
-            loop {
-                let _ = socket.write_all(format!("{head}{ANSWER}").as_bytes()).await;
-                let mut request = Vec::new();
-                while !is_whole(&request) {
-                    match socket.read(&mut buffer).await {
-                        Ok(0) | Err(_) => return,
-                        Ok(read) => request.extend_from_slice(&buffer[..read]),
-                    }
-                }
-            }
-        }
-        Reaction::Flood => {
-            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            while socket.write_all(&buffer).await.is_ok() {}
-        }
-    }
-}
-
-fn is_whole(request: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
-    body.len() >= length
-}
-
-fn reply(status: &str, headers: &str, body: &str) -> Reaction {
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
-    Reaction::Say([head.as_bytes(), body.as_bytes()].concat())
-}
 
 /// Vectors for so many texts.
 fn vectors(count: usize) -> Vec<u8> {
@@ -131,13 +21,6 @@ fn vectors(count: usize) -> Vec<u8> {
     let data: Vec<_> = (0..count).map(vector).collect();
     let usage = serde_json::json!({ "prompt_tokens": count, "total_tokens": count });
     said("200 OK", "", &serde_json::json!({ "data": data, "usage": usage }).to_string())
-}
-
-fn said(status: &str, headers: &str, body: &str) -> Vec<u8> {
-    match reply(status, headers, body) {
-        Reaction::Say(bytes) => bytes,
-        _ => Vec::new(),
-    }
 }
 
 #[tokio::test]
@@ -298,17 +181,6 @@ async fn the_endpoint_may_end_in_the_version() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_the_key_stays_here() {
-    let elsewhere = Server::start(reply("200 OK", "", ANSWER)).await;
-    let location = format!("location: {}/v1/chat/completions\r\n", elsewhere.origin);
-    for status in ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
-        let (_server, answer) = chat(reply(status, &location, "")).await;
-        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Redirected, "{status}");
-    }
-    assert!(elsewhere.requests().is_empty());
-}
-
-#[tokio::test]
 async fn answers_that_are_none_are_classed() {
     let ok = |headers: &str, body: &str| reply("200 OK", headers, body);
     let html = "<html><head><title>520: unknown error</title></head></html>";
@@ -347,63 +219,11 @@ async fn answers_that_are_none_are_classed() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off() {
-    let server = Server::start(Reaction::Flood).await;
-    let mistral = Mistral::new(Settings { max_response_bytes: 100_000, ..settings(&server.origin) }).unwrap();
-    assert_eq!(mistral.chat(&hello()).await.unwrap_err().kind(), ErrorKind::ResponseTooLarge);
-}
-
-#[tokio::test]
-async fn silence_ends_at_the_time_out_before_and_inside_the_body() {
-    let half = b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{".to_vec();
-    for (reaction, said) in [(Reaction::Stall(vec![]), "no answer began"), (Reaction::Stall(half), "not whole")] {
-        let server = Server::start(reaction).await;
-        let timeout = Duration::from_secs(2);
-        let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
-        let error = mistral.chat(&hello()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert!(error.message().contains(said), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_away_takes_the_upstream_call_along() {
-    let server = Server::start(Reaction::Stall(vec![])).await;
-    let mistral = Mistral::new(settings(&server.origin)).unwrap();
-    let call = tokio::spawn(async move { mistral.chat(&hello()).await });
-    server.until_seen(1).await;
-    call.abort();
-    server.until_seen(2).await;
-    assert_eq!(server.requests()[1], "closed");
-}
-
-#[tokio::test]
-async fn connections_are_used_again() {
-    let server = Server::start(Reaction::Keep).await;
-    let mistral = Mistral::new(settings(&server.origin)).unwrap();
-    for _ in 0..50 {
-        mistral.chat(&hello()).await.unwrap();
-    }
-    // Only the first request of a connection is recorded. A connection comes back to the pool a moment after its answer.
-    assert!(server.requests().len() < 10, "{} connections for 50 requests", server.requests().len());
-}
-
-#[tokio::test]
 async fn a_server_whose_list_cannot_be_read_is_up() {
     let server = Server::start(reply("200 OK", "", "<html>It works!</html>")).await;
     let mistral = Mistral::new(settings(&server.origin)).unwrap();
     mistral.probe().await.unwrap();
     assert!(mistral.catalogue().unwrap().listed().is_empty());
-}
-
-#[tokio::test]
-async fn nobody_there_is_a_failure_to_connect() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let error = Mistral::new(settings(&origin)).unwrap().chat(&hello()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectFailed);
-    assert_eq!(error.status(), None);
 }
 
 #[tokio::test]
@@ -492,7 +312,7 @@ async fn a_stream_that_breaks_says_so_behind_what_came() {
         let (said, error) = stream(Reaction::Say(format!("{HEAD}{STREAM}{tail}").into_bytes())).await;
         assert_eq!((said.len(), error.map(|error| error.kind())), (5, Some(kind)), "{tail}");
     }
-    let (said, error) = stream(Reaction::Stall(format!("{HEAD}{STREAM}").into_bytes())).await;
+    let (said, error) = stream(stall(&format!("{HEAD}{STREAM}"))).await;
     let error = error.unwrap();
     assert_eq!((said.len(), error.kind()), (5, ErrorKind::Timeout), "{error}");
     let early = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n";
@@ -515,32 +335,15 @@ async fn what_comes_instead_of_a_stream_is_classed_as_ever() {
     }
 }
 
-#[tokio::test]
-async fn a_stream_that_nobody_reads_on_closes_the_connection() {
-    let server = Server::start(Reaction::Stall(format!("{HEAD}{STREAM}").into_bytes())).await;
-    let mistral = Mistral::new(settings(&server.origin)).unwrap();
-    let mut streamed = mistral.stream(&hello()).await.unwrap();
-    assert!(streamed.events.next().await.unwrap().is_ok());
-    drop(streamed);
-    server.until_seen(2).await;
-    assert_eq!(server.requests()[1], "closed");
-}
-
 /// Serves streams on one connection, the end of each body only when `over` says that the client has read its last event.
 /// Each request is a line in `seen`: how many this connection had before it.
 async fn end_late(mut socket: TcpStream, over: Arc<tokio::sync::Notify>, seen: Arc<Mutex<Vec<usize>>>) {
     let events = format!("{STREAM}data: [DONE]\n\n");
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    let mut buffer = [0_u8; 4096];
-    for before in 0.. {
-        let mut request = Vec::new();
-        while !is_whole(&request) {
-            match socket.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(read) => request.extend_from_slice(&buffer[..read]),
-            }
-        }
+    let mut before = 0;
+    while canned::request(&mut socket).await.is_some() {
         seen.lock().unwrap().push(before);
+        before += 1;
         let chunk = format!("{head}{:x}\r\n{events}\r\n", events.len());
         let _ = socket.write_all(chunk.as_bytes()).await;
         over.notified().await;

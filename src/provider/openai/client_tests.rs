@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-
 use super::*;
 use crate::chat::{Message, ReasoningEffort, Role};
 use crate::config::Endpoint;
 use crate::provider::Prices;
+use crate::provider::canned::{Server, reply};
 
 fn settings(kind: Kind) -> Settings {
     Settings {
@@ -190,19 +188,6 @@ fn what_is_not_known_has_no_price() {
     assert_eq!(price(Kind::OpenAi), None);
 }
 
-/// Answers one request.
-async fn answering(status: &str, body: &str) -> Endpoint {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = Endpoint::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let _ = socket.read(&mut [0; 4096]).await.unwrap();
-        socket.write_all(answer.as_bytes()).await.unwrap();
-    });
-    origin
-}
-
 #[tokio::test]
 async fn a_model_that_reasons_is_not_sent_what_it_refuses() {
     let double = openai_double::OpenAiDouble::start().await.unwrap();
@@ -284,7 +269,8 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
         ("<html>", ErrorKind::MalformedAnswer, 200),
     ] {
         for task in [Task::Chat, Task::Embed] {
-            let made = Settings { endpoint: answering("200 OK", body).await, ..settings(Kind::OpenAiCompatible) };
+            let server = Server::start(reply("200 OK", "", body)).await;
+            let made = Settings { endpoint: server.endpoint(), ..settings(Kind::OpenAiCompatible) };
             let request = ChatRequest::about(task, None, vec!["Hi".to_owned()]);
             let error = OpenAi::new(made).unwrap().chat(&request).await.unwrap_err();
             assert_eq!((error.kind(), error.status()), (kind, Some(status)), "{task:?} {body}");
@@ -305,7 +291,8 @@ async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
         (Kind::OpenAi, "405 Method Not Allowed", "", Some(ErrorKind::Rejected)),
         (Kind::OpenAi, "501 Not Implemented", "", Some(ErrorKind::UpstreamFailed)),
     ] {
-        let made = Settings { endpoint: answering(status, body).await, ..settings(kind) };
+        let server = Server::start(reply(status, "", body)).await;
+        let made = Settings { endpoint: server.endpoint(), ..settings(kind) };
         let probed = OpenAi::new(made).unwrap().probe().await;
         assert_eq!(probed.err().map(|error| error.kind()), expected, "{kind}: {status} {body}");
     }
