@@ -29,8 +29,8 @@ use super::http::{Credential, Prepared, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, completion, results,
-    streaming,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, chunked, completion,
+    results,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
@@ -283,7 +283,7 @@ impl Provider for Mistral {
             images: images(&request.messages),
             host: self.host,
         };
-        Ok(streaming::streamed(body, model, reading, notes))
+        Ok(chunked::streamed(body, model, reading, notes))
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
@@ -326,7 +326,7 @@ struct Reading {
     host: Host,
 }
 
-impl streaming::Reading for Reading {
+impl chunked::Reading for Reading {
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { host: self.host, tier })

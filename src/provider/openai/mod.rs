@@ -21,8 +21,8 @@ use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms, Tier};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, completion,
-    results, streaming,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, chunked,
+    completion, results,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use own_version::has_own_version;
@@ -241,7 +241,7 @@ impl Provider for OpenAi {
             model: model.to_owned(),
             images: images(&request.messages),
         };
-        Ok(streaming::streamed(body, model, reading, prepared.notes))
+        Ok(chunked::streamed(body, model, reading, prepared.notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
@@ -286,7 +286,7 @@ struct Reading {
     images: u64,
 }
 
-impl streaming::Reading for Reading {
+impl chunked::Reading for Reading {
     fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
         let usage = Usage { images: self.images, ..*usage };
         self.prices.cost(&self.model, &usage, Terms { tier, ..Terms::default() })

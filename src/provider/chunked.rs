@@ -74,5 +74,5 @@ impl<R: Reading> Dialect for Chunked<R> {
 }
 
 #[cfg(test)]
-#[path = "streaming_tests.rs"]
+#[path = "chunked_tests.rs"]
 mod tests;
