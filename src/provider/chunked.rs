@@ -1,51 +1,66 @@
 //! Streams of chat completion chunks, of all vendors whose answers are made of them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::ProviderError;
 use super::chunk::{Chunks, Read};
 use super::dialect::{self, Dialect, broke_off};
 use super::http::StreamedBody;
-use super::price::Tier;
+use super::price::{Host, PriceTable, Terms, Tier};
 use super::refusals::Refusals;
 use super::stream::{Delta, StreamEvent, Streamed};
 use crate::chat::Usage;
 
-/// What one vendor's streams have of their own.
-pub(crate) trait Reading: Send + 'static {
-    /// What the answer cost.
-    fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64>;
-
-    /// Whether each of its streams says that it is done. Of one that does not, an end may be missing.
-    fn says_done(&self) -> bool;
+/// What is kept of a call while its answer streams.
+pub(crate) struct Call {
+    /// The model that was asked.
+    pub(crate) model: String,
+    /// The images that it was shown.
+    pub(crate) images: u64,
+    pub(crate) prices: Arc<PriceTable>,
+    pub(crate) host: Host,
+    pub(crate) end: End,
 }
 
-struct Chunked<R> {
+/// Whether each stream of a vendor's says that it is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Each does: one that does not has broken off.
+    Said,
+    /// It may be missing.
+    Unsaid,
+}
+
+struct Chunked {
     chunks: Chunks,
     /// The tokens that were told last.
     told: Option<(Usage, Tier)>,
     over: bool,
     refusals: Refusals,
-    reading: R,
+    call: Call,
 }
 
-impl<R: Reading> Chunked<R> {
+impl Chunked {
     /// The tokens, where they are not told as they were counted last.
     fn usage(&mut self) -> Option<Delta> {
         let counted = self.chunks.usage().filter(|counted| self.told != Some(*counted))?;
         self.told = Some(counted);
         let (usage, tier) = counted;
-        Some(Delta::Usage { usage, cost_usd: self.reading.cost(&usage, tier) })
+        let Call { model, images, prices, host, .. } = &self.call;
+        let cost_usd = prices.cost(model, &Usage { images: *images, ..usage }, Terms { host: *host, tier });
+        Some(Delta::Usage { usage, cost_usd })
     }
 }
 
-/// The answer by the model `asked` that a body streams in chunks.
-pub(crate) fn streamed(body: Box<StreamedBody>, asked: &str, reading: impl Reading, notes: Vec<String>) -> Streamed {
-    let (chunks, refusals) = (Chunks::new(asked), body.refusals.clone());
-    dialect::streamed(body, Chunked { chunks, told: None, over: false, refusals, reading }, notes)
+/// The answer to a call that a body streams in chunks. `notes`: on what was asked.
+pub(crate) fn streamed(body: Box<StreamedBody>, call: Call, notes: Vec<String>) -> Streamed {
+    let (chunks, refusals) = (Chunks::new(&call.model), body.refusals.clone());
+    dialect::streamed(body, Chunked { chunks, told: None, over: false, refusals, call }, notes)
 }
 
-impl<R: Reading> Dialect for Chunked<R> {
+impl Dialect for Chunked {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
         match self.chunks.read(data)? {
             Read::Event(mut event) => {
@@ -68,7 +83,7 @@ impl<R: Reading> Dialect for Chunked<R> {
     }
 
     fn end(&mut self) -> Option<Vec<Delta>> {
-        let whole = self.over || self.chunks.is_whole() && !self.reading.says_done();
+        let whole = self.over || self.chunks.is_whole() && self.call.end == End::Unsaid;
         whole.then(|| self.usage().into_iter().chain(self.chunks.notes().map(Delta::Note)).collect())
     }
 }

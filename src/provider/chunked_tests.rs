@@ -1,6 +1,5 @@
 //! Streams of both dialects through sockets, in front of the doubles.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -335,23 +334,11 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
     assert_eq!(patient.stream(&hello()).await.unwrap_err().kind(), ErrorKind::UpstreamFailed);
 }
 
-/// A vendor without prices, which does not say when it is done.
-struct Plain;
-
-impl Reading for Plain {
-    fn cost(&self, _: &Usage, _: Tier) -> Option<f64> {
-        None
-    }
-
-    fn says_done(&self) -> bool {
-        false
-    }
-}
-
 #[test]
 fn tokens_are_told_as_they_were_counted_last() {
     let refusals = Refusals { wording: Wording::plain(), key: None };
-    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, reading: Plain };
+    let call = Call { model: "m".into(), images: 0, prices: Arc::default(), host: Host::Global, end: End::Unsaid };
+    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, call };
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
         Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())

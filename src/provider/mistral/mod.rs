@@ -25,12 +25,12 @@ use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::chunked::{self, Call, End};
 use super::http::{Credential, Prepared, Upstream};
 use super::names::{self, Vendor};
-use super::price::{Host, PriceTable, Terms, Tier};
+use super::price::{Host, PriceTable, Terms};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, chunked, completion,
-    results,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, completion, results,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
@@ -277,13 +277,14 @@ impl Provider for Mistral {
             }
         };
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
-        let reading = Reading {
-            prices: self.prices.clone(),
+        let call = Call {
             model: model.to_owned(),
             images: images(&request.messages),
+            prices: self.prices.clone(),
             host: self.host,
+            end: End::Said,
         };
-        Ok(chunked::streamed(body, model, reading, notes))
+        Ok(chunked::streamed(body, call, notes))
     }
 
     /// `GET /v1/models`: free of charge and without limits; says that the key is valid and the edge is up, not that a
@@ -316,25 +317,6 @@ impl Provider for Mistral {
 fn once_without(without: Option<&str>, request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
     let keyword = parameters::refused_keyword(request, refusal.message());
     keyword.filter(|_| without.is_none() && refusal.status().is_some()).ok_or(refusal)
-}
-
-/// What is kept of a call while its answer streams.
-struct Reading {
-    prices: Arc<PriceTable>,
-    model: String,
-    images: u64,
-    host: Host,
-}
-
-impl chunked::Reading for Reading {
-    fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
-        let usage = Usage { images: self.images, ..*usage };
-        self.prices.cost(&self.model, &usage, Terms { host: self.host, tier })
-    }
-
-    fn says_done(&self) -> bool {
-        true
-    }
 }
 
 fn deprecated(date: &str) -> String {

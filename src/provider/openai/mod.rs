@@ -17,12 +17,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use super::chunked::{self, Call, End};
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
-use super::price::{PriceTable, Terms, Tier};
+use super::price::{Host, PriceTable, Terms};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, chunked,
-    completion, results,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, completion,
+    results,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use own_version::has_own_version;
@@ -235,13 +236,18 @@ impl Provider for OpenAi {
         let model = self.model_of(request);
         let prepared = request::prepare(request, self.options(model, Some(self.stream_usage())))?;
         let (_, body) = self.upstream.stream(&self.chat_url(model), prepared.body).await?;
-        let reading = Reading {
-            kind: self.info.kind,
-            prices: self.prices.clone(),
+        let call = Call {
             model: model.to_owned(),
             images: images(&request.messages),
+            prices: self.prices.clone(),
+            host: Host::Global,
+            // OpenAI's own say it, and Azure's; of the servers like them some do not.
+            end: match self.info.kind {
+                Kind::OpenAi | Kind::AzureOpenAi => End::Said,
+                _ => End::Unsaid,
+            },
         };
-        Ok(chunked::streamed(body, model, reading, prepared.notes))
+        Ok(chunked::streamed(body, call, prepared.notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
@@ -275,26 +281,6 @@ fn credential(kind: Kind, endpoint: &Url, key: &ApiKey) -> Option<Credential> {
     match kind {
         Kind::AzureOpenAi if !takes_bearer(endpoint) => Credential::header("api-key", key),
         _ => Some(Credential::bearer(key)),
-    }
-}
-
-/// What is kept of a call while its answer streams.
-struct Reading {
-    kind: Kind,
-    prices: Arc<PriceTable>,
-    model: String,
-    images: u64,
-}
-
-impl chunked::Reading for Reading {
-    fn cost(&self, usage: &Usage, tier: Tier) -> Option<f64> {
-        let usage = Usage { images: self.images, ..*usage };
-        self.prices.cost(&self.model, &usage, Terms { tier, ..Terms::default() })
-    }
-
-    /// OpenAI's own say it, and Azure's; of the servers like them some do not.
-    fn says_done(&self) -> bool {
-        matches!(self.kind, Kind::OpenAi | Kind::AzureOpenAi)
     }
 }
 
