@@ -1,6 +1,5 @@
-//! Names of models and tools: whose model a name is, as far as names tell, and what a tool may be called.
+//! Names of models and tools: whose model a name is, as far as names tell, and what a called tool may be named.
 
-use super::{ErrorKind, ProviderError};
 use crate::chat::TOOL_NAME;
 
 /// A vendor whose names are known by their beginnings, beside Mistral.
@@ -85,29 +84,6 @@ pub(crate) const EXPECTED: &str = "expected at most 128 letters, digits, `_`, `-
 
 /// The note about a call that is left out.
 pub(crate) const NAMELESS: &str = "a tool call left out without a name, or with one that no tool can have";
-
-/// The longest name of a tool that every vendor takes.
-pub(crate) const COMMON: usize = 64;
-
-/// Whether every vendor takes this as the name of a tool.
-pub(crate) fn is_common(name: &str) -> bool {
-    (1..=COMMON).contains(&name.len()) && name.chars().all(is_commons)
-}
-
-/// Whether a character may stand in such a name.
-pub(crate) fn is_commons(char: char) -> bool {
-    char.is_ascii_alphanumeric() || matches!(char, '_' | '-')
-}
-
-/// Checks the name of a tool for a vendor that takes no others: the error can say which tool it is, and other providers
-/// may take it.
-pub(crate) fn check_tool(name: &str) -> Result<(), ProviderError> {
-    if is_common(name) {
-        return Ok(());
-    }
-    let message = format!("tool `{name}`: this provider wants a name of 1 to 64 letters, digits, `_` and `-`");
-    Err(ProviderError::new(ErrorKind::Unsupported, &message))
-}
 
 #[cfg(test)]
 mod tests {

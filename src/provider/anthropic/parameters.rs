@@ -11,7 +11,8 @@ use super::model::Model;
 use super::schema::{Of, closed};
 use super::thinking::{self, Circumstances, Plan};
 use crate::chat::{CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
-use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out, names};
+use crate::provider::tool_name::ToolNames;
+use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out};
 
 /// A function's parameters where the caller gave none: some are wanted.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -91,6 +92,7 @@ pub(super) fn of<'a>(
     continues: bool,
     notes: &mut Vec<String>,
 ) -> Result<Parameters<'a>, ProviderError> {
+    ToolNames::Anthropic.check(&request.tools)?;
     let tools = request.tools.iter().map(|it| tool(it, model, notes)).collect::<Result<Vec<_>, _>>()?;
     let tool_choice = if tools.is_empty() { None } else { choice(request, model, notes) };
     let forced = tool_choice.as_ref().is_some_and(|choice| matches!(choice.r#type, "any" | "tool"));
@@ -158,7 +160,6 @@ fn sampling(request: &ChatRequest, model: Model, plan: &Plan, notes: &mut Vec<St
 }
 
 fn tool<'a>(tool: &'a Tool, model: Model, notes: &mut Vec<String>) -> Result<WireTool<'a>, ProviderError> {
-    names::check_tool(&tool.name)?;
     let to_hold = tool.parameters.as_ref().filter(|_| tool.strict == Some(true) && model.takes_schemas());
     let held = to_hold.and_then(|schema| hold(schema, Of::Arguments, notes));
     let strict = held.is_some();

@@ -11,6 +11,7 @@ use super::parameters::{self, Parameters};
 use crate::chat::{ChatRequest, ReasoningEffort};
 use crate::provider::ProviderError;
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_name::ToolNames;
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +39,10 @@ struct Body<'a> {
 /// The body of `POST /v1/messages`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
-    let conversation = Conversation::of(&request.messages, &request.cache, thinks(request, model))?;
+    let (messages, renamed) = ToolNames::Anthropic.renamed(&request.messages);
+    let conversation = Conversation::of(&messages, &request.cache, thinks(request, model))?;
     let mut notes = conversation.notes();
+    notes.extend(renamed);
     let bound = request.max_tokens.or(options.max_tokens);
     let parameters = parameters::of(request, model, bound, conversation.continues(), &mut notes)?;
     let instruction = parameters.instruction.as_deref().map(Instruction::plain);

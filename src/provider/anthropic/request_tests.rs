@@ -225,8 +225,30 @@ fn what_cannot_be_sent_is_refused_here() {
         let request = ChatRequest { messages: vec![message(Role::User, parts)], ..ChatRequest::default() };
         assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported, "{request:?}");
     }
-    let unnamed = ChatRequest { tools: from(json!([{"function": {"name": "two words"}}])), ..hi() };
-    assert_eq!(prepare(&unnamed, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_tools_name_is_one_that_anthropic_takes() {
+    let (long, longer) = ("x".repeat(128), "x".repeat(129));
+    for (name, kind) in [
+        ("two words", Some(ErrorKind::Unsupported)),
+        ("fs.read", Some(ErrorKind::Unsupported)),
+        (&longer, Some(ErrorKind::Unsupported)),
+        (&long, None),
+        ("1st", None),
+    ] {
+        let named = ChatRequest { tools: from(json!([{"function": {"name": name}}])), ..hi() };
+        assert_eq!(prepare(&named, OPTIONS).err().map(|error| error.kind()), kind, "{name}");
+    }
+    let other = Part::ToolCall { id: "1".into(), name: "functions.look".into(), arguments: "{}".into(), seal: None };
+    let messages = vec![
+        message(Role::User, vec![text("Look")]),
+        message(Role::Assistant, vec![other]),
+        message(Role::Tool, vec![result("1", "found")]),
+    ];
+    let (body, notes) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
+    assert_eq!(body["messages"][1]["content"][0]["name"], "functions_look");
+    assert_eq!(notes, ["1 tool calls renamed: the provider takes names of at most 128 letters, digits, `_` and `-`"]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use super::model::{Model, Thinking};
 use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
 use crate::provider::schema::without_identity;
-use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out, names};
+use crate::provider::tool_name::ToolNames;
+use crate::provider::{ProviderError, json_prompt, left_out};
 
 /// Texts at which an answer ends, at most.
 const STOPS: usize = 5;
@@ -117,7 +118,8 @@ pub(super) fn of<'a>(
     max_tokens: Option<u32>,
     notes: &mut Vec<String>,
 ) -> Result<Parameters<'a>, ProviderError> {
-    let function_declarations = request.tools.iter().map(declaration).collect::<Result<Vec<_>, _>>()?;
+    ToolNames::Gemini.check(&request.tools)?;
+    let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
     let has_tools = !function_declarations.is_empty();
     let tools = if has_tools { vec![Declarations { function_declarations }] } else { Vec::new() };
     let (format, instruction) = format(request, model, notes);
@@ -173,14 +175,9 @@ fn unknown(request: &ChatRequest, model: Model) -> impl Iterator<Item = &str> {
     .filter_map(|(name, asked)| asked.then_some(name))
 }
 
-fn declaration(tool: &Tool) -> Result<Declaration<'_>, ProviderError> {
-    names::check_tool(&tool.name)?;
-    if !tool.name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-        let message = format!("tool `{}`: this provider wants a name that begins with a letter or `_`", tool.name);
-        return Err(ProviderError::new(ErrorKind::Unsupported, &message));
-    }
+fn declaration(tool: &Tool) -> Declaration<'_> {
     let parameters_json_schema = tool.parameters.as_ref().map(without_identity);
-    Ok(Declaration { name: &tool.name, description: tool.description.as_deref(), parameters_json_schema })
+    Declaration { name: &tool.name, description: tool.description.as_deref(), parameters_json_schema }
 }
 
 fn choice(choice: &ToolChoice) -> ToolConfig<'_> {

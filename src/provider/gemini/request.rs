@@ -11,6 +11,7 @@ use super::parameters::{self, Parameters};
 use crate::chat::ChatRequest;
 use crate::provider::ProviderError;
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_name::ToolNames;
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +45,10 @@ struct Instruction<'a> {
 /// The body of `POST /v1beta/models/MODEL:generateContent`, and of its streaming sister.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
-    let conversation = Conversation::of(&request.messages, model)?;
+    let (messages, renamed) = ToolNames::Gemini.renamed(&request.messages);
+    let conversation = Conversation::of(&messages, model)?;
     let mut notes = conversation.notes();
+    notes.extend(renamed);
     let parameters = parameters::of(request, model, request.max_tokens.or(options.max_tokens), &mut notes)?;
     let texts = conversation.system.iter().copied().chain(parameters.instruction.as_deref());
     let parts: Vec<_> = texts.map(|text| Instruction { text }).collect();

@@ -222,11 +222,35 @@ fn what_cannot_be_sent_is_refused_here() {
         let request = ChatRequest { messages: vec![message], ..ChatRequest::default() };
         assert_eq!(prepare(&request, OPTIONS).unwrap_err().kind(), kind, "{request:?}");
     }
-    // Which others take.
-    for name in ["two words", "1st", "-x"] {
+}
+
+#[test]
+fn a_tools_name_is_one_that_gemini_takes() {
+    let long = "x".repeat(65);
+    for (name, kind) in [
+        ("two words", Some(ErrorKind::Unsupported)),
+        ("1st", Some(ErrorKind::Unsupported)),
+        ("-x", Some(ErrorKind::Unsupported)),
+        (&long, Some(ErrorKind::Unsupported)),
+        ("fs.read", None),
+        ("_mcp:fs-read", None),
+    ] {
         let named = ChatRequest { tools: from(json!([{"function": {"name": name}}])), ..hi() };
-        assert_eq!(prepare(&named, OPTIONS).unwrap_err().kind(), ErrorKind::Unsupported, "{name}");
+        assert_eq!(prepare(&named, OPTIONS).err().map(|error| error.kind()), kind, "{name}");
     }
+    let other = Part::ToolCall { id: "1".into(), name: "fs/read".into(), arguments: "{}".into(), seal: None };
+    let answer = Part::ToolResult { id: "1".into(), name: Some("fs/read".into()), text: "found".into() };
+    let messages = vec![
+        message(Role::User, vec![text("Look")]),
+        message(Role::Assistant, vec![other]),
+        message(Role::Tool, vec![answer, result("1", "found")]),
+    ];
+    let (body, notes) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
+    assert_eq!(body["contents"][1]["parts"][0]["functionCall"]["name"], "fs_read");
+    for at in 0..2 {
+        assert_eq!(body["contents"][2]["parts"][at]["functionResponse"]["name"], "fs_read");
+    }
+    assert_eq!(notes.len(), 1, "{notes:?}");
 }
 
 #[test]

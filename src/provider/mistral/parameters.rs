@@ -12,7 +12,8 @@ use super::cache_key;
 use super::request::Options;
 use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Schema, Task, Tool, ToolChoice};
 use crate::provider::schema::{keyword, without_identity};
-use crate::provider::{ErrorKind, ProviderError, left_out, names};
+use crate::provider::tool_name::ToolNames;
+use crate::provider::{ErrorKind, ProviderError, left_out};
 
 /// Of two numbers in the vendor's documentation, that of its specification.
 const HIGHEST_TEMPERATURE: f64 = 1.5;
@@ -109,6 +110,7 @@ pub(super) fn of<'a>(
     options: Options<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Parameters<'a>, ProviderError> {
+    ToolNames::Common.check(&request.tools)?;
     let has_tools = !request.tools.is_empty();
     let without = options.without;
     let mut parameters = Parameters {
@@ -189,9 +191,7 @@ pub(super) fn seed(request: &ChatRequest) -> Option<i64> {
     request.seed.map(|seed| seed & i64::MAX)
 }
 
-/// Names are checked here, where the error can say which (Q8).
 fn written<'a>(tool: &'a Tool, without: Option<&str>) -> Result<WireTool<'a>, ProviderError> {
-    names::check_tool(&tool.name)?;
     let parameters = match &tool.parameters {
         Some(schema) => taken(schema, without),
         None => Cow::Owned(RawValue::from_string(NO_PARAMETERS.to_owned()).map_err(|error| {

@@ -4,7 +4,6 @@
 #[derive(Default)]
 pub(super) struct Repairs {
     pub(super) replaced_ids: usize,
-    pub(super) renamed_calls: usize,
     pub(super) dropped_assistants: usize,
     pub(super) dropped_thinking: usize,
     pub(super) misplaced_citations: usize,
@@ -25,7 +24,6 @@ impl Repairs {
         let mut notes = Vec::new();
         let counted = [
             (self.replaced_ids, "tool call ids replaced by ones that the provider takes"),
-            (self.renamed_calls, "tool calls renamed: the provider takes letters, digits, `_` and `-`, 64 at most"),
             (self.dropped_assistants, "empty assistant messages left out"),
             (self.dropped_thinking, "reasoning parts left out, which the model does not take"),
             (self.misplaced_citations, "citations left out, which stood in a message not the assistant's"),

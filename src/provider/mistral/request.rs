@@ -11,10 +11,10 @@ use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
 use super::tool_id::{self, ToolIds};
-use super::tool_name;
 use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat};
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, json_prompt};
 
 /// What the provider decides about a request.
@@ -51,9 +51,9 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let model = options.model;
     wire::check_images(&request.messages)?;
     let (messages, repeated) = tool_id::told_apart(&request.messages);
-    let (messages, renamed_calls) = tool_name::renamed(messages);
+    let (messages, renamed) = ToolNames::Common.renamed(messages);
     let ids = ToolIds::of(&messages);
-    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, renamed_calls, ..Repairs::default() };
+    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
     let thinking = if options.reasons { Thinking::Replay } else { Thinking::Drop };
 
     let messages = Wire::all(&messages, &ids, thinking, &mut repairs);
@@ -63,6 +63,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     }
 
     let mut notes = repairs.notes();
+    notes.extend(renamed);
     // Without the word in its prompt, a model in JSON mode may write white space without end (Q16).
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();

@@ -445,10 +445,10 @@ fn names_in_a_history_are_such_as_the_vendor_takes() {
         role: Role::Tool,
         parts: vec![Part::ToolResult { id: "D681PevKs".into(), name: Some(name.into()), text: "found".into() }],
     };
-    let renamed = "1 tool calls renamed: the provider takes letters, digits, `_` and `-`, 64 at most";
+    let renamed = "1 tool calls renamed: the provider takes names of at most 64 letters, digits, `_` and `-`";
     for (name, of_call, of_result, notes) in [
         ("look", "look", json!("look"), vec![]),
-        ("functions.look", "functions_look", json!(null), vec![renamed]),
+        ("functions.look", "functions_look", json!("functions_look"), vec![renamed]),
         ("", "_", json!(null), vec![renamed]),
     ] {
         let messages = vec![Message::text(Role::User, "look"), call(name), result(name)];

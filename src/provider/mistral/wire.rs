@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::repairs::Repairs;
 use super::tool_id::ToolIds;
 use crate::chat::{Called, Detail, Message, Part, Reference, Role, Seal};
-use crate::provider::{ErrorKind, ProviderError, names};
+use crate::provider::tool_name::ToolNames;
+use crate::provider::{ErrorKind, ProviderError};
 
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
 #[derive(Serialize)]
@@ -82,7 +83,7 @@ impl<'a> Wire<'a> {
 
     /// A tool's answer. A name that the vendor refuses is left out (Q8).
     pub(super) fn result(call: &'a str, name: Option<&'a str>, text: &'a str) -> Self {
-        let name = name.filter(|name| names::is_common(name));
+        let name = name.filter(|name| ToolNames::Common.fits(name));
         Self { tool_call_id: Some(call), name, ..Self::text("tool", text) }
     }
 
