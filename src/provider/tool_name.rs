@@ -10,7 +10,7 @@ use crate::chat::{Message, Part, Tool};
 /// Whose rule it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ToolNames {
-    /// Mistral's (Q8), and OpenAI's and Azure's.
+    /// Mistral's (Q8), OpenAI's and Azure's.
     Common,
     /// Anthropic's.
     Anthropic,

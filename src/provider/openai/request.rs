@@ -1,6 +1,7 @@
 //! A canonical request as OpenAI's body. Pure: no I/O, no clock. What the caller did not ask for is not there; what has
 //! no place in the canonical request is passed on as it came.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::parameters::Parameters;
 use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task, held_field};
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, Kind, ProviderError, json_prompt, left_out};
 
 /// Fields of Mistral's and others', which OpenAI and Azure refuse.
@@ -157,13 +159,20 @@ struct ImageUrl<'a> {
 
 /// The body of `POST /v1/chat/completions`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
+    let (history, renamed) = if is_openais(options.kind) {
+        ToolNames::Common.check(&request.tools)?;
+        ToolNames::Common.renamed(&request.messages)
+    } else {
+        (Cow::Borrowed(request.messages.as_slice()), None)
+    };
     let mut dropped = Dropped::default();
-    let mut messages = Vec::with_capacity(request.messages.len());
-    for (index, message) in request.messages.iter().enumerate() {
+    let mut messages = Vec::with_capacity(history.len());
+    for (index, message) in history.iter().enumerate() {
         let name = request.names.get(&index).map(String::as_str);
         push(message, name, options, &mut messages, &mut dropped)?;
     }
     let mut notes = dropped.notes();
+    notes.extend(renamed);
     // OpenAI refuses JSON mode where no message has the word.
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();
@@ -192,13 +201,18 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     Ok(Prepared { body, notes })
 }
 
+/// Whether it is OpenAI's own server, or Azure's, whose rules are known. Others have theirs, or none.
+fn is_openais(kind: Kind) -> bool {
+    matches!(kind, Kind::OpenAi | Kind::AzureOpenAi)
+}
+
 /// Fields of the caller's.
 pub(super) type Fields<'a> = BTreeMap<&'a str, &'a Value>;
 
 /// Those that are passed on to a provider of this kind, and those that are not: none that is read as one that the body
 /// has.
 pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_>) {
-    let strict = matches!(kind, Kind::OpenAi | Kind::AzureOpenAi);
+    let strict = is_openais(kind);
     // A word of Anthropic's.
     let tier = |name: &str, value: &Value| name == "service_tier" && value.as_str() == Some("standard_only");
     let others = |name: &str| OTHERS.contains(&name) || name == "metadata" && request.task != Task::Chat;

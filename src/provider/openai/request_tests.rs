@@ -337,3 +337,24 @@ fn json_mode_says_json_unless_the_caller_does() {
         assert_eq!(notes.iter().filter(|note| note.contains("JSON")).count(), usize::from(at.is_some()));
     }
 }
+
+#[test]
+fn names_of_tools_are_those_that_openai_takes_and_others_go_to_servers_like_it() {
+    let offered = ChatRequest { tools: from(json!([{"function": {"name": "fs.read"}}])), ..ChatRequest::default() };
+    let call = Part::ToolCall { id: "1".into(), name: "functions.x".into(), arguments: "{}".into(), seal: None };
+    let messages = vec![Message { role: Role::Assistant, parts: vec![call] }];
+    let called = ChatRequest { messages, ..ChatRequest::default() };
+    let renamed = "1 tool calls renamed: the provider takes names of at most 64 letters, digits, `_` and `-`";
+    for (kind, refused, name, notes) in [
+        (Kind::OpenAi, Some(ErrorKind::Unsupported), "functions_x", vec![renamed]),
+        (Kind::AzureOpenAi, Some(ErrorKind::Unsupported), "functions_x", vec![renamed]),
+        (Kind::OpenAiCompatible, None, "functions.x", vec![]),
+        (Kind::Ollama, None, "functions.x", vec![]),
+    ] {
+        let options = Options { kind, ..OPTIONS };
+        assert_eq!(prepare(&offered, options).err().map(|error| error.kind()), refused, "{kind}");
+        let (body, noted) = sent(&called, options);
+        assert_eq!(body["messages"][0]["tool_calls"][0]["function"]["name"], name, "{kind}");
+        assert_eq!(noted, notes, "{kind}");
+    }
+}
