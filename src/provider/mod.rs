@@ -40,6 +40,7 @@ mod settings;
 mod sse;
 mod stream;
 mod text;
+mod tool_ids;
 mod tool_name;
 mod values;
 mod vectors;

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::chat::{Message, Part, Role};
-use crate::provider::mistral::tool_id::ToolIds;
+use crate::provider::call_id::fits;
 use crate::provider::mistral::wire::Thinking;
+use crate::provider::tool_ids::ToolIds;
 
 /// A conversation in short: `s`ystem, `u`ser, `a`ssistant; `a:x,y` calls tools, `t:x` is a tool's answer.
 fn conversation(short: &str) -> Vec<Message> {
@@ -48,7 +49,7 @@ fn short(messages: &[Wire<'_>]) -> String {
 
 fn put_right(before: &str, after_tool: AfterTool) -> (String, Vec<String>) {
     let messages = conversation(before);
-    let ids = ToolIds::of(&messages);
+    let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
     let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
     (short(&repaired(wires, after_tool, &mut repairs)), repairs.notes())
@@ -98,7 +99,7 @@ fn further_answers_to_a_call_are_part_of_the_first() {
     for (message, said) in messages.iter_mut().filter(|message| message.role == Role::Tool).zip(["one", "two", ""]) {
         message.parts = vec![Part::ToolResult { id: long("1"), name: None, text: said.into() }];
     }
-    let ids = ToolIds::of(&messages);
+    let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
     let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
     let sent = serde_json::to_value(repaired(wires, AfterTool::Anything, &mut repairs)).unwrap();
@@ -132,7 +133,7 @@ fn many_calls_without_answers_are_put_right_in_the_time_that_reading_them_takes(
     const MANY: usize = 100_000;
     let short: String = (0..MANY).map(|id| format!("a:{id} ")).collect();
     let messages = conversation(&short);
-    let ids = ToolIds::of(&messages);
+    let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
     let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
     assert_eq!(repaired(wires, AfterTool::Anything, &mut repairs).len(), 2 * MANY);

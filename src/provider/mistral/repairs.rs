@@ -1,5 +1,7 @@
 //! What is changed in messages that Mistral would not take as they are, for the record.
 
+use crate::provider::tool_ids::REPLACED;
+
 /// How often it was done.
 #[derive(Default)]
 pub(super) struct Repairs {
@@ -23,7 +25,7 @@ impl Repairs {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let counted = [
-            (self.replaced_ids, "tool call ids replaced by ones that the provider takes"),
+            (self.replaced_ids, REPLACED),
             (self.dropped_assistants, "empty assistant messages left out"),
             (self.dropped_thinking, "reasoning parts left out, which the model does not take"),
             (self.misplaced_citations, "citations left out, which stood in a message not the assistant's"),

@@ -10,12 +10,13 @@ use serde::Serialize;
 use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
-use super::tool_id::{self, ToolIds};
+use super::tool_id;
 use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat};
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_ids::ToolIds;
 use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, ProviderError, json_prompt};
+use crate::provider::{ErrorKind, ProviderError, call_id, json_prompt};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     wire::check_images(&request.messages)?;
     let (messages, repeated) = tool_id::told_apart(&request.messages);
     let (messages, renamed) = ToolNames::Common.renamed(messages);
-    let ids = ToolIds::of(&messages);
+    let ids = ToolIds::of(&messages, call_id::fits);
     let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
     let thinking = if options.reasons { Thinking::Replay } else { Thinking::Drop };
 

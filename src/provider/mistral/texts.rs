@@ -5,11 +5,11 @@ use serde::Serialize;
 use super::parameters::{self, Own};
 use super::repairs::Repairs;
 use super::request::Options;
-use super::tool_id::ToolIds;
 use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::ProviderError;
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_ids::ToolIds;
+use crate::provider::{ProviderError, call_id};
 
 /// Texts in one request for vectors, at most.
 pub(super) const BATCH_TEXTS: usize = 512;
@@ -97,7 +97,7 @@ pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Resul
 /// The body of `POST /v1/chat/moderations`.
 pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared, ProviderError> {
     wire::check_images(&request.messages)?;
-    let ids = ToolIds::of(&request.messages);
+    let ids = ToolIds::of(&request.messages, call_id::fits);
     let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
     let one = |messages| Wire::all(messages, &ids, Thinking::Drop, &mut repairs);
     let input = request.conversations().map(one).collect();

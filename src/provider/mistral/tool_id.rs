@@ -1,11 +1,12 @@
-//! Tool call ids. Mistral takes nine letters and digits and refuses everything else with code 3280, also in a history
-//! that another vendor's model began.
+//! Tool call ids. Mistral takes nine letters and digits and refuses everything else with code 3280; and of those of one
+//! message each once.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::chat::{Message, Part};
-use crate::provider::call_id::{derive, fits};
+use crate::provider::call_id::derive;
+use crate::provider::tool_ids::id;
 
 /// A conversation in which each call of a message has an id of its own (Q6): where one id calls several times at once, the
 /// further calls get stand-ins, and answers belong to them in order. And how many those are.
@@ -50,80 +51,16 @@ fn has_each_id_once(message: &Message) -> bool {
     message.tool_calls().all(|call| ids.insert(call.id()))
 }
 
-/// Which id stands for which in one conversation. The same id gets the same stand-in in every turn, so that a
-/// conversation that grows stays the same text to the vendor's prompt cache.
-#[derive(Debug, Default)]
-pub(crate) struct ToolIds<'a> {
-    mapped: HashMap<&'a str, String>,
-}
-
-impl<'a> ToolIds<'a> {
-    /// Looks through a conversation. Ids that fit stay as they are and are never given to another.
-    pub(crate) fn of(messages: &'a [Message]) -> Self {
-        let ids = || messages.iter().flat_map(|message| &message.parts).filter_map(id);
-        let mut taken: HashSet<String> = HashSet::new();
-        let mut foreign = false;
-        for id in ids() {
-            if fits(id) {
-                taken.insert(id.to_owned());
-            } else {
-                foreign = true;
-            }
-        }
-        let mut mapped = HashMap::new();
-        if foreign {
-            for id in ids().filter(|id| !fits(id)) {
-                if !mapped.contains_key(id) {
-                    let stand_in =
-                        (0..=u32::MAX).map(|round| derive(id.as_bytes(), round)).find(|new| !taken.contains(new));
-                    let stand_in = stand_in.unwrap_or_else(|| derive(id.as_bytes(), 0));
-                    taken.insert(stand_in.clone());
-                    mapped.insert(id, stand_in);
-                }
-            }
-        }
-        Self { mapped }
-    }
-
-    /// The id to send.
-    pub(crate) fn get<'b>(&'b self, id: &'b str) -> &'b str {
-        self.mapped.get(id).map_or(id, String::as_str)
-    }
-
-    /// How many were replaced.
-    pub(crate) fn replaced(&self) -> usize {
-        self.mapped.len()
-    }
-}
-
-fn id(part: &Part) -> Option<&str> {
-    match part {
-        Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => Some(id),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chat::Role;
+    use crate::provider::call_id::fits;
 
     fn conversation(ids: &[&str]) -> Vec<Message> {
         let call =
             |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), seal: None };
         vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]
-    }
-
-    #[test]
-    fn ids_that_fit_pass_and_others_get_nine_characters() {
-        let messages =
-            conversation(&["D681PevKs", "call_abc123", "", "null", "ninechar!", "toolu_01A09q90qw90lq917835lq9"]);
-        let ids = ToolIds::of(&messages);
-        assert_eq!(ids.get("D681PevKs"), "D681PevKs");
-        for id in ["call_abc123", "", "null", "ninechar!", "toolu_01A09q90qw90lq917835lq9"] {
-            assert!(fits(ids.get(id)), "{id}");
-        }
-        assert_eq!(ids.replaced(), 5);
     }
 
     #[test]
@@ -145,22 +82,5 @@ mod tests {
         assert_eq!(surplus, "call_1", "it belongs to no call any more");
         assert!(fits(two) && fits(anew) && two != anew, "{ids:?}");
         assert_eq!(told_apart(&messages[..2]).0[..], apart[..2], "a conversation that grows keeps them");
-    }
-
-    #[test]
-    fn an_id_keeps_its_stand_in_when_the_conversation_grows() {
-        let short = conversation(&["call_1"]);
-        let long = conversation(&["call_0", "call_1", "D681PevKs"]);
-        assert_eq!(ToolIds::of(&short).get("call_1"), ToolIds::of(&long).get("call_1"));
-    }
-
-    #[test]
-    fn a_stand_in_never_meets_an_id_that_is_there() {
-        let natural = derive(b"call_1", 0);
-        let messages = conversation(&["call_1", &natural]);
-        let ids = ToolIds::of(&messages);
-        assert_eq!(ids.get(&natural), natural);
-        assert_ne!(ids.get("call_1"), natural);
-        assert!(fits(ids.get("call_1")));
     }
 }

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::repairs::Repairs;
-use super::tool_id::ToolIds;
 use crate::chat::{Called, Detail, Message, Part, Reference, Role, Seal};
+use crate::provider::tool_ids::ToolIds;
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError};
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::parameters::Parameters;
 use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task, held_field};
 use crate::provider::http::{self, Prepared};
+use crate::provider::tool_ids::{REPLACED, ToolIds};
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, Kind, ProviderError, json_prompt, left_out};
 
@@ -26,6 +27,9 @@ const OTHERS: [&str; 10] = [
     "prompt_logprobs",
     "top_prompt_logprobs",
 ];
+
+/// The longest id of a tool call that OpenAI and Azure take.
+const LONGEST_ID: usize = 40;
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]
@@ -159,17 +163,19 @@ struct ImageUrl<'a> {
 
 /// The body of `POST /v1/chat/completions`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
-    let (history, renamed) = if is_openais(options.kind) {
+    let strict = is_openais(options.kind);
+    let (history, renamed) = if strict {
         ToolNames::Common.check(&request.tools)?;
         ToolNames::Common.renamed(&request.messages)
     } else {
         (Cow::Borrowed(request.messages.as_slice()), None)
     };
-    let mut dropped = Dropped::default();
+    let ids = if strict { ToolIds::of(&history, |id| id.len() <= LONGEST_ID) } else { ToolIds::default() };
+    let mut dropped = Dropped { ids: ids.replaced(), ..Dropped::default() };
     let mut messages = Vec::with_capacity(history.len());
     for (index, message) in history.iter().enumerate() {
         let name = request.names.get(&index).map(String::as_str);
-        push(message, name, options, &mut messages, &mut dropped)?;
+        push(message, name, &ids, options, &mut messages, &mut dropped)?;
     }
     let mut notes = dropped.notes();
     notes.extend(renamed);
@@ -225,6 +231,7 @@ pub(super) fn extra(request: &ChatRequest, kind: Kind) -> (Fields<'_>, Fields<'_
 fn push<'a>(
     message: &'a Message,
     name: Option<&'a str>,
+    ids: &'a ToolIds<'a>,
     Options { kind, thinking, .. }: Options<'_>,
     out: &mut Vec<Wire<'a>>,
     dropped: &mut Dropped,
@@ -252,12 +259,12 @@ fn push<'a>(
             Part::Reference { .. } => dropped.citations += 1,
             Part::ToolCall { id, name, arguments, .. } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-                tool_calls.push(Called::new(id, name, arguments));
+                tool_calls.push(Called::new(ids.get(id), name, arguments));
             }
             Part::ToolCall { .. } => dropped.calls += 1,
             Part::ToolResult { id, text, .. } => {
                 results += 1;
-                out.push(Wire { tool_call_id: Some(id), ..Wire::text("tool", text) });
+                out.push(Wire { tool_call_id: Some(ids.get(id)), ..Wire::text("tool", text) });
             }
         }
     }
@@ -283,9 +290,10 @@ fn push<'a>(
     Ok(())
 }
 
-/// What has no place in this dialect.
+/// What has no place in this dialect, or not as it is.
 #[derive(Default)]
 struct Dropped {
+    ids: usize,
     thinking: usize,
     citations: usize,
     calls: usize,
@@ -294,6 +302,7 @@ struct Dropped {
 impl Dropped {
     fn notes(&self) -> Vec<String> {
         [
+            (self.ids, REPLACED),
             (self.thinking, "reasoning parts left out, which this dialect does not take"),
             (self.citations, "citations left out, which this dialect does not have"),
             (self.calls, "tool calls left out, which stood in a message not the assistant's"),

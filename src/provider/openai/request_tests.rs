@@ -358,3 +358,29 @@ fn names_of_tools_are_those_that_openai_takes_and_others_go_to_servers_like_it()
         assert_eq!(noted, notes, "{kind}");
     }
 }
+
+#[test]
+fn ids_that_are_too_long_for_openai_are_replaced_alike_in_calls_and_answers() {
+    let (long, taken) = ("x".repeat(41), "x".repeat(40));
+    let call = |id: &str| Part::ToolCall { id: id.into(), name: "look".into(), arguments: "{}".into(), seal: None };
+    let result = |id: &str| Part::ToolResult { id: id.into(), name: None, text: "found".into() };
+    let messages = vec![
+        Message { role: Role::Assistant, parts: vec![call(&long), call(&taken)] },
+        Message { role: Role::Tool, parts: vec![result(&long), result(&taken)] },
+    ];
+    let request = ChatRequest { messages, ..ChatRequest::default() };
+    let note = "1 tool call ids replaced by ones that the provider takes";
+    for (kind, replaced, notes) in [
+        (Kind::OpenAi, true, vec![note]),
+        (Kind::AzureOpenAi, true, vec![note]),
+        (Kind::OpenAiCompatible, false, vec![]),
+    ] {
+        let (body, noted) = sent(&request, Options { kind, ..OPTIONS });
+        let id = body["messages"][0]["tool_calls"][0]["id"].as_str().unwrap();
+        assert_eq!((id != long, id.len() <= 40), (replaced, replaced), "{kind}");
+        assert_eq!(body["messages"][1]["tool_call_id"], id, "{kind}");
+        assert_eq!(body["messages"][0]["tool_calls"][1]["id"], taken, "{kind}");
+        assert_eq!(body["messages"][2]["tool_call_id"], taken, "{kind}");
+        assert_eq!(noted, notes, "{kind}");
+    }
+}

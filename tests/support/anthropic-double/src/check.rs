@@ -333,6 +333,9 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
         ("assistant", "tool_use") => {
             known(block, place, &["type", "id", "name", "input", "cache_control"])?;
             call_id(&block["id"], &format!("{place}id"))?;
+            if !is_function_name(block["name"].as_str().unwrap_or_default(), 128) {
+                return refuse(&format!("{place}name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"));
+            }
             if block["input"].is_object() {
                 Ok(())
             } else {

@@ -246,7 +246,19 @@ fn messages(body: &Value) -> Checked {
                     if !call["function"]["arguments"].is_string() || call["type"] != "function" {
                         return refuse(&place, None, "Invalid tool call.");
                     }
-                    open.push(call["id"].as_str().unwrap_or_default());
+                    if !is_function_name(call["function"]["name"].as_str().unwrap_or_default(), 64) {
+                        return refuse(
+                            &place,
+                            Some("invalid_value"),
+                            "Invalid name: expected '^[a-zA-Z0-9_-]{1,64}$'.",
+                        );
+                    }
+                    let id = call["id"].as_str().unwrap_or_default();
+                    if id.len() > 40 {
+                        let text = "Invalid 'id': string too long. Expected a string with maximum length 40.";
+                        return refuse(&place, Some("string_above_max_length"), text);
+                    }
+                    open.push(id);
                 }
                 if calls.is_empty() && message["content"].is_null() {
                     return refuse(&place, None, "Invalid value for 'content': expected a string, got null.");
