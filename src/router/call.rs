@@ -200,7 +200,8 @@ impl<O: Operation> Call<'_, O> {
                     pass.failed(now);
                 }
                 *counted |= error.counts_against_health();
-                if !error.is_of_callers_key() {
+                // What a caller's own key may not use, others' may: of a model that is not there some vendors say it so.
+                if self.key.is_none() {
                     entry.limited.failed(model, error, now);
                 }
                 let code = error.code();

@@ -212,6 +212,7 @@ async fn what_is_said_about_a_callers_key_touches_nobody_else() {
         ErrorKind::SpendCap,
         ErrorKind::Forbidden,
         ErrorKind::ModelNotAllowed,
+        ErrorKind::ModelNotFound,
         ErrorKind::RateLimited,
     ] {
         let (a, b, theirs) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("theirs", 1, 1.0));
