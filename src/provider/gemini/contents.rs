@@ -159,7 +159,7 @@ impl<'a> Conversation<'a> {
                     let own = name.as_deref().filter(|name| !name.is_empty());
                     let name = own.or_else(|| self.called.get(id.as_str()).copied()).ok_or_else(|| {
                         let message = "a tool's answer names no tool, and no call before it has its id";
-                        ProviderError::new(ErrorKind::ToolCallId, message)
+                        ProviderError::new(ErrorKind::Unsupported, message)
                     })?;
                     // The vendor takes each `$ref` for one to a part of the answer's own, and refuses those that are not.
                     let object = object(text).filter(|object| !object.get().contains("\"$ref\""));
