@@ -117,8 +117,16 @@ fn continue_last_answer(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
         repairs.prefixed = true;
         if messages.len() == 1 {
             messages.insert(0, Wire::text("user", ""));
-            repairs.begun = true;
+            repairs.added_user = true;
         }
+    }
+}
+
+/// Of instructions alone there may be one (Q5): behind several stands a user who says nothing.
+pub(super) fn never_instructions_alone(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
+    if messages.len() > 1 && messages.iter().all(|message| message.role == "system") {
+        messages.push(Wire::text("user", ""));
+        repairs.added_user = true;
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Repairs {
     pub(super) unanswered_calls: usize,
     pub(super) bridges: usize,
     pub(super) prefixed: bool,
-    pub(super) begun: bool,
+    pub(super) added_user: bool,
 }
 
 impl Repairs {
@@ -41,8 +41,8 @@ impl Repairs {
         if self.prefixed {
             notes.push("the last message is the assistant's: sent as a prefix to be continued".to_owned());
         }
-        if self.begun {
-            notes.push("an empty user message added before it, which the provider wants".to_owned());
+        if self.added_user {
+            notes.push("an empty user message added, which the provider wants".to_owned());
         }
         notes
     }

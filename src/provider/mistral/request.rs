@@ -63,16 +63,19 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
         return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
     }
 
-    let mut notes = repairs.notes();
-    notes.extend(renamed);
+    let mut asked = None;
     // Without the word in its prompt, a model in JSON mode may write white space without end (Q16).
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
         let behind_system = messages.iter().take_while(|message| message.role == "system").count();
-        // Several instructions and nothing else are refused (Q5).
+        // Where nobody else speaks it is the user who asks, rather than with nothing to say.
         let role = if behind_system == messages.len() { "user" } else { "system" };
         messages.insert(behind_system, Wire::text(role, json_prompt::ASK));
-        notes.push(json_prompt::asked(role));
+        asked = Some(json_prompt::asked(role));
     }
+    order::never_instructions_alone(&mut messages, &mut repairs);
+
+    let notes = repairs.notes().into_iter().chain(renamed).chain(asked);
+    let mut notes: Vec<String> = notes.collect();
     let parameters = parameters::of(request, options, &mut notes)?;
     let body = Body { model, messages, stream: options.stream, parameters };
     let body = http::json(&body)?;

@@ -427,6 +427,25 @@ fn json_mode_says_json_unless_the_caller_does() {
 }
 
 #[test]
+fn several_instructions_and_nothing_else_have_a_user_behind_them() {
+    let system = || Message::text(Role::System, "Be brief.");
+    let wire = |role: &str, text: &str| json!({"role": role, "content": text});
+    let instruction = wire("system", "Be brief.");
+    for (messages, expected, notes) in [
+        (vec![system()], json!([instruction]), vec![]),
+        (
+            vec![system(), system()],
+            json!([instruction, instruction, wire("user", "")]),
+            vec!["an empty user message added, which the provider wants"],
+        ),
+    ] {
+        let (body, noted) = sent(&request(messages));
+        assert_eq!(body["messages"], expected);
+        assert_eq!(noted, notes);
+    }
+}
+
+#[test]
 fn a_tools_name_is_checked_before_anything_is_sent() {
     for name in ["", "two words", "ümlaut", "fs.read", &"x".repeat(65)] {
         let request = asking(|it| it.tools = from(json!([{"function": {"name": name}}])));
