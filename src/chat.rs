@@ -355,6 +355,8 @@ pub struct ChatAnswer {
     pub usage: Option<Usage>,
     /// What it cost in US dollars; `None` when the price of the model is not known.
     pub cost_usd: Option<f64>,
+    /// Beside those, tokens of what was answered before it to another key of the same account, and is lost.
+    pub lost: Option<Usage>,
     /// The id under which the vendor finds the call in its own logs.
     pub correlation_id: Option<String>,
     /// What the adapter repaired on the way out or left out on the way back, for the record. Never holds prompt or

@@ -98,6 +98,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         usage: usage.and_then(read_usage),
         results: Vec::new(),
         cost_usd: None,
+        lost: None,
         correlation_id: None,
         notes: notes.into_iter().chain(fields).collect(),
         held: None,

@@ -54,6 +54,7 @@ fn an_ordinary_answer_is_read() {
             usage: Some(usage),
             results: Vec::new(),
             cost_usd: None,
+            lost: None,
             correlation_id: None,
             notes: vec![],
             held: None,

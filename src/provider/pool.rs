@@ -123,14 +123,20 @@ impl KeyPool {
     }
 
     /// Asks with one key after the other, as long as a failure is the key's. Keys that rest are asked only when all do,
-    /// and then one of them.
-    async fn ask<T, F>(&self, request: &ChatRequest, call: impl Fn(Arc<dyn Provider>) -> F) -> Result<T, ProviderError>
+    /// and then one of them. Beside the answer, and in a failure, are the tokens that keys before were answered for, and
+    /// that are lost with what failed.
+    async fn ask<T, F>(
+        &self,
+        request: &ChatRequest,
+        call: impl Fn(Arc<dyn Provider>) -> F,
+    ) -> Result<(T, Option<Usage>), ProviderError>
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
         let model = self.model_of(request);
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
+        let mut lost: Option<Usage> = None;
         let mut forbidden = Vec::new();
         for member in self.in_turn(model) {
             // It may rest since a moment ago, and those behind it may not.
@@ -143,21 +149,23 @@ impl KeyPool {
                     for (member, error) in forbidden {
                         self.rests(member, model, &error);
                     }
-                    return Ok(answer);
+                    return Ok((answer, lost));
                 }
                 Err(error) => error,
             };
+            lost = lost.into_iter().chain(error.spent()).reduce(Usage::plus);
             if error.kind() == ErrorKind::Forbidden {
                 forbidden.push((member, error.clone()));
             } else if !self.rests(member, model, &error) {
-                return Err(error);
+                return Err(error.with_spent(lost));
             }
             failure = Some(match failure.take() {
                 Some(before) => milder(before, error),
                 None => error,
             });
         }
-        Err(failure.unwrap_or_else(|| ProviderError::new(ErrorKind::Unauthorized, "the provider has no key")))
+        let failure = failure.unwrap_or_else(|| ProviderError::new(ErrorKind::Unauthorized, "the provider has no key"));
+        Err(failure.with_spent(lost))
     }
 }
 
@@ -207,12 +215,15 @@ impl Provider for KeyPool {
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
-        self.ask(request, |provider| async move { provider.chat(request).await }).await
+        let (answer, lost) = self.ask(request, |provider| async move { provider.chat(request).await }).await?;
+        Ok(ChatAnswer { lost, ..answer })
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
-        // Some vendors answer 200 first, and say of the key in the first event what they think of it.
-        self.ask(request, |provider| async move { provider.stream(request).await?.begun().await }).await
+        // Some vendors answer 200 first, and say of the key in the first event what they think of it. Nothing is answered
+        // before that, and so nothing is lost.
+        let begin = |provider: Arc<dyn Provider>| async move { provider.stream(request).await?.begun().await };
+        Ok(self.ask(request, begin).await?.0)
     }
 
     /// All keys at the same time: one that hangs keeps none waiting. One that works is enough. A key that is known again
@@ -475,6 +486,28 @@ mod tests {
             assert_eq!(asked(&ways), [1, 1]);
             pool.chat(&ChatRequest::default()).await.unwrap();
             assert_eq!(asked(&ways).iter().sum::<usize>(), 1, "one of those that rest is asked all the same");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_keys_were_answered_for_is_known_whoever_answers() {
+        let spent = |tokens| Usage { prompt_tokens: tokens, ..Usage::default() };
+        let limited = |tokens| failure(ErrorKind::RateLimited, None).with_spent(Some(spent(tokens)));
+        let refused = || failure(ErrorKind::Unauthorized, None);
+        let failed = failure(ErrorKind::UpstreamFailed, None);
+        for (failures, lost) in [
+            ([vec![], vec![], vec![]], None),
+            ([vec![limited(5)], vec![], vec![]], Some(spent(5))),
+            ([vec![limited(5)], vec![limited(7)], vec![]], Some(spent(12))),
+            ([vec![limited(5)], vec![limited(7)], vec![refused()]], Some(spent(12))),
+            ([vec![limited(5)], vec![failed.clone()], vec![]], Some(spent(5))),
+        ] {
+            let (pool, _) = pool(failures);
+            let known = match pool.chat(&ChatRequest::default()).await {
+                Ok(answer) => answer.lost,
+                Err(error) => error.spent(),
+            };
+            assert_eq!(known, lost);
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn parse(
         results,
         usage: body.usage.as_ref().and_then(Value::as_object).and_then(read_usage),
         cost_usd: None,
+        lost: None,
         correlation_id: None,
         notes: Vec::new(),
         held: None,

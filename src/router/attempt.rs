@@ -23,7 +23,7 @@ pub struct Attempt {
     pub elapsed: Duration,
     /// The id under which the vendor finds the call.
     pub correlation_id: Option<String>,
-    /// Of a failed one: the tokens of what was answered before it failed, and is lost.
+    /// The tokens of what was answered to it and is lost: before it failed, or to another key than the last.
     pub spent: Option<Usage>,
 }
 
@@ -60,9 +60,10 @@ pub(super) struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    /// It was answered.
-    pub(super) fn answered(mut self, correlation_id: Option<&str>) {
+    /// It was answered, after these tokens were lost.
+    pub(super) fn answered(mut self, correlation_id: Option<&str>, lost: Option<Usage>) {
         self.attempt.code = "ok";
+        self.attempt.spent = lost;
         self.attempt.correlation_id = correlation_id.map(str::to_owned);
     }
 

@@ -14,7 +14,7 @@ use super::error::RouteError;
 use super::operation::Form;
 use super::stream::Begun;
 use super::{Routed, meter};
-use crate::chat::Task;
+use crate::chat::{Task, Usage};
 use crate::provider::{ApiKey, ErrorKind, Provider, ProviderError};
 
 /// What is asked of a provider.
@@ -34,6 +34,11 @@ pub(super) trait Operation: Sync {
 
     /// The id under which the vendor finds the call.
     fn correlation_id(answer: &Self::Answer) -> Option<&str>;
+
+    /// The tokens that were lost on the way to it.
+    fn lost(_: &Self::Answer) -> Option<Usage> {
+        None
+    }
 
     /// The same answer; of one that has only begun its provider's entry is told how it ends.
     fn begun(answer: Self::Answer, _: Begun<'_>) -> Self::Answer {
@@ -186,7 +191,7 @@ impl<O: Operation> Call<'_, O> {
                         pass.began();
                     }
                 }
-                attempt.answered(O::correlation_id(answer));
+                attempt.answered(O::correlation_id(answer), O::lost(answer));
             }
             Err(error) => {
                 if is_providers(error) {

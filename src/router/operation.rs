@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::call::Operation;
 use super::entry::Asked;
 use super::stream::{self, Begun};
-use crate::chat::{ChatAnswer, ChatRequest};
+use crate::chat::{ChatAnswer, ChatRequest, Usage};
 use crate::provider::{Provider, ProviderError, Streamed};
 
 /// How an answer is to come.
@@ -41,6 +41,10 @@ impl Operation for Whole<'_> {
 
     fn correlation_id(answer: &ChatAnswer) -> Option<&str> {
         answer.correlation_id.as_deref()
+    }
+
+    fn lost(answer: &ChatAnswer) -> Option<Usage> {
+        answer.lost
     }
 }
 

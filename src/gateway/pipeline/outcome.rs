@@ -70,7 +70,7 @@ impl Pipeline {
         outcome
     }
 
-    /// The last one is the one that answered, or that failed last. What failed ones have used is used all the same.
+    /// The last one is the one that answered, or that failed last. What was lost with failed ones is used all the same.
     pub(super) fn tried_into(&self, outcome: &mut audit::Outcome, attempts: &[Attempt]) {
         if let Some(last) = attempts.iter().rfind(|attempt| attempt.sent).or(attempts.last()) {
             outcome.provider = last.provider.clone();

@@ -121,6 +121,7 @@ impl Transcript {
             usage: self.usage,
             results: Vec::new(),
             cost_usd: self.cost_usd,
+            lost: None,
             correlation_id,
             notes,
             held: None,

@@ -362,6 +362,7 @@ mod tests {
                 results: Vec::new(),
                 usage: None,
                 cost_usd: None,
+                lost: None,
                 correlation_id: None,
                 notes: Vec::new(),
                 held: Some(held),

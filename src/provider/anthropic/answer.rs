@@ -73,6 +73,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         results: Vec::new(),
         usage: counted.usage(),
         cost_usd: None,
+        lost: None,
         correlation_id: None,
         notes: notes.into_iter().collect(),
         held: None,

@@ -33,6 +33,7 @@ fn an_ordinary_answer_is_read() {
             results: Vec::new(),
             usage: Some(Usage { prompt_tokens: 94, completion_tokens: 5, cached_tokens: 64, ..Usage::default() }),
             cost_usd: None,
+            lost: None,
             correlation_id: None,
             notes: vec![],
             held: None,

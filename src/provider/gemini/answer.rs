@@ -100,6 +100,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
         results: Vec::new(),
         usage: response.usage_metadata.as_ref().and_then(read_usage),
         cost_usd: None,
+        lost: None,
         correlation_id: None,
         notes: notes.into_iter().collect(),
         held: None,

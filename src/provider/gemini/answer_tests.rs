@@ -36,6 +36,7 @@ fn an_ordinary_answer_is_read() {
                 ..Usage::default()
             }),
             cost_usd: None,
+            lost: None,
             correlation_id: None,
             notes: vec![],
             held: None,

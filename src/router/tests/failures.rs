@@ -245,6 +245,16 @@ async fn what_a_provider_was_asked_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_lost_on_the_way_to_an_answer_is_known() {
+    let only = Fake::new("only", 5, 1.0);
+    let lost = Some(Usage { prompt_tokens: 512, ..Usage::default() });
+    *only.lost.lock().unwrap() = lost;
+    let routed = router(&[&only], Routing::default()).ask(&hello(), &any()).await.unwrap();
+    let told: Vec<_> = routed.attempts.iter().map(|attempt| (attempt.code, attempt.spent)).collect();
+    assert_eq!(told, [("ok", lost)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_request_that_is_dropped_the_attempts_are_known() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     a.fail(ErrorKind::UpstreamFailed);

@@ -33,6 +33,8 @@ struct Fake {
     takes: Mutex<Duration>,
     /// Of a token of the prompt, and of the answer.
     price: Option<(f64, f64)>,
+    /// Tokens that were lost on the way to its answers.
+    lost: Mutex<Option<Usage>>,
     /// What ends its streams behind their first event.
     breaks: Mutex<Option<ErrorKind>>,
     /// Its other self, which a caller's key opens.
@@ -68,6 +70,7 @@ impl Fake {
             hint: Mutex::new(Some(Duration::from_secs(7))),
             takes: Mutex::default(),
             price: None,
+            lost: Mutex::default(),
             breaks: Mutex::default(),
             of_callers: Mutex::default(),
             asked: Mutex::default(),
@@ -167,6 +170,7 @@ impl Provider for Fake {
             usage: None,
             results: Vec::new(),
             cost_usd: None,
+            lost: *self.lost.lock().unwrap(),
             correlation_id: None,
             notes: vec![],
             held: None,
