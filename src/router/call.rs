@@ -12,6 +12,7 @@ use super::constraints::Constraints;
 use super::entry::{Asked, Entry};
 use super::error::RouteError;
 use super::operation::Form;
+use super::retry::is_sooner_elsewhere;
 use super::stream::Begun;
 use super::{Routed, meter};
 use crate::chat::{Task, Usage};
@@ -47,7 +48,8 @@ pub(super) trait Operation: Sync {
 }
 
 /// Asks the candidates in their order until one answers, a failure says that nobody would, attempts or time are used up,
-/// or nobody is left. The same provider is asked again as long as that leaves an attempt for each of the others.
+/// or nobody is left. The same provider is asked again as long as that leaves an attempt for each of the others; and after
+/// them, where it was left for others none of whom could be asked.
 pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
     operation: &O,
@@ -63,11 +65,38 @@ pub(super) async fn ask<O: Operation>(
     let mut failure = None;
     let mut opens = None;
     let mut rest = candidates;
-    'candidates: while let Some((entry, others)) = rest.split_first() {
-        rest = others;
+    let mut left_for_others: Option<Turn<'_>> = None;
+    'candidates: loop {
+        let mut turn = match rest.split_first() {
+            Some((entry, others)) => {
+                rest = others;
+                Turn { entry, failures: 0, counted: false }
+            }
+            None => match left_for_others.take() {
+                Some(turn) => turn,
+                None => break,
+            },
+        };
+        let entry = turn.entry;
         let Some(model) = entry.model_for(asked) else { continue };
-        let (mut failures, mut counted) = (0, false);
         while left > 0 {
+            if turn.failures > 0
+                && let Some(error) = &failure
+            {
+                let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
+                if others > 0 && (left as usize <= others || is_sooner_elsewhere(error)) {
+                    left_for_others = Some(turn);
+                    break;
+                }
+                let wait = retry.wait(error, turn.failures).filter(|wait| *wait < call.remaining());
+                let Some(wait) = wait else { break };
+                let affordable = entry.budget.spend();
+                meter::retry(&entry.info().name, affordable);
+                if !affordable {
+                    break;
+                }
+                tokio::time::sleep(wait).await;
+            }
             let pass = match entry.breakers.pass(model, tenant, Instant::now()) {
                 Ok(pass) => pass,
                 Err(wait) => {
@@ -75,12 +104,12 @@ pub(super) async fn ask<O: Operation>(
                     break;
                 }
             };
-            if failures == 0 {
+            if turn.failures == 0 {
                 entry.budget.earn();
             }
-            let error = match call.attempt(entry, model, pass, &mut counted).await {
+            let error = match call.attempt(entry, model, pass, &mut turn.counted).await {
                 Ok(answer) => {
-                    let answer = O::begun(answer, Begun { entry, model, constraints, counted });
+                    let answer = O::begun(answer, Begun { entry, model, constraints, counted: turn.counted });
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }
@@ -92,23 +121,12 @@ pub(super) async fn ask<O: Operation>(
                 break;
             }
             left -= 1;
-            failures += 1;
+            turn.failures += 1;
+            left_for_others = None;
             let error = failure.insert(error);
             if !error.fail_over() || call.remaining().is_zero() {
                 break 'candidates;
             }
-            let others = others.iter().filter(|other| !other.refuses(asked, tenant)).count();
-            if left as usize <= others {
-                break;
-            }
-            let wait = retry.wait(error, failures, others > 0).filter(|wait| *wait < call.remaining());
-            let Some(wait) = wait else { break };
-            let affordable = entry.budget.spend();
-            meter::retry(&entry.info().name, affordable);
-            if !affordable {
-                break;
-            }
-            tokio::time::sleep(wait).await;
         }
     }
     Err(match (failure, opens) {
@@ -116,6 +134,16 @@ pub(super) async fn ask<O: Operation>(
         (None, Some(retry_after)) => RouteError::BreakerOpen { retry_after },
         (None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
     })
+}
+
+/// A provider's turn to be asked.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    entry: &'a Entry,
+    /// How often it has failed for this request.
+    failures: u32,
+    /// Whether one of these failures counts against it.
+    counted: bool,
 }
 
 /// Whether a failure says something about the provider, and not about this request or its caller's key alone.

@@ -17,24 +17,26 @@ const RESERVE: f64 = 10.0;
 
 impl Retry {
     /// The wait before a failed call is tried again, if it is worth it: `failures` is how often this provider has failed
-    /// for this request, `others` whether somebody else can be asked instead.
-    pub(super) fn wait(&self, error: &ProviderError, failures: u32, others: bool) -> Option<Duration> {
+    /// for this request.
+    pub(super) fn wait(&self, error: &ProviderError, failures: u32) -> Option<Duration> {
         if !error.retryable() {
             return None;
         }
         let backoff = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
         // From half the wait to the whole of it, so that those who failed together do not come back together.
         let backoff = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
-        let has_no_room = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::CapacityExceeded);
         match error.retry_after() {
-            // Sooner elsewhere than later here.
-            Some(_) if others => None,
-            None if others && has_no_room => None,
             Some(hint) if hint > self.max_wait => None,
             Some(hint) => Some(hint + backoff),
             None => Some(backoff.min(self.max_wait)),
         }
     }
+}
+
+/// Whether somebody else is asked sooner than the provider that failed so can be asked again.
+pub(super) fn is_sooner_elsewhere(error: &ProviderError) -> bool {
+    let has_no_room = matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::CapacityExceeded);
+    has_no_room || error.retry_after().is_some()
 }
 
 /// Bounds the share of retries among a provider's calls, so that retries do not keep down what is already down.
@@ -79,7 +81,7 @@ mod tests {
         let error = failed(ErrorKind::UpstreamFailed, None);
         for (failures, longest) in [(1, 200), (2, 400), (3, 800), (6, 5_000), (u32::MAX, 5_000)] {
             let longest = Duration::from_millis(longest);
-            let waits: Vec<_> = (0..50).filter_map(|_| Retry::default().wait(&error, failures, false)).collect();
+            let waits: Vec<_> = (0..50).filter_map(|_| Retry::default().wait(&error, failures)).collect();
             assert_eq!(waits.len(), 50);
             assert!(waits.iter().all(|wait| (longest / 2..=longest).contains(wait)), "{waits:?}");
             assert!(waits.iter().any(|wait| *wait != waits[0]));
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn only_what_may_be_retried_is() {
         for kind in ErrorKind::ALL {
-            let wait = Retry::default().wait(&failed(*kind, None), 1, false);
+            let wait = Retry::default().wait(&failed(*kind, None), 1);
             assert_eq!(wait.is_some(), kind.retryable(), "{kind:?}");
         }
     }
@@ -97,18 +99,18 @@ mod tests {
     #[test]
     fn a_hint_is_a_lower_bound_and_too_long_a_one_is_not_waited_for() {
         let retry = Retry::default();
-        let wait = retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1, false).unwrap();
+        let wait = retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1).unwrap();
         assert!((Duration::from_secs(2)..Duration::from_millis(2_300)).contains(&wait), "{wait:?}");
-        assert!(!retry.wait(&failed(ErrorKind::RateLimited, Some(0)), 1, false).unwrap().is_zero());
-        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(11)), 1, false), None);
-        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1, true), None);
+        assert!(!retry.wait(&failed(ErrorKind::RateLimited, Some(0)), 1).unwrap().is_zero());
+        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(11)), 1), None);
     }
 
     #[test]
     fn who_has_no_room_is_not_waited_for_where_another_can_be_asked() {
         for kind in ErrorKind::ALL.iter().filter(|kind| kind.retryable()) {
             let goes = matches!(kind, ErrorKind::RateLimited | ErrorKind::CapacityExceeded);
-            assert_eq!(Retry::default().wait(&failed(*kind, None), 1, true).is_none(), goes, "{kind:?}");
+            assert_eq!(is_sooner_elsewhere(&failed(*kind, None)), goes, "{kind:?}");
+            assert!(is_sooner_elsewhere(&failed(*kind, Some(2))), "{kind:?}");
         }
     }
 

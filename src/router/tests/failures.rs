@@ -111,8 +111,8 @@ async fn nobody_waits_where_another_can_be_asked() {
 async fn who_cannot_do_it_at_all_costs_no_attempt_and_hides_no_failure() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let router = router(&[&a, &b], Routing { retry: Retry { attempts: 2, ..Retry::default() }, ..Routing::default() });
-    a.fail_times(ErrorKind::RateLimited, 1);
-    a.hint(Some(1));
+    a.fail_times(ErrorKind::RateLimited, u32::MAX);
+    a.hint(Some(60));
     b.fail(ErrorKind::Unsupported);
     let begun = Instant::now();
     let error = router.ask(&hello(), &any()).await.unwrap_err();
@@ -127,6 +127,39 @@ async fn who_cannot_do_it_at_all_costs_no_attempt_and_hides_no_failure() {
     assert_eq!(Attempt::calls(&routed.attempts), 2);
     let counts = |at: usize| router.providers().nth(at).map(|it| (it.counts.requests, it.counts.errors));
     assert_eq!((counts(0), counts(1)), (Some((1, 1)), Some((2, 1))), "what was not sent is no call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_left_for_others_is_asked_again_where_none_of_them_can_do_it() {
+    for (kind, hint, waits) in [
+        (ErrorKind::RateLimited, None, 100..=200),
+        (ErrorKind::RateLimited, Some(1), 1_100..=1_200),
+        // An attempt was left for each of the others.
+        (ErrorKind::UpstreamFailed, None, 100..=200),
+    ] {
+        let (a, b, c) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0));
+        a.fail_times(kind, 1);
+        a.hint(hint);
+        b.fail(ErrorKind::Unsupported);
+        c.fail(ErrorKind::Unsupported);
+        let begun = Instant::now();
+        let routed = router(&[&a, &b, &c], Routing::default()).ask(&hello(), &any()).await.unwrap();
+        let codes: Vec<_> = routed.attempts.iter().map(|attempt| attempt.code).collect();
+        assert_eq!(codes, [kind.code(), "unsupported", "unsupported", "ok"]);
+        let waited = begun.elapsed().as_millis();
+        assert!(waits.contains(&waited), "{kind:?} {hint:?}: {waited}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_left_for_others_is_not_asked_again_where_one_of_them_failed_too() {
+    let (a, b, c) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0));
+    a.fail_times(ErrorKind::RateLimited, 1);
+    b.fail_times(ErrorKind::CapacityExceeded, 1);
+    c.fail(ErrorKind::Unsupported);
+    let routed = router(&[&a, &b, &c], Routing::default()).ask(&hello(), &any()).await.unwrap();
+    let asked: String = routed.attempts.iter().map(|attempt| attempt.provider.as_str()).collect();
+    assert_eq!((asked.as_str(), routed.provider.as_str()), ("abcb", "b"));
 }
 
 #[tokio::test(start_paused = true)]
