@@ -4,7 +4,9 @@
 
 mod support;
 
+use gemini_double::GeminiDouble;
 use mistral_double::{Behaviour, Failure, MistralDouble, Rule};
+use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 use support::guest::Guest;
 use support::{Gateway, Setup, eventually};
@@ -321,4 +323,38 @@ async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
     })
     .await;
     assert_eq!((providers().await, counted().await), (json!("healthy"), json!(2)));
+}
+
+#[tokio::test]
+async fn names_and_ids_of_tools_that_a_vendor_refuses_fail_no_request() {
+    let (openai, gemini) = (OpenAiDouble::start().await.unwrap(), GeminiDouble::start().await.unwrap());
+    let provider = |kind: &str, priority: u32, key: &str, endpoint: &str, small: &str| {
+        format!(
+            "  {kind}:\n    type: {kind}\n    priority: {priority}\n    credentials: {{ api_key: \"{key}\" }}\n    config: \
+             {{ endpoint: \"{endpoint}\", model_map: {{ small: {small} }} }}\n"
+        )
+    };
+    let first = provider("openai", 9, openai_double::KEY, &openai.origin(), "gpt-4o");
+    let second = provider("gemini", 5, gemini_double::KEY, &gemini.origin(), "gemini-2.5-flash-lite");
+    let gateway = Setup::without_provider().yaml(&format!("llm_providers:\n{first}{second}")).start();
+    let ask = async |mut body: Value| {
+        body["model"] = json!("small");
+        let answer = gateway.post("/v1/chat/completions", body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        (openai.chats().len(), gemini.chats().len())
+    };
+    let hello = json!({ "role": "user", "content": "Hello" });
+    let tools = json!([{ "type": "function", "function": { "name": "fs.read" } }]);
+    assert_eq!(ask(json!({ "messages": [hello], "tools": tools })).await, (0, 1), "who takes the name is asked");
+
+    // Of another server, whose ids have the name in them.
+    let name = format!("functions.{}", "x".repeat(40));
+    let id = format!("{name}:0");
+    let call = json!({ "id": id, "type": "function", "function": { "name": name, "arguments": "{}" } });
+    let history = json!([
+        hello,
+        { "role": "assistant", "content": null, "tool_calls": [call] },
+        { "role": "tool", "tool_call_id": id, "content": "found" },
+    ]);
+    assert_eq!(ask(json!({ "messages": history })).await, (1, 1), "it is sent as the vendor takes it");
 }
