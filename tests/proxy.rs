@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
 use mistral_double::{Behaviour, Failure, MistralDouble, RateLimit, Rule};
+use reqwest::Method;
 use serde_json::{Value, json};
-use support::Setup;
+use support::{Setup, repository_policies};
 
 #[tokio::test]
 async fn a_prompt_is_answered_in_the_shape_of_the_contract() {
@@ -304,6 +306,40 @@ async fn pages_of_a_listed_origin_may_ask_and_read() {
     assert!(refused.body["message"].as_str().unwrap().contains("server.allowed_origins"), "{refused:?}");
     let own = gateway.client.get(gateway.url("/v1/models")).send().await.unwrap();
     assert_eq!(header(&own, "access-control-allow-origin"), None);
+}
+
+#[tokio::test]
+async fn in_open_mode_a_page_of_a_listed_origin_is_not_the_owner_of_the_machine() {
+    let yaml = "server: { listen: \"127.0.0.1:0\", allowed_origins: [\"tauri://localhost\"] }\n";
+    let prepared = Setup::without_provider().policies(&["pii"]).yaml(yaml).prepare();
+    let pattern = repository_policies().join("pattern.wasm");
+    fs::copy(pattern, prepared.policies().join("pattern.wasm")).unwrap();
+    let gateway = prepared.start();
+    let send = async |origin: Option<&str>, method: Method, path: &str, body: &Value| {
+        let request = gateway.client.request(method, gateway.url(path)).json(body);
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        let answer = support::answer(request.send().await.unwrap()).await;
+        (answer.status, answer.body)
+    };
+    let rules = "/api/v1/static-policies";
+    let rule = json!({
+        "name": "No project X", "category": "sensitive-data", "pattern": "(?i)project x", "severity": "high",
+        "tier": "organization",
+    });
+    let (status, made) = send(None, Method::POST, rules, &rule).await;
+    assert_eq!(status, 201, "who is at the machine may: {made}");
+    let made = format!("{rules}/{}", made["id"].as_str().unwrap());
+    for (method, path, body) in [
+        (Method::POST, rules, rule),
+        (Method::DELETE, made.as_str(), Value::Null),
+        (Method::PUT, "/api/v1/llm-providers/routing", json!({ "weights": {} })),
+        (Method::PUT, "/api/v1/providers/weights", json!({ "weights": {} })),
+        (Method::POST, "/api/v1/llm-providers/mistral/test", Value::Null),
+    ] {
+        let (status, answer) = send(Some("tauri://localhost"), method, path, &body).await;
+        assert_eq!((status, &answer["error"]["code"]), (403, &json!("FORBIDDEN")), "{path}: {answer}");
+    }
+    assert_eq!(send(Some("tauri://localhost"), Method::GET, &made, &Value::Null).await.0, 200);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use tower::Service as _;
 
+use super::guard::OfPage;
 use super::{ApiError, App, cors, openai};
 use crate::gateway::GatewayError;
 
@@ -40,6 +41,9 @@ impl Entry {
         let listed = self.app.guard.check(&parts)?.cloned();
         if let Some((origin, response)) = listed.as_ref().zip(cors::preflight(&parts)) {
             return Ok(cors::readable(response, origin.clone()));
+        }
+        if listed.is_some() {
+            parts.extensions.insert(OfPage);
         }
         // Until the request is answered, and for a stream until its end.
         let held = self.app.in_flight.hold();

@@ -41,6 +41,10 @@ enum Hosts {
     },
 }
 
+/// Marks a request that a page of a listed origin made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfPage;
+
 impl Guard {
     /// Of the gateway.
     pub(super) fn new(server: &Server, auth: &Auth) -> Self {

@@ -44,7 +44,7 @@ use crate::config::{Auth, Config, Role, Server};
 use crate::gateway::Gateway;
 use crate::in_flight::{Held, InFlight};
 use entry::Entry;
-use guard::Guard;
+use guard::{Guard, OfPage};
 use identity::{Presented, Resolver};
 use stats::Stats;
 
@@ -55,7 +55,7 @@ pub use serve::Limits;
 pub struct App {
     gateway: Arc<Gateway>,
     identity: Resolver,
-    /// What callers may do in open mode.
+    /// What callers may do in open mode, web pages apart.
     open_role: Role,
     guard: Guard,
     in_flight: InFlight,
@@ -111,6 +111,13 @@ impl App {
             held.belongs_to(&client.tenant);
         }
         Ok(presented)
+    }
+
+    /// What who is presented may do. In open mode a web page is nobody's owner, whoever's machine it is shown on: where its
+    /// origin is listed it may use the gateway, and not change it for others.
+    fn role(&self, head: &Parts, presented: &Presented<'_>) -> Role {
+        let is_of_page = head.extensions.get::<OfPage>().is_some();
+        presented.role(if is_of_page { Role::Client } else { self.open_role })
     }
 }
 

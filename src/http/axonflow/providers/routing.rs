@@ -49,7 +49,7 @@ pub(super) async fn change(State(app): State<Arc<App>>, request: Request) -> Res
 async fn changed(app: &App, request: Request) -> Result<Response, ApiError> {
     let (head, content) = request.into_parts();
     let presented = app.presented(&head)?;
-    if presented.role(app.open_role) != Role::Admin {
+    if app.role(&head, &presented) != Role::Admin {
         let message = "sharing the traffic anew is for clients of role admin (auth.clients[].role)";
         return Ok(listing(StatusCode::FORBIDDEN, message, None));
     }

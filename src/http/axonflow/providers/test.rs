@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Serialize;
 
@@ -28,9 +29,9 @@ struct Tested<'a> {
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, ApiError> {
-    if app.identity.presented(&headers)?.role(app.open_role) != Role::Admin {
+    if app.role(&head, &app.presented(&head)?) != Role::Admin {
         let message = "testing a provider is for clients of role admin (auth.clients[].role)";
         return Ok(listing(StatusCode::FORBIDDEN, message, None));
     }

@@ -77,7 +77,7 @@ impl Said {
 fn author(app: &App, head: &Parts) -> Result<Author, ApiError> {
     let presented = app.presented(head)?;
     let caller = presented.caller(None, None)?;
-    Ok(Author { client: caller.client, tenant: caller.tenant, role: presented.role(app.open_role) })
+    Ok(Author { client: caller.client, tenant: caller.tenant, role: app.role(head, &presented) })
 }
 
 async fn said(app: &App, head: &Parts, content: Body) -> Result<Said, ApiError> {
