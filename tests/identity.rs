@@ -11,6 +11,8 @@ use std::path::Path;
 use octroi::policy::digest::Digest;
 use serde_json::{Value, json};
 use support::{Answer, Gateway, Setup};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const ONE: &str = "secret-of-one-0123456789abcdef0123456789abcdef";
 const TWO: &str = "secret-of-two-0123456789abcdef0123456789abcdef";
@@ -201,5 +203,42 @@ async fn an_id_that_could_do_harm_is_refused() {
         let answer = gateway.post("/api/request", json!({ "query": "x", "client_id": id })).await;
         assert_eq!(answer.status, 400, "{answer:?}");
         assert!(answer.body["error"].as_str().unwrap().contains("client_id"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_before_the_body_is_read_may_send_it_all_and_reads_the_answer() {
+    let gateway = clients();
+    let body = vec![b'x'; 4 << 20];
+    let one = format!("authorization: Bearer {ONE}\r\n");
+    let wrong = "authorization: Bearer wrong\r\n".to_owned();
+    let foreign = format!("{one}origin: https://evil.example\r\n");
+    let compressed = format!("{one}content-encoding: gzip\r\n");
+    for (line, headers, status) in [
+        ("POST /nowhere", &one, 404),
+        ("POST /v1/nowhere", &one, 404),
+        ("PUT /api/request", &one, 405),
+        ("PUT /v1/chat/completions", &one, 405),
+        ("POST /api/request", &wrong, 401),
+        ("POST /v1/chat/completions", &wrong, 401),
+        ("POST /api/policy/pre-check", &wrong, 401),
+        ("POST /api/audit/llm-call", &wrong, 401),
+        ("POST /api/v1/audit/tool-call", &wrong, 401),
+        ("POST /api/request", &foreign, 403),
+        ("POST /api/v1/hitl/queue", &one, 403),
+        ("PUT /api/v1/llm-providers/routing", &one, 403),
+        ("POST /api/request", &compressed, 415),
+    ] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
+            gateway.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        assert!(read.is_ok() && answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {read:?} {answer}");
     }
 }

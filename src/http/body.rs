@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
@@ -22,10 +22,6 @@ use crate::in_flight::Held;
 /// How long a body may pause, and take as a whole. The header time-out covers the head alone.
 const PAUSE: Duration = Duration::from_secs(30);
 const WHOLE: Duration = Duration::from_secs(300);
-
-/// How much of a body that is too long is read and thrown away, and for how long: a client that is still sending would
-/// otherwise see its connection reset instead of the answer.
-const DISCARD: (usize, Duration) = (32 << 20, Duration::from_secs(3));
 
 /// The bytes that the JSON values of one body may take in memory beside their text.
 const MOST_ROOM: usize = 64 << 20;
@@ -45,43 +41,29 @@ fn is_compressed(encoding: &HeaderValue) -> bool {
 }
 
 /// Reads a request's body, at most `limit` bytes of it, and takes the room for it where the request has its [`Held`].
-pub(super) async fn read(head: &Parts, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(head: &Parts, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let headers = &head.headers;
     if headers.get_all(CONTENT_ENCODING).iter().any(is_compressed) {
-        turn_away(headers, body).await;
         return Err(ApiError::Encoded);
     }
     let announced = content_length(headers);
     if announced.is_some_and(|length| length > limit as u64) {
-        turn_away(headers, body).await;
         return Err(ApiError::TooLarge { limit });
     }
     let held = head.extensions.get::<Held>();
-    match tokio::time::timeout(WHOLE, collect(&mut body, limit, held)).await {
-        Ok(Err(error @ (ApiError::TooLarge { .. } | ApiError::Full(_)))) => {
-            settle(head, 0);
-            discard(body).await;
-            Err(error)
-        }
-        Ok(read) => {
-            let body = read?;
-            let Room { values, bytes } = Room::of_text(&body);
-            if values > MOST_VALUES {
-                return Err(ApiError::body(format!("it holds more than {MOST_VALUES} values")));
-            }
-            if bytes > MOST_ROOM {
-                let most = MOST_ROOM >> 20;
-                return Err(ApiError::body(format!(
-                    "its objects, lists and values would take more than {most} MiB of memory"
-                )));
-            }
-            if let Some(held) = held {
-                held.add(bytes)?;
-            }
-            Ok(body)
-        }
-        Err(_) => Err(ApiError::Slow),
+    let body = tokio::time::timeout(WHOLE, collect(body, limit, held)).await.map_err(|_| ApiError::Slow)??;
+    let Room { values, bytes } = Room::of_text(&body);
+    if values > MOST_VALUES {
+        return Err(ApiError::body(format!("it holds more than {MOST_VALUES} values")));
     }
+    if bytes > MOST_ROOM {
+        let most = MOST_ROOM >> 20;
+        return Err(ApiError::body(format!("its objects, lists and values would take more than {most} MiB of memory")));
+    }
+    if let Some(held) = held {
+        held.add(bytes)?;
+    }
+    Ok(body)
 }
 
 /// Gives back the room of a request but for so many bytes: once its body is parsed, what came of it says what it takes.
@@ -96,15 +78,15 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Room is taken as bytes come: what is announced alone keeps nobody out.
-async fn collect(body: &mut Body, limit: usize, held: Option<&Held>) -> Result<Bytes, ApiError> {
+async fn collect(mut body: Body, limit: usize, held: Option<&Held>) -> Result<Bytes, ApiError> {
     let take = |frame: &Bytes| held.map_or(Ok(()), |held| held.add(frame.len()));
     // Most bodies are one frame, which is taken as it is.
-    let Some(first) = next(body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(&mut body).await? else { return Ok(Bytes::new()) };
     take(&first)?;
     if first.len() > limit {
         return Err(ApiError::TooLarge { limit });
     }
-    let Some(second) = next(body).await? else { return Ok(first) };
+    let Some(second) = next(&mut body).await? else { return Ok(first) };
     let mut whole = BytesMut::from(first);
     let mut frame = second;
     loop {
@@ -113,7 +95,7 @@ async fn collect(body: &mut Body, limit: usize, held: Option<&Held>) -> Result<B
         }
         take(&frame)?;
         whole.extend_from_slice(&frame);
-        match next(body).await? {
+        match next(&mut body).await? {
             Some(more) => frame = more,
             None => return Ok(whole.freeze()),
         }
@@ -133,29 +115,6 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
             }
         }
     }
-}
-
-/// Throws away what comes of a body that is not read. Who asks first whether to send has sent nothing yet, and is told by
-/// the answer.
-async fn turn_away(headers: &HeaderMap, body: Body) {
-    if !headers.contains_key(EXPECT) {
-        discard(body).await;
-    }
-}
-
-async fn discard(mut body: Body) {
-    let (most, patience) = DISCARD;
-    let drain = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > most {
-                break;
-            }
-        }
-    };
-    // Whether it came to an end makes no difference to the answer.
-    let _ = tokio::time::timeout(patience, drain).await;
 }
 
 /// Reads a JSON object. An error names the key and the place, and repeats nothing of the content.
@@ -217,7 +176,6 @@ fn in_json(expected: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderName, HeaderValue, Request};
-    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::in_flight::InFlight;
@@ -317,17 +275,14 @@ mod tests {
                 Some((Ok::<_, std::io::Error>("x"), ()))
             }))
         };
-        for (body, length, limit, waited) in [
-            (Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>()), None, 8, PAUSE),
-            (frames(PAUSE + Duration::from_secs(1)), None, 8, PAUSE),
-            (frames(PAUSE - Duration::from_secs(1)), None, 1_000, WHOLE),
-            // Too long, and then nothing more.
-            (frames(WHOLE), Some("9"), 8, DISCARD.1),
+        for (body, limit, waited) in [
+            (Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>()), 8, PAUSE),
+            (frames(PAUSE + Duration::from_secs(1)), 8, PAUSE),
+            (frames(PAUSE - Duration::from_secs(1)), 1_000, WHOLE),
         ] {
             let begun = tokio::time::Instant::now();
-            let headers: Vec<_> = length.map(|length| (CONTENT_LENGTH, length)).into_iter().collect();
-            let error = read(&head(&headers, None), body, limit).await.unwrap_err();
-            assert!(matches!(error, ApiError::Slow) != length.is_some(), "{error:?}");
+            let error = read(&head(&[], None), body, limit).await.unwrap_err();
+            assert!(matches!(error, ApiError::Slow), "{error:?}");
             assert_eq!(begun.elapsed(), waited);
         }
     }
@@ -358,18 +313,6 @@ mod tests {
             assert_eq!(read(repeated, times).await.unwrap_err(), format!("Invalid request body: {says}"));
         }
         assert_eq!(in_flight.held(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_refused_holds_nothing_while_the_rest_of_it_is_thrown_away() {
-        let in_flight = InFlight::new(100);
-        let frames = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b'x'; 90]), Ok(vec![b'x'; 90])])
-            .chain(futures_util::stream::pending());
-        let head = head(&[], Some(in_flight.hold()));
-        let mut reading = std::pin::pin!(read(&head, Body::from_stream(frames), 100));
-        assert!(tokio::time::timeout(DISCARD.1 / 2, &mut reading).await.is_err());
-        assert_eq!(in_flight.held(), 0);
-        assert!(matches!(reading.await, Err(ApiError::TooLarge { limit: 100 })));
     }
 
     #[tokio::test]

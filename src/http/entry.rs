@@ -10,10 +10,10 @@ use axum::Router;
 use axum::http::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use hyper::body::Incoming;
 use tower::Service as _;
 
 use super::guard::OfPage;
+use super::serve::Drained;
 use super::{ApiError, App, cors, openai};
 use crate::gateway::GatewayError;
 
@@ -31,12 +31,12 @@ impl Entry {
     }
 
     /// What comes of a request.
-    pub(super) async fn handle(self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    pub(super) async fn handle(self, request: Request<Drained>) -> Result<Response, Infallible> {
         let refused = if openai::is_at(request.uri().path()) { openai::refused } else { ApiError::into_response };
         Ok(answered(self.admitted(request), refused).await)
     }
 
-    async fn admitted(mut self, request: Request<Incoming>) -> Result<Response, ApiError> {
+    async fn admitted(mut self, request: Request<Drained>) -> Result<Response, ApiError> {
         let (mut parts, body) = request.into_parts();
         let listed = self.app.guard.check(&parts)?.cloned();
         if let Some((origin, response)) = listed.as_ref().zip(cors::preflight(&parts)) {

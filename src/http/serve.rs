@@ -4,6 +4,7 @@
 //! connection is closed after the header time-out, and one whose client takes nothing, or next to nothing, of its answer
 //! after another, so that the wait is bounded too.
 
+mod drained;
 mod pace;
 
 use std::convert::Infallible;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use crate::config::Server;
+pub use drained::Drained;
 use pace::Paced;
 
 /// Bytes that a connection's buffer may reach before hyper stops reading; a longer head is 431 (hyper looks only after
@@ -75,7 +77,7 @@ impl From<&Server> for Limits {
 /// No error of a connection, nor of accepting one, ends it early.
 pub async fn serve<H, F>(listener: TcpListener, handle: H, limits: Limits, shutdown: CancellationToken)
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    H: Fn(Request<Drained>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response, Infallible>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
@@ -115,7 +117,7 @@ where
 }
 
 /// The handler that a router is.
-pub fn routed(router: Router) -> impl Fn(Request<Incoming>) -> RouteFuture<Infallible> + Clone + Send + 'static {
+pub fn routed(router: Router) -> impl Fn(Request<Drained>) -> RouteFuture<Infallible> + Clone + Send + 'static {
     move |request| router.clone().call(request)
 }
 
@@ -135,7 +137,7 @@ fn connection<H, F>(
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<H, F>
 where
-    H: Fn(Request<Incoming>) -> F + Send + 'static,
+    H: Fn(Request<Drained>) -> F + Send + 'static,
     F: Future<Output = Result<Response, Infallible>> + Send + 'static,
 {
     if let Err(error) = stream.set_nodelay(true) {
@@ -146,6 +148,7 @@ where
     if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(limits.unread_timeout)) {
         tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
     }
+    let handle = move |request: Request<Incoming>| handle(Drained::of(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)

@@ -81,6 +81,30 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn what_nobody_reads_of_a_body_does_not_end_the_connection() {
+    let server = start(limits()).await;
+    let body = "x".repeat(4 << 20);
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (framing, body) in
+        [(format!("content-length: {}", body.len()), &body), ("transfer-encoding: chunked".into(), &chunks)]
+    {
+        let mut stream = server.send(&format!("POST /nowhere HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n\r\n")).await;
+        stream.write_all(body.as_bytes()).await.unwrap();
+        stream.write_all(QUICK.as_bytes()).await.unwrap();
+        let text = rest(stream).await;
+        assert!(text.starts_with("HTTP/1.1 404") && text.ends_with("quick"), "{framing}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_first_whether_to_send_is_told_by_the_answer() {
+    let server = start(limits()).await;
+    let head = "POST /nowhere HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    let text = rest(server.send(head).await).await;
+    assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+}
+
+#[tokio::test]
 async fn a_request_in_flight_is_finished_and_nothing_new_is_accepted() {
     let server = start(limits()).await;
     let idle = server.send("").await;
