@@ -23,9 +23,17 @@ struct Count {
 /// The bytes that one tenant holds.
 type Tenant = Arc<AtomicUsize>;
 
+/// Where what a tenant holds is counted.
+#[derive(Clone)]
+struct Account {
+    tenant: Tenant,
+    /// What is held for one request: by itself, and by all that comes of it.
+    request: Arc<AtomicUsize>,
+}
+
 tokio::task_local! {
-    /// The tenant whose request is under way.
-    static CHARGED: Option<Tenant>;
+    /// The account of the request that is under way.
+    static CHARGED: Option<Account>;
 }
 
 /// There is no room for more bytes now.
@@ -51,7 +59,7 @@ pub struct Held(Arc<Share>);
 struct Share {
     of: InFlight,
     bytes: AtomicUsize,
-    tenant: OnceLock<Tenant>,
+    account: OnceLock<Account>,
 }
 
 impl InFlight {
@@ -60,11 +68,11 @@ impl InFlight {
         Self(Arc::new(Count { most, held: AtomicUsize::new(0), tenants: Mutex::default() }))
     }
 
-    /// Begins with nothing. It counts as the tenant's whose request is under way, if one is [`charged`].
+    /// Begins with nothing. It counts as part of the request that is under way, if one is [`charged`].
     pub fn hold(&self) -> Held {
-        let tenant = CHARGED.try_with(Clone::clone).ok().flatten();
-        let tenant = tenant.map_or_else(OnceLock::new, OnceLock::from);
-        Held(Arc::new(Share { of: self.clone(), bytes: AtomicUsize::new(0), tenant }))
+        let account = CHARGED.try_with(Clone::clone).ok().flatten();
+        let account = account.map_or_else(OnceLock::new, OnceLock::from);
+        Held(Arc::new(Share { of: self.clone(), bytes: AtomicUsize::new(0), account }))
     }
 
     /// Bytes that are held now.
@@ -80,9 +88,9 @@ impl Default for InFlight {
     }
 }
 
-/// The same work. What begins to be held on its way counts as the tenant's to whom `held` belongs.
+/// The same work. What begins to be held on its way counts as part of the request that is `held`, and as its tenant's.
 pub fn charged<F: Future>(held: Option<&Held>, work: F) -> impl Future<Output = F::Output> + use<F> {
-    CHARGED.scope(held.and_then(|held| held.0.tenant.get().cloned()), work)
+    CHARGED.scope(held.and_then(|held| held.0.account.get().cloned()), work)
 }
 
 impl Held {
@@ -94,29 +102,29 @@ impl Held {
             None => tenants.entry(tenant.to_owned()).or_default().clone(),
         };
         drop(tenants);
-        if self.0.tenant.set(tenant.clone()).is_ok() {
-            tenant.fetch_add(self.0.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        let account = Account { tenant, request: Arc::default() };
+        if self.0.account.set(account.clone()).is_ok() {
+            account.add(self.0.bytes.load(Ordering::Relaxed));
         }
     }
 
     /// Takes room for more bytes, if there is any.
     pub fn add(&self, bytes: usize) -> Result<(), Full> {
         let Count { most, held, .. } = &*self.0.of.0;
-        let tenant = self.0.tenant.get();
+        let account = self.0.account.get();
         // Counted before it is looked at: of two at once at least one sees both.
-        let of_tenant = tenant.map_or(0, |tenant| tenant.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes));
-        let of_this = self.0.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        let (of_tenant, of_request) = account.map_or((0, 0), |account| account.add(bytes));
         let has_part = of_tenant <= most / 8;
         // Numbers are all that is shared: nothing else has to be seen in order.
         let fits = |now: usize| {
             let sum = now.checked_add(bytes)?;
             // Of a request that is alone nothing is kept free: it would be refused for ever.
-            let bound = if has_part || sum == of_this { *most } else { most - most / 4 };
+            let bound = if has_part || sum <= of_request { *most } else { most - most / 4 };
             (sum <= bound).then_some(sum)
         };
         if held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
-            if let Some(tenant) = tenant {
-                tenant.fetch_sub(bytes, Ordering::Relaxed);
+            if let Some(account) = account {
+                account.subtract(bytes);
             }
             return Err(if has_part { Full::All } else { Full::Tenant });
         }
@@ -133,11 +141,11 @@ impl Held {
     /// Takes over what the other one holds.
     pub fn absorb(&self, other: &Self) {
         let bytes = other.0.bytes.swap(0, Ordering::Relaxed);
-        if let Some(tenant) = other.0.tenant.get() {
-            tenant.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(account) = other.0.account.get() {
+            account.subtract(bytes);
         }
-        if let Some(tenant) = self.0.tenant.get() {
-            tenant.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(account) = self.0.account.get() {
+            account.add(bytes);
         }
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -146,9 +154,22 @@ impl Held {
 impl Share {
     fn give_back(&self, bytes: usize) {
         self.of.0.held.fetch_sub(bytes, Ordering::Relaxed);
-        if let Some(tenant) = self.tenant.get() {
-            tenant.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(account) = self.account.get() {
+            account.subtract(bytes);
         }
+    }
+}
+
+impl Account {
+    /// What tenant and request hold with these.
+    fn add(&self, bytes: usize) -> (usize, usize) {
+        let add = |count: &AtomicUsize| count.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        (add(&self.tenant), add(&self.request))
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.tenant.fetch_sub(bytes, Ordering::Relaxed);
+        self.request.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -250,8 +271,10 @@ mod tests {
         let asked = of_tenant(&in_flight, "one");
         assert_eq!(asked.add(50), Ok(()));
         let answer = charged(Some(&asked), async { in_flight.hold() }).await;
-        assert_eq!((answer.add(10), answer.add(1)), (Ok(()), Err(Full::Tenant)));
-        assert_eq!(charged(None, async { in_flight.hold() }).await.add(20), Ok(()));
+        let nobodys = charged(None, async { in_flight.hold() }).await;
+        assert_eq!((nobodys.add(1), answer.add(9), answer.add(1)), (Ok(()), Ok(()), Err(Full::Tenant)));
+        assert_eq!((nobodys.add(19), nobodys.add(2)), (Ok(()), Err(Full::All)));
+        drop(nobodys);
         // What changes hands between tenants changes accounts.
         let other = of_tenant(&in_flight, "other");
         other.absorb(&asked);
@@ -261,6 +284,26 @@ mod tests {
         drop(one);
         assert_eq!((other.add(30), other.add(1)), (Ok(()), Err(Full::Tenant)), "a request alone has it all");
         drop(other);
+        assert_eq!(in_flight.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_alone_has_all_the_room_together_with_what_comes_of_it() {
+        let in_flight = InFlight::new(80);
+        let asked = of_tenant(&in_flight, "one");
+        assert_eq!(asked.add(65), Ok(()));
+        let (answer, another) = charged(Some(&asked), async { (in_flight.hold(), in_flight.hold()) }).await;
+        assert_eq!((answer.add(10), another.add(5), another.add(1)), (Ok(()), Ok(()), Err(Full::Tenant)));
+        drop(answer);
+        let further = of_tenant(&in_flight, "one");
+        assert_eq!(further.add(1), Err(Full::Tenant), "another request of the same tenant");
+        assert_eq!(of_tenant(&in_flight, "two").add(1), Ok(()));
+        let kept = of_tenant(&in_flight, "two");
+        assert_eq!((kept.add(1), another.add(1)), (Ok(()), Err(Full::Tenant)), "it is not alone any more");
+        drop(kept);
+        asked.settle(5);
+        assert_eq!((in_flight.held(), another.add(70)), (10, Ok(())));
+        drop((asked, another));
         assert_eq!(in_flight.held(), 0);
     }
 

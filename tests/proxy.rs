@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use mistral_double::{Behaviour, Failure, MistralDouble, RateLimit, Rule};
+use octroi::policy::digest::Digest;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Setup, repository_policies};
@@ -340,6 +341,22 @@ async fn in_open_mode_a_page_of_a_listed_origin_is_not_the_owner_of_the_machine(
         assert_eq!((status, &answer["error"]["code"]), (403, &json!("FORBIDDEN")), "{path}: {answer}");
     }
     assert_eq!(send(Some("tauri://localhost"), Method::GET, &made, &Value::Null).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_is_alone_has_all_the_room_and_its_answer_too() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let secret = "secret-of-one-0123456789";
+    let yaml = format!(
+        "server: {{ listen: \"127.0.0.1:0\", max_bytes_in_flight: 1MiB }}\nauth: {{ mode: clients, clients: [{{ id: one, \
+         secret_sha256: {} }}] }}\n",
+        Digest::of(secret.as_bytes())
+    );
+    let gateway = Setup::with(&double).policies(&[]).yaml(&yaml).start();
+    let body = json!({ "messages": [{ "role": "user", "content": "word ".repeat(170_000) }] });
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).bearer_auth(secret).json(&body);
+    let answer = support::answer(request.send().await.unwrap()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[tokio::test]
