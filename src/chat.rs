@@ -12,6 +12,7 @@ mod reference;
 mod request;
 mod room;
 mod seal;
+mod surrogate;
 mod task;
 mod tool_choice;
 
@@ -31,6 +32,7 @@ pub use reference::Reference;
 pub use request::{ChatRequest, JsonSchema, ReasoningEffort, ResponseFormat, Schema, Tool};
 pub(crate) use room::{MOST_VALUES, Room};
 pub use seal::Seal;
+pub(crate) use surrogate::whole_characters;
 pub use task::{Json, Task, VectorForm};
 pub use tool_choice::{ToolChoice, ToolChoiceAsked};
 

@@ -226,6 +226,14 @@ async fn half_a_character_is_the_same_to_policies_and_model() {
     assert_eq!(sent["messages"], json!([user("[EMAIL] \u{fffd}")]));
     assert_eq!(sent["metadata"], json!({ "a": "\u{fffd}" }));
 
+    // In text that is not read on its way.
+    let body = r#"{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"look",
+        "parameters":{"type":"object","description":"cut \ud83d","properties":{}}}}]}"#;
+    let answer = gateway.client.post(gateway.url("/v1/chat/completions")).body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let sent = double.last_request().unwrap().json();
+    assert_eq!(sent["tools"][0]["function"]["parameters"]["description"], "cut \u{fffd}", "{sent}");
+
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("content-encoding", "gzip");
     let answer = support::answer(request.body("not read").send().await.unwrap()).await;
     assert_eq!((answer.status, &answer.body["code"]), (415, &json!("body_encoded")), "{answer:?}");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, ToolChoice, VectorForm};
+use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, ToolChoice, VectorForm, whole_characters};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -154,7 +154,15 @@ impl Schema {
 impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        if json.get().starts_with('{') { Ok(Self(json)) } else { Err(D::Error::custom("a JSON schema is an object")) }
+        if !json.get().starts_with('{') {
+            return Err(D::Error::custom("a JSON schema is an object"));
+        }
+        // Nobody reads the text on its way, so that half a character in it would be no error before the vendor's.
+        if !["\\ud", "\\uD"].iter().any(|half| json.get().contains(half)) {
+            return Ok(Self(json));
+        }
+        let whole = String::from_utf8(whole_characters(json.get().as_bytes())).map_err(D::Error::custom)?;
+        RawValue::from_string(whole).map(|raw| Self(raw.into())).map_err(D::Error::custom)
     }
 }
 
@@ -278,6 +286,16 @@ mod tests {
             json!({"type": "function", "function": {"name": "x", "parameters": []}}),
         ] {
             assert!(serde_json::from_value::<Tool>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_schema_holds_no_half_of_a_character() {
+        for (written, expected) in [
+            (r#"{"b": "cut \ud83d", "a":1}"#, r#"{"b": "cut \ufffd", "a":1}"#),
+            (r#"{"\uDE00":"\ud83d\ude00 \\ud83d ü"}"#, r#"{"\ufffd":"\ud83d\ude00 \\ud83d ü"}"#),
+        ] {
+            assert_eq!(serde_json::from_str::<Schema>(written).unwrap().get(), expected);
         }
     }
 

@@ -1,7 +1,5 @@
 //! Request bodies: bounded in bytes and time, read as JSON whatever the content type says.
 
-mod surrogate;
-
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::errors::ApiError;
-use crate::chat::{MOST_VALUES, Room};
+use crate::chat::{MOST_VALUES, Room, whole_characters};
 use crate::in_flight::Held;
 
 /// How long a body may pause, and take as a whole. The header time-out covers the head alone.
@@ -126,7 +124,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// writes one (`\ud83d`). In their place stands what other languages put there, U+FFFD, for policies and models alike.
 pub(super) fn mending<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T, ApiError>) -> Result<T, ApiError> {
     match read(bytes) {
-        Err(ApiError::Body { problem, .. }) if problem.contains("hex escape") => read(&surrogate::mended(bytes)),
+        Err(ApiError::Body { problem, .. }) if problem.contains("hex escape") => read(&whole_characters(bytes)),
         other => other,
     }
 }

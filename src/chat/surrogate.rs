@@ -4,7 +4,7 @@
 const REPLACEMENT: &[u8; 6] = br"\ufffd";
 
 /// The same JSON with every half that lacks its other half replaced.
-pub(super) fn mended(json: &[u8]) -> Vec<u8> {
+pub(crate) fn whole_characters(json: &[u8]) -> Vec<u8> {
     let mut mended = json.to_vec();
     let mut at = 0;
     while let Some(found) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
