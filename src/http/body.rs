@@ -31,7 +31,7 @@ const PATH: usize = 120;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Codings of compressed bodies. Other words, such as that of a character set, are mistaken and do no harm.
-const COMPRESSED: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
+const COMPRESSED: [&str; 9] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz"];
 
 fn is_compressed(encoding: &HeaderValue) -> bool {
     let Ok(codings) = encoding.to_str() else { return true };
@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn a_compressed_body_is_refused_by_name() {
         for (encoding, refused) in
-            [("gzip", true), ("identity, BR", true), ("Identity", false), ("utf-8", false), ("", false)]
+            [("gzip", true), ("identity, BR", true), ("dcz", true), ("Identity", false), ("utf-8", false), ("", false)]
         {
             let read = read(&head(&[(CONTENT_ENCODING, encoding)], None), Body::from("{}"), 8).await;
             assert_eq!(matches!(read, Err(ApiError::Encoded)), refused, "{encoding}");
