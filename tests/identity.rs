@@ -199,10 +199,20 @@ async fn in_open_mode_the_caller_says_who_it_is() {
 #[tokio::test]
 async fn an_id_that_could_do_harm_is_refused() {
     let gateway = Setup::without_provider().start();
-    for id in ["x".repeat(200), "a\u{0}b".to_owned(), "a\nb".to_owned()] {
+    for (id, expected) in [
+        ("x".repeat(200), "at most 128 bytes"),
+        ("a\u{0}b".to_owned(), "control characters"),
+        ("a\nb".to_owned(), "control characters"),
+        ("a\u{2028}b".to_owned(), "line separators"),
+        ("a\u{202e}b".to_owned(), "marks of direction"),
+    ] {
         let answer = gateway.post("/api/request", json!({ "query": "x", "client_id": id })).await;
         assert_eq!(answer.status, 400, "{answer:?}");
-        assert!(answer.body["error"].as_str().unwrap().contains("client_id"), "{answer:?}");
+        let error = answer.body["error"].as_str().unwrap();
+        assert!(error.contains("client_id") && error.contains(expected), "{answer:?}");
+        let body = json!({ "model": id, "messages": [{ "role": "user", "content": "x" }] });
+        let model = gateway.post("/v1/chat/completions", body).await;
+        assert!(model.body["message"].as_str().unwrap().contains(expected), "{model:?}");
     }
 }
 

@@ -153,7 +153,8 @@ pub(super) fn checked<'i>(field: &'static str, id: &'i str) -> Result<Option<&'i
         return Err(ApiError::field(field, format!("expected at most {ID} bytes")));
     }
     if id.chars().any(does_harm) {
-        return Err(ApiError::field(field, "expected a text without control characters"));
+        let problem = "expected a text without control characters, line separators and marks of direction";
+        return Err(ApiError::field(field, problem));
     }
     Ok((!id.is_empty()).then_some(id))
 }

@@ -52,7 +52,7 @@ fn required(field: &'static str, value: Option<String>) -> Result<String, ApiErr
     value.filter(|text| !text.trim().is_empty()).ok_or(ApiError::Required(field))
 }
 
-/// A name that stands in records and labels: bounded, without control characters; `None` when empty.
+/// A name that stands in records and labels: bounded, without characters that do harm there; `None` when empty.
 fn name(field: &'static str, value: Option<String>) -> Result<Option<String>, ApiError> {
     match value {
         None => Ok(None),
