@@ -263,24 +263,30 @@ impl IntoResponse for ApiError {
         let status = self.status();
         metrics::counter!("octroi_http_errors_total", "code" => self.code()).increment(1);
         let text = self.to_string();
-        let mut response = match self {
+        let response = match self {
             Self::Parameter { field, problem } => listing(status, &text, Some(Detail { field, message: problem })),
             _ => {
                 let message = (status == StatusCode::FORBIDDEN).then_some(text.as_str());
                 json(status, &Core { success: false, error: &text, code: self.code(), message })
             }
         };
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                retry_after(&mut response, Duration::from_secs(1))
-            }
-            StatusCode::UNAUTHORIZED => {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"octroi\""));
-            }
-            _ => {}
-        }
-        response
+        with_hints(response, "Basic realm=\"octroi\"")
     }
+}
+
+/// An error that says what to do where its status has a header for that: when to come again, or by which `challenge` to
+/// prove who asks.
+pub(super) fn with_hints(mut response: Response, challenge: &'static str) -> Response {
+    match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            retry_after(&mut response, Duration::from_secs(1));
+        }
+        StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        _ => {}
+    }
+    response
 }
 
 /// Says when to come again.

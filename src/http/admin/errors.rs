@@ -1,14 +1,11 @@
 //! The admin API's errors, in their one shape.
 
-use std::time::Duration;
-
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::http::answer::json;
-use crate::http::errors::{ApiError, retry_after};
+use crate::http::errors::{ApiError, with_hints};
 
 /// Why a request of the admin API is not answered as it was meant to be.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +98,26 @@ impl IntoResponse for AdminError {
         let status = self.status();
         metrics::counter!("octroi_admin_errors_total", "code" => self.code()).increment(1);
         let body = Body { error: Error { code: self.code(), message: &self.to_string() } };
-        let mut response = json(status, &body);
-        match status {
-            StatusCode::SERVICE_UNAVAILABLE => retry_after(&mut response, Duration::from_secs(1)),
-            StatusCode::UNAUTHORIZED => {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"octroi\""));
-            }
-            _ => {}
+        with_hints(json(status, &body), "Bearer realm=\"octroi\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+
+    use super::*;
+    use crate::in_flight::Full;
+
+    #[test]
+    fn errors_say_when_to_come_again_and_how_to_prove_who_asks() {
+        for (error, header, expected) in [
+            (AdminError::Busy { what: "reloads" }, RETRY_AFTER, "1"),
+            (AdminError::Http(Full::All.into()), RETRY_AFTER, "1"),
+            (AdminError::NoToken, WWW_AUTHENTICATE, "Bearer realm=\"octroi\""),
+        ] {
+            let told = error.to_string();
+            assert_eq!(error.into_response().headers()[header], expected, "{told}");
         }
-        response
     }
 }

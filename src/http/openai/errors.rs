@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
 use axum::http::StatusCode;
-use axum::http::header::WWW_AUTHENTICATE;
 use axum::response::Response;
 use serde::Serialize;
 
 use crate::gateway::{Refusal, StreamFailure};
 use crate::http::ApiError;
 use crate::http::answer::json;
-use crate::http::errors::retry_after;
+use crate::http::errors::{retry_after, with_hints};
 use crate::router::RouteError;
 
 /// When to come again where a provider that is over its limit did not say.
@@ -78,17 +76,7 @@ pub(super) fn api(error: &ApiError) -> Response {
         policy: None,
         rule: None,
     };
-    let mut response = body(status, told);
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            retry_after(&mut response, Duration::from_secs(1))
-        }
-        StatusCode::UNAUTHORIZED => {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"octroi\""));
-        }
-        _ => {}
-    }
-    response
+    with_hints(body(status, told), "Bearer realm=\"octroi\"")
 }
 
 /// A policy refused the request or its answer.
