@@ -1,6 +1,7 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
 mod candidate;
+mod claims;
 mod known;
 mod take;
 mod told;
@@ -235,7 +236,7 @@ impl PolicyHost {
         let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
         let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
         self.warn(warnings);
-        let Scan { found, orphans, directories, closed, moving, .. } = scan;
+        let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
         meter::scanned();
         for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
@@ -244,6 +245,8 @@ impl PolicyHost {
         known.orphans = orphans;
         let cold = !known.warm;
         let mut round = Round { closed, ..Round::default() };
+        known.claims.note(found.iter().filter_map(|it| Some((it.path.as_path(), &it.manifest.as_ref()?.name))));
+        found.sort_by_key(|it| known.claims.since(&it.path));
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }

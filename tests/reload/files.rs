@@ -1,5 +1,6 @@
 //! How single files change, and what is no policy's file at all.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -354,6 +355,32 @@ async fn a_name_that_is_taken_is_no_way_out_for_what_is_broken_since_the_start()
     assert_eq!(refusal(&gateway).await, "nothing");
     refusing("its own name").put(&gateway.policies(), "team", "");
     until_said(&gateway, "nothing", "its own name").await;
+}
+
+#[tokio::test]
+async fn a_name_stays_with_the_manifest_that_has_it() {
+    let prepared = bare(NEVER).prepare();
+    refusing("old").put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    let [draft, house] = ["a-draft.yaml", "house.yaml"].map(|name| gateway.policies().join(name));
+    let codes = |body: &Value| {
+        let errors = body["policies"]["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| error["code"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let until = async |expected: &[&str]| {
+        gateway.until("/health", |body| codes(body).iter().eq(expected)).await;
+        assert_eq!(said(&gateway).await, "old", "{expected:?}");
+    };
+    // Earlier in the order of paths.
+    replace(&draft, manifest("house", "mode: off\n"));
+    until(&["duplicate_name"]).await;
+    let text = fs::read(&house).unwrap();
+    replace(&house, "garbage");
+    until(&["bad_manifest", "duplicate_name"]).await;
+    replace(&house, &text);
+    until(&["duplicate_name"]).await;
+    fs::remove_file(&house).unwrap();
+    until_said(&gateway, "old", "nothing").await;
 }
 
 #[tokio::test]

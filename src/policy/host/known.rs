@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::claims::Claims;
 use super::take::Round;
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
@@ -30,6 +31,7 @@ pub(super) struct Known {
     absent_broken: HashMap<PathBuf, Instant>,
     /// The names that paths had when they could be read: one path for each.
     pub(super) names: HashMap<PathBuf, Name>,
+    pub(super) claims: Claims,
     pub(super) refused: Refused,
     /// Modules without a manifest, that were told of.
     pub(super) orphans: Vec<PathBuf>,
@@ -85,6 +87,7 @@ impl Known {
         self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
         self.keep_absent_broken(round, before, now);
         let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
+        self.claims.forget_absent(now, |path| there.contains(path) || round.is_closed(path));
         self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
         self.absent.values().chain(self.absent_broken.values()).map(|seen| *seen + GONE_AFTER).min()
     }
@@ -121,7 +124,7 @@ impl Known {
 }
 
 /// Since when it is absent; `None` when that is long enough for it to be gone.
-fn absent_since(seen_before: Option<&Instant>, now: Instant) -> Option<Instant> {
+pub(super) fn absent_since(seen_before: Option<&Instant>, now: Instant) -> Option<Instant> {
     let seen = seen_before.copied().unwrap_or(now);
     (now.duration_since(seen) < GONE_AFTER).then_some(seen)
 }

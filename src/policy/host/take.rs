@@ -33,6 +33,9 @@ impl PolicyHost {
             }
             round.seen.insert(name.clone(), path.clone());
             known.call(&path, name);
+        } else if let Some(before) = before.as_ref().filter(|it| known.live.contains_key(*it)) {
+            // What cannot be read keeps the name of what stood there.
+            round.seen.entry(before.clone()).or_insert_with(|| path.clone());
         }
         let fault = match (module, manifest) {
             (Ok(Some(module)), Some(manifest)) => {
@@ -85,7 +88,7 @@ impl PolicyHost {
     fn name_is_taken(&self, known: &Known, round: &mut Round, fault: Fault, cold: bool) {
         let Fault { path, manifest, before, error } = fault;
         // A policy that was given a name which is taken stays in force under its own.
-        let stays = before.filter(|before| !round.seen.contains_key(before));
+        let stays = before.filter(|before| !round.is_taken(before, &path));
         let last_good = stays.and_then(|before| known.live.get(&before).cloned());
         if self.is_news(&path, &error) {
             report(&path.display().to_string(), &error, last_good.as_deref());
@@ -109,7 +112,7 @@ impl PolicyHost {
         // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
         let stays = before.filter(|before| {
             known.live.contains_key(before)
-                && !round.seen.contains_key(before)
+                && !round.is_taken(before, &path)
                 && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
         });
         if let Some(before) = &stays {
@@ -188,7 +191,7 @@ struct Fault {
 impl Fault {
     /// Its name; where it cannot be read the one that its path had, unless another manifest has taken that over.
     fn name(&self, round: &Round) -> Option<Name> {
-        let before = || self.before.as_ref().filter(|before| !round.seen.contains_key(*before));
+        let before = || self.before.as_ref().filter(|before| !round.is_taken(before, &self.path));
         self.manifest.as_ref().map(|it| &it.name).or_else(before).cloned()
     }
 }
@@ -208,6 +211,11 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// Whether another manifest has this name.
+    fn is_taken(&self, name: &Name, path: &Path) -> bool {
+        self.seen.get(name).is_some_and(|at| at != path)
+    }
+
     pub(super) fn is_closed(&self, path: &Path) -> bool {
         self.closed.iter().any(|folder| path.starts_with(folder))
     }
