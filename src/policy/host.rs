@@ -250,15 +250,15 @@ impl PolicyHost {
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }
+        // The last wait. Behind it the set is known, comes into force and is told of, and whoever drops this reload on its
+        // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
+        let place = self.changes.reserve().await.ok();
         let gone = known.forget_absent(&mut round, &self.set.load());
         let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();
         known.warm = true;
         let members =
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
-        // Nothing waits between the set's coming into force and its being told: whoever drops this reload on its way
-        // drops both or neither. The receiver writes it to the audit; when it is gone nobody asks for a record.
-        let place = self.changes.reserve().await.ok();
         let (from, set, changed) = self.publish(members, cold);
         if let Some(place) = place.filter(|_| changed) {
             place.send(Change { from, set: set.clone(), originals: round.originals });
@@ -336,6 +336,18 @@ mod tests {
             }
         }
         drop(reload);
+        assert_eq!(changes.try_recv().unwrap().set.generation(), host.set().generation());
+    }
+
+    /// As when the audit keeps the receiver waiting: nothing is known of a set that did not come into force.
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_that_is_dropped_before_its_set_is_in_force_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, mut changes) = host(folder.path());
+        let places = host.changes.reserve_many(host.changes.max_capacity()).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(1), host.reload()).await.is_err(), "there is no place");
+        drop(places);
+        assert!(host.reload().await.unwrap().changed);
         assert_eq!(changes.try_recv().unwrap().set.generation(), host.set().generation());
     }
 
