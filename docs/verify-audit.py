@@ -5,8 +5,8 @@
     python3 docs/verify-audit.py trail.jsonl PUBLIC_KEY...
 
 Needs Python 3.9. Signatures need the package `cryptography`; without it the hashes alone are checked.
-Exits with 0 when everything fits, 1 when something does not, 2 when the file is no export, 3 when the hashes fit and
-signatures were not checked: whoever changes a record can make all hashes anew.
+Exits with 0 when everything fits, 1 when something does not, 2 when the file cannot be read or is no export, 3 when the
+hashes fit and signatures were not checked: whoever changes a record can make all hashes anew.
 """
 
 import hashlib
@@ -25,6 +25,10 @@ class Misfit(Exception):
     """Something does not fit."""
 
 
+class NoExport(Exception):
+    """The file is something else."""
+
+
 def text(value):
     data = value.encode("utf-8")
     return struct.pack(">Q", len(data)) + data
@@ -35,13 +39,67 @@ def record_hash(record, previous):
     return hashlib.sha256(covered + b"".join(text(record[key]) for key in ("node", "kind", "id", "body"))).digest()
 
 
-def check_signature(line, keys):
-    where = f"{line['node']}: the {line['type']} at record {line['seq']}"
+class Chain:
+    """One node's chain, as far as it was read."""
+
+    def __init__(self, node, whole, keys):
+        self.node, self.whole, self.keys = node, whole, keys
+        # The number of its last record, and its hash.
+        self.head = None
+        self.records, self.first, self.signed, self.cut = 0, None, None, None
+
+    def record(self, line):
+        where = f"{self.node}: record {line['seq']} ({line['kind']} {line['id']})"
+        if self.head is None:
+            self.head = (0, bytes(32)) if self.whole else (line["seq"] - 1, bytes.fromhex(line["previous"]))
+        seq, previous = self.head
+        if line["seq"] != seq + 1:
+            raise Misfit(f"{where} stands behind record {seq}")
+        found = record_hash(line, previous)
+        if found.hex() != line.get("hash") or line.get("previous") != previous.hex():
+            raise Misfit(f"{where} was changed, or the one before it")
+        self.head = line["seq"], found
+        self.first = self.first or line["seq"]
+        self.records += 1
+
+    def checkpoint(self, line):
+        where = f"{self.node}: the {line['type']} at record {line['seq']}"
+        check_signature(line, self.keys, where)
+        if self.head is None and line["type"] == "cut":
+            self.head = line["seq"], bytes.fromhex(line["hash"])
+            self.cut = line["seq"]
+        elif self.head is None and self.whole:
+            raise Misfit(f"{self.node}: records up to {line['seq']} are missing: a checkpoint covers them")
+        elif self.head is None:
+            raise Misfit(f"{where} stands before the first record, not where it belongs")
+        elif line["seq"] > self.head[0]:
+            raise Misfit(f"{self.node}: records {self.head[0] + 1} to {line['seq']} are missing at the end")
+        elif line["seq"] < self.head[0] or line["type"] == "cut":
+            raise Misfit(f"{where} stands behind record {self.head[0]}, not where it belongs")
+        elif bytes.fromhex(line["hash"]) != self.head[1]:
+            raise Misfit(f"{self.node}: records up to {line['seq']} were rewritten")
+        self.signed = line["seq"]
+
+    def end(self):
+        """What is to be said of it."""
+        if self.records and self.signed is None:
+            raise Misfit(f"{self.node}: nothing is signed")
+        seq, found = self.head or (0, bytes(32))
+        begins = ""
+        if self.cut is not None:
+            begins = f"; those up to {self.cut} were removed by a signed cut"
+        elif self.records and self.first > 1:
+            begins = f"; they begin at {self.first}"
+        signed = f"signed up to {self.signed or 0}"
+        return f"{self.node}: {self.records} records fit, {signed}{begins}; head {seq} {found.hex()}"
+
+
+def check_signature(line, keys, where):
+    domain = {"checkpoint": b"octroi.audit.checkpoint.1\0", "cut": b"octroi.audit.cut.1\0"}[line["type"]]
     if line["public_key"] not in keys:
         raise Misfit(f"{where} is signed by another key, {line['public_key']}")
     if Ed25519PublicKey is None:
         return
-    domain = {"checkpoint": b"octroi.audit.checkpoint.1\0", "cut": b"octroi.audit.cut.1\0"}[line["type"]]
     signed = domain + text(line["node"]) + struct.pack(">qq", line["seq"], line["at"]) + bytes.fromhex(line["hash"])
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(line["public_key"])).verify(
@@ -50,63 +108,47 @@ def check_signature(line, keys):
         raise Misfit(f"{where} has a wrong signature") from None
 
 
-def check_checkpoint(line, head, whole, keys):
-    """The head that a checkpoint leaves."""
-    check_signature(line, keys)
-    where = f"{line['node']}: the {line['type']} at record {line['seq']}"
-    if head is None and line["type"] == "cut":
-        return line["seq"], bytes.fromhex(line["hash"])
-    if head is None:
-        if whole:
-            raise Misfit(f"{line['node']}: records up to {line['seq']} are missing: a checkpoint covers them")
-        raise Misfit(f"{where} stands before the first record, not where it belongs")
-    if line["seq"] > head[0]:
-        raise Misfit(f"{line['node']}: records {head[0] + 1} to {line['seq']} are missing at the end")
-    if line["seq"] < head[0] or line["type"] == "cut":
-        raise Misfit(f"{where} stands behind record {head[0]}, not where it belongs")
-    if bytes.fromhex(line["hash"]) != head[1]:
-        raise Misfit(f"{line['node']}: records up to {line['seq']} were rewritten")
-    return head
+class Export:
+    """An export, as far as it was read."""
 
+    def __init__(self, keys):
+        self.keys, self.begins, self.chains, self.older = keys, None, {}, 0
 
-def check_record(line, head, whole):
-    """The head that a record makes."""
-    where = f"{line['node']}: record {line['seq']} ({line['kind']} {line['id']})"
-    if head is None:
-        head = (0, bytes(32)) if whole else (line["seq"] - 1, bytes.fromhex(line["previous"]))
-    if line["seq"] != head[0] + 1:
-        raise Misfit(f"{where} stands behind record {head[0]}")
-    found = record_hash(line, head[1])
-    if found.hex() != line.get("hash") or line.get("previous") != head[1].hex():
-        raise Misfit(f"{where} was changed, or the one before it")
-    return line["seq"], found
+    def line(self, line):
+        if self.begins is None:
+            if line.get("type") != "export" or line.get("format") != 1:
+                raise ValueError("the first line is none of an export of format 1")
+            self.begins = line
+        elif line["type"] == "record" and not line["node"] and line.get("hash") is None:
+            self.older += 1
+        else:
+            node = line["node"]
+            chain = self.chains.setdefault(node, Chain(node, self.begins["whole"], self.keys))
+            if line["type"] == "record":
+                chain.record(line)
+            else:
+                chain.checkpoint(line)
+
+    def end(self):
+        if self.begins is None:
+            raise NoExport("line 1: the file is empty")
+        if self.older:
+            print(f"{self.older} records are older than the chain; nothing proves them")
+        for chain in self.chains.values():
+            print(chain.end())
+        print("texts: not checked; that takes the secret key")
 
 
 def verify(lines, keys):
-    first = json.loads(next(lines))
-    if first.get("type") != "export" or first.get("format") != 1:
-        raise ValueError("the first line is none of an export of format 1")
-    heads, signed, records, older = {}, {}, {}, 0
-    for line in map(json.loads, lines):
-        node = line["node"]
-        if line["type"] == "record" and not node and line.get("hash") is None:
-            older += 1
-            continue
-        heads.setdefault(node, None)
-        if line["type"] == "record":
-            heads[node] = check_record(line, heads[node], first["whole"])
-            records[node] = records.get(node, 0) + 1
-        else:
-            heads[node] = check_checkpoint(line, heads[node], first["whole"], keys)
-            signed[node] = line["seq"]
-    if older:
-        print(f"{older} records are older than the chain; nothing proves them")
-    for node in heads:
-        if node in records and node not in signed:
-            raise Misfit(f"{node}: nothing is signed")
-        seq, head = heads[node] or (0, bytes(32))
-        print(f"{node}: {records.get(node, 0)} records fit, signed up to {signed.get(node, 0)}; head {seq} {head.hex()}")
-    print("texts: not checked; that takes the secret key")
+    export = Export(keys)
+    for number, line in enumerate(lines, 1):
+        try:
+            export.line(json.loads(line))
+        except Misfit:
+            raise
+        except Exception as error:  # There are as many as there are ways to be something else.
+            raise NoExport(f"line {number}: {error!r}") from error
+    export.end()
 
 
 def main():
@@ -119,8 +161,11 @@ def main():
     except Misfit as misfit:
         print(f"it does not fit: {misfit}", file=sys.stderr)
         return 1
-    except (ValueError, KeyError, StopIteration) as error:
-        print(f"this is no export: {error!r}", file=sys.stderr)
+    except NoExport as error:
+        print(f"this is no export: {error}", file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
+        print(f"{sys.argv[1]} cannot be read: {error}", file=sys.stderr)
         return 2
     if Ed25519PublicKey is None:
         print("the hashes fit, but SIGNATURES WERE NOT CHECKED: `pip install cryptography`")

@@ -256,6 +256,58 @@ fn the_documented_vector_fits_the_second_implementation() {
     }
 }
 
+#[test]
+fn where_an_export_begins_is_said_by_both() {
+    let prepared = Setup::without_provider().prepare();
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
+    let vector = fs::read_to_string(vector).unwrap();
+    let lines: Vec<_> = vector.lines().collect();
+    let checkpoint: Value = serde_json::from_str(lines[1]).unwrap();
+    let key = checkpoint["public_key"].as_str().unwrap();
+    let part = lines[0].replace(r#""whole":true"#, r#""whole":false"#);
+    let path = prepared.path().join("part.jsonl");
+    for (text, expected) in [
+        (vector.clone(), "those up to 1 were removed by a signed cut"),
+        (format!("{part}\n{}\n", lines[3..].join("\n")), "they begin at 3"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let verified = fine(&prepared, &["verify", "--export", path.to_str().unwrap(), "--public-key", key]);
+        let (code, text) = second_implementation(&path, key);
+        assert!(code == Some(0) && text.contains(expected) && verified.contains(expected), "{text}{verified}");
+    }
+}
+
+#[test]
+fn what_is_no_export_is_not_said_to_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part.jsonl");
+    let key = "00".repeat(32);
+    let (code, text) = second_implementation(&path, &key);
+    assert!(code == Some(2) && text.contains("part.jsonl cannot be read"), "{text}");
+    let export = r#"{"type":"export","format":1,"whole":false}"#;
+    let record =
+        r#"{"type":"record","node":"n","seq":1,"at":0,"kind":"k","id":"i","body":"{}","hash":"","previous":"00"}"#;
+    let of_a_record = |from: &str, to: &str| format!("{export}\n{}\n", record.replace(from, to));
+    for (text, expected) in [
+        (String::new(), "line 1: the file is empty"),
+        ("[]\n".to_owned(), "line 1: "),
+        (format!("{export}\n[]\n"), "line 2: "),
+        (format!("{export}\n{export}\n"), "line 2: "),
+        (of_a_record("\"n\"", "[]"), "line 2: "),
+        (of_a_record("\"seq\":1", "\"seq\":\"1\""), "line 2: "),
+        (of_a_record("\"at\":0", "\"at\":9223372036854775808"), "line 2: "),
+        (of_a_record("\"00\"", "0"), "line 2: "),
+        (of_a_record("\"k\"", &"[".repeat(100_000)), "line 2: "),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let (code, said) = second_implementation(&path, &key);
+        assert!(code == Some(2) && said.contains("this is no export") && said.contains(expected), "{said}");
+    }
+    fs::write(&path, [0xff]).unwrap();
+    let (code, text) = second_implementation(&path, &key);
+    assert!(code == Some(2) && text.contains("cannot be read"), "{text}");
+}
+
 #[tokio::test]
 async fn erased_texts_are_gone_and_everything_still_verifies() {
     let (_double, gateway, context) = busy().await;
