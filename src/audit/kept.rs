@@ -46,7 +46,9 @@ fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()
+    // The name is taken now, and whoever may write into a folder may not always read it.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -54,6 +56,18 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_may_be_written_and_not_read_is_good_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("octroi.node");
+        let may = |mode| fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+        let kept = || kept(&path, 0o600, || Ok("node-1".to_owned()), |what, error| panic!("cannot be {what}: {error}"));
+        may(0o300);
+        let made = [kept(), kept()].map(Result::unwrap);
+        may(0o700);
+        assert_eq!(made.map(|(_, made)| made), [Made::Now, Made::Before]);
+    }
 
     #[test]
     fn of_many_who_make_it_at_once_all_have_the_same_and_nothing_is_left_beside_it() {
