@@ -141,9 +141,12 @@ impl Gateway {
         if tokio::time::timeout_at(until, self.recording.wait()).await.is_err() {
             tracing::warn!("changes of the policies were still to be recorded when the time to stop was over");
         }
-        match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
-            Ok(receipt) => drop(receipt.await?),
-            Err(error) => tracing::error!(%error, "the end of the gateway could not be recorded"),
+        let recorded = match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
+            Ok(receipt) => receipt.await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            tracing::error!(%error, "the end of the gateway could not be recorded");
         }
         self.audit.shutdown().await
     }
@@ -208,16 +211,19 @@ async fn record_change(audit: &AuditLog, record: PolicySetChange, stopping: &Can
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::audit::{AuditReader, AuditStore, Seq, Settings};
     use crate::policy;
 
-    #[tokio::test]
-    async fn a_change_that_a_task_makes_while_the_gateway_ends_is_on_record() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = AuditStore::Sqlite(folder.path().join("audit.db"));
+    /// Without policies and providers.
+    async fn started(folder: &Path) -> (Arc<Gateway>, AuditStore) {
+        let store = AuditStore::Sqlite(folder.join("audit.db"));
         let settings = policy::Settings {
-            directory: folder.path().to_owned(),
+            directory: folder.to_owned(),
             required: Vec::new(),
             cache: None,
             cache_size: 0,
@@ -230,7 +236,24 @@ mod tests {
         let (policies, changes) = PolicyHost::start(settings).unwrap();
         let router = Router::new(Vec::new(), crate::router::Routing::default()).unwrap();
         let audit = AuditLog::open(&Settings::new(store.clone()).unwrap()).unwrap();
-        let gateway = Gateway::start(policies, changes, Arc::new(router), audit, String::new()).await.unwrap();
+        (Gateway::start(policies, changes, Arc::new(router), audit, String::new()).await.unwrap(), store)
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_store_does_not_take_is_one_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gateway, _) = started(folder.path()).await;
+        let other = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let _ = gateway.shutdown(Duration::ZERO).await;
+        assert!(gateway.audit.ended().now_or_never().is_some(), "nobody writes any more");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_a_task_makes_while_the_gateway_ends_is_on_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gateway, store) = started(folder.path()).await;
         let changing = gateway.clone();
         gateway.tasks.spawn(async move {
             while !changing.tasks.is_closed() {
