@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::audit::chain::Place;
 use crate::audit::record::Decision;
 use crate::audit::row::EntryKind;
 use crate::audit::search::{Entries, Query};
@@ -10,9 +11,9 @@ use crate::audit::search::{Entries, Query};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// The index is named rather than left to the planner, which has no statistics of a table that only grows and would
-    /// rather walk a tenant's whole history than sort five rows. `?` stands for a value.
+    /// rather walk a tenant's whole history than sort five rows.
     Sqlite,
-    /// The planner knows its tables. `$1` stands for a value.
+    /// The planner knows its tables.
     Postgres,
 }
 
@@ -23,18 +24,20 @@ pub(super) enum Value {
     Number(i64),
 }
 
-/// `FROM ... WHERE ...` with its values; the entry is `e`.
-pub(super) struct Filter {
-    pub(super) from: String,
-    pub(super) conditions: String,
-    pub(super) values: Vec<Value>,
+/// `FROM ... WHERE ...` of a query; the entry is `e`.
+pub(super) struct Filter<'q> {
+    query: &'q Query,
+    from: &'static str,
+    conditions: String,
     /// Newest first, in the leading index's order.
-    pub(super) order: &'static str,
+    order: &'static str,
+    /// Those of `$1`, `$2` and so on, in all statements.
+    pub(super) values: Vec<Value>,
 }
 
-impl Filter {
-    pub(super) fn new(query: &Query, dialect: Dialect) -> Self {
-        let mut terms = Terms { dialect, conditions: Vec::new(), values: Vec::new() };
+impl<'q> Filter<'q> {
+    pub(super) fn new(query: &'q Query, dialect: Dialect) -> Self {
+        let mut terms = Terms::default();
         let tenant = query.tenant.as_deref();
         let (from, order, at) = if let Some(policy) = &query.policy_name {
             terms.equals_if("p.tenant", tenant);
@@ -65,10 +68,10 @@ impl Filter {
             terms.equals("e.id", id);
         }
         if let Some(id) = &query.request_id {
-            let (first, second) = (terms.value(text(id)), terms.value(text(id)));
+            let id = terms.value(text(id));
             terms.conditions.push(format!(
-                "e.place IN (SELECT place FROM entries WHERE id = {first} UNION \
-                 SELECT place FROM entries WHERE context_id = {second})"
+                "e.place IN (SELECT place FROM entries WHERE id = {id} UNION \
+                 SELECT place FROM entries WHERE context_id = {id})"
             ));
         }
         if let Some(client) = &query.client_id {
@@ -93,18 +96,33 @@ impl Filter {
             terms.compares(at, "<=", Value::Number(last_microsecond(end)));
         }
         let conditions = if terms.conditions.is_empty() { "TRUE".to_owned() } else { terms.conditions.join(" AND ") };
-        Self { from: from.to_owned(), conditions, values: terms.values, order }
+        Self { query, from, conditions, order, values: terms.values }
     }
 
-    /// One more value, behind the conditions'; returns what stands for it.
-    pub(super) fn value(&mut self, dialect: Dialect, value: Value) -> String {
-        self.values.push(value);
-        placeholder(dialect, self.values.len())
+    /// How many fit, counted no further than the query says.
+    pub(super) fn count(&self) -> String {
+        let (Self { from, conditions, .. }, most) = (self, number(self.query.counted));
+        format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most}) AS fitting")
+    }
+
+    /// The places of the page. It is cut before the records are joined: what is passed over is never read.
+    pub(super) fn page(&self) -> String {
+        let Self { query, from, conditions, order, .. } = self;
+        let (limit, offset) = (query.limit, number(query.offset));
+        format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}")
+    }
+
+    /// When those were that fit, and where they are: at most so many behind this place, in order of their places.
+    pub(super) fn places(&self, Place(behind): Place, at_most: usize) -> String {
+        let Self { from, conditions, .. } = self;
+        format!(
+            "SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > {behind} ORDER BY e.place LIMIT {at_most}"
+        )
     }
 }
 
+#[derive(Default)]
 struct Terms {
-    dialect: Dialect,
     conditions: Vec<String>,
     values: Vec<Value>,
 }
@@ -125,17 +143,16 @@ impl Terms {
         self.conditions.push(format!("{column} {how} {value}"));
     }
 
+    /// What stands for it.
     fn value(&mut self, value: Value) -> String {
         self.values.push(value);
-        placeholder(self.dialect, self.values.len())
+        format!("${}", self.values.len())
     }
 }
 
-fn placeholder(dialect: Dialect, number: usize) -> String {
-    match dialect {
-        Dialect::Sqlite => "?".to_owned(),
-        Dialect::Postgres => format!("${number}"),
-    }
+/// Databases count no further.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Stores hold no NUL: neither does what is looked for.

@@ -14,21 +14,11 @@ use crate::audit::store::{done, page, page_of};
 
 /// One page, and how many fit, of one moment.
 pub(super) async fn search(client: &Client, query: &Query) -> Result<Page, AuditError> {
-    let mut filter = Filter::new(query, Dialect::Postgres);
-    let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
-    let Filter { from, conditions, .. } = &filter;
-    let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most}) AS fitting");
-    let count_values = filter.values.clone();
-    let limit = filter.value(Dialect::Postgres, Value::Number(i64::from(query.limit)));
-    let offset = filter.value(Dialect::Postgres, Value::Number(i64::try_from(query.offset).unwrap_or(i64::MAX)));
-    let Filter { from, conditions, order, values } = &filter;
-    // The page is cut before the records are joined: what is passed over is never read.
-    let page = format!(
-        "SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
-    );
+    let filter = Filter::new(query, Dialect::Postgres);
+    let values = parameters(&filter.values);
     client.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let counted: i64 = client.query_one(&count, &parameters(&count_values)).await?.get(0);
-    let sized = sizes(client, &page, &parameters(values)).await?;
+    let counted: i64 = client.query_one(&filter.count(), &values).await?.get(0);
+    let sized = sizes(client, &filter.page(), &values).await?;
     let read = page_of(&sized);
     let entries = read_at(client, &sized, read).await?;
     client.batch_execute("COMMIT").await?;
@@ -42,13 +32,8 @@ pub(super) async fn places(
     behind: Place,
     at_most: usize,
 ) -> Result<Vec<(i64, Place)>, AuditError> {
-    let mut filter = Filter::new(query, Dialect::Postgres);
-    let behind = filter.value(Dialect::Postgres, Value::Number(behind.0));
-    let Filter { from, conditions, values, .. } = &filter;
-    let sql = format!(
-        "SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > {behind} ORDER BY e.place LIMIT {at_most}"
-    );
-    let rows = client.query(&sql, &parameters(values)).await?;
+    let filter = Filter::new(query, Dialect::Postgres);
+    let rows = client.query(&filter.places(behind, at_most), &parameters(&filter.values)).await?;
     Ok(rows.iter().map(|row| (row.get(0), Place(row.get(1)))).collect())
 }
 

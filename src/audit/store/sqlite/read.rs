@@ -57,18 +57,9 @@ impl Readers {
 /// One page, and how many fit, of one moment.
 pub(super) fn search(connection: &Connection, query: &Query) -> Result<Page, AuditError> {
     let moment = connection.unchecked_transaction()?;
-    let mut filter = Filter::new(query, Dialect::Sqlite);
-    let Filter { from, conditions, order, .. } = &filter;
-    let most = i64::try_from(query.counted).unwrap_or(i64::MAX);
-    let count = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {conditions} LIMIT {most})");
-    let counted: i64 = moment.query_row(&count, params_from_iter(&filter.values), |row| row.get(0))?;
-
-    // The page is cut before the records are joined: what is passed over is never read.
-    let page = format!("SELECT e.place AS place FROM {from} WHERE {conditions} ORDER BY {order} LIMIT ? OFFSET ?");
-    for number in [i64::from(query.limit), i64::try_from(query.offset).unwrap_or(i64::MAX)] {
-        filter.value(Dialect::Sqlite, Value::Number(number));
-    }
-    let sized = sizes(&moment, &page, params_from_iter(&filter.values))?;
+    let filter = Filter::new(query, Dialect::Sqlite);
+    let counted: i64 = moment.query_row(&filter.count(), params_from_iter(&filter.values), |row| row.get(0))?;
+    let sized = sizes(&moment, &filter.page(), params_from_iter(&filter.values))?;
     let read = page_of(&sized);
     Ok(Page::new(read_at(&moment, &sized, read)?, counted, query, Ended::of(read, &sized)))
 }
@@ -80,12 +71,8 @@ pub(super) fn places(
     behind: Place,
     at_most: usize,
 ) -> Result<Vec<(i64, Place)>, AuditError> {
-    let mut filter = Filter::new(query, Dialect::Sqlite);
-    let Filter { from, conditions, .. } = &filter;
-    let sql =
-        format!("SELECT e.at, e.place FROM {from} WHERE {conditions} AND e.place > ? ORDER BY e.place LIMIT {at_most}");
-    filter.value(Dialect::Sqlite, Value::Number(behind.0));
-    let mut statement = connection.prepare(&sql)?;
+    let filter = Filter::new(query, Dialect::Sqlite);
+    let mut statement = connection.prepare(&filter.places(behind, at_most))?;
     let found = statement.query_map(params_from_iter(&filter.values), |row| Ok((row.get(0)?, Place(row.get(1)?))));
     Ok(found.and_then(Iterator::collect)?)
 }
@@ -181,11 +168,10 @@ mod tests {
             (Query { request_id: some("r1"), action: some("blocked"), ..all() }, false),
         ];
         for (query, ordered) in cases {
-            let Filter { from, conditions, values, order } = Filter::new(&query, Dialect::Sqlite);
-            let sql = format!("EXPLAIN QUERY PLAN SELECT e.place FROM {from} WHERE {conditions} ORDER BY {order}");
-            let mut statement = connection.prepare(&sql).unwrap();
+            let filter = Filter::new(&query, Dialect::Sqlite);
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", filter.page())).unwrap();
             let plan: Vec<String> = statement
-                .query_map(params_from_iter(&values), |row| row.get(3))
+                .query_map(params_from_iter(&filter.values), |row| row.get(3))
                 .unwrap()
                 .collect::<Result<_, _>>()
                 .unwrap();
