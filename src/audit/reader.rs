@@ -10,6 +10,7 @@ use super::chain::{ChainHash, Place, Seq};
 use super::checkpoint::Checkpoint;
 use super::entry::Entry;
 use super::erase::OPERATOR;
+use super::record::RecordKind;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
 use super::{ArchivedVersion, AuditError, AuditStore, CheckpointKind, PublicKey, Texts};
@@ -33,7 +34,7 @@ pub struct TrailRecord {
     pub seq: Seq,
     /// When it happened.
     pub at: Timestamp,
-    /// The kind's name.
+    /// The kind's name; another version may have others.
     pub kind: String,
     /// What it is about.
     pub id: String,
@@ -51,6 +52,11 @@ impl TrailRecord {
         let at = Timestamp::from_microsecond(at_microseconds)
             .map_err(|error| AuditError::Encoding(format!("the time of {id}: {error}")))?;
         Ok(Self { node: node.to_owned(), seq: place.seq(), at, kind, id, body, hash, content })
+    }
+
+    /// Its kind, where this version has it.
+    pub fn known_kind(&self) -> Option<RecordKind> {
+        RecordKind::parse(&self.kind)
     }
 }
 

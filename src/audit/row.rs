@@ -58,13 +58,12 @@ impl Effect {
 
     /// What a record did to the search that is in the store already.
     pub(crate) fn of_stored(kind: &str, body: &str) -> serde_json::Result<Self> {
-        let is = |known: RecordKind| kind == known.as_str();
-        Ok(match kind {
-            _ if is(RecordKind::Intent) => Self::of_intent(serde_json::from_str(body)?),
-            _ if is(RecordKind::Outcome) => Self::of_outcome(&serde_json::from_str(body)?),
-            _ if is(RecordKind::PreCheck) => Self::of_pre_check(serde_json::from_str(body)?),
-            _ if is(RecordKind::LlmCall) => Self::of_llm_call(serde_json::from_str(body)?),
-            _ if is(RecordKind::ToolCall) => Self::of_tool_call(serde_json::from_str(body)?),
+        Ok(match RecordKind::parse(kind) {
+            Some(RecordKind::Intent) => Self::of_intent(serde_json::from_str(body)?),
+            Some(RecordKind::Outcome) => Self::of_outcome(&serde_json::from_str(body)?),
+            Some(RecordKind::PreCheck) => Self::of_pre_check(serde_json::from_str(body)?),
+            Some(RecordKind::LlmCall) => Self::of_llm_call(serde_json::from_str(body)?),
+            Some(RecordKind::ToolCall) => Self::of_tool_call(serde_json::from_str(body)?),
             _ => Self::None,
         })
     }

@@ -12,6 +12,7 @@ use super::checkpoint::{Checkpoint, CheckpointKind};
 use super::erase::OPERATOR;
 use super::key::PublicKey;
 use super::reader::TrailRecord;
+use super::record::RecordKind;
 
 /// The first thing in a chain that does not fit.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -371,15 +372,15 @@ impl<'k> TextVerifier<'k> {
             public_key: Option<String>,
         }
         let body: Body = serde_json::from_str(&record.body).unwrap_or_default();
-        match (record.kind.as_str(), body.public_key) {
+        match (record.known_kind(), body.public_key) {
             // In any other chain it would be signed with whatever its gateway writes next.
-            ("erasure", _) if record.node == OPERATOR => {
+            (Some(RecordKind::Erasure), _) if record.node == OPERATOR => {
                 self.unsigned.push(body.records.map_or(Erased::Texts(body.texts), Erased::Records));
             }
-            ("lifecycle", Some(key)) if key == self.key.public().to_string() => {
+            (Some(RecordKind::Lifecycle), Some(key)) if key == self.key.public().to_string() => {
                 self.other_keys.remove(&record.node);
             }
-            ("lifecycle", Some(_)) => {
+            (Some(RecordKind::Lifecycle), Some(_)) => {
                 self.other_keys.insert(record.node.clone());
             }
             _ => {}

@@ -1,5 +1,7 @@
 //! The kinds of records, by the names that they have in stores.
 
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 /// What a record is about.
@@ -46,5 +48,26 @@ impl RecordKind {
             Self::Erasure => "erasure",
             Self::Retention => "retention",
         }
+    }
+
+    /// The kind of that word; `None`: it is none of this version's.
+    pub fn parse(word: &str) -> Option<Self> {
+        let word: StrDeserializer<'_, Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_the_word_that_stands_in_stores() {
+        let words = "intent outcome pre_check llm_call tool_call policy_set_change static_policy_change routing_change \
+                     lifecycle erasure retention";
+        for word in words.split(' ') {
+            assert_eq!(RecordKind::parse(word).map(RecordKind::as_str), Some(word));
+        }
+        assert_eq!(RecordKind::parse("of_tomorrow"), None);
     }
 }

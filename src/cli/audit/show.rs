@@ -53,7 +53,7 @@ fn story(record: &TrailRecord) -> anyhow::Result<String> {
     }
     match body.get("policies") {
         // The set that is live is no list of evaluations.
-        Some(Value::Array(live)) if record.kind == RecordKind::PolicySetChange.as_str() => {
+        Some(Value::Array(live)) if record.known_kind() == Some(RecordKind::PolicySetChange) => {
             lines.extend(live.iter().map(|policy| field("policy", &words(policy))));
         }
         Some(policies) => {

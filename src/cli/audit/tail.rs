@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use super::search::{columns, found};
 use super::{print_json, print_line};
+use crate::audit::record::RecordKind;
 use crate::audit::{AuditReader, Entry, Query, Seq};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Records of one look at most; more come with the next.
 const AT_ONCE: usize = 1_000;
+/// With these an entry is complete. An intent's is when its outcome is there.
+const COMPLETE: [RecordKind; 4] =
+    [RecordKind::Outcome, RecordKind::PreCheck, RecordKind::LlmCall, RecordKind::ToolCall];
 
 pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Result<ExitCode> {
     let mut seen: HashMap<String, Seq> = HashMap::new();
@@ -33,8 +37,7 @@ pub(super) fn run(reader: &AuditReader, lines: u32, json: bool) -> anyhow::Resul
             // Not beyond what a search finds: what is passed here is not looked for again.
             for record in reader.searchable_after(&chain, *last, AT_ONCE)? {
                 *last = record.seq;
-                // An intent is shown when its outcome is there.
-                if !matches!(record.kind.as_str(), "outcome" | "pre_check" | "llm_call" | "tool_call") {
+                if !record.known_kind().is_some_and(|kind| COMPLETE.contains(&kind)) {
                     continue;
                 }
                 let page = reader.search(&Query { decision_id: Some(record.id), limit: 1, ..Query::everything() })?;

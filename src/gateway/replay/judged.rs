@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::super::check::{self, Reported};
 use super::super::text;
 use super::super::tool_call::{self, ReportedTool};
-use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck, ToolCall};
+use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck, RecordKind, ToolCall};
 use crate::audit::{AuditError, TrailRecord, TrailText};
 use crate::chat::Message;
 use crate::policy::{AuditPhase, Context, Question, Surface};
@@ -94,8 +94,8 @@ pub(super) enum Input {
 impl<'r> Judged<'r> {
     /// The record of a prompt; `None` where it is another's.
     pub(super) fn prompt(record: &'r TrailRecord) -> Result<Option<Self>, AuditError> {
-        let prompt = match record.kind.as_str() {
-            "intent" => {
+        let prompt = match record.known_kind() {
+            Some(RecordKind::Intent) => {
                 let intent: Intent = body(record)?;
                 let Intent { at, surface, model, providers, model_aliases, attributes, policies, .. } = intent;
                 let surface = Surface::parse(&surface)
@@ -104,7 +104,7 @@ impl<'r> Judged<'r> {
                 let context = Context { providers, model: named(model), model_aliases, ..asked };
                 Self { about: About::Request, at, context, attributes, policies, ..Self::empty(record) }
             }
-            "pre_check" => {
+            Some(RecordKind::PreCheck) => {
                 let PreCheck { at, request_type, caller, model, providers, attributes, policies, .. } = body(record)?;
                 let asked = context(Surface::Gateway, request_type, caller);
                 let context = Context { providers, model: named(model), ..asked };

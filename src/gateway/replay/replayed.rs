@@ -14,7 +14,7 @@ use super::compare::same_edits;
 use super::judged::{About, Input, Judged};
 use super::report::{Change, Example, Report, Tally};
 use super::spans::{Span, Spans};
-use crate::audit::record::{Action, PolicyEvaluation};
+use crate::audit::record::{Action, PolicyEvaluation, RecordKind};
 use crate::audit::{AuditError, AuditKey, AuditReader, TrailRecord};
 use crate::chat::{Message, Part, Role};
 use crate::gateway::record;
@@ -159,9 +159,9 @@ impl Replay<'_> {
 
     fn record(&self, record: &TrailRecord, tally: &mut Tally) -> Result<(), ReplayError> {
         tally.report.records += 1;
-        let phase = match record.kind.as_str() {
-            "intent" | "pre_check" => Phase::PreCheck,
-            "outcome" => Phase::Response,
+        let phase = match record.known_kind() {
+            Some(RecordKind::Intent | RecordKind::PreCheck) => Phase::PreCheck,
+            Some(RecordKind::Outcome) => Phase::Response,
             _ => return Ok(()),
         };
         let is_of_that_time = self.options.since.is_none_or(|since| record.at >= since)
@@ -176,7 +176,7 @@ impl Replay<'_> {
             };
         }
         let records = self.reader.records_of(&record.id)?;
-        let Some(asked) = records.iter().find(|it| it.kind == "intent") else {
+        let Some(asked) = records.iter().find(|it| it.known_kind() == Some(RecordKind::Intent)) else {
             tally.report.unasked.without_request += 1;
             return Ok(());
         };

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::ReplayError;
 use super::compare::differences;
 use super::judged::{Input, Judged};
-use crate::audit::record::PolicyEvaluation;
+use crate::audit::record::{PolicyEvaluation, RecordKind};
 use crate::audit::{AuditError, AuditKey, AuditReader, TrailRecord};
 use crate::chat::Message;
 use crate::gateway::record;
@@ -77,13 +77,13 @@ pub fn reproduce(
 }
 
 fn judged<'r>(record: &'r TrailRecord, records: &'r [TrailRecord]) -> Result<Option<Judged<'r>>, AuditError> {
-    match record.kind.as_str() {
-        "outcome" => {
-            let asked = records.iter().find(|it| it.kind == "intent" && it.id == record.id);
+    match record.known_kind() {
+        Some(RecordKind::Outcome) => {
+            let asked = records.iter().find(|it| it.known_kind() == Some(RecordKind::Intent) && it.id == record.id);
             asked.map_or(Ok(None), |asked| Judged::answer(record, asked))
         }
-        "llm_call" => Judged::report(record).map(Some),
-        "tool_call" => Judged::tool(record).map(Some),
+        Some(RecordKind::LlmCall) => Judged::report(record).map(Some),
+        Some(RecordKind::ToolCall) => Judged::tool(record).map(Some),
         _ => Judged::prompt(record),
     }
 }
