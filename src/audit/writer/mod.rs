@@ -77,6 +77,8 @@ struct Writer {
     stored: Head,
     /// What was being committed when the connection broke.
     unsure: Option<Unsure>,
+    /// What was taken from the queue behind that and waits for the next connection.
+    behind: Vec<Job>,
     /// When the store is next asked to take what waits in the journal.
     next_drain: Instant,
     /// Whether the journal was looked through for what an earlier process linked anew.
@@ -91,8 +93,8 @@ struct Writer {
 /// A batch that is answered when the store is open again.
 struct Unsure {
     batch: Vec<Job>,
-    /// The chain's head if the store has it already; `None`: it was not sent.
-    head: Option<Head>,
+    /// The chain's head if the store has it already.
+    head: Head,
 }
 
 /// What a commit left of the connection.
@@ -128,6 +130,7 @@ impl Writer {
             crowded: None,
             stored: Head::EMPTY,
             unsure: None,
+            behind: Vec::new(),
             next_drain: now,
             looked_through: false,
             links_anew: false,
@@ -140,7 +143,7 @@ impl Writer {
     /// not begin.
     fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         self.find_head(session)?;
-        if self.settle_unsure(session) == Connection::Broken {
+        if self.go_on(session) == Connection::Broken {
             return Ok(());
         }
         self.clean(session);
@@ -155,7 +158,7 @@ impl Writer {
             }
             if self.inbox.is_to_end() {
                 while let Some(rest) = self.inbox.queued() {
-                    if self.take(session, rest) == Connection::Broken {
+                    if self.take(session, rest, Attempt::First) == Connection::Broken {
                         return Ok(());
                     }
                 }
@@ -181,7 +184,7 @@ impl Writer {
             None => self.chain.due_in().into_iter().chain(self.retain_in()).chain(session.index_in()).min(),
         };
         let batch = self.inbox.next_batch(patience);
-        if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch) }
+        if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch, Attempt::First) }
     }
 
     /// Brings what is searched up to date when somebody waits for it, and nearer to that when it is time.
@@ -203,12 +206,12 @@ impl Writer {
     }
 
     /// Into the store; or behind those that wait for it.
-    fn take(&mut self, session: &mut dyn Session, batch: Vec<Job>) -> Connection {
+    fn take(&mut self, session: &mut dyn Session, batch: Vec<Job>, attempt: Attempt) -> Connection {
         if self.is_spilling() {
             self.spill(batch);
             return Connection::Usable;
         }
-        self.commit(session, batch, Attempt::First)
+        self.commit(session, batch, attempt)
     }
 
     fn find_head(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
@@ -220,39 +223,37 @@ impl Writer {
         Ok(())
     }
 
-    /// Answers the batch whose connection broke, if the store has it, or else tries it once more.
-    fn settle_unsure(&mut self, session: &mut dyn Session) -> Connection {
-        match self.unsure.take() {
-            None => Connection::Usable,
-            Some(Unsure { batch, head }) if head == Some(self.stored) => {
-                self.succeed_all(batch, self.stored.seq);
-                Connection::Usable
+    /// Answers the batch whose connection broke, if the store has it, or else tries it once more; then those behind it.
+    fn go_on(&mut self, session: &mut dyn Session) -> Connection {
+        if let Some(Unsure { batch, head }) = self.unsure.take() {
+            if head == self.stored {
+                self.succeed_all(batch, head.seq);
+            } else if self.take(session, batch, Attempt::Last) == Connection::Broken {
+                return Connection::Broken;
             }
-            Some(Unsure { batch, .. }) if self.is_spilling() => {
-                self.spill(batch);
-                Connection::Usable
-            }
-            Some(Unsure { batch, .. }) => self.commit(session, batch, Attempt::Last),
         }
+        let behind = std::mem::take(&mut self.behind);
+        if behind.is_empty() { Connection::Usable } else { self.take(session, behind, Attempt::First) }
     }
 
     /// There is no store to ask: one round of refusing, or of spilling.
     fn do_without_store(&mut self, error: &AuditError, tried_for: Duration) {
-        let unsure = self.unsure.take().map(|unsure| unsure.batch);
+        let mut waiting = self.unsure.take().map_or_else(Vec::new, |unsure| unsure.batch);
+        waiting.append(&mut self.behind);
         if self.journal.is_some() {
-            self.spill_for_a_while(unsure, tried_for);
+            self.spill_for_a_while(waiting, tried_for);
             return self.inbox.tell_marks();
         }
         // One attempt for each batch: its waiters learn of it, and the next one tries again.
-        fail(unsure.unwrap_or_default(), error);
+        fail(waiting, error);
         self.inbox.tell_marks();
-        let batch = self.inbox.next_batch(None);
-        if !batch.is_empty() {
-            self.unsure = Some(Unsure { batch, head: None });
-        } else if self.inbox.is_to_end() {
-            self.inbox.end(&Err(error.clone()));
-        } else {
-            self.inbox.tell_marks();
+        self.behind = self.inbox.next_batch(None);
+        if self.behind.is_empty() {
+            if self.inbox.is_to_end() {
+                self.inbox.end(&Err(error.clone()));
+            } else {
+                self.inbox.tell_marks();
+            }
         }
     }
 
@@ -296,19 +297,9 @@ impl Writer {
             Err(error) if error.is_of_one_record() && batch.len() > 1 => {
                 let mut jobs = batch.into_iter();
                 while let Some(job) = jobs.next() {
-                    if self.commit(session, vec![job], attempt) == Connection::Broken {
-                        // Behind the one that broke it, on the next connection.
-                        let rest: Vec<Job> = jobs.collect();
-                        match &mut self.unsure {
-                            _ if rest.is_empty() => {}
-                            // Whether the first is there can no longer be told by the head: it is tried again, and
-                            // refused as a duplicate if it is.
-                            Some(unsure) => {
-                                unsure.batch.extend(rest);
-                                unsure.head = None;
-                            }
-                            None => self.unsure = Some(Unsure { batch: rest, head: None }),
-                        }
+                    // Once one of them waits in the journal, the others wait behind it.
+                    if self.take(session, vec![job], attempt) == Connection::Broken {
+                        drop(self.behind.splice(0..0, jobs));
                         return Connection::Broken;
                     }
                 }
@@ -317,7 +308,7 @@ impl Writer {
             Err(error) if error.leaves_it_open() && attempt == Attempt::First => {
                 tracing::warn!(code = error.code(), %error, "the audit store's connection broke; once more on a new one");
                 let (_, head) = self.chain.links(&rows);
-                self.unsure = Some(Unsure { batch, head: Some(head) });
+                self.unsure = Some(Unsure { batch, head });
                 Connection::Broken
             }
             Err(error) => {

@@ -47,11 +47,9 @@ impl Writer {
     }
 
     /// There is no store: what comes goes into the journal, until it is time to try again.
-    pub(super) fn spill_for_a_while(&mut self, first: Option<Vec<Job>>, tried_for: Duration) {
+    pub(super) fn spill_for_a_while(&mut self, first: Vec<Job>, tried_for: Duration) {
         let until = Instant::now() + pause_after(tried_for);
-        if let Some(batch) = first {
-            self.spill(batch);
-        }
+        self.spill(first);
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             let batch = self.inbox.next_batch(Some(left));
             if batch.is_empty() && self.inbox.is_to_end() {

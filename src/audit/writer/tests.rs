@@ -1,36 +1,62 @@
-//! A store that answers late.
+//! A store that answers late, or not at all, or as nobody likes it.
+
+use std::collections::VecDeque;
+
+use futures_util::FutureExt as _;
 
 use super::*;
 use crate::audit::chain::{ChainHash, Place};
-use crate::audit::queue::{Haste, Queue};
+use crate::audit::queue::{Haste, Queue, Receipt};
 use crate::audit::record::PolicySetChange;
 use crate::audit::store::{Link, Node};
 use crate::audit::text_rule::{ContentMode, TextRule};
 use crate::audit::{AuditStore, Checkpoint, Settings};
 
-/// What is given up at the first attempt goes on in the store, and is there before the second one.
-#[derive(Default)]
-struct Late {
+/// What is said to an attempt.
+enum Answer {
+    Takes,
+    Refuses(AuditError),
+    /// It has the records, and says something else.
+    TakesAndSays(AuditError),
+}
+use Answer::{Refuses, Takes, TakesAndSays};
+
+/// Answers the first attempts like this, and takes the records of all others.
+struct Scripted {
+    answers: VecDeque<Answer>,
     attempts: usize,
-    end: Option<(Head, Seq)>,
+    records: Vec<(Head, String)>,
+    signed: Seq,
 }
 
-impl Session for Late {
+impl Scripted {
+    fn new(answers: impl Into<VecDeque<Answer>>) -> Self {
+        Self { answers: answers.into(), attempts: 0, records: Vec::new(), signed: Seq(0) }
+    }
+
+    fn ids(&self) -> Vec<&str> {
+        self.records.iter().map(|(_, id)| id.as_str()).collect()
+    }
+}
+
+impl Session for Scripted {
     fn head(&mut self, _: &Node) -> Result<(Head, Seq), AuditError> {
-        Ok(self.end.unwrap_or((Head::EMPTY, Seq(0))))
+        Ok((self.records.last().map_or(Head::EMPTY, |(head, _)| *head), self.signed))
     }
 
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         self.attempts += 1;
-        if self.attempts == 1 {
-            return Err(AuditError::Unreachable("no answer".to_owned()));
+        let answer = match self.answers.pop_front().unwrap_or(Takes) {
+            Refuses(error) => return Err(error),
+            TakesAndSays(error) => Err(error),
+            Takes => Ok(()),
+        };
+        let records = links.iter().map(|it| (Head { seq: it.place.seq(), hash: it.hash }, it.row.id.to_string()));
+        self.records.extend(records);
+        if let Some((_, checkpoint)) = checkpoint {
+            self.signed = checkpoint.head.seq;
         }
-        let Link { place, hash, .. } = links.last().unwrap();
-        self.end.get_or_insert((
-            Head { seq: place.seq(), hash: *hash },
-            checkpoint.map_or(Seq(0), |(_, checkpoint)| checkpoint.head.seq),
-        ));
-        Err(AuditError::ChainMoved)
+        answer
     }
 
     fn would_take(&mut self, _: &[Link<'_>]) -> Result<(), AuditError> {
@@ -45,8 +71,9 @@ impl Session for Late {
         Ok(None)
     }
 
-    fn record_at(&mut self, _: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
-        Ok(None)
+    fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
+        let found = self.records.iter().find(|(head, _)| head.seq >= place.seq());
+        Ok(found.map(|(Head { seq, hash }, _)| (Place::new(place.node(), *seq), 0, *hash)))
     }
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
@@ -68,28 +95,95 @@ impl Session for Late {
     }
 }
 
-#[tokio::test]
-async fn a_commit_that_was_given_up_and_got_through_is_not_taken_for_another_process() {
+/// A writer, and the queue in front of it.
+fn writing(journal: Option<Journal>) -> (Queue, Writer) {
     let settings = Settings::new(AuditStore::None).unwrap();
     let rule = TextRule { key: settings.key.clone(), mode: ContentMode::Full };
-    let (queue, receiver) = Queue::new(4, rule);
+    let (queue, receiver) = Queue::new(2_000, rule);
     let chain = Chain::new(Node { number: 1, id: "node-1".to_owned() }, &settings);
-    let mut writer = Writer::new(receiver, Arc::default(), chain, None, Keep::default());
+    (queue, Writer::new(receiver, Arc::default(), chain, journal, Keep::default()))
+}
+
+/// Queues the record `generation-N`.
+fn queue_change(queue: &Queue, generation: u64) -> Receipt {
     let changed = PolicySetChange {
         at: Timestamp::UNIX_EPOCH,
         from_generation: Some(1),
-        to_generation: 2,
+        to_generation: generation,
         policies: Vec::new(),
         reason: "files changed".to_owned(),
     };
-    let durable = queue.reserve(1).unwrap().send(vec![changed.into()], Haste::AtOnce);
+    queue.reserve(1).unwrap().send(vec![changed.into()], Haste::AtOnce)
+}
+
+fn no_answer() -> AuditError {
+    AuditError::Unreachable("no answer".to_owned())
+}
+
+fn of_one_record() -> AuditError {
+    AuditError::Duplicate { id: "one of them".to_owned() }
+}
+
+#[tokio::test]
+async fn a_commit_that_was_given_up_and_got_through_is_not_taken_for_another_process() {
+    let (queue, mut writer) = writing(None);
+    let durable = queue_change(&queue, 2);
     let batch = writer.inbox.queued().unwrap();
 
-    let mut store = Late::default();
+    // What is given up at the first attempt goes on in the store, and is there before the second one.
+    let mut store = Scripted::new([Refuses(no_answer()), TakesAndSays(AuditError::ChainMoved)]);
     assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Broken);
     writer.find_head(&mut store).unwrap();
-    assert!(writer.settle_unsure(&mut store) == Connection::Usable);
+    assert!(writer.go_on(&mut store) == Connection::Usable);
     assert_eq!(durable.await, Ok(Seq(1)), "it is there");
-    assert_eq!((store.attempts, writer.chain.head()), (2, store.end.unwrap().0), "and is not written behind itself");
+    assert_eq!((store.attempts, store.ids()), (2, vec!["generation-2"]), "and is not written behind itself");
+    assert_eq!(writer.chain.head(), store.records[0].0);
     assert_eq!(writer.chain.due_in(), None, "its signature too");
+}
+
+#[tokio::test]
+async fn of_records_that_are_tried_one_by_one_each_is_written_once_whenever_the_connection_breaks() {
+    let there = [Ok(Seq(1)), Ok(Seq(2)), Ok(Seq(3))];
+    // What is said behind the refusal of all three together, and what becomes of each.
+    for (answers, expected) in [
+        (vec![TakesAndSays(no_answer())], there.clone()),
+        (vec![Refuses(no_answer())], there.clone()),
+        (vec![Takes, TakesAndSays(no_answer())], there.clone()),
+        (vec![Takes, Refuses(no_answer())], there.clone()),
+        (vec![Refuses(no_answer()), Refuses(no_answer())], [Err(no_answer()), Ok(Seq(1)), Ok(Seq(2))]),
+    ] {
+        let (queue, mut writer) = writing(None);
+        let receipts = [1, 2, 3].map(|generation| queue_change(&queue, generation));
+        let batch = writer.inbox.queued().unwrap();
+        let answers: Vec<_> = [Refuses(of_one_record())].into_iter().chain(answers).collect();
+        let mut store = Scripted::new(answers);
+        let mut state = writer.commit(&mut store, batch, Attempt::First);
+        while state == Connection::Broken {
+            writer.find_head(&mut store).unwrap();
+            state = writer.go_on(&mut store);
+        }
+        let told = receipts.map(|receipt| receipt.now_or_never().expect("it is answered"));
+        assert_eq!(told, expected);
+        let written: Vec<_> = store.records.iter().map(|(head, _)| head.seq).collect();
+        assert_eq!(written, (1..=written.len() as i64).map(Seq).collect::<Vec<_>>());
+        let first = 3 - written.len();
+        assert_eq!(store.ids(), ["generation-1", "generation-2", "generation-3"][first..], "in order and once");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_record_that_waits_in_the_journal_none_goes_into_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&folder.path().join("audit.spill"), 1 << 20, false).unwrap();
+    let (queue, mut writer) = writing(Some(journal));
+    let receipts = [1, 2, 3].map(|generation| queue_change(&queue, generation));
+    let batch = writer.inbox.queued().unwrap();
+    let mut store = Scripted::new([Refuses(of_one_record()), Takes, Refuses(AuditError::Locked)]);
+    assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Usable);
+    let told = receipts.map(|receipt| receipt.now_or_never().expect("it is answered"));
+    assert_eq!(told, [Ok(Seq(1)), Ok(Seq(2)), Ok(Seq(3))]);
+    assert_eq!(store.ids(), ["generation-1"]);
+    assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
+    assert_eq!(store.ids(), ["generation-1", "generation-2", "generation-3"]);
+    assert_eq!(store.records[2].0, writer.chain.head(), "under the numbers that were told");
 }
