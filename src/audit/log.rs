@@ -19,8 +19,8 @@ use super::text_rule::TextRule;
 use super::{ArchivedVersion, AuditError, AuditKey, Durability, PublicKey, Settings, store, writer};
 use crate::line::Line;
 
-/// Searches that run at once, one of each tenant; more wait, and so long at most. A search reads much, and the gateway
-/// has better things to do.
+/// Searches that run at once, one of each tenant; more wait, and so long at most, and then so long for the records before
+/// them. A search reads much, and the gateway has better things to do.
 const SEARCHES: usize = 2;
 const SEARCH_PATIENCE: Duration = Duration::from_secs(20);
 /// Lookups of contexts in the store that run at once, and how long one waits for its turn. They do not wait behind
@@ -134,11 +134,12 @@ impl AuditLog {
     }
 
     /// A page of one tenant's entries, newest first. Sees every record that was queued before it was asked: an
-    /// answer's outcome may still be on its way when the client that got the answer searches for it.
+    /// answer's outcome may still be on its way when the client that got the answer searches for it. `Busy` when these are
+    /// not written in time, or others' searches are not over.
     pub async fn search(&self, query: Query) -> Result<Page, AuditError> {
         query.check()?;
         let turn = self.0.searches.turn(query.tenant.as_deref().unwrap_or_default()).await?;
-        self.0.queue.settle().await;
+        self.settle_within(SEARCH_PATIENCE).await?;
         let store = Arc::clone(&self.0.store);
         reading(turn, move || store.search(&query)).await
     }
@@ -153,8 +154,12 @@ impl AuditLog {
             return Ok(Some(context));
         }
         // The table may be a moment behind the records.
-        tokio::time::timeout(LOOKUP_PATIENCE, self.settle()).await.map_err(|_| AuditError::Busy)?;
+        self.settle_within(LOOKUP_PATIENCE).await?;
         self.look_up(id).await
+    }
+
+    async fn settle_within(&self, patience: Duration) -> Result<(), AuditError> {
+        tokio::time::timeout(patience, self.settle()).await.map_err(|_| AuditError::Busy)
     }
 
     async fn look_up(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {
@@ -246,6 +251,7 @@ mod tests {
 
     use super::*;
     use crate::audit::AuditStore;
+    use crate::audit::queue::Message;
 
     #[tokio::test]
     async fn a_turn_lasts_as_long_as_the_reading_although_nobody_waits_for_it() {
@@ -265,7 +271,7 @@ mod tests {
         drop(turns.acquire().await.unwrap());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_tenants_searches_do_not_hold_up_anothers_and_none_waits_without_end() {
         let folder = tempfile::tempdir().unwrap();
         let store = AuditStore::Sqlite(folder.path().join("audit.db"));
@@ -278,9 +284,38 @@ mod tests {
         }
         assert_eq!(log.search(Query::new("acme")).await.unwrap().total, 0);
         let other = line.turn("other").await.unwrap();
+        tokio::time::pause();
         assert_eq!(log.search(Query::new("acme")).await, Err(AuditError::Busy));
+        tokio::time::resume();
         drop((greedy, other, more));
         assert!(log.search(Query::new("acme")).await.is_ok());
+    }
+
+    /// A log whose writer never gets to what is queued.
+    fn unwritten(folder: &tempfile::TempDir) -> (AuditLog, mpsc::Receiver<Message>) {
+        let settings = Settings::new(AuditStore::Sqlite(folder.path().join("audit.db"))).unwrap();
+        let rule = TextRule { key: settings.key.clone(), mode: settings.content };
+        let (queue, receiver) = Queue::new(settings.queue, rule);
+        let log = AuditLog(Arc::new(Shared {
+            queue,
+            store: store::open(&settings).unwrap().into(),
+            contexts: Arc::default(),
+            key: settings.key.clone(),
+            searches: Line::new(SEARCHES, SEARCH_PATIENCE),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            writer: Mutex::default(),
+            ended: CancellationToken::new(),
+        }));
+        (log, receiver)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_waits_for_the_records_before_only_so_long_and_keeps_nobody_else_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, _queued) = unwritten(&folder);
+        assert_eq!(log.search(Query::new("acme")).await, Err(AuditError::Busy));
+        assert!(log.0.searches.turn("acme").await.is_ok());
+        assert_eq!(log.context("c1").await, Err(AuditError::Busy));
     }
 
     #[tokio::test(start_paused = true)]

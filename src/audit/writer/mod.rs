@@ -143,16 +143,12 @@ impl Writer {
     /// not begin.
     fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         self.find_head(session)?;
-        if self.go_on(session) == Connection::Broken {
-            return Ok(());
-        }
-        self.clean(session);
+        let mut state = self.go_on(session);
         loop {
-            let mut state = self.turn(session);
             if state == Connection::Usable {
                 state = self.index(session);
             }
-            self.inbox.tell_marks();
+            self.tell_marks();
             if state == Connection::Broken {
                 return Ok(());
             }
@@ -168,6 +164,7 @@ impl Writer {
             }
             session.tidy();
             self.clean(session);
+            state = self.turn(session);
         }
     }
 
@@ -185,6 +182,13 @@ impl Writer {
         };
         let batch = self.inbox.next_batch(patience);
         if batch.is_empty() { self.sign_when_due(session) } else { self.take(session, batch, Attempt::First) }
+    }
+
+    /// Tells those who wait for what came before them, once all of that is written or refused.
+    fn tell_marks(&mut self) {
+        if self.unsure.is_none() && self.behind.is_empty() {
+            self.inbox.tell_marks();
+        }
     }
 
     /// Brings what is searched up to date when somebody waits for it, and nearer to that when it is time.

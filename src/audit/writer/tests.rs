@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, poll};
 
 use super::*;
 use crate::audit::chain::{ChainHash, Place};
@@ -186,4 +186,21 @@ async fn behind_a_record_that_waits_in_the_journal_none_goes_into_the_store() {
     assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
     assert_eq!(store.ids(), ["generation-1", "generation-2", "generation-3"]);
     assert_eq!(store.records[2].0, writer.chain.head(), "under the numbers that were told");
+}
+
+#[tokio::test]
+async fn who_waits_for_what_was_queued_is_told_when_it_is_written_on_the_next_connection_and_not_before() {
+    let (queue, mut writer) = writing(None);
+    let durable = queue_change(&queue, 2);
+    let mut settled = Box::pin(queue.settle());
+    assert!(poll!(&mut settled).is_pending());
+    let mut store = Scripted::new([Refuses(no_answer())]);
+    writer.serve(&mut store).unwrap();
+    assert!(poll!(&mut settled).is_pending(), "nobody knows what became of it");
+    // Nothing else is queued until it is told.
+    let serving = tokio::task::spawn_blocking(move || writer.serve(&mut store));
+    tokio::time::timeout(Duration::from_secs(60), settled).await.expect("it is told");
+    assert_eq!(durable.now_or_never(), Some(Ok(Seq(1))));
+    assert!(queue.stop(None));
+    serving.await.unwrap().unwrap();
 }
