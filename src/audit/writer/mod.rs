@@ -248,9 +248,13 @@ impl Writer {
             self.spill_for_a_while(waiting, tried_for);
             return self.inbox.tell_marks();
         }
-        // One attempt for each batch: its waiters learn of it, and the next one tries again.
+        // What was queued during the attempt has had it, too: behind a store that hangs nobody waits for a second one.
         fail(waiting, error);
+        while let Some(batch) = self.inbox.queued() {
+            fail(batch, error);
+        }
         self.inbox.tell_marks();
+        // The store is tried again for whoever comes next.
         self.behind = self.inbox.next_batch(None);
         if self.behind.is_empty() {
             if self.inbox.is_to_end() {

@@ -204,3 +204,22 @@ async fn who_waits_for_what_was_queued_is_told_when_it_is_written_on_the_next_co
     assert!(queue.stop(None));
     serving.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_was_queued_while_the_store_was_tried_in_vain_is_refused_at_once_however_much_it_is() {
+    let (queue, mut writer) = writing(None);
+    let tried = queue_change(&queue, 1);
+    let batch = writer.inbox.queued().unwrap();
+    let mut store = Scripted::new([Refuses(no_answer())]);
+    assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Broken);
+    let meanwhile: Vec<_> = (2..1_500).map(|generation| queue_change(&queue, generation)).collect();
+    let (done, ended) = tokio::sync::oneshot::channel();
+    assert!(queue.stop(Some(done)));
+    writer.do_without_store(&no_answer(), Duration::ZERO);
+    // Whoever it has not answered is told that it is gone.
+    drop(writer);
+    for refused in [tried].into_iter().chain(meanwhile) {
+        assert_eq!(refused.await, Err(no_answer()));
+    }
+    assert_eq!(ended.await, Ok(Err(no_answer())), "nor does the end wait for another attempt");
+}
