@@ -369,6 +369,11 @@ impl Writer {
                 self.contexts.remember(id, context);
             }
         }
+        if self.is_spilling() {
+            self.contexts.forget_expired(Timestamp::now());
+        } else {
+            self.contexts.forget_old();
+        }
         for (kind, records) in of_kind {
             metrics::counter!("octroi_audit_records_total", "kind" => kind).increment(records);
         }
