@@ -69,6 +69,12 @@ pub(crate) trait Store: Send + Sync {
         Ok(Place::of_node(node).1)
     }
 
+    /// Whether there may be contexts that neither [`Self::context`] finds nor anybody remembers: after the next
+    /// [`Session::index`] it finds them.
+    fn lags(&self) -> bool {
+        false
+    }
+
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;
 

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::{Null, ToSqlOutput};
@@ -20,6 +21,7 @@ use super::insert::Insert;
 use super::{Turns, archive};
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
+use crate::audit::contexts::REMEMBERED;
 use crate::audit::record::Decision;
 use crate::audit::row::{ContextRow, Effect, EntryKind, Opening, Row};
 use crate::audit::store::{Link, StoredRecord, Texts, storable};
@@ -45,6 +47,7 @@ pub(super) struct Index<'c> {
     complete: HashMap<Arc<str>, Option<Place>>,
     /// After a failure: when it is tried again.
     again_at: Option<Instant>,
+    lags: &'c AtomicBool,
     open: Insert<'c, { COLUMNS.len() }>,
     context: Statement<'c>,
     close: Statement<'c>,
@@ -81,13 +84,14 @@ impl Waiting {
 type Completion<'a> = (Place, &'a Decision, &'a [String]);
 
 impl<'c> Index<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Result<Self, AuditError> {
+    pub(super) fn new(connection: &'c Connection, lags: &'c AtomicBool) -> Result<Self, AuditError> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
             connection,
             waiting: VecDeque::new(),
             complete: HashMap::new(),
             again_at: None,
+            lags,
             // Whether their ids are new was asked before the records were written.
             open: Insert::new(connection, "INSERT OR IGNORE INTO entries", COLUMNS, TOGETHER)?,
             context: prepare(
@@ -129,7 +133,14 @@ impl<'c> Index<'c> {
         let record = Waiting { since, place, at, id: id.clone(), effect: Some(effect.clone()) };
         note(&mut self.complete, &record);
         self.waiting.push_back(record);
+        self.tell_lag();
         Ok(())
+    }
+
+    /// Tells the store whether contexts may wait that nobody remembers. The newest are remembered: behind one that is
+    /// forgotten and still waits, more records wait than that.
+    pub(super) fn tell_lag(&self) {
+        self.lags.store(self.waiting.len() > REMEMBERED, Ordering::Release);
     }
 
     /// Whether the entry of that id waits for an outcome; `None`: there is no such entry.
@@ -213,6 +224,7 @@ impl<'c> Index<'c> {
             8 + some / 8
         });
         self.waiting = waiting;
+        self.tell_lag();
         self.again_at = filled.is_err().then(|| Instant::now() + A_MOMENT);
         filled
     }

@@ -18,6 +18,7 @@ mod wal;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
@@ -56,6 +57,8 @@ pub(super) struct SqliteStore {
     durability: Durability,
     readers: read::Readers,
     turns: Turns,
+    /// Whether the tables may be so far behind the records that they lack contexts that nobody remembers.
+    lags: AtomicBool,
 }
 
 impl SqliteStore {
@@ -68,8 +71,7 @@ impl SqliteStore {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error.to_string())),
         }
-        let readers = read::Readers::new(path.clone());
-        let store = Self { readers, durability, path: path.clone(), turns: Turns::default() };
+        let store = Self::new(path.clone(), durability);
         let mut connection = store.connect()?;
         schema::migrate(&mut connection, &path)?;
         Ok(store)
@@ -77,8 +79,7 @@ impl SqliteStore {
 
     /// A file that is there, with the schema of this version.
     pub(super) fn open_existing(path: PathBuf) -> Result<Self, AuditError> {
-        let readers = read::Readers::new(path.clone());
-        let store = Self { readers, durability: Durability::Disk, path, turns: Turns::default() };
+        let store = Self::new(path, Durability::Disk);
         if !store.path.exists() {
             let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
             return Err(AuditError::Open { path: store.path.display().to_string(), reason });
@@ -91,10 +92,16 @@ impl SqliteStore {
         Ok(store)
     }
 
+    fn new(path: PathBuf, durability: Durability) -> Self {
+        let readers = read::Readers::new(path.clone());
+        // What an earlier process left for later shows when the writer has looked.
+        Self { path, durability, readers, turns: Turns::default(), lags: AtomicBool::new(true) }
+    }
+
     /// Fills the tables that are searched up to the last record.
     fn catch_up(&self) -> Result<(), AuditError> {
         let connection = self.connect()?;
-        let mut index = index::Index::new(&connection)?;
+        let mut index = index::Index::new(&connection, &self.lags)?;
         let nodes = archive::nodes(&connection)?;
         nodes.iter().try_for_each(|node| index.catch_up(&self.turns, node.number))
     }
@@ -147,7 +154,7 @@ impl Store for SqliteStore {
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
         let connection = self.connect()?;
         let wal = wal::WalMover::start(self.connect()?)?;
-        let mut session = session::SqliteSession::new(&connection, wal, &self.turns)?;
+        let mut session = session::SqliteSession::new(&connection, wal, &self.turns, &self.lags)?;
         work(&mut session);
         Ok(())
     }
@@ -166,6 +173,10 @@ impl Store for SqliteStore {
 
     fn indexed(&self, node: i64) -> Result<Place, AuditError> {
         self.readers.with(|connection| archive::indexed(connection, node))
+    }
+
+    fn lags(&self) -> bool {
+        self.lags.load(Ordering::Acquire)
     }
 
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError> {

@@ -1,5 +1,6 @@
 //! The connection that writes, with its statements prepared once.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,13 +38,18 @@ pub(super) struct SqliteSession<'c> {
 }
 
 impl<'c> SqliteSession<'c> {
-    pub(super) fn new(connection: &'c Connection, wal: WalMover, turns: &'c Turns) -> Result<Self, AuditError> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        wal: WalMover,
+        turns: &'c Turns,
+        lags: &'c AtomicBool,
+    ) -> Result<Self, AuditError> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
             connection,
             wal,
             turns,
-            index: Index::new(connection)?,
+            index: Index::new(connection, lags)?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             records: Insert::new(
@@ -127,6 +133,7 @@ impl Session for SqliteSession<'_> {
         // What comes may refer to what another process, or this one before it was killed, left for later.
         self.index()?;
         self.index.catch_up(self.turns, node.number)?;
+        self.index.tell_lag();
         let last = |column: &str, table: &str| {
             let sql =
                 format!("SELECT place, {column} FROM {table} WHERE place BETWEEN ? AND ? ORDER BY place DESC LIMIT 1");
