@@ -65,26 +65,25 @@ impl Policy for AuditRedact {
 impl Audit for AuditRedact {
     fn audit(&self, _: &Context, entry: &Entry) -> Verdict {
         let mut verdict = Verdict::allow();
-        let mut found = 0;
+        let (mut found, mut masked) = (0, 0);
         for text in texts(&entry.messages) {
-            let plain = text.plain();
-            for Match { rule, range } in pii_detect::find(&plain, self.enabled) {
-                let range = plain.original(range);
-                let severity = match rule.grade() {
-                    Grade::Medium => Severity::Medium,
-                    Grade::Critical => Severity::Critical,
-                };
+            let matches = pii_detect::find_both(&text, self.enabled);
+            for Match { rule, range } in &matches {
                 found += 1;
                 verdict.raise(Action::Redact);
                 if found <= MOST_FINDINGS {
-                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity).at(text.place(range.clone())));
+                    verdict.findings.push(finding(*rule).at(text.place(range.clone())));
                 }
-                if found <= MOST_EDITS {
+            }
+            // Edits may not overlap, as matches of two rules may.
+            for Match { rule, range } in pii_detect::joined(matches) {
+                masked += 1;
+                if masked <= MOST_EDITS {
                     verdict.edits.push(text.edit(range, &self.masks[rule as usize]));
                 }
             }
         }
-        if found > MOST_EDITS {
+        if masked > MOST_EDITS {
             verdict.action = Action::Deny;
             verdict.edits.clear();
             verdict.reason = Some("There is more to mask than one verdict can hold".into());
@@ -94,6 +93,14 @@ impl Audit for AuditRedact {
         }
         verdict
     }
+}
+
+fn finding(rule: Rule) -> Finding {
+    let severity = match rule.grade() {
+        Grade::Medium => Severity::Medium,
+        Grade::Critical => Severity::Critical,
+    };
+    Finding::new(rule.id(), CATEGORY, severity)
 }
 
 octroi_policy::export!(AuditRedact: Audit);
@@ -124,6 +131,19 @@ mod tests {
         for hidden in ["jane@\u{200b}example.org", "jane＠example.org", r"jane\u0040example\u002eorg"] {
             let verdict = audit("{}", Phase::Intent, &format!("😀\u{feff} {hidden}!"));
             assert_eq!(verdict.edits[0].original, hidden);
+        }
+        for (text, stored) in [
+            ("DE89370400440532013000\u{200b}BIC", "[IBAN]\u{200b}BIC"),
+            ("123-45-6789\u{200b}DOB", "[SSN]\u{200b}DOB"),
+            ("ABCPD1234E\u{200b}Name", "[PAN]\u{200b}Name"),
+            ("Jane\u{200b}DE89370400440532013000", "Jane\u{200b}[IBAN]"),
+            ("jane@example.org\u{200b}24h", "[EMAIL]\u{200b}24h"),
+            ("+49 30 123456\u{200b}Fax", "[PHONE]\u{200b}Fax"),
+            ("jane@10.1.2.3\u{200b}example.org", "[EMAIL]"),
+        ] {
+            let verdict = audit("{}", Phase::Intent, text);
+            let [edit] = &verdict.edits[..] else { panic!("{text}: {:?}", verdict.edits) };
+            assert_eq!(text.replace(&edit.original, &edit.replacement), stored);
         }
     }
 

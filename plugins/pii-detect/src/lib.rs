@@ -8,6 +8,7 @@
 //! digits only. Bytes of other alphabets count as boundaries: a card number directly behind Chinese text is found.
 
 mod aadhaar;
+mod both;
 mod bytes;
 mod checksum;
 mod digits;
@@ -25,6 +26,7 @@ mod ssn;
 mod support;
 mod validator;
 
+pub use both::{find_both, joined};
 pub use rule::{CATEGORY, Grade, Rule, Rules};
 pub use scan::{Match, find};
 pub use validator::Validator;

@@ -61,28 +61,33 @@ impl Pii {
         let mut verdict = Verdict::allow();
         let (mut refused, mut found, mut is_cut_off) = (Rules::NONE, 0, false);
         for text in texts(messages) {
-            let plain = text.plain();
-            for Match { rule, range } in pii_detect::find(&plain, self.enabled) {
-                let range = plain.original(range);
-                let Treatment { action, mask } = &self.treatments[rule as usize];
-                let action = milder(*action);
+            let matches = pii_detect::find_both(&text, self.enabled);
+            for Match { rule, range } in &matches {
+                let action = milder(self.treatments[*rule as usize].action);
                 verdict.raise(action);
                 found += 1;
                 if found <= MOST_FINDINGS {
-                    let finding = Finding::new(rule.id(), CATEGORY, severity(rule));
+                    let finding = Finding::new(rule.id(), CATEGORY, severity(*rule));
                     verdict.findings.push(finding.at(text.place(range.clone())));
                 }
-                match action {
-                    Action::Redact if verdict.edits.len() == MOST_EDITS => is_cut_off = true,
-                    // Of a streamed answer the client may have the beginning.
-                    Action::Redact => verdict.edits.extend(text.editable(range).map(|rest| text.edit(rest, mask))),
-                    Action::RequireApproval | Action::Deny => refused = refused.with(rule),
-                    Action::Allow | Action::Log | Action::Warn => {}
+                if action >= Action::RequireApproval {
+                    refused = refused.with(*rule);
                 }
+            }
+            // Edits may not overlap, as matches of two rules may.
+            let is_masked = |found: &Match| milder(self.treatments[found.rule as usize].action) == Action::Redact;
+            for Match { rule, range } in pii_detect::joined(matches.into_iter().filter(is_masked)) {
+                if verdict.edits.len() == MOST_EDITS {
+                    is_cut_off = true;
+                    break;
+                }
+                let mask = &self.treatments[rule as usize].mask;
+                // Of a streamed answer the client may have the beginning.
+                verdict.edits.extend(text.editable(range).map(|rest| text.edit(rest, mask)));
             }
         }
         for (_, name) in names(messages) {
-            for Match { rule, .. } in pii_detect::find(name, self.enabled) {
+            for Match { rule, .. } in pii_detect::find_both(name, self.enabled) {
                 let action = unmasked(milder(self.treatments[rule as usize].action));
                 verdict.raise(action);
                 found += 1;
@@ -195,6 +200,33 @@ mod tests {
         ] {
             assert_eq!(rules(&check("{}", &[Message::user(hidden)])), [rule], "{hidden}");
         }
+        for (text, rule, mask) in [
+            ("DE89370400440532013000\u{200b}BIC", "iban", "[IBAN]\u{200b}BIC"),
+            ("123-45-6789\u{200b}DOB", "us-ssn", "[SSN]\u{200b}DOB"),
+            ("ABCPD1234E\u{200b}Name", "pan", "[PAN]\u{200b}Name"),
+            ("Jane\u{200b}DE89370400440532013000", "iban", "Jane\u{200b}[IBAN]"),
+            ("jane@example.org\u{200b}24h", "email", "[EMAIL]\u{200b}24h"),
+            ("+49 30 123456\u{200b}Fax", "phone", "[PHONE]\u{200b}Fax"),
+        ] {
+            assert_eq!(rules(&check("{}", &[Message::user(text)])), [rule], "{text}");
+            let answer = Answer { choices: vec![Message::assistant(text)], more: false };
+            let verdict = configure::<Pii>("{}").unwrap().response(&Context::example(), &answer);
+            let edit = &verdict.edits[0];
+            assert_eq!(text.replace(&edit.original, &edit.replacement), mask);
+        }
+    }
+
+    /// As it is written there is an IP address with a word behind it, as it is read there is an e-mail address.
+    #[test]
+    fn two_rules_that_overlap_both_count_and_are_masked_as_one() {
+        let text = "Hi jane@10.1.2.3\u{200b}example.org!";
+        let settings = r#"{"rules":{"ip-address":{"action":"deny"}}}"#;
+        let verdict = check(settings, &[Message::user(text)]);
+        assert_eq!((rules(&verdict), verdict.action), (vec!["email", "ip-address"], Action::Deny));
+        assert_eq!(verdict.reason.as_deref(), Some("Personal data detected: IP address"));
+        let verdict = check("{}", &[Message::user(text)]);
+        let masked: Vec<_> = verdict.edits.iter().map(|edit| (&*edit.original, &*edit.replacement)).collect();
+        assert_eq!((verdict.action, masked), (Action::Redact, vec![("jane@10.1.2.3\u{200b}example.org", "[EMAIL]")]));
     }
 
     #[test]
