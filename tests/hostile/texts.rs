@@ -8,13 +8,13 @@ use super::support::Setup;
 
 /// Each text is one of these again and again.
 #[rustfmt::skip]
-const PIECES: [&str; 46] = [
+const PIECES: [&str; 47] = [
     // For digits, addresses and escapes.
     "1", "1 ", "@", "a@", ":", "a:", "+1", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:", "\\", "\\n",
     "\\u0040", "a\\u0040", "\\u00a01", "1,", "+1,",
     // For SQL.
     "'", "/*", "--", "#", "or (", "or 1+", "where 1 in (", ";", "(", "or ", "union ", "or 1=", "delete from x ", "'--",
-    "/*!", "*/", "a'a",
+    "DROP TABLE slow ", "/*!", "*/", "a'a",
     // For the expressions below.
     "a", "aab ", "é", "a@a", "xxxxx", " \u{a0}k",
 ];

@@ -2,9 +2,11 @@
 //!
 //! `DELETE` with a condition passes, `DELETE` without one does not. In lower case a statement must begin its line, or
 //! stand behind a value or another statement, and be closed by a semicolon, a quotation or comment mark or the text's end:
-//! "drop table reservations at the inn" is a sentence.
+//! "drop table reservations at the inn" is a sentence. So has `TRUNCATE` without `TABLE` in capitals, and what ends in a
+//! word with which a sentence goes on: "TRUNCATE requires a privilege", "Why is DROP TABLE slow?"
 
-use crate::grammar::{after, constant, is_command, literal, name};
+use crate::grammar::{after, constant, is_command, is_set_apart, literal, more_names, name};
+use crate::sentence;
 use crate::token::{Kind, Token};
 
 const OBJECTS: &[&str] = &[
@@ -28,13 +30,15 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let (first, second) = (tokens.get(at)?, tokens.get(at + 1));
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
     let follows = |words: &[&str]| is(at + 1, words);
+    let is_bare = first.is("truncate") && !follows(&["table"]);
     let end = if first.is("drop") && follows(OBJECTS) {
         let end = name(tokens, at + 2 + if_exists(tokens, at + 2))?;
         end + usize::from(is(end, &["cascade", "restrict", "purge"]))
-    } else if first.is("truncate") && follows(&["table"]) {
+    } else if is_bare && first.is_shouted() {
+        let end = more_names(tokens, name(tokens, at + 1)?);
+        end + usize::from(is(end, &["cascade", "restrict"]))
+    } else if first.is("truncate") && !is_bare {
         name(tokens, at + 2)?
-    } else if first.is("truncate") && first.is_shouted() {
-        name(tokens, at + 1)?
     } else if first.is("delete") && follows(&["from"]) {
         every_row(tokens, name(tokens, at + 2)?)?
     } else if first.is("alter") && follows(&["table"]) {
@@ -51,7 +55,13 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     } else {
         return None;
     };
-    is_command(tokens, at, end).then_some(end - 1)
+    let is_meant = match &tokens[end - 1] {
+        // The text's end closes a sentence, too.
+        last if sentence::goes_on(last) => end < tokens.len() && is_set_apart(tokens, at, end),
+        _ if is_bare => is_set_apart(tokens, at, end),
+        _ => is_command(tokens, at, end),
+    };
+    is_meant.then_some(end - 1)
 }
 
 /// Tokens of `IF EXISTS`.

@@ -102,7 +102,9 @@ pub(crate) fn name(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         let quoted = tokens.get(next).is_some_and(is_mark);
         next += usize::from(quoted);
         let word = tokens.get(next).filter(|token| token.kind == Kind::Word)?;
-        if !quoted && word.is_any(PROSE) {
+        // In "what does `DROP TABLE` do?" the mark is the closing one.
+        let is_prose = if quoted { !word.is_glued } else { word.is_any(PROSE) };
+        if is_prose {
             return None;
         }
         next += 1;
@@ -116,12 +118,28 @@ pub(crate) fn name(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     }
 }
 
+/// Position behind any further names: `, orders, items`.
+pub(crate) fn more_names(tokens: &[Token<'_>], mut at: usize) -> usize {
+    const REACH: usize = 8;
+    for _ in 0..REACH {
+        let comma = tokens.get(at).filter(|token| token.is_symbol(b','));
+        let Some(next) = comma.and_then(|_| name(tokens, at + 1)) else { break };
+        at = next;
+    }
+    at
+}
+
 /// Whether the statement from `first` to before `at` is meant as one. In capitals it is unless somebody asks about it.
-/// In lower case it may be a sentence: it has to begin as a statement does, and to be closed.
+/// In lower case it may be a sentence, and has to be set apart.
 pub(crate) fn is_command(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
     if tokens[first].is_shouted() {
         return tokens.get(at).is_none_or(|next| next.is_first_on_line || !next.is_any(ASKING));
     }
+    is_set_apart(tokens, first, at)
+}
+
+/// Whether the statement from `first` to before `at` begins as one does, and is closed.
+pub(crate) fn is_set_apart(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
     let before = first.checked_sub(1).map(|before| &tokens[before]);
     let is_behind = before.is_some_and(|before| matches!(before.kind, Kind::Quote | Kind::Number | Kind::Symbol(b';')));
     if !is_behind && !tokens[first].is_first_on_line {

@@ -12,6 +12,7 @@ mod comment;
 mod destructive;
 mod grammar;
 mod scan;
+mod sentence;
 mod settings;
 mod stacked;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A script of whole statements is no injection. It is one when what stands before the semicolon is the rest of a
 //! value (`1; INSERT ...`, `'; UPDATE ...`), or a query is followed by a statement that destroys or opens something.
 
-use crate::grammar::{after, before, is_command, is_unopened, name};
+use crate::grammar::{after, before, is_command, is_unopened, more_names, name};
 use crate::token::{Kind, Token};
 use crate::{destructive, union};
 
@@ -56,17 +56,11 @@ fn is_program(tokens: &[Token<'_>], at: usize) -> bool {
 }
 
 /// Whether the statement goes on at `at`, behind its object's name, as SQL and not as a sentence.
-fn goes_on(tokens: &[Token<'_>], mut at: usize) -> bool {
-    const REACH: usize = 8;
+fn goes_on(tokens: &[Token<'_>], at: usize) -> bool {
     const WORDS: &[&str] =
         &["as", "identified", "with", "on", "add", "drop", "rename", "modify", "returns", "superuser", "cascade"];
     // `drop table users, orders`
-    for _ in 0..REACH {
-        let Some(next) = tokens.get(at).filter(|token| token.is_symbol(b',')).and_then(|_| name(tokens, at + 1)) else {
-            break;
-        };
-        at = next;
-    }
+    let at = more_names(tokens, at);
     let is_quote = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Quote);
     tokens.get(at).is_none_or(|next| match next.kind {
         Kind::Word => next.is_any(WORDS) || (next.is("password") && is_quote(at + 1)),
