@@ -33,19 +33,37 @@ pub(crate) fn find_cut(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         .take(64)
         .take_while(|before| !tokens[before + 1].is_first_on_line)
         .any(|before| tokens[before].is_same(quote) && !is_apostrophe(tokens, before));
-    (is_last(tokens, mark) || (comment.is_glued && !is_closing)).then_some(mark)
+    let cuts = match behind(tokens, mark) {
+        Behind::Nothing => true,
+        // He called it "art" --
+        // and left.
+        Behind::Line => !is_closing,
+        Behind::Text => comment.is_glued && !is_closing,
+    };
+    cuts.then_some(mark)
 }
 
-/// Whether the comment says nothing: it ends the line or the attacked query's string. `-- -` and `--+` keep the space
-/// that MySQL wants.
-fn is_last(tokens: &[Token<'_>], mark: usize) -> bool {
+/// What a comment hides.
+enum Behind {
+    /// Nothing: the text ends, or the attacked query's string.
+    Nothing,
+    /// The rest of its line, which is empty.
+    Line,
+    /// Some text.
+    Text,
+}
+
+/// What stands behind a comment mark. `-- -` and `--+` keep the space that MySQL wants.
+fn behind(tokens: &[Token<'_>], mark: usize) -> Behind {
     let is_keeper = |token: &Token<'_>| token.is_symbol(b'-') || token.is_symbol(b'+');
     let next = mark + 1 + usize::from(tokens.get(mark + 1).is_some_and(is_keeper));
-    tokens.get(next).is_none_or(|token| {
-        // The mark in `git log 'main' -- './src'` opens a string.
-        let opens = !token.is_glued && tokens.get(next + 1).is_some_and(|inside| inside.is_glued);
-        token.is_first_on_line || (token.kind == Kind::Quote && !opens)
-    })
+    let Some(token) = tokens.get(next) else { return Behind::Nothing };
+    if token.is_first_on_line {
+        return Behind::Line;
+    }
+    // The mark in `git log 'main' -- './src'` opens a string.
+    let opens = !token.is_glued && tokens.get(next + 1).is_some_and(|inside| inside.is_glued);
+    if token.kind == Kind::Quote && !opens { Behind::Nothing } else { Behind::Text }
 }
 
 /// The mark in "don't".

@@ -126,6 +126,9 @@ fn injections_of_every_class_are_found() {
                 "1' GROUP BY 3#",
                 "SELECT * FROM users WHERE name = 'admin'--' AND password = ''",
                 "{\"name\": \"admin' --\"}",
+                "admin' --\nand the next line",
+                "name: admin'#\npassword: x",
+                "'bob'\nadmin' --\nx",
             ],
         ),
         (
@@ -332,6 +335,9 @@ fn prose_and_plain_queries_pass() {
         "请解释 DROP TABLE 语句的作用",
         "DROP TABLE 是什么意思",
         "TRUNCATE TABLE 和 DELETE 的区别",
+        "He called it \"art\" --\nand left.",
+        "name: 'x' #\nnext: 1",
+        "{\"text\": \"name: 'x' #\\nnext: 1\"}",
     ] {
         assert_eq!(classes(text), [""; 0], "{text}");
     }
