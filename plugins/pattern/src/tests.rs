@@ -133,6 +133,16 @@ fn what_hides_a_match_from_view_does_not_hide_it_here() {
 }
 
 #[test]
+fn an_escaped_line_break_parts_words_and_a_backslash_stays_one() {
+    let rules = r#"{"name":"tulip","pattern":"(?i)\\bproject\\s+tulip\\b","action":"redact"},
+        {"name":"path","pattern":"C:\\\\new","action":"redact","replacement":"[PATH]"}"#;
+    let text =
+        r#"{"a":"Hi,\nproject tulip starts","b":"{\"c\":\"Hi,\\nProject\\tTulip\"}","d":"C:\new\project tulip"}"#;
+    let expected = r#"{"a":"Hi,\n[REDACTED] starts","b":"{\"c\":\"Hi,\\n[REDACTED]\"}","d":"[PATH]\[REDACTED]"}"#;
+    assert_eq!(edited(&check(rules, text), text), expected);
+}
+
+#[test]
 fn a_match_counts_only_if_its_validator_holds() {
     let rule = |validator: &str, pattern: &str| {
         format!(r#"{{"name":"number","pattern":"{pattern}","validator":"{validator}","action":"redact"}}"#)

@@ -7,7 +7,8 @@ use std::ops::{Deref, Range};
 ///
 /// - Characters that are not seen are left out: zero-width and direction marks, soft hyphens, variation selectors, tags.
 /// - Full-width forms of ASCII (`４１１１`, `＠`) are ASCII, and spaces of other widths are spaces.
-/// - `\u0041`, behind any number of backslashes, is the character: a text may be JSON, or JSON in JSON.
+/// - `\u0041`, `\n`, `\r` and `\t`, behind any number of backslashes, are the characters: a text may be JSON, or JSON in
+///   JSON.
 ///
 /// A text that has none of these is not copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,9 +138,15 @@ fn reading(char: char) -> Reading {
     }
 }
 
-/// Backslashes, and what is behind them if that is the rest of an escape by number.
+/// Backslashes, and what is behind them if that is the rest of an escape: of white space by its letter, or by number.
 fn escape(text: &str) -> (Reading, usize) {
     let slashes = text.bytes().take_while(|byte| *byte == b'\\').count();
+    match text.as_bytes().get(slashes) {
+        Some(b'n') => return (Reading::As('\n'), slashes + 1),
+        Some(b'r') => return (Reading::As('\r'), slashes + 1),
+        Some(b't') => return (Reading::As('\t'), slashes + 1),
+        _ => {}
+    }
     let first = unit(&text[slashes..]);
     let char = first.and_then(|unit| char::from_u32(unit.into()));
     if let Some(char) = char {
@@ -182,6 +189,7 @@ mod tests {
             (r"jane\u0040example\u002eorg \\u0041\\\u0042", "jane@example.org AB"),
             (r"\ud83d\ude00 \\ud83d\\ude00 \uff14", "😀 😀 4"),
             (r"\u200ba\u000a", "a\n"),
+            (r"Hi,\nproject\\r\\\tX \\n", "Hi,\nproject\r\tX \n"),
             ("❤\u{fe0f} \u{e0041}x", "❤ x"),
         ] {
             let plain = Plain::of(written);
@@ -201,7 +209,7 @@ mod tests {
             "",
             "plain",
             "“Grüße” — 😀, 日本。ÿ",
-            r"C:\users \n \\ \u00 \u00g1 \ud83d \ud83dx \\ud83d\ude00 \u+041",
+            r"C:\users \b \\ \u00 \u00g1 \ud83d \ud83dx \\ud83d\ude00 \u+041",
             "\\",
             "\\\\u",
         ] {
@@ -213,9 +221,9 @@ mod tests {
 
     #[test]
     fn ranges_are_those_of_the_original() {
-        let text = "é \u{200b}a\u{200b}\u{ad}ｂ\u{200b} \\u0063 d";
+        let text = "é \u{200b}a\u{200b}\u{ad}ｂ\u{200b} \\u0063 d\\\\ne";
         let plain = Plain::of(text);
-        assert_eq!(&*plain, "é ab c d");
+        assert_eq!(&*plain, "é ab c d\ne");
         for (found, original) in [
             ("é", "é"),
             ("a", "a"),
@@ -224,7 +232,9 @@ mod tests {
             ("b c", "ｂ\u{200b} \\u0063"),
             ("c", "\\u0063"),
             ("d", "d"),
-            ("é ab c d", text),
+            ("e", "e"),
+            ("\n", "\\\\n"),
+            ("é ab c d\ne", text),
         ] {
             let start = plain.find(found).unwrap();
             assert_eq!(&text[plain.original(start..start + found.len())], original);
@@ -237,7 +247,9 @@ mod tests {
     /// Each was made to cost more with every byte.
     #[test]
     fn hostile_texts_are_read_to_their_end() {
-        for (piece, reading) in [("\\", "\\"), ("\\u", "\\u"), ("\\ud83d", "\\ud83d"), ("\u{200b}", ""), ("ａ", "a")] {
+        for (piece, reading) in
+            [("\\", "\\"), ("\\n", "\n"), ("\\u", "\\u"), ("\\ud83d", "\\ud83d"), ("\u{200b}", ""), ("ａ", "a")]
+        {
             let plain = piece.repeat(300_000);
             assert_eq!(Plain::of(&plain).len(), reading.len() * 300_000, "{piece}");
         }
