@@ -5,8 +5,10 @@ use std::ops::{Deref, Range};
 
 /// A text without what hides words and numbers from whoever searches it. Use it as a `str`.
 ///
-/// - Characters that are not seen are left out: zero-width and direction marks, soft hyphens, variation selectors, tags.
-/// - Full-width forms of ASCII (`４１１１`, `＠`) are ASCII, and spaces of other widths are spaces.
+/// - Characters that are not drawn are left out: zero-width and direction marks, soft hyphens, fillers, variation
+///   selectors, tags.
+/// - Full-width forms of ASCII (`４１１１`, `＠`) are ASCII, no-break spaces and those of other widths are spaces, and
+///   Unicode's own ends of lines are line feeds.
 /// - `\u0041`, `\n`, `\r` and `\t`, behind any number of backslashes, are the characters: a text may be JSON, or JSON in
 ///   JSON.
 ///
@@ -107,7 +109,7 @@ enum Reading {
 /// [`reading`].
 const MAY_DIFFER: [bool; 256] = {
     let mut table = [false; 256];
-    let firsts = [b'\\', 0xc2, 0xd8, 0xe1, 0xe2, 0xe3, 0xef, 0xf3];
+    let firsts = [b'\\', 0xc2, 0xcd, 0xd8, 0xe1, 0xe2, 0xe3, 0xef, 0xf3];
     let mut index = 0;
     while index < firsts.len() {
         table[firsts[index] as usize] = true;
@@ -127,12 +129,15 @@ fn read(text: &str) -> (Reading, usize) {
 
 fn reading(char: char) -> Reading {
     match char {
-        // Soft hyphen; marks of direction and of joining; variation selectors; tags.
-        '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => {
-            Reading::Nothing
-        }
-        '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}' => Reading::Nothing,
-        '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Reading::As(' '),
+        // What Unicode calls default ignorable, save for marks of shorthand and of music (U+1BCA0, U+1D173 and behind):
+        // they begin with the same byte as emoji, all of which would be looked at.
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' => Reading::Nothing,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => Reading::Nothing,
+        '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' => Reading::Nothing,
+        '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{e0000}'..='\u{e0fff}' => Reading::Nothing,
+        // The other space separators, and what ends a line as a line feed does.
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => Reading::As(' '),
+        '\u{85}' | '\u{2028}' | '\u{2029}' => Reading::As('\n'),
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(char) - 0xfee0).map_or(Reading::Same, Reading::As),
         _ => Reading::Same,
     }
@@ -197,6 +202,34 @@ mod tests {
             assert!(plain.differs());
             assert_eq!(plain.original(0..plain.len()).end, written.trim_end_matches(is_unseen).len());
         }
+    }
+
+    #[test]
+    fn every_character_that_is_not_drawn_is_left_out_and_every_space_is_one() {
+        let unseen = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{180b}\u{180e}\u{180f}\u{200b}\u{200f}\u{202a}\
+                      \u{202e}\u{2060}\u{2065}\u{206f}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff0}\u{fff8}\u{e0000}\
+                      \u{e007f}\u{e0100}\u{e01ef}\u{e01f0}\u{e0fff}";
+        for unseen in unseen.chars() {
+            assert_eq!(&*Plain::of(&format!("tu{unseen}lip")), "tulip", "{unseen:?}");
+        }
+        let spaces = ('\0'..=char::MAX).filter(|char| char.is_whitespace() && !char.is_ascii());
+        for space in spaces {
+            let expected = if matches!(space, '\u{85}' | '\u{2028}' | '\u{2029}') { "a\nb" } else { "a b" };
+            assert_eq!(&*Plain::of(&format!("a{space}b")), expected, "{space:?}");
+        }
+    }
+
+    /// And no more of them than need be.
+    #[test]
+    fn what_may_read_otherwise_is_known_by_its_first_byte() {
+        let first = |char: char| char.encode_utf8(&mut [0; 4]).as_bytes()[0];
+        let mut firsts: Vec<u8> =
+            ('\0'..=char::MAX).filter(|char| reading(*char) != Reading::Same).map(first).collect();
+        firsts.push(b'\\');
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts, (0..=255).filter(|byte| MAY_DIFFER[usize::from(*byte)]).collect::<Vec<u8>>());
+        assert!("éß€αжא😀한".chars().filter(|char| MAY_DIFFER[usize::from(first(*char))]).eq(['€']));
     }
 
     fn is_unseen(char: char) -> bool {

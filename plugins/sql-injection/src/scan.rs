@@ -8,7 +8,7 @@ use crate::{Class, boolean, comment, destructive, stacked, time, union};
 /// The first place of each class in a text.
 pub(crate) type Found = [Option<Range<usize>>; Class::ALL.len()];
 
-/// Looks for every class.
+/// Looks for every class in the plain reading of a text.
 pub(crate) fn find(text: &str) -> Found {
     let mut found = Found::default();
     let mut has_comment = false;

@@ -1,4 +1,4 @@
-//! A text as SQL tokens.
+//! The plain reading of a text as SQL tokens.
 //!
 //! SQL is read as a server reads it: letters' case and the kind of white space do not matter, and a comment is white
 //! space. An attacker may also *hide* code from a reader that skips comments (`'/*' UNION SELECT ... '*/'`). Therefore
@@ -103,7 +103,7 @@ impl<'a> Iterator for Tokens<'a> {
             let start = self.at;
             let space = white_space(&bytes[start..]);
             if space > 0 {
-                is_first_on_line |= matches!(bytes[start..], [b'\n', ..] | [b'\\', b'n', ..]);
+                is_first_on_line |= bytes[start] == b'\n';
                 self.at += space;
                 continue;
             }
@@ -125,11 +125,12 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// White space, and its escapes in JSON and program text. Some servers take every control character for a space.
+/// White space, and those of its escapes in JSON and program text that the plain reading leaves. Some servers take every
+/// control character for a space.
 fn white_space(text: &[u8]) -> usize {
     match text {
         [0..=b' ', ..] => 1,
-        [b'\\', b'n' | b't' | b'r' | b'f' | b'v' | b'b', ..] | [0xc2, 0xa0, ..] => 2,
+        [b'\\', b'f' | b'v' | b'b', ..] => 2,
         _ => 0,
     }
 }
@@ -189,19 +190,10 @@ fn token(text: &[u8]) -> (Kind, usize) {
     }
 }
 
-/// Letters of every alphabet, and digits behind them; a no-break space ends a word as any other does.
+/// Letters of every alphabet, and digits behind them.
 fn word(text: &[u8]) -> usize {
-    let mut end = 0;
-    while let Some(byte) = text.get(end)
-        && IN_WORD[usize::from(*byte)]
-        && !text[end..].starts_with(&NO_BREAK_SPACE)
-    {
-        end += 1;
-    }
-    end
+    text.iter().take_while(|byte| IN_WORD[usize::from(**byte)]).count()
 }
-
-const NO_BREAK_SPACE: [u8; 2] = [0xc2, 0xa0];
 
 /// The bytes that a word goes on with. A table, because most of every text is words.
 const IN_WORD: [bool; 256] = {
