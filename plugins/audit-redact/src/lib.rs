@@ -1,7 +1,8 @@
 //! Masks personal data in the text that is stored.
 //!
 //! The rules are those of the policy `pii` (both take them from `pii-detect`), all of them, whatever `pii` does about
-//! each: a request that was refused for a card number leaves a record without the number.
+//! each: a request that was refused for a card number leaves a record without the number. Where a number stands in the
+//! name of a tool, which no edit reaches, the text is withheld.
 
 use std::collections::BTreeMap;
 
@@ -83,6 +84,16 @@ impl Audit for AuditRedact {
                 }
             }
         }
+        for (_, name) in names(&entry.messages) {
+            for Match { rule, .. } in pii_detect::find_both(name, self.enabled) {
+                found += 1;
+                verdict.raise(Action::Deny);
+                verdict.reason = Some("Personal data in the name of a tool, where nothing can be masked".into());
+                if found <= MOST_FINDINGS {
+                    verdict.findings.push(finding(rule));
+                }
+            }
+        }
         if masked > MOST_EDITS {
             verdict.action = Action::Deny;
             verdict.edits.clear();
@@ -145,6 +156,24 @@ mod tests {
             let [edit] = &verdict.edits[..] else { panic!("{text}: {:?}", verdict.edits) };
             assert_eq!(text.replace(&edit.original, &edit.replacement), stored);
         }
+    }
+
+    #[test]
+    fn the_name_of_a_tool_cannot_be_masked_and_keeps_the_text_out() {
+        let audit = |settings: &str, name: &str| {
+            let messages = vec![Message::tool_call(name, "{}"), Message::tool(name, "jane@example.org")];
+            let entry = Entry { phase: Phase::Intent, messages };
+            configure::<AuditRedact>(settings).unwrap().audit(&Context::example(), &entry)
+        };
+        let verdict = audit("{}", "look-4111-1111-1111-1111");
+        assert_eq!(verdict.action, Action::Deny);
+        let reason = "Personal data in the name of a tool, where nothing can be masked";
+        assert_eq!(verdict.reason.as_deref(), Some(reason));
+        let rules: Vec<_> = verdict.findings.iter().map(|it| (it.rule.as_str(), it.place.is_some())).collect();
+        assert_eq!(rules, [("email", true), ("payment-card", false), ("payment-card", false)]);
+        assert_eq!(audit("{}", "look").action, Action::Redact);
+        let settings = r#"{"rules":{"payment-card":{"enabled":false}}}"#;
+        assert_eq!(audit(settings, "look-4111-1111-1111-1111").action, Action::Redact);
     }
 
     #[test]
