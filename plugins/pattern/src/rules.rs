@@ -123,7 +123,7 @@ impl Rules {
         if plain.differs() {
             let hidden = self.search(&plain, text.role, tenant, asked, scratch).into_iter();
             matches.extend(hidden.map(|Match { rule, range }| Match { rule, range: plain.original(range) }));
-            drop_overlapping(&mut matches);
+            join_overlapping(&mut matches);
             matches.sort_unstable_by_key(by_place);
         }
         matches
@@ -206,6 +206,18 @@ fn by_place(found: &Match) -> (usize, usize) {
 fn drop_overlapping(matches: &mut Vec<Match>) {
     matches.sort_unstable_by_key(|found| (found.rule, found.range.start, std::cmp::Reverse(found.range.end)));
     matches.dedup_by(|next, before| next.rule == before.rule && next.range.start < before.range.end);
+}
+
+/// Matches of one rule in two readings may lie across each other; together they are one, so that no end is left unmasked.
+fn join_overlapping(matches: &mut Vec<Match>) {
+    matches.sort_unstable_by_key(|found| (found.rule, found.range.start));
+    matches.dedup_by(|next, before| {
+        let overlaps = next.rule == before.rule && next.range.start < before.range.end;
+        if overlaps {
+            before.range.end = before.range.end.max(next.range.end);
+        }
+        overlaps
+    });
 }
 
 /// In order, and those that touch as one.

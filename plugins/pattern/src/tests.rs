@@ -132,6 +132,16 @@ fn what_hides_a_match_from_view_does_not_hide_it_here() {
     assert_eq!(marks.collect::<Vec<_>>(), ["\u{200b}", "\\u"]);
 }
 
+/// As it is written the number begins behind the mark, as it is read before it.
+#[test]
+fn of_two_matches_across_each_other_nothing_stays_readable() {
+    let rule = r#"{"name":"digits","pattern":"\\d{16}","action":"redact"}"#;
+    let text = "1\u{200b}4111111111111111, 4111111111111111";
+    let verdict = check(rule, text);
+    assert_eq!(edited(&verdict, text), "[REDACTED], [REDACTED]");
+    assert_eq!(verdict.findings.len(), 2);
+}
+
 #[test]
 fn an_escaped_line_break_parts_words_and_a_backslash_stays_one() {
     let rules = r#"{"name":"tulip","pattern":"(?i)\\bproject\\s+tulip\\b","action":"redact"},
