@@ -14,7 +14,7 @@ use mistral_double::{Behaviour, MistralDouble};
 use serde_json::{Value, json};
 use support::gate::Gate;
 use support::guest::Guest;
-use support::{Gateway, Setup, eventually};
+use support::{Gateway, Setup, eventually, ports};
 
 fn run(prepared: &support::Prepared, arguments: &[&str]) -> (bool, String) {
     let output = prepared.command(arguments).output().unwrap();
@@ -154,7 +154,7 @@ fn an_audit_key_that_was_lost_is_a_warning_that_names_both_keys() {
 
 /// A gateway whose log goes elsewhere: the port that it was told, once it answers there.
 async fn answers_at(prepared: &support::Prepared, stderr: impl Into<Stdio>) -> (Child, String) {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = format!("127.0.0.1:{}", ports::free());
     let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
     let text = text.replacen("listen: \"127.0.0.1:0\"", &format!("listen: \"{address}\""), 1);
     fs::write(prepared.path().join("octroi.yaml"), text).unwrap();

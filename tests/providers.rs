@@ -16,7 +16,7 @@ use openai_double::{Behaviour, Host, KEY, OpenAiDouble};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use support::gate::Gate;
-use support::{Gateway, Setup, eventually};
+use support::{Gateway, Setup, eventually, ports};
 
 /// Mistral by the file, OpenAI by the environment.
 fn both(mistral: &MistralDouble, openai: &OpenAiDouble) -> Setup {
@@ -446,7 +446,8 @@ async fn what_the_vendors_refuse_is_told_by_its_class() {
 
 #[tokio::test]
 async fn providers_are_shown_one_by_one_and_not_changed() {
-    let mistral = MistralDouble::builder().start().await.unwrap();
+    // Nobody else listens there when it is gone.
+    let mistral = MistralDouble::builder().port(ports::free()).start().await.unwrap();
     let openai = OpenAiDouble::start().await.unwrap();
     let gateway = both(&mistral, &openai).start();
     provider_of(&gateway, json!({ "provider": "openai" })).await;

@@ -9,10 +9,14 @@ use mistral_double::{Behaviour, Failure, MistralDouble, Rule};
 use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 use support::guest::Guest;
-use support::{Gateway, Setup, eventually};
+use support::{Gateway, Setup, eventually, ports};
 
 async fn double() -> MistralDouble {
     MistralDouble::builder().start().await.unwrap()
+}
+
+async fn double_at(port: u16) -> MistralDouble {
+    MistralDouble::builder().port(port).start().await.unwrap()
 }
 
 /// `first` before `second`, under these names, and both with a name of their own for the model `small`.
@@ -289,14 +293,14 @@ async fn shares_that_change_while_policies_judge_let_in_nobody_whom_they_did_not
 
 #[tokio::test]
 async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
-    let (first, second) = (double().await, double().await);
+    let ports = [ports::free(), ports::free()];
+    let (first, second) = (double_at(ports[0]).await, double_at(ports[1]).await);
     let gateway = both(&first, &second);
     let providers = async || gateway.get("/health").await.body["components"]["providers"].clone();
     let counted = async || gateway.get("/api/v1/llm-providers/status").await.body["healthy"].clone();
     assert_eq!(gateway.ask("Hello").await.body["metadata"]["provider"], "first");
     assert_eq!(shown(&gateway, "first").await, ["healthy"; 5]);
 
-    let ports = [first.address().port(), second.address().port()];
     first.shutdown().await;
     eventually("the first is shown as unhealthy", async || {
         assert_eq!(gateway.ask("Hello").await.body["metadata"]["provider"], "second");
@@ -315,8 +319,8 @@ async fn every_view_shows_a_provider_whose_plug_is_pulled_until_it_is_back() {
     assert_eq!((providers().await, counted().await), (json!("unhealthy"), json!(0)));
     assert_eq!(gateway.get("/health").await.status, 200);
 
-    let _back = MistralDouble::builder().port(ports[0]).start().await.unwrap();
-    let _again = MistralDouble::builder().port(ports[1]).start().await.unwrap();
+    let _back = double_at(ports[0]).await;
+    let _again = double_at(ports[1]).await;
     // By their probes: nobody asks.
     eventually("all are shown as healthy", async || {
         shown(&gateway, "first").await == ["healthy"; 5] && shown(&gateway, "second").await == ["healthy"; 5]

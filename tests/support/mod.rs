@@ -13,6 +13,7 @@
 pub mod author;
 pub mod gate;
 pub mod guest;
+pub mod ports;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -7,9 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panics")]
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
+mod ports;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,7 +58,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        for port in ports() {
+        for port in ports::ports() {
             let mut server = Self { child: run(&folder, port), folder: folder.clone(), port };
             if server.started() {
                 return Some(server);
@@ -124,20 +125,6 @@ impl Server {
 
 fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
-}
-
-/// Ports that the system gives to nobody who asks for any, so that one is still free after a kill. Each process begins
-/// elsewhere.
-fn ports() -> impl Iterator<Item = u16> {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    const LEAST: u16 = 10_000;
-    let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let given = given.split_whitespace().next().and_then(|least| least.parse::<u16>().ok());
-    let end = given.filter(|end| *end > LEAST + 1_000).unwrap_or(32_768);
-    let count = usize::from(end - LEAST);
-    let first = std::process::id() as usize * 31 + NUMBER.fetch_add(1, Ordering::Relaxed);
-    let port = move |number: usize| LEAST + u16::try_from((first + number) % count).unwrap_or_default();
-    (0..100).map(port).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
 impl Drop for Server {

@@ -80,8 +80,8 @@ async fn a_finished_stream_is_not_a_cancelled_one() {
 
 #[tokio::test]
 async fn after_shutdown_the_port_is_free() {
-    let double = double().await;
-    let port = double.address().port();
+    let port = crate::ports::free();
+    let double = MistralDouble::builder().port(port).start().await.unwrap();
     double.shutdown().await;
     let again = MistralDouble::builder().port(port).start().await.unwrap();
     assert_eq!(again.origin(), format!("http://127.0.0.1:{port}"));

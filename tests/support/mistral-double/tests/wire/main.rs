@@ -6,5 +6,7 @@ mod answers;
 mod client;
 mod failures;
 mod inspection;
+#[path = "../../../ports.rs"]
+mod ports;
 mod refusals;
 mod streams;
