@@ -187,7 +187,10 @@ async fn a_policy_can_be_tried_and_nothing_is_kept() {
     gateway.pre_check("Hello").await;
     let kept = async || {
         let text = gateway.get("/prometheus").await.body;
-        let mut counted: Vec<_> = text.as_str().unwrap().lines().map(str::to_owned).collect();
+        // The folder is also read when nobody asks for it.
+        let by_itself = |line: &str| line.starts_with("octroi_policies_scans_total ");
+        let mut counted: Vec<_> =
+            text.as_str().unwrap().lines().filter(|line| !by_itself(line)).map(str::to_owned).collect();
         counted.sort();
         let policies = gateway.admin_get("/admin/policies").await.body;
         (gateway.search(json!({ "limit": 1000 })).await.len(), policies, counted)

@@ -38,6 +38,11 @@ async fn chat(gateway: &Gateway, key: Option<&str>, body: Value) -> (u16, Value)
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
+/// Waits for the start's probe: what callers' keys bring about makes nobody healthy.
+async fn until_healthy(gateway: &Gateway, provider: &str) {
+    gateway.until("/api/v1/providers/status", |body| body[provider]["status"] == "healthy").await;
+}
+
 fn hello() -> Value {
     json!({ "messages": [{ "role": "user", "content": "Hello" }] })
 }
@@ -112,6 +117,7 @@ async fn a_callers_own_key_opens_the_upstream_and_is_kept_nowhere() {
 async fn what_the_vendor_says_about_a_callers_key_comes_back_and_touches_nobody_else() {
     let double = double("sk-of-the-operator").await;
     let gateway = taking_keys(&double).start();
+    until_healthy(&gateway, "mistral").await;
     for _ in 0..6 {
         let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
         assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
@@ -140,6 +146,7 @@ async fn a_callers_key_that_is_refused_under_another_status_touches_nobody_else_
         .env("GOOGLE_ENDPOINT", &gemini.origin())
         .yaml("server: { listen: \"127.0.0.1:0\", caller_keys: true }\n")
         .start();
+    until_healthy(&gateway, "gemini").await;
     for _ in 0..6 {
         let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
         assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");

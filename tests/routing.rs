@@ -9,7 +9,7 @@ use mistral_double::{Behaviour, Failure, MistralDouble, Rule};
 use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 use support::guest::Guest;
-use support::{Gateway, Setup, eventually, ports};
+use support::{Gateway, Prepared, Setup, eventually, ports};
 
 async fn double() -> MistralDouble {
     MistralDouble::builder().start().await.unwrap()
@@ -229,16 +229,22 @@ async fn what_a_failed_call_used_is_counted_as_its_own_providers() {
     assert_eq!(entry["tokens_used"].as_f64(), Some(of_first + of_second), "{entry}");
 }
 
+/// A policy that takes its time and then lets a request go on, behind `quick`: what that one let pass is being judged.
+fn put_slow(prepared: &Prepared) {
+    Guest::pre_check("allow").put(&prepared.policies(), "quick", "order: 1\n");
+    let manifest = "order: 2\non_error: allow\nlimits: { time: 4s }\n";
+    Guest::pre_check("allow").spinning().put(&prepared.policies(), "slow", manifest);
+}
+
 #[tokio::test]
 async fn who_goes_away_while_policies_judge_costs_no_call() {
     let double = double().await;
     let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
-    let manifest = "on_error: allow\nlimits: { time: 2s }\n";
-    Guest::pre_check("allow").spinning().put(&prepared.policies(), "slow", manifest);
+    put_slow(&prepared);
     let gateway = prepared.start();
     let asking = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "Hello" })).send();
     let asking = tokio::spawn(asking);
-    eventually("it is judged", async || gateway.metric("octroi_bytes_in_flight ").await > 0.0).await;
+    gateway.until_passed("quick", 1.0).await;
     asking.abort();
     let record = async || gateway.search(json!({ "limit": 1 })).await.pop().unwrap_or_default();
     let is_gone = async || record().await["policy_details"]["client_gone"] == true;
@@ -272,9 +278,7 @@ async fn shown(gateway: &Gateway, name: &str) -> Vec<Value> {
 async fn shares_that_change_while_policies_judge_let_in_nobody_whom_they_did_not_see() {
     let (first, second) = (double().await, double().await);
     let prepared = setup_of_both(&first, &second).policies(&["audit-redact"]).prepare();
-    // It takes its time, and then the request goes on.
-    let manifest = "on_error: allow\nlimits: { time: 2s }\n";
-    Guest::pre_check("allow").spinning().put(&prepared.policies(), "slow", manifest);
+    put_slow(&prepared);
     let gateway = prepared.start();
     let all_to = async |name: &str| {
         let request = gateway.client.put(gateway.url("/api/v1/llm-providers/routing"));
@@ -283,7 +287,7 @@ async fn shares_that_change_while_policies_judge_let_in_nobody_whom_they_did_not
     };
     all_to("first").await;
     let shared_anew = async {
-        eventually("it is judged", async || gateway.metric("octroi_bytes_in_flight ").await > 0.0).await;
+        gateway.until_passed("quick", 1.0).await;
         all_to("second").await;
     };
     let (answer, ()) = tokio::join!(gateway.ask("Hello"), shared_anew);

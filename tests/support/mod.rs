@@ -384,6 +384,13 @@ impl Gateway {
         line.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
+    /// Waits until this policy has let so many requests pass: the next one in order has the last of them.
+    pub async fn until_passed(&self, policy: &str, times: f64) {
+        let labels = format!(r#"policy="{policy}",phase="pre-check",enforced="true",result="allow""#);
+        let series = format!("octroi_policy_evaluations_total{{{labels}}}");
+        eventually("the policy is asked", async || self.metric(&series).await >= times).await;
+    }
+
     /// Resident memory, in bytes.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
