@@ -47,6 +47,11 @@ fn setup() -> Setup {
     Setup::without_provider().yaml("policies: { directory: policies, cache: cache }\n")
 }
 
+/// Its policies are compiled first. How long the innocent ones take beside attacks is measured elsewhere.
+fn start() -> Gateway {
+    setup().prepare().unhurried().start_within(LOADING)
+}
+
 fn name(attack: &Attack, on_error: &str) -> String {
     format!("{}-{on_error}", attack.name)
 }
@@ -178,7 +183,7 @@ fn failure_of<'a>(health: &'a Value, policy: &str) -> (&'a str, &'a str) {
 /// Every attack comes into the folder of a running gateway, is met by requests, and goes again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attack_ends_as_its_file_says_and_nobody_else_notices() {
-    let gateway = Arc::new(setup().start());
+    let gateway = Arc::new(start());
     let innocents = Innocents::start(&gateway);
     innocents.served(200).await;
     let before = memory(&gateway, "VmRSS");
@@ -274,7 +279,7 @@ async fn an_attack_that_is_there_at_the_start_refuses_what_it_would_have_judged(
     for attack in &attacks {
         ON_ERROR.iter().for_each(|on_error| put(attack, on_error, &prepared.policies()));
     }
-    let gateway = prepared.start();
+    let gateway = prepared.start_within(LOADING);
     let health = gateway.get("/health").await.body;
     assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
     for attack in &attacks {
@@ -297,7 +302,7 @@ async fn an_attack_that_is_there_at_the_start_refuses_what_it_would_have_judged(
 
 #[tokio::test]
 async fn settings_that_crash_a_policy_leave_its_last_version_in_force() {
-    let gateway = setup().start();
+    let gateway = start();
     let crash = attack::named("settings_that_crash_configure");
     let policy = name(&crash, "deny");
     let calm = Attack { manifest: String::new(), ..crash.clone() };
@@ -317,7 +322,7 @@ const HARMLESS: &str = r#"\u{1b}[31mred\u{1b}]0;owned\u{7}\r\n{"level":"ERROR"}\
 
 #[tokio::test]
 async fn a_policys_log_can_neither_steer_a_terminal_nor_forge_a_line() {
-    let gateway = setup().start();
+    let gateway = start();
     let attack = attack::named("log_of_terminal_escapes");
     put(&attack, "deny", &gateway.policies());
     until_known(&gateway, 4).await;
@@ -339,7 +344,7 @@ async fn a_policys_log_can_neither_steer_a_terminal_nor_forge_a_line() {
 
 #[tokio::test]
 async fn a_policys_names_can_not_steer_a_terminal_from_the_record() {
-    let gateway = setup().start();
+    let gateway = start();
     let attack = attack::named("control_characters_in_a_rule");
     put(&attack, "deny", &gateway.policies());
     until_known(&gateway, 4).await;
@@ -354,7 +359,7 @@ async fn a_policys_names_can_not_steer_a_terminal_from_the_record() {
 /// How little they wait is measured by `make soak` (`benches/spinning.rs`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn innocent_requests_are_served_while_others_spin() {
-    let gateway = Arc::new(setup().start());
+    let gateway = Arc::new(start());
     let mut spin = attack::named("endless_loop");
     spin.manifest = "limits: { time: 60s }\n".into();
     put(&spin, "deny", &gateway.policies());
@@ -363,14 +368,12 @@ async fn innocent_requests_are_served_while_others_spin() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let spinning: Vec<_> = (0..cores)
         .map(|_| {
-            let (gateway, client) = (gateway.clone(), client.clone());
-            tokio::spawn(async move {
-                gateway.post("/api/policy/pre-check", json!({ "query": QUERY, "client_id": client })).await
-            })
+            let request = support::client(LOADING).post(gateway.url("/api/policy/pre-check"));
+            tokio::spawn(request.json(&json!({ "query": QUERY, "client_id": client })).send())
         })
         .collect();
     let innocents = Innocents::start(&gateway);
-    innocents.served(500).await;
+    innocents.served(100).await;
     assert!(spinning.iter().all(|it| !it.is_finished()), "they were to spin for a minute");
     innocents.end().await;
     spinning.iter().for_each(|it| it.abort());
@@ -407,7 +410,7 @@ async fn files_that_are_no_policies_are_called_by_their_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_many_policies_is_loaded_and_judged() {
     let many = if std::env::var_os("OCTROI_SOAK").is_some() { 500 } else { 25 };
-    let gateway = setup().start();
+    let gateway = start();
     let module = attack::named("one_of_many").module;
     assert!((20_000..30_000).contains(&module.len()), "{} bytes", module.len());
     for number in 0..many {

@@ -212,7 +212,7 @@ async fn a_provider_may_be_spoken_to_in_http2() {
     let provider = |http2: bool| {
         format!(
             "llm_providers:\n  house:\n    type: openai-compatible\n    config: {{ endpoint: \"{endpoint}\", model: gpt-4o, \
-             http2: {http2}, timeout_seconds: 5 }}\n"
+             http2: {http2}, timeout_seconds: 60 }}\n"
         )
     };
     let gateway = Setup { double: Some(provider(true)), policies: support::shipped(), ..Setup::default() }.start();
@@ -635,7 +635,7 @@ async fn past_the_bound_on_bytes_in_flight_the_answer_is_429() {
     let gate = Gate::before(mistral.address()).await;
     let mut setup = Setup::with(&mistral).yaml("server: { listen: \"127.0.0.1:0\", max_bytes_in_flight: 1MiB }\n");
     setup.double = setup.double.map(|yaml| yaml.replace(&mistral.origin(), &gate.origin()));
-    let gateway = setup.start();
+    let gateway = setup.prepare().unhurried().start();
     gate.shut();
     let large = "word ".repeat(130_000);
     let (first, (status, retry_after)) = tokio::join!(gateway.ask(&large), async {
@@ -663,7 +663,7 @@ async fn one_tenant_alone_leaves_room_for_the_others() {
         digest("secret-of-two-0123456789")
     ));
     setup.double = setup.double.map(|yaml| yaml.replace(&mistral.origin(), &gate.origin()));
-    let gateway = setup.start();
+    let gateway = setup.prepare().unhurried().start();
     gate.shut();
     let ask = async |secret: &str, bytes: usize| {
         let request = gateway.client.post(gateway.url("/v1/chat/completions")).bearer_auth(secret);
@@ -689,7 +689,7 @@ async fn one_tenant_alone_leaves_room_for_the_others() {
 #[tokio::test]
 async fn a_stream_holds_its_requests_room_until_its_end() {
     let mistral = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&mistral).start();
+    let gateway = Setup::with(&mistral).prepare().unhurried().start();
     mistral.script(mistral_double::Rule::once(
         mistral_double::Behaviour::text("one two three").between_chunks(std::time::Duration::from_secs(60)),
     ));

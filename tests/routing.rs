@@ -91,7 +91,7 @@ async fn a_model_is_asked_for_under_each_providers_name() {
 async fn retries_and_breakers_are_counted() {
     let double = double().await;
     let gateway = Setup::with(&double)
-        .yaml("routing: { retry: { attempts: 2, budget: 0 }, breaker: { failures: 2, open_for: 2s } }\n")
+        .yaml("routing: { retry: { attempts: 2, budget: 0 }, breaker: { failures: 2, open_for: 10s } }\n")
         .start();
     double.script(Rule::always(Failure::unavailable()));
     for code in ["upstream_unavailable", "upstream_unavailable", "breaker_open"] {

@@ -198,7 +198,7 @@ async fn reasoning_lists_and_reasons_of_mistrals_are_read() {
 async fn a_stream_of_mistrals_that_breaks_is_classed() {
     let double = MistralDouble::builder().start().await.unwrap();
     let patient = mistral(&double);
-    let hasty = provider(Kind::Mistral, &double.origin(), double.key(), Duration::from_secs(2));
+    let hasty = provider(Kind::Mistral, &double.origin(), double.key(), Duration::from_secs(5));
     for (fault, kind) in [
         (StreamFault::FlatError, ErrorKind::UpstreamFailed),
         (StreamFault::WrappedError, ErrorKind::UpstreamFailed),
@@ -306,7 +306,7 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
     use openai_double::{Behaviour, StreamFault};
     let double = OpenAiDouble::start().await.unwrap();
     let made = |kind, millis| provider(kind, &double.origin(), openai_double::KEY, Duration::from_millis(millis));
-    let (patient, hasty) = (made(Kind::OpenAi, 20_000), made(Kind::OpenAi, 2_000));
+    let (patient, hasty) = (made(Kind::OpenAi, 20_000), made(Kind::OpenAi, 5_000));
     for (fault, kind) in [
         (StreamFault::WrappedError, ErrorKind::UpstreamFailed),
         (StreamFault::Cut, ErrorKind::ReadFailed),

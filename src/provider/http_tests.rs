@@ -50,16 +50,16 @@ async fn comments_do_not_prolong_the_wait_for_an_event() {
     let mut second = first.clone();
     second.insert(1, (0, "data: 1\n\n".to_owned()));
     for (texts, expected) in [(first, vec![]), (second, vec!["1"])] {
-        let (events, error) = tokio::time::timeout(Duration::from_secs(60), events(2_000, texts)).await.unwrap();
+        let (events, error) = tokio::time::timeout(Duration::from_secs(60), events(5_000, texts)).await.unwrap();
         assert_eq!((events, error.kind()), (expected.into_iter().map(Bytes::from).collect(), ErrorKind::Timeout));
     }
 }
 
 #[tokio::test]
 async fn an_event_may_come_in_pieces_and_each_has_its_time() {
-    let pieces = ["data: a", "bc\n\ndata: d", "e", "f\n", "\n"].map(|piece| (650, piece.to_owned()));
+    let pieces = ["data: a", "bc\n\ndata: d", "e", "f\n", "\n"].map(|piece| (1_700, piece.to_owned()));
     let texts = [(0, STREAM.to_owned())].into_iter().chain(pieces).collect();
-    let (events, error) = events(3_000, texts).await;
+    let (events, error) = events(8_000, texts).await;
     assert_eq!((events, error.kind()), (vec![Bytes::from("abc"), Bytes::from("def")], ErrorKind::Timeout));
 }
 
