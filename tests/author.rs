@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use octroi::policy::manifest::Manifest;
-use support::author::{Said, octroi, run};
+use support::author::{Said, octroi, run, unhurried};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -28,6 +28,8 @@ fn first_policy(folder: &TempDir, language: &str, commands: &[&str]) -> PathBuf 
     let said = run(folder.path(), &["policy", "new", "no-words", "--lang", language]).fine();
     assert!(said.contains("cd no-words"), "{said}");
     let policy = folder.path().join("no-words");
+    let manifest = policy.join("no-words.yaml");
+    fs::write(&manifest, unhurried(&fs::read_to_string(&manifest).unwrap())).unwrap();
     let said = run(&policy, &["policy", "build"]).fine();
     for command in commands {
         assert!(said.contains(&format!("$ {command}")), "{command}: {said}");

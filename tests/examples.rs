@@ -49,7 +49,8 @@ fn gateway(double: &MistralDouble) -> Gateway {
     for (name, module, folder) in EXAMPLES {
         fs::write(prepared.policies().join(format!("{name}.wasm")), built(module)).unwrap();
         let manifest = format!("{name}.yaml");
-        fs::copy(repository().join(folder).join(&manifest), prepared.policies().join(&manifest)).unwrap();
+        let text = fs::read_to_string(repository().join(folder).join(&manifest)).unwrap();
+        fs::write(prepared.policies().join(&manifest), author::unhurried(&text)).unwrap();
     }
     compiled(prepared, &COMPILED).start()
 }
@@ -138,7 +139,7 @@ fn ambient(language: &str, source: &str, once: &Once) -> Gateway {
     }
     let prepared = Setup::without_provider().policies(&["audit-redact"]).prepare();
     fs::copy(module, prepared.policies().join("ambient.wasm")).unwrap();
-    let manifest = "name: ambient\nmodule: ambient.wasm\nlimits: { time: 1s }\n";
+    let manifest = "name: ambient\nmodule: ambient.wasm\nlimits: { compile_time: 900s, time: 1s }\n";
     fs::write(prepared.policies().join("ambient.yaml"), manifest).unwrap();
     compiled(prepared, once).start()
 }

@@ -12,7 +12,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mistral_double::MistralDouble;
 use octroi::policy::digest::Digest;
@@ -21,6 +21,9 @@ use serde_json::{Value, json};
 use support::{Answer, Gateway, Prepared, Setup, eventually, repository_policies};
 
 const PATH: &str = "/api/v1/static-policies";
+
+/// How long a file of very many rules may take to be loaded.
+const LOADING: Duration = Duration::from_secs(900);
 
 /// On ten thousand letters it takes ten times as long as it may: at each of them hundreds of ways are open.
 const COSTLY: &str = r"(?-u:(?:[a-zA-Z]\w{0,200}){10}[A-Z][A-Z])";
@@ -684,7 +687,8 @@ async fn one_tenants_expressions_leave_room_for_anothers() {
 /// A thousand rules of a thousand characters, of four bytes each or all brackets: one file, one version.
 #[tokio::test]
 async fn a_thousand_rules_are_held_and_no_more() {
-    let gateway = open();
+    let mut gateway = open();
+    gateway.client = support::client(LOADING);
     // Little to look for, with a long comment: the automata of a thousand long expressions would not fit.
     let pattern = |number: usize| {
         let head = format!("(?x) word{number:04}word #");
@@ -712,7 +716,7 @@ async fn a_thousand_rules_are_held_and_no_more() {
     let beside = gateway.policies().join("api/.new");
     fs::write(&beside, &text).unwrap();
     fs::rename(beside, file(&gateway)).unwrap();
-    gateway.until("/health", |body| body["policies"]["live"] == 2).await;
+    gateway.until_within(LOADING, "/health", |body| body["policies"]["live"] == 2).await;
     let started = Instant::now();
     let mut for_all = project_x();
     assert_eq!(code(&create(&gateway, "helpdesk", for_all.clone()).await), (403, "FORBIDDEN"), "the tenant has enough");

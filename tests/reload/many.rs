@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::loader::{counted, starts};
+use super::support::eventually_within;
 use super::support::guest::Guest;
-use super::{NEVER, bare, generation, refusing, replace, said, scans, until_generation, until_scanned};
+use super::{NEVER, bare, generation, refusing, replace, said, scans, until_generation};
 
-/// How long the first start may take: each policy is compiled twice.
+/// How long a start may take, and a look at the folder: many policies are compiled twice, or very many files read.
 const LOADING: Duration = Duration::from_secs(900);
 
 /// Each is another module of about 25 kB, so that each is compiled, kept and mapped by itself.
@@ -37,7 +38,7 @@ async fn hundreds_of_policies_are_all_asked_and_a_second_start_compiles_nothing(
     let few = ["sh", "-c", "ulimit -Sn 64 && exec \"$@\"", "sh"];
     prepared.wrapper = few.map(str::to_owned).into();
     let start = Instant::now();
-    let gateway = prepared.start();
+    let gateway = prepared.start_within(LOADING);
     let second = start.elapsed();
     let mapped = gateway.memory();
     assert_eq!(starts(&gateway), many, "all of them came from the cache");
@@ -91,22 +92,26 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
         off(&format!("off-{number}"));
     }
     refusing("old").put(&prepared.policies(), "the-last", "");
-    let gateway = prepared.start();
+    let gateway = prepared.start_within(LOADING);
     assert_eq!(gateway.get("/health").await.body["status"], "healthy");
     let newcomer = gateway.policies().join("a-newcomer.yaml");
     fs::write(&newcomer, "name: a-newcomer\nmodule: none.wasm\nmode: off\n").unwrap();
-    let health = gateway.until("/health", |body| body["status"] == "degraded").await;
+    let health = gateway.until_within(LOADING, "/health", |body| body["status"] == "degraded").await;
     let at_fault = json!([{ "policy": "policies", "step": "manifest", "code": "too_many" }]);
     assert_eq!(health["policies"]["errors"], at_fault);
     assert_eq!(gateway.metric("octroi_policies_degraded").await, 1.0);
     assert_eq!(gateway.policy("policies").await["path"], "policies");
     let reads = scans(&gateway).await;
     fs::write(gateway.policies().join("no-policy"), "").unwrap();
-    until_scanned(&gateway, reads + 1, "old").await;
+    eventually_within(LOADING, "the directory is read", async || {
+        assert_eq!(said(&gateway).await, "old");
+        scans(&gateway).await > reads
+    })
+    .await;
     assert_eq!(gateway.log.count("at most 20000 manifests are read, in order of path; 1 more are not"), 1, "told once");
 
     // At the start nobody knows what it would have judged.
-    let gateway = gateway.restart();
+    let gateway = gateway.stop().start_within(LOADING);
     let refused = gateway.pre_check("Hello").await;
     assert_eq!(refused.body["block_reason"], "Request blocked by policy: policies (policy_not_loaded)");
     let prepared = gateway.stop();
@@ -114,5 +119,5 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
     let text = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(!checked.status.success() && text.contains("at most 20000 manifests are read"), "{text}");
     fs::remove_file(&newcomer).unwrap();
-    assert_eq!(said(&prepared.start()).await, "old");
+    assert_eq!(said(&prepared.start_within(LOADING)).await, "old");
 }

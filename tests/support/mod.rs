@@ -383,7 +383,12 @@ impl Gateway {
 
     /// Asks until the answer fits.
     pub async fn until(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, path, fits).await
+    }
+
+    /// The same, with patience for many policies.
+    pub async fn until_within(&self, patience: Duration, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + patience;
         loop {
             let answer = self.get(path).await;
             if fits(&answer.body) {
@@ -476,7 +481,12 @@ impl Drop for Gateway {
 
 /// Waits for a condition, which is looked at again and again.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, holds).await;
+}
+
+/// The same, for so long.
+pub async fn eventually_within(patience: Duration, what: &str, holds: impl AsyncFn() -> bool) {
+    let until = Instant::now() + patience;
     while !holds().await {
         assert!(Instant::now() < until, "never: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
