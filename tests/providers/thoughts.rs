@@ -1,0 +1,101 @@
+//! Reasoning that a vendor has sealed.
+
+use anthropic_double::AnthropicDouble;
+use gemini_double::GeminiDouble;
+use serde_json::{Value, json};
+
+use super::{others, streamed};
+
+/// The message of a stream, put together as a client would that keeps what it does not know.
+fn assembled(chunks: &[Value]) -> Value {
+    let mut message = json!({ "role": "assistant", "content": null, "thinking_blocks": [], "tool_calls": [] });
+    for delta in chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]) {
+        for block in delta["thinking_blocks"].as_array().into_iter().flatten() {
+            message["thinking_blocks"].as_array_mut().unwrap().push(block.clone());
+        }
+        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+            let calls = message["tool_calls"].as_array_mut().unwrap();
+            match call["id"].as_str() {
+                Some(_) => calls.push(call.clone()),
+                None => {
+                    let known = calls.last_mut().unwrap();
+                    if let Some(more) = call["function"]["arguments"].as_str() {
+                        let so_far = known["function"]["arguments"].as_str().unwrap().to_owned();
+                        known["function"]["arguments"] = json!(so_far + more);
+                    }
+                }
+            }
+        }
+    }
+    message
+}
+
+#[tokio::test]
+async fn what_vendors_want_back_of_their_models_thoughts_goes_there_and_back() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    let arguments = json!({ "city": "Paris" });
+    let weather = json!({ "type": "function", "function": { "name": "weather" } });
+    let call = json!({ "type": "tool_use", "id": "toolu_1", "name": "weather", "input": arguments });
+    let thought = json!({ "type": "thinking", "thinking": "hm", "signature": anthropic_double::SIGNATURE });
+    let redacted = json!({ "type": "redacted_thinking", "data": anthropic_double::SIGNATURE });
+    for streams in [false, true] {
+        for model in ["claude-haiku-4-5", "claude-sonnet-4-6", "gemini-3.5-flash-lite"] {
+            anthropic.script(anthropic_double::Behaviour::Content(json!([thought, redacted, call])));
+            gemini.script(gemini_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
+            let user = json!({ "role": "user", "content": "Weather?" });
+            let ask = json!({ "model": model, "messages": [user], "tools": [weather], "reasoning_effort": "low" });
+            let turn = if streams {
+                let (chunks, done) = streamed(&gateway, ask.clone()).await;
+                assert!(done, "{chunks:?}");
+                assembled(&chunks)
+            } else {
+                gateway.post("/v1/chat/completions", ask.clone()).await.body["choices"][0]["message"].clone()
+            };
+            let id = turn["tool_calls"][0]["id"].clone();
+            let mut next = ask.clone();
+            next["messages"] = json!([user, turn, { "role": "tool", "tool_call_id": id, "content": "Sunny." }]);
+            let answer = gateway.post("/v1/chat/completions", next.clone()).await;
+            assert_eq!(answer.status, 200, "{model}: {answer:?}");
+            if model.starts_with("claude") {
+                let sent = anthropic.chats().pop().unwrap().json()["messages"][1]["content"].clone();
+                assert_eq!((&sent[0], &sent[1], &sent[2]["type"]), (&thought, &redacted, &json!("tool_use")), "{turn}");
+            } else {
+                let sent = gemini.chats().pop().unwrap().json()["contents"][1]["parts"][0].clone();
+                assert_eq!(sent["thoughtSignature"], gemini_double::SIGNATURE, "{turn}");
+            }
+            let records = gateway.search_as("community", json!({ "limit": 2 })).await;
+            let [record, first] = records.as_slice() else { panic!("{records:?}") };
+            for (record, parts) in [(record, "not_inspected"), (first, "response_not_inspected")] {
+                assert!(record["policy_details"][parts].to_string().contains("\"seals\""), "{parts}: {record}");
+            }
+            assert!(!record.to_string().contains(gemini_double::SIGNATURE), "{record}");
+            anthropic.clear();
+            gemini.clear();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_seal_is_left_out_where_a_policy_changes_what_it_holds_for() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).policies(&["pii", "audit-redact"]).start();
+    let thought =
+        json!({ "type": "thinking", "thinking": "Ask jane@example.org", "signature": anthropic_double::SIGNATURE });
+    let blocks = json!([thought, { "type": "text", "text": "Yes." }]);
+    let ask = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
+    for streams in [false, true] {
+        anthropic.script(anthropic_double::Behaviour::Content(blocks.clone()));
+        let told = match streams {
+            true => json!(streamed(&gateway, ask.clone()).await.0),
+            false => gateway.post("/v1/chat/completions", ask.clone()).await.body,
+        };
+        let told = told.to_string();
+        assert!(told.contains("[EMAIL]") && told.contains("Yes.") && !told.contains("thinking_blocks"), "{told}");
+    }
+    let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+    let note = "signatures of reasoning left out: a policy changed what they hold for";
+    assert_eq!(record["policy_details"]["notes"], json!([note]), "{record}");
+}

@@ -1,0 +1,92 @@
+//! Upstreams that fail: before the first event, and behind it.
+
+use mistral_double::{Behaviour, Failure, MistralDouble, Rule, StreamFault};
+use serde_json::json;
+
+use super::support::Setup;
+use super::{ask, last_record, stream, with_pattern};
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let patient = "routing: { breaker: { failures: 100 } }\n";
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).yaml(patient).start();
+    let mut estimated = 0;
+    for fault in [
+        StreamFault::FlatError,
+        StreamFault::WrappedError,
+        StreamFault::FinishError,
+        StreamFault::Cut,
+        StreamFault::NoDone,
+        StreamFault::NoFinish,
+        StreamFault::BadJson,
+    ] {
+        double.script(Behaviour::break_stream(2, fault));
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.status, seen.done, seen.whole), (200, false, false), "{fault:?} {seen:?}");
+        let error = seen.events.last().unwrap();
+        assert!(error["error"]["message"].is_string() && error.get("object").is_none(), "{fault:?} {error}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "error", "{fault:?} {record}");
+        assert!(record["error_message"].is_string(), "{fault:?} {record}");
+        if record["policy_details"]["estimated"] == true {
+            estimated += 1;
+            assert!(
+                record["completion_tokens"].as_u64().unwrap() >= 1 && record["cost"].as_f64().unwrap() > 0.0,
+                "{record}"
+            );
+        }
+    }
+    assert!(estimated >= 3, "what broke off before its usage came is estimated; {estimated} were");
+}
+
+#[tokio::test]
+async fn a_policy_that_was_not_asked_has_allowed_nothing() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for mode in ["transform", "buffer"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway = with_pattern(Setup::with(&double), "no-secrets", &manifest, "deny", "geheim");
+        double.script(Behaviour::break_stream(2, StreamFault::Cut));
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.text().as_str(), seen.whole), ("", false), "{mode}: {seen:?}");
+        let record = last_record(&gateway).await;
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let unasked = evaluations.iter().find(|it| it["policy"] == "no-secrets").unwrap();
+        assert_eq!(unasked["skipped"], true, "{mode}: {record}");
+        let counts = &gateway.policy("no-secrets").await["evaluations"]["enforced"];
+        let expected = json!({ "actions": { "allow": 1 }, "errors": {}, "skipped": 1 });
+        assert_eq!(counts, &expected, "{mode}: the request was judged, its answer was not");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_whose_streams_all_break_is_left_in_peace() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Rule::always(Behaviour::break_stream(2, StreamFault::Cut)));
+    for _ in 0..5 {
+        let seen = stream(&gateway, ask("Hello")).await;
+        assert_eq!((seen.status, seen.whole), (200, false), "{seen:?}");
+    }
+    let answer = gateway.ask("Hello").await;
+    assert_eq!(answer.body["metadata"]["error_code"], "breaker_open", "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_event_is_tried_again_and_is_no_stream() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies(&["audit-redact"]).start();
+    double.script(Behaviour::fail(Failure::unavailable()));
+    double.script(Behaviour::break_stream(0, StreamFault::WrappedError));
+    double.script(Behaviour::text("At last"));
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert_eq!(
+        (seen.text().as_str(), &seen.headers["x-octroi-attempts"]),
+        ("At last", &"3".parse().unwrap()),
+        "{seen:?}"
+    );
+
+    let pii = Setup::with(&double).start();
+    let seen = stream(&pii, ask("Charge 4111 1111 1111 1111")).await;
+    assert_eq!((seen.status, seen.done), (400, false), "{seen:?}");
+}

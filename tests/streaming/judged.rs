@@ -1,0 +1,263 @@
+//! What policies make of a stream.
+
+use std::time::Duration;
+
+use anthropic_double::AnthropicDouble;
+use mistral_double::{Behaviour, MistralDouble, ToolCall, ToolCallForm, Writes};
+use openai_double::OpenAiDouble;
+use serde_json::json;
+
+use super::support::{Setup, eventually};
+use super::{ask, last_record, stream, with_pattern};
+
+#[tokio::test]
+async fn a_refusal_of_the_model_is_no_content_whether_policies_change_it_or_not() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let setup = || {
+        let setup = Setup::without_provider().env("OPENAI_API_KEY", openai_double::KEY);
+        setup.env("OPENAI_ENDPOINT", &double.origin())
+    };
+    double.always(Some(openai_double::Behaviour::refusal("I will not write to jane@example.org.")));
+    for (gateway, refusal, decision) in [
+        (setup().policies(&["audit-redact"]).start(), "I will not write to jane@example.org.", "allowed"),
+        (setup().start(), "I will not write to [EMAIL].", "redacted"),
+    ] {
+        let body = json!({ "model": "gpt-4o-mini", "messages": ask("Who?")["messages"] });
+        let seen = stream(&gateway, body.clone()).await;
+        assert_eq!((seen.deltas("refusal").as_str(), seen.text().as_str()), (refusal, ""), "{seen:?}");
+        assert_eq!((seen.finish(), seen.done), (Some("stop"), true), "{seen:?}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], decision, "{record}");
+        assert_eq!(record["response_sample"], "I will not write to [EMAIL].", "{record}");
+
+        let answer = gateway.post("/v1/chat/completions", body).await;
+        let message = json!({ "role": "assistant", "content": null, "refusal": refusal });
+        assert_eq!(answer.body["choices"][0]["message"], message, "{answer:?}");
+        assert_eq!(last_record(&gateway).await["response_sample"], "I will not write to [EMAIL].");
+        let answer = gateway.post("/api/request", json!({ "query": "Who?" })).await;
+        assert_eq!(answer.body["data"]["data"], refusal, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn personal_data_is_masked_across_events() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let text = format!("{} Her card is 4111 1111 1111 1111, her mail jane@example.org. {0}", "So be it. ".repeat(30));
+    for writes in [Writes::PerEvent, Writes::Bytes(3)] {
+        double.script(Behaviour::text(&text).writes(writes));
+        let seen = stream(&gateway, ask("Who is she?")).await;
+        let expected = text.replace("4111 1111 1111 1111", "[CARD]").replace("jane@example.org", "[EMAIL]");
+        assert_eq!((seen.text(), seen.finish()), (expected, Some("stop")));
+        assert!(seen.events.len() > 20, "the answer still streams");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "redacted", "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for (mode, most) in [("observe", 120), ("transform", 60), ("buffer", 0)] {
+        let manifest = format!("stream: {{ mode: {mode}, window: 40B }}\n");
+        let gateway = with_pattern(Setup::with(&double), "no-secrets", &manifest, "deny", "geheim");
+        double.script(Behaviour::text(format!("{} Das ist geheim. {0}", "wort ".repeat(18))));
+        let seen = stream(&gateway, ask("Tell me")).await;
+        assert_eq!((seen.finish(), seen.done, seen.whole), (Some("content_filter"), true, true), "{mode} {seen:?}");
+        let last = seen.events.last().unwrap();
+        assert_eq!((&last["octroi"]["policy"], &last["octroi"]["rule"]), (&json!("no-secrets"), &json!("found")));
+        let text = seen.text();
+        assert!(text.len() <= most, "{mode}: {text}");
+        assert_eq!(text.contains("geheim"), mode == "observe", "{mode}: {text}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "blocked", "{record}");
+        assert_eq!(record["policy_details"]["streamed"]["released"], text.len(), "{mode} {record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let said = evaluations.iter().find(|it| it["policy"] == "no-secrets").unwrap();
+        assert_eq!(said["stream"], mode, "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for mode in ["transform", "buffer"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway = with_pattern(Setup::with(&double), "codes", &manifest, "redact", "[0-9]{4}");
+        let calls = vec![ToolCall::new("open", &json!({ "door": "4711" })), ToolCall::new("see", &json!({}))];
+        double.script(Behaviour::tool_calls(calls).tool_call_form(ToolCallForm::Fragments));
+        let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+        let mut body = ask("Open it");
+        body["model"] = json!("mistral-small-latest");
+        body["n"] = json!(2);
+        body["tools"] = json!([tool("open"), tool("see")]);
+        let seen = stream(&gateway, body).await;
+        assert!(seen.done, "{mode}: {seen:?}");
+        for index in 0..2 {
+            let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+            let said: Vec<_> = choices.filter(|choice| choice["index"] == index).collect();
+            let end = said.iter().position(|choice| choice["finish_reason"] == "tool_calls");
+            assert_eq!(end, Some(said.len() - 1), "{mode}: {seen:?}");
+            let calls = said.iter().filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten();
+            let arguments: String = calls.filter_map(|call| call["function"]["arguments"].as_str()).collect();
+            assert_eq!(arguments, "{\"door\":\"[GONE]\"}{}", "{mode}: {seen:?}");
+        }
+    }
+}
+
+/// Clients take a part for whole when the next one begins.
+#[tokio::test]
+async fn what_is_held_back_of_a_part_goes_out_before_the_next_one() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = with_pattern(Setup::with(&double), "codes", "stream: { mode: transform }\n", "redact", "[0-9]{4}");
+    let long = "word ".repeat(80) + "4711";
+    let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": {} } });
+    for (first, second) in [("4711", long.as_str()), (&long, "4711"), (&long, &long)] {
+        let call = |name: &str, text: &str| ToolCall::new(name, &json!({ "text": text }));
+        let calls = vec![call("open", first), call("see", second), ToolCall::new("look", &json!({}))];
+        double.script(Behaviour::tool_calls(calls).tool_call_form(ToolCallForm::Fragments));
+        let mut body = ask("Look");
+        body["tools"] = json!([tool("open"), tool("see"), tool("look")]);
+        let seen = stream(&gateway, body).await;
+        let arguments = |text: &str| json!({ "text": text.replace("4711", "[GONE]") }).to_string();
+        let expected = [("open", arguments(first)), ("see", arguments(second)), ("look", "{}".to_owned())]
+            .map(|(name, it)| (name.to_owned(), it));
+        assert_eq!(seen.calls(), expected);
+        let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+        let fragments: Vec<_> =
+            choices.filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten().collect();
+        let order: Vec<_> = fragments.iter().map(|it| it["index"].as_u64().unwrap()).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        // Mistral's clients read no fragment without a name.
+        assert!(fragments.iter().all(|it| it["function"]["name"].is_string()), "{fragments:?}");
+    }
+
+    double.script(Behaviour::text("It is 42. ".repeat(20)).thinking("Six by seven, ".repeat(20)));
+    let mut body = ask("What is it?");
+    body["model"] = json!("magistral-small-latest");
+    let seen = stream(&gateway, body).await;
+    let at = |field: &'static str| {
+        seen.events.iter().enumerate().filter_map(move |(at, event)| {
+            event["choices"][0]["delta"][field].as_str().filter(|it| !it.is_empty()).map(|_| at)
+        })
+    };
+    assert!(at("reasoning_content").max() <= at("content").min(), "{seen:?}");
+    assert_eq!(seen.deltas("reasoning_content"), "Six by seven, ".repeat(20));
+}
+
+#[tokio::test]
+async fn reasoning_waits_for_its_verdict_where_a_vendor_gives_fewer_choices_than_asked_for() {
+    let double = AnthropicDouble::start().await.unwrap();
+    let setup = || {
+        Setup::without_provider()
+            .env("ANTHROPIC_API_KEY", anthropic_double::KEY)
+            .env("ANTHROPIC_ENDPOINT", &double.origin())
+    };
+    let thought = json!({ "type": "thinking", "thinking": "Es ist geheim", "signature": anthropic_double::SIGNATURE });
+    let mut body = ask("What is it?");
+    body["model"] = json!("claude-sonnet-4-6");
+    body["reasoning_effort"] = json!("low");
+    body["n"] = json!(2);
+    for (expression, finish) in [("geheim", "content_filter"), ("offen", "stop")] {
+        let gateway = with_pattern(setup(), "no-secrets", "stream: { mode: buffer }\n", "deny", expression);
+        double.script(anthropic_double::Behaviour::Content(json!([thought, { "type": "text", "text": "Ja." }])));
+        let seen = stream(&gateway, body.clone()).await;
+        assert_eq!((seen.done, seen.finish()), (true, Some(finish)), "{seen:?}");
+        let passes = finish == "stop";
+        let told = json!(seen.events).to_string();
+        assert_eq!(told.contains("geheim"), passes, "{told}");
+        assert_eq!(told.contains(anthropic_double::SIGNATURE), passes, "{told}");
+        let released = if passes { "Es ist geheimJa.".len() } else { 0 };
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_details"]["streamed"]["released"], released, "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for (manifest, enforced) in [("mode: shadow\n", false), ("stream: { mode: observe }\n", true)] {
+        let gateway = with_pattern(Setup::with(&double), "watcher", manifest, "redact", "[0-9]{4}");
+        double.script(Behaviour::text("The code is 4711, not 4712."));
+        let seen = stream(&gateway, ask("Which?")).await;
+        assert_eq!(seen.text(), "The code is 4711, not 4712.");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "allowed", "{record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let watcher = evaluations.iter().find(|it| it["policy"] == "watcher").unwrap();
+        assert_eq!((&watcher["action"], &watcher["enforced"]), (&json!("redact"), &json!(enforced)), "{watcher}");
+        assert_eq!(watcher["findings"].as_array().unwrap().len(), 2, "{watcher}");
+        assert_eq!(watcher["stream"], "observe", "{watcher}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_for_a_model_judges_it_by_the_callers_name_and_by_the_providers() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let map = "config: { model_map: { small: mistral-small-latest },";
+    for named in ["small", "mistral-small-latest"] {
+        let mut setup = Setup::with(&double);
+        setup.double = setup.double.map(|provider| provider.replace("config: {", map));
+        let manifest = format!("match: {{ models: [{named}] }}\n");
+        let gateway = with_pattern(setup, "codes", &manifest, "redact", "[0-9]{4}");
+        for (model, expected) in [("small", "The code is [GONE]."), ("ministral-8b-latest", "The code is 4711.")] {
+            let mut body = ask("Which?");
+            body["model"] = json!(model);
+            double.script(Behaviour::text("The code is 4711."));
+            let seen = stream(&gateway, body.clone()).await;
+            assert_eq!(seen.text(), expected, "{named}: {model} streams");
+            let record = last_record(&gateway).await;
+            for evaluations in ["evaluations", "response_evaluations"] {
+                let evaluations = record["policy_details"][evaluations].to_string();
+                assert_eq!(evaluations.contains("\"codes\""), model == "small", "{named}: {record}");
+            }
+            double.script(Behaviour::text("The code is 4711."));
+            let whole = gateway.post("/v1/chat/completions", body).await;
+            assert_eq!(whole.body["choices"][0]["message"]["content"], expected, "{named}: {model} whole");
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_beyond_their_places_are_told_to_come_again() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies_further(", max_streams: 1").start();
+    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let send = || gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send();
+    let mut first = send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    first.chunk().await.unwrap().unwrap();
+    let second = send().await.unwrap();
+    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (503, true));
+    assert_eq!(double.stats().streams, 1, "the upstream was not asked");
+    let record = last_record(&gateway).await;
+    let said =
+        record["policy_details"]["evaluations"].as_array().unwrap().iter().map(|it| it["policy"].as_str().unwrap());
+    assert_eq!(said.collect::<Vec<_>>(), ["sql-injection", "pii", "audit-redact"], "{record}");
+    assert_eq!((&record["policy_decision"], &record["query"]), (&json!("error"), &json!("Hello")), "{record}");
+    drop(first);
+    double.wait_until(|stats| stats.cancelled_streams == 1).await.unwrap();
+    eventually("there is room again", async || send().await.unwrap().status() == 200).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_only_watches_keeps_no_stream_out() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let setup = Setup::with(&double).policies_further(", max_streams: 1");
+    let gateway = with_pattern(setup, "watching", "mode: shadow\n", "deny", "geheim");
+    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let mut first = request.send().await.unwrap();
+    first.chunk().await.unwrap().unwrap();
+    double.script(Behaviour::text("Es ist geheim"));
+    let seen = stream(&gateway, ask("Hello")).await;
+    assert_eq!((seen.status, seen.text().as_str(), seen.done), (200, "Es ist geheim", true), "{seen:?}");
+    let record = last_record(&gateway).await;
+    let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+    let unasked = evaluations.iter().find(|it| it["policy"] == "watching").unwrap();
+    assert_eq!((&unasked["error"]["code"], &unasked["enforced"]), (&json!("overloaded"), &json!(false)), "{record}");
+}
