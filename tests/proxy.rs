@@ -223,7 +223,7 @@ async fn a_client_that_goes_away_cancels_the_call_and_not_the_record() {
     let export = ["audit", "export", "--output", "trail.jsonl"];
     let exported = gateway.prepared.as_ref().unwrap().command(&export).output().unwrap();
     assert!(exported.status.success(), "{exported:?}");
-    assert!(std::fs::read_to_string(gateway.folder().join("trail.jsonl")).unwrap().contains("cancelled"));
+    assert!(fs::read_to_string(gateway.folder().join("trail.jsonl")).unwrap().contains("cancelled"));
 }
 
 #[tokio::test]
@@ -272,12 +272,12 @@ async fn pages_of_a_listed_origin_may_ask_and_read() {
     let gateway = Setup::without_provider()
         .yaml("server: { listen: \"127.0.0.1:0\", allowed_origins: [\"tauri://localhost\"] }\n")
         .start();
-    let from = |method: reqwest::Method, path: &str, origin: &str| {
+    let from = |method: Method, path: &str, origin: &str| {
         let request = gateway.client.request(method, gateway.url(path)).header("origin", origin);
         request.header("sec-fetch-site", "cross-site")
     };
     let asked = |origin: &str| {
-        from(reqwest::Method::OPTIONS, "/v1/chat/completions", origin)
+        from(Method::OPTIONS, "/v1/chat/completions", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,content-type,x-stainless-lang")
     };
@@ -296,7 +296,7 @@ async fn pages_of_a_listed_origin_may_ask_and_read() {
     }
     assert_eq!(header(&preflight, "access-control-allow-credentials"), None);
     for (path, status) in [("/v1/models", 200), ("/v1/nowhere", 404)] {
-        let read = from(reqwest::Method::GET, path, "tauri://localhost").send().await.unwrap();
+        let read = from(Method::GET, path, "tauri://localhost").send().await.unwrap();
         assert_eq!((read.status().as_u16(), header(&read, "vary").as_deref()), (status, Some("origin")), "{path}");
         assert_eq!(header(&read, "access-control-allow-origin").as_deref(), Some("tauri://localhost"), "{path}");
     }
@@ -352,7 +352,7 @@ async fn a_request_that_is_alone_has_all_the_room_and_its_answer_too() {
          secret_sha256: {} }}] }}\n",
         Digest::of(secret.as_bytes())
     );
-    let gateway = Setup::with(&double).policies(&[]).yaml(&yaml).start();
+    let gateway = Setup::with(&double).policies(&[]).policies_further(", allow_none: true").yaml(&yaml).start();
     let body = json!({ "messages": [{ "role": "user", "content": "word ".repeat(170_000) }] });
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).bearer_auth(secret).json(&body);
     let answer = support::answer(request.send().await.unwrap()).await;
