@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mistral_double::MistralDouble;
 use serde_json::{Value, json};
-use support::{Gateway, Setup};
+use support::{Gateway, Setup, ports};
 
 /// Callers at once.
 const CALLERS: usize = 12;

@@ -153,7 +153,6 @@ impl ErrorKind {
     /// The class of a refusal of which nothing is known but its HTTP status.
     pub(crate) fn of_status(status: u16) -> Self {
         match status {
-            300..=399 => Self::Redirected,
             400 => Self::InvalidRequest,
             401 => Self::Unauthorized,
             402 => Self::SpendCap,
@@ -165,9 +164,12 @@ impl ErrorKind {
             429 => Self::RateLimited,
             503 => Self::UpstreamUnavailable,
             504 | 522 | 524 => Self::UpstreamTimeout,
-            500..=599 => Self::UpstreamFailed,
-            400..=499 => Self::Rejected,
-            _ => Self::MalformedAnswer,
+            _ => match status / 100 {
+                3 => Self::Redirected,
+                4 => Self::Rejected,
+                5 => Self::UpstreamFailed,
+                _ => Self::MalformedAnswer,
+            },
         }
     }
 

@@ -7,8 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panics")]
 #![allow(unreachable_pub, missing_docs, reason = "a module of tests")]
 
-mod ports;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -18,6 +16,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+// Of who takes this module in.
+use super::ports;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The beginning of the folders' names.

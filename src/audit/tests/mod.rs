@@ -15,6 +15,8 @@ mod sqlite_file;
 mod timing;
 mod versions;
 
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
 #[path = "../../../tests/support/postgres.rs"]
 pub(super) mod postgres;
 
