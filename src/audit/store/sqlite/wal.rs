@@ -17,7 +17,7 @@ use crate::audit::AuditError;
 use crate::audit::store::Link;
 
 /// Bytes that are appended between two rounds of the thread. What is written several times meanwhile is moved once.
-const ROUND_AFTER: usize = 32 << 20;
+const ROUND_AFTER: usize = 4 << 20;
 /// Bytes of the log at which the writer finishes a round itself.
 const FINISH_AT: i64 = 128 << 20;
 /// Bytes that the writer moves in a moment.
