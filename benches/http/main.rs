@@ -48,12 +48,8 @@ const CALLS: Pressure =
 /// Of 54 events each.
 const STREAMS: Pressure = Pressure { rate: 100, ..CALLS };
 /// Its rate is looked for.
-const PEAK: Pressure = Pressure {
-    connections: 1_024,
-    warm: Duration::from_millis(200),
-    time: Duration::from_millis(1_500),
-    ..CALLS
-};
+const PEAK: Pressure =
+    Pressure { connections: 1_024, warm: Duration::from_millis(200), time: Duration::from_millis(1_500), ..CALLS };
 
 const ROUNDS: usize = 5;
 const PEAK_ROUNDS: usize = 3;
