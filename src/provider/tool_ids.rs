@@ -56,12 +56,13 @@ pub(crate) fn id(part: &Part) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::chat::Role;
     use crate::provider::call_id::fits;
 
-    fn conversation(ids: &[&str]) -> Vec<Message> {
+    /// A message that calls a tool under each of these ids.
+    pub(crate) fn conversation(ids: &[&str]) -> Vec<Message> {
         let call =
             |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), seal: None };
         vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]

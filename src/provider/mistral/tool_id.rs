@@ -56,12 +56,7 @@ mod tests {
     use super::*;
     use crate::chat::Role;
     use crate::provider::call_id::fits;
-
-    fn conversation(ids: &[&str]) -> Vec<Message> {
-        let call =
-            |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), seal: None };
-        vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]
-    }
+    use crate::provider::tool_ids::tests::conversation;
 
     #[test]
     fn calls_of_one_id_at_once_are_told_apart_and_so_are_their_answers() {

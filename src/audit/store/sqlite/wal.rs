@@ -16,7 +16,8 @@ use rustix::process::setpriority_process;
 use crate::audit::AuditError;
 use crate::audit::store::Link;
 
-/// Bytes that are appended between two rounds of the thread. What is written several times meanwhile is moved once.
+/// Bytes that are appended between two rounds of the thread. What is written several times meanwhile is moved once; but on
+/// a busy core requests wait behind a round for as long as the system lets it run.
 const ROUND_AFTER: usize = 4 << 20;
 /// Bytes of the log at which the writer finishes a round itself.
 const FINISH_AT: i64 = 128 << 20;
