@@ -110,7 +110,7 @@ bench: plugins ## the numbers of the README: records, evaluations, reloads, memo
 	cargo bench --locked --bench evaluation
 	cargo bench --locked --bench gateway
 
-bench-http: plugins $(PROFILE) ## latency, throughput and cost of the release over HTTP, beside nginx if that is installed (two cores, 12 minutes, and at first half an hour)
+bench-http: plugins $(PROFILE) ## latency, throughput and cost of the release over HTTP, beside nginx if that is installed (two cores, some minutes, and at first half an hour)
 	$(SHIPPED) bench --locked --bench http
 
 release: $(PROFILE) ## the binary as it is shipped, target/shipped/release/octroi, optimised by a profile of a run (half an hour at first)
