@@ -1,10 +1,11 @@
 //! The gateway over HTTP: what it adds to a call of the model, how many calls it carries, and what they cost it.
 //!
-//! `make bench-http`. The load generator and the model share one core (and one thread); the gateway, nginx beside it for
-//! comparison, has another one for itself: of those that are not measured at the moment each stands still. All are
-//! measured in the same rounds, one after the other, and set against the direct calls of their own round, so that a
-//! noisy machine disturbs all alike; medians count, and the range is shown. What others took of the two cores meanwhile
-//! stands beside; a run that they disturb is repeated a few times, and the least disturbed counts.
+//! `make bench-http`. The load generator and the model share one core (and one thread); the gateway, and beside it for
+//! comparison nginx and a bare proxy, has another one for itself: of those that are not measured at the moment each
+//! stands still. All are measured in the same rounds, one after the other, and set against the direct calls of their
+//! own round, so that a noisy machine disturbs all alike; medians count, and the range is shown. What others took of
+//! the two cores meanwhile stands beside; a run that they disturb is repeated a few times, and the least disturbed
+//! counts.
 //!
 //! Words behind `cargo bench --bench http --` choose: only what has one of them in its name is measured, beside `direct`.
 //! `OCTROI_BENCH_OTHER` names another build of the gateway, which is measured in the same rounds: before and after.
@@ -15,6 +16,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what a bench is for")]
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot run says why and ends")]
 
+mod bare;
 mod clock;
 mod connection;
 mod load;
@@ -33,7 +35,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bare::Bare;
 use clock::Clock;
+use mimalloc::MiMalloc;
 use nginx::Nginx;
 use process::Process;
 use subject::{Pressure, Server, Subject};
@@ -51,10 +55,17 @@ const STREAMS: Pressure = Pressure { rate: 100, ..CALLS };
 const PEAK: Pressure =
     Pressure { connections: 1_024, warm: Duration::from_millis(200), time: Duration::from_millis(1_500), ..CALLS };
 
+/// The gateway's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 const ROUNDS: usize = 5;
 const PEAK_ROUNDS: usize = 3;
 
 fn main() {
+    if let Some(model) = bare::upstream() {
+        return bare::run(model);
+    }
     // `cargo test --benches` only asks whether it runs.
     let once = std::env::args().any(|it| it == "--test");
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -75,6 +86,7 @@ async fn measure(once: bool) {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let started = nginx::version().map(|version| (version, Nginx::start(folder.path(), &wrapper, model)));
+    let bare = Bare::start(&wrapper, model);
     let gateways = [
         gateway(&wrapper, model, "process", "transform"),
         gateway(&wrapper, model, "process", "observe"),
@@ -90,6 +102,7 @@ async fn measure(once: bool) {
 
     let direct = Server { address: model, process: None };
     let nginx = started.as_ref().map(|(_, nginx)| running(nginx.address, nginx.child.id()));
+    let bare_server = running(bare.address, bare.child.id());
     let of = |gateway: &Gateway| running(gateway.address, gateway.child.id());
     let [shipped, observing, on_disk, unrecorded] = gateways.each_ref().map(of);
     let other_server = other.as_ref().map(of);
@@ -99,6 +112,7 @@ async fn measure(once: bool) {
     let calls = chosen([
         Some(direct.chat("direct")),
         nginx.map(|it| it.chat("nginx")),
+        Some(bare_server.chat("axum and reqwest alone")),
         Some(shipped.chat("octroi, completions")),
         other_server.map(|it| it.chat("other, completions")),
         Some(shipped.request("octroi, request")),
@@ -125,6 +139,7 @@ async fn measure(once: bool) {
         let peaks = chosen([
             Some(direct.chat("direct")),
             nginx.map(|it| it.chat("nginx")),
+            Some(bare_server.chat("axum and reqwest alone")),
             Some(shipped.chat("octroi, completions")),
             Some(unrecorded.chat("octroi without audit, completions")),
             other_server.map(|it| it.chat("other, completions")),
