@@ -75,6 +75,9 @@ impl<'a> Parameters<'a> {
                 Some(ToolChoice::Required | ToolChoice::Named(_)) => unknown.push("tool_choice"),
                 Some(ToolChoice::Auto) | None => {}
             }
+            if self.parallel_tool_calls.take() == Some(false) {
+                unknown.push("parallel_tool_calls");
+            }
             if self.n.take().is_some_and(|n| n > 1) {
                 unknown.push("n");
             }
