@@ -157,6 +157,11 @@ fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiErro
         dtype: read.output_dtype,
         encoding: read.encoding_format,
     };
-    let chat = ChatRequest { vectors, extra: request::unknown(read.extra)?, ..ChatRequest::about(task, model, texts) };
+    let mut extra = request::unknown(read.extra)?;
+    if task == Task::Embed {
+        // Passed on, as that of a chat is. Requests for judgements have none.
+        extra.extend(read.user.clone().map(|user| ("user".to_owned(), user.into())));
+    }
+    let chat = ChatRequest { vectors, extra, ..ChatRequest::about(task, model, texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }
