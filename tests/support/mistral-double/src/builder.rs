@@ -108,7 +108,13 @@ impl MistralDoubleBuilder {
     /// # Errors
     ///
     /// When the port is taken.
-    pub async fn start(mut self) -> io::Result<MistralDouble> {
+    pub async fn start(self) -> io::Result<MistralDouble> {
+        let (port, recording) = (self.port, self.recording);
+        Double::start_on(port, self.vendor(), recording).await.map(MistralDouble)
+    }
+
+    /// What Mistral takes, refuses and says, for another server.
+    pub fn vendor(mut self) -> Mistral {
         if self.settings.keys.is_empty() {
             let key = match self.settings.host {
                 Host::Api => DEFAULT_KEY,
@@ -116,7 +122,6 @@ impl MistralDoubleBuilder {
             };
             self.settings.keys.push(key.to_owned());
         }
-        let mistral = Mistral { settings: self.settings, script: self.script };
-        Double::start_on(self.port, mistral, self.recording).await.map(MistralDouble)
+        Mistral { settings: self.settings, script: self.script }
     }
 }

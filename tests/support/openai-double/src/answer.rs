@@ -17,6 +17,15 @@ pub(crate) fn moderation(body: &Value) -> Value {
     json!({ "id": "modr-offline", "model": body["model"], "results": vec![judged; texts] })
 }
 
+/// A vector for each text.
+pub(crate) fn embeddings(body: &Value) -> Value {
+    let texts = array(&body["input"]).len().max(1);
+    let vector = |index| json!({ "object": "embedding", "index": index, "embedding": [0.25, -0.5] });
+    let counted = tokens(&body["input"]);
+    json!({ "object": "list", "model": body["model"], "data": (0..texts).map(vector).collect::<Vec<_>>(),
+        "usage": { "prompt_tokens": counted, "total_tokens": counted } })
+}
+
 /// The last message, said back.
 pub(crate) fn echo(body: &Value) -> Value {
     let said = double::echo(&body["messages"], "content");

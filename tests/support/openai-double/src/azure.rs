@@ -31,9 +31,11 @@ pub(crate) fn not_found() -> Refusal {
 }
 
 /// Checks that the path names the deployment, and what its version does not know. Gives the body with its model.
-pub(crate) fn read(request: &ReceivedRequest, mut body: Value) -> Result<Value, Refusal> {
-    let path = request.path().strip_prefix("/openai/deployments/");
-    match path.and_then(|path| path.strip_suffix("/chat/completions")) {
+pub(crate) fn body(request: &ReceivedRequest) -> Result<Value, Refusal> {
+    let mut body = crate::check::json(request)?;
+    let path = request.path().strip_prefix("/openai/deployments/").unwrap_or_default();
+    let vectors = path.strip_suffix("/embeddings");
+    match vectors.or_else(|| path.strip_suffix("/chat/completions")) {
         Some(DEPLOYMENT) => {}
         Some(_) => {
             let message = "The API deployment for this resource does not exist. If you created the deployment within the \
@@ -51,7 +53,8 @@ pub(crate) fn read(request: &ReceivedRequest, mut body: Value) -> Result<Value, 
         }
     }
     if let Some(fields) = body.as_object_mut() {
-        fields.insert("model".to_owned(), json!("gpt-4o"));
+        let model = if vectors.is_some() { "text-embedding-3-small" } else { "gpt-4o" };
+        fields.insert("model".to_owned(), json!(model));
     }
     Ok(body)
 }

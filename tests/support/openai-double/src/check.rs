@@ -31,9 +31,12 @@ fn refuse<T>(param: &str, code: Option<&str>, message: &str) -> Result<T, Refusa
     Err(Refusal { status: 400, body: error(message, "invalid_request_error", Some(param), code) })
 }
 
-pub(crate) fn not_json() -> Refusal {
-    let message = "We could not parse the JSON body of your request.";
-    Refusal { status: 400, body: error(message, "invalid_request_error", None, None) }
+/// The body of a request.
+pub(crate) fn json(request: &ReceivedRequest) -> Result<Value, Refusal> {
+    serde_json::from_slice(&request.body).map_err(|_| {
+        let message = "We could not parse the JSON body of your request.";
+        Refusal { status: 400, body: error(message, "invalid_request_error", None, None) }
+    })
 }
 
 pub(crate) fn no_route(method: &str, path: &str) -> Refusal {
@@ -71,6 +74,18 @@ pub(crate) fn chat(body: &Value, models: &[&str]) -> Checked {
     format(body)
 }
 
+/// Checks the body of a request for vectors.
+pub(crate) fn embeddings(body: &Value) -> Checked {
+    known(body, "", &["model", "input", "dimensions", "encoding_format", "user"])?;
+    if !body["model"].is_string() {
+        return refuse("model", None, "you must provide a model parameter");
+    }
+    if !matches!(body["encoding_format"].as_str(), None | Some("float" | "base64")) {
+        return refuse("encoding_format", Some("invalid_value"), "Invalid value for 'encoding_format'.");
+    }
+    texts(&body["input"])
+}
+
 /// Checks the body of a request for judgements.
 pub(crate) fn moderation(body: &Value) -> Checked {
     known(body, "", &["model", "input"])?;
@@ -78,7 +93,11 @@ pub(crate) fn moderation(body: &Value) -> Checked {
         None | Some("omni-moderation-latest") => {}
         Some(_) => return refuse("model", None, "Invalid value for 'model'."),
     }
-    match &body["input"] {
+    texts(&body["input"])
+}
+
+fn texts(input: &Value) -> Checked {
+    match input {
         Value::String(_) => Ok(()),
         Value::Array(texts) if !texts.is_empty() && texts.iter().all(Value::is_string) => Ok(()),
         _ => refuse("input", None, "Invalid value for 'input'."),
@@ -103,6 +122,8 @@ fn reasoning(body: &Value, model: &str) -> Checked {
         "gpt-5.2" => &["none", "low", "medium", "high", "xhigh"],
         _ if model.starts_with("gpt-5") => &["minimal", "low", "medium", "high"],
         _ if o_series => &["low", "medium", "high"],
+        // Ollama's.
+        "gpt-oss:20b" => &["none", "low", "medium", "high"],
         _ => &[],
     };
     if let Some(effort) = effort.filter(|effort| !efforts.contains(effort)) {

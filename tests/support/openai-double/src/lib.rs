@@ -94,6 +94,8 @@ pub enum Host {
     Azure,
     /// Ollama, which wants no key and has the model [`OLLAMA_MODEL`].
     Ollama,
+    /// A server that answers like OpenAI's, wants its key, and takes every body: such servers have no rules in common.
+    Lenient,
 }
 
 /// What OpenAI takes, refuses and says.
@@ -109,7 +111,15 @@ pub struct OpenAi {
 ///
 /// When no port can be had.
 pub async fn start(host: Host) -> io::Result<OpenAiDouble> {
-    Double::start_on(0, OpenAi { host, script: Script::default() }, Recording::default()).await
+    Double::start_on(0, OpenAi::at(host), Recording::default()).await
+}
+
+impl OpenAi {
+    /// What this host takes, refuses and says, for another server.
+    #[must_use]
+    pub fn at(host: Host) -> Self {
+        Self { host, script: Script::default() }
+    }
 }
 
 impl Scripted for OpenAi {
@@ -123,18 +133,20 @@ impl Scripted for OpenAi {
 impl Vendor for OpenAi {
     fn answer(&self, request: &ReceivedRequest) -> Result<Answer, Refusal> {
         match self.host {
-            Host::OpenAi => check::key(request)?,
+            Host::OpenAi | Host::Lenient => check::key(request)?,
             Host::Azure => azure::enter(request)?,
             Host::Ollama => {}
         }
         match (self.host, request.method.as_str(), request.path()) {
             (Host::Azure, "GET", "/openai/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
+            (Host::Azure, "POST", path) if path.ends_with("/embeddings") => self.embeddings(&azure::body(request)?),
             (Host::Azure, "POST", _) => self.chat(request),
             (Host::Azure, ..) => Err(azure::not_found()),
-            (Host::OpenAi, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
+            (Host::OpenAi | Host::Lenient, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&MODELS))),
             (Host::Ollama, "GET", "/v1/models") => Ok(Answer::json(200, &answer::models(&[OLLAMA_MODEL]))),
             (_, "POST", "/v1/chat/completions") => self.chat(request),
             (Host::OpenAi, "POST", "/v1/moderations") => moderation(request),
+            (_, "POST", "/v1/embeddings") => self.embeddings(&check::json(request)?),
             (_, method, path) => Err(check::no_route(method, path)),
         }
     }
@@ -146,20 +158,30 @@ impl Vendor for OpenAi {
 
 /// Nothing is ever found.
 fn moderation(request: &ReceivedRequest) -> Result<Answer, Refusal> {
-    let body: Value = serde_json::from_slice(&request.body).map_err(|_| check::not_json())?;
+    let body = check::json(request)?;
     check::moderation(&body)?;
     Ok(Answer::json(200, &answer::moderation(&body)))
 }
 
 impl OpenAi {
+    /// The same vector for each text.
+    fn embeddings(&self, body: &Value) -> Result<Answer, Refusal> {
+        if self.host != Host::Lenient {
+            check::embeddings(body)?;
+        }
+        Ok(Answer::json(200, &answer::embeddings(body)))
+    }
+
     fn chat(&self, request: &ReceivedRequest) -> Result<Answer, Refusal> {
-        let body: Value = serde_json::from_slice(&request.body).map_err(|_| check::not_json())?;
-        let (body, models) = match self.host {
-            Host::OpenAi => (body, &MODELS[..]),
-            Host::Azure => (azure::read(request, body)?, &MODELS[..]),
-            Host::Ollama => (body, &[OLLAMA_MODEL, "llama3.1"][..]),
+        let body = match self.host {
+            Host::Azure => azure::body(request)?,
+            _ => check::json(request)?,
         };
-        check::chat(&body, models)?;
+        match self.host {
+            Host::OpenAi | Host::Azure => check::chat(&body, &MODELS)?,
+            Host::Ollama => check::chat(&body, &[OLLAMA_MODEL, "llama3.1", "gpt-oss:20b"])?,
+            Host::Lenient => {}
+        }
         let (message, fault) = match self.script.take() {
             Some(Behaviour::Fail(status, body)) => return Ok(Answer::json(status, &body)),
             Some(Behaviour::Message(message)) => (message, None),
