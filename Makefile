@@ -14,7 +14,7 @@ PROFILE   := $(CURDIR)/target/octroi.profdata
 SHIPPED   := RUSTFLAGS="--cfg shipped -Cprofile-use=$(PROFILE)" CARGO_TARGET_DIR=target/shipped cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs bench bench-http release deny target
+.PHONY: help dev build plugins examples postgres test clients soak lint fmt fuzz docs golden bench bench-http release deny target
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -104,6 +104,9 @@ fuzz: ## fuzz manifests, modules and verdicts, FUZZ_SECONDS each (needs nightly 
 docs: ## write docs/wit.md from wit/, and the audit's test vector
 	OCTROI_WRITE_DOCS=1 cargo test --locked --test wit_reference
 	OCTROI_WRITE_DOCS=1 cargo test --locked --lib audit::export
+
+golden: ## write what vendors and clients get in tests/golden anew; git diff then says what changed
+	OCTROI_WRITE_GOLDEN=1 cargo test --locked --test golden
 
 bench: plugins ## the numbers of the README: records, evaluations, reloads, memory
 	cargo bench --locked --bench audit
