@@ -11,37 +11,6 @@ fn read(body: &Value) -> Parsed {
 }
 
 #[test]
-fn an_ordinary_answer_is_read() {
-    let parsed = read(&json!({
-        "id": "msg_013Zva2CMHLNnjNjJJKqJ2EF", "type": "message", "role": "assistant", "model": "claude-sonnet-4-6",
-        "content": [{"type": "text", "text": "Yes.", "citations": null}],
-        "stop_reason": "end_turn", "stop_sequence": null,
-        "usage": {"input_tokens": 30, "cache_read_input_tokens": 64, "cache_creation_input_tokens": 0,
-            "output_tokens": 5, "service_tier": "standard", "inference_geo": "global"},
-    }));
-    assert_eq!(parsed.billing, Billing::Listed(Terms::default()));
-    assert_eq!(
-        parsed.answer,
-        ChatAnswer {
-            id: "msg_013Zva2CMHLNnjNjJJKqJ2EF".into(),
-            model: "claude-sonnet-4-6".into(),
-            aside: Aside::default(),
-            choices: vec![Choice {
-                message: Message::text(Role::Assistant, "Yes."),
-                finish_reason: FinishReason::Stop
-            }],
-            results: Vec::new(),
-            usage: Some(Usage { prompt_tokens: 94, completion_tokens: 5, cached_tokens: 64, ..Usage::default() }),
-            cost_usd: None,
-            lost: None,
-            correlation_id: None,
-            notes: vec![],
-            held: None,
-        }
-    );
-}
-
-#[test]
 fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     let answer = parse(
         br#"{"content": [

@@ -83,17 +83,6 @@ fn messages_take_the_form_that_gemini_takes() {
             0,
         ),
         (
-            "an image",
-            "gemini-2.5-flash",
-            vec![message(
-                Role::User,
-                vec![text("what?"), Part::Image { url: "data:image/png;base64,aGk=".into(), detail: None }],
-            )],
-            json!(null),
-            json!([user(json!([{"text": "what?"}, {"inlineData": {"mimeType": "image/png", "data": "aGk="}}]))]),
-            0,
-        ),
-        (
             "tools, whose answers name them",
             "gemini-2.5-flash",
             vec![
@@ -267,16 +256,8 @@ fn an_answer_with_an_empty_name_has_that_of_its_call() {
 fn parameters_take_the_form_that_gemini_takes() {
     let look = json!([{"type": "function", "function": {"name": "look"}}]);
     let look_wire = json!([{"functionDeclarations": [{"name": "look"}]}]);
-    let config = |mode: &str| json!({"functionCallingConfig": {"mode": mode}});
     let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"$id": "x", "type": "object"}}});
     type Change = Box<dyn FnOnce(&mut ChatRequest)>;
-    let with_look = |change: fn(&mut ChatRequest)| -> Change {
-        let tools = look.clone();
-        Box::new(move |it| {
-            it.tools = from(tools);
-            change(it);
-        })
-    };
     let as_schema = |tools: Value| -> Change {
         let schema = schema.clone();
         Box::new(move |it| {
@@ -318,49 +299,6 @@ fn parameters_take_the_form_that_gemini_takes() {
             1,
         ),
         (
-            "five texts to stop at",
-            usual,
-            Box::new(|it| it.stop = ["a", "b", "c", "d", "e", "f"].map(str::to_owned).into()),
-            json!({"generationConfig": {"stopSequences": ["a", "b", "c", "d", "e"]}}),
-            1,
-        ),
-        (
-            "a tool",
-            usual,
-            Box::new(|it| {
-                it.tools = from(json!([{"function": {"name": "look", "description": "d",
-                    "parameters": {"$schema": "x", "type": "object", "properties": {}}}}]));
-            }),
-            json!({"tools": [{"functionDeclarations": [{"name": "look", "description": "d",
-                "parametersJsonSchema": {"type": "object", "properties": {}}}]}]}),
-            0,
-        ),
-        (
-            "a tool that must be called",
-            usual,
-            with_look(|it| it.tool_choice = Some(ToolChoice::Required)),
-            json!({"tools": look_wire, "toolConfig": config("ANY")}),
-            0,
-        ),
-        (
-            "no tool",
-            usual,
-            with_look(|it| it.tool_choice = Some(ToolChoice::None)),
-            json!({"tools": look_wire, "toolConfig": config("NONE")}),
-            0,
-        ),
-        (
-            "a tool by name, and what has no field",
-            usual,
-            with_look(|it| {
-                it.tool_choice = Some(ToolChoice::Named("look".into()));
-                it.parallel_tool_calls = Some(false);
-            }),
-            json!({"tools": look_wire,
-                "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["look"]}}}),
-            1,
-        ),
-        (
             "without tools nothing is said about them",
             usual,
             Box::new(|it| {
@@ -368,20 +306,6 @@ fn parameters_take_the_form_that_gemini_takes() {
                 it.parallel_tool_calls = Some(false);
             }),
             json!({}),
-            0,
-        ),
-        (
-            "JSON",
-            usual,
-            Box::new(|it| it.response_format = Some(from(json!({"type": "json_object"})))),
-            json!({"generationConfig": {"responseMimeType": "application/json"}}),
-            0,
-        ),
-        (
-            "a schema for the answer",
-            usual,
-            as_schema(json!([])),
-            json!({"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}}}),
             0,
         ),
         (

@@ -55,19 +55,8 @@ fn messages_take_the_form_that_openai_takes() {
         seal: None,
     };
     let result = Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "one".into() };
-    let image = Part::Image { url: "https://example.com/a.png".into(), detail: None };
     let message = |role, parts| Message { role, parts };
     let cases: Vec<(&str, Message, Value, usize)> = vec![
-        ("system", Message::text(Role::System, "Be brief."), json!([{"role": "system", "content": "Be brief."}]), 0),
-        (
-            "an image",
-            message(Role::User, vec![text("what?"), image]),
-            json!([{"role": "user", "content": [
-                {"type": "text", "text": "what?"},
-                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
-            ]}]),
-            0,
-        ),
         (
             "a call without arguments",
             message(Role::Assistant, vec![call(" ")]),
@@ -80,12 +69,6 @@ fn messages_take_the_form_that_openai_takes() {
             message(Role::Tool, vec![result]),
             json!([{"role": "tool", "content": "one", "tool_call_id": "call_1"}]),
             0,
-        ),
-        (
-            "reasoning stays here",
-            message(Role::Assistant, vec![Part::Thinking { text: "hm".into(), seal: None }, text("Yes.")]),
-            json!([{"role": "assistant", "content": "Yes."}]),
-            1,
         ),
         ("nothing", message(Role::Assistant, vec![]), json!([{"role": "assistant", "content": ""}]), 0),
         (
@@ -123,17 +106,6 @@ fn reasoning_goes_back_beside_tool_calls_where_servers_want_it() {
         assert_eq!(body["messages"][0].get("reasoning_content"), expected.as_ref(), "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
-}
-
-#[test]
-fn names_go_with_their_messages() {
-    let messages = vec![Message::text(Role::System, "Be brief."), Message::text(Role::User, "Hi")];
-    let request = ChatRequest { messages, names: [(1, "ada".to_owned())].into(), ..ChatRequest::default() };
-    let expected = json!([
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "ada"},
-    ]);
-    let (body, notes) = sent(&request, OPTIONS);
-    assert_eq!((&body["messages"], notes), (&expected, vec![]));
 }
 
 #[test]
@@ -300,19 +272,6 @@ fn the_operators_max_tokens_yields_to_the_callers() {
         let (body, _) = sent(&request, Options { max_tokens: Some(4096), ..OPTIONS });
         assert_eq!(body["max_completion_tokens"], expected);
     }
-}
-
-#[test]
-fn azure_is_told_its_model_in_the_path_and_ollama_fetches_no_image() {
-    let image = |url: &str| {
-        let parts = vec![Part::Image { url: url.into(), detail: None }];
-        ChatRequest { messages: vec![Message { role: Role::User, parts }], ..ChatRequest::default() }
-    };
-    let azure = Options { kind: Kind::AzureOpenAi, ..OPTIONS };
-    assert!(sent(&image("https://example.com/a.png"), azure).0.get("model").is_none());
-    let ollama = Options { kind: Kind::Ollama, ..OPTIONS };
-    assert_eq!(prepare(&image("https://example.com/a.png"), ollama).unwrap_err().kind(), ErrorKind::Unsupported);
-    assert!(prepare(&image("data:image/png;base64,aGk="), ollama).is_ok());
 }
 
 #[test]
