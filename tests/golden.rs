@@ -282,6 +282,7 @@ async fn exchange(gateway: &Gateway, vendor: &Double<Golden>, case: &Case) -> Se
     let mut requests = all.iter().filter(|request| !request.is_probe()).map(|request| vendor_got(request));
     let asked = requests.next();
     assert!(requests.next().is_none(), "the vendor is asked once");
+    assert_eq!(asked.is_some(), case.vendor_answers.is_some(), "whether the vendor is asked");
     let sections = [("vendor_gets", asked), ("client_gets", Some(got.into())), ("record_notes", noted(&notes))];
     let sections = sections.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     Seen { sections, failed: status != 200 || !whole }

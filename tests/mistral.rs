@@ -21,46 +21,6 @@ fn call(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_conversation_out_of_order_is_put_right_and_the_record_says_so() {
-    let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
-    let messages = json!([
-        { "role": "user", "content": "Look" },
-        { "role": "assistant", "tool_calls": [call("call_1"), call("call_2"), call("call_3")] },
-        { "role": "tool", "tool_call_id": "call_2", "content": "closed" },
-        { "role": "user", "content": "Go on" },
-        { "role": "tool", "tool_call_id": "call_1", "content": "open" },
-        { "role": "assistant", "content": "Well" },
-        { "role": "system", "content": "Be brief." },
-        { "role": "user", "content": "So?" },
-    ]);
-    chat(&gateway, json!({ "messages": messages })).await;
-    let sent = double.last_request().unwrap().json()["messages"].clone();
-    let said: Vec<_> = sent.as_array().unwrap().iter().map(|it| (it["role"].clone(), it["content"].clone())).collect();
-    let expected = [
-        ("system", "Be brief."),
-        ("user", "Look"),
-        ("assistant", ""),
-        ("tool", "closed"),
-        ("tool", "open"),
-        ("tool", "This call was not executed."),
-        ("user", "Go on"),
-        ("assistant", "Well"),
-        ("user", "So?"),
-    ];
-    assert_eq!(said, expected.map(|(role, text)| (json!(role), json!(text))));
-    assert_eq!(
-        notes(&gateway).await,
-        json!([
-            "3 tool call ids replaced by ones that the provider takes",
-            "1 system messages moved to the beginning: the provider takes none behind an answer",
-            "1 tools' answers moved right behind their calls, where the provider wants them",
-            "1 tool calls answered as not executed: the conversation has no answer to them",
-        ])
-    );
-}
-
-#[tokio::test]
 async fn a_user_may_follow_a_tool_unless_the_model_wants_a_bridge() {
     let double = MistralDouble::builder().quirk(Quirk::RefuseUserAfterTool).start().await.unwrap();
     let provider = format!(
@@ -84,49 +44,6 @@ async fn a_user_may_follow_a_tool_unless_the_model_wants_a_bridge() {
     let refused = gateway.post("/v1/chat/completions", ask("ministral-8b-latest")).await;
     assert_eq!(refused.status, 400, "{refused:?}");
     assert!(refused.body["message"].as_str().unwrap().contains("'user' after role 'tool'"), "{refused:?}");
-}
-
-#[tokio::test]
-async fn parameters_of_other_vendors_are_fitted() {
-    let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
-    let image = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png", "detail": "low" } });
-    let body = json!({
-        "model": "mistral-large-latest", "messages": [{ "role": "user", "content": [image] }], "temperature": 1.9,
-        "top_k": 5, "logit_bias": { "50256": -100 }, "verbosity": "low",
-    });
-    chat(&gateway, body).await;
-    let sent = double.last_request().unwrap().json().clone();
-    assert_eq!((&sent["temperature"], &sent["top_k"], sent.get("verbosity")), (&json!(1.5), &json!(5), None));
-    assert_eq!(sent["messages"][0]["content"], json!([image]));
-    assert_eq!(
-        notes(&gateway).await,
-        json!([
-            "temperature lowered to 1.5, the highest that the provider takes",
-            "fields left out that the provider does not know: logit_bias, verbosity",
-        ])
-    );
-    double.script(Behaviour::text("b"));
-    let fill_in = json!({ "prompt": "a", "temperature": 2, "seed": -1, "top_p": 0 });
-    assert_eq!(gateway.post("/v1/fim/completions", fill_in).await.status, 200);
-    let sent = double.last_request().unwrap().json().clone();
-    assert_eq!((&sent["temperature"], &sent["random_seed"]), (&json!(1.5), &json!(i64::MAX)), "{sent}");
-}
-
-#[tokio::test]
-async fn a_field_that_the_vendor_refuses_is_told_in_the_form_that_its_clients_read() {
-    let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
-    let body = json!({
-        "model": "mistral-large-latest", "messages": [{ "role": "user", "content": "Hi" }], "min_tokens": "many",
-    });
-    let answer = gateway.post("/v1/chat/completions", body).await;
-    assert_eq!(answer.status, 422, "{answer:?}");
-    let detail = &answer.body["detail"];
-    assert_eq!((&detail[0]["msg"], &detail[0]["loc"]), (&answer.body["message"], &json!(["body"])), "{answer:?}");
-    assert_eq!(answer.body["message"], answer.body["error"]["message"]);
-    let other = gateway.post("/v1/chat/completions", json!({ "messages": [] })).await;
-    assert_eq!((other.status, other.body.get("detail")), (400, None));
 }
 
 #[tokio::test]

@@ -8,10 +8,6 @@ fn text(text: &str) -> Part {
     Part::Text { text: text.into() }
 }
 
-fn refusal(text: &str) -> Part {
-    Part::Refusal { text: text.into() }
-}
-
 fn thinking(text: &str) -> Part {
     Part::Thinking { text: text.into(), seal: None }
 }
@@ -26,40 +22,6 @@ fn call(id: &str, arguments: &str) -> Part {
 
 fn read(body: &Value) -> Result<Parsed, ProviderError> {
     parse(body.to_string().as_bytes(), "asked-for")
-}
-
-#[test]
-fn an_ordinary_answer_is_read() {
-    let parsed = read(&json!({
-        "id": "bed9481e857e40fab7c7eea4232f294a", "object": "chat.completion", "created": 1_780_000_000,
-        "model": "mistral-small-latest",
-        "choices": [{"index": 0, "finish_reason": "stop",
-            "message": {"role": "assistant", "content": "Yes.", "tool_calls": null, "prefix": false}}],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105,
-            "prompt_tokens_details": {"cached_tokens": 64}, "service_tier": "standard"},
-    }))
-    .unwrap();
-    let usage = Usage { prompt_tokens: 100, completion_tokens: 5, cached_tokens: 64, ..Usage::default() };
-    assert_eq!(parsed.tier, Tier::Standard);
-    assert_eq!(
-        parsed.answer,
-        ChatAnswer {
-            id: "bed9481e857e40fab7c7eea4232f294a".into(),
-            model: "mistral-small-latest".into(),
-            aside: Aside { created: Some(1_780_000_000), ..Aside::default() },
-            choices: vec![Choice {
-                message: Message::text(Role::Assistant, "Yes."),
-                finish_reason: FinishReason::Stop
-            }],
-            usage: Some(usage),
-            results: Vec::new(),
-            cost_usd: None,
-            lost: None,
-            correlation_id: None,
-            notes: vec![],
-            held: None,
-        }
-    );
 }
 
 #[test]
@@ -146,9 +108,6 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
         (answer.choices[0].message.parts.clone(), answer.notes.len())
     };
     for (claim, wire, parts, notes) in [
-        ("a refusal", json!({"content": null, "refusal": "I cannot."}), vec![refusal("I cannot.")], 1),
-        ("no refusal", json!({"content": "Yes.", "refusal": null, "annotations": []}), vec![text("Yes.")], 0),
-        ("vLLM's reasoning", json!({"content": "42", "reasoning_content": "hm"}), vec![thinking("hm"), text("42")], 0),
         (
             "DeepSeek's empty reasoning beside a call",
             json!({"content": "", "reasoning_content": "", "tool_calls": [
@@ -157,14 +116,6 @@ fn an_answer_of_openai_or_a_server_like_it_is_read() {
             0,
         ),
         ("no reasoning", json!({"content": "42", "reasoning_content": ""}), vec![text("42")], 0),
-        ("Ollama's reasoning", json!({"content": "42", "reasoning": "hm"}), vec![thinking("hm"), text("42")], 0),
-        (
-            "a call",
-            json!({"content": null, "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]}),
-            vec![call("call_1", "{}")],
-            0,
-        ),
     ] {
         assert_eq!(message(wire), (parts, notes), "{claim}");
     }

@@ -3,23 +3,11 @@
 use anthropic_double::AnthropicDouble;
 use gemini_double::GeminiDouble;
 use mistral_double::{MistralDouble, RateLimit};
-use openai_double::{Behaviour, KEY, OpenAiDouble};
+use openai_double::{Behaviour, OpenAiDouble};
 use serde_json::{Value, json};
 
 use super::support::{Setup, eventually};
 use super::{both, others, provider_of, streamed};
-
-#[tokio::test]
-async fn the_name_of_a_speaker_reaches_openai() {
-    let mistral = MistralDouble::builder().start().await.unwrap();
-    let openai = OpenAiDouble::start().await.unwrap();
-    let gateway = both(&mistral, &openai).start();
-    let messages = json!([{ "role": "user", "content": "Hello", "name": "ada" }]);
-    let answer =
-        gateway.post("/v1/chat/completions", json!({ "model": "gpt-4o-mini", "messages": messages.clone() })).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(openai.chats()[0].json()["messages"], messages);
-}
 
 #[tokio::test]
 async fn tools_and_schemas_work_in_proxy_mode_with_every_vendor() {
@@ -141,59 +129,14 @@ async fn a_whole_conversation_with_tools_is_taken_by_both() {
 }
 
 #[tokio::test]
-async fn what_openai_says_of_an_answer_is_told_with_it() {
-    let openai = OpenAiDouble::start().await.unwrap();
-    let gateway = Setup::without_provider().env("OPENAI_API_KEY", KEY).env("OPENAI_ENDPOINT", &openai.origin()).start();
-    let hello = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Hi" }] });
-    let whole = gateway.post("/v1/chat/completions", hello.clone()).await.body;
-    let (chunks, done) = streamed(&gateway, hello).await;
-    assert!(done && chunks.len() > 1, "{chunks:?}");
-    assert_eq!(whole["system_fingerprint"], "fp_offline", "{whole}");
-    assert_eq!(whole["service_tier"], "default", "{whole}");
-    // The last one is the gateway's own.
-    for answer in chunks.iter().chain([&whole]) {
-        assert_eq!(answer["created"], 1_780_000_000, "{answer}");
-    }
-}
-
-#[tokio::test]
-async fn both_stream_texts_and_calls() {
+async fn a_stream_that_broke_off_is_not_done() {
     let anthropic = AnthropicDouble::start().await.unwrap();
     let gemini = GeminiDouble::start().await.unwrap();
     let gateway = others(&anthropic, &gemini).start();
-    let arguments = json!({ "city": "Paris" });
-    let weather = json!({ "type": "function", "function": { "name": "weather" } });
-    for model in ["claude-sonnet-4-6", "gemini-3.5-flash-lite"] {
-        let hello = json!([{ "role": "user", "content": "Hello" }]);
-        let of = |chunks: &[Value], pointer: &str| -> String {
-            chunks.iter().filter_map(|chunk| chunk.pointer(pointer)?.as_str()).collect()
-        };
-        let (chunks, done) = streamed(&gateway, json!({ "model": model, "messages": hello })).await;
-        assert!(done, "{chunks:?}");
-        assert_eq!(of(&chunks, "/choices/0/delta/content"), "You said: Hello", "{chunks:?}");
-        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "stop", "{chunks:?}");
-        assert!(chunks.iter().any(|chunk| chunk["usage"]["prompt_tokens"].as_u64() > Some(0)), "{chunks:?}");
-
-        anthropic.script(anthropic_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
-        gemini.script(gemini_double::Behaviour::tool_calls(&[("weather", arguments.clone())]));
-        let ask = json!({ "model": model, "messages": hello, "tools": [weather] });
-        let (chunks, done) = streamed(&gateway, ask).await;
-        assert!(done, "{chunks:?}");
-        let call = "/choices/0/delta/tool_calls/0";
-        assert_eq!(of(&chunks, &format!("{call}/function/name")), "weather", "{chunks:?}");
-        assert_eq!(of(&chunks, &format!("{call}/function/arguments")), arguments.to_string(), "{chunks:?}");
-        assert!(!of(&chunks, &format!("{call}/id")).is_empty(), "{chunks:?}");
-        assert_eq!(of(&chunks, "/choices/0/finish_reason"), "tool_calls", "{chunks:?}");
-        // Each double was told once too often.
-        anthropic.clear();
-        gemini.clear();
-    }
-    assert_eq!(gemini.chats()[0].uri.query(), Some("alt=sse"));
-
     anthropic.script(anthropic_double::Behaviour::CutOff(json!([{ "type": "text", "text": "Half of it" }])));
     let hello = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
     let (chunks, done) = streamed(&gateway, hello).await;
-    assert!(!done, "a stream that broke off is not done: {chunks:?}");
+    assert!(!done, "{chunks:?}");
     assert!(chunks.iter().any(|chunk| chunk["error"].is_object()), "{chunks:?}");
 }
 
