@@ -391,8 +391,11 @@ fn parameters_take_the_form_that_anthropic_takes() {
                 it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n",
                     "schema": {"type": "object", "properties": {"a": {}}}, "strict": true}})));
             }),
-            json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium", "format": {"type": "json_schema",
-                "schema": {"type": "object", "properties": {"a": {}}, "additionalProperties": false}}}}),
+            json!({
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "output_config": {"effort": "medium", "format": {"type": "json_schema",
+                    "schema": {"type": "object", "properties": {"a": {}}, "additionalProperties": false}}},
+            }),
             0,
         ),
         (

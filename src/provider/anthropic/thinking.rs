@@ -39,13 +39,21 @@ pub(super) struct Plan {
 pub(super) enum Wire {
     Enabled { budget_tokens: u32 },
     Disabled,
-    Adaptive,
+    Adaptive { display: Display },
+}
+
+/// What the caller sees of the thoughts.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Display {
+    /// Models since 4.7 show nothing unless they are told to: whoever asks for an effort wants to read what came of it.
+    Summarized,
 }
 
 impl Plan {
     /// Whether the model was told to think.
     pub(super) fn thinks(&self) -> bool {
-        matches!(self.thinking, Some(Wire::Enabled { .. } | Wire::Adaptive))
+        matches!(self.thinking, Some(Wire::Enabled { .. } | Wire::Adaptive { .. }))
     }
 }
 
@@ -81,7 +89,7 @@ pub(super) fn plan(
         Thinking::Effort => {
             plan.effort = Some(effort(asked, model));
             // Thinking that was asked for and a forced tool exclude each other; the effort holds with both.
-            plan.thinking = (!given.forced).then_some(Wire::Adaptive);
+            plan.thinking = (!given.forced).then_some(Wire::Adaptive { display: Display::Summarized });
         }
     }
     plan
@@ -132,7 +140,7 @@ mod tests {
         let forced = Circumstances { forced: true, ..free };
         let continues = Circumstances { continues: true, ..free };
         let enabled = |budget_tokens| Some(Wire::Enabled { budget_tokens });
-        let adaptive = || Some(Wire::Adaptive);
+        let adaptive = || Some(Wire::Adaptive { display: Display::Summarized });
         for (model, asked, given, max_tokens, thinking, effort, notes) in [
             ("claude-3-5-haiku-20241022", None, free, 4096, None, None, 0),
             ("claude-3-5-haiku-20241022", Some(Effort::High), free, 4096, None, None, 1),

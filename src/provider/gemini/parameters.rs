@@ -105,7 +105,17 @@ impl GenerationConfig<'_> {
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum ThinkingConfig {
+struct ThinkingConfig {
+    #[serde(flatten)]
+    effort: Effort,
+    /// Whoever asks for an effort wants to read what came of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    include_thoughts: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Effort {
     ThinkingBudget(u32),
     ThinkingLevel(&'static str),
 }
@@ -135,7 +145,10 @@ pub(super) fn of<'a>(
         seed: request.seed.map(|seed| seed & i64::from(i32::MAX)),
         presence_penalty: request.presence_penalty.filter(|_| penalties),
         frequency_penalty: request.frequency_penalty.filter(|_| penalties),
-        thinking_config: request.reasoning_effort.and_then(|asked| thinking(asked, model, notes)),
+        thinking_config: request.reasoning_effort.and_then(|asked| {
+            let include_thoughts = asked != ReasoningEffort::None;
+            Some(ThinkingConfig { effort: effort(asked, model, notes)?, include_thoughts })
+        }),
         response_mime_type: format.map(|_| "application/json"),
     };
     let stop_sequences = request.stop.get(..STOPS).unwrap_or(&request.stop);
@@ -207,7 +220,7 @@ fn format<'a>(
 }
 
 /// The budgets are those that Google's own OpenAI surface takes for these efforts.
-fn thinking(asked: ReasoningEffort, model: Model, notes: &mut Vec<String>) -> Option<ThinkingConfig> {
+fn effort(asked: ReasoningEffort, model: Model, notes: &mut Vec<String>) -> Option<Effort> {
     let least = asked == ReasoningEffort::None;
     let hardly = least || asked == ReasoningEffort::Minimal && model.thinking() == Thinking::Level;
     match model.thinking() {
@@ -219,15 +232,15 @@ fn thinking(asked: ReasoningEffort, model: Model, notes: &mut Vec<String>) -> Op
         _ if hardly && !model.can_hardly_think() => {
             let asked = if least { "none" } else { "minimal" };
             notes.push(format!("reasoning_effort {asked} sent as low: the model always thinks"));
-            thinking(ReasoningEffort::Low, model, notes)
+            effort(ReasoningEffort::Low, model, notes)
         }
-        Thinking::Budget => Some(ThinkingConfig::ThinkingBudget(match asked {
+        Thinking::Budget => Some(Effort::ThinkingBudget(match asked {
             ReasoningEffort::None => 0,
             ReasoningEffort::Minimal | ReasoningEffort::Low => 1024,
             ReasoningEffort::Medium => 8192,
             ReasoningEffort::High | ReasoningEffort::Xhigh | ReasoningEffort::Max => 24_576,
         })),
-        Thinking::Level => Some(ThinkingConfig::ThinkingLevel(match asked {
+        Thinking::Level => Some(Effort::ThinkingLevel(match asked {
             ReasoningEffort::None | ReasoningEffort::Minimal => "minimal",
             ReasoningEffort::Low => "low",
             ReasoningEffort::Medium => "medium",

@@ -101,6 +101,12 @@ fn model_limits(body: &Value, model: &str) -> Checked {
     if forced && (always_thinks || matches!(thinking, Some("enabled" | "adaptive"))) {
         return refuse("Thinking may not be enabled when tool_choice forces tool use.");
     }
+    if body["thinking"].is_object() {
+        known(&body["thinking"], "thinking.", &["type", "budget_tokens", "display"])?;
+    }
+    if !matches!(body["thinking"]["display"].as_str(), None | Some("summarized" | "omitted")) {
+        return refuse("thinking.display: Input should be 'summarized' or 'omitted'");
+    }
     let budget = body["thinking"]["budget_tokens"].as_u64();
     match thinking {
         None if body["thinking"].is_null() => {}
