@@ -244,16 +244,16 @@ impl PolicyHost {
         }
         known.orphans = orphans;
         let cold = !known.warm;
-        let mut round = Round { closed, ..Round::default() };
-        known.claims.note(found.iter().filter_map(|it| Some((it.path.as_path(), &it.manifest.as_ref()?.name))));
-        found.sort_by_key(|it| known.claims.since(&it.path));
+        let (mut round, now) = (Round { closed, ..Round::default() }, Instant::now());
+        known.reserve(&mut round, &found, &self.set.load(), now);
+        found.sort_by_cached_key(|it| known.claim(it));
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }
         // The last wait. Behind it the set is known, comes into force and is told of, and whoever drops this reload on its
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
-        let gone = known.forget_absent(&mut round, &self.set.load());
+        let gone = known.forget_absent(&mut round, &self.set.load(), now);
         let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();
         known.warm = true;

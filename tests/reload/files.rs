@@ -358,23 +358,34 @@ async fn a_name_that_is_taken_is_no_way_out_for_what_is_broken_since_the_start()
     until_said(&gateway, "nothing", "its own name").await;
 }
 
+fn codes(health: &Value) -> BTreeSet<&str> {
+    let errors = health["policies"]["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    errors.iter().map(|error| error["code"].as_str().unwrap()).collect()
+}
+
+/// Manifests that say `house` and may not have it, in front of it in the order of paths and behind it.
+const DRAFTS: [&str; 2] = ["a-draft.yaml", "z-draft.yaml"];
+
+/// Puts them there beside the one that has it.
+async fn draft(gateway: &Gateway, further: &str) {
+    for draft in DRAFTS {
+        replace(&gateway.policies().join(draft), manifest("house", further));
+    }
+    let refused = |body: &Value| body["policies"]["errors"].as_array().map(Vec::len) == Some(DRAFTS.len());
+    assert_eq!(codes(&gateway.until("/health", refused).await), ["duplicate_name"].into());
+}
+
 #[tokio::test]
 async fn a_name_stays_with_the_manifest_that_has_it() {
     let prepared = bare(NEVER).prepare();
     refusing("old").put(&prepared.policies(), "house", "");
     let gateway = prepared.start();
-    let [draft, house] = ["a-draft.yaml", "house.yaml"].map(|name| gateway.policies().join(name));
-    let codes = |body: &Value| {
-        let errors = body["policies"]["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["code"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
-    };
+    let house = gateway.policies().join("house.yaml");
     let until = async |expected: &[&str]| {
         gateway.until("/health", |body| codes(body).iter().eq(expected)).await;
         assert_eq!(said(&gateway).await, "old", "{expected:?}");
     };
-    // Earlier in the order of paths.
-    replace(&draft, manifest("house", "mode: off\n"));
-    until(&["duplicate_name"]).await;
+    draft(&gateway, "mode: off\n").await;
     let text = fs::read(&house).unwrap();
     replace(&house, "garbage");
     until(&["bad_manifest", "duplicate_name"]).await;
@@ -382,6 +393,112 @@ async fn a_name_stays_with_the_manifest_that_has_it() {
     until(&["duplicate_name"]).await;
     fs::remove_file(&house).unwrap();
     until_said(&gateway, "old", "nothing").await;
+}
+
+#[tokio::test]
+async fn a_manifest_that_moves_takes_its_name_along() {
+    for to in ["m-house.yaml", "zz-house.yaml"] {
+        let prepared = bare(NEVER).prepare();
+        refusing("old").put(&prepared.policies(), "house", "");
+        let gateway = prepared.start();
+        draft(&gateway, "mode: off\n").await;
+        let reads = scans(&gateway).await;
+        fs::rename(gateway.policies().join("house.yaml"), gateway.policies().join(to)).unwrap();
+        until_scanned(&gateway, reads + 1, "old").await;
+        until_looked_at(&gateway).await;
+        replace(&gateway.policies().join("house.wasm"), refusing("new").module());
+        until_said(&gateway, "old", "new").await;
+        replace(&gateway.policies().join(to), manifest("house", "mode: shadow\n"));
+        until_said(&gateway, "new", "nothing").await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_name_that_comes_with_a_mistake_gives_the_old_one_to_nobody() {
+    let prepared = bare(NEVER).prepare();
+    refusing("old").put(&prepared.policies(), "house", "");
+    refusing("other").put(&prepared.policies(), "pii", "match: { request_types: [none] }\n");
+    let gateway = prepared.start();
+    draft(&gateway, "mode: off\n").await;
+    fs::write(gateway.policies().join("garbage.wasm"), "garbage").unwrap();
+    let garbage = manifest("team", "").replace("team.wasm", "garbage.wasm");
+    for (text, code) in [(garbage, "not_wasm"), (manifest("pii", ""), "duplicate_name")] {
+        let reads = scans(&gateway).await;
+        replace(&gateway.policies().join("house.yaml"), text);
+        until_scanned(&gateway, reads + 1, "old").await;
+        until_looked_at(&gateway).await;
+        assert_eq!(said(&gateway).await, "old", "{code}");
+        assert!(codes(&gateway.get("/health").await.body).contains(code));
+    }
+}
+
+#[tokio::test]
+async fn a_name_waits_for_its_manifest_until_that_is_gone() {
+    let prepared = bare(&format!("{NEVER}, reload_debounce: 2s")).prepare();
+    refusing("old").put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    draft(&gateway, "mode: off\n").await;
+    let house = gateway.policies().join("house.yaml");
+    let text = fs::read(&house).unwrap();
+    let reads = scans(&gateway).await;
+    fs::remove_file(&house).unwrap();
+    until_scanned(&gateway, reads + 1, "old").await;
+    fs::write(&house, text).unwrap();
+    until_scanned(&gateway, scans(&gateway).await + 1, "old").await;
+    until_looked_at(&gateway).await;
+    replace(&gateway.policies().join("house.wasm"), refusing("new").module());
+    until_said(&gateway, "old", "new").await;
+    let draft = manifest("house", "").replace("house.wasm", "draft.wasm");
+    fs::write(gateway.policies().join("draft.wasm"), refusing("draft").module()).unwrap();
+    replace(&gateway.policies().join(DRAFTS[0]), draft);
+    until_scanned(&gateway, scans(&gateway).await + 1, "new").await;
+    fs::remove_file(&house).unwrap();
+    until_said(&gateway, "new", "draft").await;
+}
+
+#[tokio::test]
+async fn a_name_waits_for_a_folder_that_is_closed() {
+    let Some(command) = without_privileges() else { return };
+    let prepared = bare(NEVER).prepare();
+    let folder = prepared.policies().join("team");
+    fs::create_dir(&folder).unwrap();
+    refusing("old").put(&folder, "house", "");
+    let gateway = start_through(prepared, command);
+    draft(&gateway, "mode: off\n").await;
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0)).unwrap();
+    gateway.until("/health", |body| codes(body).contains("unreadable")).await;
+    for _ in 0..2 {
+        let reads = scans(&gateway).await;
+        fs::write(gateway.policies().join("no-policy"), reads.to_string()).unwrap();
+        until_scanned(&gateway, reads + 1, "old").await;
+    }
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_broken_since_the_start_refuses_on_while_its_manifest_is_away() {
+    let prepared = bare(&format!("{NEVER}, reload_debounce: 2s")).prepare();
+    Guest::pre_check("allow").put(&prepared.policies(), "other", "");
+    fs::write(prepared.policies().join("house.yaml"), manifest("house", "")).unwrap();
+    fs::write(prepared.policies().join("house.wasm"), "garbage").unwrap();
+    let gateway = prepared.start();
+    let house = gateway.policies().join("house.yaml");
+    let until_scanned = async |change: &dyn Fn()| {
+        let reads = scans(&gateway).await;
+        change();
+        eventually("the directory is read", async || {
+            assert_eq!(refusal(&gateway).await, "Request blocked by policy: house (policy_not_loaded)");
+            scans(&gateway).await > reads
+        })
+        .await;
+    };
+    let text = fs::read(&house).unwrap();
+    until_scanned(&|| replace(&gateway.policies().join(DRAFTS[0]), manifest("house", "mode: off\n"))).await;
+    until_scanned(&|| fs::remove_file(&house).unwrap()).await;
+    until_scanned(&|| fs::write(&house, &text).unwrap()).await;
+    until_scanned(&|| fs::write(gateway.policies().join("no-policy"), "").unwrap()).await;
+    fs::remove_file(&house).unwrap();
+    eventually("nothing is refused", async || refusal(&gateway).await == "nothing").await;
 }
 
 #[tokio::test]

@@ -1,84 +1,58 @@
-//! Who said a name first. A name stays with the manifest that has it: whatever a newcomer of that name says, and wherever
-//! its path stands in the order, it would change a policy that is in force.
+//! Who gets a name that several manifests say. It stays with the one that has it: whatever another one of that name says,
+//! and wherever its path stands in the order, it would change a policy that is in force.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use super::known::absent_since;
+use super::known::{Known, absent_since};
+use super::take::Round;
+use crate::policy::load::worker::version_id;
 use crate::policy::manifest::Name;
+use crate::policy::scan::Found;
+use crate::policy::set::PolicySet;
 
-/// What each manifest says that its name is, and for how long it has.
-#[derive(Debug, Default)]
-pub(super) struct Claims {
-    of: HashMap<PathBuf, Claim>,
-    /// Reloads until now.
-    reloads: u64,
+/// How near a manifest is to the name that it says. The nearer one is taken first, and of equals the first path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Claim {
+    /// Its path has the name. What cannot be read says what it said before.
+    Holds,
+    /// It says what is in force under the name, from another path.
+    Moved,
+    /// Its path has another name, under which it stays where this one is taken.
+    Renamed,
+    Says,
 }
 
-#[derive(Debug)]
-struct Claim {
-    name: Name,
-    /// The reload that first found it.
-    since: u64,
-    /// Since when the manifest is gone.
-    absent: Option<Instant>,
-}
-
-impl Claims {
-    /// Notes which names stand at which paths in this reload. What cannot be read says what it said before.
-    pub(super) fn note<'f>(&mut self, found: impl Iterator<Item = (&'f Path, &'f Name)>) {
-        self.reloads += 1;
-        for (path, name) in found {
-            if self.of.get(path).is_none_or(|claim| claim.name != *name) {
-                let claim = Claim { name: name.clone(), since: self.reloads, absent: None };
-                self.of.insert(path.to_owned(), claim);
-            }
+impl Known {
+    pub(super) fn claim(&self, found: &Found) -> Claim {
+        let (held, said) = (self.names.get(&found.path), found.manifest.as_ref().map(|it| &it.name));
+        match held {
+            Some(held) if said.is_none_or(|said| said == held) => Claim::Holds,
+            _ if self.is_in_force(found) => Claim::Moved,
+            Some(_) => Claim::Renamed,
+            None => Claim::Says,
         }
     }
 
-    /// Orders manifests: those first that have said their names for longer, and last those that never said one.
-    pub(super) fn since(&self, path: &Path) -> u64 {
-        self.of.get(path).map_or(u64::MAX, |claim| claim.since)
+    fn is_in_force(&self, found: &Found) -> bool {
+        let (Some(manifest), Ok(Some(module))) = (&found.manifest, &found.module) else { return false };
+        let live = self.live.get(&manifest.name).filter(|live| *live.manifest == *manifest);
+        live.is_some_and(|live| live.version.id == version_id(manifest, &module.digest))
     }
 
-    /// Forgets those whose manifests are gone, when a later look agrees: who is away for a moment comes back to its name.
-    pub(super) fn forget_absent(&mut self, now: Instant, is_there: impl Fn(&Path) -> bool) {
-        self.of.retain(|path, claim| {
-            let is_there = is_there(path);
-            claim.absent = if is_there { None } else { absent_since(claim.absent.as_ref(), now) };
-            is_there || claim.absent.is_some()
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn who_said_a_name_first_is_first_again_after_a_moment_away() {
-        let name = |name: &str| Name::try_from(name.to_owned()).unwrap();
-        let (pii, other) = (name("pii"), name("other"));
-        let [draft, live] = ["draft-pii.yaml", "pii.yaml"].map(Path::new);
-        let is_first = |claims: &Claims| claims.since(live) < claims.since(draft);
-        let mut claims = Claims::default();
-        claims.note([(live, &pii)].into_iter());
-        claims.note([(draft, &pii), (live, &pii)].into_iter());
-        assert!(is_first(&claims));
-        let begun = Instant::now();
-        let later = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
-        for (milliseconds, stays) in [(0, true), (50, true), (150, false)] {
-            claims.forget_absent(later(milliseconds), |path| path == draft);
-            claims.note([(draft, &pii)].into_iter());
-            assert_eq!(claims.since(live) < u64::MAX, stays, "{milliseconds}");
-        }
-        claims.note([(draft, &pii), (live, &pii)].into_iter());
-        assert!(!is_first(&claims), "it comes anew");
-        claims.note([(draft, &other), (live, &pii)].into_iter());
-        claims.note([(draft, &pii), (live, &pii)].into_iter());
-        assert!(is_first(&claims), "the other one had another name");
+    /// Keeps everybody else from the names whose manifests are out of sight and not yet gone.
+    pub(super) fn reserve(&self, round: &mut Round, found: &[Found], before: &PolicySet, now: Instant) {
+        let there: HashSet<_> = found.iter().map(|it| it.path.as_path()).collect();
+        let says = |it: &Found, name: &Name| it.manifest.as_ref().is_some_and(|manifest| manifest.name == *name);
+        let has_moved = |name: &Name| found.iter().any(|it| says(it, name) && self.claim(it) == Claim::Moved);
+        let is_reserved = |(path, name): &(&PathBuf, &Name)| {
+            let counts = self.live.contains_key(*name) || before.broken().any(|it| it.path == **path);
+            let absent = self.absent.get(*name).or_else(|| self.absent_broken.get(*path));
+            counts && (round.is_closed(path) || (absent_since(absent, now).is_some() && !has_moved(name)))
+        };
+        let out_of_sight = self.names.iter().filter(|(path, _)| !there.contains(path.as_path()));
+        let reserved = out_of_sight.filter(is_reserved).map(|(path, name)| (name.clone(), path.clone()));
+        round.seen = reserved.collect();
     }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::claims::Claims;
 use super::take::Round;
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
@@ -26,12 +25,11 @@ pub(super) struct Known {
     /// When each went live.
     pub(super) since: HashMap<Name, Timestamp>,
     /// Names whose manifests are gone, since when that was seen.
-    absent: HashMap<Name, Instant>,
+    pub(super) absent: HashMap<Name, Instant>,
     /// The same for those that were never in force, by path.
-    absent_broken: HashMap<PathBuf, Instant>,
+    pub(super) absent_broken: HashMap<PathBuf, Instant>,
     /// The names that paths had when they could be read: one path for each.
     pub(super) names: HashMap<PathBuf, Name>,
-    pub(super) claims: Claims,
     pub(super) refused: Refused,
     /// Modules without a manifest, that were told of.
     pub(super) orphans: Vec<PathBuf>,
@@ -63,8 +61,7 @@ impl Known {
 
     /// A file that vanished goes only when a later scan agrees: editors and deployments take files away for a moment.
     /// What stands in a folder that cannot be read stays. Returns when that scan is due.
-    pub(super) fn forget_absent(&mut self, round: &mut Round, before: &PolicySet) -> Option<Instant> {
-        let now = Instant::now();
+    pub(super) fn forget_absent(&mut self, round: &mut Round, before: &PolicySet, now: Instant) -> Option<Instant> {
         let mut absent = HashMap::new();
         for (name, policy) in &self.live {
             if round.live.contains_key(name) || round.off.contains(name) {
@@ -87,7 +84,6 @@ impl Known {
         self.refused.keep_only(|path, error| standing.get(path) == Some(&error));
         self.keep_absent_broken(round, before, now);
         let there: HashSet<_> = round.statuses.iter().map(|status| status.path.as_path()).collect();
-        self.claims.forget_absent(now, |path| there.contains(path) || round.is_closed(path));
         self.names.retain(|path, name| there.contains(path.as_path()) || round.live.contains_key(name));
         self.absent.values().chain(self.absent_broken.values()).map(|seen| *seen + GONE_AFTER).min()
     }
@@ -99,7 +95,7 @@ impl Known {
             let is_there = round.statuses.iter().any(|it| it.path == policy.path);
             // Not one whose name another manifest had from the beginning.
             let name = policy.manifest.as_ref().map(|it| &it.name).filter(|name| name.as_str() == policy.name);
-            let elsewhere = name.is_some_and(|name| round.seen.contains_key(name));
+            let elsewhere = name.is_some_and(|name| round.is_taken(name, &policy.path));
             // A folder whose manifests can be seen now.
             let opened = round.statuses.iter().any(|it| it.path.starts_with(&policy.path));
             if is_there || elsewhere || opened {

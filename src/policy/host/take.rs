@@ -33,9 +33,6 @@ impl PolicyHost {
             }
             round.seen.insert(name.clone(), path.clone());
             known.call(&path, name);
-        } else if let Some(before) = before.as_ref().filter(|it| known.live.contains_key(*it)) {
-            // What cannot be read keeps the name of what stood there.
-            round.seen.entry(before.clone()).or_insert_with(|| path.clone());
         }
         let fault = match (module, manifest) {
             (Ok(Some(module)), Some(manifest)) => {
@@ -212,7 +209,7 @@ pub(super) struct Round {
 
 impl Round {
     /// Whether another manifest has this name.
-    fn is_taken(&self, name: &Name, path: &Path) -> bool {
+    pub(super) fn is_taken(&self, name: &Name, path: &Path) -> bool {
         self.seen.get(name).is_some_and(|at| at != path)
     }
 
@@ -229,6 +226,7 @@ impl Round {
         error: Option<LoadError>,
     ) {
         let name = policy.manifest.name.clone();
+        self.seen.insert(name.clone(), path.clone());
         self.statuses.push(PolicyStatus::live(path, &policy, error, known.since.get(&name).copied()));
         self.live.insert(name, policy);
     }
