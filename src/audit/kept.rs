@@ -46,9 +46,11 @@ fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
-    // The name is taken now, and whoever may write into a folder may not always read it.
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    match File::open(folder) {
+        // Whoever may write into a folder may not always read it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        folder => folder?.sync_all(),
+    }
 }
 
 #[cfg(test)]
