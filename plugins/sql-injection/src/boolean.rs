@@ -45,8 +45,10 @@ fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     (is_joined && cuts(tokens.get(end)?)).then_some(end)
 }
 
-/// `' AND ASCII(SUBSTRING(...`: behind a mark that opens no string.
+/// `' AND ASCII(SUBSTRING(...`, `' AND 1=CAST((SELECT ...`: behind a mark that opens no string.
 fn probe(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
+    let compare = literal(tokens, left).filter(|end| tokens.get(*end).is_some_and(|token| token.kind == Kind::Compare));
+    let left = compare.map_or(left, |compare| skip_brackets(tokens, compare + 1));
     let is_function = tokens.get(left)?.is_any(PROBES) && tokens.get(left + 1)?.is_symbol(b'(');
     let is_subquery = tokens.get(left)?.is("select") && tokens[left - 1].is_symbol(b'(');
     ((is_function || is_subquery) && breaks_out(tokens, at)).then_some(left + 1)

@@ -70,7 +70,7 @@ fn behind(tokens: &[Token<'_>], mark: usize) -> Behind {
 fn is_apostrophe(tokens: &[Token<'_>], at: usize) -> bool {
     let is_word = |token: &Token<'_>| token.kind == Kind::Word;
     tokens[at].is_glued
-        && tokens[at].text == "'"
+        && tokens[at].text.ends_with('\'')
         && at.checked_sub(1).is_some_and(|before| is_word(&tokens[before]))
         && tokens.get(at + 1).is_some_and(|next| next.is_glued && is_word(next))
 }

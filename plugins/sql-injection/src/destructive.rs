@@ -31,8 +31,9 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
     let follows = |words: &[&str]| is(at + 1, words);
     let is_bare = first.is("truncate") && !follows(&["table"]);
-    let end = if first.is("drop") && follows(OBJECTS) {
-        let end = name(tokens, at + 2 + if_exists(tokens, at + 2))?;
+    let object = at + 1 + usize::from(follows(&["materialized", "temporary", "foreign"]));
+    let end = if first.is("drop") && is(object, OBJECTS) {
+        let end = name(tokens, object + 1 + if_exists(tokens, object + 1))?;
         end + usize::from(is(end, &["cascade", "restrict", "purge"]))
     } else if is_bare && first.is_shouted() {
         let end = more_names(tokens, name(tokens, at + 1)?);
@@ -57,11 +58,18 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     };
     let is_meant = match &tokens[end - 1] {
         // The text's end closes a sentence, too.
-        last if sentence::goes_on(last) => end < tokens.len() && is_set_apart(tokens, at, end),
+        last if sentence::goes_on(last) => {
+            (end < tokens.len() || is_behind_statement(tokens, at)) && is_set_apart(tokens, at, end)
+        }
         _ if is_bare => is_set_apart(tokens, at, end),
         _ => is_command(tokens, at, end),
     };
     is_meant.then_some(end - 1)
+}
+
+/// Whether a semicolon stands before `at` that ends a statement, and no sentence.
+fn is_behind_statement(tokens: &[Token<'_>], at: usize) -> bool {
+    matches!(&tokens[..at], [.., last, end] if end.is_symbol(b';') && !sentence::goes_on(last))
 }
 
 /// Tokens of `IF EXISTS`.

@@ -1,6 +1,7 @@
 //! Small pieces of SQL that several classes look for. Each takes the tokens and a position, and answers with the
 //! position behind the piece.
 
+use crate::sentence;
 use crate::token::{Kind, Token};
 
 /// Words that stand where a name would, when the text is prose about SQL and not SQL.
@@ -151,10 +152,25 @@ pub(crate) fn is_set_apart(tokens: &[Token<'_>], first: usize, at: usize) -> boo
     match next.kind {
         Kind::Symbol(b';') => true,
         Kind::Comment => is_behind || !goes_on,
-        // A button's label stands between two marks.
-        Kind::Quote => !goes_on && !before.is_some_and(|before| before.is_same(next)),
+        // The fence of a block of code.
+        Kind::Symbol(b'`') => next.is_first_on_line,
+        Kind::Quote if before.is_some_and(|before| before.is_same(next)) => !goes_on && is_whole(tokens, first, at),
+        Kind::Quote => !goes_on,
         _ => false,
     }
+}
+
+/// Whether the statement between two marks is meant as one: in capitals, or as a value, such as `"sql": "..."` and
+/// `execute('...')`. "Delete from history" is a button's label, "drop user tracking" a note.
+fn is_whole(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
+    let (mark, verb) = (first - 1, &tokens[first]);
+    let is_line = tokens[mark].is_first_on_line && tokens.get(at + 1).is_none_or(|next| next.is_first_on_line);
+    let gives = |before: &Token<'_>| matches!(before.kind, Kind::Compare | Kind::Symbol(b':' | b'(' | b'[' | b','));
+    let is_value = is_line || mark.checked_sub(1).is_some_and(|before| gives(&tokens[before]));
+    if verb.is_shouted() {
+        return is_value || !sentence::goes_on(&tokens[at - 1]);
+    }
+    is_value && verb.text.starts_with(char::is_lowercase) && tokens[first + 1].is_any(&["table", "database"])
 }
 
 /// The tokens of the statement around `at` that come before it, nearest first.
@@ -237,7 +253,8 @@ pub(crate) fn constant(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let word = tokens.get(operator)?;
     let right = operator + 1;
     // `"id" = 5` compares a column, `"a" = "a"` is an attack on a string in such marks.
-    let is_double = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Quote && token.text == "\"");
+    let is_double =
+        |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Quote && token.text.ends_with('"'));
     let left = skip_brackets(tokens, at);
     if is_double(left) && tokens.get(left + 1)?.kind == Kind::Word && !is_double(right) {
         return None;

@@ -10,7 +10,8 @@ pub(crate) enum Kind {
     /// A keyword or name.
     Word,
     Number,
-    /// One quotation mark, not a whole string: in an injection strings are broken.
+    /// One quotation mark, not a whole string: in an injection strings are broken. With the backslashes before it, since
+    /// a text may be JSON in JSON.
     Quote,
     /// A run of `=`, `<`, `>`, `!`.
     Compare,
@@ -177,7 +178,7 @@ fn token(text: &[u8]) -> (Kind, usize) {
     match text {
         [byte, ..] if is_word(*byte) => (Kind::Word, word(text)),
         [b'0'..=b'9', ..] => (Kind::Number, number(text)),
-        [b'\'' | b'"', ..] => (Kind::Quote, 1),
+        [b'\'' | b'"' | b'\\', ..] => quote(text),
         [b'=' | b'<' | b'>' | b'!', ..] => {
             (Kind::Compare, text.iter().take_while(|byte| matches!(byte, b'=' | b'<' | b'>' | b'!')).count())
         }
@@ -187,6 +188,15 @@ fn token(text: &[u8]) -> (Kind, usize) {
         [b'#', ..] => (Kind::Comment, 1),
         [byte, ..] => (Kind::Symbol(*byte), 1),
         [] => (Kind::Symbol(0), 0),
+    }
+}
+
+fn quote(text: &[u8]) -> (Kind, usize) {
+    const REACH: usize = 8;
+    let slashes = text.iter().take(REACH).take_while(|byte| **byte == b'\\').count();
+    match text.get(slashes) {
+        Some(b'\'' | b'"') => (Kind::Quote, slashes + 1),
+        _ => (Kind::Symbol(b'\\'), 1),
     }
 }
 
