@@ -78,7 +78,7 @@ pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
     !before && !after
 }
 
-/// The words before `at` on the same line, the nearest first. An escape is no part of one.
+/// The words before `at` on the same line, the nearest first: of `phoneNumber` both. An escape is no part of one.
 fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     const REACH: usize = 32;
     let mut rest = &text[at.saturating_sub(REACH)..at];
@@ -91,6 +91,8 @@ fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
                 None => {
                     let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
                     let start = rest.len() - letters;
+                    let begins = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+                    let start = start + rest[start..].windows(2).rposition(begins).map_or(0, |before| before + 1);
                     // The first letter may be that of `\n`.
                     let (before, word) = rest.split_at(start + usize::from(rest[..start].ends_with(b"\\")));
                     rest = before;

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn small_letters_count_behind_a_word_that_says_so() {
         for number in ["abcpd1234e", "AbCgD1234e"] {
-            for before in ["PAN: ", "my pan is ", "{\"pan\":\""] {
+            for before in ["PAN: ", "my pan is ", "{\"pan\":\"", "{\"panNumber\":\""] {
                 assert_eq!(found(Pan, &format!("{before}{number}")), [number]);
             }
         }

@@ -37,6 +37,10 @@ const CUES: &[&str] = &[
     "handynummer",
     "mobil",
     "telefono",
+    "telefone",
+    "telefoon",
+    "celular",
+    "cellulare",
     "portable",
     "sms",
 ];
@@ -165,8 +169,10 @@ fn alike(groups: &[Group]) -> usize {
 
 /// Seven digits or more behind a word that says what they are.
 fn announced(text: &[u8], start: usize) -> Option<usize> {
-    // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: ".
-    let marks = text[..start].iter().rev().take(4).take_while(|byte| matches!(byte, b' ' | b':' | b'.' | b'#' | b'='));
+    // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: " and in
+    // a key's `\": \"`.
+    let is_mark = |byte: &&u8| b" :.#=\"'\\(>|".contains(byte);
+    let marks = text[..start].iter().rev().take(8).take_while(is_mark);
     let is_behind_word = byte_before(text, start - marks.count()).is_some_and(|byte| byte.is_ascii_alphabetic());
     if !is_behind_word || is_word_before(text, start) {
         return None;
@@ -269,6 +275,22 @@ mod tests {
     fn bare_digits_count_behind_a_word_that_says_so() {
         assert_eq!(found(Phone, "Phone number: 5551234567."), ["5551234567"]);
         assert_eq!(found(Phone, "Tel.: 5551234"), ["5551234"]);
+        for text in [
+            r#"{"phone":"5551234567"}"#,
+            r#"{"phoneNumber": 5551234567}"#,
+            r#"{"mobile_number": "5551234567"}"#,
+            r#"{"person":"{\"homePhone\": \"5551234567\"}"}"#,
+            "phone: '5551234567'",
+            "<phone>5551234567</phone>",
+            "| Phone | 5551234567 |",
+            "Phone (5551234567)",
+            "Telefone: 5551234567",
+        ] {
+            assert_eq!(found(Phone, text), ["5551234567"], "{text}");
+        }
+        for text in [r#"{"orderNumber":"5551234567"}"#, r#"{"id":"5551234567"}"#, "phone\n5551234567", "iPhone 15"] {
+            assert_eq!(found(Phone, text), [""; 0], "{text}");
+        }
     }
 
     #[test]
@@ -364,6 +386,7 @@ mod tests {
                 "order no. 555-123-4567",
                 "The order number is 555-123-4567",
                 r"My\nOrder:\u00a0555-123-4567",
+                r#"{"orderNumber":"555-123-4567"}"#,
                 "100 200 300 400",
                 "10 555 123 4567",
                 "1,234,567,890",

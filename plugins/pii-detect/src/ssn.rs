@@ -58,6 +58,9 @@ mod tests {
         }
         assert_eq!(found(UsSsn, "My SSN is 123456789."), ["123456789"]);
         assert_eq!(found(UsSsn, "social security number: 123456789"), ["123456789"]);
+        for key in ["ssn", "userSsn", "socialSecurityNumber", "social_security_number"] {
+            assert_eq!(found(UsSsn, &format!(r#"{{"{key}":"123456789"}}"#)), ["123456789"], "{key}");
+        }
     }
 
     #[test]
