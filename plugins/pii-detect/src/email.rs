@@ -125,6 +125,7 @@ mod tests {
             ("<jane@example.org>", "jane@example.org"),
             ("...jane@example.org-", "jane@example.org"),
             ("jane@example.org.123", "jane@example.org"),
+            ("https://example.org/?to=jane%40example.org&x=1", "jane%40example.org"),
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
         }
@@ -165,6 +166,8 @@ mod tests {
                 "a@b",
                 "x @ y.org",
                 "jane.@example.org",
+                "printf(\"%40s.name %40d\")",
+                "40%40 of",
             ],
         );
     }

@@ -48,6 +48,7 @@ const TRIGGERS: [bool; 256] = {
     triggers[b'+' as usize] = true;
     triggers[b'(' as usize] = true;
     triggers[b'\\' as usize] = true;
+    triggers[b'%' as usize] = true;
     triggers
 };
 
@@ -68,6 +69,11 @@ impl Scan<'_> {
     fn look(&mut self, at: usize) -> Result<Match, usize> {
         let found = match self.bytes[at] {
             b'@' => self.when(Rule::Email, || email::email(self.text, at..at + 1, self.free)),
+            // In an address of the web.
+            b'%' if self.bytes[at..].starts_with(b"%40") => {
+                self.when(Rule::Email, || email::email(self.text, at..at + 3, self.free))
+            }
+            b'%' => None,
             b'+' => self.when(Rule::Phone, || Some((at, phone::international(self.bytes, at)?))),
             b'(' => self.when(Rule::Phone, || Some((at, phone::in_brackets(self.bytes, at)?))),
             b':' if at < self.no_v6_before => None,
@@ -216,7 +222,7 @@ mod tests {
     fn hostile_texts_are_read_to_their_end() {
         for piece in [
             "1", "1 ", "@", "a@", ":", "a:", "+1", "(", "4111 ", "0 ", "GB29 ", "1.", "a.", "2001:", "::", "1-", "1:",
-            "\\", "\\n", "\\u0040", "a\\u0040", "\\u00a01", "1,", "+1,",
+            "\\", "\\n", "\\u0040", "a\\u0040", "\\u00a01", "1,", "+1,", "a%40",
         ] {
             for bytes in [500_000, 1_000_000] {
                 let text = piece.repeat(bytes / piece.len());
