@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::ProviderError;
+use super::completion::malformed;
 use crate::chat::TOOL_NAME;
 
 /// What Mistral wants of an id.
@@ -30,8 +32,10 @@ fn is_bounded(id: &str) -> bool {
 
 /// The first nine base-62 digits of the SHA-256 of the seed; of seed and round from the second round on.
 pub(crate) fn derive(seed: &[u8], round: u32) -> String {
-    let mut hash = Sha256::new();
-    hash.update(seed);
+    digits(Sha256::new_with_prefix(seed), round)
+}
+
+fn digits(mut hash: Sha256, round: u32) -> String {
     if round > 0 {
         hash.update(round.to_be_bytes());
     }
@@ -51,13 +55,15 @@ pub(crate) fn derive(seed: &[u8], round: u32) -> String {
 #[derive(Debug)]
 pub(crate) struct Made<A> {
     answer: A,
+    /// Of all its bytes, once one is made: they may be many, and so may be the calls.
+    hash: Option<Sha256>,
     made: u32,
 }
 
 impl<A: AsRef<[u8]>> Made<A> {
     /// Ids that no other answer has. `answer`: its bytes, or those of its first event.
     pub(crate) fn of(answer: A) -> Self {
-        Self { answer, made: 0 }
+        Self { answer, hash: None, made: 0 }
     }
 
     /// The upstream's id if it is one, else one that is made.
@@ -66,10 +72,19 @@ impl<A: AsRef<[u8]>> Made<A> {
             Some(id) => id.to_owned(),
             None => {
                 self.made = self.made.saturating_add(1);
-                derive(self.answer.as_ref(), self.made)
+                let hash = self.hash.get_or_insert_with(|| Sha256::new_with_prefix(&self.answer));
+                digits(hash.clone(), self.made)
             }
         }
     }
+}
+
+/// More calls of one choice than any vendor takes tools.
+const MOST: usize = 1024;
+
+/// Whether a choice may have so many calls.
+pub(crate) fn check_count(calls: usize) -> Result<(), ProviderError> {
+    if calls <= MOST { Ok(()) } else { Err(malformed("the upstream's answer has more tool calls than are read")) }
 }
 
 /// Whether an upstream's id is one, and no text. Some models of Mistral's and of others write `null`.
@@ -79,6 +94,8 @@ pub(crate) fn is_one(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -90,5 +107,28 @@ mod tests {
         assert_eq!(made.or_made(Some("call_1")), "call_1");
         assert!(fits(&made.or_made(Some("write to jane@example.org"))));
         assert_ne!(Made::of("another").or_made(None), ids[0]);
+    }
+
+    #[test]
+    fn however_many_ids_are_made_the_answer_is_read_once() {
+        let reads = Cell::new(0);
+        let mut made = Made::of(Counted { bytes: b"an answer", reads: &reads });
+        assert_eq!(made.or_made(Some("call_1")), "call_1");
+        assert_eq!(reads.get(), 0);
+        let ids = [1, 2, 3].map(|round| (made.or_made(None), derive(b"an answer", round)));
+        assert!(ids.iter().all(|(id, expected)| id == expected), "{ids:?}");
+        assert_eq!(reads.get(), 1);
+    }
+
+    struct Counted<'a> {
+        bytes: &'a [u8],
+        reads: &'a Cell<u32>,
+    }
+
+    impl AsRef<[u8]> for Counted<'_> {
+        fn as_ref(&self) -> &[u8] {
+            self.reads.set(self.reads.get() + 1);
+            self.bytes
+        }
     }
 }

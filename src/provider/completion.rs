@@ -9,7 +9,7 @@ mod unknown;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::call_id::Made;
+use super::call_id::{Made, check_count};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
@@ -136,6 +136,7 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Notes) -> 
     let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
     let mut parts = Vec::new();
     let calls = message.tool_calls.unwrap_or_default();
+    check_count(calls.len())?;
     let own = message.reasoning_content.as_ref().and_then(Value::as_str);
     let reasoning = own.into_iter().chain(message.reasoning.as_ref().and_then(Value::as_str));
     // Beside calls the empty one is told: DeepSeek and Kimi want it back.

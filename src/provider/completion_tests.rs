@@ -327,7 +327,7 @@ fn an_answer_of_more_values_than_are_read_is_refused_and_few_things_are_noted() 
         let calls = vec!["0"; calls].join(",");
         format!(r#"{{"choices":[{{"finish_reason":"stop","message":{{"content":"Yes.","tool_calls":[{calls}]}}}}]}}"#)
     };
-    let answer = parse(body(200_000).as_bytes(), "asked-for").unwrap().answer;
+    let answer = parse(body(1_000).as_bytes(), "asked-for").unwrap().answer;
     assert_eq!(answer.notes.len(), 1, "{:?}", answer.notes);
     let error = parse(body(1_100_000).as_bytes(), "asked-for").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
@@ -352,4 +352,12 @@ fn a_call_of_what_can_be_no_tool_is_left_out() {
         assert_eq!(answer.choices[0].message.parts.len(), 1 + usize::from(is_told), "{name}");
         assert_eq!(answer.notes.len(), usize::from(!is_told), "{name}: {:?}", answer.notes);
     }
+}
+
+#[test]
+fn calls_are_bounded() {
+    let calls = |count| vec![json!({"function": {"name": "look", "arguments": "{}"}}); count];
+    let answer = |count| read(&json!({"choices": [{"message": {"tool_calls": calls(count)}}]}));
+    assert!(answer(1024).is_ok());
+    assert_eq!(answer(1025).unwrap_err().kind(), ErrorKind::MalformedAnswer);
 }

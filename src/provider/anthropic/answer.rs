@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::usage::{Billing, Counted};
 use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
-use crate::provider::call_id::Made;
+use crate::provider::call_id::{Made, check_count};
 use crate::provider::notes::Notes;
 use crate::provider::text::is_token;
 use crate::provider::{ErrorKind, ProviderError, names, values};
@@ -61,6 +61,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     for block in &reply.content {
         read_block(block, &mut ids, &mut parts, &mut notes);
     }
+    check_count(parts.iter().filter(|part| matches!(part, Part::ToolCall { .. })).count())?;
     let counted = Counted::read(&reply.usage);
     let answer = ChatAnswer {
         id: reply.id.filter(|id| is_token(id)).unwrap_or_default(),

@@ -123,3 +123,13 @@ fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
         assert!(!error.message().contains("secret"), "{error}");
     }
 }
+
+#[test]
+fn calls_are_bounded() {
+    let answer = |count| {
+        let content = vec![json!({"type": "tool_use", "name": "look", "input": {}}); count];
+        parse(json!({ "content": content }).to_string().as_bytes(), "m")
+    };
+    assert!(answer(1024).is_ok());
+    assert_eq!(answer(1025).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}

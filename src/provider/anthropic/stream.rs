@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::{finish_reason, not_a_message, signed, unknown_content};
 use super::usage::{Billing, Counted};
 use crate::chat::{Seal, Usage};
-use crate::provider::call_id::Made;
+use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
@@ -181,6 +181,7 @@ impl Dialect for Reading {
             Event::ContentBlockStart { index, content_block: Block::ToolUse { id, name } } => {
                 let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
                 self.calls.insert(index, (call, false));
+                check_count(self.calls.len())?;
                 let id = Some(self.ids.or_made(Some(&id)));
                 Some(Delta::ToolCall { choice: 0, call, id, name: Some(name), arguments: String::new() })
             }

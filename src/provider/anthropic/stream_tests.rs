@@ -168,3 +168,15 @@ fn an_error_inside_a_stream_has_its_class() {
         assert!(!error.message().contains("secret"));
     }
 }
+
+#[test]
+fn calls_are_bounded() {
+    let mut reading = reading();
+    let mut call = |index: u64| {
+        let block = json!({"type": "tool_use", "name": "look", "input": {}});
+        let event = json!({"type": "content_block_start", "index": index, "content_block": block});
+        reading.read(&Bytes::from(event.to_string()))
+    };
+    assert!((0..1024).all(|index| call(index).is_ok()));
+    assert_eq!(call(1024).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}

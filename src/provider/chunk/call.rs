@@ -4,12 +4,8 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::provider::call_id::{Made, bounded, is_one};
-use crate::provider::completion::malformed;
+use crate::provider::call_id::{Made, bounded, check_count, is_one};
 use crate::provider::{Delta, ProviderError, names};
-
-/// More calls than any vendor takes tools.
-const MAX_CALLS: usize = 1024;
 
 /// The calls so far.
 #[derive(Debug, Default)]
@@ -110,9 +106,7 @@ impl Calls {
     }
 
     fn add(&mut self, index: Option<u64>, id: Option<&str>, name: Option<&str>) -> Result<usize, ProviderError> {
-        if self.calls.len() >= MAX_CALLS {
-            return Err(malformed("the upstream's stream has more tool calls than are read"));
-        }
+        check_count(self.calls.len() + 1)?;
         let number = name.filter(|name| names::is_call(name)).map(|_| self.told);
         self.told += u32::from(number.is_some());
         self.calls.push(Call { index, id: id.map(str::to_owned), number, argued: false });

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
-use crate::provider::call_id::Made;
+use crate::provider::call_id::{Made, check_count};
 use crate::provider::completion::number;
 use crate::provider::notes::Notes;
 use crate::provider::text::is_token;
@@ -131,8 +131,9 @@ fn read_candidate(candidate: Candidate, ids: &mut Made<&[u8]>, notes: &mut Notes
     for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
         read_part(&part, ids, &mut parts, notes);
     }
-    let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
-    let finish_reason = finish_reason(candidate.finish_reason.as_deref(), called)?;
+    let calls = parts.iter().filter(|part| matches!(part, Part::ToolCall { .. })).count();
+    check_count(calls)?;
+    let finish_reason = finish_reason(candidate.finish_reason.as_deref(), calls > 0)?;
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
 }
 

@@ -110,3 +110,11 @@ fn an_answer_without_an_answer_is_malformed_and_not_quoted() {
         assert!(!error.message().contains("secret"), "{error}");
     }
 }
+
+#[test]
+fn calls_are_bounded() {
+    let parts = |count| vec![json!({"functionCall": {"name": "look"}}); count];
+    let answer = |count| read(&json!({"candidates": [{"content": {"parts": parts(count)}}]}));
+    assert!(answer(1024).is_ok());
+    assert_eq!(answer(1025).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
 use crate::chat::{Part, Usage};
-use crate::provider::call_id::Made;
+use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
@@ -72,6 +72,7 @@ impl Reading {
                 Part::ToolCall { id, name, arguments, seal } => {
                     let call = state.calls;
                     state.calls += 1;
+                    check_count(state.calls as usize)?;
                     deltas.push(Delta::ToolCall { choice, call, id: Some(id), name: Some(name), arguments });
                     deltas.extend(seal.map(|seal| Delta::Seal { choice, of: Sealed::Call(call), seal }));
                 }

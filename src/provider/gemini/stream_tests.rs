@@ -132,3 +132,14 @@ fn what_is_left_out_is_noted_at_the_end() {
         reading.end().unwrap().into_iter().filter(|delta| matches!(delta, Delta::Note(_))).collect();
     assert_eq!(notes, [Delta::Note("content left out that is neither text nor a tool call".into())]);
 }
+
+#[test]
+fn calls_are_bounded() {
+    let mut reading = reading();
+    let mut read = |count| {
+        let parts = json!(vec![json!({"functionCall": {"name": "look"}}); count]);
+        reading.read(&Bytes::from(event(0, parts).to_string()))
+    };
+    assert!(read(1024).is_ok());
+    assert_eq!(read(1).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}
