@@ -56,6 +56,11 @@ impl Endpoint {
         self.0.scheme() == "http" && !self.is_local()
     }
 
+    /// Whether it is the host of Mistral's that has Codestral alone.
+    pub(crate) fn is_codestrals(&self) -> bool {
+        self.0.host_str() == Some("codestral.mistral.ai")
+    }
+
     /// Whether it is this machine.
     pub(super) fn is_local(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();

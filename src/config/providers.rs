@@ -206,14 +206,18 @@ impl RawProvider {
             Some(Parsed(Line(model))) => Some(model),
             None => read::<Line>(environment, variables.model)?.map(|Line(model)| model),
         };
-        let Some(model) = model.or_else(|| variables.default_model.map(str::to_owned)) else {
-            assembly.warn(left_out(&name, "model", variables.model, "config.model"));
-            return Ok(None);
-        };
         let of_file = config.endpoint.is_some();
         let (endpoint, said_by) = match (config.endpoint, variables.endpoint) {
             (None, Some(variable)) => (environment.parsed::<Endpoint>(variable)?, variable.to_owned()),
             (written, _) => (written.map(|Parsed(endpoint)| endpoint), format!("llm_providers.{name}.config.endpoint")),
+        };
+        let default_model = match endpoint.as_ref().filter(|_| kind == ProviderKind::Mistral) {
+            Some(endpoint) if endpoint.is_codestrals() => Some("codestral-latest"),
+            _ => variables.default_model,
+        };
+        let Some(model) = model.or_else(|| default_model.map(str::to_owned)) else {
+            assembly.warn(left_out(&name, "model", variables.model, "config.model"));
+            return Ok(None);
         };
         let default = variables.default_endpoint.and_then(Endpoint::parse);
         let origin = |endpoint: &Endpoint| endpoint.without("/v1");

@@ -387,3 +387,17 @@ fn other_names_of_axonflow_are_known_or_told() {
     let told = "AXONFLOW_PRICING_CONFIG was passed over: prices are read from the file in routing.prices";
     assert!(loaded.warnings.iter().any(|it| it == told), "{:?}", loaded.warnings);
 }
+
+#[test]
+fn the_default_model_of_codestrals_host_is_one_that_it_has() {
+    let of = |config: &str, environment: &Environment| {
+        let body = format!("llm_providers: {{mistral: {{credentials: {{api_key: k}}, config: {{{config}}}}}}}");
+        load(&body, environment).config.providers[0].model.clone()
+    };
+    let there = "endpoint: \"https://codestral.mistral.ai/v1\"";
+    let none = environment([]);
+    assert_eq!(of(there, &none), "codestral-latest");
+    assert_eq!(of(&format!("{there}, model: codestral-2508"), &none), "codestral-2508");
+    let there = environment([("MISTRAL_ENDPOINT", "https://codestral.mistral.ai")]);
+    assert_eq!((of("", &there), of("", &none)), ("codestral-latest".to_owned(), "mistral-small-latest".to_owned()));
+}

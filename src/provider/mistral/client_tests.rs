@@ -405,6 +405,20 @@ fn only_mistrals_regional_hosts_are_regional() {
 }
 
 #[test]
+fn codestrals_host_has_codestral_alone() {
+    for (model, served) in [
+        ("codestral-latest", true),
+        ("codestral-2508", true),
+        ("mistral-large-latest", false),
+        ("qwen2.5:7b", false),
+        ("the-default", true),
+    ] {
+        let settings = Settings { model: "the-default".into(), ..settings("https://codestral.mistral.ai/v1") };
+        assert_eq!(Mistral::new(settings).unwrap().serves(model), served, "{model}");
+    }
+}
+
+#[test]
 fn codestrals_host_chats_and_fills_in() {
     for (endpoint, task, does) in [
         ("https://codestral.mistral.ai", Task::Chat, true),

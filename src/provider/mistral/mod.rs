@@ -56,6 +56,8 @@ pub struct Mistral {
     derives_cache_key: bool,
     /// Whether the key is a caller's own.
     is_callers: bool,
+    /// Whether it is Codestral's own host, which chats and fills in with Codestral's models, and has keys of its own.
+    is_codestrals: bool,
     upstream: Upstream,
     chat_url: Url,
     fill_in_url: Url,
@@ -84,6 +86,7 @@ impl Mistral {
             max_tokens: settings.max_tokens,
             derives_cache_key: settings.derives_cache_key,
             is_callers: false,
+            is_codestrals: origin.is_codestrals(),
             upstream,
             chat_url: origin.under("/v1/chat/completions"),
             fill_in_url: origin.under("/v1/fim/completions"),
@@ -215,8 +218,12 @@ impl Provider for Mistral {
     /// Mistral's names are an open set (aliases, dated ids, fine-tuned models, third parties'): the vendor decides about
     /// every name that is not plainly another vendor's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, self.catalogue.configured())
-            .unwrap_or_else(|| Vendor::of(model).is_none())
+        names::listed(model, &self.info.model, self.catalogue.configured()).unwrap_or_else(|| {
+            match self.is_codestrals {
+                true => model.starts_with("codestral-"),
+                false => Vendor::of(model).is_none(),
+            }
+        })
     }
 
     fn assumes(&self, model: &str) -> bool {
@@ -225,9 +232,8 @@ impl Provider for Mistral {
             && !self.catalogue.lists(model)
     }
 
-    /// Codestral's own host chats and fills in, and has keys of its own.
     fn does(&self, task: Task) -> bool {
-        self.chat_url.host_str() != Some("codestral.mistral.ai") || matches!(task, Task::Chat | Task::FillIn)
+        !self.is_codestrals || matches!(task, Task::Chat | Task::FillIn)
     }
 
     fn default_model(&self, task: Task) -> &str {
