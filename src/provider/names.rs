@@ -55,6 +55,11 @@ pub(crate) fn is_mistrals(model: &str) -> bool {
     MISTRALS.iter().any(|beginning| model.starts_with(beginning)) && (model.starts_with("ft:") || !model.contains(':'))
 }
 
+/// Whether a name is plainly no vendor's own: who lists it may be asked for it.
+pub(crate) fn is_anyones(model: &str) -> bool {
+    Vendor::of(model).is_none() && !is_mistrals(model)
+}
+
 /// What the configuration says about a name: served if it is the default or listed, or all are; not if others are listed;
 /// nothing if none is.
 pub(crate) fn listed(model: &str, default: &str, models: &[String]) -> Option<bool> {

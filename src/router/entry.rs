@@ -108,6 +108,11 @@ impl Entry {
         self.models.contains_key(name) || self.provider.serves(name) && !self.provider.assumes(name)
     }
 
+    /// Whether its vendor lists this name, even if it is not asked for it here.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.provider.catalogue().is_some_and(|catalogue| catalogue.lists(name))
+    }
+
     /// Whether it is asked for the model under another name than the caller's.
     pub(super) fn renames(&self, asked: Asked<'_>) -> bool {
         asked.model.is_some_and(|asked| self.models.contains_key(asked))

@@ -334,11 +334,12 @@ impl Router {
         self.entries.iter().filter(has)
     }
 
-    /// Whether a provider merely assumes that it serves a name which another one maps, or one of another kind knows,
-    /// whether that takes traffic or not: a name is never sent to another vendor. Accounts at one vendor may share it.
+    /// Whether a provider merely assumes that it serves a name which another one maps, or one of another kind knows or
+    /// lists, whether that takes traffic or not: a name is never sent to another vendor. Accounts at one vendor may share it.
     fn is_anothers(&self, name: &str, entry: &Entry) -> bool {
         let claims = |other: &Entry| {
-            other.models.contains_key(name) || other.info().kind != entry.info().kind && other.knows(name)
+            other.models.contains_key(name)
+                || other.info().kind != entry.info().kind && (other.knows(name) || other.lists(name))
         };
         !entry.knows(name) && self.entries.iter().any(claims)
     }

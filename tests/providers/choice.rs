@@ -74,6 +74,21 @@ async fn a_local_models_name_is_not_sent_to_mistral() {
 }
 
 #[tokio::test]
+async fn what_a_local_server_lists_is_not_sent_to_mistral() {
+    let mistral = MistralDouble::builder().start().await.unwrap();
+    let ollama = openai_double::start(Host::Ollama).await.unwrap();
+    let gateway = Setup::with(&mistral).env("OLLAMA_ENDPOINT", &ollama.origin()).env("OLLAMA_MODEL", "another").start();
+    let path = format!("/v1/models/{}", openai_double::OLLAMA_MODEL);
+    eventually("its list is known", async || gateway.get(&path).await.body["owned_by"] == "ollama").await;
+    for model in [openai_double::OLLAMA_MODEL, "llama3.1"] {
+        for _ in 0..8 {
+            assert_eq!(provider_of(&gateway, json!({ "model": model })).await, "ollama", "{model}");
+        }
+    }
+    assert!(mistral.requests().iter().all(|request| request.is_probe()), "it was asked for another's model");
+}
+
+#[tokio::test]
 async fn each_vendor_judges_by_a_model_of_its_own() {
     let mistral = MistralDouble::builder().start().await.unwrap();
     let openai = OpenAiDouble::start().await.unwrap();

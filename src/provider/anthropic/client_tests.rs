@@ -103,3 +103,15 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
         assert_eq!(error.kind(), ErrorKind::CapacityExceeded, "streams: {streams}");
     }
 }
+
+#[test]
+fn what_it_lists_is_asked_of_it_unless_it_is_plainly_anothers() {
+    let made = Anthropic::new(settings()).unwrap();
+    let listed = r#"{"data": [{"id": "on-the-list"}, {"id": "mistral-small-latest"}, {"id": "gpt-4o"}]}"#;
+    made.catalogue.read(listed.as_bytes(), &made.models_url);
+    for (model, served) in
+        [("on-the-list", true), ("on-no-list", false), ("mistral-small-latest", false), ("gpt-4o", false)]
+    {
+        assert_eq!(made.serves(model), served, "{model}");
+    }
+}

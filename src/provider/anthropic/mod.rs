@@ -87,10 +87,12 @@ impl Provider for Anthropic {
         Some(&self.catalogue)
     }
 
-    /// The default model, those that are listed and, where none is listed, every name that is Anthropic's.
+    /// The default model, those that are configured and, where none is, every name that is Anthropic's, and those on its list
+    /// that are plainly nobody else's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, self.catalogue.configured())
-            .unwrap_or_else(|| Vendor::of(model) == Some(Vendor::Anthropic))
+        names::listed(model, &self.info.model, self.catalogue.configured()).unwrap_or_else(|| {
+            Vendor::of(model) == Some(Vendor::Anthropic) || names::is_anyones(model) && self.catalogue.lists(model)
+        })
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {

@@ -60,3 +60,15 @@ fn the_rules_of_billing_hold() {
         }
     }
 }
+
+#[test]
+fn what_it_lists_is_asked_of_it_unless_it_is_plainly_anothers() {
+    let made = Gemini::new(settings()).unwrap();
+    let listed = r#"{"data": [{"id": "on-the-list"}, {"id": "mistral-small-latest"}, {"id": "gpt-4o"}]}"#;
+    made.catalogue.read(listed.as_bytes(), &made.origin);
+    for (model, served) in
+        [("on-the-list", true), ("on-no-list", false), ("mistral-small-latest", false), ("gpt-4o", false)]
+    {
+        assert_eq!(made.serves(model), served, "{model}");
+    }
+}

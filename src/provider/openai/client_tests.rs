@@ -143,6 +143,26 @@ fn names_of_other_vendors_are_never_asked() {
 }
 
 #[test]
+fn what_is_on_its_list_is_asked_of_it_unless_it_is_plainly_anothers() {
+    let listed = br#"{"data": [{"id": "qwen2.5:latest"}, {"id": "mistral-small-latest"}, {"id": "gemini-3.5-flash"}]}"#;
+    for (kind, model, served) in [
+        (Kind::Ollama, "qwen2.5:latest", true),
+        (Kind::Ollama, "qwen2.5", true),
+        (Kind::Ollama, "qwen2.5:7b", false),
+        (Kind::Ollama, "gemini-3.5-flash", false),
+        (Kind::OpenAi, "qwen2.5:latest", true),
+        (Kind::OpenAi, "qwen2.5", false),
+        (Kind::OpenAi, "mistral-small-latest", false),
+        (Kind::OpenAiCompatible, "qwen2.5:latest", false),
+        (Kind::AzureOpenAi, "qwen2.5:latest", false),
+    ] {
+        let made = OpenAi::new(settings(kind)).unwrap();
+        made.catalogue.read(listed, &made.models_url());
+        assert_eq!(made.serves(model), served, "{kind} {model}");
+    }
+}
+
+#[test]
 fn only_ones_own_servers_may_do_without_a_key() {
     for (kind, works) in
         [(Kind::OpenAi, false), (Kind::AzureOpenAi, false), (Kind::Ollama, true), (Kind::OpenAiCompatible, true)]

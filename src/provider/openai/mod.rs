@@ -186,14 +186,16 @@ impl Provider for OpenAi {
         Some(&self.catalogue)
     }
 
-    /// The default model and those that are listed. Where none is listed: of OpenAI every name that is OpenAI's, of
-    /// Ollama the default with or without `:latest`, of the others the default alone, since their names tell nothing.
+    /// The default model and those that are configured. Where none is: of OpenAI every name that is OpenAI's, of Ollama
+    /// the default with or without `:latest`, of both what is on their list and plainly nobody else's. Of the others the
+    /// default alone: Azure lists models and not deployments, and some list all that there are.
     fn serves(&self, model: &str) -> bool {
         let default = self.info.model.as_str();
         let latest = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
+        let lists = |name: &str| names::is_anyones(model) && self.catalogue.lists(name);
         names::listed(model, default, self.catalogue.configured()).unwrap_or_else(|| match self.info.kind {
-            Kind::OpenAi => Vendor::of(model) == Some(Vendor::OpenAi),
-            Kind::Ollama => latest(model) == latest(default),
+            Kind::OpenAi => Vendor::of(model) == Some(Vendor::OpenAi) || lists(model),
+            Kind::Ollama => latest(model) == latest(default) || lists(model) || lists(&format!("{model}:latest")),
             _ => false,
         })
     }

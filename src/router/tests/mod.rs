@@ -15,7 +15,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::chat::{Aside, Choice, FinishReason, Message, Role, Task, Usage};
-use crate::provider::{ApiKey, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
+use crate::provider::{ApiKey, Catalogue, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 /// The clock stands still but for those who wait for it, and tells no shorter time.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -26,6 +26,7 @@ struct Fake {
     family: &'static str,
     /// It serves all other names than its own by mere assumption.
     assumes: bool,
+    catalogue: Catalogue,
     failure: Mutex<Option<ErrorKind>>,
     /// So many calls fail from now on; all of them while it is none.
     failures_left: Mutex<Option<u32>>,
@@ -65,6 +66,7 @@ impl Fake {
             },
             family: "",
             assumes: false,
+            catalogue: Catalogue::new(Vec::new()),
             failure: Mutex::new(None),
             failures_left: Mutex::new(None),
             hint: Mutex::new(Some(Duration::from_secs(7))),
@@ -145,6 +147,10 @@ impl Provider for Fake {
 
     fn assumes(&self, model: &str) -> bool {
         self.assumes && model != self.info.model
+    }
+
+    fn catalogue(&self) -> Option<&Catalogue> {
+        Some(&self.catalogue)
     }
 
     fn does(&self, _: Task) -> bool {

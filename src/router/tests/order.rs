@@ -126,6 +126,9 @@ fn a_name_that_one_provider_knows_goes_to_nobody_who_merely_assumes_it() {
     for model in ["open-default", "of-nobody-else"] {
         assert_eq!(names(model, &any()), Ok(vec!["open".to_owned()]), "{model}");
     }
+    // What a vendor lists is its own, even where it is not asked for it.
+    local.catalogue.read(br#"{"data": [{"id": "qwen2.5:7b"}]}"#, &"http://host.example".parse().unwrap());
+    assert_eq!(names("qwen2.5:7b", &any()), Err("no_candidate"));
     // Its share does not make the name another's.
     router.share(&router.shares(&weights(&[("open", 1.0)]).weights).unwrap());
     assert_eq!(names("llama3.1:latest", &any()), Err("no_candidate"));
