@@ -244,7 +244,10 @@ impl Provider for KeyPool {
                     if !matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden) {
                         self.rests(member, self.default_model(Task::Chat), &error);
                     }
-                    failure = Some(error);
+                    failure = Some(match failure.take() {
+                        Some(before) => milder(error, before),
+                        None => error,
+                    });
                 }
             }
         }
@@ -531,5 +534,11 @@ mod tests {
 
         let (pool, _) = self::pool([vec![refused()], vec![failure(ErrorKind::ConnectFailed, None)]]);
         assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::ConnectFailed);
+
+        let forbidden = || failure(ErrorKind::Forbidden, None);
+        for failures in [[vec![refused()], vec![forbidden()]], [vec![forbidden()], vec![refused()]]] {
+            let (pool, _) = self::pool(failures);
+            assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::Forbidden, "that key is known");
+        }
     }
 }
