@@ -1,5 +1,5 @@
-//! Several keys of one account: a key that is over its limit, or that the vendor refuses, rests, and the next one is
-//! used. One that may not use a model rests for that model alone.
+//! Several keys of one account: a key that the vendor refuses rests, and the next one is used. One that may not use a
+//! model, or is over its limit for it, rests for that model alone.
 //!
 //! To everybody else a pool is a provider like any other: what fails for one key and is answered for another never
 //! shows as a failure.
@@ -76,9 +76,10 @@ fn rest(error: &ProviderError) -> Option<Duration> {
     }
 }
 
-/// Whether it is said of a key and a model, not of the key for all that it may do.
+/// Whether it is said of a key and a model, not of the key for all that it may do. The vendors' limits of a minute are each
+/// of a model or a group of them; those of a month have a class of their own.
 fn of_a_model(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ModelNotAllowed | ErrorKind::Forbidden)
+    matches!(kind, ErrorKind::RateLimited | ErrorKind::ModelNotAllowed | ErrorKind::Forbidden)
 }
 
 impl KeyPool {
@@ -236,8 +237,7 @@ impl Provider for KeyPool {
             match result {
                 Ok(()) => {
                     works = true;
-                    let stays = |why| why == ErrorKind::RateLimited || of_a_model(why);
-                    member.rests().retain(|rest| stays(rest.why));
+                    member.rests().retain(|rest| of_a_model(rest.why));
                 }
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
@@ -398,22 +398,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_may_not_use_a_model_rests_for_that_model_alone() {
-        let not_allowed = || failure(ErrorKind::ModelNotAllowed, None);
-        let of = |model: &str| ChatRequest { model: Some(model.into()), ..ChatRequest::default() };
-        let (pool, ways) = pool([vec![not_allowed()], vec![]]);
-        for _ in 0..4 {
-            pool.chat(&of("large")).await.unwrap();
+    async fn a_key_that_may_not_use_a_model_now_rests_for_that_model_alone() {
+        for kind in [ErrorKind::ModelNotAllowed, ErrorKind::RateLimited] {
+            let of = |model: &str| ChatRequest { model: Some(model.into()), ..ChatRequest::default() };
+            let (pool, ways) = pool([vec![failure(kind, Some(60))], vec![]]);
+            for _ in 0..4 {
+                pool.chat(&of("large")).await.unwrap();
+            }
+            assert_eq!(asked(&ways), [1, 4], "{kind:?}");
+            for _ in 0..4 {
+                pool.chat(&of("small")).await.unwrap();
+            }
+            assert_eq!(asked(&ways), [2, 2], "{kind:?}");
+            pool.probe().await.unwrap();
+            asked(&ways);
+            pool.stream(&of("large")).await.unwrap();
+            assert_eq!(asked(&ways), [0, 1], "{kind:?}: a probe says nothing of a model");
         }
-        assert_eq!(asked(&ways), [1, 4]);
-        for _ in 0..4 {
-            pool.chat(&of("small")).await.unwrap();
-        }
-        assert_eq!(asked(&ways), [2, 2]);
-        pool.probe().await.unwrap();
-        asked(&ways);
-        pool.stream(&of("large")).await.unwrap();
-        assert_eq!(asked(&ways), [0, 1], "a probe says nothing of a model");
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! A provider that has said for how long it takes no more, or that this key has no use of a model there: others are asked
-//! first until then.
+//! A provider that has said for how long it takes no more for a model, or that this key has no use of it there: others are
+//! asked first until then.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,8 +39,9 @@ impl Limited {
     /// remembers it. Of several words the one counts that holds longest.
     pub(super) fn failed(&self, model: &str, error: &ProviderError, now: Instant) {
         let (model, rest) = match error.kind() {
-            ErrorKind::RateLimited => (None, error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
             ErrorKind::SpendCap => (None, LONGEST),
+            // The vendors' limits of a minute are each of a model or a group of them.
+            ErrorKind::RateLimited => (Some(model), error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
             // Not `Forbidden`: some say it of what one caller wrote.
             ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound => (Some(model), LONGEST),
             _ => return,
@@ -78,9 +79,9 @@ mod tests {
             ProviderError::new(kind, "no").with_retry_after(seconds.map(Duration::from_secs))
         };
         for (kind, hint, of_all, of_model) in [
-            (ErrorKind::RateLimited, None, 1, 1),
-            (ErrorKind::RateLimited, Some(20), 20, 20),
-            (ErrorKind::RateLimited, Some(3_600), 60, 60),
+            (ErrorKind::RateLimited, None, 0, 1),
+            (ErrorKind::RateLimited, Some(20), 0, 20),
+            (ErrorKind::RateLimited, Some(3_600), 0, 60),
             (ErrorKind::SpendCap, None, 60, 60),
             (ErrorKind::ModelNotAllowed, None, 0, 60),
             (ErrorKind::ModelNotFound, None, 0, 60),
