@@ -178,6 +178,24 @@ async fn vectors_of_texts_with_more_tokens_than_were_reckoned_come_in_smaller_ba
     assert!((told.unwrap() - cost).abs() < 1e-9, "{told:?}");
 }
 
+/// How often an answer was asked for.
+fn asked(double: &MistralDouble) -> usize {
+    double.requests().iter().filter(|request| !request.is_probe()).count()
+}
+
+#[tokio::test]
+async fn keywords_that_the_vendor_refuses_one_after_the_other_are_done_without() {
+    let double = MistralDouble::builder().quirk(Quirk::RefuseKeywordsInSchema).start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let schema = json!({ "type": "object", "properties": { "at": { "format": "date", "pattern": "^2" } } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let messages = json!([{ "role": "user", "content": "When?" }]);
+    chat(&gateway, json!({ "messages": messages, "response_format": format })).await;
+    let sent = double.last_request().unwrap().json()["response_format"]["json_schema"]["schema"].clone();
+    assert_eq!(sent, json!({ "type": "object", "properties": { "at": {} } }));
+    assert_eq!(asked(&double), 3);
+}
+
 #[tokio::test]
 async fn what_was_paid_before_a_batch_failed_for_good_is_on_record() {
     let double = MistralDouble::builder().start().await.unwrap();

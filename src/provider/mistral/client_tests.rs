@@ -122,7 +122,7 @@ async fn a_chat_is_asked_and_answered() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_refused_is_sent_once_more_without_the_keyword() {
+async fn a_schema_that_is_refused_is_sent_again_without_the_keyword() {
     let refused = |keyword: &str| {
         let message = format!("Received unsupported keyword `{keyword}` in schema.");
         let body = serde_json::json!({ "object": "error", "message": message, "type": "invalid_request_error" });
@@ -137,7 +137,7 @@ async fn a_schema_that_is_refused_is_sent_once_more_without_the_keyword() {
     for (claim, answers, streams, works, calls) in [
         ("whole", vec![refused("format"), answer()], false, true, 2),
         ("streamed", vec![refused("format"), events()], true, true, 2),
-        ("once", vec![refused("format"), refused("minProperties"), answer()], false, false, 2),
+        ("each once", vec![refused("format"), refused("format"), answer()], false, false, 2),
         ("a keyword that is not there", vec![refused("pattern"), answer()], false, false, 1),
         ("a name that is none", vec![refused("at"), answer()], false, false, 1),
     ] {
@@ -153,6 +153,17 @@ async fn a_schema_that_is_refused_is_sent_once_more_without_the_keyword() {
             assert!(requests[0].contains("format\":\"date") && !requests[1].contains("\"date\""), "{claim}");
             assert!(requests[1].contains("minProperties") && notes.len() == 1, "{claim}: {notes:?}");
         }
+    }
+    let several = ["title", "format", "minLength", "maxLength", "pattern"];
+    let schema = serde_json::json!({ "title": 1, "format": 1, "minLength": 1, "maxLength": 1, "pattern": "x" });
+    let format = serde_json::json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let request = ChatRequest { response_format: Some(serde_json::from_value(format).unwrap()), ..hello() };
+    for (count, works) in [(4, true), (5, false)] {
+        let refusals = several.into_iter().take(count).map(refused);
+        let server = Server::start(Reaction::InTurn(refusals.chain([answer()]).collect())).await;
+        let answer = Mistral::new(settings(&server.origin)).unwrap().chat(&request).await;
+        assert_eq!((answer.is_ok(), server.requests().len()), (works, 5), "{count}: {answer:?}");
+        assert!(!works || server.requests()[4].contains(r#""schema":{"pattern":"x"}"#), "{count}");
     }
 }
 

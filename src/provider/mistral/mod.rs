@@ -46,6 +46,9 @@ const LONGEST_BATCH_WAIT: Duration = Duration::from_secs(5);
 /// Judges where the caller names no model: the provider's default is one that chats.
 const MODERATION: &str = "mistral-moderation-latest";
 
+/// So many keywords of schemas a request is sent without that the vendor refuses one after the other.
+const KEYWORDS: usize = 4;
+
 /// One account at one of Mistral's hosts.
 #[derive(Clone, Debug)]
 pub struct Mistral {
@@ -99,12 +102,12 @@ impl Mistral {
         })
     }
 
-    /// Where a request goes, and its body. `without`: a keyword of schemas.
+    /// Where a request goes, and its body. `without`: keywords of schemas.
     fn prepare(
         &self,
         request: &ChatRequest,
         model: &str,
-        without: Option<&str>,
+        without: &[String],
         stream: bool,
     ) -> Result<(&Url, Prepared), ProviderError> {
         let bridged = self.bridged.iter().any(|listed| listed == model || listed == "*");
@@ -250,12 +253,12 @@ impl Provider for Mistral {
             Task::ModerateChats => return self.about_chats(request, model).await,
             Task::Chat | Task::FillIn => {}
         }
-        let mut without = None;
+        let mut without = Vec::new();
         let (reply, notes) = loop {
-            let (url, prepared) = self.prepare(request, model, without.as_deref(), false)?;
+            let (url, prepared) = self.prepare(request, model, &without, false)?;
             match self.upstream.post(url, prepared.body).await {
                 Ok(reply) => break (reply, prepared.notes),
-                Err(refusal) => without = Some(once_without(without.as_deref(), request, refusal)?),
+                Err(refusal) => without.push(refused_keyword(&without, request, refusal)?),
             }
         };
         let parsed = reply.read(|body| completion::parse(body, model))?;
@@ -273,12 +276,12 @@ impl Provider for Mistral {
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let mut without = None;
+        let mut without = Vec::new();
         let (headers, body, mut notes) = loop {
-            let (url, prepared) = self.prepare(request, model, without.as_deref(), true)?;
+            let (url, prepared) = self.prepare(request, model, &without, true)?;
             match self.upstream.stream(url, prepared.body).await {
                 Ok((headers, body)) => break (headers, body, prepared.notes),
-                Err(refusal) => without = Some(once_without(without.as_deref(), request, refusal)?),
+                Err(refusal) => without.push(refused_keyword(&without, request, refusal)?),
             }
         };
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
@@ -317,11 +320,12 @@ impl Provider for Mistral {
     }
 }
 
-/// The keyword of a request's schemas without which it is sent once more, within the same attempt: nothing was generated
+/// One more keyword of a request's schemas without which it is sent again, within the same attempt: nothing was generated
 /// yet, and nobody else would be asked for it (Q17).
-fn once_without(without: Option<&str>, request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
+fn refused_keyword(without: &[String], request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
     let keyword = parameters::refused_keyword(request, refusal.message());
-    keyword.filter(|_| without.is_none() && refusal.status().is_some()).ok_or(refusal)
+    let helps = |keyword: &String| without.len() < KEYWORDS && !without.contains(keyword);
+    keyword.filter(|keyword| helps(keyword) && refusal.status().is_some()).ok_or(refusal)
 }
 
 fn deprecated(date: &str) -> String {

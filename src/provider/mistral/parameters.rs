@@ -140,7 +140,7 @@ pub(super) fn of<'a>(
     parameters.own = own(request, notes);
     let derives = options.derives_cache_key && !parameters.own.contains_key("prompt_cache_key");
     parameters.prompt_cache_key = derives.then(|| cache_key::derived(request));
-    notes.extend(without.and_then(|keyword| left_out::of_schemas([keyword])));
+    notes.extend(left_out::of_schemas(without.iter().map(String::as_str)));
     Ok(parameters)
 }
 
@@ -191,7 +191,7 @@ pub(super) fn seed(request: &ChatRequest) -> Option<i64> {
     request.seed.map(|seed| seed & i64::MAX)
 }
 
-fn written<'a>(tool: &'a Tool, without: Option<&str>) -> Result<WireTool<'a>, ProviderError> {
+fn written<'a>(tool: &'a Tool, without: &[String]) -> Result<WireTool<'a>, ProviderError> {
     let parameters = match &tool.parameters {
         Some(schema) => taken(schema, without),
         None => Cow::Owned(RawValue::from_string(NO_PARAMETERS.to_owned()).map_err(|error| {
@@ -216,11 +216,8 @@ fn choice(choice: &ToolChoice) -> WireChoice<'_> {
 }
 
 /// `$id` and `$schema` have broken the grammar that is made of a schema, and some models refuse other keywords (Q17).
-fn taken<'a>(schema: &'a Schema, without: Option<&str>) -> Cow<'a, RawValue> {
-    match without {
-        Some(refused) => keyword::without(schema, refused),
-        None => without_identity(schema),
-    }
+fn taken<'a>(schema: &'a Schema, without: &[String]) -> Cow<'a, RawValue> {
+    if without.is_empty() { without_identity(schema) } else { keyword::without(schema, without) }
 }
 
 /// The keyword of a request's schemas that a refusal is about.
@@ -234,7 +231,7 @@ pub(super) fn refused_keyword(request: &ChatRequest, refusal: &str) -> Option<St
     schemas.any(|schema| keyword::is_in(schema, refused)).then(|| refused.to_owned())
 }
 
-fn format<'a>(format: &'a ResponseFormat, without: Option<&str>) -> WireFormat<'a> {
+fn format<'a>(format: &'a ResponseFormat, without: &[String]) -> WireFormat<'a> {
     match format {
         ResponseFormat::Text => WireFormat { r#type: "text", json_schema: None },
         ResponseFormat::JsonObject => WireFormat { r#type: "json_object", json_schema: None },

@@ -27,8 +27,8 @@ pub(crate) struct Options<'a> {
     pub(crate) reasons: bool,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
-    /// The keyword of schemas that it refused.
-    pub(crate) without: Option<&'a str>,
+    /// The keywords of schemas that it refused.
+    pub(crate) without: &'a [String],
     /// What the model takes behind a tool's answer.
     pub(crate) after_tool: AfterTool,
     /// Whether a conversation without a key for the prompt cache gets one.

@@ -9,7 +9,7 @@ const OPTIONS: Options<'_> = Options {
     model: "ministral-8b-latest",
     reasons: false,
     max_tokens: None,
-    without: None,
+    without: &[],
     after_tool: AfterTool::Anything,
     derives_cache_key: false,
     stream: false,
@@ -221,7 +221,7 @@ fn a_refused_keyword_leaves_every_schema() {
         it.tools = from(json!([{"function": {"name": "f", "parameters": {"properties": {"a": schema}}}}]));
         it.response_format = Some(from(json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})));
     });
-    let prepared = prepare(&request, Options { without: Some("format"), ..OPTIONS }).unwrap();
+    let prepared = prepare(&request, Options { without: &["format".to_owned()], ..OPTIONS }).unwrap();
     let body: Value = serde_json::from_slice(&prepared.body).unwrap();
     let kept = json!({"type": "string"});
     assert_eq!(body["tools"][0]["function"]["parameters"]["properties"]["a"], kept);

@@ -132,7 +132,7 @@ mod tests {
                         model: "m",
                         reasons: false,
                         max_tokens: None,
-                        without: None,
+                        without: &[],
                         after_tool: AfterTool::Anything,
                         derives_cache_key: false,
                         stream: false,

@@ -1,4 +1,4 @@
-//! Schemas without one keyword, for a vendor that refuses it.
+//! Schemas without some keywords, for a vendor that refuses them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -39,9 +39,9 @@ pub(crate) fn is_in(schema: &Schema, keyword: &str) -> bool {
     serde_json::from_str(schema.get()).is_ok_and(|root| has(&root, Place::Schema, keyword))
 }
 
-/// The schema without this keyword at any depth, its other keys in their order, and without what [`without_identity`] leaves
+/// The schema without these keywords at any depth, its other keys in their order, and without what [`without_identity`] leaves
 /// out. References within it are replaced by what they refer to, unless it refers to itself or would grow too large.
-pub(crate) fn without<'s>(schema: &'s Schema, keyword: &str) -> Cow<'s, RawValue> {
+pub(crate) fn without<'s>(schema: &'s Schema, keywords: &[String]) -> Cow<'s, RawValue> {
     let plain = without_identity(schema);
     let text = plain.get();
     let inlines = text.contains("\"$ref\"") && !recursion::recurs(text);
@@ -55,7 +55,7 @@ pub(crate) fn without<'s>(schema: &'s Schema, keyword: &str) -> Cow<'s, RawValue
                 references.follow(entries)?;
                 entries.retain(|(key, _)| !DEFINITIONS.contains(&key.as_str()));
             }
-            entries.retain(|(key, _)| at.place != Place::Schema || key != keyword);
+            entries.retain(|(key, _)| at.place != Place::Schema || !keywords.contains(key));
             Ok(())
         })
         .ok()
@@ -176,7 +176,7 @@ mod tests {
         ] {
             let schema = schema(text);
             assert!(is_in(&schema, "format"), "{claim}");
-            assert_eq!(without(&schema, "format").get(), expected, "{claim}");
+            assert_eq!(without(&schema, &["format".to_owned()]).get(), expected, "{claim}");
         }
         assert!(!is_in(&schema(r#"{"properties":{"format":{}},"const":{"format":1}}"#), "format"));
     }
@@ -188,7 +188,7 @@ mod tests {
             r##"{"format":1,"anyOf":[{"$ref":"#/anyOf/00"}]}"##,
         ] {
             let expected = text.replacen(r#""format":1,"#, "", 1);
-            assert_eq!(without(&schema(text), "format").get(), expected);
+            assert_eq!(without(&schema(text), &["format".to_owned()]).get(), expected);
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
             format!(r#"{{"format":1,"anyOf":[{}],"$defs":{{{}}}}}"#, many.join(","), defined.join(",")),
         ] {
             let expected = text.replacen(r#""format":1,"#, "", 1);
-            assert_eq!(without(&schema(&text), "format").get(), expected);
+            assert_eq!(without(&schema(&text), &["format".to_owned()]).get(), expected);
         }
     }
 }

@@ -19,8 +19,8 @@ pub enum Quirk {
     RefuseSafePrompt,
     /// Content beside tool calls is 400, as with old tokenizers.
     RefuseContentBesideToolCalls,
-    /// The keyword `format` in a JSON schema is 400.
-    RefuseFormatInSchema,
+    /// The keywords `format` and `pattern` in a JSON schema are 400, the first before the second.
+    RefuseKeywordsInSchema,
 }
 
 #[derive(Debug)]

@@ -54,10 +54,11 @@ pub(super) fn meaning(settings: &Settings, model: &Model, body: &Value) -> Resul
     answers(model, body)?;
     order::check(settings, messages(body))?;
     tools::check(body)?;
-    if settings.has(Quirk::RefuseFormatInSchema)
-        && contains_key(&body["response_format"]["json_schema"]["schema"], "format")
-    {
-        return Err(Refusal::arguments("Received unsupported keyword `format` in schema."));
+    if settings.has(Quirk::RefuseKeywordsInSchema) {
+        let schema = &body["response_format"]["json_schema"]["schema"];
+        if let Some(keyword) = ["format", "pattern"].into_iter().find(|keyword| contains_key(schema, keyword)) {
+            return Err(Refusal::arguments(format!("Received unsupported keyword `{keyword}` in schema.")));
+        }
     }
     context(model, conversation::prompt_tokens(body))
 }

@@ -371,7 +371,7 @@ async fn quirks_change_one_point_each() {
         (Quirk::AcceptStreamOptions, json!({ "stream_options": {} }), 422, 200),
         (Quirk::RefuseSafePrompt, json!({ "safe_prompt": false }), 200, 422),
         (Quirk::RefuseContentBesideToolCalls, both, 200, 400),
-        (Quirk::RefuseFormatInSchema, format, 200, 400),
+        (Quirk::RefuseKeywordsInSchema, format, 200, 400),
     ];
     let plain = double().await;
     for (quirk, more, usual, changed) in cases {
