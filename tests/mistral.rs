@@ -184,6 +184,45 @@ fn asked(double: &MistralDouble) -> usize {
 }
 
 #[tokio::test]
+async fn a_few_texts_of_many_tokens_do_not_make_all_batches_small() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let (dense, short) = (vec![" ".repeat(8_000); 3], vec!["x".to_owned(); 9_997]);
+    let inputs = [dense, short].concat();
+    let answer = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": inputs })).await;
+    assert_eq!((answer.status, answer.body["data"].as_array().map(Vec::len)), (200, Some(10_000)));
+    // Of 512 texts each there would be 20.
+    assert!(asked(&double) <= 24, "{} calls", asked(&double));
+}
+
+#[tokio::test]
+async fn a_text_of_too_many_tokens_is_told_by_its_place_among_all() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let mut inputs = vec!["x".to_owned(); 600];
+    inputs[550] = " ".repeat(9_000);
+    let answer = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": inputs })).await;
+    assert_eq!((answer.status, &answer.body["code"]), (400, &json!("context_length_exceeded")), "{answer:?}");
+    let message = answer.body["message"].as_str().unwrap();
+    assert!(message.starts_with("Input id 550 has 9000 tokens, exceeding max 8192 tokens."), "{message}");
+    assert_eq!(asked(&double), 2);
+}
+
+#[tokio::test]
+async fn the_form_of_vectors_is_asked_for_in_mistrals_words() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let body = json!({ "model": "codestral-embed", "input": "a", "dimensions": 256, "output_dtype": "int8" });
+    let answer = gateway.post("/v1/embeddings", body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        double.last_request().unwrap().json(),
+        json!({ "model": "codestral-embed", "input": ["a"], "output_dimension": 256, "output_dtype": "int8" })
+    );
+    assert_eq!(answer.body["data"][0]["embedding"].as_array().map(Vec::len), Some(256), "{answer:?}");
+}
+
+#[tokio::test]
 async fn keywords_that_the_vendor_refuses_one_after_the_other_are_done_without() {
     let double = MistralDouble::builder().quirk(Quirk::RefuseKeywordsInSchema).start().await.unwrap();
     let gateway = Setup::with(&double).start();

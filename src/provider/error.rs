@@ -41,6 +41,13 @@ impl ProviderError {
         }
     }
 
+    /// In other words; they are cleaned.
+    #[must_use]
+    pub(crate) fn with_message(mut self, message: &str) -> Self {
+        self.message = clean(message, MESSAGE_CHARS);
+        self
+    }
+
     /// With the upstream's HTTP status.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {

@@ -58,7 +58,9 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
         return ErrorKind::ModelNotFound;
     }
     if status == 404 {
-        return ErrorKind::EndpointNotFound;
+        // Of a model that was retired it has other words. An edge that has no route may repeat its path.
+        let of_model = said.has("model") && !said.has("/models");
+        return if of_model { ErrorKind::ModelNotFound } else { ErrorKind::EndpointNotFound };
     }
     if said.is("3230") || said.is("invalid_request_message_order") || about_order(said) {
         return ErrorKind::MessageOrder;
@@ -66,7 +68,11 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
     if said.is("3280") || said.has("tool call id") {
         return ErrorKind::ToolCallId;
     }
-    if said.is("3210") || said.has("too many inputs") || said.has("too many tokens overall") {
+    if said.is("3210") && said.has("exceeding max") {
+        return ErrorKind::ContextLength;
+    }
+    const TOO_MANY: [&str; 3] = ["too many inputs", "too many tokens overall", "too many tokens in batch"];
+    if said.is("3210") || TOO_MANY.iter().any(|text| said.has(text)) {
         return ErrorKind::BatchTooLarge;
     }
     if said.has("too large for model") || said.has("maximum context length") {

@@ -128,24 +128,26 @@ impl Mistral {
         }
     }
 
-    /// One result for each text. Vectors are asked for in batches; one that is still too large is cut in half.
+    /// One result for each text. Vectors are asked for in batches; one that is still too large is cut in half, and the next
+    /// is as large as its tokens let expect.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let all: Vec<&str> = request.texts().collect();
         let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
-        let mut most = texts::BATCH_TEXTS;
+        let (mut most, mut bytes) = (texts::BATCH_TEXTS, texts::BATCH_BYTES);
         let mut failures = 0;
         while !rest.is_empty() {
             let size = match request.task {
-                Task::Embed => results::batch(rest.iter().copied(), most, texts::BATCH_BYTES),
+                Task::Embed => results::batch(rest.iter().copied(), most, bytes),
                 _ => rest.len(),
             };
             let (batch, others) = rest.split_at(size);
             let next = match self.ask_about(request, model, batch).await {
                 Err(error) if error.kind() == ErrorKind::BatchTooLarge && size > 1 => {
-                    most = size / 2;
+                    (most, bytes) = (size / 2, texts::bytes(batch) / 2);
                     continue;
                 }
                 Err(error) => {
+                    let error = texts::placed(error, all.len() - rest.len());
                     let error = if self.is_callers { error.with_callers_key() } else { error };
                     let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
                     let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
@@ -159,7 +161,8 @@ impl Mistral {
                 }
                 Ok(next) => next,
             };
-            (rest, failures) = (others, 0);
+            bytes = texts::room_behind(batch, next.usage);
+            (rest, most, failures) = (others, texts::BATCH_TEXTS, 0);
             match &mut answer {
                 None => answer = Some(next),
                 Some(answer) => results::merge(answer, next),

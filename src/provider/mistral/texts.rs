@@ -6,7 +6,7 @@ use super::parameters::{self, Own};
 use super::repairs::Repairs;
 use super::request::Options;
 use super::wire::{self, Thinking, Wire};
-use crate::chat::{ChatRequest, Task};
+use crate::chat::{ChatRequest, Task, Usage};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
 use crate::provider::{ProviderError, call_id};
@@ -14,9 +14,36 @@ use crate::provider::{ProviderError, call_id};
 /// Texts in one request for vectors, at most.
 pub(super) const BATCH_TEXTS: usize = 512;
 
-/// Bytes in one request for vectors. Mistral allows 16,384 tokens; few texts have more than one for two bytes, and those
-/// are refused and cut in half.
-pub(super) const BATCH_BYTES: usize = 2 * 16_384;
+/// Tokens in one request for vectors, at most.
+const BATCH_TOKENS: usize = 16_384;
+
+/// Bytes in one request for vectors, at most: few texts have more than one token for two bytes, and those are refused and cut
+/// in half.
+pub(super) const BATCH_BYTES: usize = 2 * BATCH_TOKENS;
+
+/// Bytes of texts.
+pub(super) fn bytes(texts: &[&str]) -> usize {
+    texts.iter().map(|text| text.len()).sum()
+}
+
+/// Bytes in the next request for vectors, whose texts may have as many tokens as those before. Hardly a text has more than
+/// one for each byte.
+pub(super) fn room_behind(texts: &[&str], usage: Option<Usage>) -> usize {
+    let tokens = usage.map_or(0, |usage| usize::try_from(usage.prompt_tokens).unwrap_or(usize::MAX));
+    let room = bytes(texts).saturating_mul(BATCH_TOKENS).checked_div(tokens);
+    room.map_or(BATCH_BYTES, |room| room.clamp(BATCH_TOKENS, BATCH_BYTES))
+}
+
+/// A refusal that names a text by its place in a batch, which so many were before, by its place among all.
+pub(super) fn placed(refusal: ProviderError, before: usize) -> ProviderError {
+    let rest = refusal.message().strip_prefix("Input id ");
+    let place =
+        rest.and_then(|rest| rest.split_once(' ')).and_then(|(id, rest)| Some((id.parse::<usize>().ok()?, rest)));
+    match place.map(|(id, rest)| format!("Input id {} {rest}", id.saturating_add(before))) {
+        Some(message) => refusal.with_message(&message),
+        None => refusal,
+    }
+}
 
 #[derive(Serialize)]
 struct FillIn<'a> {
