@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use mistral_double::{Behaviour, Failure, MistralDouble, Quirk, ValidationShape};
 use serde_json::{Value, json};
 use support::{Gateway, Setup};
@@ -233,6 +235,28 @@ async fn keywords_that_the_vendor_refuses_one_after_the_other_are_done_without()
     let sent = double.last_request().unwrap().json()["response_format"]["json_schema"]["schema"].clone();
     assert_eq!(sent, json!({ "type": "object", "properties": { "at": {} } }));
     assert_eq!(asked(&double), 3);
+}
+
+#[tokio::test]
+async fn what_was_paid_before_a_batch_was_let_go_is_on_record() {
+    for (routing, is_aborted) in [("", true), ("routing: { deadline: 5s }\n", false)] {
+        let double = MistralDouble::builder().start().await.unwrap();
+        let gateway = Setup::with(&double).yaml(routing).start();
+        double.script(Behaviour::answer());
+        double.script(Behaviour::answer().before_first_byte(Duration::from_secs(600)));
+        let inputs: Vec<_> = (0..513).map(|number| format!("{number}")).collect();
+        let body = json!({ "model": "mistral-embed", "input": inputs });
+        let asking = tokio::spawn(gateway.client.post(gateway.url("/v1/embeddings")).json(&body).send());
+        support::eventually("the second batch is under way", async || asked(&double) == 2).await;
+        if is_aborted {
+            asking.abort();
+        }
+        let used = async || {
+            let records = gateway.search_as("community", json!({ "limit": 1 })).await;
+            records.first().and_then(|record| record["tokens_used"].as_f64()).unwrap_or_default()
+        };
+        support::eventually("what was paid is on record", async || used().await >= 512.0).await;
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ mod results;
 mod said;
 mod schema;
 mod settings;
+pub(crate) mod spent;
 mod sse;
 mod stream;
 mod text;
@@ -60,6 +61,7 @@ pub use key::{ApiKey, KeyError};
 pub(crate) use names::chats;
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
 pub use settings::{BuildError, Info, Settings};
+pub(crate) use spent::Spent;
 pub use stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};
 pub use text::clean as safe_text;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::chat::Usage;
-use crate::provider::ProviderError;
+use crate::provider::{ProviderError, Spent};
 
 /// One call to one provider, or a request that could not be made one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Attempt {
     pub elapsed: Duration,
     /// The id under which the vendor finds the call.
     pub correlation_id: Option<String>,
-    /// The tokens of what was answered to it and is lost: before it failed, or to another key than the last.
+    /// The tokens of what was answered to it and is lost: before it failed or was let go, or to another key than the last.
     pub spent: Option<Usage>,
 }
 
@@ -31,6 +31,11 @@ impl Attempt {
     /// How many of them were calls.
     pub fn calls(attempts: &[Self]) -> usize {
         attempts.iter().filter(|attempt| attempt.sent).count()
+    }
+
+    /// The last of them that was one.
+    pub fn last_call(attempts: &[Self]) -> Option<&Self> {
+        attempts.iter().rfind(|attempt| attempt.sent)
     }
 }
 
@@ -48,7 +53,7 @@ impl Attempts {
     pub(super) fn begin(&self, provider: &str, model: &str) -> UnderWay<'_> {
         let (provider, model) = (provider.to_owned(), model.to_owned());
         let attempt = Attempt { provider, model, code: "cancelled", sent: true, ..Attempt::default() };
-        UnderWay { attempts: self, attempt, begun: Instant::now() }
+        UnderWay { attempts: self, attempt, spent: Spent::default(), begun: Instant::now() }
     }
 }
 
@@ -56,10 +61,16 @@ impl Attempts {
 pub(super) struct UnderWay<'a> {
     attempts: &'a Attempts,
     attempt: Attempt,
+    /// What the parts of it used that were answered.
+    spent: Spent,
     begun: Instant,
 }
 
 impl UnderWay<'_> {
+    pub(super) fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
     /// It was answered, after these tokens were lost.
     pub(super) fn answered(mut self, correlation_id: Option<&str>, lost: Option<Usage>) {
         self.attempt.code = "ok";
@@ -79,7 +90,10 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.attempt.elapsed = self.begun.elapsed();
-        let attempt = std::mem::take(&mut self.attempt);
+        let mut attempt = std::mem::take(&mut self.attempt);
+        if attempt.code != "ok" {
+            attempt.spent = attempt.spent.or_else(|| self.spent.read());
+        }
         self.attempts.0.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
     }
 }

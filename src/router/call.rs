@@ -190,7 +190,8 @@ impl<O: Operation> Call<'_, O> {
         let begun = Instant::now();
         let latency = entry.latencies.of(O::FORM);
         let in_hand = latency.begin();
-        let called = timeout_at(self.deadline, self.ask(entry.provider.as_ref(), renamed)).await;
+        let asking = attempt.spent().watch(self.ask(entry.provider.as_ref(), renamed));
+        let called = timeout_at(self.deadline, asking).await;
         drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
@@ -219,7 +220,9 @@ impl<O: Operation> Call<'_, O> {
                         pass.began();
                     }
                 }
-                attempt.answered(O::correlation_id(answer), O::lost(answer));
+                let upstream_id = O::correlation_id(answer);
+                tracing::debug!(provider = info.name, model, upstream_id, ?elapsed, "attempt answered");
+                attempt.answered(upstream_id, O::lost(answer));
             }
             Err(error) => {
                 if is_providers(error) {
@@ -237,8 +240,9 @@ impl<O: Operation> Call<'_, O> {
                 if self.key.is_none() {
                     entry.limited.failed(model, error, now);
                 }
-                let code = error.code();
-                tracing::debug!(provider = info.name, model, code, ?elapsed, "attempt failed: {}", error.logged());
+                let (code, upstream_id) = (error.code(), error.correlation_id());
+                let said = error.logged();
+                tracing::debug!(provider = info.name, model, code, upstream_id, ?elapsed, "attempt failed: {said}");
                 attempt.failed(error);
             }
         }

@@ -72,7 +72,7 @@ impl Pipeline {
 
     /// The last one is the one that answered, or that failed last. What was lost with failed ones is used all the same.
     pub(super) fn tried_into(&self, outcome: &mut audit::Outcome, attempts: &[Attempt]) {
-        if let Some(last) = attempts.iter().rfind(|attempt| attempt.sent).or(attempts.last()) {
+        if let Some(last) = Attempt::last_call(attempts).or(attempts.last()) {
             outcome.provider = last.provider.clone();
             outcome.model = last.model.clone();
         }

@@ -30,6 +30,7 @@ use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms};
 use super::{
     ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, completion, results,
+    spent,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
 use order::AfterTool;
@@ -161,6 +162,7 @@ impl Mistral {
                 }
                 Ok(next) => next,
             };
+            next.usage.into_iter().for_each(spent::add);
             bytes = texts::room_behind(batch, next.usage);
             (rest, most, failures) = (others, texts::BATCH_TEXTS, 0);
             match &mut answer {

@@ -302,3 +302,25 @@ async fn of_a_request_that_is_dropped_the_attempts_are_known() {
     let took: Vec<_> = attempts.iter().map(|attempt| attempt.elapsed.as_millis()).collect();
     assert_eq!(took, [0, 20]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_is_let_go_the_parts_that_were_answered_are_known() {
+    let part = Some(Usage { prompt_tokens: 512, ..Usage::default() });
+    for (takes, patience, code, spent) in
+        [(60_000, 5_000, "timeout", part), (60_000, 20, "cancelled", part), (20, 5_000, "ok", None)]
+    {
+        let only = Fake::new("only", 5, 1.0);
+        *only.part.lock().unwrap() = part;
+        only.takes(takes);
+        let router = router(&[&only], Routing { deadline: Duration::from_secs(2), ..Routing::default() });
+        let (hello, any, attempts) = (hello(), any(), Attempts::default());
+        let asked = tokio::time::timeout(Duration::from_millis(patience), router.route(&hello, &any, &attempts)).await;
+        let attempts = match asked {
+            Ok(Ok(routed)) => routed.attempts,
+            Ok(Err(error)) => error.attempts().to_vec(),
+            Err(_) => attempts.take(),
+        };
+        let told: Vec<_> = attempts.iter().map(|attempt| (attempt.code, attempt.spent)).collect();
+        assert_eq!(told, [(code, spent)]);
+    }
+}

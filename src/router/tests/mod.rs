@@ -36,6 +36,8 @@ struct Fake {
     price: Option<(f64, f64)>,
     /// Tokens that were lost on the way to its answers.
     lost: Mutex<Option<Usage>>,
+    /// Tokens of a part of its answers that is there at once.
+    part: Mutex<Option<Usage>>,
     /// What ends its streams behind their first event.
     breaks: Mutex<Option<ErrorKind>>,
     /// Its other self, which a caller's key opens.
@@ -73,6 +75,7 @@ impl Fake {
             takes: Mutex::default(),
             price: None,
             lost: Mutex::default(),
+            part: Mutex::default(),
             breaks: Mutex::default(),
             of_callers: Mutex::default(),
             asked: Mutex::default(),
@@ -160,6 +163,8 @@ impl Provider for Fake {
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_of(request).to_owned();
         self.asked.lock().unwrap().push(model.clone());
+        let part = *self.part.lock().unwrap();
+        part.into_iter().for_each(crate::provider::spent::add);
         let takes = *self.takes.lock().unwrap();
         if !takes.is_zero() {
             sleep(takes).await;
