@@ -238,6 +238,24 @@ async fn keywords_that_the_vendor_refuses_one_after_the_other_are_done_without()
 }
 
 #[tokio::test]
+async fn a_failure_says_who_was_asked_and_under_which_id() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    double.script(Failure::invalid_key());
+    let body = json!({ "messages": [{ "role": "user", "content": "Hi" }] });
+    let response = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send().await.unwrap();
+    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!((response.status().as_u16(), header("x-octroi-provider").as_str()), (502, "mistral"));
+    assert_eq!((header("x-octroi-attempts").as_str(), header("x-octroi-upstream-id").len()), ("1", 36), "a UUID");
+    double.script(Failure::invalid_key());
+    for error in [json!("upstream_unauthorized"), Value::Null] {
+        let metadata = gateway.ask("Hi").await.body["metadata"].clone();
+        assert_eq!((&metadata["provider"], &metadata["error_code"]), (&json!("mistral"), &error), "{metadata}");
+        assert_eq!(metadata["upstream_id"].as_str().map(str::len), Some(36), "{metadata}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_paid_before_a_batch_was_let_go_is_on_record() {
     for (routing, is_aborted) in [("", true), ("routing: { deadline: 5s }\n", false)] {
         let double = MistralDouble::builder().start().await.unwrap();

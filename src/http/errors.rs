@@ -16,6 +16,7 @@ use super::answer::json;
 use crate::audit::AuditError;
 use crate::gateway::GatewayError;
 use crate::in_flight::Full;
+use crate::router::RouteError;
 
 /// Why a request is not answered as it was meant to be.
 #[derive(Debug, thiserror::Error)]
@@ -287,6 +288,16 @@ pub(super) fn with_hints(mut response: Response, challenge: &'static str) -> Res
         _ => {}
     }
     response
+}
+
+/// When to come again where a provider that is over its limit did not say.
+const UNSAID: Duration = Duration::from_secs(1);
+
+/// When to come again after a failure, where that is known. After a 429 in any case: clients that are told nothing come
+/// back at once.
+pub(super) fn wait(error: &RouteError) -> Option<Duration> {
+    let unsaid = (error.surface_as().status == StatusCode::TOO_MANY_REQUESTS.as_u16()).then_some(UNSAID);
+    error.retry_after().or(unsaid)
 }
 
 /// Says when to come again.

@@ -16,7 +16,7 @@ use super::{required, stream, time};
 use crate::chat::{Called, ChatRequest, Message, Part, Role};
 use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
 use crate::http::answer::{json, json_that_holds, with_request_id};
-use crate::http::errors::{retry_after, seconds};
+use crate::http::errors::{retry_after, seconds, wait};
 use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
@@ -84,15 +84,32 @@ struct Metadata<'a> {
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<usize>,
+    /// Under which the vendor finds the last call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_id: Option<&'a str>,
     /// The stable name of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     error_code: Option<&'static str>,
-    /// When to come again, where the provider said so.
+    /// When to come again, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     /// Policies only: no model was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     llm_skipped: Option<bool>,
+}
+
+impl<'a> Metadata<'a> {
+    /// Who was asked last.
+    fn of(attempts: &'a [Attempt]) -> Self {
+        let last = Attempt::last_call(attempts);
+        Self {
+            provider: last.map(|call| call.provider.as_str()),
+            model: last.map(|call| call.model.as_str()),
+            upstream_id: last.and_then(|call| call.correlation_id.as_deref()),
+            attempts: Some(Attempt::calls(attempts)),
+            ..Self::default()
+        }
+    }
 }
 
 /// No `error`: Java's SDK would show it instead of the reason.
@@ -253,8 +270,7 @@ fn of_model<'a>(
         completion_tokens: usage.map(|usage| usage.completion_tokens),
         cost_usd: routed.answer.cost_usd,
         finish_reason: routed.answer.choices.first().map(|choice| choice.finish_reason.as_str()),
-        attempts: Some(Attempt::calls(&routed.attempts)),
-        ..Metadata::default()
+        ..Metadata::of(&routed.attempts)
     };
     success(text, said.tool_calls().collect(), metadata, id, policy_info)
 }
@@ -291,9 +307,8 @@ pub(super) fn broken_off(failure: &StreamFailure, routed: &Routed, id: &str, pol
     let metadata = Metadata {
         provider: Some(&routed.provider),
         model: Some(&routed.model),
-        attempts: Some(Attempt::calls(&routed.attempts)),
         error_code: Some(failure.code()),
-        ..Metadata::default()
+        ..Metadata::of(&routed.attempts)
     };
     text(&Failed {
         success: false,
@@ -324,10 +339,12 @@ fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) 
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = error.to_string();
     let needs_message = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN);
-    let attempts = Attempt::calls(error.attempts());
-    let metadata = Metadata { attempts: Some(attempts), error_code: Some(error.code()), ..Metadata::default() };
-    let wait = error.retry_after();
-    let metadata = Metadata { retry_after_seconds: wait.map(seconds), ..metadata };
+    let wait = wait(error);
+    let metadata = Metadata {
+        error_code: Some(error.code()),
+        retry_after_seconds: wait.map(seconds),
+        ..Metadata::of(error.attempts())
+    };
     let body = Failed {
         success: false,
         error: &text,

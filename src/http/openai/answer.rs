@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
 use crate::http::answer::{json_that_holds, with_request_id};
-use crate::router::{Attempt, Routed};
+use crate::router::{Attempt, RouteError, Routed};
 
 /// The name under which OpenAI's clients read a request's id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -305,7 +305,7 @@ const GENERATION: HeaderName = HeaderName::from_static("x-octroi-generation");
 pub(super) struct Route<'a> {
     pub(super) provider: &'a str,
     pub(super) model: &'a str,
-    /// The last one is the one that answered.
+    /// The last call among them is the one that answered, or failed last.
     pub(super) attempts: &'a [Attempt],
     pub(super) generation: u64,
 }
@@ -314,7 +314,7 @@ impl Route<'_> {
     /// Says so in the headers.
     pub(super) fn told(&self, mut response: Response, cost_usd: Option<f64>) -> Response {
         let text = |value: &str| HeaderValue::from_str(value).ok();
-        let upstream_id = self.attempts.last().and_then(|answered| answered.correlation_id.as_deref());
+        let upstream_id = Attempt::last_call(self.attempts).and_then(|call| call.correlation_id.as_deref());
         let headers = response.headers_mut();
         // These, the request's id and the length.
         headers.reserve(8);
@@ -331,6 +331,15 @@ impl Route<'_> {
             }
         }
         response
+    }
+}
+
+/// Says of a failure in the headers who was asked last, if anybody was.
+pub(super) fn attempted(response: Response, error: &RouteError, generation: u64) -> Response {
+    let attempts = error.attempts();
+    match Attempt::last_call(attempts) {
+        Some(Attempt { provider, model, .. }) => Route { provider, model, attempts, generation }.told(response, None),
+        None => response,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Errors in the words of both families of clients: Mistral's keys at the top, OpenAI's below `error`.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,11 +9,8 @@ use serde::Serialize;
 use crate::gateway::{Refusal, StreamFailure};
 use crate::http::ApiError;
 use crate::http::answer::json;
-use crate::http::errors::{retry_after, with_hints};
+use crate::http::errors::{retry_after, wait, with_hints};
 use crate::router::RouteError;
-
-/// When to come again where a provider that is over its limit did not say.
-const UNSAID: Duration = Duration::from_secs(1);
 
 /// What both shapes say.
 #[derive(Clone, Serialize)]
@@ -104,9 +100,7 @@ pub(super) fn failed(error: &RouteError) -> Response {
     let told =
         Told { message: &message, kind: kind(status), param: None, code: surface.code, policy: None, rule: None };
     let mut response = body(status, told);
-    // Clients that are told nothing come back at once.
-    let unsaid = (status == StatusCode::TOO_MANY_REQUESTS).then_some(UNSAID);
-    if let Some(wait) = error.retry_after().or(unsaid) {
+    if let Some(wait) = wait(error) {
         retry_after(&mut response, wait);
     }
     response

@@ -80,7 +80,8 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
         Outcome::Withheld(refusal, _) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
             let unknown = named.is_some_and(|model| app.gateway.router().lacks(&model, task));
-            (Ending::Error, if unknown { errors::no_such_model() } else { errors::failed(error) })
+            let response = if unknown { errors::no_such_model() } else { errors::failed(error) };
+            (Ending::Error, answer::attempted(response, error, reply.generation))
         }
         // Only who asks for it is not answered by a model.
         Outcome::Checked => return Err(ApiError::Gateway(gateway::GatewayError::Internal)),
