@@ -25,7 +25,7 @@ use crate::chat::Message;
 use crate::in_flight::Held;
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
-use crate::provider::{Delta, ProviderError, StreamEvent, Streamed};
+use crate::provider::{Delta, ErrorKind, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
 
@@ -148,7 +148,7 @@ impl Pipeline {
             inspection,
             transcript: Transcript::new(&model),
             client,
-            choices: self.request.chat.n.unwrap_or(1).max(1),
+            choices: self.request.chat.n.unwrap_or(1).max(1) as usize,
             heads: Vec::new(),
             seals: Vec::new(),
             ends: Vec::new(),
@@ -213,7 +213,7 @@ struct Passage {
     transcript: Transcript,
     client: mpsc::Sender<AnswerEvent>,
     /// How many choices were asked for.
-    choices: u32,
+    choices: usize,
     /// Tool calls whose beginning waits for the first of their arguments to be passed on.
     heads: Vec<Head>,
     /// Seals that wait for the end of their choice: until then what they hold for may be edited.
@@ -243,6 +243,12 @@ fn finished(delta: &Delta) -> Option<u32> {
         Delta::Finished { choice, .. } => Some(*choice),
         _ => None,
     }
+}
+
+/// Text came behind the end of all choices, when policies had seen the last of it.
+fn went_on() -> Stop {
+    let error = ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer went on behind its end");
+    Stop::Failed(StreamFailure::Provider(Box::new(error)))
 }
 
 struct Head {
@@ -278,15 +284,20 @@ impl Passage {
 
     /// One event. `over`: the upstream has no more.
     async fn take(&mut self, event: StreamEvent, over: bool) -> Result<(), Stop> {
-        let was_finished = self.transcript.finished() >= self.choices;
+        let was_whole = self.is_whole();
+        let fresh = self.fresh(&event);
+        if was_whole && !fresh.is_empty() {
+            return Err(went_on());
+        }
+        let came: usize = fresh.iter().map(|fresh| fresh.text.len()).sum();
+        // Before the transcript: it bounds how many parts there can be.
+        self.inspection.take(fresh)?;
         for delta in &event.deltas {
             self.transcript.take(delta);
         }
         let ended: Vec<u32> = event.deltas.iter().filter_map(finished).collect();
-        let last = !was_finished && (over || self.transcript.finished() >= self.choices);
-        let fresh = self.fresh(&event)?;
-        let came: usize = fresh.iter().map(|fresh| fresh.text.len()).sum();
-        let passed = self.inspection.pass(fresh, &ended, last).await?;
+        let last = !was_whole && (over || self.is_whole());
+        let passed = self.inspection.pass(&ended, last).await?;
         self.go_on()?;
         // What only observes sees the text when it is out, and the end before it is.
         if last {
@@ -294,7 +305,7 @@ impl Passage {
             self.go_on()?;
         }
         let (event, bytes) = if self.inspection.holds() {
-            let bytes = passed.iter().map(|fresh| fresh.text.len()).sum();
+            let bytes = passed.iter().map(|(_, text)| text.len()).sum();
             (self.rewritten(event, passed), bytes)
         } else {
             (event, came)
@@ -317,24 +328,27 @@ impl Passage {
         if self.inspection.refused() { Err(Stop::Refused) } else { Ok(()) }
     }
 
+    /// Whether all choices have ended, and so all that policies are shown is there.
+    fn is_whole(&self) -> bool {
+        self.transcript.is_whole(self.choices)
+    }
+
     /// The text of an event, by part.
-    fn fresh(&mut self, event: &StreamEvent) -> Result<Vec<Fresh>, Stop> {
+    fn fresh(&mut self, event: &StreamEvent) -> Vec<Fresh> {
         let holds = self.inspection.holds();
         let mut fresh = Vec::new();
         for delta in &event.deltas {
-            let (choice, part, text) = match delta {
-                Delta::Text { choice, text } => (*choice, StreamPart::Text, text),
-                Delta::Refusal { choice, text } => (*choice, StreamPart::Refusal, text),
-                Delta::Thinking { choice, text } => (*choice, StreamPart::Thinking, text),
+            let (choice, part, name, text) = match delta {
+                Delta::Text { choice, text } => (*choice, StreamPart::Text, None, text),
+                Delta::Refusal { choice, text } => (*choice, StreamPart::Refusal, None, text),
+                Delta::Thinking { choice, text } => (*choice, StreamPart::Thinking, None, text),
                 Delta::ToolCall { choice, call, id, name, arguments } => {
-                    let part = PartId { choice: *choice, part: StreamPart::ToolCall(*call) };
-                    if let Some(name) = name {
-                        self.inspection.name_tool(part, name)?;
-                    }
+                    let part = StreamPart::ToolCall(*call);
                     if holds && (id.is_some() || name.is_some()) {
-                        self.heads.push(Head { id: part, call: *call, call_id: id.clone(), name: name.clone() });
+                        let of = PartId { choice: *choice, part };
+                        self.heads.push(Head { id: of, call: *call, call_id: id.clone(), name: name.clone() });
                     }
-                    (*choice, part.part, arguments)
+                    (*choice, part, name.clone(), arguments)
                 }
                 Delta::Started { .. }
                 | Delta::References { .. }
@@ -343,15 +357,13 @@ impl Passage {
                 | Delta::Seal { .. }
                 | Delta::Note(_) => continue,
             };
-            if !text.is_empty() {
-                fresh.push(Fresh { id: PartId { choice, part }, text: text.clone() });
-            }
+            fresh.push(Fresh { id: PartId { choice, part }, name, text: text.clone() });
         }
-        Ok(fresh)
+        fresh
     }
 
     /// The event with the text that was passed on in place of its own.
-    fn rewritten(&mut self, event: StreamEvent, passed: Vec<Fresh>) -> StreamEvent {
+    fn rewritten(&mut self, event: StreamEvent, passed: Vec<(PartId, String)>) -> StreamEvent {
         let mut deltas = Vec::with_capacity(event.deltas.len());
         for delta in event.deltas {
             match delta {
@@ -367,7 +379,7 @@ impl Passage {
                 | Delta::Note(_) => {}
             }
         }
-        for Fresh { id, text } in passed {
+        for (id, text) in passed {
             let choice = id.choice;
             // A call without arguments comes before the next one, as it was made.
             let before = self.heads.iter().position(|head| head.id == id).unwrap_or(0);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anthropic_double::AnthropicDouble;
 use mistral_double::{Behaviour, MistralDouble, ToolCall, ToolCallForm, Writes};
 use openai_double::OpenAiDouble;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::socket::mistral_that_says;
 use super::support::{Setup, eventually};
-use super::{ask, last_record, stream, with_pattern};
+use super::{ask, last_record, parts, stream, with_pattern};
 
 #[tokio::test]
 async fn a_refusal_of_the_model_is_no_content_whether_policies_change_it_or_not() {
@@ -143,6 +144,45 @@ async fn what_is_held_back_of_a_part_goes_out_before_the_next_one() {
     };
     assert!(at("reasoning_content").max() <= at("content").min(), "{seen:?}");
     assert_eq!(seen.deltas("reasoning_content"), "Six by seven, ".repeat(20));
+}
+
+#[tokio::test]
+async fn calls_that_come_whole_in_one_event_go_out_one_after_the_other() {
+    let arguments = json!({ "text": "word ".repeat(80) + "4711" }).to_string();
+    let call = |index: u32, name: &str| {
+        json!({ "index": index, "id": format!("call_{index}"), "type": "function",
+            "function": { "name": name, "arguments": arguments } })
+    };
+    let said = json!({ "role": "assistant", "content": "Now 4711.", "tool_calls": [call(0, "open"), call(1, "see")] });
+    let setup = mistral_that_says(vec![(0, said, Value::Null), (0, json!({}), json!("tool_calls"))]).await;
+    let gateway = with_pattern(setup, "codes", "stream: { mode: transform }\n", "redact", "[0-9]{4}");
+    let seen = stream(&gateway, ask("Look")).await;
+    let masked = arguments.replace("4711", "[GONE]");
+    let expected = ["open", "see"].map(|name| (name.to_owned(), masked.clone()));
+    assert_eq!((seen.text().as_str(), seen.calls().as_slice()), ("Now [GONE].", expected.as_slice()));
+    let calls = seen.events.iter().filter_map(|event| event["choices"][0]["delta"]["tool_calls"].as_array()).flatten();
+    let order: Vec<_> = calls.map(|call| (call["index"].as_u64(), call["function"]["arguments"] == "")).collect();
+    assert!(order.is_sorted() && order.iter().all(|(_, is_bare)| !is_bare), "{order:?}");
+    assert_eq!(parts(&last_record(&gateway).await, "codes"), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn an_answer_has_more_choices_than_asked_for_only_if_they_begin_before_it_is_whole() {
+    let says = |choice: u32, text: &str| (choice, json!({ "content": text }), Value::Null);
+    let ends = |choice: u32| (choice, json!({}), json!("stop"));
+    for mode in ["transform", "buffer"] {
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let beside = vec![says(0, "It is 4711"), says(1, "It is 4"), ends(0), says(1, "712"), ends(1)];
+        let gateway = with_pattern(mistral_that_says(beside).await, "codes", &manifest, "redact", "[0-9]{4}");
+        let seen = stream(&gateway, ask("Which?")).await;
+        assert_eq!((seen.text().as_str(), seen.done), ("It is [GONE]It is [GONE]", true), "{mode}: {seen:?}");
+
+        let behind = vec![says(0, "It is 4711"), ends(0), says(1, "It is 4712"), ends(1)];
+        let gateway = with_pattern(mistral_that_says(behind).await, "codes", &manifest, "redact", "[0-9]{4}");
+        let seen = stream(&gateway, ask("Which?")).await;
+        assert_eq!((seen.text().as_str(), seen.whole), ("It is [GONE]", false), "{mode}: {seen:?}");
+        assert_eq!(seen.events.last().unwrap()["error"]["code"], "upstream_failed", "{mode}: {seen:?}");
+    }
 }
 
 #[tokio::test]

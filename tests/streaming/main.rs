@@ -88,6 +88,14 @@ async fn last_record(gateway: &Gateway) -> Value {
     gateway.search_as("community", json!({ "limit": 1 })).await[0].clone()
 }
 
+/// In which parts of the answer a policy found something.
+fn parts(record: &Value, policy: &str) -> Vec<u64> {
+    let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+    let said = evaluations.iter().find(|it| it["policy"] == policy).unwrap();
+    let findings = said["findings"].as_array().unwrap_or_else(|| panic!("{record}"));
+    findings.iter().map(|finding| finding["place"]["part"].as_u64().unwrap_or_else(|| panic!("{finding}"))).collect()
+}
+
 /// A gateway whose only policy on answers is one of patterns, with these further keys of its manifest.
 fn with_pattern(setup: Setup, name: &str, manifest: &str, action: &str, expression: &str) -> Gateway {
     let gateway = setup.policies(&["audit-redact", "pattern"]).prepare();

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::support::{Gateway, PATIENCE, Setup, eventually};
-use super::{ask, last_record, stream, with_pattern};
+use super::{ask, last_record, parts, stream, with_pattern};
 
 /// A server that answers every POST with a stream of these pieces, what else it is asked with an empty list of models,
 /// and counts the bytes of streams that it could write.
@@ -55,6 +55,17 @@ fn mistral_at(address: SocketAddr) -> Setup {
         "llm_providers:\n  mistral:\n    credentials: {{ api_key: offline-key }}\n    config: {{ endpoint: \"http://{address}\" }}\n"
     );
     Setup::without_provider().policies(&["audit-redact"]).yaml(&provider)
+}
+
+/// Mistral, whose stream has these events: of which choice, a delta, and why it ends.
+pub(super) async fn mistral_that_says(events: Vec<(u32, Value, Value)>) -> Setup {
+    let chunk = |(index, delta, reason): (u32, Value, Value)| {
+        json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{ "index": index, "delta": delta, "finish_reason": reason }] })
+    };
+    let data = events.into_iter().map(|event| chunk(event).to_string()).chain(["[DONE]".to_owned()]);
+    let sent: Vec<Bytes> = data.map(|data| Bytes::from(format!("data: {data}\n\n"))).collect();
+    mistral_at(upstream(sent.into_iter()).await.0)
 }
 
 async fn post(gateway: &Gateway, path: &str, body: Value) -> reqwest::Response {
@@ -102,27 +113,21 @@ async fn frames_pass_one_for_one_and_byte_for_byte_but_for_mistrals_padding() {
 
 #[tokio::test]
 async fn an_empty_reasoning_beside_calls_is_not_lost_where_a_policy_holds_the_stream() {
-    let call =
-        json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{}" } });
-    let events = [
-        (json!({ "role": "assistant", "content": null, "reasoning_content": "" }), json!(null)),
-        (json!({ "tool_calls": [call] }), json!(null)),
-        (json!({}), json!("tool_calls")),
-    ]
-    .map(|(delta, reason)| {
-        json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
-            "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] })
-    });
-    let sent = events.map(|event| event.to_string()).into_iter().chain(["[DONE]".to_owned()]);
-    let sent: Vec<Bytes> = sent.map(|data| Bytes::from(format!("data: {data}\n\n"))).collect();
-    let (address, _) = upstream(sent.into_iter()).await;
+    let call = json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{\"at\":\"door\"}" } });
+    let events = vec![
+        (0, json!({ "role": "assistant", "content": null, "reasoning_content": "" }), Value::Null),
+        (0, json!({ "tool_calls": [call] }), Value::Null),
+        (0, json!({}), json!("tool_calls")),
+    ];
     for mode in ["buffer", "observe"] {
         let manifest = format!("stream: {{ mode: {mode} }}\n");
-        let gateway = with_pattern(mistral_at(address), "watcher", &manifest, "redact", "4711");
+        let setup = mistral_that_says(events.clone()).await;
+        let gateway = with_pattern(setup, "watcher", &manifest, "redact", "door");
         let seen = stream(&gateway, ask("Look")).await;
         let deltas: Vec<_> = seen.events.iter().map(|event| &event["choices"][0]["delta"]).collect();
         let place = |field: &str| deltas.iter().position(|delta| !delta[field].is_null());
         assert!(place("reasoning_content").is_some_and(|at| Some(at) <= place("tool_calls")), "{mode}: {seen:?}");
+        assert_eq!(parts(&last_record(&gateway).await, "watcher"), [1], "{mode}: it is a part of the answer");
     }
 }
 

@@ -88,10 +88,9 @@ impl Transcript {
         }
     }
 
-    /// Choices that have ended.
-    pub(crate) fn finished(&self) -> u32 {
-        let finished = self.choices.values().filter(|spoken| spoken.finish.is_some()).count();
-        u32::try_from(finished).unwrap_or(u32::MAX)
+    /// Whether so many choices have ended, and no other has begun.
+    pub(crate) fn is_whole(&self, choices: usize) -> bool {
+        self.choices.len() >= choices && self.choices.values().all(|spoken| spoken.finish.is_some())
     }
 
     /// Bytes of text so far.

@@ -45,7 +45,9 @@ pub enum StreamPart {
 pub struct Fresh {
     /// The part.
     pub id: PartId,
-    /// What is new.
+    /// Of a tool call that begins: the tool.
+    pub name: Option<String>,
+    /// What is new; empty where a part begins with nothing.
     pub text: String,
 }
 
@@ -109,6 +111,8 @@ pub struct Inspection {
     context: Arc<Context>,
     request_id: String,
     parts: Vec<PartEntry>,
+    /// What came and was not shown yet.
+    came: Vec<Flow>,
     stages: Vec<Stage>,
     decision: Decision,
     /// Whether nothing will follow.
@@ -137,6 +141,7 @@ impl Runner {
             context: context.clone(),
             request_id: request_id.to_owned(),
             parts: Vec::new(),
+            came: Vec::new(),
             stages,
             decision: Decision::new(set.generation(), 0),
             last: false,
@@ -187,22 +192,22 @@ impl Inspection {
         &self.decision
     }
 
-    /// The tool that a call is about; before its arguments.
-    pub fn name_tool(&mut self, id: PartId, name: &str) -> Result<(), InspectionError> {
-        let part = self.turn_to(id)?;
-        if let Some(part) = self.parts.get_mut(part) {
-            name.clone_into(&mut part.name);
+    /// Takes what has come, in the order in which the model said it.
+    pub fn take(&mut self, fresh: Vec<Fresh>) -> Result<(), InspectionError> {
+        for Fresh { id, name, text } in fresh {
+            let part = self.turn_to(id)?;
+            if let (Some(name), Some(entry)) = (name, self.parts.get_mut(part)) {
+                entry.name = name;
+            }
+            self.came.push(Flow { part, text });
         }
         Ok(())
     }
 
-    /// Shows what is new to the policies that hold text back, and gives what may go out. `ended` are choices of which
+    /// Shows what came to the policies that hold text back, and gives what may go out. `ended` are choices of which
     /// nothing will follow; `last` says so of the answer. When a policy refuses, nothing of it goes out.
-    pub async fn pass(&mut self, fresh: Vec<Fresh>, ended: &[u32], last: bool) -> Result<Vec<Fresh>, InspectionError> {
-        let mut flows = Vec::with_capacity(fresh.len());
-        for Fresh { id, text } in fresh {
-            flows.push(Flow { part: self.turn_to(id)?, text });
-        }
+    pub async fn pass(&mut self, ended: &[u32], last: bool) -> Result<Vec<(PartId, String)>, InspectionError> {
+        let mut flows = std::mem::take(&mut self.came);
         for part in &mut self.parts {
             part.ended |= last || ended.contains(&part.id.choice);
         }
@@ -221,8 +226,8 @@ impl Inspection {
         }
         // Parts that the model has left before the one that it is at.
         flows.sort_by_key(|flow| self.parts.get(flow.part).is_some_and(|part| !part.left));
-        let fresh = |Flow { part, text }: Flow| Some(Fresh { id: self.parts.get(part)?.id, text });
-        Ok(flows.into_iter().filter_map(fresh).collect())
+        let passed = |Flow { part, text }: Flow| Some((self.parts.get(part)?.id, text));
+        Ok(flows.into_iter().filter_map(passed).collect())
     }
 
     /// Shows what went out to the policies that hold nothing back.
