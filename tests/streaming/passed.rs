@@ -1,6 +1,6 @@
 //! What goes out as it came in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mistral_double::{Behaviour, EventForm, MistralDouble, StreamFault, ToolCall, ToolCallForm, Writes};
 use serde_json::{Value, json};
@@ -153,7 +153,8 @@ async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
     let gateway = Setup::with(&double).start();
     let asked = json!({ "query": "To whom?", "user_token": "u", "client_id": "c", "request_type": "chat" });
     for place in ["/context", ""] {
-        double.script(Behaviour::text("Write to jane@example.org, please."));
+        double.script(Behaviour::text("Write to jane@example.org, please.").between_chunks(Duration::from_millis(400)));
+        let begun = Instant::now();
         let mut body = asked.clone();
         body["context"] = json!({});
         body.pointer_mut(place).unwrap()["stream"] = json!(true);
@@ -173,6 +174,9 @@ async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
         assert!(last["metadata"]["tokens_used"].as_u64().unwrap() > 0, "{last}");
         let asked = last["policy_info"]["policies_evaluated"].as_array().unwrap();
         assert!(asked.contains(&json!("pii")), "{last}");
+        let judging = last["policy_info"]["processing_time"].as_str().and_then(|it| it.strip_suffix("ms")).unwrap();
+        let judging: f64 = judging.parse().unwrap();
+        assert!(judging < begun.elapsed().as_secs_f64() * 500.0, "the wait for the model is none for policies: {last}");
 
         double.script(Behaviour::break_stream(2, StreamFault::Cut));
         let request = gateway.client.post(gateway.url("/api/request")).json(&body);

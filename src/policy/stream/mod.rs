@@ -10,7 +10,6 @@ mod held;
 mod stage;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Context;
 use super::manifest::Phase;
@@ -117,7 +116,6 @@ pub struct Inspection {
     decision: Decision,
     /// Whether nothing will follow.
     last: bool,
-    started: Instant,
 }
 
 impl Runner {
@@ -145,7 +143,6 @@ impl Runner {
             stages,
             decision: Decision::new(set.generation(), 0),
             last: false,
-            started: Instant::now(),
         })
     }
 }
@@ -247,7 +244,7 @@ impl Inspection {
     pub fn end(mut self) -> Decision {
         self.decision.edited = self.edited();
         self.decision.evaluations = self.stages.into_iter().map(Stage::end).collect();
-        self.decision.elapsed = self.started.elapsed();
+        self.decision.elapsed = self.decision.evaluations.iter().map(|it| it.elapsed).sum();
         self.decision
     }
 
