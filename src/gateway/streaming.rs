@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::pipeline::{Answer, Pipeline};
 use super::record;
@@ -25,12 +26,15 @@ use crate::chat::Message;
 use crate::in_flight::Held;
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
-use crate::provider::{Delta, ErrorKind, ProviderError, StreamEvent, Streamed};
+use crate::provider::{Delta, ErrorKind, EventStream, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
 
 /// Events between the upstream and the client.
 const EVENTS: usize = 16;
+
+/// How long the tokens of an answer are waited for that a policy has refused at its end.
+const COUNT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A client that takes nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -158,6 +162,9 @@ impl Pipeline {
             Ok(()) => passage.run(&mut streamed).await,
             Err(_) => Err(Stop::ClientGone),
         };
+        if matches!(stopped, Err(Stop::Refused)) && passage.is_whole() {
+            let _ = timeout(COUNT_PATIENCE, passage.count(&mut streamed.events)).await;
+        }
         // The text is kept until it is on record.
         let Streamed { events, correlation_id, notes, held: _held } = streamed;
         // Closes the upstream's connection.
@@ -331,6 +338,14 @@ impl Passage {
     /// Whether all choices have ended, and so all that policies are shown is there.
     fn is_whole(&self) -> bool {
         self.transcript.is_whole(self.choices)
+    }
+
+    /// What is told of an answer behind its end: what it used.
+    async fn count(&mut self, events: &mut EventStream) {
+        while let Some(Ok(event)) = events.next().await {
+            let told = event.deltas.iter().filter(|delta| matches!(delta, Delta::Usage { .. } | Delta::Note(_)));
+            told.for_each(|delta| self.transcript.take(delta));
+        }
     }
 
     /// The text of an event, by part.

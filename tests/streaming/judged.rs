@@ -186,6 +186,21 @@ async fn an_answer_has_more_choices_than_asked_for_only_if_they_begin_before_it_
 }
 
 #[tokio::test]
+async fn what_an_answer_used_is_on_record_though_a_policy_refused_it_at_its_end() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let setup = Setup::without_provider().env("OPENAI_API_KEY", openai_double::KEY);
+    let setup = setup.env("OPENAI_ENDPOINT", &double.origin());
+    let gateway = with_pattern(setup, "no-secrets", "stream: { mode: buffer }\n", "deny", "geheim");
+    double.script(openai_double::Behaviour::text("Das ist geheim."));
+    let body = json!({ "model": "gpt-4o-mini", "messages": ask("Was?")["messages"] });
+    let seen = stream(&gateway, body).await;
+    assert_eq!((seen.finish(), seen.done), (Some("content_filter"), true), "{seen:?}");
+    let record = last_record(&gateway).await;
+    assert_eq!((&record["policy_decision"], &record["policy_details"]["estimated"]), (&json!("blocked"), &Value::Null));
+    assert!(record["completion_tokens"].as_u64().unwrap() > 0 && record["cost"].as_f64().unwrap() > 0.0, "{record}");
+}
+
+#[tokio::test]
 async fn reasoning_waits_for_its_verdict_where_a_vendor_gives_fewer_choices_than_asked_for() {
     let double = AnthropicDouble::start().await.unwrap();
     let setup = || {
