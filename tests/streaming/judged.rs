@@ -97,6 +97,8 @@ async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() 
         for index in 0..2 {
             let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
             let said: Vec<_> = choices.filter(|choice| choice["index"] == index).collect();
+            let has_role = |choice: &Value| choice["delta"]["role"] == "assistant";
+            assert!(has_role(said[0]) && !said[1..].iter().any(|choice| has_role(choice)), "{mode}: {seen:?}");
             let end = said.iter().position(|choice| choice["finish_reason"] == "tool_calls");
             assert_eq!(end, Some(said.len() - 1), "{mode}: {seen:?}");
             let calls = said.iter().filter_map(|choice| choice["delta"]["tool_calls"].as_array()).flatten();

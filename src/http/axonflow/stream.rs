@@ -59,13 +59,15 @@ impl Pieces {
     fn over(&mut self, ended: &Ended) -> Vec<Frame> {
         let policy_info = PolicyInfo::new(&ended.policies, &self.tenant);
         let whole = match &ended.how {
-            StreamEnd::Whole | StreamEnd::ClientGone => {
+            StreamEnd::Whole => {
                 let said = std::mem::replace(&mut self.said, Transcript::new("")).answer(None, Vec::new());
                 let nothing = Message { role: Role::Assistant, parts: Vec::new() };
                 let said = said.choices.into_iter().next().map_or(nothing, |choice| choice.message);
                 routed_body(&ended.routed, &said, &self.id, policy_info)
             }
             StreamEnd::Refused(refusal) => refusal_body(refusal, &self.id, policy_info),
+            // Something of it was not passed on.
+            StreamEnd::ClientGone => return vec![Frame::Break],
             StreamEnd::Failed(failure) => {
                 let body = broken_off(failure, &ended.routed, &self.id, policy_info);
                 return vec![Frame::Data(body), Frame::Break];

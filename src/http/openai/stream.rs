@@ -3,7 +3,7 @@
 //! A chunk of the provider goes out as it came where nothing of it has to change. The last ones are looked at: where the
 //! usage stands depends on what the client asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -39,6 +39,8 @@ struct Chunks {
     created: i64,
     /// Choices that have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
+    /// Choices whose role was told; none where the provider's own chunks tell it.
+    roles: Option<BTreeSet<u32>>,
     /// The chunk that ends the last choice, until the usage that belongs into it is known.
     held: Option<Map<String, Value>>,
 }
@@ -96,6 +98,7 @@ impl Chunks {
             model: model.to_owned(),
             created: Timestamp::now().as_second(),
             choices: BTreeMap::new(),
+            roles: Some(BTreeSet::new()),
             held: None,
         }
     }
@@ -107,9 +110,9 @@ impl Chunks {
             AnswerEvent::Over(ended) => {
                 let mut frames = match &ended.how {
                     StreamEnd::Refused(refusal) => self.refused(refusal),
-                    StreamEnd::Whole | StreamEnd::Failed(_) | StreamEnd::ClientGone => {
-                        self.end(&ended.routed.answer).into_iter().collect()
-                    }
+                    StreamEnd::Whole | StreamEnd::Failed(_) => self.end(&ended.routed.answer).into_iter().collect(),
+                    // Something of it was not passed on.
+                    StreamEnd::ClientGone => return vec![Frame::Break],
                 };
                 match &ended.how {
                     StreamEnd::Failed(failure) => {
@@ -126,6 +129,9 @@ impl Chunks {
         if self.form == Form::Text {
             // Providers send it as a chat's.
             event.frame = None;
+        }
+        if event.frame.is_some() {
+            self.roles = None;
         }
         let mut ends = false;
         for delta in &event.deltas {
@@ -237,7 +243,7 @@ impl Chunks {
     }
 
     /// One chunk of all that these say; `None` when it is nothing.
-    fn chunk(&self, deltas: &[Delta]) -> Option<Map<String, Value>> {
+    fn chunk(&mut self, deltas: &[Delta]) -> Option<Map<String, Value>> {
         let mut choices: BTreeMap<u32, ChoiceBody<'_>> = BTreeMap::new();
         fn at<'a, 'b>(choices: &'b mut BTreeMap<u32, ChoiceBody<'a>>, index: u32) -> &'b mut ChoiceBody<'a> {
             choices.entry(index).or_insert_with(|| ChoiceBody { index, ..ChoiceBody::default() })
@@ -245,8 +251,7 @@ impl Chunks {
         for delta in deltas {
             match delta {
                 Delta::Started { .. } => {
-                    let delta = &mut at(&mut choices, 0).delta;
-                    (delta.role, delta.content) = (Some("assistant"), Some(String::new()));
+                    at(&mut choices, 0).delta.content = Some(String::new());
                 }
                 Delta::Text { choice, text } => {
                     at(&mut choices, *choice).delta.content.get_or_insert_default().push_str(text);
@@ -293,6 +298,10 @@ impl Chunks {
         if choices.is_empty() {
             return None;
         }
+        for (index, choice) in &mut choices {
+            let is_new = self.roles.as_mut().is_some_and(|roles| roles.insert(*index));
+            choice.delta.role = is_new.then_some("assistant");
+        }
         let choices: Vec<_> = choices.into_values().map(|choice| self.choice(choice)).collect();
         Some(self.envelope(choices.into()))
     }
@@ -324,7 +333,8 @@ mod tests {
             panic!("{frames:?}")
         };
         let choice = |data: &str| serde_json::from_str::<Value>(data).unwrap()["choices"][0].clone();
-        let kept = json!({ "index": 0, "delta": { "content": "Yes" }, "finish_reason": "stop" });
+        let delta = json!({ "role": "assistant", "content": "Yes" });
+        let kept = json!({ "index": 0, "delta": delta, "finish_reason": "stop" });
         let refused = json!({ "index": 1, "delta": {}, "finish_reason": "content_filter" });
         assert_eq!((choice(first), choice(second), done.as_str()), (kept, refused, sse::DONE));
     }
@@ -339,6 +349,30 @@ mod tests {
             let end: Value = serde_json::from_str(end).unwrap();
             assert_eq!(end["choices"][0]["finish_reason"], told);
         }
+    }
+
+    #[test]
+    fn each_choice_has_a_role_once() {
+        let mut chunks = Chunks::new("m", Pieces { include_usage: false }, Form::Chat);
+        let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
+        let text = |choice| Delta::Text { choice, text: "Yes".to_owned() };
+        let mut roles = Vec::new();
+        for delta in [begun, text(1), text(0), text(2), text(1)] {
+            for frame in chunks.frames(AnswerEvent::Said(StreamEvent { frame: None, deltas: vec![delta] })) {
+                let Frame::Data(chunk) = frame else { panic!("{frame:?}") };
+                let chunk: Value = serde_json::from_str(&chunk).unwrap();
+                roles.push((chunk["choices"][0]["index"].clone(), chunk["choices"][0]["delta"]["role"].clone()));
+            }
+        }
+        let (role, none) = (json!("assistant"), Value::Null);
+        let expected = [(0, &role), (1, &role), (0, &none), (2, &role), (1, &none)];
+        assert_eq!(roles, expected.map(|(index, role)| (json!(index), role.clone())));
+    }
+
+    #[test]
+    fn an_answer_that_the_client_was_too_slow_for_breaks_off() {
+        let mut chunks = Chunks::new("m", Pieces { include_usage: true }, Form::Chat);
+        assert_eq!(chunks.frames(over(Transcript::new("m"), StreamEnd::ClientGone)), [Frame::Break]);
     }
 
     #[test]
