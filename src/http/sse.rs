@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::{BufMut, Bytes};
 use futures_util::stream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::that_hold;
 use crate::gateway::AnswerEvent;
@@ -65,8 +65,9 @@ fn kept_alive<S: Send + 'static>(
             return Some((Err(BrokeOff), (None, false)));
         }
         let mut buffer = Vec::new();
+        let due = Instant::now() + silence;
         loop {
-            let (pieces, over) = match timeout(silence, events.recv()).await {
+            let (pieces, over) = match timeout_at(due, events.recv()).await {
                 Err(_) => {
                     buffer.put_slice(b": keep-alive\n\n");
                     return Some((Ok(buffer.into()), (Some((held, events, encoder)), false)));
@@ -152,6 +153,20 @@ mod tests {
             }
             assert_eq!(piece, expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_of_which_nothing_goes_out_are_a_silence_too() {
+        let silence = Duration::from_secs(15);
+        let (client, events) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while client.send(AnswerEvent::Said(StreamEvent::default())).await.is_ok() {
+                tokio::time::sleep(silence / 2).await;
+            }
+        });
+        let begun = Instant::now();
+        let mut body = kept_alive(silence, None, events, (), |(), _| Vec::new()).into_body();
+        assert_eq!((next(&mut body).await.as_ref(), begun.elapsed().as_secs()), (COMMENT.as_bytes(), 15));
     }
 
     fn over() -> AnswerEvent {
