@@ -3,6 +3,8 @@
 //! A [`Proposal`] is what the component said, in our own words; [`Verdict::accept`] is the one way from there to a
 //! [`Verdict`].
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::bindings::octroi::policy::types as wit;
@@ -300,6 +302,16 @@ impl Verdict {
             routing,
             tags,
         })
+    }
+
+    /// Forgets what was said of these matches of a stream before they had grown.
+    pub(super) fn outgrow(&mut self, edits: &[Edit], findings: &[Finding]) {
+        let begins = |place: &Place| (place.message, place.part, place.start);
+        let grown: HashSet<_> = edits.iter().map(|edit| begins(&edit.place)).collect();
+        self.edits.retain(|edit| !grown.contains(&begins(&edit.place)));
+        let grown: HashSet<_> =
+            findings.iter().filter_map(|it| Some((it.rule.as_str(), begins(it.place.as_ref()?)))).collect();
+        self.findings.retain(|it| it.place.is_none_or(|place| !grown.contains(&(it.rule.as_str(), begins(&place)))));
     }
 
     /// Adds what was said later of a stream, as far as one verdict has room for it.

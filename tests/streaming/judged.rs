@@ -234,16 +234,18 @@ async fn reasoning_waits_for_its_verdict_where_a_vendor_gives_fewer_choices_than
 async fn a_policy_that_holds_nothing_back_changes_nothing_and_is_recorded() {
     let double = MistralDouble::builder().start().await.unwrap();
     for (manifest, enforced) in [("mode: shadow\n", false), ("stream: { mode: observe }\n", true)] {
-        let gateway = with_pattern(Setup::with(&double), "watcher", manifest, "redact", "[0-9]{4}");
-        double.script(Behaviour::text("The code is 4711, not 4712."));
+        let gateway = with_pattern(Setup::with(&double), "watcher", manifest, "redact", "[0-9]{4,}");
+        // A match that grows is one.
+        let text = format!("The code is {}, not 4712.", "4711".repeat(10));
+        double.script(Behaviour::text(&text));
         let seen = stream(&gateway, ask("Which?")).await;
-        assert_eq!(seen.text(), "The code is 4711, not 4712.");
+        assert_eq!(seen.text(), text);
         let record = last_record(&gateway).await;
         assert_eq!(record["policy_decision"], "allowed", "{record}");
         let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
         let watcher = evaluations.iter().find(|it| it["policy"] == "watcher").unwrap();
         assert_eq!((&watcher["action"], &watcher["enforced"]), (&json!("redact"), &json!(enforced)), "{watcher}");
-        assert_eq!(watcher["findings"].as_array().unwrap().len(), 2, "{watcher}");
+        assert_eq!(parts(&record, "watcher"), [0, 0], "{watcher}");
         assert_eq!(watcher["stream"], "observe", "{watcher}");
     }
 }

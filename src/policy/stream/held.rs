@@ -135,8 +135,8 @@ impl Held {
         out
     }
 
-    /// Keeps the end of what was passed on. It begins with a whole word where that is possible, since half a number may
-    /// look like another.
+    /// Keeps the end of what was passed on. It begins with a whole word where that costs little of it, since half a number
+    /// may look like another.
     fn remember(&mut self, passed: &str, window: usize) {
         self.behind.push_str(passed);
         let cut = self.behind.floor_char_boundary(self.behind.len().saturating_sub(window));
@@ -144,7 +144,7 @@ impl Held {
             return;
         }
         let tail = self.behind.get(cut..).unwrap_or_default();
-        let word = tail.find(char::is_whitespace).map_or(0, |space| space + 1);
+        let word = tail.find(char::is_whitespace).filter(|space| *space < window / 4).map_or(0, |space| space + 1);
         let cut = self.behind.ceil_char_boundary(cut + word);
         self.behind.drain(..cut);
         self.offset += cut as u64;
@@ -246,6 +246,19 @@ mod tests {
         // Its replacement went out while it was still growing; what followed is replaced by itself.
         let out = out.unwrap();
         assert!(out.len() < 10 && out.chars().all(|it| it == '#'), "{out}");
+    }
+
+    #[test]
+    fn a_late_word_is_no_beginning_of_what_is_shown_again() {
+        let mut held = Held::default();
+        let mut shown = String::new();
+        let card = "4111 1111 1111 1111";
+        for token in "x".repeat(120).as_bytes().chunks(4).chain([" ".as_bytes()]).chain(card.as_bytes().chunks(5)) {
+            held.push(std::str::from_utf8(token).unwrap());
+            shown = held.shown().0;
+            held.release(held.behind_and_waiting(), [].iter(), 128);
+        }
+        assert!(shown.ends_with(card), "{shown}");
     }
 
     #[test]

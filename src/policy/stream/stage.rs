@@ -226,6 +226,7 @@ impl Stage {
             self.said.action = verdict.action;
             self.said.reason.clone_from(&verdict.reason);
         }
+        self.said.outgrow(&edits, &findings);
         self.said.extend(edits, findings, &verdict.tags);
     }
 
