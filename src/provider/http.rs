@@ -46,6 +46,8 @@ const POOL_IDLE_CONNECTIONS: usize = 4096;
 /// The longest stream that is read, in bytes: some 200 of them carry one token.
 pub(crate) const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
 
+const STREAM_DEADLINE: &str = "the stream was not over (routing.stream_deadline)";
+
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// What may still come behind the last event of a stream, in bytes, and within which time. A connection is used again only
@@ -155,6 +157,10 @@ impl StreamedBody {
 
     /// The data of the next event; `None` at the end. The wait is for the event: a comment on the way prolongs nothing.
     pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
+        // Where it is read slowly there is always an event that waits for nothing.
+        if Instant::now() >= self.ends {
+            return Err(late(ErrorKind::DeadlineExceeded, STREAM_DEADLINE, self.whole));
+        }
         let due = self.begins.take().unwrap_or_else(|| Instant::now() + self.patience);
         loop {
             if let Some(data) = self.ready.pop_front() {
@@ -173,7 +179,7 @@ impl StreamedBody {
         let piece = match timeout_at(due.min(self.ends), self.response.chunk()).await {
             Ok(piece) => piece.map_err(read_error)?,
             Err(_) if self.ends <= due => {
-                return Err(timed_out("the stream was not over (routing.stream_deadline)", self.whole));
+                return Err(timed_out(STREAM_DEADLINE, self.whole));
             }
             Err(_) => return Err(timed_out("no next event of the stream came", self.patience)),
         };
@@ -411,7 +417,11 @@ fn no_stream() -> ProviderError {
 }
 
 fn timed_out(what: &str, limit: Duration) -> ProviderError {
-    ProviderError::new(ErrorKind::Timeout, &format!("upstream time-out: {what} within {limit:?}"))
+    late(ErrorKind::Timeout, what, limit)
+}
+
+fn late(kind: ErrorKind, what: &str, limit: Duration) -> ProviderError {
+    ProviderError::new(kind, &format!("upstream time-out: {what} within {limit:?}"))
 }
 
 fn send_error(error: reqwest::Error) -> ProviderError {

@@ -64,6 +64,17 @@ async fn an_event_may_come_in_pieces_and_each_has_its_time() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_events_wait_for_their_reader_ends_all_the_same_and_by_no_fault_of_the_upstream() {
+    let server = Server::start(stall(&format!("{STREAM}data: 1\n\ndata: 2\n\n"))).await;
+    let (_, mut body) = upstream(&server.url(), 20_000).stream(&server.url(), Vec::new()).await.unwrap();
+    assert_eq!(body.event().await.unwrap().unwrap(), "1");
+    body.ends = Instant::now();
+    let error = body.event().await.err().unwrap();
+    assert_eq!((error.kind(), error.counts_against_health()), (ErrorKind::DeadlineExceeded, false), "{error}");
+    assert!(error.message().contains("routing.stream_deadline"), "{error}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_the_key_stays_here() {
     let elsewhere = Server::start(reply("200 OK", "", "Yes.")).await;
     let location = format!("location: {}/v1/chat/completions\r\n", elsewhere.origin);
