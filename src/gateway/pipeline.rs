@@ -277,6 +277,8 @@ impl Pipeline {
             Ok::<_, AuditError>(permit)
         };
         let asked_and_recorded = futures_util::future::try_join(asked, recorded).await;
+        // An answer may stream for an hour.
+        drop(chat);
         let permit = match asked_and_recorded {
             Ok(((), permit)) => permit,
             Err(error) => {
