@@ -10,9 +10,11 @@
 
 mod transcript;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -157,6 +159,8 @@ impl Pipeline {
             seals: Vec::new(),
             ends: Vec::new(),
             released: 0,
+            on_their_way: VecDeque::with_capacity(EVENTS + 1),
+            held: streamed.held.clone(),
         };
         let stopped = match begun {
             Ok(()) => passage.run(&mut streamed).await,
@@ -229,6 +233,10 @@ struct Passage {
     ends: Vec<Delta>,
     /// Bytes of text that were passed on.
     released: u64,
+    /// Bytes of the events that the client may not have taken yet.
+    on_their_way: VecDeque<usize>,
+    /// The room that all of it takes.
+    held: Option<Held>,
 }
 
 /// Why a stream is not passed on to its end.
@@ -317,11 +325,13 @@ impl Passage {
         } else {
             (event, came)
         };
+        let size = event.frame.as_ref().map_or(0, Bytes::len);
         if event.frame.is_some() || !event.deltas.is_empty() {
             let said = AnswerEvent::Said(event);
             self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
             self.released += bytes as u64;
         }
+        self.settle(size);
         if !last && bytes > 0 && self.inspection.observes() {
             // Whoever writes it to the client waits for this very thread.
             tokio::task::yield_now().await;
@@ -329,6 +339,18 @@ impl Passage {
             self.go_on()?;
         }
         Ok(())
+    }
+
+    /// Gives back the room of what is not kept: most of a stream is no text. `sent`: bytes of the last event.
+    fn settle(&mut self, sent: usize) {
+        self.on_their_way.push_back(sent);
+        // One more than there is place for is being written.
+        if self.on_their_way.len() > EVENTS + 1 {
+            self.on_their_way.pop_front();
+        }
+        if let Some(held) = &self.held {
+            held.settle(self.transcript.size() + self.on_their_way.iter().sum::<usize>());
+        }
     }
 
     fn go_on(&self) -> Result<(), Stop> {

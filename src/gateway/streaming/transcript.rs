@@ -20,6 +20,7 @@ pub(crate) struct Transcript {
     notes: Vec<String>,
     bytes: u64,
     sealed: u64,
+    cited: usize,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ impl Transcript {
             notes: Vec::new(),
             bytes: 0,
             sealed: 0,
+            cited: 0,
         }
     }
 
@@ -65,6 +67,7 @@ impl Transcript {
             }
             Delta::References { choice, ids } => {
                 self.choices.entry(*choice).or_default().cited.extend_from_slice(ids);
+                self.cited += size_of_val(ids.as_slice()) + ids.iter().map(Reference::size).sum::<usize>();
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
@@ -101,6 +104,11 @@ impl Transcript {
     /// Bytes of seals so far.
     pub(crate) fn sealed(&self) -> u64 {
         self.sealed
+    }
+
+    /// Bytes of all that it keeps.
+    pub(crate) fn size(&self) -> usize {
+        usize::try_from(self.bytes.saturating_add(self.sealed)).unwrap_or(usize::MAX).saturating_add(self.cited)
     }
 
     /// The answer, as far as it came. `notes`: on what was done to the request.
