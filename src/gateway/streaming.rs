@@ -135,21 +135,21 @@ impl Pipeline {
         permit: OutcomePermit,
         answer: Answer,
     ) {
-        let told = self.told_of(&routed);
-        let Routed { provider, model, answer: mut streamed, attempts } = routed;
-        inspection.went_to(told.clone());
         let (client, events) = mpsc::channel(EVENTS);
         let (ended, told_end) = oneshot::channel();
         let begun = answer.send(Ok(Answered::Stream(AnswerStream {
             request_id: self.id.clone(),
-            provider: provider.clone(),
-            model: model.clone(),
-            attempts: attempts.clone(),
+            provider: routed.provider.clone(),
+            model: routed.model.clone(),
+            attempts: routed.attempts.clone(),
             generation: self.set.generation().0,
             events,
             ended: told_end,
-            held: streamed.held.clone(),
+            held: routed.answer.held.clone(),
         })));
+        let told = self.told_of(&routed);
+        inspection.went_to(told.clone());
+        let Routed { provider, model, answer: mut streamed, attempts } = routed;
         let mut passage = Passage {
             inspection,
             transcript: Transcript::new(&model),
