@@ -465,7 +465,7 @@ async fn a_name_waits_for_a_folder_that_is_closed() {
     refusing("old").put(&folder, "house", "");
     let gateway = start_through(prepared, command);
     draft(&gateway, "mode: off\n").await;
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o0)).unwrap();
     gateway.until("/health", |body| codes(body).contains("unreadable")).await;
     for _ in 0..2 {
         let reads = scans(&gateway).await;
