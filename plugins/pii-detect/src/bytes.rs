@@ -118,6 +118,11 @@ pub(crate) fn name_before(text: &[u8], at: usize) -> Option<&[u8]> {
     words_before(text, at).find(|word| !is_any(word, &["number", "no", "nr", "id", "is"]))
 }
 
+/// The key of the value at `at`: the word directly before it, or before `number` and the like.
+pub(crate) fn key_before(text: &[u8], at: usize) -> Option<&[u8]> {
+    words_before(text, at).find(|word| !is_any(word, &["number", "no", "nr"]))
+}
+
 /// Whether that word is one of [`REFERENCES`].
 pub(crate) fn is_reference(text: &[u8], at: usize) -> bool {
     name_before(text, at).is_some_and(|name| is_any(name, REFERENCES))

@@ -5,8 +5,8 @@
 //! "order".
 
 use crate::bytes::{
-    byte, byte_before, follows, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number, is_word,
-    is_word_before,
+    byte, byte_before, follows, is_any, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number,
+    is_word, is_word_before, key_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::escape_before;
@@ -167,18 +167,25 @@ fn alike(groups: &[Group]) -> usize {
     groups.len().min(1) + groups.iter().skip(1).take_while(belongs).count()
 }
 
-/// Seven digits or more behind a word that says what they are.
+/// Seven digits or more behind a word that says what they are. Where more than a colon stands between, as behind a key of
+/// JSON, the word is the nearest one, and the digits are ten or more: fewer are a count or a date as well.
 fn announced(text: &[u8], start: usize) -> Option<usize> {
     // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: " and in
     // a key's `\": \"`.
     let is_mark = |byte: &&u8| b" :.#=\"'\\(>|".contains(byte);
-    let marks = text[..start].iter().rev().take(8).take_while(is_mark);
-    let is_behind_word = byte_before(text, start - marks.count()).is_some_and(|byte| byte.is_ascii_alphabetic());
+    let marks = text[..start].iter().rev().take(8).take_while(is_mark).count();
+    let is_behind_word = byte_before(text, start - marks).is_some_and(|byte| byte.is_ascii_alphabetic());
     if !is_behind_word || is_word_before(text, start) {
         return None;
     }
+    let is_plain = marks <= 4 && text[start - marks..start].iter().all(|byte| b" :.#=".contains(byte));
     let (end, digits) = read_loosely(text, start);
-    (digits >= 7 && follows(text, start, CUES) && !is_word(byte(text, end))).then_some(end)
+    let is_said = if is_plain {
+        digits >= 7 && follows(text, start, CUES)
+    } else {
+        digits >= 10 && key_before(text, start).is_some_and(|word| is_any(word, CUES))
+    };
+    (is_said && !is_word(byte(text, end))).then_some(end)
 }
 
 /// `+52.5200066`. The one dot of `+1.5551234567`, as registries of domains write it, has nine digits or more behind it.
@@ -288,7 +295,25 @@ mod tests {
         ] {
             assert_eq!(found(Phone, text), ["5551234567"], "{text}");
         }
-        for text in [r#"{"orderNumber":"5551234567"}"#, r#"{"id":"5551234567"}"#, "phone\n5551234567", "iPhone 15"] {
+        for text in [
+            r#"{"orderNumber":"5551234567"}"#,
+            r#"{"id":"5551234567"}"#,
+            "phone\n5551234567",
+            "iPhone 15",
+            r#"{"mobile":true,"id":12345678}"#,
+            r#"{"cell":"B7","value":1234567}"#,
+            r#"{"device":"mobile","users":1234567890}"#,
+            r#"{"phone_verified_at":"2023-01-01 10:00:00"}"#,
+            r#"{"phone":null,"id":5551234567}"#,
+            r#"{"type":"fax","timestamp":1700000000}"#,
+            r#"{"smsSentAt":"1700000000"}"#,
+            r#"{"phoneId":"1700000000"}"#,
+            "<cell>20230101</cell>",
+            "| mobile | 1234567 |",
+            "cell.value = \"2024-01-01\"",
+            "new phone (2023 - 2024)",
+            "iPhone (2024-09-20)",
+        ] {
             assert_eq!(found(Phone, text), [""; 0], "{text}");
         }
     }

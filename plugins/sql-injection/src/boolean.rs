@@ -14,6 +14,10 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     if !is_or && joint.kind != Kind::And && !joint.is("and") {
         return None;
     }
+    // What is quoted in JSON within JSON is a string of its own, as in a filter or in code.
+    if at > 0 && tokens[at - 1].text.starts_with('\\') && !breaks_out(tokens, at) {
+        return None;
+    }
     let negated = usize::from(tokens.get(at + 1)?.is("not"));
     let left = skip_brackets(tokens, at + 1 + negated);
     constant(tokens, at + 1 + negated)

@@ -152,25 +152,33 @@ pub(crate) fn is_set_apart(tokens: &[Token<'_>], first: usize, at: usize) -> boo
     match next.kind {
         Kind::Symbol(b';') => true,
         Kind::Comment => is_behind || !goes_on,
-        // The fence of a block of code.
-        Kind::Symbol(b'`') => next.is_first_on_line,
         Kind::Quote if before.is_some_and(|before| before.is_same(next)) => !goes_on && is_whole(tokens, first, at),
         Kind::Quote => !goes_on,
         _ => false,
     }
 }
 
-/// Whether the statement between two marks is meant as one: in capitals, or as a value, such as `"sql": "..."` and
-/// `execute('...')`. "Delete from history" is a button's label, "drop user tracking" a note.
+/// Whether the statement between two marks is meant as one: in capitals, or as the value of what is called SQL, such as
+/// `"sql": "..."` and `execute('...')`. "Delete from history" is a button's label, `"mode": "TRUNCATE MIDDLE"` a setting.
 fn is_whole(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
     let (mark, verb) = (first - 1, &tokens[first]);
     let is_line = tokens[mark].is_first_on_line && tokens.get(at + 1).is_none_or(|next| next.is_first_on_line);
     let gives = |before: &Token<'_>| matches!(before.kind, Kind::Compare | Kind::Symbol(b':' | b'(' | b'[' | b','));
     let is_value = is_line || mark.checked_sub(1).is_some_and(|before| gives(&tokens[before]));
+    let object = tokens[first + 1].is_any(&["table", "database"]);
     if verb.is_shouted() {
-        return is_value || !sentence::goes_on(&tokens[at - 1]);
+        let is_bare = verb.is("truncate") && !object;
+        return if is_value { !is_bare || is_called_sql(tokens, mark) } else { !sentence::goes_on(&tokens[at - 1]) };
     }
-    is_value && verb.text.starts_with(char::is_lowercase) && tokens[first + 1].is_any(&["table", "database"])
+    object && verb.text.starts_with(char::is_lowercase) && is_called_sql(tokens, mark)
+}
+
+/// Whether what the mark at `at` opens is given to a name that says that it is SQL.
+fn is_called_sql(tokens: &[Token<'_>], at: usize) -> bool {
+    let gives =
+        |it: &&Token<'_>| matches!(it.kind, Kind::Compare | Kind::Quote | Kind::Symbol(b':' | b'(' | b'[' | b','));
+    let name = tokens[..at].iter().rev().take(4).find(|it| !gives(it));
+    name.is_some_and(|name| name.is_any(&["sql", "query", "statement", "stmt", "execute", "exec", "prepare", "raw"]))
 }
 
 /// The tokens of the statement around `at` that come before it, nearest first.

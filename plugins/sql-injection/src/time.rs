@@ -34,8 +34,7 @@ fn is_in_query(tokens: &[Token<'_>], at: usize) -> bool {
     }
     let Some(before_call) = outside.checked_sub(1) else { return false };
     let token = &tokens[before_call];
-    let is_joint =
-        token.is_any(&["and", "or", "xor", "like", "rlike", "regexp"]) || matches!(token.kind, Kind::And | Kind::Or);
+    let is_joint = token.is_any(&["and", "or", "xor", "rlike", "regexp"]) || matches!(token.kind, Kind::And | Kind::Or);
     if is_joint {
         // "poll and sleep(5)" is a sentence; "1 and sleep(5)" is not.
         return before_call
