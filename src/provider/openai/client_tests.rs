@@ -300,6 +300,7 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
 
 #[tokio::test]
 async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
+    const LACKS_SCOPE: &str = r#"{"error":{"message":"You have insufficient permissions for this operation. Missing scopes: api.model.read.","type":"invalid_request_error","param":null,"code":null}}"#;
     let no_route = Some(ErrorKind::EndpointNotFound);
     for (kind, status, body, expected) in [
         (Kind::OpenAiCompatible, "200 OK", r#"[{"id":"meta-llama/Llama-3"}]"#, None),
@@ -309,6 +310,15 @@ async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
         (Kind::OpenAiCompatible, "501 Not Implemented", "", no_route),
         (Kind::OpenAiCompatible, "503 Service Unavailable", "", Some(ErrorKind::UpstreamUnavailable)),
         (Kind::OpenAi, "405 Method Not Allowed", "", Some(ErrorKind::Rejected)),
+        (Kind::OpenAi, "401 Unauthorized", LACKS_SCOPE, no_route),
+        (Kind::OpenAi, "403 Forbidden", LACKS_SCOPE, no_route),
+        (
+            Kind::OpenAi,
+            "401 Unauthorized",
+            r#"{"error":{"message":"Incorrect API key provided"}}"#,
+            Some(ErrorKind::Unauthorized),
+        ),
+        (Kind::OpenAi, "403 Forbidden", "", Some(ErrorKind::Forbidden)),
         (Kind::OpenAi, "501 Not Implemented", "", Some(ErrorKind::UpstreamFailed)),
     ] {
         let server = Server::start(reply(status, "", body)).await;

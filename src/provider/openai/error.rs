@@ -36,8 +36,6 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Pr
 fn kind(status: u16, said: &Said) -> ErrorKind {
     match status {
         400 | 422 => refused(status, said),
-        // A restricted key opens what its scopes name, and may not list the models.
-        401 if said.begins("You have insufficient permissions for this operation") => ErrorKind::Forbidden,
         403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
         404 if no_model(said) => ErrorKind::ModelNotFound,
         429 if said.is("insufficient_quota") || said.is("billing_hard_limit_reached") => ErrorKind::SpendCap,

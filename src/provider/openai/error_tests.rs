@@ -47,15 +47,6 @@ fn every_refusal_has_its_class() {
         (400, error("Unrecognized request argument", request, Some("unknown_parameter")), ErrorKind::InvalidField),
         (400, error("bad", request, None), ErrorKind::InvalidRequest),
         (401, error("Incorrect API key", request, Some("invalid_api_key")), ErrorKind::Unauthorized),
-        (
-            401,
-            error(
-                "You have insufficient permissions for this operation. Missing scopes: api.model.read.",
-                request,
-                None,
-            ),
-            ErrorKind::Forbidden,
-        ),
         (403, error("no access to model", request, Some("model_not_found")), ErrorKind::ModelNotAllowed),
         (403, error("Country", request, Some("unsupported_country_region_territory")), ErrorKind::Forbidden),
         (404, error("no such model", request, Some("model_not_found")), ErrorKind::ModelNotFound),

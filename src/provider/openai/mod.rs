@@ -36,6 +36,9 @@ const AZURE_API_VERSION: &str = "2024-08-01-preview";
 /// Judges where the caller names no model: the provider's default is one that chats.
 const MODERATION: &str = "omni-moderation-latest";
 
+/// What OpenAI says of a restricted key whose scopes do not name the call, such as that for the list of models.
+const LACKS_SCOPE: &str = "insufficient permissions for this operation";
+
 /// Hosts, and those below them, that answer a message with `reasoning_content` with 400.
 const STRICT_HOSTS: [&str; 4] = ["api.groq.com", "api.cerebras.ai", "api.openai.com", "mistral.ai"];
 
@@ -255,9 +258,14 @@ impl Provider for OpenAi {
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
         let probed = self.upstream.probe(&self.models_url(), &self.catalogue).await;
-        probed.map_err(|error| match (self.info.kind, error.status()) {
-            // Of the servers like OpenAI's some have no list, and these are other words for that.
-            (Kind::OpenAiCompatible, Some(status @ (405 | 501))) => {
+        let has_no_list = |status: u16, error: &ProviderError| match self.info.kind {
+            // Some servers like OpenAI's have other words for that.
+            Kind::OpenAiCompatible => matches!(status, 405 | 501),
+            Kind::OpenAi => matches!(status, 401 | 403) && error.message().contains(LACKS_SCOPE),
+            _ => false,
+        };
+        probed.map_err(|error| match error.status() {
+            Some(status) if has_no_list(status, &error) => {
                 ProviderError::new(ErrorKind::EndpointNotFound, error.message()).with_status(status)
             }
             _ => error,
