@@ -329,7 +329,7 @@ impl Passage {
         } else {
             (event, came)
         };
-        let size = event.frame.as_ref().map_or(0, Bytes::len);
+        let size = event.frame.as_ref().map_or(bytes, Bytes::len);
         if event.frame.is_some() || !event.deltas.is_empty() {
             let said = AnswerEvent::Said(event);
             self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
@@ -353,7 +353,7 @@ impl Passage {
             self.on_their_way.pop_front();
         }
         if let Some(held) = &self.held {
-            held.settle(self.transcript.size() + self.on_their_way.iter().sum::<usize>());
+            held.settle(self.transcript.size() + self.inspection.waiting() + self.on_their_way.iter().sum::<usize>());
         }
     }
 
