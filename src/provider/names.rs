@@ -1,5 +1,6 @@
 //! Names of models and tools: whose model a name is, as far as names tell, and what a called tool may be named.
 
+use super::Catalogue;
 use crate::chat::TOOL_NAME;
 
 /// A vendor whose names are known by their beginnings, beside Mistral.
@@ -30,6 +31,12 @@ impl Vendor {
         } else {
             None
         }
+    }
+
+    /// Whether it is asked for a name of which the configuration says nothing: one of its own, or one on its list that is
+    /// plainly nobody else's.
+    pub(crate) fn serves(self, model: &str, catalogue: &Catalogue) -> bool {
+        Self::of(model) == Some(self) || is_anyones(model) && catalogue.lists(model)
     }
 }
 
@@ -91,8 +98,21 @@ pub(crate) const EXPECTED: &str = "expected at most 128 letters, digits, `_`, `-
 pub(crate) const NAMELESS: &str = "a tool call left out without a name, or with one that no tool can have";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::provider::Provider;
+
+    /// Checks that a provider of a vendor with names of its own is asked for what it lists and is plainly nobody else's.
+    pub(crate) fn serves_what_it_lists(provider: &dyn Provider) {
+        let listed = r#"{"data": [{"id": "on-the-list"}, {"id": "mistral-small-latest"}, {"id": "gpt-4o"}]}"#;
+        let from = "https://host.example".parse().unwrap();
+        provider.catalogue().unwrap().read(listed.as_bytes(), &from);
+        for (model, served) in
+            [("on-the-list", true), ("on-no-list", false), ("mistral-small-latest", false), ("gpt-4o", false)]
+        {
+            assert_eq!(provider.serves(model), served, "{model}");
+        }
+    }
 
     #[test]
     fn names_tell_their_vendor() {

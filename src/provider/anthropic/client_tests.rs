@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::chat::{Message, Role};
 use crate::provider::canned::{Reaction, Server, reply, stall};
+use crate::provider::names::tests::serves_what_it_lists;
 use crate::provider::{ErrorKind, Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
@@ -106,12 +107,5 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
 
 #[test]
 fn what_it_lists_is_asked_of_it_unless_it_is_plainly_anothers() {
-    let made = Anthropic::new(settings()).unwrap();
-    let listed = r#"{"data": [{"id": "on-the-list"}, {"id": "mistral-small-latest"}, {"id": "gpt-4o"}]}"#;
-    made.catalogue.read(listed.as_bytes(), &made.models_url);
-    for (model, served) in
-        [("on-the-list", true), ("on-no-list", false), ("mistral-small-latest", false), ("gpt-4o", false)]
-    {
-        assert_eq!(made.serves(model), served, "{model}");
-    }
+    serves_what_it_lists(&Anthropic::new(settings()).unwrap());
 }

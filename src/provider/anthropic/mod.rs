@@ -90,9 +90,8 @@ impl Provider for Anthropic {
     /// The default model, those that are configured and, where none is, every name that is Anthropic's, and those on its list
     /// that are plainly nobody else's.
     fn serves(&self, model: &str) -> bool {
-        names::listed(model, &self.info.model, self.catalogue.configured()).unwrap_or_else(|| {
-            Vendor::of(model) == Some(Vendor::Anthropic) || names::is_anyones(model) && self.catalogue.lists(model)
-        })
+        names::listed(model, &self.info.model, self.catalogue.configured())
+            .unwrap_or_else(|| Vendor::Anthropic.serves(model, &self.catalogue))
     }
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {

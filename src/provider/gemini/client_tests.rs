@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::provider::names::tests::serves_what_it_lists;
 use crate::provider::{Kind, Prices, Settings};
 
 const M: u64 = 1_000_000;
@@ -63,12 +64,5 @@ fn the_rules_of_billing_hold() {
 
 #[test]
 fn what_it_lists_is_asked_of_it_unless_it_is_plainly_anothers() {
-    let made = Gemini::new(settings()).unwrap();
-    let listed = r#"{"data": [{"id": "on-the-list"}, {"id": "mistral-small-latest"}, {"id": "gpt-4o"}]}"#;
-    made.catalogue.read(listed.as_bytes(), &made.origin);
-    for (model, served) in
-        [("on-the-list", true), ("on-no-list", false), ("mistral-small-latest", false), ("gpt-4o", false)]
-    {
-        assert_eq!(made.serves(model), served, "{model}");
-    }
+    serves_what_it_lists(&Gemini::new(settings()).unwrap());
 }

@@ -197,7 +197,7 @@ impl Provider for OpenAi {
         let latest = |name: &str| name.strip_suffix(":latest").unwrap_or(name).to_owned();
         let lists = |name: &str| names::is_anyones(model) && self.catalogue.lists(name);
         names::listed(model, default, self.catalogue.configured()).unwrap_or_else(|| match self.info.kind {
-            Kind::OpenAi => Vendor::of(model) == Some(Vendor::OpenAi) || lists(model),
+            Kind::OpenAi => Vendor::OpenAi.serves(model, &self.catalogue),
             Kind::Ollama => latest(model) == latest(default) || lists(model) || lists(&format!("{model}:latest")),
             _ => false,
         })
