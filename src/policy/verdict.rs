@@ -63,7 +63,7 @@ impl From<wit::Action> for Action {
 }
 
 /// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// For the record.
@@ -235,6 +235,8 @@ impl From<wit::Verdict> for Proposal {
 pub(super) mod bounds {
     pub(in crate::policy) const FINDINGS: usize = 10_000;
     pub(in crate::policy) const EDITS: usize = 10_000;
+    /// Of a stream's edits together: each of its pieces may bring as much as a whole answer.
+    pub(in crate::policy) const REPLACEMENTS: usize = 1 << 20;
     pub(in crate::policy) const TAGS: usize = 64;
     pub(in crate::policy) const PROVIDERS: usize = 256;
     pub(in crate::policy) const ID: usize = 128;
@@ -316,11 +318,15 @@ impl Verdict {
 
     /// Adds what was said later of a stream, as far as one verdict has room for it.
     pub(super) fn extend(&mut self, edits: Vec<Edit>, findings: Vec<Finding>, tags: &[(String, String)]) {
-        let found = edits.len();
-        let room = bounds::EDITS.saturating_sub(self.edits.len());
-        self.edits.extend(edits.into_iter().take(room));
-        let left_out = u32::try_from(found.saturating_sub(room)).unwrap_or(u32::MAX);
-        self.edits_left_out = self.edits_left_out.saturating_add(left_out);
+        let mut bytes: usize = self.edits.iter().map(|edit| edit.replacement.len()).sum();
+        for edit in edits {
+            bytes = bytes.saturating_add(edit.replacement.len());
+            if self.edits.len() < bounds::EDITS && bytes <= bounds::REPLACEMENTS {
+                self.edits.push(edit);
+            } else {
+                self.edits_left_out = self.edits_left_out.saturating_add(1);
+            }
+        }
         let room = bounds::FINDINGS.saturating_sub(self.findings.len());
         self.findings.extend(findings.into_iter().take(room));
         for tag in tags {
@@ -431,6 +437,22 @@ mod tests {
 
     fn verdict(edits: Vec<ProposedEdit>) -> Proposal {
         Proposal { action: Action::Redact, edits, ..Proposal::default() }
+    }
+
+    #[test]
+    fn what_a_stream_keeps_of_its_edits_is_bounded_in_number_and_bytes() {
+        let edits = |count: u32, bytes: usize| -> Vec<Edit> {
+            let place = |start| Place { message: 0, part: 0, start, end: start + 1 };
+            (0..count).map(|start| Edit { place: place(start), replacement: "x".repeat(bytes) }).collect()
+        };
+        let mut said = Verdict::default();
+        for _ in 0..3 {
+            said.extend(edits(2, bounds::REPLACEMENTS / 3), Vec::new(), &[]);
+        }
+        assert_eq!((said.edits.len(), said.edits_left_out), (3, 3));
+        let mut said = Verdict::default();
+        said.extend(edits(10_005, 1), Vec::new(), &[]);
+        assert_eq!((said.edits.len(), said.edits_made()), (bounds::EDITS, 10_005));
     }
 
     #[test]

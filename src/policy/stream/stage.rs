@@ -1,5 +1,6 @@
 //! One policy on a stream: what it holds back, its instance, and what it has said so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::policy::places;
 use crate::policy::readings::Readings;
 use crate::policy::run::{Decision, Evaluation, Outcome, Overloaded, Runner, report_log};
 use crate::policy::set::LivePolicy;
-use crate::policy::verdict::{Edit, Place, Verdict, VerdictError};
+use crate::policy::verdict::{Edit, Finding, Place, Severity, Verdict, VerdictError, bounds};
 
 /// One policy on a stream.
 #[derive(Debug)]
@@ -204,6 +205,9 @@ impl Stage {
             .iter()
             .filter_map(|edit| Some(Edit { place: in_text(edit.place)?, replacement: edit.replacement.clone() }))
             .collect();
+        let without_place = |it: &&Finding| it.place.is_none();
+        let said: HashSet<_> = self.said.findings.iter().filter(without_place).map(words).collect();
+        let room = bounds::FINDINGS.saturating_sub(self.said.findings.len());
         let mut findings = Vec::new();
         for finding in &verdict.findings {
             let place = match finding.place {
@@ -213,11 +217,9 @@ impl Stage {
                 },
                 None => None,
             };
-            let mut finding = finding.clone();
-            finding.place = place;
             // One without a place is said again with each piece.
-            if place.is_some() || !self.said.findings.contains(&finding) {
-                findings.push(finding);
+            if place.is_some() || findings.len() < room && !said.contains(&words(finding)) {
+                findings.push(Finding { place, ..finding.clone() });
             }
         }
         let about_places = !verdict.edits.is_empty() || verdict.findings.iter().any(|it| it.place.is_some());
@@ -270,9 +272,9 @@ impl Stage {
         self.holds() && self.said.edits_apply()
     }
 
-    /// Bytes that wait for a verdict.
+    /// Bytes that wait for a verdict, whether or not it counts.
     pub(super) fn waiting(&self) -> usize {
-        if self.holds() { self.held.iter().map(Held::waiting).sum() } else { 0 }
+        self.held.iter().map(Held::waiting).sum()
     }
 
     /// What is recorded of it, when the stream is over.
@@ -307,6 +309,11 @@ impl Stage {
             elapsed: self.elapsed,
         }
     }
+}
+
+/// What tells a finding that has no place from others.
+fn words(finding: &Finding) -> (&str, &str, Severity) {
+    (&finding.rule, &finding.category, finding.severity)
 }
 
 fn edits_at(verdict: &Verdict, (message, part): (u32, u32)) -> impl Iterator<Item = &Edit> {
