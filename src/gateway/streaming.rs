@@ -329,13 +329,13 @@ impl Passage {
         } else {
             (event, came)
         };
-        let size = event.frame.as_ref().map_or(bytes, Bytes::len);
         if event.frame.is_some() || !event.deltas.is_empty() {
+            self.on_their_way.push_back(event.frame.as_ref().map_or(bytes, Bytes::len));
             let said = AnswerEvent::Said(event);
             self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
             self.released += bytes as u64;
         }
-        self.settle(size);
+        self.settle();
         if !last && bytes > 0 && self.inspection.observes() {
             // Whoever writes it to the client waits for this very thread.
             tokio::task::yield_now().await;
@@ -345,9 +345,8 @@ impl Passage {
         Ok(())
     }
 
-    /// Gives back the room of what is not kept: most of a stream is no text. `sent`: bytes of the last event.
-    fn settle(&mut self, sent: usize) {
-        self.on_their_way.push_back(sent);
+    /// Gives back the room of what is not kept: most of a stream is no text.
+    fn settle(&mut self) {
         // One more than there is place for is being written.
         if self.on_their_way.len() > EVENTS + 1 {
             self.on_their_way.pop_front();

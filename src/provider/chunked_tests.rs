@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{ChatRequest, FinishReason, Message, Role};
 use crate::in_flight::InFlight;
+use crate::provider::canned::{Server, stall};
 use crate::provider::refusals::Wording;
 use crate::provider::{ApiKey, ErrorKind, Kind, Prices, Provider, Settings, Streamed, build};
 
@@ -135,6 +136,30 @@ async fn a_stream_keeps_its_room_as_long_as_somebody_has_its_text() {
     assert!(events.count().await > 0);
     assert!(in_flight.held() > 0);
     drop(held);
+    while in_flight.held() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_says_nothing_takes_no_room() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let said = |text: &str| json!({"choices": [{"index": 0, "delta": {"content": text}}]}).to_string();
+    let nothing = format!("{}data: {{\"choices\":[]}}\n\n", ": still here\n\n".repeat(50)).repeat(1_000);
+    let body = format!("{head}{nothing}data: {}\n\n{nothing}data: {}\n\ndata: {{", said("Yes"), said("."));
+    let server = Server::start(stall(&body)).await;
+    let in_flight = InFlight::new(100_000);
+    let settings = Settings { in_flight: in_flight.clone(), ..Settings::new(Kind::OpenAiCompatible, &server.origin) };
+    let mut streamed = build(Settings { model: "m".into(), ..settings }).unwrap().stream(&hello()).await.unwrap();
+    let mut given = 0;
+    for text in ["Yes", "."] {
+        let event = streamed.events.next().await.unwrap().unwrap();
+        assert!(event.deltas.iter().any(|it| matches!(it, Delta::Text { text: said, .. } if said == text)));
+        given += said(text).len();
+        // Beside it what came in the same piece and was not read yet.
+        assert!((given..given + 70_000).contains(&in_flight.held()), "{}", in_flight.held());
+    }
+    drop(streamed);
     while in_flight.held() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

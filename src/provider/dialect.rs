@@ -53,11 +53,15 @@ impl<D: Dialect> State<D> {
                 let deltas = self.dialect.end().ok_or_else(|| broke_off("ended before its answer was whole"))?;
                 return Ok((!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas }));
             };
-            self.body = Some(body);
             values::check(&data)?;
             let event = self.dialect.read(&data)?;
-            // What says nothing must not count as the beginning of an answer.
-            if event.frame.is_some() || !event.deltas.is_empty() {
+            // What says nothing must not count as the beginning of an answer, and takes no room.
+            let says_something = event.frame.is_some() || !event.deltas.is_empty();
+            if says_something {
+                body.keep(&data)?;
+            }
+            self.body = Some(body);
+            if says_something {
                 return Ok(Some(event));
             }
         }

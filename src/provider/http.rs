@@ -131,6 +131,8 @@ pub(crate) struct StreamedBody {
     events: Events,
     /// Events that came together with one before them.
     ready: VecDeque<Bytes>,
+    /// The room of what has come and was not given out yet. Comments take none.
+    unread: Held,
     /// The longest wait for the next event.
     patience: Duration,
     /// When the first one has to be there.
@@ -141,7 +143,7 @@ pub(crate) struct StreamedBody {
     whole: Duration,
     /// Bytes that may still come.
     left: usize,
-    /// As long as a stream lasts its text is kept, for the record.
+    /// The room of the events that were given out: as long as a stream lasts its text is kept, for the record.
     held: Held,
     /// The id under which the vendor finds the call.
     pub(crate) correlation_id: Option<String>,
@@ -150,9 +152,14 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// The room that it takes.
+    /// The room that its events take.
     pub(crate) fn held(&self) -> Held {
         self.held.clone()
+    }
+
+    /// An event that was given out says something, and goes on.
+    pub(crate) fn keep(&self, data: &Bytes) -> Result<(), ProviderError> {
+        self.held.add(data.len()).map_err(full)
     }
 
     /// The data of the next event; `None` at the end. The wait is for the event: a comment on the way prolongs nothing.
@@ -172,6 +179,7 @@ impl StreamedBody {
                 let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
             })?;
+            self.unread.settle(self.events.begun() + self.ready.iter().map(Bytes::len).sum::<usize>());
         }
     }
 
@@ -184,7 +192,7 @@ impl StreamedBody {
             Err(_) => return Err(timed_out("no next event of the stream came", self.patience)),
         };
         if let Some(piece) = &piece {
-            self.held.add(piece.len()).map_err(full)?;
+            self.unread.add(piece.len()).map_err(full)?;
             self.left = self.left.checked_sub(piece.len()).ok_or_else(|| {
                 let message = format!("the upstream's stream is longer than {MAX_STREAM_BYTES} bytes");
                 ProviderError::new(ErrorKind::ResponseTooLarge, &message)
@@ -300,6 +308,7 @@ impl Upstream {
             response,
             events: Events::default(),
             ready: VecDeque::new(),
+            unread: self.in_flight.hold(),
             patience: self.timeout,
             begins: Some(deadline),
             ends: Instant::now() + self.stream_deadline,

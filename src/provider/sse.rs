@@ -22,7 +22,7 @@ pub(crate) struct Events {
     /// Whether the last byte ended a line as CR: a line feed behind it is part of the same end.
     after_return: bool,
     /// Whether the first line was read.
-    begun: bool,
+    is_under_way: bool,
 }
 
 impl Events {
@@ -59,15 +59,20 @@ impl Events {
         self.end_line().or_else(|| self.end_line())
     }
 
+    /// Bytes of the event that has begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.line.len() + self.data.len()
+    }
+
     fn bounded(&self) -> Result<(), TooLarge> {
-        if self.line.len() + self.data.len() > MAX_EVENT_BYTES { Err(TooLarge) } else { Ok(()) }
+        if self.begun() > MAX_EVENT_BYTES { Err(TooLarge) } else { Ok(()) }
     }
 
     /// Reads the line that has ended; the data of an event if that ends with it.
     fn end_line(&mut self) -> Option<Bytes> {
         let line = self.line.split();
         let mut line = line.as_ref();
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.is_under_way, true) {
             line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         }
         if line.is_empty() {
