@@ -170,10 +170,11 @@ impl KeyPool {
     }
 }
 
-/// Of two failures the one that passes by itself, and of those the one that passes first; else the one of a key that
-/// works.
+/// Of two failures the one of a key that may not ask for the list of models and may do the rest, as probes find it; then
+/// the one that passes by itself, and of those the one that passes first; else the one of a key that works.
 fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
     let severity = |error: &ProviderError| match error.kind() {
+        ErrorKind::EndpointNotFound => (0, Duration::ZERO),
         ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
         kind if of_a_model(kind) => (1, Duration::MAX),
         _ => (2, Duration::MAX),
@@ -536,10 +537,10 @@ mod tests {
         let (pool, _) = self::pool([vec![refused()], vec![failure(ErrorKind::ConnectFailed, None)]]);
         assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::ConnectFailed);
 
-        let forbidden = || failure(ErrorKind::Forbidden, None);
-        for failures in [[vec![refused()], vec![forbidden()]], [vec![forbidden()], vec![refused()]]] {
+        let restricted = || failure(ErrorKind::EndpointNotFound, None);
+        for failures in [[vec![refused()], vec![restricted()]], [vec![restricted()], vec![refused()]]] {
             let (pool, _) = self::pool(failures);
-            assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::Forbidden, "that key is known");
+            assert_eq!(pool.probe().await.unwrap_err().kind(), ErrorKind::EndpointNotFound, "that key works");
         }
     }
 }
