@@ -9,6 +9,8 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::values;
+
 /// More models than any vendor lists.
 const MOST: usize = 2_000;
 
@@ -110,12 +112,10 @@ impl Catalogue {
     /// Reads the body of an answer with status 200 to a probe. One that is no list says nothing of the models, and no ill
     /// of the server: it answers.
     pub(crate) fn read(&self, body: &[u8], from: &Url) {
-        let (List::Bare(models) | List::Under { data: models }) = match serde_json::from_slice(body) {
-            Ok(list) => list,
-            Err(_) => {
-                self.unreadable.call_once(|| tracing::warn!(%from, "the answer is no list of models"));
-                return;
-            }
+        let list = values::check(body).ok().and_then(|()| serde_json::from_slice(body).ok());
+        let Some(List::Bare(models) | List::Under { data: models }) = list else {
+            self.unreadable.call_once(|| tracing::warn!(%from, "the answer is no list of models"));
+            return;
         };
         let mut cards: Vec<Card> = models.into_iter().filter_map(card).take(MOST).collect();
         cards.sort_by(|one, other| one.id.cmp(&other.id));
@@ -155,6 +155,13 @@ mod tests {
 
     fn read(catalogue: &Catalogue, body: &str) {
         catalogue.read(body.as_bytes(), &"https://host.example/v1/models".parse().unwrap());
+    }
+
+    #[test]
+    fn a_list_of_more_values_than_an_answer_may_hold_is_none() {
+        let catalogue = Catalogue::new(Vec::new());
+        read(&catalogue, &format!(r#"{{"data":[{{"id":"a"}}{}]}}"#, r#",{"a":0}"#.repeat(600_000)));
+        assert!(catalogue.listed().is_empty());
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! Vectors and judgements: answers that have one result for each text, in the form that OpenAI and Mistral share.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::completion::read_usage;
-use super::{ErrorKind, ProviderError, text, vectors};
-use crate::chat::{Aside, ChatAnswer, ChatRequest, Json, Task};
+use super::{ErrorKind, ProviderError, said, text, values, vectors};
+use crate::chat::{Aside, ChatAnswer, ChatRequest, Json, Task, Usage};
 
 #[derive(Deserialize)]
 struct Body {
     id: Option<String>,
     model: Option<String>,
     data: Option<Vec<Vector>>,
-    results: Option<Vec<Json>>,
-    usage: Option<Value>,
+    results: Option<Json>,
+    usage: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +29,10 @@ pub(crate) fn parse(
     texts: usize,
 ) -> Result<ChatAnswer, ProviderError> {
     let malformed = |message: &str| ProviderError::new(ErrorKind::MalformedAnswer, message);
+    // Vectors stay text: the numbers of a few hundred are more than other answers may hold of values.
+    if request.task != Task::Embed {
+        values::check(body)?;
+    }
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         malformed(&format!("the upstream's answer has no results (line {}, column {})", error.line(), error.column()))
     })?;
@@ -40,7 +43,7 @@ pub(crate) fn parse(
             let encoded = |vector: Vector| vectors::encoded(vector.embedding, &request.vectors);
             all.into_iter().map(encoded).collect::<Result<Vec<_>, _>>()?
         }
-        _ => body.results.unwrap_or_default(),
+        _ => body.results.and_then(|results| serde_json::from_str(results.get()).ok()).unwrap_or_default(),
     };
     if results.len() != texts {
         return Err(malformed(&format!("the upstream gave {} results for {texts} texts", results.len())));
@@ -51,13 +54,18 @@ pub(crate) fn parse(
         aside: Aside::default(),
         choices: Vec::new(),
         results,
-        usage: body.usage.as_ref().and_then(Value::as_object).and_then(read_usage),
+        usage: body.usage.as_ref().and_then(usage),
         cost_usd: None,
         lost: None,
         correlation_id: None,
         notes: Vec::new(),
         held: None,
     })
+}
+
+fn usage(told: &Json) -> Option<Usage> {
+    let told = said::json(told.get().as_bytes())?;
+    told.as_object().and_then(read_usage)
 }
 
 /// Puts the answer to a later batch behind that to the earlier ones.
@@ -104,6 +112,18 @@ mod tests {
         assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(4));
         assert_eq!(parse(body, &about(Task::Embed), "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
         assert_eq!(parse(body, &about(Task::Moderate), "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+    }
+
+    #[test]
+    fn results_of_more_values_than_an_answer_may_hold_are_none() {
+        let many = "[0]".to_owned() + &",[0]".repeat(600_000);
+        let body = format!(r#"{{"results":[{{"categories":[{many}]}}]}}"#);
+        let error = parse(body.as_bytes(), &about(Task::Moderate), "m", 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
+        let body = format!(
+            r#"{{"data":[{{"embedding":[0]}}],"results":[{many}],"usage":{{"prompt_tokens":4,"x":[{many}]}}}}"#
+        );
+        assert_eq!(parse(body.as_bytes(), &about(Task::Embed), "m", 1).unwrap().usage, None);
     }
 
     #[test]

@@ -115,8 +115,8 @@ fn scalar(value: &Value) -> Option<String> {
 /// The text of a message: a string, a string that is JSON itself, a validator's list, or an object around one of these.
 fn prose(message: &Value) -> String {
     match message {
-        Value::String(text) => match serde_json::from_str::<Value>(text) {
-            Ok(inner @ (Value::Object(_) | Value::Array(_))) => prose(&inner),
+        Value::String(text) => match json(text.as_bytes()) {
+            Some(inner @ (Value::Object(_) | Value::Array(_))) => prose(&inner),
             _ => text.clone(),
         },
         Value::Array(items) => items.iter().map(prose).filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "),
@@ -171,6 +171,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_message_that_is_json_of_too_many_values_is_not_read_as_such() {
+        let inner = format!(r#"{{"message":"inside","x":[0{}]}}"#, ",0".repeat(1_200_000));
+        let said = Said::read(Value::from_iter([("message", inner)]).to_string().as_bytes());
+        assert!(said.message.starts_with("{\"message\""), "{:.80}", said.message);
+    }
+
+    #[test]
     fn what_a_validator_quotes_of_the_request_is_not_repeated() {
         for (body, said) in [
             (r#"{"detail":[{"loc":["body","n"],"msg":"Too many","input":"SECRET"}]}"#, "body.n: Too many"),
@@ -196,6 +203,8 @@ mod tests {
         let body = format!(r#"{{"error":{{"message":"over","code":503}},"x":[{values}]}}"#);
         assert_eq!((Said::read(body.as_bytes()).code, status(body.as_bytes())), (None, 500));
         assert!(!crate::provider::chunk::says_error(body.as_bytes()));
+        let inside = Value::from_iter([("message", format!("[{values}]"))]).to_string();
+        assert!(Said::read(inside.as_bytes()).message.starts_with("[0,0"));
     }
 
     #[test]
