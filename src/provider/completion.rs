@@ -236,12 +236,13 @@ pub(super) fn read_usage(usage: &Map<String, Value>) -> Option<Usage> {
     })
 }
 
-/// A count; some deployments write whole numbers with a fraction of zero.
+/// More tokens than any answer has used. Of two such counts the sum is a number that clients in Java and Go read.
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// A count of tokens; some deployments write whole numbers with a fraction of zero. An absurd one is none.
 pub(crate) fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| {
-        let number = value.as_f64()?;
-        (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
-    })
+    let whole = || value.as_f64().filter(|it| *it >= 0.0 && it.fract() == 0.0).map(|it| it as u64);
+    value.as_u64().or_else(whole).filter(|count| *count <= MOST_TOKENS)
 }
 
 #[cfg(test)]

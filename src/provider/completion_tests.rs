@@ -192,6 +192,7 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
         (json!({"completion_tokens": 2, "total_tokens": 9}), tokens(7, 2, 0)),
         (json!({"prompt_tokens": 7, "completion_tokens": null, "total_tokens": null}), tokens(7, 0, 0)),
         (json!({"prompt_tokens": -7}), None),
+        (json!({"prompt_tokens": u64::MAX, "completion_tokens": 1e15}), None),
         (
             json!({"prompt_tokens": 128, "completion_tokens": 2, "num_cached_tokens": 64,
                 "prompt_tokens_details": {"cached_tokens": 1}}),
