@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::assembly::Assembly;
 use super::auth::SecretDigest;
 use super::error::ConfigError;
-use super::scalar::{FromText, Parsed};
-use super::server::{ListenAddress, Server, is_loopback};
+use super::scalar::Parsed;
+use super::server::{HostName, ListenAddress, Server, is_loopback};
 use super::yaml::KeyPath;
 
 const DEFAULT_PORT: u16 = 8090;
@@ -28,22 +28,6 @@ pub struct Admin {
 /// A configuration's digest shall not tell a token, only whether there is one.
 fn whether_some<S: Serializer>(token: &Option<SecretDigest>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(token.is_some())
-}
-
-/// A host's name, without a port.
-#[derive(Clone, Debug)]
-struct HostName(String);
-
-impl FromText for HostName {
-    fn allowed() -> String {
-        "a host's name without port, such as \"octroi.example.org\"".into()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let name = text.trim().trim_end_matches('.');
-        (!name.is_empty() && name.len() <= 253 && name.bytes().all(inside)).then(|| Self(name.to_ascii_lowercase()))
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -81,8 +65,7 @@ impl RawAdmin {
                 format!("found {listen}, allowed: another port than that of server.listen ({})", server.listen),
             ));
         }
-        let hosts = self.hosts.unwrap_or_default().into_iter().map(|Parsed(HostName(name))| name).collect();
-        Ok(Some(Admin { listen, token, hosts }))
+        Ok(Some(Admin { listen, token, hosts: HostName::listed(self.hosts) }))
     }
 }
 

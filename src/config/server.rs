@@ -21,6 +21,8 @@ const MOST_ORIGINS: usize = 100;
 pub struct Server {
     /// Where it listens. In open mode a loopback address, unless `auth.allow_open_network` is set.
     pub listen: SocketAddr,
+    /// Names by which an open gateway on loopback may be called, beside IP addresses and those of this machine.
+    pub hosts: Vec<String>,
     /// Whose web pages may use it, beside its own.
     pub allowed_origins: Vec<Origin>,
     /// The longest request body, in bytes.
@@ -69,10 +71,34 @@ impl FromText for ListenAddress {
     }
 }
 
+/// A host's name, without a port.
+#[derive(Clone, Debug)]
+pub(super) struct HostName(String);
+
+impl HostName {
+    /// The names of a list that may be left out.
+    pub(super) fn listed(names: Option<Vec<Parsed<Self>>>) -> Vec<String> {
+        names.unwrap_or_default().into_iter().map(|Parsed(Self(name))| name).collect()
+    }
+}
+
+impl FromText for HostName {
+    fn allowed() -> String {
+        "a host's name without port, such as \"octroi.example.org\"".into()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let name = text.trim().trim_end_matches('.');
+        (!name.is_empty() && name.len() <= 253 && name.bytes().all(inside)).then(|| Self(name.to_ascii_lowercase()))
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     listen: Option<Parsed<ListenAddress>>,
+    hosts: Option<Vec<Parsed<HostName>>>,
     allowed_origins: Option<Vec<Parsed<Origin>>>,
     body_limit: Option<Size<1_024, { 1 << 30 }>>,
     max_bytes_in_flight: Option<Size<{ 1 << 20 }, { 1 << 40 }>>,
@@ -102,6 +128,7 @@ impl RawServer {
         }
         Ok(Server {
             listen,
+            hosts: HostName::listed(self.hosts),
             allowed_origins,
             body_limit: self.body_limit.map_or(10 << 20, Size::bytes),
             max_bytes_in_flight: self.max_bytes_in_flight.map_or(512 << 20, Size::bytes),

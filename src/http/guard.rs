@@ -5,10 +5,10 @@
 //!   request that is only sent costs money too.
 //! - DNS rebinding makes a foreign page look like one of our own: its name, in our `Host` header, resolves to 127.0.0.1.
 //!   An open gateway on loopback therefore answers only to names that nobody can point elsewhere: IP addresses,
-//!   `localhost` and what ends in it, and `host.docker.internal`, by which containers reach their host. With
-//!   `auth.mode: clients` a page has no secret; on an open network (`auth.allow_open_network`) the names of the machine
-//!   are not known and everybody may call in any case: both do without this check. The admin API has it always, with a
-//!   token too: whoever calls it by another name lists that name (`admin.hosts`).
+//!   `localhost` and what ends in it; and to those that are listed (`server.hosts`), such as `host.docker.internal`, which
+//!   the network's resolver may answer for. With `auth.mode: clients` a page has no secret; on an open network
+//!   (`auth.allow_open_network`) the names of the machine are not known and everybody may call in any case: both do
+//!   without this check. The admin API has it always, with a token too, and a list of its own (`admin.hosts`).
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,9 +18,6 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 
 use super::errors::ApiError;
 use crate::config::{Admin, Auth, Origin, Server};
-
-/// Names that resolve to this machine and that nobody else can own.
-const LOCAL_NAMES: [&str; 2] = ["localhost", "host.docker.internal"];
 
 /// The checks of every request, before anything else.
 #[derive(Clone, Debug)]
@@ -49,7 +46,10 @@ impl Guard {
     /// Of the gateway.
     pub(super) fn new(server: &Server, auth: &Auth) -> Self {
         let hosts = if matches!(auth, Auth::Open) && server.is_loopback() {
-            Hosts::Local { further: Vec::new(), remedy: "set auth.mode: clients" }
+            Hosts::Local {
+                further: server.hosts.clone(),
+                remedy: "list the name in server.hosts, or set auth.mode: clients",
+            }
         } else {
             Hosts::Any
         };
@@ -124,9 +124,7 @@ fn is_local(host: &str) -> bool {
         return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
     let name = without_port(host);
-    name.parse::<IpAddr>().is_ok()
-        || LOCAL_NAMES.iter().any(|local| name.eq_ignore_ascii_case(local))
-        || name.rsplit_once('.').is_some_and(|(_, last)| last.eq_ignore_ascii_case("localhost"))
+    name.parse::<IpAddr>().is_ok() || name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
 }
 
 /// A name without port, and without the dot that may end it.
@@ -216,13 +214,18 @@ mod tests {
             "[::1]:8080",
             "[::1]",
             "192.168.1.7:8080",
-            "host.docker.internal:8080",
         ] {
             assert_eq!(check(local(&[]), &[("host", host)]), None, "{host}");
         }
-        for host in
-            ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "[evil]", ""]
-        {
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "host.docker.internal:8080",
+            "[evil]",
+            "",
+        ] {
             assert_eq!(check(local(&[]), &[("host", host)]), Some("foreign_host"), "{host}");
             assert_eq!(check(Hosts::Any, &[("host", host)]), None, "{host}");
         }

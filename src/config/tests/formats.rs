@@ -74,7 +74,7 @@ fn defaults_are_those_documented() {
     assert!(matches!(auth, Auth::Open) && providers.is_empty());
     let admin = admin.unwrap();
     assert_eq!((admin.listen, admin.token.is_none()), ("127.0.0.1:8090".parse().unwrap(), true));
-    assert!(admin.hosts.is_empty());
+    assert!(admin.hosts.is_empty() && server.hosts.is_empty());
     assert_eq!((routing.strategy, routing.weights, routing.default), (Strategy::Weighted, Weights::OfProviders, None));
     assert_eq!((policies.directory.as_path(), policies.required.len()), (Path::new("policies"), 0));
     assert_eq!((policies.cache.as_path(), policies.worker), (Path::new("/home/someone/.cache/octroi"), None));

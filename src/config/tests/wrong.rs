@@ -6,7 +6,7 @@ use super::{body, environment, parse};
 const CASES: &[(&str, &str)] = &[
     (
         "server: {lissten: 1}",
-        "2:10: server.lissten: unknown key (did you mean `listen`?), allowed: listen, allowed_origins, body_limit, \
+        "2:10: server.lissten: unknown key (did you mean `listen`?), allowed: listen, hosts, allowed_origins, body_limit, \
          max_bytes_in_flight, caller_keys, honest_status, max_connections, header_timeout, shutdown_timeout",
     ),
     (
