@@ -4,22 +4,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::Turns;
 use super::archive;
 use super::failure::{is_taken_place, rolled_back};
 use super::index::Index;
-use super::insert::Insert;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::Effect;
 use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
-/// Records that one statement inserts: under load a transaction has a dozen.
-const TOGETHER: usize = 4;
 /// Pages that a cut changes, guessed.
 const CUT_PAGES: usize = 256;
 
@@ -30,8 +26,8 @@ pub(super) struct SqliteSession<'c> {
     index: Index<'c>,
     begin: Statement<'c>,
     commit: Statement<'c>,
-    records: Insert<'c, 6>,
-    contents: Insert<'c, 2>,
+    record: Statement<'c>,
+    content: Statement<'c>,
     checkpoint: Statement<'c>,
     clean: Statement<'c>,
     erase: Statement<'c>,
@@ -52,13 +48,9 @@ impl<'c> SqliteSession<'c> {
             index: Index::new(connection, lags)?,
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
-            records: Insert::new(
-                connection,
-                "INSERT INTO records",
-                ["place", "at", "kind", "id", "body", "hash"],
-                TOGETHER,
-            )?,
-            contents: Insert::new(connection, "INSERT INTO contents", ["place", "content"], TOGETHER)?,
+            // One row each: for several with a key of their own SQLite keeps copies of the pages that the statement touches.
+            record: prepare("INSERT INTO records (place, at, kind, id, body, hash) VALUES (?, ?, ?, ?, ?, ?)")?,
+            content: prepare("INSERT INTO contents (place, content) VALUES (?, ?)")?,
             checkpoint: prepare(
                 "INSERT OR REPLACE INTO checkpoints (place, kind, at, hash, public_key, signature) \
                  VALUES (?, ?, ?, ?, ?, ?)",
@@ -92,12 +84,15 @@ impl<'c> SqliteSession<'c> {
     }
 
     fn write(&mut self, links: &[Link<'_>]) -> Result<(), AuditError> {
-        let records: Vec<_> = links.iter().map(record).collect();
         let moved = |error| if is_taken_place(&error) { AuditError::ChainMoved } else { error.into() };
-        self.records.rows(&records).map_err(moved)?;
-        let contents: Vec<_> = links.iter().filter_map(content).collect();
-        self.contents.rows(&contents)?;
-        for Link { row, .. } in links {
+        for Link { place: Place(place), hash, row } in links {
+            let values = params![place, row.at.as_microsecond(), row.kind.as_str(), row.id, row.body, hash.0];
+            self.record.execute(values).map_err(moved)?;
+        }
+        for Link { place: Place(place), row, .. } in links {
+            if let Some(content) = &row.content {
+                self.content.execute(params![place, content])?;
+            }
             if let Effect::Erase(places) = &*row.effect {
                 self.erase(places)?;
             }
@@ -115,17 +110,6 @@ impl<'c> SqliteSession<'c> {
         }
         Ok(())
     }
-}
-
-/// The columns of a record.
-fn record<'l>(Link { place: Place(place), hash, row }: &'l Link<'_>) -> [ToSqlOutput<'l>; 6] {
-    let [kind, id, body] = [row.kind.as_str(), &row.id, &row.body].map(ToSqlOutput::from);
-    [(*place).into(), row.at.as_microsecond().into(), kind, id, body, hash.0.as_slice().into()]
-}
-
-/// The columns of its text, if it has one.
-fn content<'l>(Link { place: Place(place), row, .. }: &'l Link<'_>) -> Option<[ToSqlOutput<'l>; 2]> {
-    Some([(*place).into(), row.content.as_deref()?.into()])
 }
 
 impl Session for SqliteSession<'_> {
