@@ -14,7 +14,7 @@ const MOST_RECORDS: usize = 512;
 const MOST_BYTES: usize = 4 << 20;
 /// How long a batch waits for others while nothing in it is in haste: short beside most models, long beside a record.
 /// Each transaction writes the same dozen pages, and on a busy core waking the writer costs as much as a record.
-const FOR_OTHERS: Duration = Duration::from_millis(5);
+const FOR_OTHERS: Duration = Duration::from_millis(10);
 
 /// The receiving side of the queue.
 pub(super) struct Inbox {
