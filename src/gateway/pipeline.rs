@@ -56,11 +56,12 @@ impl Gateway {
         let guard = gone.clone().drop_guard();
         let (reply, replied) = oneshot::channel();
         let held = request.held.clone();
-        let run = Pipeline::run(self.clone(), request, streams, gone, reply);
+        // Boxed before it is handed on: it is ten kilobytes.
+        let run = Box::pin(Pipeline::run(self.clone(), request, streams, gone, reply));
         let run = in_flight::charged(held.as_ref(), run);
         if streams {
             // Its answer begins long before its end.
-            self.tasks.spawn(Box::pin(run));
+            self.tasks.spawn(run);
         } else {
             to_its_end(&self.tasks, run)?.await;
         }
