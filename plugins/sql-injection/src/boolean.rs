@@ -14,12 +14,13 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     if !is_or && joint.kind != Kind::And && !joint.is("and") {
         return None;
     }
-    // What is quoted in JSON within JSON is a string of its own, as in a filter or in code.
-    if at > 0 && tokens[at - 1].text.starts_with('\\') && !breaks_out(tokens, at) {
-        return None;
-    }
     let negated = usize::from(tokens.get(at + 1)?.is("not"));
     let left = skip_brackets(tokens, at + 1 + negated);
+    // Two strings that are quoted in JSON within JSON are whole, as in a filter or in code.
+    let is_escaped = |at: usize| tokens.get(at).is_some_and(|token| token.text.starts_with('\\'));
+    if at > 0 && is_escaped(at - 1) && is_escaped(left) && !breaks_out(tokens, at) {
+        return None;
+    }
     constant(tokens, at + 1 + negated)
         .filter(|_| is_joined_to_sql(tokens, at, is_or) && !is_operand(tokens, at, at + 1 + negated))
         .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
