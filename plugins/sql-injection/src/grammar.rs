@@ -165,20 +165,51 @@ fn is_whole(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
     let is_line = tokens[mark].is_first_on_line && tokens.get(at + 1).is_none_or(|next| next.is_first_on_line);
     let gives = |before: &Token<'_>| matches!(before.kind, Kind::Compare | Kind::Symbol(b':' | b'(' | b'[' | b','));
     let is_value = is_line || mark.checked_sub(1).is_some_and(|before| gives(&tokens[before]));
-    let object = tokens[first + 1].is_any(&["table", "database"]);
+    let called = if is_value { called(tokens, mark) } else { Called::Other };
     if verb.is_shouted() {
-        let is_bare = verb.is("truncate") && !object;
-        return if is_value { !is_bare || is_called_sql(tokens, mark) } else { !sentence::goes_on(&tokens[at - 1]) };
+        let is_bare = verb.is("truncate") && !tokens[first + 1].is_any(&["table", "database"]);
+        return if is_value { !is_bare || called != Called::Other } else { !sentence::goes_on(&tokens[at - 1]) };
     }
-    object && verb.text.starts_with(char::is_lowercase) && is_called_sql(tokens, mark)
+    // `"query": "drop table lamp"` looks for a lamp.
+    let is_sql = match called {
+        Called::Sql => true,
+        Called::Query => tokens[first..at].iter().any(|token| token.is_any(&["exists", "cascade"])),
+        Called::Other => false,
+    };
+    is_sql && verb.text.starts_with(char::is_lowercase)
 }
 
-/// Whether what the mark at `at` opens is given to a name that says that it is SQL.
-fn is_called_sql(tokens: &[Token<'_>], at: usize) -> bool {
+/// What the name says of a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Called {
+    /// That it is SQL.
+    Sql,
+    /// That it is asked or run, in whatever language.
+    Query,
+    Other,
+}
+
+/// What the name says that is given what the mark at `at` opens.
+fn called(tokens: &[Token<'_>], at: usize) -> Called {
     let gives =
         |it: &&Token<'_>| matches!(it.kind, Kind::Compare | Kind::Quote | Kind::Symbol(b':' | b'(' | b'[' | b','));
-    let name = tokens[..at].iter().rev().take(4).find(|it| !gives(it));
-    name.is_some_and(|name| name.is_any(&["sql", "query", "statement", "stmt", "execute", "exec", "prepare", "raw"]))
+    match tokens[..at].iter().rev().take(4).find(|it| !gives(it)) {
+        Some(name) if name.is_any(&["stmt", "execute", "exec"]) || names_sql(name.text) => Called::Sql,
+        Some(name) if name.is_any(&["query", "statement", "prepare", "raw"]) => Called::Query,
+        _ => Called::Other,
+    }
+}
+
+/// Whether `sql` is a part of the name, as in `sql_query`, `sqlQuery` and `rawSQL`. `mysql` and `sqlite` are other words.
+fn names_sql(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.windows(3).enumerate().any(|(at, part)| {
+        let begins = at.checked_sub(1).map(|before| bytes[before]).is_none_or(|before| {
+            !before.is_ascii_alphabetic() || (before.is_ascii_lowercase() && part[0].is_ascii_uppercase())
+        });
+        let ends = bytes.get(at + 3).is_none_or(|next| !next.is_ascii_lowercase());
+        part.eq_ignore_ascii_case(b"sql") && begins && ends
+    })
 }
 
 /// The tokens of the statement around `at` that come before it, nearest first.
