@@ -78,7 +78,8 @@ pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
     !before && !after
 }
 
-/// The words before `at` on the same line, the nearest first: of `phoneNumber` both. An escape is no part of one.
+/// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
+/// part of one.
 fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     const REACH: usize = 32;
     let mut rest = &text[at.saturating_sub(REACH)..at];
@@ -91,8 +92,8 @@ fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
                 None => {
                     let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
                     let start = rest.len() - letters;
-                    let begins = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
-                    let start = start + rest[start..].windows(2).rposition(begins).map_or(0, |before| before + 1);
+                    let begins = |three: &[u8]| three[1].is_ascii_lowercase() && three[2].is_ascii_uppercase();
+                    let start = start + rest[start..].windows(3).rposition(begins).map_or(0, |before| before + 2);
                     // The first letter may be that of `\n`.
                     let (before, word) = rest.split_at(start + usize::from(rest[..start].ends_with(b"\\")));
                     rest = before;
@@ -120,8 +121,15 @@ pub(crate) fn name_before(text: &[u8], at: usize) -> Option<&[u8]> {
 
 /// The key of the value at `at`: the word directly before it, or before `number` and the like.
 pub(crate) fn key_before(text: &[u8], at: usize) -> Option<&[u8]> {
-    words_before(text, at).find(|word| !is_any(word, &["number", "no", "nr"]))
+    words_before(text, at).find(|word| !is_any(word, NUMBER))
 }
+
+/// Whether the word directly before `at` is `number` or the like.
+pub(crate) fn is_number_before(text: &[u8], at: usize) -> bool {
+    words_before(text, at).next().is_some_and(|word| is_any(word, NUMBER))
+}
+
+const NUMBER: &[&str] = &["number", "no", "nr"];
 
 /// Whether that word is one of [`REFERENCES`].
 pub(crate) fn is_reference(text: &[u8], at: usize) -> bool {

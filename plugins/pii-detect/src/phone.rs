@@ -4,9 +4,11 @@
 //! "phone". Grouped national numbers do not count directly behind a word such as
 //! "order".
 
+mod announced;
+
 use crate::bytes::{
-    byte, byte_before, follows, is_any, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number,
-    is_word, is_word_before, key_before,
+    byte, byte_before, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number, is_word,
+    is_word_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::escape_before;
@@ -22,28 +24,6 @@ const FROM_COUNTRY: &[&str] =
 /// Those with the area code in brackets.
 const FROM_BRACKET: &[&str] =
     &["(ddd) ddd-dddd", "(ddd)ddd-dddd", "(ddd) ddd dddd", "(ddd)-ddd-dddd", "(ddd) ddd.dddd"];
-
-const CUES: &[&str] = &[
-    "phone",
-    "telephone",
-    "tel",
-    "mobile",
-    "cell",
-    "cellphone",
-    "fax",
-    "whatsapp",
-    "telefon",
-    "handy",
-    "handynummer",
-    "mobil",
-    "telefono",
-    "telefone",
-    "telefoon",
-    "celular",
-    "cellulare",
-    "portable",
-    "sms",
-];
 
 /// `+` and a country code, at `start`. The end, if it is one.
 pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
@@ -90,7 +70,7 @@ pub(crate) fn national(text: &[u8], start: usize, digits: usize, groups: &[Group
     };
     north_american(text, start, patterns)
         .or_else(|| with_trunk_zero(text, groups))
-        .or_else(|| announced(text, start))
+        .or_else(|| announced::announced(text, start))
         .filter(|_| !is_reference(text, start))
 }
 
@@ -167,27 +147,6 @@ fn alike(groups: &[Group]) -> usize {
     groups.len().min(1) + groups.iter().skip(1).take_while(belongs).count()
 }
 
-/// Seven digits or more behind a word that says what they are. Where more than a colon stands between, as behind a key of
-/// JSON, the word is the nearest one, and the digits are ten or more: fewer are a count or a date as well.
-fn announced(text: &[u8], start: usize) -> Option<usize> {
-    // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: " and in
-    // a key's `\": \"`.
-    let is_mark = |byte: &&u8| b" :.#=\"'\\(>|".contains(byte);
-    let marks = text[..start].iter().rev().take(8).take_while(is_mark).count();
-    let is_behind_word = byte_before(text, start - marks).is_some_and(|byte| byte.is_ascii_alphabetic());
-    if !is_behind_word || is_word_before(text, start) {
-        return None;
-    }
-    let is_plain = marks <= 4 && text[start - marks..start].iter().all(|byte| b" :.#=".contains(byte));
-    let (end, digits) = read_loosely(text, start);
-    let is_said = if is_plain {
-        digits >= 7 && follows(text, start, CUES)
-    } else {
-        digits >= 10 && key_before(text, start).is_some_and(|word| is_any(word, CUES))
-    };
-    (is_said && !is_word(byte(text, end))).then_some(end)
-}
-
 /// `+52.5200066`. The one dot of `+1.5551234567`, as registries of domains write it, has nine digits or more behind it.
 fn is_decimal(number: &[u8]) -> bool {
     let mut parts = number.split(|byte| !byte.is_ascii_digit());
@@ -216,18 +175,28 @@ fn is_first_on_line(text: &[u8], at: usize) -> bool {
         || matches!(escape_before(text, at), Some(('\n' | '\r', _)))
 }
 
-/// `2024-05-06` or `20240506`, which stand behind a `+` where a diff adds a line.
+/// A date at `start`: `2024-05-06`, `6.5.2024`, `05/06/2024`, `20240506`, `20240506103000`.
 fn is_date(text: &[u8], start: usize) -> bool {
-    let dash = usize::from(byte(text, start + 4) == Some(b'-'));
-    let form = if dash == 1 { "dddd-dd-dd" } else { "dddddddd" };
-    // A typographic dash is longer; such a date stands in no diff.
-    let length = form.len();
-    if shape(text, start, form) != Some(start + length) || is_digit(byte(text, start + length)) {
-        return false;
+    let is_year = |at: usize| matches!(&text[at..at + 2], b"19" | b"20");
+    let number = |digits: &[u8]| digits.iter().fold(0u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let is_day = |month: &[u8], day: &[u8]| {
+        month.len() <= 2 && day.len() <= 2 && (1..=12).contains(&number(month)) && (1..=31).contains(&number(day))
+    };
+    let groups = Groups::read(text, start);
+    match groups.as_slice() {
+        [one, ..] if matches!(one.len(), 8 | 14) => {
+            is_year(start) && is_day(&text[start + 4..start + 6], &text[start + 6..start + 8])
+        }
+        [a, b, c, ..] if b.gap == c.gap && matches!(b.gap, Some(Gap::Dash | Gap::Dot | Gap::Slash)) => {
+            let [first, second, third] = [a, b, c].map(|group| &text[group.start..group.end]);
+            match (first.len(), third.len()) {
+                (4, _) => is_year(a.start) && is_day(second, third),
+                (_, 4) => is_year(c.start) && (is_day(second, first) || is_day(first, second)),
+                _ => false,
+            }
+        }
+        _ => false,
     }
-    let pair = |at: usize| &text[start + at..start + at + 2];
-    let (century, month, day) = (pair(0), pair(4 + dash), pair(6 + 2 * dash));
-    matches!(century, b"19" | b"20") && (&b"01"[..]..=b"12").contains(&month) && (&b"01"[..]..=b"31").contains(&day)
 }
 
 #[cfg(test)]
@@ -275,46 +244,6 @@ mod tests {
             "(555)\u{a0}123\u{2011}4567",
         ] {
             assert_finds(Phone, number);
-        }
-    }
-
-    #[test]
-    fn bare_digits_count_behind_a_word_that_says_so() {
-        assert_eq!(found(Phone, "Phone number: 5551234567."), ["5551234567"]);
-        assert_eq!(found(Phone, "Tel.: 5551234"), ["5551234"]);
-        for text in [
-            r#"{"phone":"5551234567"}"#,
-            r#"{"phoneNumber": 5551234567}"#,
-            r#"{"mobile_number": "5551234567"}"#,
-            r#"{"person":"{\"homePhone\": \"5551234567\"}"}"#,
-            "phone: '5551234567'",
-            "<phone>5551234567</phone>",
-            "| Phone | 5551234567 |",
-            "Phone (5551234567)",
-            "Telefone: 5551234567",
-        ] {
-            assert_eq!(found(Phone, text), ["5551234567"], "{text}");
-        }
-        for text in [
-            r#"{"orderNumber":"5551234567"}"#,
-            r#"{"id":"5551234567"}"#,
-            "phone\n5551234567",
-            "iPhone 15",
-            r#"{"mobile":true,"id":12345678}"#,
-            r#"{"cell":"B7","value":1234567}"#,
-            r#"{"device":"mobile","users":1234567890}"#,
-            r#"{"phone_verified_at":"2023-01-01 10:00:00"}"#,
-            r#"{"phone":null,"id":5551234567}"#,
-            r#"{"type":"fax","timestamp":1700000000}"#,
-            r#"{"smsSentAt":"1700000000"}"#,
-            r#"{"phoneId":"1700000000"}"#,
-            "<cell>20230101</cell>",
-            "| mobile | 1234567 |",
-            "cell.value = \"2024-01-01\"",
-            "new phone (2023 - 2024)",
-            "iPhone (2024-09-20)",
-        ] {
-            assert_eq!(found(Phone, text), [""; 0], "{text}");
         }
     }
 

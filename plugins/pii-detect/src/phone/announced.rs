@@ -1,0 +1,182 @@
+//! Digits that only a word before them makes a telephone number: `Tel. 5551234`, `{"phone": "5551234567"}`.
+
+use super::{alike, is_date, read_loosely};
+use crate::bytes::{
+    byte, byte_before, follows, is_any, is_digit, is_number_before, is_word, is_word_before, key_before,
+};
+use crate::digits::{Gap, Group, Groups, in_threes};
+
+/// Words that announce a telephone number.
+const PHONES: &[&str] =
+    &["phone", "telephone", "tel", "cellphone", "telefon", "handynummer", "telefono", "telefone", "telefoon"];
+
+/// Words that announce one as often as something else: a device, a channel, a cell of a table.
+const DEVICES: &[&str] =
+    &["mobile", "cell", "fax", "whatsapp", "handy", "mobil", "celular", "cellulare", "portable", "sms"];
+
+/// Seven digits or more behind a word that says what they are, ten or more where more than a colon stands between: fewer
+/// are a count or a date as well.
+pub(super) fn announced(text: &[u8], start: usize) -> Option<usize> {
+    // Looked at first because it is cheap: a word ends within a few marks before the number, such as in "Tel.: " and in
+    // a key's `\": \"`.
+    let is_mark = |byte: &&u8| b" :.#=\"'\\(>|".contains(byte);
+    let marks = text[..start].iter().rev().take(8).take_while(is_mark).count();
+    let is_behind_word = byte_before(text, start - marks).is_some_and(|byte| byte.is_ascii_alphabetic());
+    if !is_behind_word || is_word_before(text, start) {
+        return None;
+    }
+    let (end, digits) = read_loosely(text, start);
+    if digits < 7 || is_word(byte(text, end)) {
+        return None;
+    }
+    let marks = &text[start - marks..start];
+    let is_plain = marks.len() <= 4 && marks.iter().all(|byte| b" :.#=".contains(byte));
+    let is_said = if is_plain {
+        follows(text, start, PHONES) || follows(text, start, DEVICES)
+    } else {
+        digits >= 10 && is_value_of_phone(text, marks, start, end)
+    };
+    (is_said && !is_date(text, start) && !is_dotted(text, start, end)).then_some(end)
+}
+
+/// Whether the digits from `start` to `end` are given to a telephone by the `marks` before them, which are more than a
+/// colon. The nearest word counts. Beside a bar, a bracket or in an element it must be certain, and the digits must have
+/// the form; a device's value must at least be a string: `{"mobile": 1234567890}` counts visitors.
+fn is_value_of_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
+    let Some(key) = key_before(text, start) else { return false };
+    let is_device = is_any(key, DEVICES);
+    let is_certain = is_any(key, PHONES) || (is_device && is_number_before(text, start));
+    let is_string = matches!(marks, [.., b'"' | b'\'']);
+    // `=>` is a colon in other languages.
+    let is_beside = (0..marks.len()).any(|at| match marks[at] {
+        b'|' | b'(' => true,
+        b'>' => byte_before(marks, at) != Some(b'='),
+        _ => false,
+    });
+    let may_be =
+        if is_beside { is_certain && has_form(text, start, end) } else { is_certain || is_device && is_string };
+    may_be && !is_amount(text, start, end)
+}
+
+/// Ten to twelve digits in one piece, as articles and times in milliseconds are not, or in groups with the same gaps.
+fn has_form(text: &[u8], start: usize, end: usize) -> bool {
+    let groups = Groups::read(text, start);
+    match groups.as_slice() {
+        [only, ..] if only.end == end => only.len() <= 12,
+        groups => groups[..alike(groups)].last().is_some_and(|last| last.end == end),
+    }
+}
+
+/// `1.234.567.890`, `1 234 567 890`. In `34 612 345 678` the first is a country's code.
+fn is_amount(text: &[u8], start: usize, end: usize) -> bool {
+    match in_threes(text, start, end) {
+        Some(Gap::Space) => !is_digit(byte(text, start + 1)),
+        gap => gap.is_some(),
+    }
+}
+
+/// `3.14159265358979`, `1715524211.25`, `10.0.19041.1234`: between dots a telephone number has groups of two to four
+/// digits, unless it begins with a zero.
+fn is_dotted(text: &[u8], start: usize, end: usize) -> bool {
+    let groups = Groups::read(text, start);
+    let [first, rest @ ..] = groups.as_slice() else { return false };
+    let has_trunk_zero = text[start] == b'0' && first.len() > 1;
+    let is_point = |group: &Group| group.gap == Some(Gap::Dot) && !(2..=4).contains(&group.len());
+    let is_decimal = matches!(rest, [fraction, ..] if fraction.gap == Some(Gap::Dot) && fraction.end == end);
+    !has_trunk_zero && (is_decimal || rest.iter().take_while(|group| group.end <= end).any(is_point))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Rule::Phone;
+    use crate::support::found;
+
+    #[test]
+    fn bare_digits_count_behind_a_word_that_says_so() {
+        assert_eq!(found(Phone, "Phone number: 5551234567."), ["5551234567"]);
+        assert_eq!(found(Phone, "Tel.: 5551234"), ["5551234"]);
+        for text in [
+            r#"{"phone":"5551234567"}"#,
+            r#"{"phoneNumber": 5551234567}"#,
+            r#"{"mobile_number": "5551234567"}"#,
+            r#"{"person":"{\"homePhone\": \"5551234567\"}"}"#,
+            "phone: '5551234567'",
+            "<phone>5551234567</phone>",
+            "| Phone | 5551234567 |",
+            "Phone (5551234567)",
+            "Telefone: 5551234567",
+        ] {
+            assert_eq!(found(Phone, text), ["5551234567"], "{text}");
+        }
+        for text in [
+            r#"{"orderNumber":"5551234567"}"#,
+            r#"{"id":"5551234567"}"#,
+            "phone\n5551234567",
+            "iPhone 15",
+            r#"{"mobile":true,"id":12345678}"#,
+            r#"{"cell":"B7","value":1234567}"#,
+            r#"{"device":"mobile","users":1234567890}"#,
+            r#"{"phone_verified_at":"2023-01-01 10:00:00"}"#,
+            r#"{"phone":null,"id":5551234567}"#,
+            r#"{"type":"fax","timestamp":1700000000}"#,
+            r#"{"smsSentAt":"1700000000"}"#,
+            r#"{"phoneId":"1700000000"}"#,
+            "<cell>20230101</cell>",
+            "| mobile | 1234567 |",
+            "cell.value = \"2024-01-01\"",
+            "new phone (2023 - 2024)",
+            "iPhone (2024-09-20)",
+        ] {
+            assert_eq!(found(Phone, text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_amounts_articles_and_times_beside_such_a_word_pass() {
+        for text in [
+            r#"{"cell": 3.14159265358979, "mobile": "2024-01-01 10:00"}"#,
+            r#"{"phone": "12.05.2024 14:30", "tel": "20240512 143011", "fax": "20240512143011"}"#,
+            r#"{"mobile": 1234567890, "desktop": 987654321}"#,
+            "| Mobile | 1.234.567.890 € |",
+            "| Phone | 1 234 567 890 € |",
+            "| Telefon | 12.05.2024 14:30 | 20 min |",
+            "| Ordinateur portable | 3760123456789 | 899 € |",
+            "| Fuel cell | 1234567890 |",
+            "| iPhone | 194252707654 |",
+            "| Phone | 1715524211.250 |",
+            "| Phone | 4006381333931 |",
+            "sms | 2024-05-12 14:30:11 | sent",
+            "sms|1715524211|delivered",
+            "Artikel: Handy (4006381333931)",
+            "Le portable (2024 2025 2026)",
+            "fax (12.05.2024 14:00)",
+            "fax (1/5/2024 14.00.00)",
+            "mobile > 1000000000",
+            "send_sms(1234567890)",
+            "grid.cell(1000000000)",
+            "phone=\"10.0.19041.1234\"",
+            "Windows Mobile 10.0.15063.2108",
+            "mobile: 2024-01-01 10:00",
+            "cell: 3.14159265358979",
+        ] {
+            assert_eq!(found(Phone, text), [""; 0], "{text}");
+        }
+        for (text, number) in [
+            (r#"{"phoneNumber": "4155550123"}"#, "4155550123"),
+            (r#"{"mobile": "415 555 0123"}"#, "415 555 0123"),
+            (r#"{"mobile": "8613812345678"}"#, "8613812345678"),
+            (r#"{"mobileNumber": 4155550123}"#, "4155550123"),
+            (r#"{"phone": "34 612 345 678"}"#, "34 612 345 678"),
+            ("'mobile' => '4155550123'", "4155550123"),
+            ("<Tel>98765 43210</Tel>", "98765 43210"),
+            ("| Phone | 415-555-0123 |", "415-555-0123"),
+            ("| Mobile number | 4155550123 |", "4155550123"),
+            ("setPhone(\"919876543210\")", "919876543210"),
+            ("Tel: 030 12345678", "030 12345678"),
+            ("Tel: 089.12345678", "089.12345678"),
+            ("Tel: 912.345.678", "912.345.678"),
+        ] {
+            assert_eq!(found(Phone, text), [number], "{text}");
+        }
+    }
+}
