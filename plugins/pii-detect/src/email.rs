@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::bytes::is_digit;
 use crate::escape::{escape, escape_before};
 
 /// Longest local part and domain (RFC 5321), in bytes.
@@ -14,8 +13,16 @@ pub(crate) fn email(text: &str, sign: Range<usize>, from: usize) -> Option<(usiz
     let start = local_start(text, sign.start, from)?;
     let end = domain_end(text, sign.end)?;
     let (local, domain) = (&text[start..sign.start], &text[sign.end..end]);
-    (!is_git_remote(local) && !is_pixel_ratio(domain)).then_some((start, end))
+    let is_version = text[sign].starts_with('%') && begins_with_version(domain);
+    (!is_git_remote(local) && !is_version).then_some((start, end))
 }
+
+/// Last parts of names of files, none of which is a top-level domain: `icon@2x.png`, `react@next.min.js`.
+const FILES: &[&str] = &[
+    "min", "js", "mjs", "cjs", "ts", "tsx", "jsx", "vue", "css", "scss", "html", "htm", "wasm", "json", "xml", "yaml",
+    "yml", "toml", "txt", "csv", "pdf", "svg", "png", "jpg", "jpeg", "gif", "webp", "avif", "ico", "bmp", "tif",
+    "tiff", "psd", "woff", "ttf", "otf", "wav", "webm", "tgz", "gz", "tar", "whl", "jar", "exe", "dll", "git",
+];
 
 /// Letters of alphabets that are written with spaces between words (Latin to Armenian) belong to an address; those of
 /// others do not, or an address behind Chinese text would take the sentence along.
@@ -77,21 +84,23 @@ fn last_char(text: &str) -> Option<(char, usize)> {
     escape_before(text.as_bytes(), text.len()).or_else(|| text.chars().next_back().map(last))
 }
 
-/// Two letters or more, or a domain in another alphabet's ASCII form.
+/// Two letters or more that end no file's name, or a domain in another alphabet's ASCII form.
 fn is_top_level(label: &str) -> bool {
     let letters = || chars(label).all(|(char, _)| char.is_alphabetic()) && chars(label).count() >= 2;
-    letters() || (label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
+    let is_file = || FILES.iter().any(|file| label.eq_ignore_ascii_case(file));
+    (letters() && !is_file())
+        || (label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
 }
 
-/// `git@github.com:owner/name` names a repository.
+/// `git@github.com:owner/name` and `https://example.org/name.git@main` name a repository.
 fn is_git_remote(local: &str) -> bool {
-    local == "git"
+    local == "git" || local.ends_with(".git")
 }
 
-/// `icon@2x.png` is a picture.
-fn is_pixel_ratio(domain: &str) -> bool {
-    let bytes = domain.as_bytes();
-    is_digit(bytes.first().copied()) && bytes.get(1..3) == Some(b"x.")
+/// `https://example.org/vue%403.global.js`. Providers of mail have three digits, such as `163.com`.
+fn begins_with_version(domain: &str) -> bool {
+    let digits = domain.bytes().take_while(u8::is_ascii_digit).count();
+    matches!(digits, 1 | 2) && domain[digits..].starts_with('.')
 }
 
 #[cfg(test)]
@@ -126,6 +135,8 @@ mod tests {
             ("...jane@example.org-", "jane@example.org"),
             ("jane@example.org.123", "jane@example.org"),
             ("https://example.org/?to=jane%40example.org&x=1", "jane%40example.org"),
+            ("https://example.org/?to=jane%40163.com", "jane%40163.com"),
+            ("mails/jane@example.org.txt", "jane@example.org"),
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
         }
@@ -159,6 +170,13 @@ mod tests {
                 "@types/node",
                 "lodash@4.17.21",
                 "icon@2x.png",
+                "icon@small.svg",
+                "icon%40small.svg",
+                "https://cdn.jsdelivr.net/npm/react-dom%40next.min.js",
+                "https://cdn.jsdelivr.net/npm/vue%403.js",
+                "https://cdn.jsdelivr.net/npm/vue%403.global.js",
+                "https://github.com/foo/bar.git%40main.dev",
+                "pip install git+https://github.com/foo/bar.git@main.dev",
                 "10 @ 5 EUR",
                 "git@github.com:owner/name.git",
                 "user@10.0.0.1",
