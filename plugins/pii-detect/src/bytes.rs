@@ -114,19 +114,36 @@ pub(crate) fn follows(text: &[u8], at: usize, cues: &[&str]) -> bool {
     words_before(text, at).take(3).any(|word| is_any(word, cues))
 }
 
+/// The word directly before `at`, or before any of those that are `passed`.
+pub(crate) fn word_before<'a>(text: &'a [u8], at: usize, passed: &[&str]) -> Option<&'a [u8]> {
+    words_before(text, at).find(|word| !is_any(word, passed))
+}
+
 /// The word that says what the number at `at` is: the one directly before it, or before `no.`, `is` and the like.
 pub(crate) fn name_before(text: &[u8], at: usize) -> Option<&[u8]> {
-    words_before(text, at).find(|word| !is_any(word, &["number", "no", "nr", "id", "is"]))
+    word_before(text, at, &["number", "no", "nr", "id", "is"])
 }
 
 /// The key of the value at `at`: the word directly before it, or before `number` and the like.
 pub(crate) fn key_before(text: &[u8], at: usize) -> Option<&[u8]> {
-    words_before(text, at).find(|word| !is_any(word, NUMBER))
+    word_before(text, at, NUMBER)
+}
+
+/// Whether the number at `at` is the value of a key, which the word before it ends: one in quotation marks, or a name of
+/// several words such as `user_id` and `ssnHash`.
+pub(crate) fn is_value(text: &[u8], at: usize) -> bool {
+    const REACH: usize = 32;
+    let before = &text[at.saturating_sub(REACH)..at];
+    let Some(last) = before.iter().rposition(u8::is_ascii_alphabetic) else { return false };
+    let is_quoted = matches!(before.get(last + 1), Some(b'"' | b'\'' | b'\\'));
+    let length = before[..=last].iter().rev().take_while(|byte| is_word(Some(**byte))).count();
+    let mut pairs = before[last + 1 - length..=last].windows(2);
+    is_quoted || pairs.any(|pair| pair[0] == b'_' || pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
 }
 
 /// Whether the word directly before `at` is `number` or the like.
 pub(crate) fn is_number_before(text: &[u8], at: usize) -> bool {
-    words_before(text, at).next().is_some_and(|word| is_any(word, NUMBER))
+    word_before(text, at, &[]).is_some_and(|word| is_any(word, NUMBER))
 }
 
 const NUMBER: &[&str] = &["number", "no", "nr"];

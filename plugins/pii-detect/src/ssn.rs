@@ -1,13 +1,13 @@
 //! US social security numbers.
 
-use crate::bytes::{follows, is_outside_row, is_whole_number};
+use crate::bytes::{follows, is_any, is_outside_row, is_value, is_whole_number, word_before};
 use crate::digits::{Gap, Groups, shape};
 
 /// Where the number that begins at `start` ends. Nine digits without their dashes or spaces count only when the words
 /// before them say what they are.
 pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     let (end, digits) = if let Some(end) = shape(text, start, "ddddddddd") {
-        (follows(text, start, &["ssn", "security"]).then_some(end)?, [start, start + 3, start + 5])
+        (is_announced(text, start).then_some(end)?, [start, start + 3, start + 5])
     } else {
         grouped(text, start)?
     };
@@ -15,6 +15,16 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     (is_given_out(&text[area..area + 3], &text[group..group + 2], &text[serial..serial + 4])
         && is_whole_number(text, start, end))
     .then_some(end)
+}
+
+/// Of a key the last word counts, whatever other keys stand before it: `ssnHash` is none.
+fn is_announced(text: &[u8], start: usize) -> bool {
+    const CUES: &[&str] = &["ssn", "security"];
+    if is_value(text, start) {
+        word_before(text, start, &["number", "no", "nr", "value"]).is_some_and(|word| is_any(word, CUES))
+    } else {
+        follows(text, start, CUES)
+    }
 }
 
 /// Where three, two and four digits end, with a space or dash between, and where each begins.
@@ -61,6 +71,31 @@ mod tests {
         for key in ["ssn", "userSsn", "socialSecurityNumber", "social_security_number"] {
             assert_eq!(found(UsSsn, &format!(r#"{{"{key}":"123456789"}}"#)), ["123456789"], "{key}");
         }
+        for text in [
+            r#"{"label": "SSN", "value": "123456789"}"#,
+            r#"{"ssn": {"value": 123456789}}"#,
+            "SSN for Jane: 123456789",
+            "SSN of Jane: '123456789'",
+            "user_ssn=123456789",
+            "userSsn: 123456789",
+        ] {
+            assert_eq!(found(UsSsn, text), ["123456789"], "{text}");
+        }
+    }
+
+    #[test]
+    fn what_another_key_says_passes() {
+        assert_passes(
+            UsSsn,
+            &[
+                r#"{"ssnHash": "123456789"}"#,
+                r#"{"ssn": null, "id": 123456789}"#,
+                r#"{"user":"{\"ssn\": \"\", \"customerId\": \"123456789\"}"}"#,
+                r#"{"securityGroupId": 123456789}"#,
+                "ssn_hash=123456789",
+                "ssnHash: 123456789",
+            ],
+        );
     }
 
     #[test]
