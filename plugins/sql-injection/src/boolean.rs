@@ -25,6 +25,7 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         .filter(|_| is_joined_to_sql(tokens, at, is_or) && !is_operand(tokens, at, at + 1 + negated))
         .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
         .or_else(|| cut_off(tokens, at, left))
+        .or_else(|| always_true(tokens, at, left).filter(|_| is_or))
         .or_else(|| probe(tokens, at, left))
 }
 
@@ -42,12 +43,27 @@ fn same_name(tokens: &[Token<'_>], left: usize) -> Option<usize> {
 fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     let end = literal(tokens, left)?;
     // `say "Save" or "Submit" -- which?`: whole strings, unless an attacked query brings the first mark.
-    let is_behind = |words: &[&str]| before(tokens, at).any(|token| token.is_any(words));
-    let is_in_query = || is_behind(&["where", "having"]) && is_behind(&["select", "update", "delete"]);
-    let is_joined = breaks_out(tokens, at) || (is_after_quote(tokens, at) && is_in_query());
+    let is_joined = breaks_out(tokens, at) || (is_after_quote(tokens, at) && is_in_query(tokens, at));
     // A mark that begins its line is a heading's or a comment's.
     let cuts = |mark: &Token<'_>| mark.kind == Kind::Comment && !mark.is_first_on_line;
     (is_joined && cuts(tokens.get(end)?)).then_some(end)
+}
+
+/// `' OR TRUE;`, and `WHERE id = 5 OR TRUE` at the query's end.
+fn always_true(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
+    if !tokens.get(left)?.is("true") {
+        return None;
+    }
+    let next = tokens.get(left + 1);
+    let is_closed = next.is_some_and(|next| next.is_symbol(b';'));
+    let is_last = is_closed || next.is_none_or(|next| next.kind == Kind::Quote);
+    let is_joined = || (is_after_quote(tokens, at) || is_compared(tokens, at)) && is_in_query(tokens, at);
+    ((is_closed && breaks_out(tokens, at)) || (is_last && is_joined())).then_some(left)
+}
+
+/// Whether a number stands before the joint that something is compared with.
+fn is_compared(tokens: &[Token<'_>], at: usize) -> bool {
+    matches!(&tokens[..at], [.., compare, value] if compare.kind == Kind::Compare && value.kind == Kind::Number)
 }
 
 /// `' AND ASCII(SUBSTRING(...`, `' AND 1=CAST((SELECT ...`: behind a mark that opens no string.
@@ -81,6 +97,10 @@ fn is_operand(tokens: &[Token<'_>], at: usize, left: usize) -> bool {
 
 fn is_after_quote(tokens: &[Token<'_>], at: usize) -> bool {
     at > 0 && tokens[at - 1].kind == Kind::Quote
+}
+
+fn is_in_query(tokens: &[Token<'_>], at: usize) -> bool {
+    is_in_condition(tokens, at) && before(tokens, at).any(|token| token.is_any(&["select", "update", "delete"]))
 }
 
 fn is_in_condition(tokens: &[Token<'_>], at: usize) -> bool {

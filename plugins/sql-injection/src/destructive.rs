@@ -30,6 +30,9 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let (first, second) = (tokens.get(at)?, tokens.get(at + 1));
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| token.is_any(words));
     let follows = |words: &[&str]| is(at + 1, words);
+    if first.is("copy") {
+        return to_program(tokens, at);
+    }
     let is_bare = first.is("truncate") && !follows(&["table"]);
     let object = at + 1 + usize::from(follows(&["materialized", "temporary", "foreign"]));
     let end = if first.is("drop") && is(object, OBJECTS) {
@@ -65,6 +68,16 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         _ => is_command(tokens, at, end),
     };
     is_meant.then_some(end - 1)
+}
+
+/// `COPY t TO PROGRAM '...'`, with which PostgreSQL runs a command. In small letters only behind a semicolon: people copy
+/// files from program 'X'.
+fn to_program(tokens: &[Token<'_>], at: usize) -> Option<usize> {
+    let program = at + after(tokens, at).position(|token| token.is("program"))?;
+    let is_copy = tokens[program - 1].is_any(&["to", "from"]) && tokens.get(program + 1)?.kind == Kind::Quote;
+    let is_shouted = tokens[at].is_shouted() && tokens[program].is_shouted();
+    let is_stacked = at.checked_sub(1).is_some_and(|before| tokens[before].is_symbol(b';'));
+    (is_copy && (is_shouted || is_stacked)).then_some(program + 1)
 }
 
 /// Whether a semicolon stands before `at` that ends a statement, and no sentence.

@@ -68,6 +68,7 @@ fn begins_something(token: &Token<'_>) -> bool {
         Kind::Word => match token.text.as_bytes()[0] | 0x20 {
             b'a' => token.is_any(&["and", "alter"]),
             b'b' => token.is("benchmark"),
+            b'c' => token.is("copy"),
             b'd' => token.is_any(&["drop", "delete"]),
             b'h' => token.is("having"),
             b'i' => token.is("into"),
