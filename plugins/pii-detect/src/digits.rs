@@ -14,6 +14,8 @@ pub(crate) enum Gap {
     Dot,
     /// One slash.
     Slash,
+    /// One underscore.
+    Underscore,
     /// One tab.
     Tab,
     /// A line break is among them.
@@ -81,11 +83,12 @@ impl Groups {
     }
 }
 
-/// A dot, a slash, or one to three other separators, as `(where the next digit may stand, what they are)`.
+/// A dot, a slash, an underscore, or one to three other separators, as `(where the next digit may stand, what they are)`.
 pub(crate) fn read_gap(text: &[u8], start: usize) -> Option<(usize, Gap)> {
     match byte(text, start)? {
         b'.' => return Some((start + 1, Gap::Dot)),
         b'/' => return Some((start + 1, Gap::Slash)),
+        b'_' => return Some((start + 1, Gap::Underscore)),
         _ => {}
     }
     let (mut end, mut gap) = (start, None);

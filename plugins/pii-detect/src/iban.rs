@@ -2,7 +2,7 @@
 
 use crate::bytes::{byte_before, is_word, is_word_before};
 use crate::checksum::mod97;
-use crate::digits::separator_on_line;
+use crate::digits::{Gap, read_gap, separator_on_line};
 
 /// Length for each country (ISO 13616 registry).
 #[rustfmt::skip]
@@ -51,27 +51,35 @@ fn length(country: &[u8]) -> Option<usize> {
     LENGTHS.iter().find(|(code, _)| code[..] == *country).map(|(_, length)| *length)
 }
 
-/// `length` letters and digits, with single separators between, and where they end.
+/// `length` letters and digits, with single separators between, and where they end. In capitals they may be wrapped once,
+/// behind the second group of four or a later one.
 fn read(text: &[u8], start: usize, length: usize) -> Option<([u8; 34], usize)> {
-    let (mut characters, mut count, mut at, mut may_part) = ([0; 34], 0, start, false);
+    let (mut characters, mut count, mut at, mut may_part, mut may_wrap) = ([0; 34], 0, start, false, true);
     while count < length {
         let byte = *text.get(at)?;
         if byte.is_ascii_alphanumeric() {
             characters[count] = byte;
             count += 1;
             at += 1;
+        } else if let Some(separator) = separator_on_line(&text[at..]).filter(|_| may_part)
+            && text.get(at + separator).is_some_and(u8::is_ascii_alphanumeric)
+        {
+            at += separator;
         } else {
-            at += separator_on_line(&text[at..]).filter(|_| may_part)?;
+            let is_group = may_wrap && count >= 8 && count.is_multiple_of(4);
+            (at, _) = read_gap(text, at).filter(|(_, gap)| is_group && *gap == Gap::Line)?;
+            may_wrap = false;
         }
         may_part = byte.is_ascii_alphanumeric();
     }
-    (!is_word(text.get(at).copied())).then_some((characters, at))
+    let is_whole = may_wrap || !characters.iter().any(u8::is_ascii_lowercase);
+    (is_whole && !is_word(text.get(at).copied())).then_some((characters, at))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Rule::Iban;
-    use crate::support::{assert_finds, assert_passes};
+    use crate::support::{assert_finds, assert_passes, found};
 
     #[test]
     fn examples_of_the_registry_are_found() {
@@ -103,6 +111,22 @@ mod tests {
         ] {
             assert_finds(Iban, number);
         }
+    }
+
+    #[test]
+    fn a_number_may_be_wrapped_once_between_its_groups() {
+        for number in [
+            "DE89 3704 0044\n0532 0130 00",
+            "DE89 3704 \r\n0044 0532 0130 00",
+            r"GB29 NWBK\n6016 1331 9268 19",
+            "FR1420041010\n050500013M02606",
+        ] {
+            assert_eq!(found(Iban, &format!("My account {number}.")), [number]);
+        }
+        assert_passes(
+            Iban,
+            &["DE89 3704\n0044 0532\n0130 00", "DE89 37\n04 0044 0532 0130 00", "gb29 nwbk\n6016 1331 9268 19"],
+        );
     }
 
     #[test]

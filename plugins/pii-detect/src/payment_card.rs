@@ -37,14 +37,17 @@ fn is_grouped_like_a_card(groups: &[Group]) -> bool {
     }
 }
 
-/// With spaces and dashes, or dots or tabs throughout. A number that began on a line, behind something that is none,
+/// With spaces and dashes, or dots, tabs or underscores throughout. A number that began on a line, behind something that is none,
 /// may be wrapped once; rows and columns of numbers are not read as one.
 fn is_joined_like_a_card(text: &[u8], groups: &[Group]) -> bool {
     let gaps = || groups.iter().filter_map(|group| group.gap);
     let (start, end) = (groups[0].start, groups[groups.len() - 1].end);
     let begins_on_line = !matches!(byte_before(text, start), None | Some(b'\n')) && is_outside_row(text, start, end);
     match gaps().filter(|gap| *gap == Gap::Line).count() {
-        0 => [Gap::Dot, Gap::Tab].iter().any(|one| gaps().all(|gap| gap == *one)) || gaps().all(Gap::is_plain),
+        0 => {
+            [Gap::Dot, Gap::Tab, Gap::Underscore].iter().any(|one| gaps().all(|gap| gap == *one))
+                || gaps().all(Gap::is_plain)
+        }
         1 => gaps().all(|gap| gap.is_plain() || gap == Gap::Line) && groups.len() > 2 && begins_on_line,
         _ => false,
     }
@@ -119,6 +122,7 @@ mod tests {
             "41111111 11111111",
             "4111.1111.1111.1111",
             "4111\t1111\t1111\t1111",
+            "4111_1111_1111_1111",
             r"4111\t1111\t1111\t1111",
             r"4111\u00a01111\u00a01111\u00a01111",
             "4111\u{200b}1111\u{200b}1111\u{200b}1111",
