@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use octroi_policy::prelude::*;
-use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
+use pii_detect::{CATEGORY, Match, Rule, Rules};
 use serde::Deserialize;
 
 /// The manifest's `settings`.
@@ -107,11 +107,7 @@ impl Audit for AuditRedact {
 }
 
 fn finding(rule: Rule) -> Finding {
-    let severity = match rule.grade() {
-        Grade::Medium => Severity::Medium,
-        Grade::Critical => Severity::Critical,
-    };
-    Finding::new(rule.id(), CATEGORY, severity)
+    Finding::new(rule.id(), CATEGORY, rule.severity())
 }
 
 octroi_policy::export!(AuditRedact: Audit);

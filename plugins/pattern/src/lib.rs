@@ -25,7 +25,7 @@ use octroi_policy::prelude::*;
 use expression::Scratch;
 use report::Report;
 use rules::Rules;
-pub use settings::{Asked, PatternSettings, Settings, Shares, Speaker};
+pub use settings::{Asked, PatternSettings, Settings, Shares};
 
 /// The policy.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use pii_detect::Validator;
 use crate::expression::Expression;
 use crate::factor::Chain;
 use crate::keyword::Keyword;
-use crate::settings::{Asked, PatternSettings, Speaker};
+use crate::settings::{Asked, PatternSettings};
 
 /// The most keywords of one rule.
 const MOST_KEYWORDS: usize = 1_000;
@@ -32,7 +32,7 @@ pub(crate) struct Rule {
     /// `None` if it has keywords.
     pub(crate) expression: Option<Expression>,
     validator: Option<Validator>,
-    roles: Vec<Speaker>,
+    roles: Vec<Role>,
     phases: Vec<Asked>,
 }
 
@@ -103,7 +103,7 @@ impl Rule {
 
     /// Whether it is asked about texts of this role, now.
     pub(crate) fn looks_at(&self, role: Role, asked: Asked) -> bool {
-        self.phases.contains(&asked) && (self.roles.is_empty() || self.roles.contains(&Speaker::of(role)))
+        self.phases.contains(&asked) && (self.roles.is_empty() || self.roles.contains(&role))
     }
 
     /// Whether a match counts.

@@ -64,7 +64,7 @@ pub struct PatternSettings {
     pub tenants: Vec<String>,
     /// Only messages of these roles. Empty: all.
     #[serde(default)]
-    pub roles: Vec<Speaker>,
+    pub roles: Vec<Role>,
     /// When it is asked. Default `[pre-check]`.
     #[serde(default)]
     pub phases: Option<Vec<Asked>>,
@@ -78,31 +78,6 @@ pub struct PatternSettings {
 
 fn on() -> bool {
     true
-}
-
-/// Whose messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Speaker {
-    /// The application's own words.
-    System,
-    /// What the user said.
-    User,
-    /// What the model said, its tool calls included.
-    Assistant,
-    /// What tools answered.
-    Tool,
-}
-
-impl Speaker {
-    pub(crate) fn of(role: Role) -> Self {
-        match role {
-            Role::System => Self::System,
-            Role::User => Self::User,
-            Role::Assistant => Self::Assistant,
-            Role::Tool => Self::Tool,
-        }
-    }
 }
 
 /// When a rule is asked.

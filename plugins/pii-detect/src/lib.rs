@@ -27,6 +27,6 @@ mod support;
 mod validator;
 
 pub use both::{find_both, joined};
-pub use rule::{CATEGORY, Grade, Rule, Rules};
+pub use rule::{CATEGORY, Rule, Rules};
 pub use scan::{Match, find};
 pub use validator::Validator;

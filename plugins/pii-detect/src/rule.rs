@@ -1,18 +1,10 @@
 //! The kinds of personal data.
 
+use octroi_policy::Severity;
 use serde::Deserialize;
 
 /// The category of every finding.
 pub const CATEGORY: &str = "pii";
-
-/// How grave a match is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grade {
-    /// A way to reach a person.
-    Medium,
-    /// A number that money or an identity hangs on.
-    Critical,
-}
 
 /// A kind of personal data. The names in settings and findings are those of [`Rule::id`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -94,12 +86,12 @@ impl Rule {
         }
     }
 
-    /// How grave a match is.
+    /// Critical is a number that money or an identity hangs on, medium a way to reach a person.
     #[must_use]
-    pub fn grade(self) -> Grade {
+    pub fn severity(self) -> Severity {
         match self {
-            Self::PaymentCard | Self::UsSsn | Self::Iban | Self::Pan | Self::Aadhaar => Grade::Critical,
-            Self::Email | Self::Phone | Self::IpAddress => Grade::Medium,
+            Self::PaymentCard | Self::UsSsn | Self::Iban | Self::Pan | Self::Aadhaar => Severity::Critical,
+            Self::Email | Self::Phone | Self::IpAddress => Severity::Medium,
         }
     }
 }

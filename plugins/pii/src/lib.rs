@@ -6,7 +6,7 @@
 mod settings;
 
 use octroi_policy::prelude::*;
-use pii_detect::{CATEGORY, Grade, Match, Rule, Rules};
+use pii_detect::{CATEGORY, Match, Rule, Rules};
 
 use settings::Treatment;
 pub use settings::{Answers, RuleSettings, Settings};
@@ -67,7 +67,7 @@ impl Pii {
                 verdict.raise(action);
                 found += 1;
                 if found <= MOST_FINDINGS {
-                    let finding = Finding::new(rule.id(), CATEGORY, severity(*rule));
+                    let finding = Finding::new(rule.id(), CATEGORY, rule.severity());
                     verdict.findings.push(finding.at(text.place(range.clone())));
                 }
                 if action >= Action::RequireApproval {
@@ -92,7 +92,7 @@ impl Pii {
                 verdict.raise(action);
                 found += 1;
                 if found <= MOST_FINDINGS {
-                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, severity(rule)));
+                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, rule.severity()));
                 }
                 if action >= Action::RequireApproval {
                     refused = refused.with(rule);
@@ -119,13 +119,6 @@ impl Pii {
 /// What is done where nothing can be masked.
 fn unmasked(action: Action) -> Action {
     if action == Action::Redact { Action::Deny } else { action }
-}
-
-fn severity(rule: Rule) -> Severity {
-    match rule.grade() {
-        Grade::Medium => Severity::Medium,
-        Grade::Critical => Severity::Critical,
-    }
 }
 
 /// Names the kinds, never the text.

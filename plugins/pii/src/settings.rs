@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use octroi_policy::Action;
-use pii_detect::{Grade, Rule, Rules};
+use octroi_policy::{Action, Severity};
+use pii_detect::{Rule, Rules};
 use serde::Deserialize;
 
 /// The manifest's `settings`.
@@ -59,9 +59,9 @@ impl Settings {
         Rule::ALL.map(|rule| {
             let set = self.rules.remove(&rule).unwrap_or_default();
             Treatment {
-                action: set.action.unwrap_or(match rule.grade() {
-                    Grade::Critical => Action::Deny,
-                    Grade::Medium => Action::Redact,
+                action: set.action.unwrap_or(match rule.severity() {
+                    Severity::Critical => Action::Deny,
+                    _ => Action::Redact,
                 }),
                 mask: set.mask.unwrap_or_else(|| rule.mask().to_owned()),
             }

@@ -1,9 +1,9 @@
 //! From the manifest's `settings` to a configured policy.
 
-use serde::de::{Deserializer, IntoDeserializer, value::Error as ValueError};
+use serde::de::{Deserializer, IntoDeserializer, value::Error as Problem};
 use serde::{Deserialize, de::Error as _};
 
-use crate::{Action, Policy, Severity};
+use crate::{Action, Policy, Role, Severity};
 
 /// The settings of a policy that has none: every key is refused.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -26,45 +26,30 @@ pub fn configure<P: Policy>(settings: &str) -> Result<P, String> {
     P::configure(settings)
 }
 
-/// The names are those of the manifests: `require-approval`, not `RequireApproval`.
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case", remote = "Action")]
-        enum Names {
-            Allow,
-            Log,
-            Warn,
-            Redact,
-            RequireApproval,
-            Deny,
+/// Reads a type of the WIT by the names that it has there and in manifests: `require-approval`, not `RequireApproval`.
+macro_rules! by_name {
+    ($type:ident: $($name:ident)*) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "kebab-case")]
+                enum Names {
+                    $($name),*
+                }
+                // As a text first: an enum as a key of a map is lost to the path in an error.
+                let name = String::deserialize(deserializer)?;
+                let name: Result<_, Problem> = Names::deserialize(name.as_str().into_deserializer());
+                Ok(match name.map_err(D::Error::custom)? {
+                    $(Names::$name => Self::$name),*
+                })
+            }
         }
-        let name = String::deserialize(deserializer)?;
-        Names::deserialize(into(&name)).map_err(D::Error::custom)
-    }
+    };
 }
 
-/// The names are those of the WIT: `info`, `low`, `medium`, `high`, `critical`.
-impl<'de> Deserialize<'de> for Severity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case", remote = "Severity")]
-        enum Names {
-            Info,
-            Low,
-            Medium,
-            High,
-            Critical,
-        }
-        let name = String::deserialize(deserializer)?;
-        Names::deserialize(into(&name)).map_err(D::Error::custom)
-    }
-}
-
-/// A name as something to deserialise an enum from.
-fn into(name: &str) -> impl Deserializer<'_, Error = ValueError> {
-    name.into_deserializer()
-}
+by_name!(Action: Allow Log Warn Redact RequireApproval Deny);
+by_name!(Severity: Info Low Medium High Critical);
+by_name!(Role: System User Assistant Tool);
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn an_action_has_its_manifest_name() {
+    fn what_the_wit_names_has_its_name_there() {
         assert!(configure::<Example>(r#"{"rules":{"a":"require-approval"}}"#).is_ok());
+        assert_eq!(serde_json::from_str::<Role>(r#""assistant""#).unwrap(), Role::Assistant);
+        assert_eq!(serde_json::from_str::<Severity>(r#""info""#).unwrap(), Severity::Info);
+        assert!(serde_json::from_str::<Role>(r#""Tool""#).is_err());
     }
 }
