@@ -77,7 +77,7 @@ impl Audit for AuditRedact {
                 }
             }
             // Edits may not overlap, as matches of two rules may.
-            for Match { rule, range } in pii_detect::joined(matches) {
+            for Match { rule, range } in join_overlapping(matches) {
                 masked += 1;
                 if masked <= MOST_EDITS {
                     verdict.edits.push(text.edit(range, &self.masks[rule as usize]));

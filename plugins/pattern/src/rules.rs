@@ -27,13 +27,8 @@ pub(crate) struct Rules {
     for_tenant: BTreeMap<String, Group>,
 }
 
-/// Where a rule was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Match {
-    /// Index of the rule; lower ones stand earlier in the list.
-    pub(crate) rule: usize,
-    pub(crate) range: Range<usize>,
-}
+/// Where a rule was found, by its index: lower ones stand earlier in the list.
+pub(crate) type Match = octroi_policy::Match<usize>;
 
 /// Rules that are asked about the same texts.
 #[derive(Debug, Default)]
@@ -118,15 +113,7 @@ impl Rules {
 
     /// Every match in a text as it is written, and in what its reader takes it for, by place.
     pub(crate) fn search_both(&self, text: &Text<'_>, tenant: &str, asked: Asked, scratch: &mut Scratch) -> Vec<Match> {
-        let mut matches = self.search(text, text.role, tenant, asked, scratch);
-        let plain = text.plain();
-        if plain.differs() {
-            let hidden = self.search(&plain, text.role, tenant, asked, scratch).into_iter();
-            matches.extend(hidden.map(|Match { rule, range }| Match { rule, range: plain.original(range) }));
-            join_overlapping(&mut matches);
-            matches.sort_unstable_by_key(by_place);
-        }
-        matches
+        octroi_policy::find_both(text, |reading| self.search(reading, text.role, tenant, asked, scratch))
     }
 
     /// Every match in a text that belongs to a tenant, by place.
@@ -193,31 +180,15 @@ impl Rules {
                 matches.push(Match { rule: number, range: 0..text.len() });
             }
         }
-        matches.sort_unstable_by_key(by_place);
+        matches.sort_unstable_by_key(|found| (found.range.start, found.rule));
         matches
     }
-}
-
-fn by_place(found: &Match) -> (usize, usize) {
-    (found.range.start, found.rule)
 }
 
 /// Matches of one rule may lie inside each other; the first and longest counts.
 fn drop_overlapping(matches: &mut Vec<Match>) {
     matches.sort_unstable_by_key(|found| (found.rule, found.range.start, std::cmp::Reverse(found.range.end)));
     matches.dedup_by(|next, before| next.rule == before.rule && next.range.start < before.range.end);
-}
-
-/// Matches of one rule in two readings may lie across each other; together they are one, so that no end is left unmasked.
-fn join_overlapping(matches: &mut Vec<Match>) {
-    matches.sort_unstable_by_key(|found| (found.rule, found.range.start));
-    matches.dedup_by(|next, before| {
-        let overlaps = next.rule == before.rule && next.range.start < before.range.end;
-        if overlaps {
-            before.range.end = before.range.end.max(next.range.end);
-        }
-        overlaps
-    });
 }
 
 /// In order, and those that touch as one.

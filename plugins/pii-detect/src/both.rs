@@ -1,47 +1,11 @@
 //! A text as it is written, and as its reader takes it.
 
-use std::cmp::Reverse;
-use std::ops::Range;
-
-use octroi_policy::Plain;
-
 use crate::{Match, Rules, find};
 
-/// Everything that `rules` find in `text` as it is written, or as its reader takes it ([`Plain`]), by place. A character
-/// that is not seen may part a number, which only the reader's text has whole, and may part it from the word behind it,
-/// from which only the written text tells it apart. Matches of one rule that overlap are one; those of two rules both
-/// count, and [`joined`] makes places without overlap of them.
+/// Everything that `rules` find in `text` in either reading, by place: see [`octroi_policy::find_both`].
 #[must_use]
 pub fn find_both(text: &str, rules: Rules) -> Vec<Match> {
-    let mut matches = find(text, rules);
-    let plain = Plain::of(text);
-    if plain.differs() {
-        let as_read = find(&plain, rules).into_iter();
-        matches.extend(as_read.map(|Match { rule, range }| Match { rule, range: plain.original(range) }));
-        matches.sort_unstable_by_key(|found| (found.rule, found.range.start));
-        matches.dedup_by(|next, before| next.rule == before.rule && takes(&mut before.range, &next.range));
-        matches.sort_unstable_by_key(|found| (found.range.start, Reverse(found.range.end), found.rule));
-    }
-    matches
-}
-
-/// Of matches by place, those that overlap as one, under the rule of the first.
-pub fn joined(matches: impl IntoIterator<Item = Match>) -> impl Iterator<Item = Match> {
-    let mut matches = matches.into_iter().peekable();
-    std::iter::from_fn(move || {
-        let mut first = matches.next()?;
-        while matches.next_if(|next| takes(&mut first.range, &next.range)).is_some() {}
-        Some(first)
-    })
-}
-
-/// Makes a range as long as one that begins in it needs. Whether it does.
-fn takes(range: &mut Range<usize>, next: &Range<usize>) -> bool {
-    let overlaps = next.start < range.end;
-    if overlaps {
-        range.end = range.end.max(next.end);
-    }
-    overlaps
+    octroi_policy::find_both(text, |text| find(text, rules))
 }
 
 #[cfg(test)]
@@ -77,19 +41,5 @@ mod tests {
         let addresses = [(Rule::Email, "a\u{200b}jane@example.org"), (Rule::Email, "jane@example.org")];
         assert_eq!(found(text)[0], (Rule::IpAddress, "10.1.2.3"));
         assert_eq!(found(text)[1..], addresses);
-    }
-
-    #[test]
-    fn matches_that_overlap_are_joined_under_the_first() {
-        let found = |rule, range| Match { rule, range };
-        let matches = [
-            found(Rule::Phone, 0..9),
-            found(Rule::Pan, 2..4),
-            found(Rule::Email, 8..12),
-            found(Rule::Iban, 12..14),
-            found(Rule::Iban, 20..21),
-        ];
-        let expected = [found(Rule::Phone, 0..12), found(Rule::Iban, 12..14), found(Rule::Iban, 20..21)];
-        assert_eq!(joined(matches).collect::<Vec<_>>(), expected);
     }
 }

@@ -26,7 +26,7 @@ mod ssn;
 mod support;
 mod validator;
 
-pub use both::{find_both, joined};
+pub use both::find_both;
 pub use rule::{CATEGORY, Rule, Rules};
 pub use scan::{Match, find};
 pub use validator::Validator;

@@ -1,20 +1,12 @@
 //! One pass over a text.
 
-use std::ops::Range;
-
 use crate::bytes::{byte, byte_before};
 use crate::digits::{Group, Groups};
 use crate::escape::escape;
 use crate::{Rule, Rules, aadhaar, email, iban, ip_address, pan, payment_card, phone, ssn};
 
 /// Something that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
-    /// What it is.
-    pub rule: Rule,
-    /// Where it stands, in bytes.
-    pub range: Range<usize>,
-}
+pub type Match = octroi_policy::Match<Rule>;
 
 /// Everything that `rules` find in `text`, in order and without overlap. Where two readings are possible, the one that
 /// has a checksum counts.

@@ -76,7 +76,7 @@ impl Pii {
             }
             // Edits may not overlap, as matches of two rules may.
             let is_masked = |found: &Match| milder(self.treatments[found.rule as usize].action) == Action::Redact;
-            for Match { rule, range } in pii_detect::joined(matches.into_iter().filter(is_masked)) {
+            for Match { rule, range } in join_overlapping(matches.into_iter().filter(is_masked)) {
                 if verdict.edits.len() == MOST_EDITS {
                     is_cut_off = true;
                     break;

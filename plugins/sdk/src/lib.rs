@@ -71,6 +71,7 @@ pub mod clock;
 pub mod counters;
 mod export;
 pub mod log;
+mod matches;
 mod messages;
 mod plain;
 mod policy;
@@ -80,6 +81,7 @@ mod verdict;
 
 #[doc(hidden)]
 pub use export::runtime;
+pub use matches::{Match, find_both, join_overlapping};
 pub use plain::Plain;
 pub use policy::{Audit, Policy, PreCheck, Response};
 pub use settings::{NoSettings, configure};
@@ -95,8 +97,8 @@ pub use bindings::shared::octroi::policy::types::{
 /// Everything a policy usually needs, in one line.
 pub mod prelude {
     pub use crate::{
-        Action, Answer, Audit, Context, Description, Edit, Entry, Finding, Message, NoSettings, Part, PartKind, Phase,
-        Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, Window, byte_range, clock, configure,
-        counters, log, names, texts,
+        Action, Answer, Audit, Context, Description, Edit, Entry, Finding, Match, Message, NoSettings, Part, PartKind,
+        Phase, Place, Policy, PreCheck, Response, Role, Severity, Text, Verdict, Window, byte_range, clock, configure,
+        counters, find_both, join_overlapping, log, names, texts,
     };
 }
