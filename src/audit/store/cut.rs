@@ -10,7 +10,8 @@ pub(super) fn statements(now: Timestamp) -> [String; 5] {
     let lost = now.as_microsecond() - UNDER_WAY;
     // An entry goes with its last record: until then an outcome is taken whose intent is gone, and its text can be erased.
     let going = format!("place BETWEEN $1 AND $2 AND coalesce(outcome_place <= $2, kind <> 'request' OR at < {lost})");
-    // The key of these rows begins with tenant and policy: the names that a tenant's rows have are found one by one.
+    // The key of these rows begins with tenant and policy: the names that a tenant's rows have are found one by one. Each
+    // row's whole key is made first (`wanted`), so that PostgreSQL looks for it by all of that, not by its first half.
     let policies = format!(
         "WITH RECURSIVE going AS (SELECT tenant, at, place FROM entries WHERE {going}), \
          named (tenant, policy) AS ( \
@@ -20,10 +21,13 @@ pub(super) fn statements(now: Timestamp) -> [String; 5] {
              SELECT tenant, (SELECT min(policy) FROM entry_policies p \
                              WHERE p.tenant = named.tenant AND p.policy > named.policy) \
              FROM named WHERE policy IS NOT NULL \
+         ), \
+         wanted (tenant, policy, at, entry) AS MATERIALIZED ( \
+             SELECT g.tenant, n.policy, g.at, g.place FROM going g JOIN named n ON n.tenant = g.tenant \
+             WHERE n.policy IS NOT NULL \
          ) \
          DELETE FROM entry_policies WHERE (tenant, policy, at, entry) IN \
-             (SELECT g.tenant, n.policy, g.at, g.place FROM going g JOIN named n ON n.tenant = g.tenant \
-              WHERE n.policy IS NOT NULL)"
+             (SELECT tenant, policy, at, entry FROM wanted)"
     );
     let of = |table: &str| format!("DELETE FROM {table} WHERE place BETWEEN $1 AND $2");
     [policies, format!("DELETE FROM entries WHERE {going}"), of("contents"), of("records"), of("checkpoints")]

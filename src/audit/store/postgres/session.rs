@@ -13,6 +13,11 @@ use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::store::{Link, Node, Session, cut};
 use crate::audit::{AuditError, Checkpoint};
 
+/// A cut is a thousand rows of tables that may have millions. How many rows its statements name is beyond what the planner
+/// guesses, and it would rather read a table from end to end than look for so many by their keys.
+pub(super) const BEGIN_CUT: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+                                    SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
+
 pub(super) struct PostgresSession<'c> {
     connection: &'c Connection,
     statements: Statements,
@@ -248,7 +253,7 @@ impl Session for PostgresSession<'_> {
         let (first, _) = Place::of_node(through.node());
         let statements = &self.statements;
         let result = self.connection.ask(async |client| {
-            client.batch_execute("BEGIN").await?;
+            client.batch_execute(BEGIN_CUT).await?;
             // Of gateways that cut a node's chain at once, one goes first, and the others see what it did.
             client.execute("SELECT FROM nodes WHERE number = $1 FOR UPDATE", &[&through.node()]).await?;
             if archive::record_at(&client, through).await?.is_none_or(|(at, ..)| at != through) {

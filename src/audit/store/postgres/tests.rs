@@ -1,4 +1,4 @@
-//! Questions that are given up, and turns that are not waited for.
+//! Questions that are given up, turns that are not waited for, and how a cut finds its rows.
 
 use std::time::Instant;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::audit::chain::{ChainHash, Head, Seq};
+use crate::audit::store::cut;
 use crate::audit::tests::postgres;
 use crate::audit::{AuditKey, CheckpointKind};
 
@@ -74,4 +75,41 @@ fn a_start_that_has_nothing_to_migrate_waits_for_nobodys_migration() {
     PostgresStore::open(&url).unwrap();
     let _turn = held(&url, &format!("SELECT pg_advisory_lock({})", schema::TURN));
     PostgresStore::open(&url).unwrap();
+}
+
+#[test]
+fn no_cut_scans_a_table() {
+    let Some(server) = postgres::shared() else { return };
+    let url = DatabaseUrl::new(server.database());
+    let store = PostgresStore::open(&url).unwrap();
+    let filled = "INSERT INTO octroi.entries \
+                  (place, outcome_place, id, kind, at, tenant, client, \"user\", request_type, decision) \
+                  SELECT (1::bigint << 40) + 2 * n - 1, (1::bigint << 40) + 2 * n, 'r' || n, 'request', n, 'acme', \
+                         'app', '', 'chat', 'blocked' FROM generate_series(1, 20000) n; \
+                  INSERT INTO octroi.entry_policies \
+                  SELECT tenant, policy, at, place FROM octroi.entries, (VALUES ('pii'), ('sql'), ('tone')) p (policy)";
+    postgres::execute(url.expose(), filled).unwrap();
+    let (Place(first), through) = (Place::of_node(1).0, Place::new(1, Seq(1_000)).0);
+    // What the planner knows of new tables, and of known ones.
+    for known in ["SELECT", "ANALYZE"] {
+        postgres::execute(url.expose(), known).unwrap();
+        let plans = store.with(|connection| {
+            connection.ask(async |client| {
+                client.batch_execute(session::BEGIN_CUT).await?;
+                let mut plans = Vec::new();
+                for sql in cut::statements(Timestamp::now()) {
+                    let plan = client.query(&format!("EXPLAIN {sql}"), &[&first, &through]).await?;
+                    plans.push(plan.iter().map(|row| row.get(0)).collect::<Vec<String>>().join("\n"));
+                }
+                client.batch_execute("ROLLBACK").await?;
+                Ok(plans)
+            })
+        });
+        let plans = plans.unwrap();
+        for plan in &plans {
+            assert!(!plan.contains("Seq Scan"), "{known}: {plan}");
+        }
+        let by_whole_key = ["tenant", "policy", "at", "entry"].map(|column| format!("({column} = wanted.{column})"));
+        assert!(plans[0].contains(&by_whole_key.join(" AND ")), "{known}: {}", plans[0]);
+    }
 }
