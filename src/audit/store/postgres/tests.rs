@@ -1,4 +1,4 @@
-//! Questions that are given up, turns that are not waited for, and how a cut finds its rows.
+//! Questions that are given up, turns that are not waited for, how a cut finds its rows, and what records take.
 
 use std::time::Instant;
 
@@ -112,4 +112,27 @@ fn no_cut_scans_a_table() {
         let by_whole_key = ["tenant", "policy", "at", "entry"].map(|column| format!("({column} = wanted.{column})"));
         assert!(plans[0].contains(&by_whole_key.join(" AND ")), "{known}: {}", plans[0]);
     }
+}
+
+#[test]
+fn what_records_take_is_estimated_from_all_of_each_node_and_as_it_is_stored() {
+    let Some(server) = postgres::shared() else { return };
+    let url = DatabaseUrl::new(server.database());
+    let store = PostgresStore::open(&url).unwrap();
+    // Many small ones, the later ones larger, of two kinds in turns; and a few of a newer node with long texts.
+    let filled = "SET search_path = octroi; \
+                  INSERT INTO nodes (id, role) VALUES ('east', 'gateway'), ('west', 'gateway'); \
+                  INSERT INTO records SELECT (1::bigint << 40) + n, n, 'intent', 'r' || n, \
+                      repeat('x', n / 50 + CASE n % 2 WHEN 0 THEN 600 ELSE 100 END), '' FROM generate_series(1, 20000) n; \
+                  INSERT INTO records SELECT (2::bigint << 40) + n, n, 'intent', 'r' || n, 'x', '' \
+                      FROM generate_series(1, 1000) n; \
+                  INSERT INTO contents SELECT (2::bigint << 40) + n, repeat(md5(n::text), 1000) \
+                      FROM generate_series(1, 1000) n";
+    postgres::execute(url.expose(), filled).unwrap();
+    let stored = "SELECT (SELECT sum(pg_column_size(body)) FROM octroi.records) \
+                       + (SELECT sum(pg_column_size(content)) FROM octroi.contents)";
+    let stored: u64 = postgres::execute(url.expose(), stored).unwrap()[0][0].as_ref().unwrap().parse().unwrap();
+    let take = stored + 21_000 * 700;
+    let estimated = store.with(|connection| connection.ask(async |client| archive::used_bytes(&client).await)).unwrap();
+    assert!(estimated.abs_diff(take) < take / 20, "{estimated} instead of {take}");
 }
