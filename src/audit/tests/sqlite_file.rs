@@ -114,3 +114,37 @@ async fn the_log_file_starts_over_instead_of_growing() {
     }
     panic!("4 GB were written and the log never started over");
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_has_lost_its_name() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["before"]);
+    let moved = home.folder().join("moved.db");
+    std::fs::rename(home.path(), &moved).unwrap();
+    let refused = append(&log, intent("meanwhile", 1)).await.map_err(|error| error.code());
+    assert_eq!(refused, Err("audit_open"), "there is no file of that name");
+    std::fs::rename(&moved, home.path()).unwrap();
+    append(&log, intent("back", 2)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(home.column("SELECT id FROM records ORDER BY place"), ["before", "back"]);
+
+    // A copy takes its place: what is written, and what is found, is in that.
+    let log = home.open();
+    append(&log, intent("old file", 3)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await[0], "old file");
+    let copy = home.folder().join("copy.db");
+    rusqlite::Connection::open(home.path()).unwrap().execute("VACUUM INTO ?", [copy.to_str()]).unwrap();
+    for ending in ["db-wal", "db-shm"] {
+        std::fs::remove_file(home.path().with_extension(ending)).unwrap();
+    }
+    std::fs::rename(&copy, home.path()).unwrap();
+    append(&log, intent("new file", 4)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await[0], "new file");
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(home.column("SELECT id FROM records ORDER BY place DESC")[0], "new file");
+    chain::verify(&home, &home.key).unwrap();
+}

@@ -9,6 +9,7 @@ mod archive;
 mod failure;
 mod index;
 mod insert;
+mod named;
 mod read;
 mod schema;
 mod session;
@@ -152,9 +153,13 @@ impl Store for SqliteStore {
     }
 
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
+        // First: what takes its name meanwhile is then noticed with the first commit.
+        let file = named::NamedFile::of(&self.path)?;
         let connection = self.connect()?;
         let wal = wal::WalMover::start(self.connect()?)?;
-        let mut session = session::SqliteSession::new(&connection, wal, &self.turns, &self.lags)?;
+        // Those that read may have another file open than this one.
+        self.readers.close_idle();
+        let mut session = session::SqliteSession::new(&connection, file, wal, &self.turns, &self.lags)?;
         work(&mut session);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Reading, on connections of its own.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use rusqlite::types::ToSqlOutput;
@@ -32,17 +32,26 @@ impl Readers {
 
     /// Lends a connection. One that reported an error is not kept.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
+        let last = self.idle().pop();
+        let connection = match last {
             Some(connection) => connection,
             None => self.connect()?,
         };
         let result = work(&connection)?;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle();
         if idle.len() < KEPT {
             idle.push(connection);
         }
         Ok(result)
+    }
+
+    /// Closes those that nobody uses.
+    pub(super) fn close_idle(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {

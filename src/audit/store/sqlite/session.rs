@@ -10,6 +10,7 @@ use super::Turns;
 use super::archive;
 use super::failure::{is_taken_place, rolled_back};
 use super::index::Index;
+use super::named::NamedFile;
 use super::wal::WalMover;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::Effect;
@@ -21,6 +22,7 @@ const CUT_PAGES: usize = 256;
 
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
+    file: NamedFile,
     wal: WalMover,
     turns: &'c Turns,
     index: Index<'c>,
@@ -36,6 +38,7 @@ pub(super) struct SqliteSession<'c> {
 impl<'c> SqliteSession<'c> {
     pub(super) fn new(
         connection: &'c Connection,
+        file: NamedFile,
         wal: WalMover,
         turns: &'c Turns,
         lags: &'c AtomicBool,
@@ -43,6 +46,7 @@ impl<'c> SqliteSession<'c> {
         let prepare = |sql: &str| connection.prepare(sql);
         Ok(Self {
             connection,
+            file,
             wal,
             turns,
             index: Index::new(connection, lags)?,
@@ -138,7 +142,10 @@ impl Session for SqliteSession<'_> {
         }
         let waiting = self.index.len();
         let _turn = self.turns.wait();
-        let result = self.write_all(links, checkpoint).and_then(|()| Ok(self.commit.execute([]).map(drop)?));
+        let result = self.write_all(links, checkpoint).and_then(|()| {
+            self.file.check()?;
+            Ok(self.commit.execute([]).map(drop)?)
+        });
         match result {
             Ok(()) => self.wal.wrote(links),
             Err(_) => self.index.not_committed(waiting),
@@ -205,6 +212,7 @@ impl Session for SqliteSession<'_> {
                 self.connection.execute(&sql, [first, through.0])?;
             }
             self.sign(through, cut)?;
+            self.file.check()?;
             self.commit.execute([])?;
             self.wal.wrote_pages(CUT_PAGES);
             Ok(())
