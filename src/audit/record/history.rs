@@ -140,7 +140,7 @@ pub struct Retention {
     pub at: Timestamp,
     /// Whose records.
     pub of_node: String,
-    /// The last one that is removed.
+    /// The last one that is to be removed. By age fewer are, where one before it turns out not to be old enough.
     pub through: i64,
     /// Why, in words.
     pub reason: String,

@@ -196,6 +196,9 @@ pub(crate) trait Session {
     /// Place, time and hash of the record at this place, or of the next one of its node.
     fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError>;
 
+    /// The first of these records that is not older than this. They are all read: a bounded number.
+    fn first_since(&mut self, from: Place, through: Place, since: Timestamp) -> Result<Option<Place>, AuditError>;
+
     /// About how many bytes the records take, the archive of versions not counted.
     fn used_bytes(&mut self) -> Result<u64, AuditError>;
 

@@ -113,6 +113,10 @@ impl Session for NoSession {
         Ok(None)
     }
 
+    fn first_since(&mut self, _: Place, _: Place, _: Timestamp) -> Result<Option<Place>, AuditError> {
+        Ok(None)
+    }
+
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
         Ok(0)
     }

@@ -9,6 +9,7 @@ use crate::audit::{ArchivedVersion, Checkpoint, CheckpointKind, Keep, Seq, store
 
 on_both_stores! {
     records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place,
+    no_record_goes_before_its_time_because_a_clock_ran_behind_later,
     where_there_is_no_room_the_oldest_go,
     the_archive_takes_no_room_from_the_records,
     where_removing_makes_no_room_no_more_is_removed,
@@ -69,6 +70,37 @@ async fn records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place(home
         let misfit = chain::verify(&copy, &settings.key).unwrap_err().to_string();
         assert!(misfit.contains(expected), "{misfit}");
     }
+}
+
+async fn no_record_goes_before_its_time_because_a_clock_ran_behind_later(home: Home) {
+    let keep = Keep { age: Some(Duration::from_secs(3_600)), size: None };
+    let settings = Settings { keep, ..home.settings() };
+    let log = home.open();
+    let mut number = 0;
+    for (count, age) in [(1_500, 100_000), (5, 0), (700, 100_000), (5, 0)] {
+        for _ in 0..count {
+            number += 1;
+            drop(log.append(intent(&format!("r{number}"), ago() - age)).unwrap());
+        }
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let left = || home.column("SELECT place & 65535 FROM records WHERE kind = 'intent' ORDER BY place");
+    let log = AuditLog::open(&settings).unwrap();
+    chain::until("old records are gone", || left().len() <= 710).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    // Nor with a later look, which finds nothing to do.
+    let log = AuditLog::open(&settings).unwrap();
+    for _ in 0..20 {
+        number += 1;
+        append(&log, intent(&format!("r{number}"), ago())).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!((left().len(), left()[0].as_str()), (730, "1501"));
+    assert_eq!(home.count("SELECT count(*) FROM records WHERE kind = 'retention'"), 1);
+    chain::verify(&home, &home.key).unwrap();
 }
 
 async fn where_there_is_no_room_the_oldest_go(home: Home) {

@@ -3,6 +3,7 @@
 //! A cut names the last record that was removed and its hash, so that what follows still proves itself. It goes into the
 //! store in the transaction that removes the records; a record of its own says why.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -37,6 +38,25 @@ pub struct Keep {
 pub(super) struct Cutting {
     node: Node,
     through: Seq,
+    why: Why,
+}
+
+/// Why records are to be removed.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    /// They are older than this. None that is not is removed, nor what stands behind it.
+    Age(Timestamp),
+    /// There is no room for them: so many bytes are used, and so many may be.
+    Room { used: u64, most: u64 },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Age(cutoff) => write!(formatter, "older than {cutoff}"),
+            Self::Room { used, most } => write!(formatter, "{used} bytes are used, and {most} may be"),
+        }
+    }
 }
 
 impl Writer {
@@ -67,23 +87,33 @@ impl Writer {
             self.next_retention = Instant::now() + LOOK_EVERY;
             self.look(session)?;
         }
-        let Some(Cutting { node, through }) = self.cutting.last() else { return Ok(()) };
+        let Some(Cutting { node, through, why }) = self.cutting.last() else { return Ok(()) };
         let Some((first, _)) = session.extent(node.number)? else {
             self.cutting.pop();
             return Ok(());
         };
-        let last = Seq(through.0.min(first.seq().0 + AT_ONCE - 1));
-        let place = Place::new(node.number, last);
+        let step = Place::new(node.number, Seq(through.0.min(first.seq().0 + AT_ONCE - 1)));
+        let kept = match why {
+            Why::Age(cutoff) => session.first_since(first, step, *cutoff)?,
+            Why::Room { .. } => None,
+        };
+        let place = kept.map_or(step, |kept| Place(kept.0 - 1));
         let done = match session.record_at(place)? {
             Some((at, _, hash)) if at == place => {
-                let head = Head { seq: last, hash };
+                let head = Head { seq: place.seq(), hash };
                 let cut = Checkpoint::sign(CheckpointKind::Cut, &node.id, Timestamp::now(), head, self.chain.key());
                 session.cut(place, &cut)?;
-                last >= *through
+                kept.is_some() || place.seq() >= *through
             }
-            // Somebody removed it.
+            // Somebody removed it; or the first one is to be kept.
             _ => true,
         };
+        if let Some(kept) = kept {
+            tracing::warn!(
+                node = node.id, record = kept.seq().0,
+                "a record is not older than records behind it, as by a clock that was wrong: retention stops there"
+            );
+        }
         if done {
             self.cutting.pop();
         }
@@ -99,7 +129,7 @@ impl Writer {
         if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
             for node in session.gateways()? {
                 if let Some(through) = last_before(session, node.number, cutoff)? {
-                    self.plan(session, node, through, &format!("older than {cutoff}"))?;
+                    self.plan(session, Cutting { node, through, why: Why::Age(cutoff) })?;
                 }
             }
         }
@@ -119,7 +149,7 @@ impl Writer {
                 }
                 if let Some((_, node, Place(first), Place(last))) = oldest {
                     let through = Place(first + (last - first) / PART).seq();
-                    self.plan(session, node, through, &format!("{used} bytes are used, and {most} may be"))?;
+                    self.plan(session, Cutting { node, through, why: Why::Room { used, most } })?;
                     // There may be more to remove, unless what was removed last made no room.
                     if before.is_none_or(|before| used < before) {
                         self.crowded = Some(used);
@@ -131,25 +161,27 @@ impl Writer {
         Ok(())
     }
 
-    fn plan(&mut self, session: &mut dyn Session, node: Node, through: Seq, reason: &str) -> Result<(), AuditError> {
-        tracing::info!(node = node.id, through = through.0, reason, "audit records are removed");
+    fn plan(&mut self, session: &mut dyn Session, cutting: Cutting) -> Result<(), AuditError> {
+        let Cutting { node, through, why } = &cutting;
+        tracing::info!(node = node.id, through = through.0, reason = %why, "audit records are removed");
         let record = Retention {
             retention_id: format!("retention-{}", uuid::Uuid::now_v7().simple()),
             at: Timestamp::now(),
             of_node: node.id.clone(),
             through: through.0,
-            reason: reason.to_owned(),
+            reason: why.to_string(),
         };
         let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
         let row = Row::new(record.into(), &rule)?;
         self.append(session, &[&row])?;
         metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
-        self.cutting.push(Cutting { node, through });
+        self.cutting.push(cutting);
         Ok(())
     }
 }
 
-/// The last record of a node before which all are older, roughly: records stand in the order in which they became durable.
+/// The last record of a node up to which all are older, as far as the first step shows, and beyond it where times never
+/// fall: records stand in the order in which they became durable, and a clock may be set. Each further step looks again.
 /// The last one of all is never meant.
 fn last_before(session: &mut dyn Session, node: i64, cutoff: Timestamp) -> Result<Option<Seq>, AuditError> {
     let Some((Place(first), Place(last))) = session.extent(node)? else { return Ok(None) };
@@ -162,5 +194,7 @@ fn last_before(session: &mut dyn Session, node: i64, cutoff: Timestamp) -> Resul
         let middle = low + (high - low) / 2;
         if is_older(session, middle)? { low = middle + 1 } else { high = middle }
     }
-    Ok((low > first).then(|| Place(low - 1).seq()))
+    let step = Place((low - 1).min(first + AT_ONCE - 1));
+    let through = session.first_since(Place(first), step, cutoff)?.map_or(low - 1, |kept| kept.0 - 1);
+    Ok((through >= first).then(|| Place(through).seq()))
 }

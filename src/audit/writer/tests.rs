@@ -76,6 +76,10 @@ impl Session for Scripted {
         Ok(found.map(|(Head { seq, hash }, _)| (Place::new(place.node(), *seq), 0, *hash)))
     }
 
+    fn first_since(&mut self, _: Place, _: Place, _: Timestamp) -> Result<Option<Place>, AuditError> {
+        Ok(None)
+    }
+
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
         Ok(0)
     }

@@ -245,6 +245,15 @@ impl Session for PostgresSession<'_> {
         self.connection.ask(async |client| archive::record_at(&client, place).await)
     }
 
+    fn first_since(&mut self, from: Place, through: Place, since: Timestamp) -> Result<Option<Place>, AuditError> {
+        let sql = "SELECT place FROM records WHERE place BETWEEN $1 AND $2 AND at >= $3 ORDER BY place LIMIT 1";
+        let since = since.as_microsecond();
+        self.connection.ask(async |client| {
+            let row = client.query_opt(sql, &[&from.0, &through.0, &since]).await?;
+            Ok(row.map(|row| Place(row.get(0))))
+        })
+    }
+
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
         self.connection.ask(async |client| archive::used_bytes(&client).await)
     }

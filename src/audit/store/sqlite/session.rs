@@ -189,6 +189,12 @@ impl Session for SqliteSession<'_> {
         archive::record_at(self.connection, place)
     }
 
+    fn first_since(&mut self, from: Place, through: Place, since: Timestamp) -> Result<Option<Place>, AuditError> {
+        let sql = "SELECT place FROM records WHERE place BETWEEN ? AND ? AND at >= ? ORDER BY place LIMIT 1";
+        let values = [from.0, through.0, since.as_microsecond()];
+        Ok(self.connection.query_row(sql, values, |row| row.get(0).map(Place)).optional()?)
+    }
+
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
