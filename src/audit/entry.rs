@@ -93,45 +93,61 @@ pub(crate) struct Stored {
 impl TryFrom<Stored> for Entry {
     type Error = AuditError;
 
+    /// An entry whose records cannot be read shows what it is found by, and says so.
     fn try_from(stored: Stored) -> Result<Self, AuditError> {
-        let timestamp = Timestamp::from_microsecond(stored.at_microseconds)
-            .map_err(|error| AuditError::Encoding(format!("the time of {}: {error}", stored.id)))?;
-        let mut entry = Self {
-            request_id: stored.context_id.clone().unwrap_or_else(|| stored.id.clone()),
-            id: stored.id,
-            timestamp,
-            user_email: stored.user,
-            client_id: stored.client,
-            tenant_id: stored.tenant,
-            request_type: stored.request_type,
-            policy_decision: stored.decision,
-            context_id: stored.context_id,
-            ..Self::default()
-        };
-        let content: Option<Value> = stored.opened_content.as_deref().map(decode).transpose()?;
-        match stored.kind.as_str() {
-            "request" => {
-                entry.show_intent(decode(&stored.opened)?)?;
-                entry.query = content.as_ref().and_then(question);
-                match stored.closed.as_deref().map(decode::<Outcome>).transpose()? {
-                    Some(outcome) => entry.show_outcome(outcome)?,
-                    None => entry.detail("outcome", "missing"),
-                }
-                let answer: Option<Value> = stored.closed_content.as_deref().map(decode).transpose()?;
-                entry.response_sample = answer.as_ref().and_then(all_text).map(sample);
-            }
-            "pre_check" => {
-                entry.show_pre_check(decode(&stored.opened)?)?;
-                entry.query = content.as_ref().and_then(question);
-            }
-            "tool_call" => entry.show_tool_call(decode(&stored.opened)?, content)?,
-            _ => entry.show_llm_call(decode(&stored.opened)?, content)?,
+        let mut entry = Self::of_columns(&stored)?;
+        if let Err(error) = entry.show(&stored) {
+            tracing::error!(entry = stored.id, %error, "records cannot be read: their entry shows only what it is found by");
+            entry = Self::of_columns(&stored)?;
+            entry.detail("policies", json!([]));
+            entry.detail("unreadable", true);
         }
         Ok(entry)
     }
 }
 
 impl Entry {
+    fn of_columns(stored: &Stored) -> Result<Self, AuditError> {
+        let timestamp = Timestamp::from_microsecond(stored.at_microseconds)
+            .map_err(|error| AuditError::Encoding(format!("the time of {}: {error}", stored.id)))?;
+        Ok(Self {
+            id: stored.id.clone(),
+            request_id: stored.context_id.as_ref().unwrap_or(&stored.id).clone(),
+            timestamp,
+            user_email: stored.user.clone(),
+            client_id: stored.client.clone(),
+            tenant_id: stored.tenant.clone(),
+            request_type: stored.request_type.clone(),
+            policy_decision: stored.decision.clone(),
+            context_id: stored.context_id.clone(),
+            ..Self::default()
+        })
+    }
+
+    /// What its records say.
+    fn show(&mut self, stored: &Stored) -> Result<(), AuditError> {
+        let content: Option<Value> = stored.opened_content.as_deref().map(decode).transpose()?;
+        match stored.kind.as_str() {
+            "request" => {
+                self.show_intent(decode(&stored.opened)?)?;
+                self.query = content.as_ref().and_then(question);
+                match stored.closed.as_deref().map(decode::<Outcome>).transpose()? {
+                    Some(outcome) => self.show_outcome(outcome)?,
+                    None => self.detail("outcome", "missing"),
+                }
+                let answer: Option<Value> = stored.closed_content.as_deref().map(decode).transpose()?;
+                self.response_sample = answer.as_ref().and_then(all_text).map(sample);
+            }
+            "pre_check" => {
+                self.show_pre_check(decode(&stored.opened)?)?;
+                self.query = content.as_ref().and_then(question);
+            }
+            "tool_call" => self.show_tool_call(decode(&stored.opened)?, content)?,
+            _ => self.show_llm_call(decode(&stored.opened)?, content)?,
+        }
+        Ok(())
+    }
+
     fn show_intent(&mut self, intent: Intent) -> Result<(), AuditError> {
         self.detail("surface", intent.surface);
         if let Some(dollars) = intent.estimated_cost_usd {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::audit::AuditReader;
 use crate::audit::record::{Lifecycle, LifecycleEvent, LivePolicy, NotInspected, PolicySetChange, StreamMode};
 
 on_both_stores! {
@@ -12,6 +13,7 @@ on_both_stores! {
     a_reported_tool_is_an_entry_of_its_own,
     a_long_answer_is_cut_between_characters,
     history_is_recorded_and_is_nobodys_entry,
+    an_entry_that_cannot_be_read_says_so_and_keeps_no_other_from_being_found,
     a_context_is_there_when_its_append_has_returned,
 }
 
@@ -167,4 +169,38 @@ async fn a_context_is_there_when_its_append_has_returned(home: Home) {
     append(&log, PreCheck { approved: false, ..pre_check("c1", 0) }).await.unwrap();
     let context = log.context("c1").await.unwrap().unwrap();
     assert_eq!((context.client.as_str(), context.tenant.as_str(), context.approved), ("acme-app", "acme", false));
+}
+
+async fn an_entry_that_cannot_be_read_says_so_and_keeps_no_other_from_being_found(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    request(&log, intent("r2", 2), outcome("r2", 3)).await;
+    append(&log, pre_check("c1", 4)).await.unwrap();
+    append(&log, tool_call("t1", 5)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await.len(), 4);
+    home.tamper(
+        "UPDATE records SET body = '{' WHERE kind = 'outcome' AND id = 'r1';
+         UPDATE records SET body = 'null' WHERE id = 'c1'; UPDATE contents SET content = '[' WHERE place & 255 = 6",
+    );
+    if let At::Sqlite(_) = home.at {
+        home.tamper("UPDATE records SET body = CAST(x'7bff7d' AS TEXT) WHERE id = 'c1'");
+    }
+    let found = log.search(Query::new("acme")).await.unwrap().entries;
+    let read: Vec<_> = apart(|| {
+        let reader = AuditReader::open(&home.store()).unwrap();
+        reader.entries(&Query::everything()).unwrap().flat_map(Result::unwrap).collect()
+    });
+    assert_eq!(read, found);
+    let unreadable: Vec<_> = found.iter().map(|it| it.policy_details.contains_key("unreadable")).collect();
+    assert_eq!(unreadable, [true, true, false, true]);
+    let damaged = serde_json::to_value(&found[3]).unwrap();
+    assert_eq!(
+        damaged,
+        json!({
+            "id": "r1", "request_id": "r1", "timestamp": at(0), "user_email": "eva@example.org",
+            "client_id": "acme-app", "tenant_id": "acme", "request_type": "chat", "policy_decision": "allowed",
+            "policy_details": {"policies": [], "unreadable": true}, "response_time_ms": 0, "provider": "", "model": "",
+            "tokens_used": 0, "prompt_tokens": 0, "completion_tokens": 0
+        })
+    );
 }

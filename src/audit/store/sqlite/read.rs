@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params_from_iter};
 
 use super::LOCK_PATIENCE;
@@ -115,21 +115,33 @@ fn read_at(connection: &Connection, sized: &[(Place, i64)], first: usize) -> Res
     Ok(entries)
 }
 
-fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn stored(row: &Row<'_>) -> Result<Stored, AuditError> {
+    let id: String = row.get(0)?;
+    let named = |error: rusqlite::Error| AuditError::Encoding(format!("the entry {id}: {error}"));
+    let column = |column: usize| row.get::<_, String>(column).map_err(named);
     Ok(Stored {
-        id: row.get(0)?,
-        context_id: row.get(1)?,
-        kind: row.get(2)?,
-        at_microseconds: row.get(3)?,
-        tenant: row.get(4)?,
-        client: row.get(5)?,
-        user: row.get(6)?,
-        request_type: row.get(7)?,
-        decision: row.get(8)?,
-        opened: row.get(9)?,
-        opened_content: row.get(10)?,
-        closed: row.get(11)?,
-        closed_content: row.get(12)?,
+        context_id: row.get(1).map_err(named)?,
+        kind: column(2)?,
+        at_microseconds: row.get(3).map_err(named)?,
+        tenant: column(4)?,
+        client: column(5)?,
+        user: column(6)?,
+        request_type: column(7)?,
+        decision: column(8)?,
+        opened: json(row, 9)?.unwrap_or_default(),
+        opened_content: json(row, 10)?,
+        closed: json(row, 11)?,
+        closed_content: json(row, 12)?,
+        id,
+    })
+}
+
+/// What should be JSON. A damaged file may hold something else: that is no JSON either.
+fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => None,
+        ValueRef::Text(text) => Some(String::from_utf8(text.to_vec()).unwrap_or_default()),
+        _ => Some(String::new()),
     })
 }
 
