@@ -24,6 +24,12 @@ use super::row::{ContextRow, Row};
 use super::search::{Page, Query};
 use super::{ArchivedVersion, AuditError, AuditStore, Selection, Settings};
 
+/// How long an answer of a database, or the end of a search, is waited for. After that nobody knows what became of the
+/// question, and a connection to a database is given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+/// The same of a command's questions, some of which read whole tables.
+const COMMANDS_ANSWER_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// Bytes of records and texts that are read at a time: how long a record is, its callers have a say in.
 const PAGE_BYTES: i64 = 8 << 20;
 

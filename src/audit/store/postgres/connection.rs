@@ -11,17 +11,12 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::failure::unreachable;
+use crate::audit::store::ANSWER_WITHIN;
 use crate::audit::{AuditError, DatabaseUrl};
 
 /// How long a connection to one host may take to be made, up to the first answer that shows it to be usable: whoever
 /// takes connections and says nothing, a stopped server or a proxy, is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// How long an answer of the database is waited for. After that nobody knows what became of the question, and the
-/// connection is given up.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-/// The same of a command's questions, some of which read whole tables.
-pub(super) const COMMANDS_ANSWER_WITHIN: Duration = Duration::from_secs(3_600);
-
 /// How long nothing comes before either side asks whether the other one is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 

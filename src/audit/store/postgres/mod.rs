@@ -17,13 +17,15 @@ mod versions;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{
+    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id,
+};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
 use crate::audit::search::{Page, Query};
 use crate::audit::{ArchivedVersion, AuditError, Checkpoint, DatabaseUrl, Selection};
-use connection::{ANSWER_WITHIN, Address, COMMANDS_ANSWER_WITHIN, Connection};
+use connection::{Address, Connection};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;

@@ -15,6 +15,7 @@ impl From<rusqlite::Error> for AuditError {
                 Self::Io(error.to_string())
             }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            Some(ErrorCode::OperationInterrupted) => Self::Unreachable("the search took too long".to_owned()),
             _ => Self::Store(error.to_string()),
         }
     }

@@ -24,7 +24,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::{Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{
+    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id,
+};
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -72,7 +74,7 @@ impl SqliteStore {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error.to_string())),
         }
-        let store = Self::new(path.clone(), durability);
+        let store = Self::new(path.clone(), durability, ANSWER_WITHIN);
         let mut connection = store.connect()?;
         schema::migrate(&mut connection, &path)?;
         Ok(store)
@@ -80,7 +82,7 @@ impl SqliteStore {
 
     /// A file that is there, with the schema of this version.
     pub(super) fn open_existing(path: PathBuf) -> Result<Self, AuditError> {
-        let store = Self::new(path, Durability::Disk);
+        let store = Self::new(path, Durability::Disk, COMMANDS_ANSWER_WITHIN);
         if !store.path.exists() {
             let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
             return Err(AuditError::Open { path: store.path.display().to_string(), reason });
@@ -93,8 +95,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    fn new(path: PathBuf, durability: Durability) -> Self {
-        let readers = read::Readers::new(path.clone());
+    fn new(path: PathBuf, durability: Durability, search_within: Duration) -> Self {
+        let readers = read::Readers::new(path.clone(), search_within);
         // What an earlier process left for later shows when the writer has looked.
         Self { path, durability, readers, turns: Turns::default(), lags: AtomicBool::new(true) }
     }
@@ -165,7 +167,7 @@ impl Store for SqliteStore {
     }
 
     fn search(&self, query: &Query) -> Result<Page, AuditError> {
-        self.readers.with(|connection| read::search(connection, query))
+        self.readers.search(|connection| read::search(connection, query))
     }
 
     fn places(&self, query: &Query, behind: Place, at_most: usize) -> Result<Vec<(i64, Place)>, AuditError> {

@@ -1,7 +1,9 @@
 //! Reading, on connections of its own.
 
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -18,16 +20,19 @@ use crate::audit::store::{done, page, page_of};
 
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
+/// Between two interruptions of a search that is to end: between two of its statements there is nothing to interrupt.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
 
 /// Read-only connections, opened when needed. How many are used at once is bounded by their users.
 pub(super) struct Readers {
     path: PathBuf,
+    search_within: Duration,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default() }
+    pub(super) fn new(path: PathBuf, search_within: Duration) -> Self {
+        Self { path, search_within, idle: Mutex::default() }
     }
 
     /// Lends a connection. One that reported an error is not kept.
@@ -43,6 +48,27 @@ impl Readers {
             idle.push(connection);
         }
         Ok(result)
+    }
+
+    /// Lends a connection for a search, and ends what takes too long: callers choose what is searched, and nobody waits so
+    /// long for the end.
+    pub(super) fn search<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
+        self.with(|connection| {
+            let (ended, ends) = mpsc::channel::<()>();
+            let (handle, mut left) = (connection.get_interrupt_handle(), self.search_within);
+            let watch = move || {
+                while ends.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+                    handle.interrupt();
+                    left = INTERRUPT_EVERY;
+                }
+            };
+            std::thread::scope(|scope| {
+                let watching = std::thread::Builder::new().name("audit-search".to_owned()).spawn_scoped(scope, watch);
+                watching.map_err(|error| AuditError::Io(format!("cannot start a thread: {error}")))?;
+                let _ends_the_watch = ended;
+                work(connection)
+            })
+        })
     }
 
     /// Closes those that nobody uses.
@@ -169,6 +195,17 @@ impl ToSql for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_search_that_takes_too_long_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.db");
+        drop(Connection::open(&path).unwrap());
+        let readers = Readers::new(path, Duration::from_millis(20));
+        let endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+        let asked = readers.search(|connection| Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?));
+        assert_eq!(asked.map_err(|error| error.code()), Err("audit_unreachable"));
+    }
 
     #[test]
     fn no_query_scans_a_table() {

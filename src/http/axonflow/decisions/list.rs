@@ -112,6 +112,8 @@ impl Wanted {
             request_type: self.tool.as_ref().map(|_| "tool-call".to_owned()),
             entries: Entries::Decisions,
             limit: if read_on { self.limit.max(PAGE) } else { self.limit },
+            // The answer says no total.
+            counted: 0,
             ..Query::new(tenant)
         }
     }
@@ -201,6 +203,13 @@ mod tests {
             .map(|(number, second)| Entry { id: number.to_string(), timestamp: at(*second), ..Entry::default() })
             .collect();
         Page { total: 0, offset: query.offset, limit: limit as u32, entries }
+    }
+
+    #[test]
+    fn nothing_is_counted_for_an_answer_without_a_total() {
+        let (since, verdict, policy, tool) = Default::default();
+        let query = Wanted { since, verdict, policy, tool, limit: 10 }.query("acme".into());
+        assert_eq!((query.counted, query.limit), (0, 10));
     }
 
     #[test]
