@@ -29,6 +29,28 @@ class NoExport(Exception):
     """The file is something else."""
 
 
+def once(pairs):
+    """No key twice: which of the two counts, readers do not agree on."""
+    line = dict(pairs)
+    if len(line) < len(pairs):
+        raise ValueError("a key stands twice")
+    return line
+
+
+def hexadecimal(value, size):
+    """So many bytes. Digits may be of either case, and nothing stands between them."""
+    data = bytes.fromhex(value)
+    if len(data) != size or len(value) != 2 * size:
+        raise ValueError(f"{value!r} is not {2 * size} hexadecimal digits")
+    return data
+
+
+def sequence(line):
+    if line["seq"] < 1:
+        raise ValueError("the first record has the number 1")
+    return line["seq"]
+
+
 def text(value):
     data = value.encode("utf-8")
     return struct.pack(">Q", len(data)) + data
@@ -49,24 +71,27 @@ class Chain:
         self.records, self.first, self.signed, self.cut = 0, None, None, None
 
     def record(self, line):
-        where = f"{self.node}: record {line['seq']} ({line['kind']} {line['id']})"
+        where = f"{self.node}: record {sequence(line)} ({line['kind']} {line['id']})"
+        if line.get("hash") is None:
+            raise Misfit(f"{where} has no hash")
+        said, named = hexadecimal(line["hash"], 32), hexadecimal(line["previous"], 32)
         if self.head is None:
-            self.head = (0, bytes(32)) if self.whole else (line["seq"] - 1, bytes.fromhex(line["previous"]))
+            self.head = (0, bytes(32)) if self.whole else (line["seq"] - 1, named)
         seq, previous = self.head
         if line["seq"] != seq + 1:
             raise Misfit(f"{where} stands behind record {seq}")
         found = record_hash(line, previous)
-        if found.hex() != line.get("hash") or line.get("previous") != previous.hex():
+        if found != said or named != previous:
             raise Misfit(f"{where} was changed, or the one before it")
         self.head = line["seq"], found
         self.first = self.first or line["seq"]
         self.records += 1
 
     def checkpoint(self, line):
-        where = f"{self.node}: the {line['type']} at record {line['seq']}"
+        where = f"{self.node}: the {line['type']} at record {sequence(line)}"
         check_signature(line, self.keys, where)
         if self.head is None and line["type"] == "cut":
-            self.head = line["seq"], bytes.fromhex(line["hash"])
+            self.head = line["seq"], hexadecimal(line["hash"], 32)
             self.cut = line["seq"]
         elif self.head is None and self.whole:
             raise Misfit(f"{self.node}: records up to {line['seq']} are missing: a checkpoint covers them")
@@ -76,7 +101,7 @@ class Chain:
             raise Misfit(f"{self.node}: records {self.head[0] + 1} to {line['seq']} are missing at the end")
         elif line["seq"] < self.head[0] or line["type"] == "cut":
             raise Misfit(f"{where} stands behind record {self.head[0]}, not where it belongs")
-        elif bytes.fromhex(line["hash"]) != self.head[1]:
+        elif hexadecimal(line["hash"], 32) != self.head[1]:
             raise Misfit(f"{self.node}: records up to {line['seq']} were rewritten")
         self.signed = line["seq"]
 
@@ -96,14 +121,14 @@ class Chain:
 
 def check_signature(line, keys, where):
     domain = {"checkpoint": b"octroi.audit.checkpoint.1\0", "cut": b"octroi.audit.cut.1\0"}[line["type"]]
-    if line["public_key"] not in keys:
-        raise Misfit(f"{where} is signed by another key, {line['public_key']}")
+    key, signature = hexadecimal(line["public_key"], 32), hexadecimal(line["signature"], 64)
+    signed = domain + text(line["node"]) + struct.pack(">qq", line["seq"], line["at"]) + hexadecimal(line["hash"], 32)
+    if key not in keys:
+        raise Misfit(f"{where} is signed by another key, {key.hex()}")
     if Ed25519PublicKey is None:
         return
-    signed = domain + text(line["node"]) + struct.pack(">qq", line["seq"], line["at"]) + bytes.fromhex(line["hash"])
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(line["public_key"])).verify(
-            bytes.fromhex(line["signature"]), signed)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, signed)
     except InvalidSignature:
         raise Misfit(f"{where} has a wrong signature") from None
 
@@ -143,7 +168,7 @@ def verify(lines, keys):
     export = Export(keys)
     for number, line in enumerate(lines, 1):
         try:
-            export.line(json.loads(line))
+            export.line(json.loads(line, object_pairs_hook=once))
         except Misfit:
             raise
         except Exception as error:  # There are as many as there are ways to be something else.
@@ -156,8 +181,13 @@ def main():
         print(__doc__, file=sys.stderr)
         return 2
     try:
+        keys = {hexadecimal(key.strip(), 32) for key in sys.argv[2:]}
+    except ValueError as error:
+        print(f"no public key: {error}", file=sys.stderr)
+        return 2
+    try:
         with open(sys.argv[1], encoding="utf-8") as lines:
-            verify(lines, set(sys.argv[2:]))
+            verify(lines, keys)
     except Misfit as misfit:
         print(f"it does not fit: {misfit}", file=sys.stderr)
         return 1

@@ -278,6 +278,61 @@ fn where_an_export_begins_is_said_by_both() {
 }
 
 #[test]
+fn both_take_and_refuse_the_same_exports() {
+    let prepared = Setup::without_provider().prepare();
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
+    let vector = fs::read_to_string(vector).unwrap();
+    let lines: Vec<_> = vector.lines().collect();
+    let checkpoint: Value = serde_json::from_str(lines[1]).unwrap();
+    let key = checkpoint["public_key"].as_str().unwrap();
+    let path = prepared.path().join("variant.jsonl");
+    let record: Value = serde_json::from_str(lines[2]).unwrap();
+    let [previous, hash] = ["previous", "hash"].map(|key| record[key].as_str().unwrap());
+    let part = lines[0].replace(r#""whole":true"#, r#""whole":false"#);
+    let first = |from: &str, to: &str| {
+        assert!(lines[2].contains(from), "{from}");
+        format!("{}\n{}\n{}\n{}\n", lines[0], lines[1], lines[2].replacen(from, to, 1), lines[3..].join("\n"))
+    };
+    let hexadecimal = |text: &str| text.len() >= 64 && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let upper: String = vector
+        .split('"')
+        .map(|it| if hexadecimal(it) { it.to_uppercase() } else { it.to_owned() })
+        .collect::<Vec<_>>()
+        .join("\"");
+    assert_ne!(upper, vector);
+    let least = i64::MIN;
+    for (what, text, key, fits) in [
+        ("as it is", vector.clone(), key.to_owned(), true),
+        ("capital digits", upper, key.to_owned(), true),
+        ("a key in capital digits", vector.clone(), key.to_uppercase(), true),
+        ("no previous", first(&format!(r#""previous":"{previous}","#), ""), key.to_owned(), false),
+        ("no hash", first(&format!(r#""hash":"{hash}","#), ""), key.to_owned(), false),
+        ("a space in a hash", first(&hash[..8], &format!("{} ", &hash[..8])), key.to_owned(), false),
+        ("two bodies", first(r#""body":"#, r#""body":"{}","body":"#), key.to_owned(), false),
+        ("number 0", first(r#""seq":2"#, r#""seq":0"#), key.to_owned(), false),
+        (
+            "the least number",
+            format!("{part}\n{}\n", lines[2].replace(r#""seq":2"#, &format!(r#""seq":{least}"#))),
+            key.to_owned(),
+            false,
+        ),
+        (
+            "a signature at 0",
+            format!("{part}\n{}\n", lines[1].replace(r#""seq":1"#, r#""seq":0"#)),
+            key.to_owned(),
+            false,
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        let (code, said) = run(&prepared, &["verify", "--export", path.to_str().unwrap(), "--public-key", &key]);
+        assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
+        let (code, said) = second_implementation(&path, &key);
+        assert_eq!(code == Some(0), fits, "{what}: {said}");
+        assert!(!said.contains("Traceback"), "{what}: {said}");
+    }
+}
+
+#[test]
 fn what_is_no_export_is_not_said_to_be_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("part.jsonl");
@@ -285,8 +340,10 @@ fn what_is_no_export_is_not_said_to_be_changed() {
     let (code, text) = second_implementation(&path, &key);
     assert!(code == Some(2) && text.contains("part.jsonl cannot be read"), "{text}");
     let export = r#"{"type":"export","format":1,"whole":false}"#;
-    let record =
-        r#"{"type":"record","node":"n","seq":1,"at":0,"kind":"k","id":"i","body":"{}","hash":"","previous":"00"}"#;
+    let zeros = "00".repeat(32);
+    let record = format!(
+        r#"{{"type":"record","node":"n","seq":1,"at":0,"kind":"k","id":"i","body":"{{}}","hash":"{zeros}","previous":"{zeros}"}}"#
+    );
     let of_a_record = |from: &str, to: &str| format!("{export}\n{}\n", record.replace(from, to));
     for (text, expected) in [
         (String::new(), "line 1: the file is empty"),
@@ -296,7 +353,7 @@ fn what_is_no_export_is_not_said_to_be_changed() {
         (of_a_record("\"n\"", "[]"), "line 2: "),
         (of_a_record("\"seq\":1", "\"seq\":\"1\""), "line 2: "),
         (of_a_record("\"at\":0", "\"at\":9223372036854775808"), "line 2: "),
-        (of_a_record("\"00\"", "0"), "line 2: "),
+        (of_a_record("\"previous\":\"", "\"previous\":\"0"), "line 2: "),
         (of_a_record("\"k\"", &"[".repeat(100_000)), "line 2: "),
     ] {
         fs::write(&path, &text).unwrap();

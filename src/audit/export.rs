@@ -229,8 +229,12 @@ pub fn verify_export(
                     text.map(|it| it.parse::<ChainHash>()).transpose().map_err(|error| wrong(error.to_string()))
                 };
                 let (hash, previous) = (hash_of(hash)?, hash_of(previous)?);
+                if hash.is_some() && previous.is_none() {
+                    return Err(wrong("a record with a hash has no `previous`".to_owned()));
+                }
+                let seq = sequence(seq).map_err(wrong)?;
                 let at = Timestamp::from_microsecond(at).map_err(|error| wrong(error.to_string()))?;
-                let record = TrailRecord { node, seq: Seq(seq), at, kind, id, body, hash, content };
+                let record = TrailRecord { node, seq, at, kind, id, body, hash, content };
                 chain_of(&mut chains, &record.node, trusted, begins).record(&record, previous)?;
             }
             Line::Checkpoint(signature) => {
@@ -259,13 +263,18 @@ fn chain_of<'c, 'k>(
     chains.entry(node.to_owned()).or_insert_with(|| ChainVerifier::new(node, trusted, begins))
 }
 
+/// A record's number, as a line says it.
+fn sequence(number: i64) -> Result<Seq, String> {
+    if number < 1 { Err(format!("seq: {number}; the first record has the number 1")) } else { Ok(Seq(number)) }
+}
+
 fn checkpoint(kind: CheckpointKind, line: &Signature) -> Result<Checkpoint, String> {
     let mut signature = [0; 64];
     hex::decode_to_slice(&line.signature, &mut signature).map_err(|error| format!("signature: {error}"))?;
     Ok(Checkpoint {
         kind,
         at: Timestamp::from_microsecond(line.at).map_err(|error| error.to_string())?,
-        head: Head { seq: Seq(line.seq), hash: line.hash.parse().map_err(|error| format!("hash: {error}"))? },
+        head: Head { seq: sequence(line.seq)?, hash: line.hash.parse().map_err(|error| format!("hash: {error}"))? },
         public_key: line.public_key.parse().map_err(|error: AuditError| error.to_string())?,
         signature,
     })
@@ -347,6 +356,7 @@ mod tests {
             let left = vector.lines().enumerate().filter(|(number, _)| *number != line);
             left.map(|(_, line)| format!("{line}\n")).collect::<String>()
         };
+        let part = without(1).replace("\"whole\":true", "\"whole\":false");
         for (text, expected) in [
             (String::new(), "line 1: the file is empty"),
             (without(0), "line 1: an export begins with"),
@@ -357,6 +367,10 @@ mod tests {
             (vector.replace("req_1\\\"", "req_2\\\""), "record 3 (intent req_1) was changed"),
             (vector.replace("\"whole\":true", "\"whole\":true,\"format\":2").replace("\"format\":1,", ""), "format 2"),
             (vector.replace("vector", "rotcev"), "wrong signature"),
+            (vector.replace("\"seq\":2", "\"seq\":0"), "line 3: seq: 0"),
+            (vector.replace("\"previous\"", "\"before\""), "line 3: a record with a hash has no `previous`"),
+            (vector.replace("\"body\":", "\"body\":\"\",\"body\":"), "line 3: duplicate field `body`"),
+            (part.replace("\"seq\":2", "\"seq\":-9223372036854775808"), "line 2: seq: -9223372036854775808"),
         ] {
             let found = read(&text).unwrap_err();
             assert!(found.contains(expected), "{expected}\n{found}");

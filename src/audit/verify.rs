@@ -221,7 +221,8 @@ impl<'k> ChainVerifier<'k> {
             (None, Begins::Anywhere, Some(hash)) => Head { seq: Seq(record.seq.0 - 1), hash },
             (None, _, _) => Head::EMPTY,
         };
-        if record.seq.0 != before.seq.0 + 1 {
+        // None of them is below 0.
+        if record.seq.0 - before.seq.0 != 1 {
             return Err(Misfit::Missing { node: node(), after: before.seq, found: record.seq });
         }
         let Some(hash) = record.hash else {

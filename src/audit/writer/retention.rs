@@ -110,7 +110,8 @@ impl Writer {
         };
         if let Some(kept) = kept {
             tracing::warn!(
-                node = node.id, record = kept.seq().0,
+                node = node.id,
+                record = kept.seq().0,
                 "a record is not older than records behind it, as by a clock that was wrong: retention stops there"
             );
         }
