@@ -336,6 +336,28 @@ async fn acknowledged_records_survive_a_kill() {
 #[tokio::test]
 async fn dev_starts_the_offline_double_when_there_is_no_key() {
     let prepared = Setup::without_provider().prepare();
+    let (banner, body) = asked_in_dev(&prepared).await;
+    assert!(banner.contains("OFFLINE DOUBLE") && banner.contains("/admin/policies"), "{banner}");
+    assert!(body.contains("\"success\":true") && body.contains("EU AI Act"), "{body}");
+}
+
+#[tokio::test]
+async fn what_dev_calls_offline_goes_nowhere_else_whatever_the_file_says() {
+    let elsewhere = MistralDouble::builder().start().await.unwrap();
+    let providers = format!(
+        "llm_providers:\n  mistral: {{ config: {{ endpoint: \"{0}\", http2: true }} }}\n  \
+         openai: {{ credentials: {{ api_key: \"${{MISTRAL_API_KEY:-}}\" }}, config: {{ endpoint: \"{0}\" }} }}\n",
+        elsewhere.origin()
+    );
+    let prepared = Setup::without_provider().yaml(&providers).prepare();
+    let (banner, body) = asked_in_dev(&prepared).await;
+    assert!(banner.contains("OFFLINE DOUBLE"), "{banner}");
+    assert!(body.contains("\"success\":true") && body.contains("EU AI Act"), "{body}");
+    assert_eq!(elsewhere.stats().received, 0);
+}
+
+/// What `octroi dev` tells its user, and what it answers to a prompt.
+async fn asked_in_dev(prepared: &support::Prepared) -> (String, String) {
     let mut child = prepared.command(&["dev"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
     let banner = std::thread::spawn(move || {
@@ -344,23 +366,14 @@ async fn dev_starts_the_offline_double_when_there_is_no_key() {
     })
     .join()
     .unwrap();
-    assert!(banner.contains("OFFLINE DOUBLE") && banner.contains("/admin/policies"), "{banner}");
     let address = banner.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-    let body = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap()
+    let request = support::client(support::PATIENCE)
         .post(format!("http://{address}/api/request"))
-        .body(r#"{"query":"Explain the EU AI Act in two sentences.","context":{"provider":"mistral"}}"#)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+        .body(r#"{"query":"Explain the EU AI Act in two sentences.","context":{"provider":"mistral"}}"#);
+    let body = request.send().await.unwrap().text().await.unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(body.contains("\"success\":true") && body.contains("EU AI Act"), "{body}");
+    (banner, body)
 }
 
 /// A name server that is never there, in a namespace of the gateway's own.

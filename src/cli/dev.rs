@@ -8,7 +8,7 @@ use mistral_double::{MistralDouble, Recording};
 
 use super::start::Addresses;
 use super::{Configured, serve, start};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Endpoint, Environment, ProviderKind, Secret};
 use crate::telemetry;
 
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
@@ -23,10 +23,10 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
                 .start()
                 .await
                 .context("the offline double of Mistral could not be started")?;
-            // The double's loopback address in place of the vendor's, everything else as configured.
             let environment =
                 environment.with("MISTRAL_API_KEY", double.key()).with("MISTRAL_ENDPOINT", double.origin());
-            loaded = Config::load(configured.config.as_deref(), &environment)?;
+            loaded.config = Config::load(configured.config.as_deref(), &environment)?.config;
+            ask_only(&double, &mut loaded.config)?;
             // The file may have said `enabled: false`.
             (!loaded.config.providers.is_empty()).then_some(double)
         } else {
@@ -37,6 +37,20 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         start::run(loaded.config, |addresses| banner(addresses, offline)).await
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Leads the providers of Mistral's to the double, whatever the file says of their address and key, and drops others, which
+/// the double's key may have started: what is called offline sends nothing off the machine.
+fn ask_only(double: &MistralDouble, config: &mut Config) -> anyhow::Result<()> {
+    let endpoint = Endpoint::parse(&double.origin()).context("the offline double's address")?;
+    config.providers.retain(|provider| provider.kind == ProviderKind::Mistral);
+    for provider in &mut config.providers {
+        provider.endpoint = endpoint.clone();
+        provider.http2 = false;
+        provider.api_key = Some(Secret::new(double.key()));
+        provider.further_keys.clear();
+    }
+    Ok(())
 }
 
 /// Tells the person at the terminal what runs where. Nobody may be listening; the gateway runs all the same.
