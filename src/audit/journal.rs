@@ -2,7 +2,8 @@
 //!
 //! A frame is the length of what follows (4 bytes, the highest first), the first 8 bytes of its SHA-256, and one record as
 //! JSON. Frames are appended, and the file is emptied when all of them are in the store. What the end of the process tore
-//! is cut off: nobody was told that it was written. Whatever else is not whole is set aside in a file beside it.
+//! is cut off: nobody was told that it was written. Whatever else is not whole is set aside in a file beside it. A file that
+//! was never a journal is refused, and left as it is.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,6 +23,8 @@ use super::store::Link;
 
 /// Length and checksum.
 const HEADER: usize = 12;
+/// What the JSON of each record begins with.
+const RECORD: &[u8] = b"{\"place\":";
 /// Bytes of frames that are read at a time, and go into the store in one transaction; a single frame may be longer.
 const AT_ONCE: u64 = 4 << 20;
 
@@ -86,7 +89,8 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Finds the last whole frame. What stands behind it is cut off; a copy stays, unless it is a torn frame.
+    /// Finds the last whole frame. What stands behind it is cut off; a copy stays, unless it is a torn frame. Refuses what
+    /// is no journal.
     fn find_end(&mut self) -> Result<(), AuditError> {
         let size = self.file.metadata().map_err(|error| self.failed("read", error))?.len();
         while let Some(spilled) = self.frame_at(self.length)? {
@@ -99,6 +103,12 @@ impl Journal {
         let mut rest = Vec::new();
         let read = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.read_to_end(&mut rest));
         read.map_err(|error| self.failed("read", error))?;
+        if self.length == 0 && !is_of_a_journal(&rest) {
+            return Err(AuditError::Spill(format!(
+                "{} is no spill journal, and is left as it is; name another file in `audit.spill.file`",
+                self.path.display()
+            )));
+        }
         let cut_off = || self.file.set_len(self.length);
         if is_torn(&rest) {
             tracing::info!(file = %self.path.display(), bytes = rest.len(), "a torn frame of the spill journal was cut off");
@@ -261,6 +271,15 @@ pub fn damaged_copies(journal: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(copies)
+}
+
+/// Whether a file that begins so may be a journal, though its first frame is not whole: it has the beginning of a record
+/// behind a header, or ends before that, or is what a power cut left of a file that had grown, zeros.
+fn is_of_a_journal(file: &[u8]) -> bool {
+    let payload = file.get(HEADER..).unwrap_or_default();
+    // A frame's length begins with a byte that no text begins with.
+    let may_be_torn = file.first().is_some_and(|first| *first < b' ') && RECORD.starts_with(payload);
+    payload.starts_with(RECORD) || may_be_torn || file.iter().all(|byte| *byte == 0)
 }
 
 /// Whether this is what the end of the process left of a frame: less than its length says, and not the whole record. Behind

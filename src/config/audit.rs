@@ -1,7 +1,8 @@
 //! `audit`: where records are kept, how much text of them, who signs them, and how sure they are before an answer leaves.
 
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,6 +11,7 @@ use super::assembly::Assembly;
 use super::error::ConfigError;
 use super::scalar::{FromText, Identifier, Line, Parsed, Size, Span, Whole};
 use super::secret::Secret;
+use super::yaml::KeyPath;
 
 /// Auditing.
 #[derive(Clone, Debug, Serialize)]
@@ -251,7 +253,7 @@ impl RawAudit {
     pub(super) fn assemble(self, assembly: &Assembly<'_>) -> Result<Audit, ConfigError> {
         let store = self.url.map_or_else(|| AuditStore::Sqlite("octroi.db".into()), |Parsed(store)| store);
         let beside = |ending: &str| match &store {
-            AuditStore::Sqlite(file) => file.with_extension(ending),
+            AuditStore::Sqlite(file) => file_beside(file, ending),
             AuditStore::Postgres(_) | AuditStore::None => PathBuf::from("octroi").with_extension(ending),
         };
         let key = match self.key {
@@ -278,7 +280,7 @@ impl RawAudit {
                 size: spill.size.map_or(256 << 20, |size| size.bytes() as u64),
             },
         };
-        Ok(Audit {
+        let audit = Audit {
             store,
             durability: self.durability.unwrap_or_default(),
             queue: self.queue.map_or(AUDIT_QUEUE, Whole::get),
@@ -293,6 +295,60 @@ impl RawAudit {
                 records: checkpoint.records.map_or(every.records, Whole::get),
                 interval: checkpoint.seconds.map_or(every.interval, |seconds| Duration::from_secs(seconds.get())),
             },
-        })
+        };
+        audit.files_are_apart(assembly)?;
+        Ok(audit)
     }
+}
+
+impl Audit {
+    /// Whoever writes one of its files would destroy another that has the same name.
+    fn files_are_apart(&self, assembly: &Assembly<'_>) -> Result<(), ConfigError> {
+        let store = match &self.store {
+            AuditStore::Sqlite(file) => Some(("audit.url", file)),
+            AuditStore::Postgres(_) | AuditStore::None => None,
+        };
+        let key = match &self.key {
+            AuditKeySource::File(file) | AuditKeySource::MadeOnce(file) => Some(("audit.key", file)),
+            AuditKeySource::Given(_) | AuditKeySource::Unkept => None,
+        };
+        let node = match &self.node {
+            AuditNode::KeptIn(file) => Some(("audit.node", file)),
+            AuditNode::Named(_) | AuditNode::OfTheStore => None,
+        };
+        let mut others: Vec<(&str, PathBuf)> = Vec::new();
+        for (key, file) in [store, node, key, Some(("audit.spill.file", &self.spill_file))].into_iter().flatten() {
+            let place = resolved(file);
+            if let Some((other, _)) = others.iter().find(|(_, taken)| *taken == place) {
+                let reason = format!("{} is the file of {other} too, allowed: one of its own", file.display());
+                return Err(assembly.invalid(KeyPath::of(key), reason));
+            }
+            others.push((key, place));
+        }
+        Ok(())
+    }
+}
+
+/// The name that a file has by default that belongs to this database. What is not one of the usual endings of a database
+/// stays part of the name: it may be what tells two of them apart.
+fn file_beside(database: &Path, ending: &str) -> PathBuf {
+    let is_usual = |found: &OsStr| ["db", "sqlite", "sqlite3"].iter().any(|usual| found == *usual);
+    match database.extension() {
+        Some(found) if !is_usual(found) => {
+            let mut name = database.as_os_str().to_owned();
+            name.push(".");
+            name.push(ending);
+            name.into()
+        }
+        _ => database.with_extension(ending),
+    }
+}
+
+/// Where a file is or would be made, links resolved: equal for two names of one file.
+fn resolved(file: &Path) -> PathBuf {
+    let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    whole.canonicalize().unwrap_or_else(|_| match (whole.parent(), whole.file_name()) {
+        (Some(folder), Some(name)) => folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(name),
+        _ => whole,
+    })
 }

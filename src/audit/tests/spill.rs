@@ -172,6 +172,9 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside()
         ("zeros follow", [&bytes[..whole], &[0; 64][..]].concat(), first, 1),
         ("the last one's length is another one", flipped(whole), first, 1),
         ("the first one's length is another one", flipped(0), none, 1),
+        ("the first one is not all there", bytes[..whole - 7].to_vec(), none, 0),
+        ("the first one's header alone is there", bytes[..5].to_vec(), none, 0),
+        ("zeros alone are there", vec![0; 64], none, 1),
     ] {
         let other = Spilling::new();
         fs::copy(it.home.path(), other.home.path()).unwrap();
@@ -183,6 +186,22 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside()
         let aside = damaged_copies(&other.journal()).unwrap();
         assert!(aside.len() == copies && aside.iter().all(|copy| copy.exists()), "{name}: {aside:?}");
         chain::verify(&other.home, &it.settings.key).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_journal_is_refused_and_left_as_it_is() {
+    let database = Home::sqlite();
+    drop(database.open());
+    let database = fs::read(database.path()).unwrap();
+    let key = format!("{}\n", "12".repeat(32));
+    for file in [database.as_slice(), key.as_bytes(), b"hello world\n", b"abc"] {
+        let it = Spilling::new();
+        fs::write(it.journal(), file).unwrap();
+        let refused = AuditLog::open(&it.settings).err().unwrap();
+        assert!(refused.to_string().contains("audit.spill.file"), "{refused}");
+        assert_eq!(fs::read(it.journal()).unwrap(), file);
+        assert!(damaged_copies(&it.journal()).unwrap().is_empty());
     }
 }
 

@@ -22,6 +22,42 @@ fn the_key_is_named_given_or_made_beside_the_store() {
 }
 
 #[test]
+fn the_files_of_two_databases_have_two_names() {
+    let files = |url: &str| {
+        let audit = body(&format!("audit: {{url: \"sqlite://{url}\"}}")).unwrap().config.audit;
+        let AuditKeySource::MadeOnce(key) = audit.key else { panic!("{:?}", audit.key) };
+        [key, audit.spill_file].map(|file| file.display().to_string())
+    };
+    for (url, expected) in [
+        ("octroi.db", ["octroi.key", "octroi.spill"]),
+        ("a/trail.sqlite", ["a/trail.key", "a/trail.spill"]),
+        ("a.b/trail", ["a.b/trail.key", "a.b/trail.spill"]),
+        ("audit.emea", ["audit.emea.key", "audit.emea.spill"]),
+        ("audit.apac", ["audit.apac.key", "audit.apac.spill"]),
+    ] {
+        assert_eq!(files(url), expected, "{url}");
+    }
+}
+
+#[test]
+fn no_two_of_its_files_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+    for (text, named, other) in [
+        ("audit: {spill: {file: octroi.db}}".to_owned(), "audit.spill.file", "audit.url"),
+        ("audit: {spill: {file: ./octroi.key}}".to_owned(), "audit.spill.file", "audit.key"),
+        ("audit: {key: src/../octroi.db}".to_owned(), "audit.key", "audit.url"),
+        ("audit: {url: \"sqlite://octroi.spill.db\", key: octroi.spill.spill}".to_owned(), "audit.spill.file", "audit.key"),
+        ("audit: {url: \"postgres://h/d\", key: octroi.node}".to_owned(), "audit.key", "audit.node"),
+        (format!("audit: {{url: \"sqlite://{at}/a.db\", key: {at}/link/a.db}}"), "audit.key", "audit.url"),
+    ] {
+        let refused = body(&text).unwrap_err().to_string();
+        assert!(refused.contains(named) && refused.contains(other), "{text}: {refused}");
+    }
+}
+
+#[test]
 fn what_is_left_open_has_the_documented_defaults() {
     let audit = body("").unwrap().config.audit;
     assert_eq!((audit.content, audit.node), (AuditContent::Redacted, AuditNode::OfTheStore));
