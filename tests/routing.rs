@@ -108,11 +108,13 @@ async fn retries_and_breakers_are_counted() {
     assert_eq!(metric("octroi_breakers_open{provider=\"mistral\"}").await, "1");
     eventually("the room is given back", async || metric("octroi_bytes_in_flight").await == "0").await;
 
+    let open = async || metric("octroi_breakers_open{provider=\"mistral\"}").await;
+    eventually("its time is up, though nobody calls", async || open().await == "0").await;
     double.clear_script();
     eventually("the breaker lets a call pass", async || gateway.ask("Hello").await.body["success"] == true).await;
     assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"half_open\"}").await, "1");
     assert_eq!(metric("octroi_breaker_changes_total{provider=\"mistral\",to=\"closed\"}").await, "1");
-    assert_eq!(metric("octroi_breakers_open{provider=\"mistral\"}").await, "0");
+    assert_eq!(open().await, "0");
 }
 
 /// A provider in each region. Who has no bounds goes to `us`. Each policy leaves a request some of the regions; `further`

@@ -71,6 +71,7 @@ fn wants_text(headers: &HeaderMap) -> bool {
 
 fn text(app: &App) -> Response {
     ::metrics::gauge!("octroi_bytes_in_flight").set(app.in_flight.held() as f64);
+    app.gateway.router().meter_breakers();
     answer::text(PROMETHEUS, app.prometheus.render())
 }
 

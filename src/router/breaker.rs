@@ -155,7 +155,6 @@ impl Breakers {
             Phase::Open { .. } | Phase::HalfOpen { .. } => return,
         }
         models.remove(model);
-        self.count_open(&models);
     }
 
     /// A tenant's call failed by the provider's fault.
@@ -190,16 +189,16 @@ impl Breakers {
             let tenant = breaker.of.as_deref();
             tracing::warn!(provider = self.provider, model, tenant, "breaker is open for {open_for:?}");
         }
-        self.count_open(&models);
+    }
+
+    /// Models for which no call passes now, for some tenant at least.
+    pub(crate) fn open(&self, now: Instant) -> usize {
+        self.lock().values().filter(|breaker| breaker.wait(now).is_some()).count()
     }
 
     fn closed(&self, model: &str) {
         meter::breaker(&self.provider, "closed");
         tracing::info!(provider = self.provider, model, "breaker is closed");
-    }
-
-    fn count_open(&self, models: &HashMap<String, Breaker>) {
-        meter::breakers_open(&self.provider, models.values().filter(|it| it.phase != Phase::Closed).count());
     }
 }
 
@@ -232,7 +231,6 @@ impl Pass<'_> {
         {
             breaker.phase = Phase::Closed;
             self.breakers.closed(self.model);
-            self.breakers.count_open(&models);
         }
     }
 }
@@ -316,6 +314,21 @@ mod tests {
         assert!(breakers.pass("m", None, now).is_err());
         second.succeeded();
         assert_eq!(breakers.wait("m", None, now), None);
+    }
+
+    #[test]
+    fn open_is_what_lets_no_call_pass_now() {
+        let (breakers, now) = breakers();
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.open(now), 0);
+        fail(&breakers, "m", 1, now);
+        assert_eq!(breakers.open(now), 1);
+        let now = now + OPEN_FOR;
+        assert_eq!(breakers.open(now), 0, "nobody asked meanwhile");
+        let trial = breakers.pass("m", None, now).unwrap();
+        assert_eq!(breakers.open(now), 1, "the trial is on its way");
+        trial.succeeded();
+        assert_eq!(breakers.open(now), 0);
     }
 
     #[test]

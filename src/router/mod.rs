@@ -217,6 +217,15 @@ impl Router {
         })
     }
 
+    /// Says in the metrics for how many models each provider is left alone now. A breaker's time runs out though nobody
+    /// calls, so it is asked when metrics are read.
+    pub fn meter_breakers(&self) {
+        let now = Instant::now();
+        for entry in &self.entries {
+            meter::breakers_open(&entry.info().name, entry.breakers.open(now));
+        }
+    }
+
     /// How the order is found.
     pub fn strategy(&self) -> Strategy {
         self.strategy
