@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use octroi::provider::ErrorKind;
+
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
@@ -41,4 +43,20 @@ fn the_table_of_metrics_is_that_of_the_code() {
     let alerts = read("docs/alerts.yaml");
     let watched = metrics(alerts.split(|it: char| !it.is_ascii_alphanumeric() && it != '_'));
     assert!(watched.len() > 5 && watched.is_subset(&counted), "{watched:?}");
+}
+
+#[test]
+fn alerts_on_calls_watch_codes_that_calls_end_with() {
+    let alerts = read("docs/alerts.yaml");
+    let of_calls = alerts.split("axonflow_orchestrator_llm_calls_total{status=~\"").skip(1);
+    let watched: BTreeSet<&str> =
+        of_calls.filter_map(|rest| rest.split('"').next()).flat_map(|it| it.split('|')).collect();
+    let is_code = |pattern: &str| {
+        let begins = pattern.strip_suffix(".*");
+        let fits = |code: &str| begins.map_or(code == pattern, |begins| code.starts_with(begins));
+        ErrorKind::ALL.iter().any(|kind| fits(kind.code()))
+    };
+    assert!(watched.len() > 5, "{watched:?}");
+    let unknown: Vec<_> = watched.into_iter().filter(|pattern| !is_code(pattern)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -48,7 +48,11 @@ fn no_two_of_its_files_are_one() {
         ("audit: {spill: {file: octroi.db}}".to_owned(), "audit.spill.file", "audit.url"),
         ("audit: {spill: {file: ./octroi.key}}".to_owned(), "audit.spill.file", "audit.key"),
         ("audit: {key: src/../octroi.db}".to_owned(), "audit.key", "audit.url"),
-        ("audit: {url: \"sqlite://octroi.spill.db\", key: octroi.spill.spill}".to_owned(), "audit.spill.file", "audit.key"),
+        (
+            "audit: {url: \"sqlite://octroi.spill.db\", key: octroi.spill.spill}".to_owned(),
+            "audit.spill.file",
+            "audit.key",
+        ),
         ("audit: {url: \"postgres://h/d\", key: octroi.node}".to_owned(), "audit.key", "audit.node"),
         (format!("audit: {{url: \"sqlite://{at}/a.db\", key: {at}/link/a.db}}"), "audit.key", "audit.url"),
     ] {
