@@ -83,18 +83,36 @@ fn a_port_that_is_taken_is_told_before_anything_is_begun() {
 #[tokio::test]
 async fn a_start_that_is_interrupted_ends_in_order() {
     let prepared = Setup::without_provider().prepare();
-    // A loader that never answers.
+    let mut child = loading_for_ever(&prepared).await;
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lifecycle(&prepared), ["start", "stop"]);
+}
+
+#[tokio::test]
+async fn a_port_is_whose_gateway_was_started_first_although_it_loads_longer() {
+    let listen = format!("server: {{ listen: \"127.0.0.1:{}\" }}\n", ports::free());
+    let first = Setup::without_provider().yaml(&listen).prepare();
+    let mut child = loading_for_ever(&first).await;
+    let second = Setup::without_provider().yaml(&listen).prepare();
+    let (fine, text) = run(&second, &["serve"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!fine && text.contains("cannot listen on"), "{text}");
+    assert!(!second.path().join("octroi.db").exists(), "a store was made");
+}
+
+/// A gateway whose first policy is being loaded, and stays so.
+async fn loading_for_ever(prepared: &support::Prepared) -> Child {
     fs::write(prepared.path().join("loader"), "#!/bin/sh\ntouch started\nexec sleep 600\n").unwrap();
     fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
     let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
     let text = text.replace("policies: { ", "policies: { worker: ./loader, ");
     let cache = support::cache().display().to_string();
     fs::write(prepared.path().join("octroi.yaml"), text.replace(&cache, "cache")).unwrap();
-    let mut child = prepared.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
+    let child = prepared.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
     eventually("a policy is loaded", async || prepared.path().join("started").exists()).await;
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert!(child.wait().unwrap().success());
-    assert_eq!(lifecycle(&prepared), ["start", "stop"]);
+    child
 }
 
 #[test]

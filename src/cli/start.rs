@@ -1,5 +1,6 @@
 //! From a configuration to a running gateway, for `serve` and `dev` alike.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -293,21 +294,37 @@ impl Ports {
 
     /// Once policies are loaded: until then nothing listens.
     fn open(self, config: &Config) -> anyhow::Result<(TcpListener, Option<(&config::Admin, TcpListener)>)> {
-        let gateway = self.gateway.listen(BACKLOG).with_context(|| taken(config))?;
+        let gateway = listening(self.gateway).with_context(|| taken(config))?;
         let admin = match self.admin.zip(config.admin.as_ref()) {
-            Some((socket, admin)) => Some((admin, socket.listen(BACKLOG).with_context(|| taken_from_admin(admin))?)),
+            Some((socket, admin)) => Some((admin, listening(socket).with_context(|| taken_from_admin(admin))?)),
             None => None,
         };
         Ok((gateway, admin))
     }
 }
 
-/// As `TcpListener::bind` does it, without the listening.
+/// An address that is nobody else's from now on, though nothing listens there yet. `SO_REUSEADDR` stays off meanwhile:
+/// two sockets that have it may both be bound until one of them listens. It is on for a moment where connections of the
+/// process before linger at the address, which it passes over.
 fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = || if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let first = socket()?;
+    match first.bind(address) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let second = socket()?;
+            second.set_reuseaddr(true)?;
+            second.bind(address)?;
+            second.set_reuseaddr(false)?;
+            Ok(second)
+        }
+        bound => bound.map(|()| first),
+    }
+}
+
+/// Its connections have `SO_REUSEADDR`, which the next process needs of those that linger.
+fn listening(socket: TcpSocket) -> std::io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+    socket.listen(BACKLOG)
 }
 
 fn taken(config: &Config) -> String {
