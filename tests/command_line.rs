@@ -130,6 +130,35 @@ fn check_names_what_cannot_be_read_and_says_ok_of_nothing_else() {
 }
 
 #[test]
+fn check_finds_what_the_audit_could_not_be_opened_with_and_makes_nothing() {
+    let secret = "ab".repeat(32);
+    let postgres = |rest: &str| format!("{{ url: \"postgres://me:hunter2@db{rest}/octroi\", node: a }}");
+    for (audit, key, wrong) in [
+        ("{ url: \"sqlite://FOLDER/octroi.db\" }".to_owned(), "abc", "OCTROI_AUDIT_KEY"),
+        ("{ key: no-such-folder/key }".to_owned(), "", "no-such-folder/key"),
+        ("{ url: \"sqlite://no-such-folder/octroi.db\" }".to_owned(), "", "no-such-folder/octroi.key"),
+        ("{ node: operator }".to_owned(), "", "audit.node"),
+        (postgres(":notaport"), &secret, "audit.url"),
+    ] {
+        let prepared = Setup::without_provider().audit(&audit).env("OCTROI_AUDIT_KEY", key).prepare();
+        let before = files(prepared.path());
+        let (fine, text) = run(&prepared, &["check"]);
+        assert!(!fine && text.contains(wrong) && !text.contains("hunter2"), "{audit}: {text}");
+        assert_eq!(files(prepared.path()), before);
+    }
+    let prepared = Setup::without_provider().audit(&postgres("")).env("OCTROI_AUDIT_KEY", &secret).prepare();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(fine, "nobody asks the database: {text}");
+}
+
+/// The names in a folder.
+fn files(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
 fn check_says_that_the_cache_cannot_be_used() {
     let prepared = Setup::without_provider().policies(&["pii"]).prepare();
     let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();

@@ -8,7 +8,6 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::contexts::RecentContexts;
-use super::erase::OPERATOR;
 use super::journal::{self, Journal};
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
@@ -47,11 +46,7 @@ struct Shared {
 impl AuditLog {
     /// Opens the store, makes or updates its tables, and starts the writer. Blocks for a moment.
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
-        if settings.node.as_deref() == Some(OPERATOR) {
-            return Err(AuditError::Settings(format!(
-                "audit.node: `{OPERATOR}` is the name of the chain of erasures in every store; take another one"
-            )));
-        }
+        settings.check()?;
         let spill = settings.spill.as_ref();
         if let (None, Some(left)) = (spill, &settings.left_journal)
             && journal::is_left_behind(left)

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::AuditError;
+use super::erase::OPERATOR;
 use super::key::AuditKey;
 use super::text_rule::ContentMode;
 use super::writer::Keep;
+use super::{AuditError, store};
 use crate::config::{AUDIT_QUEUE, AuditStore, CheckpointEvery, Durability};
 
 /// How to open an [`AuditLog`](super::AuditLog).
@@ -47,6 +48,16 @@ impl Settings {
     /// The journal in which records may wait.
     pub fn journal(&self) -> Option<&Path> {
         self.spill.as_ref().map(|spill| spill.file.as_path()).or(self.left_journal.as_deref())
+    }
+
+    /// Whether a gateway may be opened with this, as far as that can be told without opening anything.
+    pub fn check(&self) -> Result<(), AuditError> {
+        if self.node.as_deref() == Some(OPERATOR) {
+            return Err(AuditError::Settings(format!(
+                "audit.node: `{OPERATOR}` is the name of the chain of erasures in every store; take another one"
+            )));
+        }
+        store::check(&self.store)
     }
 
     /// The given store, a key that is kept nowhere, and defaults.

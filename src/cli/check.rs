@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use comfy_table::{Table, presets};
 
-use super::{Configured, print, start};
+use super::{Configured, audit, print, start};
 use crate::config::{Config, Environment, NO_PROVIDER_ADVICE};
 use crate::in_flight::InFlight;
 use crate::policy::{PolicyState, PolicyStatus};
@@ -21,6 +21,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         telemetry::start_log(&log);
     }
     let router = start::router(&config, &InFlight::default())?;
+    audit::check(&config.audit)?;
     let file = loaded.source.map_or_else(|| "the environment alone".to_owned(), |path| path.display().to_string());
     print::line(format_args!("configuration: {file}: ok"))?;
     for warning in &loaded.warnings {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::assembly::Assembly;
@@ -126,12 +127,22 @@ impl RawServer {
             let found = format!("found {} origins, allowed: at most {MOST_ORIGINS}", allowed_origins.len());
             return Err(assembly.invalid(KeyPath::of("server.allowed_origins"), found));
         }
+        let body_limit = self.body_limit.map_or(10 << 20, Size::bytes);
+        let max_bytes_in_flight = self.max_bytes_in_flight.map_or(512 << 20, Size::bytes);
+        if body_limit > max_bytes_in_flight {
+            assembly.warn(format!(
+                "server.body_limit is above server.max_bytes_in_flight: {} against {}; a request that is longer than that \
+                 is refused with 429 as often as it is tried, and not with 413",
+                ByteSize(body_limit as u64),
+                ByteSize(max_bytes_in_flight as u64)
+            ));
+        }
         Ok(Server {
             listen,
             hosts: HostName::listed(self.hosts),
             allowed_origins,
-            body_limit: self.body_limit.map_or(10 << 20, Size::bytes),
-            max_bytes_in_flight: self.max_bytes_in_flight.map_or(512 << 20, Size::bytes),
+            body_limit,
+            max_bytes_in_flight,
             caller_keys: self.caller_keys.unwrap_or(false),
             honest_status: self.honest_status.unwrap_or(false),
             max_connections: self.max_connections.map_or(4_096, Whole::get),

@@ -265,6 +265,14 @@ pub(crate) fn open(settings: &Settings) -> Result<Box<dyn Store>, AuditError> {
     })
 }
 
+/// Whether the store's address can be one, without a look at the store.
+pub(crate) fn check(store: &AuditStore) -> Result<(), AuditError> {
+    match store {
+        AuditStore::Postgres(url) => postgres::check(url),
+        AuditStore::Sqlite(_) | AuditStore::None => Ok(()),
+    }
+}
+
 /// Opens a store that is there, to be read or to have texts erased. Changes nothing by itself but the tables that are
 /// searched, where they are a moment behind the records and may be written.
 pub(crate) fn open_existing(store: &AuditStore) -> Result<Box<dyn Store>, AuditError> {

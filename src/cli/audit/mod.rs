@@ -22,7 +22,7 @@ use super::Configured;
 use crate::audit::{AuditError, AuditReader, PublicKey, Query};
 use crate::config::{Config, Environment};
 use crate::gateway::replay::ReplayOptions;
-pub(super) use settings::settings;
+pub(super) use settings::{check, settings};
 
 /// What to type first.
 pub(super) const FIRST: &str = "\

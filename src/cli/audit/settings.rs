@@ -1,5 +1,8 @@
 //! From the configuration to what the audit log is opened with.
 
+use std::io::ErrorKind::NotADirectory;
+use std::path::Path;
+
 use crate::audit::{
     AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, kept_node_id,
 };
@@ -10,7 +13,28 @@ pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditE
     Ok(Settings { node: node(&audit.node)?, ..without_node(audit, key(audit)?) })
 }
 
-/// The same with a key that is there, for whoever writes into no gateway's chain. Makes nothing.
+/// Whether a gateway could open its audit log, as far as that can be told without making or opening anything but the key.
+pub(in crate::cli) fn check(audit: &config::Audit) -> Result<(), AuditError> {
+    let to_be_made = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let there =
+            std::fs::metadata(folder).and_then(|it| if it.is_dir() { Ok(()) } else { Err(NotADirectory.into()) });
+        there.map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
+    };
+    let key = match &audit.key {
+        AuditKeySource::MadeOnce(path) if !path.exists() => to_be_made(path).and_then(|()| AuditKey::random())?,
+        AuditKeySource::Unkept => AuditKey::random()?,
+        source => known_key(source)?,
+    };
+    let node = match &audit.node {
+        AuditNode::Named(name) => Some(name.clone()),
+        AuditNode::KeptIn(path) if !path.exists() => to_be_made(path).map(|()| None)?,
+        AuditNode::OfTheStore | AuditNode::KeptIn(_) => None,
+    };
+    Settings { node, ..without_node(audit, key) }.check()
+}
+
+/// What is opened with a key that is there, by whoever writes into no gateway's chain. Makes nothing.
 pub(super) fn without_node(audit: &config::Audit, key: AuditKey) -> Settings {
     Settings {
         store: audit.store.clone(),

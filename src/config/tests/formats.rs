@@ -202,3 +202,11 @@ fn other_documents_are_read_without_expansion() {
     assert_eq!(error.to_string(), "pii.yaml:2:1: b: found the number 300, allowed: an integer from 0 to 255");
     assert_eq!(error.code(), "wrong_value");
 }
+
+#[test]
+fn a_body_that_may_be_longer_than_all_that_is_held_is_a_warning() {
+    let warnings = |server: &str| body(&format!("server: {{{server}}}")).unwrap().warnings;
+    let warned = warnings("max_bytes_in_flight: 4MiB");
+    assert!(matches!(&warned[..], [one] if one.contains("body_limit") && one.contains("413")), "{warned:?}");
+    assert!(warnings("max_bytes_in_flight: 4MiB, body_limit: 4MiB").is_empty());
+}

@@ -30,6 +30,11 @@ use connection::{Address, Connection};
 /// Connections that are kept open when nobody reads.
 const KEPT: usize = 4;
 
+/// Whether this can be a database's address.
+pub(super) fn check(url: &DatabaseUrl) -> Result<(), AuditError> {
+    Address::parse(url, ANSWER_WITHIN).map(drop)
+}
+
 /// A database.
 pub(super) struct PostgresStore {
     address: Address,
