@@ -49,6 +49,7 @@ impl RawAdmin {
             Some(Parsed(ListenAddress(address))) => address,
             None => (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
         };
+        assembly.not_empty(KeyPath::of("admin.token_sha256"), "nobody needs a token")?;
         let token = self.token_sha256.map(|Parsed(digest)| digest);
         if token.is_none() && !is_loopback(listen) {
             return Err(assembly.invalid(

@@ -26,6 +26,16 @@ impl Assembly<'_> {
         ConfigError::File(self.refuse(path, Problem::Invalid(reason.into())))
     }
 
+    /// Refuses a key that is there without a value, where leaving it out lets more people in: its variable was forgotten.
+    pub(super) fn not_empty(&self, path: KeyPath, left_out: &str) -> Result<(), ConfigError> {
+        if !self.document.is_empty_at(&path) {
+            return Ok(());
+        }
+        let reason =
+            format!("found nothing, once variables are expanded; without the key {left_out}: set it, or leave it out");
+        Err(self.invalid(path, reason))
+    }
+
     /// An error at `path`.
     pub(super) fn refuse(&self, path: KeyPath, problem: Problem) -> Error {
         self.document.refuse(path, problem)

@@ -108,6 +108,7 @@ struct RawClient {
 
 impl RawAuth {
     pub(super) fn assemble(self, server: &Server, assembly: &mut Assembly<'_>) -> Result<Auth, ConfigError> {
+        assembly.not_empty(KeyPath::of("auth.mode"), "everybody may call")?;
         let clients = self.clients.unwrap_or_default();
         match self.mode.unwrap_or_default() {
             Mode::Open if !clients.is_empty() => Err(assembly.invalid(

@@ -89,6 +89,15 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Whether the key is there without a value: nothing, or a text that expanded to nothing.
+    pub(super) fn is_empty_at(&self, path: &KeyPath) -> bool {
+        match path.find(&self.root) {
+            Some(Node::Null) => true,
+            Some(Node::Text(text)) => text.value.trim().is_empty(),
+            _ => false,
+        }
+    }
+
     /// The value at `path` is not one of those allowed.
     pub(super) fn wrong(&self, path: KeyPath, allowed: impl Into<String>) -> Error {
         let found = path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(path.is_secret()));

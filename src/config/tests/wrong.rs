@@ -270,6 +270,25 @@ fn each_is_one_error_with_its_place() {
 }
 
 #[test]
+fn a_protection_whose_variable_is_not_set_is_not_left_out_without_a_word() {
+    for (text, key) in [
+        ("admin: {token_sha256: \"${TOKEN}\"}", "admin.token_sha256"),
+        ("admin: {token_sha256: \"${TOKEN:-}\"}", "admin.token_sha256"),
+        ("admin: {token_sha256: }", "admin.token_sha256"),
+        ("auth: {mode: \"${MODE}\"}", "auth.mode"),
+        ("auth: {mode: }", "auth.mode"),
+    ] {
+        let error = body(text).map(|_| ()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{key}: found nothing")) && error.contains("without the key"),
+            "{text}: {error}"
+        );
+    }
+    body("admin: {enabled: false, token_sha256: \"${TOKEN}\"}").unwrap();
+    body("auth: {mode: \"${MODE:-open}\"}").unwrap();
+}
+
+#[test]
 fn origins_are_bounded() {
     let origins = |count| {
         let origins: Vec<_> = (0..count).map(|it| format!("\"https://{it}.example\"")).collect();
