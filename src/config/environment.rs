@@ -64,7 +64,11 @@ impl Environment {
         match T::from_text(text) {
             Some(value) => Ok(Some(value)),
             None => {
-                let found = if name.ends_with("_KEY") { "a text (not shown)".into() } else { yaml::quoted(text) };
+                let found = match name {
+                    _ if name.ends_with("_KEY") => "a text (not shown)".into(),
+                    _ if name.ends_with("_ENDPOINT") => yaml::quoted_address(text),
+                    _ => yaml::quoted(text),
+                };
                 let name = self.older(name).unwrap_or(name);
                 Err(ConfigError::Variable { name, found, allowed: T::allowed() })
             }

@@ -20,7 +20,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 
 pub use bounds::Bounds;
 pub use error::{Error, Problem};
-pub(super) use node::{Node, Text, quoted};
+pub(super) use node::{Node, Text, quoted, quoted_address};
 pub(super) use path::KeyPath;
 pub use write::write;
 
@@ -100,7 +100,7 @@ impl<'a> Document<'a> {
 
     /// The value at `path` is not one of those allowed.
     pub(super) fn wrong(&self, path: KeyPath, allowed: impl Into<String>) -> Error {
-        let found = path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(path.is_secret()));
+        let found = path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(&path));
         self.refuse(path, Problem::WrongValue { found, allowed: allowed.into() })
     }
 

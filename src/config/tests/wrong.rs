@@ -330,6 +330,12 @@ fn a_wrong_variable_is_named() {
              without a call's path, credentials, query and fragment, such as \"https://api.mistral.ai\"",
         ),
         (
+            "MISTRAL_ENDPOINT",
+            "hunter2@host",
+            "MISTRAL_ENDPOINT: found a URL with credentials or a query (not shown), allowed: an http or https URL \
+             without a call's path, credentials, query and fragment, such as \"https://api.mistral.ai\"",
+        ),
+        (
             "MISTRAL_API_KEY",
             "hunter2 hunter3",
             "MISTRAL_API_KEY: found a text (not shown), allowed: visible ASCII characters without spaces",

@@ -40,8 +40,11 @@ pub(in crate::config) struct Text {
 }
 
 impl Node {
-    /// As errors show it. An expanded text is shown as its template, since what it expanded to may be a secret.
-    pub(in crate::config) fn describe(&self, secret: bool) -> String {
+    /// As errors show it that stands at `path`. An expanded text is shown as its template, since what it expanded to may be
+    /// a secret.
+    pub(in crate::config) fn describe(&self, path: &KeyPath) -> String {
+        let secret = path.is_secret();
+        let quoted = if path.is_address() { quoted_address } else { quoted };
         match self {
             Node::Null => "nothing".into(),
             Node::List(_) => "a list".into(),
@@ -60,10 +63,20 @@ impl Node {
     }
 }
 
+/// What is said of a text that may hold credentials.
+const NOT_SHOWN: &str = "a URL with credentials or a query (not shown)";
+
+/// Where an address belongs: one that lacks its scheme, or has another one, may hold credentials as well.
+pub(in crate::config) fn quoted_address(text: &str) -> String {
+    let may_hold_credentials = text.contains('@') || text.to_ascii_lowercase().contains("password");
+    if may_hold_credentials { NOT_SHOWN.into() } else { quoted(text) }
+}
+
 /// A text in quotes, or word that it is not shown: a URL may hold credentials.
 pub(in crate::config) fn quoted(text: &str) -> String {
-    if text.contains("://") && text.contains(['@', '?']) || text.contains("password=") {
-        return "a URL with credentials or a query (not shown)".into();
+    let spaceless: String = text.to_ascii_lowercase().split_whitespace().collect();
+    if text.contains("://") && text.contains(['@', '?']) || spaceless.contains("password=") {
+        return NOT_SHOWN.into();
     }
     let more = if text.chars().count() > SHOWN_CHARS { "..." } else { "" };
     format!("the text \"{}{more}\"", text.chars().take(SHOWN_CHARS).collect::<String>().escape_debug())
@@ -203,7 +216,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key_seed(NodeSeed(self.0))? {
             let Node::Text(Text { value: key, .. }) = key else {
-                let found = format!("{} as a key", key.describe(self.0.path.is_secret()));
+                let found = format!("{} as a key", key.describe(&self.0.path));
                 return Err(self.0.wrong(&found, "keys that are texts (put it in quotes)"));
             };
             self.0.path.push(Segment::Key(key.clone()));

@@ -71,6 +71,11 @@ impl KeyPath {
         })
     }
 
+    /// Whether the value there is to be an address, of which a part may be a password.
+    pub(in crate::config) fn is_address(&self) -> bool {
+        matches!(self.0.last(), Some(Segment::Key(key)) if matches!(key.as_str(), "url" | "endpoint"))
+    }
+
     /// The value there.
     pub(super) fn find<'a>(&self, root: &'a Node) -> Option<&'a Node> {
         self.0.iter().try_fold(root, |node, segment| match (segment, node) {

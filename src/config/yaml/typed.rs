@@ -31,7 +31,7 @@ impl Fault {
                 let found = match path.find(root) {
                     // A key pasted one level too high.
                     Some(Node::Text(_)) if container => "a text".into(),
-                    Some(node) => node.describe(path.is_secret()),
+                    Some(node) => node.describe(&path),
                     None => "nothing".into(),
                 };
                 (path, Problem::WrongValue { found, allowed })
