@@ -357,6 +357,7 @@ async fn a_signal_ends_it_after_the_requests_in_flight() {
     gateway.terminate();
     let refused = async || tokio::net::TcpStream::connect(gateway.address).await.is_err();
     eventually("it listens no longer", refused).await;
+    assert_eq!(gateway.log.count("shutting down"), 1, "it says so before it waits");
     gate.open();
     let answer = support::answer(asking.await.unwrap().unwrap()).await;
     assert_eq!(answer.body["data"]["data"], "just in time");

@@ -33,6 +33,8 @@ const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 /// How long the end waits for threads that cannot be interrupted: one that asks for a name's address waits for as long as
 /// the system's resolver likes.
 const LAST_THREADS: Duration = Duration::from_secs(1);
+/// Said when the end begins.
+const SHUTTING_DOWN: &str = "shutting down: requests in flight are finished, records are written";
 /// Connections that wait to be accepted, as tokio has it.
 const BACKLOG: u32 = 1_024;
 
@@ -217,7 +219,10 @@ async fn serve(
     let policies = gateway.policies().clone();
     let reload = tokio::select! {
         reload = policies.reload() => reload.with_context(|| unreadable(&config.policies))?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => {
+            tracing::info!("{SHUTTING_DOWN}");
+            return Ok(());
+        }
     };
     if reload.set.live().next().is_none() && !config.policies.allow_none {
         bail!(
@@ -255,6 +260,7 @@ async fn serve(
             () = watcher.ended() => Some("the policies directory is no longer watched"),
             () = gateway.audit().ended() => Some("the audit writer ended: nothing is recorded any more"),
         };
+        tracing::info!("{SHUTTING_DOWN}");
         // In order, and with an exit code by which whoever started it starts it again.
         stop.cancel();
         fault
@@ -265,7 +271,6 @@ async fn serve(
         fault
     );
     drop(watcher);
-    tracing::info!("shutting down: requests in flight are finished, records are written");
     fault.map_or(Ok(()), |fault| bail!("{fault}; the gateway ended for it (the log may say why)"))
 }
 
