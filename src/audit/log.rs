@@ -38,6 +38,8 @@ struct Shared {
     key: AuditKey,
     searches: Line,
     lookups: Arc<Semaphore>,
+    /// Whether there is a journal for what the store does not take.
+    spills: bool,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Cancelled when the writer's thread is over, however it ended.
     ended: CancellationToken,
@@ -88,6 +90,7 @@ impl AuditLog {
             key: settings.key.clone(),
             searches: Line::new(SEARCHES, SEARCH_PATIENCE),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            spills: spill.is_some(),
             writer: Mutex::new(Some(writer)),
             ended,
         })))
@@ -175,6 +178,22 @@ impl AuditLog {
     /// Waits for the end of the writer. Before [`Self::shutdown`] that is a fault: nothing is recorded any more.
     pub async fn ended(&self) {
         self.0.ended.cancelled().await;
+    }
+
+    /// From now on a store that does not answer is waited for only a moment, where there is a journal that takes its
+    /// records: the gateway ends, and whoever ended it does not wait for ever.
+    pub fn prefer_journal(&self) {
+        if self.0.spills {
+            self.0.store.hurry();
+        }
+    }
+
+    /// The same as [`Self::shutdown`], without waiting for the writer: what it has not written when the process ends is
+    /// lost.
+    pub fn abandon(&self) {
+        self.0.queue.close();
+        self.0.queue.stop(None);
+        drop(self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Refuses new records, writes those that are queued, and ends the writer. Call it when no request is in flight
@@ -301,6 +320,7 @@ mod tests {
             key: settings.key.clone(),
             searches: Line::new(SEARCHES, SEARCH_PATIENCE),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            spills: false,
             writer: Mutex::default(),
             ended: CancellationToken::new(),
         }));

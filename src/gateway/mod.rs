@@ -55,6 +55,10 @@ const CHANGE_AGAIN: Duration = Duration::from_secs(1);
 /// For changes of the policies that are still to be recorded when requests have taken all the time there was.
 const LAST_CHANGES: Duration = Duration::from_secs(1);
 
+/// For the record of the end, and for the audit to close: as long as a store that hangs may take to be given up, and to be
+/// tried again.
+const LAST_RECORD: Duration = Duration::from_secs(20);
+
 /// The gateway: policies, router and audit, joined.
 pub struct Gateway {
     policies: Arc<PolicyHost>,
@@ -125,11 +129,12 @@ impl Gateway {
         &self.audit
     }
 
-    /// Waits until requests in flight are recorded, and then until changes of the policies are, at most `patience`, and
-    /// closes the audit. New requests are refused.
+    /// Waits until requests in flight are recorded, and then until changes of the policies are, at most `patience` and a
+    /// second more, and closes the audit, for which there are [`LAST_RECORD`] more. New requests are refused.
     pub async fn shutdown(&self, patience: Duration) -> Result<(), AuditError> {
         self.tasks.close();
         self.recording.close();
+        self.audit.prefer_journal();
         let until = Instant::now() + patience;
         if tokio::time::timeout_at(until, self.tasks.wait()).await.is_err() {
             tracing::warn!(requests = self.tasks.len(), "requests were still in flight when the time to stop was over");
@@ -141,6 +146,16 @@ impl Gateway {
         if tokio::time::timeout_at(until, self.recording.wait()).await.is_err() {
             tracing::warn!("changes of the policies were still to be recorded when the time to stop was over");
         }
+        tokio::time::timeout(LAST_RECORD, self.close_audit()).await.unwrap_or_else(|_| {
+            self.audit.abandon();
+            Err(AuditError::Unreachable(format!(
+                "no answer within {LAST_RECORD:?}; what was still to be written is lost"
+            )))
+        })
+    }
+
+    /// Records the end and closes the audit.
+    async fn close_audit(&self) -> Result<(), AuditError> {
         let recorded = match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
             Ok(receipt) => receipt.await.map(|_| ()),
             Err(error) => Err(error),
@@ -248,6 +263,20 @@ mod tests {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let _ = gateway.shutdown(Duration::ZERO).await;
         assert!(gateway.audit.ended().now_or_never().is_some(), "nobody writes any more");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_not_put_off_by_a_store_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let (gateway, _) = started(folder.path()).await;
+        let other = rusqlite::Connection::open(folder.path().join("audit.db")).unwrap();
+        other.busy_timeout(Duration::from_secs(60)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // The store takes a second to say that it is locked, and here any time is over at once.
+        tokio::time::pause();
+        let closed = gateway.shutdown(Duration::ZERO).await;
+        assert_eq!(closed.map_err(|error| error.code()), Err("audit_unreachable"));
+        assert!(gateway.audit.ended().now_or_never().is_none(), "the writer is not waited for");
     }
 
     #[tokio::test]

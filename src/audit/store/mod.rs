@@ -60,6 +60,9 @@ pub(crate) trait Store: Send + Sync {
     /// connection lives exactly as long.
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError>;
 
+    /// From now on an answer of the store's is waited for only a moment, that which is being waited for too.
+    fn hurry(&self) {}
+
     /// One page of the entries that fit, and how many fit in all. It ends early where its entries are long.
     fn search(&self, query: &Query) -> Result<Page, AuditError>;
 

@@ -391,6 +391,34 @@ async fn a_database_that_is_gone_for_a_while_loses_nothing_where_records_spill()
     chain::verify(&home, &home.key).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_a_database_that_hangs_is_not_waited_for_where_records_spill() {
+    let Some(mut server) = postgres::Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = server.database();
+    let home = Home { at: At::Postgres(url.clone()), key: AuditKey::random().unwrap() };
+    let file = folder.path().join("octroi.spill");
+    let spill = Some(SpillTo { file: file.clone(), size: 1 << 20 });
+    let log = AuditLog::open(&Settings { spill, ..home.settings() }).unwrap();
+    append(&log, intent("before", 0)).await.unwrap();
+    let other = url.clone();
+    let holds =
+        std::thread::spawn(move || postgres::execute(&other, "BEGIN; LOCK TABLE octroi.records; SELECT pg_sleep(600)"));
+    let held = "SELECT 1 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' \
+                AND relation = 'octroi.records'::regclass";
+    chain::until("the records are locked", || !postgres::execute(&url, held).unwrap().is_empty()).await;
+    let during = log.append(intent("during", 1)).unwrap();
+    log.prefer_journal();
+    // Much less than it is waited for otherwise.
+    let soon = Duration::from_secs(12);
+    tokio::time::timeout(soon, during).await.unwrap().unwrap();
+    append(&log, outcome("during", 2)).await.unwrap();
+    tokio::time::timeout(soon, log.shutdown()).await.unwrap().unwrap();
+    assert!(fs::metadata(&file).unwrap().len() > 0, "they wait for the next start");
+    server.kill();
+    assert!(holds.join().unwrap().is_err());
+}
+
 /// Each try holds all records up for as long as it lasts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_hangs_is_tried_the_more_seldom_the_longer_it_was_waited_for() {

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 use super::failure::unreachable;
 use crate::audit::store::ANSWER_WITHIN;
@@ -17,6 +18,10 @@ use crate::audit::{AuditError, DatabaseUrl};
 /// How long a connection to one host may take to be made, up to the first answer that shows it to be usable: whoever
 /// takes connections and says nothing, a stopped server or a proxy, is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long an answer is waited for, and a connection is made, once the gateway ends and records have another place to go to.
+const ANSWER_AT_THE_END: Duration = Duration::from_millis(1_500);
+
 /// How long nothing comes before either side asks whether the other one is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -26,6 +31,7 @@ pub(super) struct Address {
     config: Config,
     shown: String,
     answer_within: Duration,
+    hurry: CancellationToken,
 }
 
 impl fmt::Display for Address {
@@ -44,7 +50,12 @@ impl Address {
         if config.get_application_name().is_none() {
             config.application_name("octroi");
         }
-        Ok(Self { config, shown, answer_within })
+        Ok(Self { config, shown, answer_within, hurry: CancellationToken::new() })
+    }
+
+    /// Nothing is waited for longer than a moment from now on.
+    pub(super) fn hurry(&self) {
+        self.hurry.cancel();
     }
 
     pub(super) fn connect(&self) -> Result<Connection, AuditError> {
@@ -54,13 +65,13 @@ impl Address {
             .map_err(|error| AuditError::Io(format!("no runtime for the database's connection: {error}")))?;
         let hosts = u32::try_from(self.config.get_hosts().len().max(1)).unwrap_or(1);
         let within = CONNECT_WITHIN * hosts;
-        let connected = runtime.block_on(async { tokio::time::timeout(within, self.usable_client()).await });
+        let connected = runtime.block_on(answer_of(self.usable_client(), within, &self.hurry));
         let connected =
-            connected.unwrap_or_else(|_| Err(self.refused(format!("no answer within {} s", within.as_secs()))));
+            connected.unwrap_or_else(|Late(within)| Err(self.refused(format!("no answer within {within:?}"))));
         match connected {
             Ok(client) => {
                 let (client, answer_within) = (Arc::new(client), self.answer_within);
-                Ok(Connection { runtime: Some(runtime), client, answer_within })
+                Ok(Connection { runtime: Some(runtime), client, answer_within, hurry: self.hurry.clone() })
             }
             Err(error) => {
                 // It may still look for the host's address, which nothing bounds.
@@ -125,11 +136,29 @@ pub(super) fn with_cause(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// There was no answer within that time.
+struct Late(Duration);
+
+/// What is asked, within that time; and within a moment once there is reason for hurry.
+async fn answer_of<T>(asked: impl Future<Output = T>, within: Duration, hurry: &CancellationToken) -> Result<T, Late> {
+    let hurried = async {
+        hurry.cancelled().await;
+        tokio::time::sleep(ANSWER_AT_THE_END).await;
+    };
+    tokio::select! {
+        biased;
+        answer = asked => Ok(answer),
+        () = tokio::time::sleep(within) => Err(Late(within)),
+        () = hurried => Err(Late(ANSWER_AT_THE_END)),
+    }
+}
+
 /// A connection.
 pub(super) struct Connection {
     runtime: Option<Runtime>,
     client: Arc<Client>,
     answer_within: Duration,
+    hurry: CancellationToken,
 }
 
 impl Connection {
@@ -146,12 +175,8 @@ impl Connection {
         F: Future<Output = Result<T, AuditError>>,
     {
         let Some(runtime) = &self.runtime else { return Err(unreachable("the connection is closed")) };
-        runtime.block_on(async {
-            match tokio::time::timeout(within, question(self.client.clone())).await {
-                Ok(answer) => answer,
-                Err(_) => Err(unreachable(&format!("no answer within {} s", within.as_secs()))),
-            }
-        })
+        let answer = runtime.block_on(answer_of(question(self.client.clone()), within, &self.hurry));
+        answer.unwrap_or_else(|Late(within)| Err(unreachable(&format!("no answer within {within:?}"))))
     }
 
     /// Whether it still works. Nothing reads from it between two questions, so it knows of no end by itself.

@@ -102,6 +102,10 @@ impl Store for PostgresStore {
         Ok(())
     }
 
+    fn hurry(&self) {
+        self.address.hurry();
+    }
+
     fn search(&self, query: &Query) -> Result<Page, AuditError> {
         self.with(|connection| connection.ask(async |client| read::search(&client, query).await))
     }
