@@ -13,6 +13,7 @@
 
 mod change;
 mod error;
+pub mod rules;
 mod trial;
 
 use std::path::PathBuf;
@@ -27,9 +28,9 @@ use crate::audit::AuditLog;
 use crate::config::Role;
 use crate::line::Line;
 use crate::policy::manifest::Manifest;
-use crate::policy::rules::{self, Fields, Folder, Rule, RuleFile, Tier, Version};
 use crate::policy::{Candidate, PolicyHost, PolicyStatus};
 use change::{Edit, blocking};
+use rules::{Fields, Folder, Rule, RuleFile, Tier, Version};
 
 pub use error::StaticPolicyError;
 pub use trial::{Match, Trial};

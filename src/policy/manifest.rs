@@ -18,7 +18,7 @@ use crate::config::yaml;
 pub const MAX_MANIFEST_BYTES: usize = 8 << 20;
 
 /// How much of a manifest is read: a thousand patterns of a thousand characters, and what is known about them.
-pub(super) const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: MAX_MANIFEST_BYTES, nodes: 200_000 };
+pub(crate) const BOUNDS: yaml::Bounds = yaml::Bounds { bytes: MAX_MANIFEST_BYTES, nodes: 200_000 };
 
 /// A manifest, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -21,7 +21,6 @@ mod original;
 mod places;
 pub mod readings;
 mod refused;
-pub mod rules;
 pub mod run;
 pub mod sandbox;
 mod scan;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::rules::{self, Folder, RuleFile, Version};
 use super::{Author, LOAD, Result, StaticPolicies, StaticPolicyError, trial};
 use crate::audit::record::StaticPolicyChange;
 use crate::chat::{Message, Role as Speaker};
@@ -13,7 +14,6 @@ use crate::gateway::to_its_end::to_its_end;
 use crate::policy::component::Question;
 use crate::policy::load::LoadCode;
 use crate::policy::manifest::Manifest;
-use crate::policy::rules::{self, Folder, RuleFile, Version};
 use crate::policy::{Candidate, CandidateError, Context, PolicyState, Surface};
 
 /// A change of the file, and what comes of it.

@@ -1,9 +1,9 @@
 //! Why there is no answer about a static policy.
 
+use super::rules::{DiskError, FieldError, FileError};
 use crate::gateway::GatewayError;
 use crate::line;
 use crate::policy::component::EvaluationError;
-use crate::policy::rules::{DiskError, FieldError, FileError};
 
 /// Why there is no answer about a static policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{LOAD, Result, StaticPolicies, StaticPolicyError, TURN};
+use super::{LOAD, Result, StaticPolicies, StaticPolicyError, TURN, rules};
 use crate::chat::{Message, Role};
 use crate::policy::component::{EvaluationError, Question};
 use crate::policy::verdict::{Action, Verdict};
-use crate::policy::{Context, Surface, rules};
+use crate::policy::{Context, Surface};
 
 /// The manifest of the version that tries expressions; it stands in no folder.
 const MANIFEST: &str = "\

@@ -22,10 +22,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{query, time};
+use crate::gateway::static_policies::rules::{Fields, Tier};
 use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
 use crate::http::answer::json;
 use crate::http::{ApiError, App, body};
-use crate::policy::rules::{Fields, Tier};
 use failure::Failure;
 use policy::{ActionWord, ORGANIZATION, Policy, SeverityWord, TierWord};
 

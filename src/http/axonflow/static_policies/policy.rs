@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::static_policies::rules::{Rule, Tier};
 use crate::policy::manifest::{Mode, Phase};
-use crate::policy::rules::{Rule, Tier};
 use crate::policy::verdict::{Action, Severity};
 use crate::policy::{PolicyState, PolicyStatus};
 

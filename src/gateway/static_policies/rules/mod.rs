@@ -5,7 +5,7 @@
 //! in it stays as it is. What is known about a rule beside what the policy needs (its id, who made it, when) stands in
 //! the rule's `annotations`, at which the policy does not look.
 //!
-//! This module reads, changes and writes; it never loads a policy. The gateway does, before and after.
+//! This module reads, changes and writes; it never loads a policy. [`super`] does, before and after.
 
 mod disk;
 mod fields;
