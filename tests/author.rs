@@ -134,7 +134,7 @@ fn a_new_policy_in_rust_builds_and_passes_its_cases_and_its_author_goes_on_from_
         assert!(said.contains("after   Ein 密钥 😀 ****, größer: ****\n"), "{said}");
     }
     let said = run(&policy, &["policy", "run", "no-words.yaml", "--phase", "pre-check", "--query", "word"]).failed(1);
-    assert!(said.contains("the policy exports response, audit"), "{said}");
+    assert!(said.contains("the policy answers response, audit"), "{said}");
     let said = run(&policy, &["policy", "run", "no-words.yaml", "--query", "do not panic"]).failed(1);
     assert!(said.contains("panicked at src/lib.rs:") && said.contains("(trap)"), "{said}");
     let panics = manifest.replace("query: none", "messages: [{ role: assistant, text: panic }]")

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mistral_double::MistralDouble;
 use octroi::policy::digest::Digest;
-use octroi::policy::manifest::{Manifest, Rollout};
+use octroi::policy::manifest::{Manifest, Phase, Rollout};
 use serde_json::{Value, json};
 use support::{Gateway, Prepared, Setup, copy_policy};
 
@@ -213,4 +213,61 @@ async fn a_module_that_is_not_the_pinned_one_leaves_the_last_good_version_live()
     edit(&gateway.policies(), "mode: enforce", &format!("mode: enforce\nsha256: {}", Digest::of(&pinned)));
     gateway.until("/health", |body| body["status"] == "healthy").await;
     assert_eq!(gateway.policy("pii").await["version"], before["version"]);
+}
+
+#[tokio::test]
+async fn a_policy_is_asked_in_the_phases_that_its_manifest_names() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = prepared_with(Setup::with(&double), "mode: enforce\nphases: [pre-check]").start();
+    let asked = async || {
+        let answer = gateway.ask("Hello").await;
+        let entries = gateway.search(json!({ "limit": 1, "decision_id": answer.body["request_id"] })).await;
+        let of = |key: &str| {
+            let evaluations = entries[0]["policy_details"][key].as_array().cloned().unwrap_or_default();
+            evaluations.iter().any(|it| it["policy"] == "pii")
+        };
+        (of("evaluations"), of("response_evaluations"))
+    };
+    assert_eq!(asked().await, (true, false));
+    let before = gateway.policy("pii").await;
+    assert_eq!((&before["phases"], &before["evaluations"]["total"]), (&json!(["pre-check"]), &json!(1)), "{before}");
+
+    edit(&gateway.policies(), "phases: [pre-check]", "phases: [response, pre-check]");
+    gateway.reload().await;
+    assert_eq!(asked().await, (true, true));
+    let both = gateway.policy("pii").await;
+    assert_eq!((&both["phases"], &both["version"]), (&json!(["pre-check", "response"]), &before["version"]), "{both}");
+
+    for (phases, code, says) in [
+        ("[audit]", "bad_exports", "phases: found `audit`; the component exports pre-check, response"),
+        ("[pre-check, audit]", "bad_exports", "phases: found `audit`; the component exports pre-check, response"),
+        ("[]", "bad_manifest", "phases: found none, expected some of pre-check, response, audit"),
+    ] {
+        edit(&gateway.policies(), "phases: [response, pre-check]", &format!("phases: {phases}"));
+        gateway.reload().await;
+        let refused = gateway.policy("pii").await;
+        assert_eq!((&refused["state"], &refused["error"]["code"]), (&json!("degraded"), &json!(code)), "{refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{refused}");
+        assert_eq!(asked().await, (true, true), "the last good version stays");
+        edit(&gateway.policies(), &format!("phases: {phases}"), "phases: [response, pre-check]");
+        gateway.reload().await;
+    }
+}
+
+#[test]
+fn a_case_asks_a_phase_that_its_manifest_names() {
+    let manifest = |phases: &str, phase: &str| {
+        let case = format!("tests: [{{ name: one, {phase} query: x, expect: {{}} }}]");
+        Manifest::parse(&format!("name: a\nmodule: a.wasm\n{phases}\n{case}\n"), "a.yaml")
+    };
+    for (phases, phase, asks) in [
+        ("", "", None),
+        ("", "phase: audit,", Some(Phase::Audit)),
+        ("phases: [audit, response]", "", Some(Phase::Response)),
+        ("phases: [audit, response]", "phase: audit,", Some(Phase::Audit)),
+    ] {
+        assert_eq!(manifest(phases, phase).unwrap().tests[0].phase, asks, "{phases} {phase}");
+    }
+    let error = manifest("phases: [audit]", "phase: response,").unwrap_err().to_string();
+    assert!(error.ends_with("tests[0] (one): it asks `response`, which `phases` leaves out"), "{error}");
 }

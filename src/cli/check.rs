@@ -83,7 +83,7 @@ fn table(statuses: &[PolicyStatus]) -> Table {
             state,
             or_dash(manifest.map(|it| it.mode.as_str().to_owned())),
             or_dash(manifest.map(|it| it.order.to_string())),
-            or_dash(about.map(|it| it.phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", "))),
+            or_dash(about.map(|_| status.phases().iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", "))),
             or_dash(about.map(|it| it.cases.to_string())),
             or_dash(about.map(|it| bytesize::ByteSize(it.memory_bytes as u64).to_string())),
             or_dash(status.version.map(|it| it.to_string().chars().take(12).collect())),

@@ -8,7 +8,8 @@ use wasmtime::{Store, Trap};
 use super::bindings::exports::octroi::policy as exports;
 use super::bindings::octroi::policy::types as wit;
 use super::engine::Engine;
-use super::manifest::Phase;
+use super::load::{LoadCode, LoadError, Step};
+use super::manifest::{Phase, Phases};
 use super::readings::{HostCallError, Readings, Source};
 use super::sandbox::{self, Allowance, GuestLog, LimitHit, State};
 use super::verdict::{Verdict, VerdictError};
@@ -289,18 +290,28 @@ impl Ready {
         check(AUDIT, self.audit.as_ref().map(|it| it.load(&mut *store, instance).map(drop)))
     }
 
-    /// The interfaces that it answers.
+    /// The interfaces that it exports.
     pub fn phases(&self) -> Vec<Phase> {
         Phase::ALL.into_iter().filter(|phase| self.answers(*phase)).collect()
     }
 
-    /// Whether it answers this one.
+    /// Whether it exports this one.
     pub fn answers(&self, phase: Phase) -> bool {
         match phase {
             Phase::PreCheck => self.pre_check.is_some(),
             Phase::Response => self.response.is_some(),
             Phase::Audit => self.audit.is_some(),
         }
+    }
+
+    /// Whether it can be asked in the phases that its manifest names.
+    pub fn check_phases(&self, named: Option<&Phases>) -> Result<(), LoadError> {
+        let Some(lacking) = named.and_then(|named| named.iter().find(|phase| !self.answers(**phase))) else {
+            return Ok(());
+        };
+        let exported: Vec<_> = self.phases().into_iter().map(Phase::as_str).collect();
+        let problem = format!("phases: found `{}`; the component exports {}", lacking.as_str(), exported.join(", "));
+        Err(LoadError::new(Step::Validate, LoadCode::BadExports, problem))
     }
 
     /// One evaluation in an instance of its own: store, instantiate, call, drop.

@@ -213,6 +213,11 @@ impl PolicyHost {
         self.runner.evaluate_here(policy, Source::Stated(Arc::new(stated)), question, context, messages).await
     }
 
+    /// Whether requests are refused without a policy of this name.
+    pub fn is_required(&self, name: &str) -> bool {
+        self.settings.required.iter().any(|it| it.as_str() == name)
+    }
+
     /// The directory that is watched.
     pub fn directory(&self) -> &Path {
         &self.settings.directory
@@ -287,9 +292,8 @@ impl PolicyHost {
                 "a required policy is not live in `enforce`: the requests that it would see are denied"
             );
         }
-        let keeps_text = |policy: &Arc<LivePolicy>| {
-            policy.manifest.mode == Mode::Enforce && policy.version.ready.answers(Phase::Audit)
-        };
+        let keeps_text =
+            |policy: &Arc<LivePolicy>| policy.manifest.mode == Mode::Enforce && policy.answers(Phase::Audit);
         if !next.live().any(keeps_text) {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
         }

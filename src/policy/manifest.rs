@@ -43,6 +43,9 @@ pub struct Manifest {
     /// What it applies to.
     #[serde(default, rename = "match")]
     pub scope: Scope,
+    /// The phases in which it is asked; `None`: all that the component exports.
+    #[serde(default)]
+    pub phases: Option<Phases>,
     /// What happens to a request that it could not judge.
     #[serde(default)]
     pub on_error: OnError,
@@ -95,8 +98,12 @@ pub enum ManifestError {
 impl Manifest {
     /// Parses a manifest; `what` names it in errors.
     pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
+        let mut manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
         manifest.check(what)?;
+        if let Some(phases) = &manifest.phases {
+            // Which phase a case asks is part of the version; what the component exports beside these is not.
+            manifest.tests.iter_mut().for_each(|case| case.phase = case.phase.or(phases.first().copied()));
+        }
         Ok(manifest)
     }
 
@@ -146,8 +153,19 @@ impl Manifest {
             if case.messages.as_ref().is_some_and(Vec::is_empty) {
                 return wrong(&format!("tests[{index}] ({})", case.name), "`messages` is empty".into());
             }
+            if let Some(phase) = case.phase.filter(|phase| !self.asks(*phase)) {
+                return wrong(
+                    &format!("tests[{index}] ({})", case.name),
+                    format!("it asks `{}`, which `phases` leaves out", phase.as_str()),
+                );
+            }
         }
         Ok(())
+    }
+
+    /// Whether it is asked in this phase, if the component exports it.
+    pub fn asks(&self, phase: Phase) -> bool {
+        self.phases.as_ref().is_none_or(|phases| phases.contains(&phase))
     }
 
     /// Whether its verdict on this request counts, if it is asked.
@@ -334,14 +352,40 @@ impl Phase {
     }
 }
 
+/// Some of the phases, at least one, in the order in which a request meets them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Phase>")]
+pub struct Phases(Vec<Phase>);
+
+impl TryFrom<Vec<Phase>> for Phases {
+    type Error = &'static str;
+
+    fn try_from(mut phases: Vec<Phase>) -> Result<Self, Self::Error> {
+        if phases.is_empty() {
+            return Err("found none, expected some of pre-check, response, audit; `mode: off` switches a policy off");
+        }
+        phases.sort_unstable();
+        phases.dedup();
+        Ok(Self(phases))
+    }
+}
+
+impl std::ops::Deref for Phases {
+    type Target = [Phase];
+
+    fn deref(&self) -> &[Phase] {
+        &self.0
+    }
+}
+
 /// A request, and the verdict expected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// What it claims.
     pub name: String,
-    /// The interface that is asked; by default the first that the component exports, of `pre-check`, `response`,
-    /// `audit`.
+    /// The interface that is asked; by default the first of the manifest's `phases`, else the first that the component
+    /// exports, of `pre-check`, `response`, `audit`.
     #[serde(default)]
     pub phase: Option<Phase>,
     /// One user message. Either this or `messages`.

@@ -409,9 +409,15 @@ fn intersect(held: &mut Vec<String>, further: &[String]) {
 
 /// A policy that could not be loaded on a cold start refuses what it would have judged.
 fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, decision: &mut Decision) {
-    let covers = policy.manifest.as_ref().is_none_or(|manifest| manifest.scope.covers(context));
-    // What it exports is not known. It refuses before the model is asked, and no text is kept that it might have seen.
-    if question == Question::Response || !covers {
+    // What it exports is not known. It refuses before the model is asked, whatever it would judge, and no text is kept that
+    // it might have seen.
+    let may_judge = |manifest: &Arc<Manifest>| match question {
+        Question::PreCheck => true,
+        Question::Response => false,
+        Question::Audit(_) => manifest.asks(Phase::Audit),
+    };
+    let covers = |manifest: &Arc<Manifest>| may_judge(manifest) && manifest.scope.covers(context);
+    if question == Question::Response || !policy.manifest.as_ref().is_none_or(covers) {
         return;
     }
     let refuses = policy.refuses();

@@ -74,7 +74,17 @@ impl LivePolicy {
 
     /// Whether it is asked about a request at this moment. One that is off never goes live.
     pub fn applies(&self, phase: Phase, context: &Context) -> bool {
-        self.version.ready.answers(phase) && self.manifest.scope.covers(context)
+        self.answers(phase) && self.manifest.scope.covers(context)
+    }
+
+    /// Whether it exports this interface, and its manifest does not leave it out.
+    pub fn answers(&self, phase: Phase) -> bool {
+        self.version.ready.answers(phase) && self.manifest.asks(phase)
+    }
+
+    /// The phases in which it is asked.
+    pub fn phases(&self) -> Vec<Phase> {
+        Phase::ALL.into_iter().filter(|phase| self.answers(*phase)).collect()
     }
 
     /// Whether it is what loading this version under this manifest would give.
@@ -82,6 +92,7 @@ impl LivePolicy {
         self.version.id == *version
             && self.manifest.limits == manifest.limits
             && self.manifest.capabilities == manifest.capabilities
+            && self.version.ready.check_phases(manifest.phases.as_ref()).is_ok()
     }
 
     /// Whether another one would decide as this one does.
@@ -175,7 +186,7 @@ impl PolicySet {
             .filter_map(|name| {
                 let named = |member: &&Member| member.name() == name.as_str();
                 let live = members.iter().find(|member| matches!(member, Member::Live(_)) && named(member));
-                let (manifest, may_audit) = match live.or_else(|| members.iter().find(named)) {
+                let (manifest, exports_audit) = match live.or_else(|| members.iter().find(named)) {
                     Some(Member::Live(policy)) if policy.manifest.mode == Mode::Enforce => return None,
                     Some(Member::Live(policy)) => {
                         (Some(policy.manifest.clone()), policy.version.ready.answers(Phase::Audit))
@@ -184,6 +195,7 @@ impl PolicySet {
                     Some(Member::Broken(policy)) => (policy.manifest.clone().filter(|it| it.name == *name), true),
                     None => (None, true),
                 };
+                let may_audit = exports_audit && manifest.as_ref().is_none_or(|it| it.asks(Phase::Audit));
                 Some(Missing { name: name.clone(), manifest, may_audit })
             })
             .collect();

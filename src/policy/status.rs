@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::digest::Digest;
 use super::load::LoadError;
 use super::load::protocol::About;
-use super::manifest::{Manifest, Mode};
+use super::manifest::{Manifest, Mode, Phase};
 use super::set::LivePolicy;
 use super::tally::Tally;
 
@@ -82,6 +82,12 @@ impl PolicyStatus {
             failed_at: None,
             since,
         }
+    }
+
+    /// The phases in which the version in force is asked: those that it exports and the manifest does not leave out.
+    pub fn phases(&self) -> Vec<Phase> {
+        let exported = self.about.iter().flat_map(|about| about.phases.iter().copied());
+        exported.filter(|phase| self.manifest.as_ref().is_none_or(|manifest| manifest.asks(*phase))).collect()
     }
 
     pub(super) fn failed(path: PathBuf, manifest: Option<Manifest>, error: LoadError) -> Self {

@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use mistral_double::MistralDouble;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::support::{self, Prepared, Setup, eventually};
-use super::{PATH, code, create, file, get, open, pre_check, prepared, project_x};
+use super::{PATH, code, create, file, get, open, pre_check, prepared, project_x, send};
 
 /// How long a file of very many rules may take to be loaded.
 const LOADING: Duration = Duration::from_secs(900);
@@ -52,6 +54,38 @@ async fn changes_at_once_are_all_in_force() {
             assert_eq!(answer.body["approved"], other != number, "{client} {other}: {answer:?}");
         }
     }
+}
+
+/// There is room for one policy on one stream, and that is another's.
+#[tokio::test]
+async fn rules_about_requests_take_no_part_in_answers_and_without_rules_there_is_no_policy() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let setup = Setup::with(&double).policies(&["pii"]).policies_further(", max_streams: 1");
+    let gateway = prepared(setup).start();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let body = json!({ "messages": [{ "role": "user", "content": "Hello" }], "stream": true });
+    assert_eq!(gateway.post("/v1/chat/completions", body).await.status, 200);
+    let live = async || gateway.get("/health").await.body["policies"]["live"].clone();
+    assert_eq!(live().await, 2);
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(send(&gateway, "helpdesk", Method::DELETE, &path, Value::Null).await.status, 204);
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], true);
+    eventually("the policy is gone", async || !file(&gateway).exists() && live().await == 1).await;
+    assert_eq!(create(&gateway, "helpdesk", project_x()).await.status, 201);
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
+}
+
+#[tokio::test]
+async fn a_required_policy_stays_without_rules() {
+    let setup = Setup::without_provider().policies(&["pii"]).policies_further(", required: [static-policies]");
+    let gateway = prepared(setup).start();
+    assert_eq!(pre_check(&gateway, "helpdesk", "Hello").await.body["approved"], false, "it is not there yet");
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    assert_eq!(send(&gateway, "helpdesk", Method::DELETE, &path, Value::Null).await.status, 204);
+    assert!(file(&gateway).exists());
+    assert_eq!(pre_check(&gateway, "helpdesk", "Hello").await.body["approved"], true);
 }
 
 /// A loader that begins when the test lets it, and tells that it was started.

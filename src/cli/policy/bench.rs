@@ -22,7 +22,7 @@ pub(super) fn run(manifest: &Path, query: Option<&str>) -> anyhow::Result<ExitCo
     let query = query.unwrap_or(PROMPT);
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
-        let question = Candidate::question(&version, None)?;
+        let question = candidate.question(&version, None)?;
         let context = Arc::new(CaseContext::default().context());
         let messages = Arc::new(conversation(question, query));
         let allowance = candidate.allowance(query.len());

@@ -15,7 +15,7 @@ use crate::policy::engine::{Allocation, Engine};
 use crate::policy::load::protocol::CaseReport;
 use crate::policy::load::worker::{Version, Worker};
 use crate::policy::load::{LoadError, MAX_MODULE_BYTES, Module};
-use crate::policy::manifest::{GRANTABLE, Manifest, Phase};
+use crate::policy::manifest::{GRANTABLE, Manifest};
 use crate::policy::sandbox::Allowance;
 
 /// Evaluations at once; an author makes one after the other.
@@ -55,18 +55,19 @@ impl Candidate {
         self.worker.load_reporting(&self.manifest, self.module.clone(), Some(report)).await
     }
 
-    /// The question to ask: of the phase that is named, else of the first that the policy exports.
-    pub(super) fn question(version: &Version, phase: Option<&str>) -> anyhow::Result<Question> {
-        let answers = &version.about.phases;
+    /// The question to ask: of the phase that is named, else of the first in which the policy is asked.
+    pub(super) fn question(&self, version: &Version, phase: Option<&str>) -> anyhow::Result<Question> {
+        let exported = version.about.phases.iter().copied();
+        let asked: Vec<_> = exported.filter(|phase| self.manifest.asks(*phase)).collect();
         let phase = match phase {
-            None => answers.first().copied(),
-            Some(name) => Phase::ALL.into_iter().find(|it| it.as_str() == name && answers.contains(it)),
+            None => asked.first().copied(),
+            Some(name) => asked.iter().copied().find(|it| it.as_str() == name),
         };
         match phase {
             Some(phase) => Ok(Question::of_case(phase)),
             None => {
-                let names: Vec<_> = answers.iter().map(|it| it.as_str()).collect();
-                bail!("--phase: the policy exports {} (of {WIT_VERSION})", names.join(", "))
+                let names: Vec<_> = asked.iter().map(|it| it.as_str()).collect();
+                bail!("--phase: the policy answers {} (of {WIT_VERSION})", names.join(", "))
             }
         }
     }

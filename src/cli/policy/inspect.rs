@@ -83,7 +83,7 @@ fn tell(candidate: &Candidate) -> anyhow::Result<()> {
 
 /// The first call, as the first request after a load pays it, and what later ones pay.
 async fn latency(candidate: &Candidate, version: &Version) -> anyhow::Result<()> {
-    let question = Candidate::question(version, None)?;
+    let question = candidate.question(version, None)?;
     let context = Arc::new(CaseContext::default().context());
     let messages = Arc::new(conversation(question, PROMPT));
     let allowance = candidate.allowance(PROMPT.len());

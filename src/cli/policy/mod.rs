@@ -73,7 +73,7 @@ pub(super) enum Command {
         /// The client that asks.
         #[arg(long, value_name = "ID", default_value = "author")]
         client: String,
-        /// The interface that is asked: pre-check, response or audit. By default the first that the policy exports.
+        /// The interface that is asked: pre-check, response or audit. By default the first that the policy answers.
         #[arg(long, value_name = "NAME")]
         phase: Option<String>,
     },

@@ -19,7 +19,7 @@ pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str
     let colour = wants_colour();
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
-        let question = Candidate::question(&version, phase)?;
+        let question = candidate.question(&version, phase)?;
         let mut context = CaseContext::default().context();
         client.clone_into(&mut context.client);
         client.clone_into(&mut context.tenant);

@@ -42,7 +42,7 @@ impl Candidates {
     }
 
     fn answer(&self, phase: Phase) -> bool {
-        self.policies().iter().any(|policy| policy.version.ready.answers(phase))
+        self.policies().iter().any(|policy| policy.answers(phase))
     }
 
     /// Whether its verdict on this decision counts.

@@ -71,8 +71,11 @@ impl StaticPolicies {
             let problem = format!("{} was edited while the change was made; make it again", rules::FILE);
             return Err(StaticPolicyError::Conflict(problem));
         }
-        self.come_into_force(&folder, &candidate, before, after).await?;
+        self.come_into_force(&folder, &candidate, before, after.clone()).await?;
         tracing::info!(id = edit.id, change, client = author.client, "static policy changed");
+        if file.is_bare() {
+            self.take_away(&folder, &after).await;
+        }
         let kept = blocking(move || {
             if let Some(version) = edit.version
                 && let Err(error) = folder.remember(&edit.id, version)
@@ -172,6 +175,17 @@ impl StaticPolicies {
         // `settings.patterns[7].pattern: unclosed group`: the number is nobody's business.
         let of_rule = problem.strip_prefix("settings.patterns[").and_then(|rest| rest.split_once("]."));
         StaticPolicyError::Refused(of_rule.map_or(problem, |(_, problem)| problem).to_owned())
+    }
+
+    /// Takes the file away: its last rule is gone. It is in force without rules by then, since one that vanishes stays in
+    /// force for a while. Without it the gateway would refuse every request where it is required.
+    async fn take_away(&self, folder: &Folder, file: &Option<String>) {
+        if self.host.is_required(rules::POLICY) {
+            return;
+        }
+        if let Err(error) = replaced(folder, file, &None).await {
+            tracing::warn!(%error, "the file of the static policies holds none any more, and cannot be taken away");
+        }
     }
 
     /// Reloads, and puts the file back if the candidate is not in force then.

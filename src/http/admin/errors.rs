@@ -31,10 +31,10 @@ pub(super) enum AdminError {
     /// There is a manifest, but no version that could be asked.
     #[error("no version of this policy is in force: it is {0}")]
     NotInForce(&'static str),
-    /// The policy does not export the interface that was named.
+    /// The policy is not asked in the phase that was named.
     #[error("phase: the policy answers {answers}")]
     OtherPhase {
-        /// What it does export.
+        /// Those in which it is.
         answers: String,
     },
     /// All places are taken.

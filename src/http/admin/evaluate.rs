@@ -148,7 +148,7 @@ fn in_force(host: &PolicyHost, name: &str) -> Result<Arc<LivePolicy>, AdminError
 
 /// The question of the phase that is named, else of the first that the policy answers, as with cases.
 fn question(policy: &LivePolicy, phase: Option<Phase>) -> Result<Question, AdminError> {
-    let answers = policy.version.ready.phases();
+    let answers = policy.phases();
     let asked = match phase {
         Some(phase) => answers.iter().find(|it| **it == phase),
         None => answers.first(),

@@ -137,7 +137,7 @@ fn version(status: &PolicyStatus) -> Option<Version> {
         component: about.component,
         settings_hash: status.settings_hash?,
         since: status.since,
-        phases: about.phases.clone(),
+        phases: status.phases(),
         cases: about.cases,
         compile_ms: about.compile_ms,
         memory_bytes: Memory { configured: about.memory_bytes, largest: summary.largest_memory },

@@ -197,6 +197,7 @@ async fn freeze(
     let instrument_ms = started.elapsed().as_millis() as u64;
     let ready = Ready::new(engine, &compiled)
         .map_err(|error| LoadError::new(Step::Validate, LoadCode::BadExports, error.to_string()))?;
+    ready.check_phases(job.phases.as_ref())?;
 
     let (mut store, instance) = configure(job, engine, &ready, reporter).await?;
     let description = ready

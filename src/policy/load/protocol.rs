@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::{LoadError, Step};
 use crate::policy::digest::Digest;
 use crate::policy::limits::Budget;
-use crate::policy::manifest::{Case, Phase};
+use crate::policy::manifest::{Case, Phase, Phases};
 
 /// The longest line that either side reads, in bytes: the largest manifest's settings and cases, written as JSON, where
 /// a character may take six times what it takes in YAML.
@@ -26,6 +26,8 @@ pub struct Job {
     pub cases: Vec<Case>,
     /// Host interfaces granted beside `log`.
     pub capabilities: Vec<String>,
+    /// The phases in which it is to be asked; `None`: all that it exports.
+    pub phases: Option<Phases>,
     /// Whether every case is told of, even if warm-up ends at one of them.
     pub every_case: bool,
     /// What one evaluation may use.
@@ -79,7 +81,7 @@ pub struct About {
     pub summary: String,
     /// Its rules.
     pub rules: Vec<RuleAbout>,
-    /// The interfaces that it answers.
+    /// The interfaces that it exports.
     pub phases: Vec<Phase>,
     /// Digest of the component as it was before the settings.
     pub component: Digest,

@@ -71,7 +71,7 @@ impl Worker {
         let id = version_id(manifest, &module.digest);
         let key = self.key(manifest, &id);
         if let Some((component, about)) = self.map(key).await {
-            return self.ready(id, component, about);
+            return self.ready(manifest, id, component, about);
         }
         let (about, artifact) = self.run_loader(manifest, module.bytes, report).await?;
         let component = match self.keep(key, artifact, &about).await? {
@@ -79,12 +79,20 @@ impl Worker {
             Kept::InMemory(artifact) => cache::load_from_memory(&self.engine, &artifact)
                 .map_err(|error| LoadError::new(Step::Link, LoadCode::NotCompilable, format!("{error:#}")))?,
         };
-        self.ready(id, component, about)
+        self.ready(manifest, id, component, about)
     }
 
-    fn ready(&self, id: Digest, component: wasmtime::component::Component, about: About) -> Result<Version, LoadError> {
+    fn ready(
+        &self,
+        manifest: &Manifest,
+        id: Digest,
+        component: wasmtime::component::Component,
+        about: About,
+    ) -> Result<Version, LoadError> {
         let ready = Ready::new(&self.engine, &component)
             .map_err(|error| LoadError::new(Step::Link, LoadCode::BadExports, error.to_string()))?;
+        // Of one from the cache no loader has seen this manifest.
+        ready.check_phases(manifest.phases.as_ref())?;
         Ok(Version { id, ready: Arc::new(ready), about: Arc::new(about), habit: Arc::default() })
     }
 
@@ -140,6 +148,7 @@ impl Worker {
             settings: manifest.settings.clone(),
             cases: manifest.tests.clone(),
             capabilities: manifest.capabilities.clone(),
+            phases: manifest.phases.clone(),
             every_case: report.is_some(),
             budget: manifest.limits.budget(),
             cache: self.cache.as_ref().map(|cache| cache.directory().to_owned()),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::history::{Change, Version};
 use super::rule::{Rule, Tier};
 use super::{Entry, MAX_RULES, MAX_RULES_OF_TENANT, MAX_RULES_OF_TENANTS, POLICY};
 use crate::config::yaml;
-use crate::policy::manifest::{BOUNDS, MAX_MANIFEST_BYTES, Manifest};
+use crate::policy::manifest::{BOUNDS, MAX_MANIFEST_BYTES, Manifest, Phase};
 use crate::policy::verdict::{Action, Severity};
 
 /// What stands above a file that was written here.
@@ -57,7 +57,7 @@ const FIRST: &[&str] = &[
 /// The manifest, and in it the rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleFile {
-    /// Everything but `settings.patterns`.
+    /// Everything but `settings.patterns` and `phases`, which the rules make.
     document: Map<String, Value>,
     rules: Vec<Rule>,
 }
@@ -110,6 +110,7 @@ impl RuleFile {
     }
 
     fn of(mut document: Map<String, Value>) -> Result<Self, FileError> {
+        document.remove("phases");
         let unreadable = |problem: &str| FileError::Unreadable(format!("{}: {problem}", super::FILE));
         let patterns = match document.get_mut("settings") {
             None => Value::Array(Vec::new()),
@@ -127,6 +128,11 @@ impl RuleFile {
         self.document.get("mode").is_some_and(|mode| mode == "off")
     }
 
+    /// Whether it holds no rule, and nothing that somebody wrote by hand.
+    pub fn is_bare(&self) -> bool {
+        *self == Self::new()
+    }
+
     /// The rules, in the order of the file.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -140,6 +146,7 @@ impl RuleFile {
     /// The file's text.
     pub fn text(&self) -> Result<String, FileError> {
         let mut document = self.document.clone();
+        set(&mut document, "phases", self.phases());
         let patterns = self.rules.iter().map(|rule| Value::Object(rule.entry.clone())).collect();
         let settings = document.entry("settings").or_insert_with(|| json!({}));
         if let Value::Object(settings) = settings {
@@ -147,6 +154,17 @@ impl RuleFile {
         }
         let text = format!("{HEADING}{}", yaml::write(&Value::Object(document), FIRST));
         if text.len() > MAX_MANIFEST_BYTES { Err(FileError::TooLarge) } else { Ok(text) }
+    }
+
+    /// The phases in which a rule looks, or a case that somebody wrote by hand: the policy need not be asked in the others. A
+    /// policy that judges answers costs every stream.
+    fn phases(&self) -> Vec<Phase> {
+        let cases = self.document.get("tests").and_then(Value::as_array).into_iter().flatten();
+        let asked = cases.map(|case| case.get("phase").and_then(|it| Phase::deserialize(it).ok()));
+        let asked: Vec<_> = asked.map(|phase| phase.unwrap_or(Phase::PreCheck)).collect();
+        let looks = |phase: &Phase| self.rules.iter().any(|rule| rule.enabled && rule.phases.contains(phase));
+        let phases: Vec<_> = Phase::ALL.into_iter().filter(|phase| looks(phase) || asked.contains(phase)).collect();
+        if phases.is_empty() { vec![Phase::PreCheck] } else { phases }
     }
 
     /// Adds a rule for these tenants, or, if there are none, for all.
@@ -394,6 +412,32 @@ mod tests {
         let again = RuleFile::parse(&text).unwrap();
         assert_eq!(again, RuleFile { document: again.document.clone(), ..file });
         assert_eq!((again.find(&rule.id), again.find(&rule.name)), (Some(&rule), Some(&rule)));
+    }
+
+    #[test]
+    fn the_policy_is_asked_when_a_rule_looks_and_not_else() {
+        let mut file = RuleFile::new();
+        assert!(file.is_bare() && RuleFile::parse(&file.text().unwrap()).unwrap().is_bare());
+        let phases = |file: &RuleFile| Manifest::parse(&file.text().unwrap(), "a").unwrap().phases.unwrap().to_vec();
+        assert_eq!(phases(&file), [Phase::PreCheck]);
+        let rule = created(&mut file, "one");
+        assert_eq!((phases(&file), file.is_bare()), (vec![Phase::PreCheck], false));
+        let by_hand = |text: &str| {
+            let text = file.text().unwrap().replace("      action:", &format!("      phases: {text}\n      action:"));
+            RuleFile::parse(&text).unwrap()
+        };
+        assert_eq!(phases(&by_hand("[response]")), [Phase::Response]);
+        let mut both = by_hand("[response, pre-check]");
+        assert_eq!(phases(&both), [Phase::PreCheck, Phase::Response]);
+        both.update(&rule.id, &Fields { enabled: Some(false), ..Fields::default() }, "one", at()).unwrap();
+        assert_eq!(phases(&both), [Phase::PreCheck], "none looks");
+        let case = "tests: [{ name: kept, phase: response, query: x, expect: {} }]\n";
+        let mut tested = RuleFile::parse(&(file.text().unwrap() + case)).unwrap();
+        assert_eq!(phases(&tested), [Phase::PreCheck, Phase::Response]);
+        tested.delete(&rule.id).unwrap();
+        assert!(!tested.is_bare());
+        file.delete(&rule.id).unwrap();
+        assert!(file.is_bare());
     }
 
     #[test]

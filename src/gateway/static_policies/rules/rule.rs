@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Entry;
+use crate::policy::manifest::Phase;
 use crate::policy::verdict::{Action, Severity};
 
 /// One rule. What cannot be read in it, since somebody wrote it by hand, has its default.
@@ -28,6 +29,8 @@ pub struct Rule {
     pub action: Action,
     /// Whether it is looked for.
     pub enabled: bool,
+    /// What it judges: requests, answers or both.
+    pub phases: Vec<Phase>,
     /// To whose requests it applies. Empty: to all.
     pub tenants: Vec<String>,
     /// For clients that order their rules. All rules are looked for, and the strongest action decides.
@@ -73,6 +76,7 @@ impl Rule {
             severity: word(&entry, "severity").unwrap_or(Severity::Medium),
             action: word(&entry, "action").unwrap_or(Action::Deny),
             enabled: entry.get("enabled").and_then(Value::as_bool).unwrap_or(true),
+            phases: word(&entry, "phases").unwrap_or_else(|| vec![Phase::PreCheck]),
             tenants: texts(&entry, "tenants"),
             priority: annotations.get("priority").and_then(Value::as_i64),
             tags: texts(annotations, "tags"),

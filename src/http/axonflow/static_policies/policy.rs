@@ -150,7 +150,7 @@ impl Policy {
         let names: Vec<_> = rules.iter().map(|rule| rule.id.as_str()).collect();
         let pattern = if names.is_empty() { "(a policy without named rules)".into() } else { names.join(", ") };
         let manifest = status.manifest.as_deref();
-        let only_audit = about.is_some_and(|about| about.phases == [Phase::Audit]);
+        let only_audit = status.phases() == [Phase::Audit];
         let action = match manifest.map(|manifest| manifest.mode) {
             Some(Mode::Shadow) => ActionWord::Log,
             _ if only_audit => ActionWord::Redact,
