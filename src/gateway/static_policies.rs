@@ -165,7 +165,7 @@ impl StaticPolicies {
         fields.check()?;
         let wanted = Wanted::of(&fields);
         self.changeable(&author, &id, wanted)?;
-        let adds = fields.pattern.is_some() || fields.enabled == Some(true);
+        let adds = fields.pattern.is_some() || fields.phases.is_some() || fields.enabled == Some(true);
         let who = author.clone();
         let edit = move |file: &mut RuleFile| {
             let id = own(file, &who, &id, wanted)?;

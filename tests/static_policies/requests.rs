@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use mistral_double::MistralDouble;
+use mistral_double::{Behaviour, MistralDouble};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -63,6 +63,41 @@ async fn a_new_policy_is_in_force_when_the_call_answers_in_both_modes_and_after_
     assert_eq!(get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"], json!([made.body]));
     refused(&gateway.post("/api/request", asked("helpdesk")).await);
     refused(&pre_check(&gateway, "helpdesk", query).await);
+}
+
+#[tokio::test]
+async fn a_policy_judges_requests_unless_it_says_that_it_judges_answers() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = prepared(Setup::with(&double).policies(&["pii"])).start();
+    let said = async || {
+        double.script(Behaviour::text("It is project x."));
+        let asked = json!({ "query": "Which one?", "client_id": "helpdesk" });
+        let answer = gateway.post("/api/request", asked).await;
+        answer.body["data"]["data"].as_str().unwrap_or_default().to_owned()
+    };
+    let mut rule = project_x();
+    rule["action"] = json!("redact");
+    let made = create(&gateway, "helpdesk", rule.clone()).await;
+    assert_eq!(made.body["phases"], json!(["pre-check"]), "{made:?}");
+    assert_eq!(said().await, "It is project x.");
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    let put = send(&gateway, "helpdesk", Method::PUT, &path, json!({ "phases": ["response"] })).await;
+    assert_eq!(put.body["phases"], json!(["response"]), "{put:?}");
+    assert_eq!(get(&gateway, "helpdesk", &path).await.body, put.body);
+    assert_eq!(said().await, "It is [REDACTED].");
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["requires_redaction"], false);
+    let versions = get(&gateway, "helpdesk", &format!("{path}/versions")).await;
+    assert_eq!(versions.body["versions"][0]["change_summary"], "changed: phases", "{versions:?}");
+    rule["phases"] = json!(["response", "pre-check"]);
+    let both = create(&gateway, "helpdesk", rule.clone()).await;
+    assert_eq!(both.body["phases"], json!(["pre-check", "response"]), "{both:?}");
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["requires_redaction"], true);
+    for wrong in [json!([]), json!(["audit"]), json!(["answers"]), json!("response")] {
+        rule["phases"] = wrong.clone();
+        let answer = create(&gateway, "helpdesk", rule.clone()).await;
+        assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{wrong}: {answer:?}");
+        assert!(answer.body["error"]["message"].as_str().unwrap().contains("phases"), "{wrong}: {answer:?}");
+    }
 }
 
 #[tokio::test]

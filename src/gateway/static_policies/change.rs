@@ -13,7 +13,7 @@ use crate::chat::{Message, Role as Speaker};
 use crate::gateway::to_its_end::to_its_end;
 use crate::policy::component::Question;
 use crate::policy::load::LoadCode;
-use crate::policy::manifest::Manifest;
+use crate::policy::manifest::{Manifest, Phase};
 use crate::policy::{Candidate, CandidateError, Context, PolicyState, Surface};
 
 /// A change of the file, and what comes of it.
@@ -115,7 +115,8 @@ impl StaticPolicies {
     ) -> Result<Candidate> {
         let loaded = self.host.candidate(folder.file(), text.to_owned(), None, LOAD).await;
         let candidate = loaded.map_err(|error| self.not_loaded(error, before.as_deref()))?;
-        if adds {
+        for phase in candidate.phases().into_iter().filter(|_| adds) {
+            let speaker = if phase == Phase::Response { Speaker::Assistant } else { Speaker::User };
             let context = Context {
                 surface: Surface::Gateway,
                 request_type: "chat".into(),
@@ -123,8 +124,8 @@ impl StaticPolicies {
                 tenant: author.tenant.clone(),
                 ..Context::default()
             };
-            let messages = vec![Message::text(Speaker::User, trial::ordinary_text())];
-            self.host.try_candidate(&candidate, Question::PreCheck, context, messages).await?;
+            let messages = vec![Message::text(speaker, trial::ordinary_text())];
+            self.host.try_candidate(&candidate, Question::of_case(phase), context, messages).await?;
         }
         Ok(candidate)
     }

@@ -10,7 +10,7 @@ use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Question};
 use crate::policy::load::worker::{Version, version_id};
 use crate::policy::load::{LoadCode, LoadError, Module, Step};
-use crate::policy::manifest::Manifest;
+use crate::policy::manifest::{Manifest, Phase};
 use crate::policy::readings::Source;
 use crate::policy::scan;
 use crate::policy::set::LivePolicy;
@@ -24,6 +24,11 @@ impl Candidate {
     /// Its manifest.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.0.manifest
+    }
+
+    /// The phases in which it would be asked.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.0.phases()
     }
 
     /// Its version.

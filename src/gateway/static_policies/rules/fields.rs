@@ -1,5 +1,6 @@
 //! What a caller may say about a rule, within bounds.
 
+use crate::policy::manifest::Phase;
 use crate::policy::verdict::{Action, Severity};
 
 use super::rule::is_id;
@@ -28,6 +29,8 @@ pub struct Fields {
     pub severity: Option<Severity>,
     /// What happens to a text in which it is found.
     pub action: Option<Action>,
+    /// What it judges: requests, answers or both.
+    pub phases: Option<Vec<Phase>>,
     /// Whether it is looked for.
     pub enabled: Option<bool>,
     /// For clients that order their rules.
@@ -85,6 +88,12 @@ impl Fields {
             expect(fits, "pattern", || format!("expected 1 to {MAX_PATTERN} characters"))?;
             expect(!pattern.chars().any(is_odd), "pattern", || {
                 "expected no control characters but line breaks and tabs; write others as `\\x01`".into()
+            })?;
+        }
+        if let Some(phases) = &self.phases {
+            let fits = !phases.is_empty() && !phases.contains(&Phase::Audit);
+            expect(fits, "phases", || {
+                "expected `pre-check`, `response` or both; `enabled` switches a policy off".into()
             })?;
         }
         if let Some(tags) = &self.tags {

@@ -308,6 +308,10 @@ fn apply(entry: &mut Entry, fields: &Fields, version: u64, by: &str, at: Timesta
     if let Some(action) = fields.action {
         set(entry, "action", action);
     }
+    if let Some(phases) = &fields.phases {
+        let phases: Vec<_> = Phase::ALL.into_iter().filter(|phase| phases.contains(phase)).collect();
+        set(entry, "phases", phases);
+    }
     annotate(entry, |annotations| {
         if let Some(name) = &fields.name {
             set(annotations, "title", name);
@@ -370,6 +374,7 @@ fn differences(before: &Rule, after: &Rule) -> (Change, String) {
         ("pattern", before.pattern != after.pattern),
         ("severity", before.severity != after.severity),
         ("action", before.action != after.action),
+        ("phases", before.phases != after.phases),
         ("enabled", before.enabled != after.enabled),
         ("priority", before.priority != after.priority),
         ("tags", before.tags != after.tags),

@@ -26,6 +26,7 @@ use crate::gateway::static_policies::rules::{Fields, Tier};
 use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
 use crate::http::answer::json;
 use crate::http::{ApiError, App, body};
+use crate::policy::manifest::Phase;
 use failure::Failure;
 use policy::{ActionWord, ORGANIZATION, Policy, SeverityWord, TierWord};
 
@@ -51,6 +52,7 @@ struct Said {
     tier: Option<TierWord>,
     pattern: Option<String>,
     severity: Option<SeverityWord>,
+    phases: Option<Vec<Phase>>,
     enabled: Option<bool>,
     action: Option<ActionWord>,
     priority: Option<i64>,
@@ -66,6 +68,7 @@ impl Said {
             pattern: self.pattern,
             severity: self.severity.map(SeverityWord::severity),
             action: self.action.map(ActionWord::action),
+            phases: self.phases,
             enabled: self.enabled,
             priority: self.priority,
             tags: self.tags,

@@ -25,6 +25,8 @@ pub(super) struct Policy {
     pub(super) severity: SeverityWord,
     pub(super) enabled: bool,
     action: ActionWord,
+    /// What it judges. AxonFlow has no such field.
+    phases: Vec<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) priority: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +135,7 @@ impl Policy {
             severity: SeverityWord::of(rule.severity),
             enabled: rule.enabled,
             action: ActionWord::of(rule.action),
+            phases: rule.phases.clone(),
             priority: rule.priority,
             organization_id,
             tenant_id,
@@ -150,10 +153,10 @@ impl Policy {
         let names: Vec<_> = rules.iter().map(|rule| rule.id.as_str()).collect();
         let pattern = if names.is_empty() { "(a policy without named rules)".into() } else { names.join(", ") };
         let manifest = status.manifest.as_deref();
-        let only_audit = status.phases() == [Phase::Audit];
+        let phases = status.phases();
         let action = match manifest.map(|manifest| manifest.mode) {
             Some(Mode::Shadow) => ActionWord::Log,
-            _ if only_audit => ActionWord::Redact,
+            _ if phases == [Phase::Audit] => ActionWord::Redact,
             _ => ActionWord::Block,
         };
         let since = status.since.unwrap_or(since);
@@ -168,6 +171,7 @@ impl Policy {
             severity: SeverityWord::High,
             enabled: matches!(status.state, PolicyState::Live | PolicyState::Degraded),
             action,
+            phases,
             priority: manifest.map(|manifest| manifest.order.into()),
             organization_id: None,
             tenant_id: None,
