@@ -201,8 +201,8 @@ impl StaticPolicies {
         self.host.directory().join(rules::FILE)
     }
 
-    /// How the file's policy fares.
-    fn status(&self) -> Option<PolicyStatus> {
+    /// How the policy fares that all rules are of; `None` if there is no file.
+    pub fn status(&self) -> Option<PolicyStatus> {
         let file = self.file();
         self.host.statuses().iter().find(|status| status.path == file).cloned()
     }

@@ -304,11 +304,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Whether it has requests of this client under it.
+    pub fn covers_client(&self, client: &str) -> bool {
+        covers(&self.clients, [client])
+    }
+
     /// Whether a request falls under it. A provider or model matches when the request could still go there: with no
     /// provider or model known, every list matches.
     pub fn covers(&self, context: &super::Context) -> bool {
         let mut models = context.model.iter().chain(&context.model_aliases).map(String::as_str).peekable();
-        covers(&self.clients, [context.client.as_str()])
+        self.covers_client(&context.client)
             && (self.surfaces.is_empty() || self.surfaces.contains(&context.surface))
             && covers(&self.request_types, [context.request_type.as_str()])
             && (context.providers.is_empty() || covers(&self.providers, context.providers.iter().map(String::as_str)))

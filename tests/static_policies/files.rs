@@ -35,6 +35,50 @@ async fn edits_by_hand_count_and_are_kept() {
 }
 
 #[tokio::test]
+async fn what_does_not_count_is_not_shown_as_if_it_did() {
+    let gateway = open();
+    let made = create(&gateway, "helpdesk", project_x()).await;
+    let path = format!("/{}", made.body["id"].as_str().unwrap());
+    let good = fs::read_to_string(file(&gateway)).unwrap();
+    let write = async |keys: &str| {
+        fs::write(file(&gateway), good.replace("order: 5", &format!("order: 5\n{keys}"))).unwrap();
+        gateway.reload().await;
+    };
+    let effective = async |client: &str| {
+        let answer = get(&gateway, client, "/effective").await;
+        let names = answer.body["static"].as_array().unwrap().iter().map(|it| it["name"].clone());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(effective("helpdesk").await, ["No project X", "pii"]);
+
+    write("mode: shadow").await;
+    assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], true);
+    let listed = get(&gateway, "helpdesk", "?tier=tenant").await.body["policies"][0].clone();
+    let found = get(&gateway, "helpdesk", "/effective").await.body["static"][0].clone();
+    for shown in [get(&gateway, "helpdesk", &path).await.body, listed, found] {
+        assert_eq!((&shown["action"], &shown["enabled"]), (&json!("log"), &json!(true)), "{shown}");
+    }
+    // As clients do that send back what they were shown.
+    let put = send(&gateway, "helpdesk", Method::PUT, &path, json!({ "action": "log", "severity": "low" })).await;
+    assert_eq!((put.status, &put.body["action"]), (200, &json!("log")), "{put:?}");
+    let text = fs::read_to_string(file(&gateway)).unwrap();
+    assert!(text.contains("mode: shadow") && text.contains("action: deny"), "{text}");
+
+    write("mode: off").await;
+    assert_eq!(get(&gateway, "helpdesk", &path).await.body["enabled"], false);
+    assert_eq!(effective("helpdesk").await, ["pii"]);
+
+    write("match: { clients: [sales] }").await;
+    assert_eq!(get(&gateway, "helpdesk", &path).await.body["enabled"], true);
+    assert_eq!(effective("helpdesk").await, ["pii"], "its requests are not judged");
+    let pii = gateway.policies().join("pii.yaml");
+    let text = fs::read_to_string(&pii).unwrap();
+    fs::write(&pii, text.replace("mode: enforce", "mode: enforce\nmatch: { clients: [\"sal*\"] }")).unwrap();
+    gateway.reload().await;
+    assert_eq!((effective("helpdesk").await, effective("sales").await), (vec![], vec![json!("pii")]));
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_broke_is_left_as_it_is() {
     let gateway = open();
     let made = create(&gateway, "helpdesk", project_x()).await;

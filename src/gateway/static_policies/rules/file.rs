@@ -125,7 +125,11 @@ impl RuleFile {
 
     /// Whether the manifest says `mode: off`.
     pub fn is_off(&self) -> bool {
-        self.document.get("mode").is_some_and(|mode| mode == "off")
+        self.says_mode("off")
+    }
+
+    fn says_mode(&self, word: &str) -> bool {
+        self.document.get("mode").is_some_and(|mode| mode == word)
     }
 
     /// Whether it holds no rule, and nothing that somebody wrote by hand.
@@ -219,9 +223,10 @@ impl RuleFile {
         fields.check()?;
         let Some(rule) = find(&self.rules, id) else { return Ok(None) };
         let (id, mut entry) = (rule.id.clone(), rule.entry.clone());
-        // Clients send back what they were shown; of keywords that is no expression.
+        // Clients send back what they were shown: of keywords that is no expression, and in shadow every action is `log`.
         let pattern = fields.pattern.clone().filter(|pattern| *pattern != rule.pattern);
-        let fields = &Fields { pattern, ..fields.clone() };
+        let action = fields.action.filter(|action| !(self.says_mode("shadow") && *action == Action::Log));
+        let fields = &Fields { pattern, action, ..fields.clone() };
         if fields.pattern.is_some() {
             entry.remove("keywords");
         }

@@ -14,6 +14,7 @@ use super::{Answered, Failure, author};
 use crate::config::Role;
 use crate::http::answer::json;
 use crate::http::{ApiError, App};
+use crate::policy::PolicyStatus;
 
 /// Policies on a page when the caller names no number: all that a tenant can have. Clients throw the pagination away.
 const LIMIT: usize = 1_000;
@@ -54,7 +55,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered
     if wanted != author.tenant && author.role != Role::Admin {
         return Err(ApiError::TenantMismatch.into());
     }
-    let mut policies = all(&app, wanted)?;
+    let mut policies = all(&app, wanted, |_| true)?;
     policies.retain(fits);
     if let Some(order) = order {
         policies.sort_by(order);
@@ -65,13 +66,17 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Answered
     Ok(json(StatusCode::OK, &Answer { policies: shown.unwrap_or_default(), pagination }))
 }
 
-/// Everything that applies to a tenant's requests: rules in the order in which they were made, then the policies of
-/// the folder by name.
-pub(super) fn all(app: &App, tenant: &str) -> Result<Vec<Policy>, Failure> {
+/// Everything that applies to a tenant's requests, of manifests of this kind: rules in the order in which they were made,
+/// then the policies of the folder by name.
+pub(super) fn all(app: &App, tenant: &str, of: impl Fn(&PolicyStatus) -> bool) -> Result<Vec<Policy>, Failure> {
     let policies = app.gateway.static_policies();
-    let since = policies.since();
-    let mut all: Vec<_> = policies.rules(tenant)?.iter().map(|rule| Policy::of_rule(rule, since)).collect();
-    let mut system: Vec<_> = policies.system().iter().map(|status| Policy::of_folder(status, since)).collect();
+    let (since, status) = (policies.since(), policies.status());
+    let mut rules = policies.rules(tenant)?;
+    rules.retain(|_| status.as_ref().is_none_or(&of));
+    let mut all: Vec<_> = rules.iter().map(|rule| Policy::of_rule_under(rule, status.as_ref(), since)).collect();
+    let system = policies.system();
+    let mut system: Vec<_> =
+        system.iter().filter(|status| of(status)).map(|status| Policy::of_folder(status, since)).collect();
     system.sort_by(|one, two| one.id.cmp(&two.id));
     all.append(&mut system);
     Ok(all)

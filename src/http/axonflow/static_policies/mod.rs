@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{query, time};
-use crate::gateway::static_policies::rules::{Fields, Tier};
+use crate::gateway::static_policies::rules::{Fields, Rule, Tier};
 use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
 use crate::http::answer::json;
 use crate::http::{ApiError, App, body};
@@ -92,6 +92,12 @@ fn id(path: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
     path.map(|Path(id)| id).map_err(|_| StaticPolicyError::NotFound.into())
 }
 
+/// A rule, as it counts now.
+fn shown(app: &App, rule: &Rule) -> Policy {
+    let policies = app.gateway.static_policies();
+    Policy::of_rule_under(rule, policies.status().as_ref(), policies.since())
+}
+
 /// `POST /api/v1/static-policies`.
 async fn create(State(app): State<Arc<App>>, request: Request) -> Answered {
     let (head, content) = request.into_parts();
@@ -103,18 +109,16 @@ async fn create(State(app): State<Arc<App>>, request: Request) -> Answered {
         Some(TierWord::System) => return Err(StaticPolicyError::System.into()),
     };
     let rule = app.gateway.static_policies().create(author, tier, said.fields()).await?;
-    let since = app.gateway.static_policies().since();
-    Ok(json(StatusCode::CREATED, &Policy::of_rule(&rule, since)))
+    Ok(json(StatusCode::CREATED, &shown(&app, &rule)))
 }
 
 /// `GET /api/v1/static-policies/{id}`.
 async fn read(State(app): State<Arc<App>>, path: Result<Path<String>, PathRejection>, head: Parts) -> Answered {
     let author = author(&app, &head)?;
     let policies = app.gateway.static_policies();
-    let since = policies.since();
     let policy = match policies.find(&author, &id(path)?)? {
-        Found::Rule(rule) => Policy::of_rule(&rule, since),
-        Found::System(status) => Policy::of_folder(&status, since),
+        Found::Rule(rule) => shown(&app, &rule),
+        Found::System(status) => Policy::of_folder(&status, policies.since()),
     };
     Ok(json(StatusCode::OK, &policy))
 }
@@ -128,12 +132,12 @@ async fn update(State(app): State<Arc<App>>, path: Result<Path<String>, PathReje
     let policies = app.gateway.static_policies();
     if let Some(tier) = said.tier
         && let Found::Rule(rule) = policies.find(&author, &id)?
-        && tier != Policy::of_rule(&rule, policies.since()).tier
+        && tier != shown(&app, &rule).tier
     {
         return Err(ApiError::field("tier", "it cannot be changed: delete the policy and create it anew").into());
     }
     let rule = policies.update(author, id, said.fields()).await?;
-    Ok(json(StatusCode::OK, &Policy::of_rule(&rule, policies.since())))
+    Ok(json(StatusCode::OK, &shown(&app, &rule)))
 }
 
 /// `DELETE /api/v1/static-policies/{id}`.
@@ -168,7 +172,9 @@ async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
     let wanted: Wanted = query::read(&head.uri, "expected `category` and `include_disabled`, each at most once")?;
     let disabled = query::truth("include_disabled", wanted.include_disabled.as_deref())?.unwrap_or(false);
     let category = query::given(wanted.category);
-    let mut rules = list::all(&app, &author.tenant)?;
+    let mut rules = list::all(&app, &author.tenant, |status| {
+        status.manifest.as_ref().is_none_or(|manifest| manifest.scope.covers_client(&author.client))
+    })?;
     rules.retain(|policy| {
         (disabled || policy.enabled) && category.as_ref().is_none_or(|category| policy.category == *category)
     });

@@ -118,7 +118,15 @@ impl ActionWord {
 }
 
 impl Policy {
-    /// A rule. `since` stands for times that it does not tell.
+    /// A rule, as it counts under a manifest that fares so. `since` stands for times that it does not tell.
+    pub(super) fn of_rule_under(rule: &Rule, status: Option<&PolicyStatus>, since: Timestamp) -> Self {
+        let own = Self::of_rule(rule, since);
+        let Some(status) = status else { return own };
+        let action = if is_shadow(status) { ActionWord::Log } else { own.action };
+        Self { enabled: own.enabled && is_in_force(status), action, ..own }
+    }
+
+    /// A rule, as it stands in the file.
     pub(super) fn of_rule(rule: &Rule, since: Timestamp) -> Self {
         let (tier, organization_id, tenant_id) = match rule.tier() {
             Tier::Tenant => (TierWord::Tenant, None, rule.tenants.first().cloned()),
@@ -154,9 +162,9 @@ impl Policy {
         let pattern = if names.is_empty() { "(a policy without named rules)".into() } else { names.join(", ") };
         let manifest = status.manifest.as_deref();
         let phases = status.phases();
-        let action = match manifest.map(|manifest| manifest.mode) {
-            Some(Mode::Shadow) => ActionWord::Log,
-            _ if phases == [Phase::Audit] => ActionWord::Redact,
+        let action = match phases.as_slice() {
+            _ if is_shadow(status) => ActionWord::Log,
+            [Phase::Audit] => ActionWord::Redact,
             _ => ActionWord::Block,
         };
         let since = status.since.unwrap_or(since);
@@ -169,7 +177,7 @@ impl Policy {
             tier: TierWord::System,
             pattern,
             severity: SeverityWord::High,
-            enabled: matches!(status.state, PolicyState::Live | PolicyState::Degraded),
+            enabled: is_in_force(status),
             action,
             phases,
             priority: manifest.map(|manifest| manifest.order.into()),
@@ -181,6 +189,15 @@ impl Policy {
             version: None,
         }
     }
+}
+
+fn is_in_force(status: &PolicyStatus) -> bool {
+    matches!(status.state, PolicyState::Live | PolicyState::Degraded)
+}
+
+/// Whether what it says is recorded and changes nothing.
+fn is_shadow(status: &PolicyStatus) -> bool {
+    status.manifest.as_ref().is_some_and(|manifest| manifest.mode == Mode::Shadow)
 }
 
 /// Older clients know these categories only; what a policy calls its own is shown to the others as it is.
