@@ -29,7 +29,7 @@ use crate::config::Role;
 use crate::line::Line;
 use crate::policy::manifest::Manifest;
 use crate::policy::{Candidate, PolicyHost, PolicyStatus};
-use change::{Edit, blocking};
+use change::{Edit, Outcome, blocking};
 use rules::{Fields, Folder, Rule, RuleFile, Tier, Version};
 
 pub use error::StaticPolicyError;
@@ -155,12 +155,12 @@ impl StaticPolicies {
         let edit = move |file: &mut RuleFile| {
             let version = file.create(&fields, &tenants, &by, now())?;
             let rule = version.rule().ok_or(StaticPolicyError::Internal)?;
-            Ok(Edit { id: rule.id.clone(), version: Some(version), answer: rule, adds: true })
+            Ok(Edit { id: rule.id.clone(), outcome: Outcome::Version(version), answer: rule, adds: true })
         };
         self.change(author, edit).await
     }
 
-    /// Changes a rule.
+    /// Changes a rule. If it is so already nothing is written, recorded or loaded.
     pub async fn update(self: &Arc<Self>, author: Author, id: String, fields: Fields) -> Result<Rule> {
         fields.check()?;
         let wanted = Wanted::of(&fields);
@@ -169,9 +169,10 @@ impl StaticPolicies {
         let who = author.clone();
         let edit = move |file: &mut RuleFile| {
             let id = own(file, &who, &id, wanted)?;
-            let version = file.update(&id, &fields, &who.client, now())?.ok_or(StaticPolicyError::NotFound)?;
-            let rule = version.rule().ok_or(StaticPolicyError::Internal)?;
-            Ok(Edit { id: rule.id.clone(), version: Some(version), answer: rule, adds })
+            let version = file.update(&id, &fields, &who.client, now())?;
+            let outcome = version.map_or(Outcome::Same, Outcome::Version);
+            let rule = file.find(&id).cloned().ok_or(StaticPolicyError::NotFound)?;
+            Ok(Edit { id, outcome, answer: rule, adds })
         };
         self.change(author, edit).await
     }
@@ -183,7 +184,7 @@ impl StaticPolicies {
         let edit = move |file: &mut RuleFile| {
             let id = own(file, &who, &id, Wanted::Less)?;
             file.delete(&id).ok_or(StaticPolicyError::NotFound)?;
-            Ok(Edit { answer: (), id, version: None, adds: false })
+            Ok(Edit { answer: (), id, outcome: Outcome::Gone, adds: false })
         };
         self.change(author, edit).await
     }

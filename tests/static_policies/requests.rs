@@ -130,18 +130,23 @@ async fn a_policy_is_changed_switched_and_deleted_and_each_is_in_force_at_once()
     assert_eq!((&on.body["enabled"], &on.body["action"]), (&json!(true), &json!("redact")));
     let masked = pre_check(&gateway, "helpdesk", "project y").await;
     assert_eq!((&masked.body["approved"], &masked.body["requires_redaction"]), (&json!(true), &json!(true)));
-    for _ in 0..2 {
-        send(&gateway, "helpdesk", Method::PATCH, &path, json!({ "enabled": false })).await;
+    let off = send(&gateway, "helpdesk", Method::PATCH, &path, json!({ "enabled": false })).await;
+    // What changes nothing leaves no trace.
+    let (text, before) = (fs::read_to_string(file(&gateway)).unwrap(), generation(&gateway).await);
+    for same in [json!({}), json!({ "enabled": false }), off.body.clone()] {
+        let answer = send(&gateway, "helpdesk", Method::PUT, &path, same.clone()).await;
+        assert_eq!((answer.status, &answer.body), (200, &off.body), "{same}");
     }
+    assert_eq!((fs::read_to_string(file(&gateway)).unwrap(), generation(&gateway).await), (text, before));
 
     let versions = get(&gateway, "helpdesk", &format!("{path}/versions")).await;
     assert_eq!((&versions.body["policy_id"], &versions.body["count"]), (&made.body["id"], &json!(5)), "{versions:?}");
     let versions = versions.body["versions"].as_array().unwrap();
     let kinds: Vec<_> = versions.iter().map(|it| (&it["version"], it["change_type"].as_str().unwrap())).collect();
-    let expected = [(6, "updated"), (5, "disabled"), (4, "updated"), (3, "disabled"), (2, "updated")];
+    let expected = [(5, "disabled"), (4, "updated"), (3, "disabled"), (2, "updated"), (1, "created")];
     assert_eq!(kinds, expected.map(|(number, kind)| (json!(number), kind)).each_ref().map(|(n, k)| (n, *k)));
-    assert_eq!(versions[4]["change_summary"], "changed: name, description, pattern, severity");
-    assert_eq!(versions[4]["snapshot"], changed.body);
+    assert_eq!(versions[3]["change_summary"], "changed: name, description, pattern, severity");
+    assert_eq!(versions[3]["snapshot"], changed.body);
     assert_eq!(versions[0]["changed_by"], "helpdesk");
 
     let gone = gateway.client.delete(gateway.url(&format!("{PATH}{path}"))).header("x-client-id", "helpdesk");

@@ -22,10 +22,20 @@ pub(super) struct Edit<T> {
     pub(super) answer: T,
     /// The rule's id.
     pub(super) id: String,
-    /// What is to be kept of it; none of a rule that is taken away.
-    pub(super) version: Option<Version>,
+    /// What becomes of the rule.
+    pub(super) outcome: Outcome,
     /// Whether the rules look for more than before.
     pub(super) adds: bool,
+}
+
+/// What becomes of a rule.
+pub(super) enum Outcome {
+    /// It is this version from now on.
+    Version(Version),
+    /// It is as it was.
+    Same,
+    /// It is taken away.
+    Gone,
 }
 
 impl StaticPolicies {
@@ -50,6 +60,11 @@ impl StaticPolicies {
     ) -> Result<T> {
         let directory = self.host.directory().to_owned();
         let Edited { folder, made, before, file, text, edit } = blocking(move || edited(&directory, edit)).await?;
+        let change = match &edit.outcome {
+            Outcome::Same => return Ok(edit.answer),
+            Outcome::Version(version) => version.change.as_str(),
+            Outcome::Gone => "deleted",
+        };
         let candidate = match self.tried(&author, &folder, &before, &text, edit.adds).await {
             Ok(candidate) => candidate,
             Err(error) => {
@@ -64,7 +79,6 @@ impl StaticPolicies {
             }
         };
         // Before it is made: a change without a record would be nobody's.
-        let change = edit.version.as_ref().map_or("deleted", |version| version.change.as_str());
         self.record(&author, &edit.id, change).await?;
         let after = Some(text);
         if !replaced(&folder, &before, &after).await? {
@@ -77,7 +91,7 @@ impl StaticPolicies {
             self.take_away(&folder, &after).await;
         }
         let kept = blocking(move || {
-            if let Some(version) = edit.version
+            if let Outcome::Version(version) = edit.outcome
                 && let Err(error) = folder.remember(&edit.id, version)
             {
                 tracing::warn!(%error, "a version of a static policy is in force, but not in its history");

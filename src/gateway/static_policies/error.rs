@@ -91,6 +91,7 @@ impl From<FileError> for StaticPolicyError {
         match error {
             FileError::Unreadable(problem) => Self::Conflict(format!("{problem}; correct the file, or take it away")),
             FileError::Full(_) | FileError::TooLarge => Self::Full(error.to_string()),
+            FileError::NoRule => Self::NotFound,
             FileError::Field(error) => Self::Field(error),
         }
     }

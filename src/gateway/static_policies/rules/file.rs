@@ -74,6 +74,9 @@ pub enum FileError {
     /// With this change it would be larger than what is read.
     #[error("all static policies together would take more than {MAX_MANIFEST_BYTES} bytes; make some shorter")]
     TooLarge,
+    /// There is no rule with this id.
+    #[error("there is no rule with this id")]
+    NoRule,
     /// A value that a rule cannot have.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -218,10 +221,10 @@ impl RuleFile {
         if self.rules.len() >= MAX_RULES { full(MAX_RULES, " of all tenants together") } else { Ok(()) }
     }
 
-    /// Changes the rule with this id; `None` if there is none.
+    /// Changes the rule with this id; `None` if it is so already.
     pub fn update(&mut self, id: &str, fields: &Fields, by: &str, at: Timestamp) -> Result<Option<Version>, FileError> {
         fields.check()?;
-        let Some(rule) = find(&self.rules, id) else { return Ok(None) };
+        let rule = find(&self.rules, id).ok_or(FileError::NoRule)?;
         let (id, mut entry) = (rule.id.clone(), rule.entry.clone());
         // Clients send back what they were shown: of keywords that is no expression, and in shadow every action is `log`.
         let pattern = fields.pattern.clone().filter(|pattern| *pattern != rule.pattern);
@@ -234,7 +237,7 @@ impl RuleFile {
         annotate(&mut entry, |annotations| set(annotations, "id", &id));
         apply(&mut entry, fields, rule.version + 1, by, at);
         let changed = Rule::read(entry).ok_or(FieldError::required("name"))?;
-        let (change, summary) = differences(rule, &changed);
+        let Some((change, summary)) = differences(rule, &changed) else { return Ok(None) };
         let version = Version::of(&changed, change, by, at, summary);
         if let Some(place) = self.rules.iter_mut().find(|rule| rule.id == id) {
             *place = changed;
@@ -369,8 +372,8 @@ fn annotate(entry: &mut Entry, change: impl FnOnce(&mut Entry)) {
     entry.insert("annotations".into(), Value::Object(annotations));
 }
 
-/// What was changed, in words.
-fn differences(before: &Rule, after: &Rule) -> (Change, String) {
+/// What was changed, in words; `None` if nothing was.
+fn differences(before: &Rule, after: &Rule) -> Option<(Change, String)> {
     let mut names = Vec::new();
     for (name, differs) in [
         ("name", before.title != after.title),
@@ -389,10 +392,10 @@ fn differences(before: &Rule, after: &Rule) -> (Change, String) {
         }
     }
     match (names.as_slice(), after.enabled) {
-        (["enabled"], true) => (Change::Enabled, "enabled".to_owned()),
-        (["enabled"], false) => (Change::Disabled, "disabled".to_owned()),
-        ([], _) => (Change::Updated, "nothing changed".to_owned()),
-        (names, _) => (Change::Updated, format!("changed: {}", names.join(", "))),
+        ([], _) => None,
+        (["enabled"], true) => Some((Change::Enabled, "enabled".to_owned())),
+        (["enabled"], false) => Some((Change::Disabled, "disabled".to_owned())),
+        (names, _) => Some((Change::Updated, format!("changed: {}", names.join(", ")))),
     }
 }
 
@@ -509,7 +512,10 @@ mod tests {
         let odd = file.find("odd").unwrap();
         assert_eq!((odd.tier(), odd.version, odd.pattern.as_str()), (Tier::Organization, 1, "keywords: d, e"));
         let as_shown = Fields { pattern: Some("keywords: d, e".into()), ..Fields::default() };
-        file.update("odd", &as_shown, "one", at()).unwrap().unwrap();
+        assert_eq!(file.update("odd", &as_shown, "one", at()), Ok(None), "it is so already");
+        assert_eq!(file.find("odd").unwrap().version, 1);
+        let described = Fields { description: Some("Odd".into()), ..as_shown };
+        file.update("odd", &described, "one", at()).unwrap().unwrap();
         assert_eq!(file.find("odd").unwrap().pattern, "keywords: d, e");
         assert!(file.text().unwrap().contains("keywords:"), "they are keywords still");
         let change = Fields { pattern: Some("f".into()), enabled: Some(false), ..Fields::default() };
