@@ -166,6 +166,24 @@ async fn contexts_survive_a_kill() {
 }
 
 #[tokio::test]
+async fn a_reported_call_belongs_to_the_person_of_its_pre_check_unless_it_names_another() {
+    let gateway = Setup::without_provider().start();
+    let asked = json!({ "query": "Hello", "client_id": "community", "user_token": "eva@example.org" });
+    let context = gateway.post("/api/policy/pre-check", asked).await.body["context_id"].clone();
+    assert_eq!(report(&gateway, "community", &context).await.status, 200);
+    // From the store, too.
+    let gateway = gateway.restart();
+    assert_eq!(report(&gateway, "community", &context).await.status, 200);
+    let other = json!({ "context_id": context, "client_id": "community", "provider": "p", "model": "m",
+                        "user_token": "tom@example.org" });
+    assert_eq!(gateway.post("/api/audit/llm-call", other).await.status, 200);
+    for (user, calls) in [("eva@example.org", 2), ("tom@example.org", 1)] {
+        let found = gateway.search(json!({ "user_email": user, "request_type": "llm-call" })).await;
+        assert_eq!(found.len(), calls, "{user}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn missing_fields_are_named() {
     let gateway = Setup::without_provider().start();
     for (path, body, error) in [

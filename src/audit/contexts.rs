@@ -62,7 +62,8 @@ mod tests {
     use super::*;
 
     fn remember(recent: &RecentContexts, numbers: std::ops::Range<usize>, expires_at: Timestamp) {
-        let context = ContextRow { client: "app".into(), tenant: "acme".into(), approved: true, expires_at };
+        let context =
+            ContextRow { client: "app".into(), tenant: "acme".into(), user: String::new(), approved: true, expires_at };
         numbers.for_each(|number| recent.remember(&format!("c{number}"), &context));
     }
 

@@ -91,6 +91,7 @@ impl Effect {
             context: Some(ContextRow {
                 client: check.caller.client.clone(),
                 tenant: check.caller.tenant.clone(),
+                user: check.caller.user.clone(),
                 approved: check.approved,
                 expires_at: whole_microseconds(check.expires_at),
             }),
@@ -168,6 +169,9 @@ pub struct ContextRow {
     pub client: String,
     /// Its tenant.
     pub tenant: String,
+    /// The person for whom it asked; empty when it named nobody. Stores have it in the pre-check's entry.
+    #[serde(default)]
+    pub user: String,
     /// Whether the call was approved.
     pub approved: bool,
     /// Until when calls may be reported. A context is found for about a day longer: compare with the clock.

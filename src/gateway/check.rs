@@ -132,11 +132,11 @@ impl Gateway {
         // First, since it bounds how many reports wait for the store to tell their contexts.
         let permit = self.audit.reserve()?;
         let held = self.audit.context(&report.context_id).await?;
-        let valid =
-            held.is_some_and(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
-        if !valid {
-            return Err(GatewayError::InvalidContext);
-        }
+        let held = held.filter(|it| it.client == caller.client && it.tenant == caller.tenant && it.expires_at > at);
+        let held = held.ok_or(GatewayError::InvalidContext)?;
+        // A report need not say again for whom the call was made.
+        let asked_for = Some(held.user).filter(|user| !user.is_empty());
+        let caller = &Caller { user: caller.user.clone().or(asked_for), ..caller.clone() };
         let set = self.policies.set();
         let audit_id = Uuid::now_v7().to_string();
         let told = Arc::new(Context {

@@ -9,7 +9,8 @@ async fn contexts_and_searches_go_over_all_nodes_and_chains_are_each_nodes_own()
     let (east, west) = (of("east"), of("west"));
     append(&east, pre_check("c1", 0)).await.unwrap();
     let context = west.context("c1").await.unwrap();
-    assert!(context.is_some_and(|it| it.client == "acme-app" && it.approved));
+    let user = caller("acme").user;
+    assert!(context.is_some_and(|it| it.client == "acme-app" && it.user == user && it.approved));
     append(&west, llm_call("a1", "c1", 1)).await.unwrap();
     request(&west, intent("r1", 2), outcome("r1", 3)).await;
     for log in [&east, &west] {

@@ -96,9 +96,11 @@ pub(super) async fn context(client: &Client, id: &str) -> Result<Option<ContextR
     if id.contains('\0') {
         return Ok(None);
     }
-    let sql = "SELECT client, tenant, approved, expires_at FROM contexts WHERE context_id = $1";
+    let sql = "SELECT c.client, c.tenant, c.approved, c.expires_at, coalesce(e.\"user\", '') \
+               FROM contexts c LEFT JOIN entries e ON e.id = c.context_id WHERE c.context_id = $1";
     let Some(row) = client.query_opt(sql, &[&id]).await? else { return Ok(None) };
     let expires_at = Timestamp::from_microsecond(row.get(3))
         .map_err(|error| AuditError::Encoding(format!("the expiry of context {id}: {error}")))?;
-    Ok(Some(ContextRow { client: row.get(0), tenant: row.get(1), approved: row.get(2), expires_at }))
+    let (client, tenant, approved, user) = (row.get(0), row.get(1), row.get(2), row.get(4));
+    Ok(Some(ContextRow { client, tenant, user, approved, expires_at }))
 }

@@ -310,7 +310,7 @@ impl<'c> Index<'c> {
         let rows: Vec<_> = entries.iter().map(Entry::columns).collect();
         self.open.rows(&rows)?;
         for Entry { place, id, at, opening, later, .. } in &entries {
-            if let Some(ContextRow { client, tenant, approved, expires_at }) = &opening.context {
+            if let Some(ContextRow { client, tenant, approved, expires_at, .. }) = &opening.context {
                 let context = params![id, client, tenant, approved, expires_at.as_microsecond()];
                 self.context.execute(context)?;
             }

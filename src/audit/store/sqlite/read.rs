@@ -173,14 +173,15 @@ fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
 
 /// The context of that id.
 pub(super) fn context(connection: &Connection, id: &str) -> Result<Option<ContextRow>, AuditError> {
-    let sql = "SELECT client, tenant, approved, expires_at FROM contexts WHERE context_id = ?";
+    let sql = "SELECT c.client, c.tenant, c.approved, c.expires_at, ifnull(e.user, '') \
+               FROM contexts c LEFT JOIN entries e ON e.id = c.context_id WHERE c.context_id = ?";
     let found = connection
-        .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?)))
+        .query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?, row.get(4)?)))
         .optional()?;
-    let Some((client, tenant, approved, expires_at)) = found else { return Ok(None) };
+    let Some((client, tenant, approved, expires_at, user)) = found else { return Ok(None) };
     let expires_at = Timestamp::from_microsecond(expires_at)
         .map_err(|error| AuditError::Encoding(format!("the expiry of context {id}: {error}")))?;
-    Ok(Some(ContextRow { client, tenant, approved, expires_at }))
+    Ok(Some(ContextRow { client, tenant, user, approved, expires_at }))
 }
 
 impl ToSql for Value {
