@@ -71,7 +71,9 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
     let model = needed("model", body.model)?;
     let tokens = body.token_usage.unwrap_or_default();
     let (prompt_tokens, completion_tokens) = (tokens.prompt_tokens.unwrap_or(0), tokens.completion_tokens.unwrap_or(0));
-    let total_tokens = tokens.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
+    // Some clients write 0 where they did not count.
+    let counted = tokens.total_tokens.filter(|total| *total > 0);
+    let total_tokens = counted.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
     for (field, count) in [
         ("token_usage.prompt_tokens", prompt_tokens),
         ("token_usage.completion_tokens", completion_tokens),
