@@ -1,7 +1,7 @@
 //! Times as clients write them.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Deserializer};
 
@@ -18,14 +18,16 @@ impl<'de> Deserialize<'de> for Milliseconds {
     }
 }
 
-/// Reads an ISO 8601 time; one without a zone is UTC, a date alone its first instant. Empty is none.
+/// Reads an ISO 8601 time; one without a zone is UTC, a date alone its first instant. Empty is none. What is too near to
+/// the ends of the calendar for every zone to have it is the first or the last time that there is.
 pub(super) fn read(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let in_utc = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|it| it.timestamp());
-    match text.parse().ok().or_else(in_utc) {
-        Some(time) => Ok(Some(time)),
-        None => Err(ApiError::field(field, "expected an ISO 8601 time, such as 2026-11-20T09:15:00Z")),
-    }
+    let Ok(pieces) = Pieces::parse(&text) else {
+        return Err(ApiError::field(field, "expected an ISO 8601 time, such as 2026-11-20T09:15:00Z"));
+    };
+    let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+    let end = if civil.year() > 0 { Timestamp::MAX } else { Timestamp::MIN };
+    Ok(Some(pieces.to_numeric_offset().unwrap_or(Offset::UTC).to_timestamp(civil).unwrap_or(end)))
 }
 
 /// Now, to the millisecond.
@@ -48,6 +50,12 @@ mod tests {
             ("2026-11-20T09:15:02", "2026-11-20T09:15:02Z"),
             ("2026-11-20 09:15:02", "2026-11-20T09:15:02Z"),
             ("2026-11-20", "2026-11-20T00:00:00Z"),
+            ("9999-12-31T23:59:59", "9999-12-30T22:00:00.999999999Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.999999999Z"),
+            ("9999-12-31T23:59:59.999999-12:00", "9999-12-30T22:00:00.999999999Z"),
+            ("0001-01-01T00:00:00", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T00:00:00+14:00", "0000-12-31T10:00:00Z"),
+            ("-009999-01-01T00:00:00", "-009999-01-02T01:59:59Z"),
         ] {
             assert_eq!(read("start_time", Some(text.into())).unwrap().unwrap().to_string(), expected, "{text}");
         }
