@@ -14,8 +14,23 @@ pub(crate) struct Wording {
     pub(crate) classify: fn(u16, &HeaderMap, &[u8], Timestamp) -> ProviderError,
     /// The status that an error would have had that was said under 200.
     pub(crate) status: fn(&[u8]) -> u16,
-    /// The id under which the vendor finds a call.
-    pub(crate) correlation_id: fn(&HeaderMap) -> Option<&str>,
+    /// Where the id is found under which the vendor finds a call, the best first.
+    pub(crate) correlation_headers: &'static [&'static str],
+}
+
+impl Wording {
+    /// An answer whose status is not 200 and that came at `now`, classed, with the id of its call.
+    pub(crate) fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+        let error = (self.classify)(status, headers, body, now);
+        match self.correlation_id(headers) {
+            Some(id) => error.with_correlation_id(Some(id)),
+            None => error,
+        }
+    }
+
+    fn correlation_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        self.correlation_headers.iter().find_map(|name| headers.get(*name)?.to_str().ok())
+    }
 }
 
 /// Reads the refusals of an upstream that is called with one key.
@@ -30,7 +45,7 @@ impl Refusals {
     pub(crate) fn refusal(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
         // Before its message is cut to a length: half a key is not recognised.
         let body = self.scrub(String::from_utf8_lossy(body).into_owned());
-        self.scrubbed((self.wording.classify)(status, headers, body.as_bytes(), Timestamp::now()))
+        self.scrubbed(self.wording.refusal(status, headers, body.as_bytes(), Timestamp::now()))
     }
 
     /// An error in place of an event of a stream.
@@ -43,8 +58,7 @@ impl Refusals {
         if chunk::says_error(body) {
             return self.refusal((self.wording.status)(body), headers, body);
         }
-        let id = (self.wording.correlation_id)(headers);
-        self.scrubbed(error.with_status(200).with_correlation_id(id))
+        self.scrubbed(error.with_status(200).with_correlation_id(self.wording.correlation_id(headers)))
     }
 
     /// An error on its way out.
@@ -57,7 +71,7 @@ impl Refusals {
 
     /// The id under which the vendor finds a call, if it has the form of one.
     pub(crate) fn correlation_id(&self, headers: &HeaderMap) -> Option<String> {
-        (self.wording.correlation_id)(headers).and_then(text::token).map(|id| self.scrub(id))
+        self.wording.correlation_id(headers).and_then(text::token).map(|id| self.scrub(id))
     }
 
     fn scrub(&self, text: String) -> String {
@@ -78,7 +92,7 @@ impl Wording {
                     .with_status(status)
             },
             status: super::said::status,
-            correlation_id: |headers| headers.get("cf-ray")?.to_str().ok(),
+            correlation_headers: &["cf-ray"],
         }
     }
 }

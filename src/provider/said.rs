@@ -52,8 +52,8 @@ impl Said {
         self.code.as_deref() == Some(code) || self.kind.as_deref() == Some(code)
     }
 
-    /// The refusal as an error of this class. `id`: of the call, where the headers have one.
-    pub(crate) fn error(&self, kind: ErrorKind, status: u16, id: Option<&str>) -> ProviderError {
+    /// The refusal as an error of this class.
+    pub(crate) fn error(&self, kind: ErrorKind, status: u16) -> ProviderError {
         let message = match (kind, self.message.trim()) {
             (ErrorKind::Redirected, _) => "the upstream answered with a redirect, which is not followed".to_owned(),
             (_, "") => format!("the upstream answered {status} without a message"),
@@ -62,7 +62,7 @@ impl Said {
         ProviderError::new(kind, &message)
             .with_status(status)
             .with_upstream_code(self.code.as_deref().or(self.kind.as_deref()))
-            .with_correlation_id(id.or(self.request_id.as_deref()))
+            .with_correlation_id(self.request_id.as_deref())
     }
 
     /// Whether the message begins so. What a vendor says of the key or the account it says first: further on a refusal may

@@ -10,7 +10,7 @@ fn class(status: u16, sent: &[(&str, &str)], body: &str) -> ProviderError {
         .iter()
         .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
         .collect();
-    classify(status, &headers, body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
+    WORDING.refusal(status, &headers, body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
 }
 
 fn error(kind: &str, message: &str) -> String {

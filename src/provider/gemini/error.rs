@@ -12,7 +12,7 @@ use crate::provider::wait::{reset, retry_after};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// How Gemini words its refusals. It names no call.
-pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_id: |_| None };
+pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_headers: &[] };
 
 /// What Google's form of an error says beyond its message.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Pr
     let wait = kind.retryable().then(|| retry_after(headers, now).or(refusal.retry_delay)).flatten();
     refusal
         .said
-        .error(kind, status, None)
+        .error(kind, status)
         .with_upstream_code(refusal.reason.as_deref().or(refusal.status.as_deref()))
         .with_retry_after(wait)
 }

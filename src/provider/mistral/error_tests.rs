@@ -11,7 +11,7 @@ fn headers(list: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn class(status: u16, sent: &[(&str, &str)], body: &str) -> ProviderError {
-    classify(status, &headers(sent), body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
+    WORDING.refusal(status, &headers(sent), body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
 }
 
 #[test]

@@ -11,15 +11,11 @@ use crate::provider::wait::{reset, retry_after, text};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// How refusals are worded in this dialect.
-pub(super) const WORDING: Wording = Wording { classify, status: said::status, correlation_id };
-
-/// Where an id of the call is found, the best first.
-const CORRELATION_HEADERS: [&str; 4] = ["x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray"];
-
-/// The id under which the vendor finds a call.
-fn correlation_id(headers: &HeaderMap) -> Option<&str> {
-    CORRELATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())
-}
+pub(super) const WORDING: Wording = Wording {
+    classify,
+    status: said::status,
+    correlation_headers: &["x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray"],
+};
 
 /// Classes an answer whose status is not 200 and that came at `now`.
 fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
@@ -30,7 +26,7 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Pr
         _ if kind.retryable() => retry_after(headers, now),
         _ => None,
     };
-    said.error(kind, status, correlation_id(headers)).with_retry_after(wait)
+    said.error(kind, status).with_retry_after(wait)
 }
 
 fn kind(status: u16, said: &Said) -> ErrorKind {
