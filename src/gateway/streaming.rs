@@ -28,7 +28,7 @@ use crate::chat::Message;
 use crate::in_flight::Held;
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
-use crate::provider::{Delta, ErrorKind, EventStream, ProviderError, StreamEvent, Streamed};
+use crate::provider::{Delta, EventStream, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
 
@@ -262,8 +262,7 @@ fn finished(delta: &Delta) -> Option<u32> {
 
 /// Text came behind the end of all choices, when policies had seen the last of it.
 fn went_on() -> Stop {
-    let error = ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer went on behind its end");
-    Stop::Failed(StreamFailure::Provider(Box::new(error)))
+    Stop::Failed(StreamFailure::Provider(Box::new(ProviderError::went_on())))
 }
 
 struct Head {

@@ -3,7 +3,6 @@
 use sha2::{Digest, Sha256};
 
 use super::ProviderError;
-use super::completion::malformed;
 use crate::chat::TOOL_NAME;
 
 /// What Mistral wants of an id.
@@ -84,7 +83,11 @@ const MOST: usize = 1024;
 
 /// Whether a choice may have so many calls.
 pub(crate) fn check_count(calls: usize) -> Result<(), ProviderError> {
-    if calls <= MOST { Ok(()) } else { Err(malformed("the upstream's answer has more tool calls than are read")) }
+    if calls <= MOST {
+        Ok(())
+    } else {
+        Err(ProviderError::malformed("the upstream's answer has more tool calls than are read"))
+    }
 }
 
 /// Whether an upstream's id is one, and no text. Some models of Mistral's and of others write `null`.

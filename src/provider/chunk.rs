@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{created, finish_reason, malformed, read_usage, tier};
+use super::completion::{created, finish_reason, read_usage, tier};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
@@ -125,7 +125,7 @@ impl Telling {
             Some(other) => {
                 self.verbatim = false;
                 Content::deserialize(other)
-                    .map_err(|_| malformed("the content of the upstream's stream is of no known form"))?
+                    .map_err(|_| ProviderError::malformed("the content of the upstream's stream is of no known form"))?
             }
         };
         for part in content.into_parts(&mut self.notes) {
@@ -206,8 +206,12 @@ impl Chunks {
         }
         let mut chunk = match serde_json::from_slice(data) {
             Ok(Value::Object(chunk)) => chunk,
-            Ok(_) => return Err(malformed("an event of the upstream's stream is JSON, but no chunk of an answer")),
-            Err(_) => return Err(malformed("an event of the upstream's stream is not JSON")),
+            Ok(_) => {
+                return Err(ProviderError::malformed(
+                    "an event of the upstream's stream is JSON, but no chunk of an answer",
+                ));
+            }
+            Err(_) => return Err(ProviderError::malformed("an event of the upstream's stream is not JSON")),
         };
         if is_error(&chunk) {
             return Ok(Read::Error(data.clone()));
@@ -223,7 +227,7 @@ impl Chunks {
         let choices = match chunk.remove("choices") {
             Some(Value::Array(choices)) => choices,
             None | Some(Value::Null) => Vec::new(),
-            Some(_) => return Err(malformed("the choices of the upstream's stream are no list")),
+            Some(_) => return Err(ProviderError::malformed("the choices of the upstream's stream are no list")),
         };
         // Without a choice it is no chunk to many clients.
         telling.verbatim &= !choices.is_empty();
@@ -264,7 +268,7 @@ impl Chunks {
     /// `place` stands for an index that is missing.
     fn choice(&mut self, choice: Value, place: usize, telling: &mut Telling) -> Result<(), ProviderError> {
         let Value::Object(mut choice) = choice else {
-            return Err(malformed("a choice of the upstream's stream is no object"));
+            return Err(ProviderError::malformed("a choice of the upstream's stream is no object"));
         };
         telling.know(&choice, &CHOICE);
         let index = choice.get("index").and_then(Value::as_u64);
@@ -273,7 +277,7 @@ impl Chunks {
         telling.verbatim &= index.is_some() && read && is("usage", Value::is_null);
         let number = u32::try_from(index.unwrap_or(place as u64)).ok().filter(|number| *number < MAX_CHOICES);
         let Some(number) = number else {
-            return Err(malformed("the upstream's stream has more choices than are read"));
+            return Err(ProviderError::malformed("the upstream's stream has more choices than are read"));
         };
         let state = self.choices.entry(number).or_default();
         let before = telling.deltas.len();
@@ -281,7 +285,7 @@ impl Chunks {
             state.delta(delta, number, &mut self.ids, telling)?;
         }
         if state.finished && telling.deltas.len() > before {
-            return Err(malformed("the upstream's answer went on behind its end"));
+            return Err(ProviderError::went_on());
         }
         // Some servers write an empty reason as long as there is none.
         let reason = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty());
@@ -329,7 +333,7 @@ impl Choice {
         let calls = match delta.get("tool_calls") {
             Some(Value::Array(calls)) => calls.as_slice(),
             None | Some(Value::Null) => &[],
-            Some(_) => return Err(malformed("the tool calls of the upstream's stream are no list")),
+            Some(_) => return Err(ProviderError::malformed("the tool calls of the upstream's stream are no list")),
         };
         // Beside calls the empty one is told: DeepSeek and Kimi want it back.
         if !calls.is_empty() && self.thoughts == Thoughts::Empty {

@@ -72,10 +72,11 @@ struct WireMessage {
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     values::check(body)?;
-    let completion: Completion = serde_json::from_slice(body).map_err(|error| not_a_completion(&error))?;
+    let completion: Completion =
+        serde_json::from_slice(body).map_err(|error| ProviderError::unreadable(&error, "chat completion"))?;
     let mut choices = completion.choices.unwrap_or_default();
     if choices.is_empty() {
-        return Err(malformed("the upstream's answer has no choices"));
+        return Err(ProviderError::malformed("the upstream's answer has no choices"));
     }
     choices.sort_by_key(|choice| choice.index.unwrap_or(0));
     let mut notes = Notes::default();
@@ -119,21 +120,9 @@ fn told(value: &Value) -> Option<String> {
     value.as_str().filter(|text| is_token(text)).map(str::to_owned)
 }
 
-pub(super) fn malformed(message: &str) -> ProviderError {
-    ProviderError::new(ErrorKind::MalformedAnswer, message)
-}
-
-/// serde's own message may quote what the model said; the place does not.
-fn not_a_completion(error: &serde_json::Error) -> ProviderError {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "is JSON, but no chat completion",
-        _ => "is not JSON",
-    };
-    malformed(&format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column()))
-}
-
 fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Result<Choice, ProviderError> {
-    let message = choice.message.ok_or_else(|| malformed("a choice of the upstream's answer has no message"))?;
+    let message =
+        choice.message.ok_or_else(|| ProviderError::malformed("a choice of the upstream's answer has no message"))?;
     let mut parts = Vec::new();
     let calls = message.tool_calls.unwrap_or_default();
     check_count(calls.len())?;

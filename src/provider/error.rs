@@ -41,6 +41,26 @@ impl ProviderError {
         }
     }
 
+    /// An answer that cannot be understood, for this reason: never one that repeats what the model said.
+    pub(crate) fn malformed(reason: &str) -> Self {
+        Self::new(ErrorKind::MalformedAnswer, reason)
+    }
+
+    /// An answer that is none of what it ought to be, such as a `message`. serde's own words may quote what the model said;
+    /// the place does not.
+    pub(crate) fn unreadable(error: &serde_json::Error, expected: &str) -> Self {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => format!("is JSON, but no {expected}"),
+            _ => "is not JSON".to_owned(),
+        };
+        Self::malformed(&format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column()))
+    }
+
+    /// More of an answer came when it had said that it was over.
+    pub(crate) fn went_on() -> Self {
+        Self::malformed("the upstream's answer went on behind its end")
+    }
+
     /// In other words; they are cleaned.
     #[must_use]
     pub(crate) fn with_message(mut self, message: &str) -> Self {

@@ -421,8 +421,7 @@ fn full(full: Full) -> ProviderError {
 }
 
 fn no_stream() -> ProviderError {
-    let message = "the upstream answered a request for a stream with something else";
-    ProviderError::new(ErrorKind::MalformedAnswer, message)
+    ProviderError::malformed("the upstream answered a request for a stream with something else")
 }
 
 fn timed_out(what: &str, limit: Duration) -> ProviderError {

@@ -1,5 +1,5 @@
-//! Notes about fields that are left out: of a request those that a vendor does not have, of an answer those that no policy
-//! could see.
+//! Notes about what is left out: of a request the fields that a vendor does not have, of an answer those that no policy
+//! could see and content of unknown kinds.
 
 use std::collections::BTreeSet;
 
@@ -41,12 +41,20 @@ pub(crate) fn of_answer<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option
     named(fields).map(|named| format!("fields of the answer left out, which no policy could see: {named}"))
 }
 
-/// Names of fields, as far as they look like names: they are the caller's text, or the upstream's.
+/// The note about content of an answer that is of no known kind.
+pub(crate) fn content(kind: Option<&str>) -> String {
+    format!("content of the kind `{}` left out", kind.filter(|kind| is_name(kind)).unwrap_or("?"))
+}
+
+/// Whether a text looks like a name: others are not repeated, since they are the caller's or the upstream's.
+fn is_name(text: &str) -> bool {
+    text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))
+}
+
+/// Names of fields, as far as they look like names.
 fn named<'a>(fields: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fields: BTreeSet<&str> = fields.into_iter().collect();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
-    let plain = |name: &&&str| name.len() <= 40 && name.bytes().all(fits);
-    let named: Vec<&str> = fields.iter().filter(plain).take(NAMED).copied().collect();
+    let named: Vec<&str> = fields.iter().filter(|name| is_name(name)).take(NAMED).copied().collect();
     let further = fields.len() - named.len();
     let further = if further > 0 { format!(" and {further} more") } else { String::new() };
     (!fields.is_empty()).then(|| format!("{}{further}", named.join(", ")))

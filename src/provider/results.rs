@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::completion::read_usage;
-use super::{ErrorKind, ProviderError, said, text, values, vectors};
+use super::{ProviderError, said, text, values, vectors};
 use crate::chat::{Aside, ChatAnswer, ChatRequest, Json, Task, Usage};
 
 #[derive(Deserialize)]
@@ -28,13 +28,16 @@ pub(crate) fn parse(
     asked: &str,
     texts: usize,
 ) -> Result<ChatAnswer, ProviderError> {
-    let malformed = |message: &str| ProviderError::new(ErrorKind::MalformedAnswer, message);
     // Vectors stay text: the numbers of a few hundred are more than other answers may hold of values.
     if request.task != Task::Embed {
         values::check(body)?;
     }
     let body: Body = serde_json::from_slice(body).map_err(|error| {
-        malformed(&format!("the upstream's answer has no results (line {}, column {})", error.line(), error.column()))
+        ProviderError::malformed(&format!(
+            "the upstream's answer has no results (line {}, column {})",
+            error.line(),
+            error.column()
+        ))
     })?;
     let results = match request.task {
         Task::Embed => {
@@ -46,7 +49,10 @@ pub(crate) fn parse(
         _ => body.results.and_then(|results| serde_json::from_str(results.get()).ok()).unwrap_or_default(),
     };
     if results.len() != texts {
-        return Err(malformed(&format!("the upstream gave {} results for {texts} texts", results.len())));
+        return Err(ProviderError::malformed(&format!(
+            "the upstream gave {} results for {texts} texts",
+            results.len()
+        )));
     }
     Ok(ChatAnswer {
         id: body.id.filter(|id| text::is_token(id)).unwrap_or_default(),
@@ -97,6 +103,7 @@ pub(crate) fn batch<'a>(texts: impl Iterator<Item = &'a str>, most: usize, bytes
 mod tests {
     use super::*;
     use crate::in_flight::InFlight;
+    use crate::provider::ErrorKind;
 
     fn about(task: Task) -> ChatRequest {
         ChatRequest::about(task, None, Vec::new())

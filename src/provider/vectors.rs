@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::to_raw_value;
 
 use super::ProviderError;
-use super::completion::malformed;
 use crate::chat::{Json, VectorForm};
 
 /// A vector as the caller asked for it. Of whole numbers and bits only the vendor knows how it packs them: those stay as
@@ -25,7 +24,7 @@ pub(super) fn encoded(vector: Json, form: &VectorForm) -> Result<Json, ProviderE
 }
 
 fn no_vector() -> ProviderError {
-    malformed("a vector of the upstream's answer is neither a list of numbers nor base64 of such")
+    ProviderError::malformed("a vector of the upstream's answer is neither a list of numbers nor base64 of such")
 }
 
 /// A list of numbers as base64 of their bytes, each 32 bits wide and the lowest byte first.

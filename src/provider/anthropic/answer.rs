@@ -11,7 +11,7 @@ use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, 
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::notes::Notes;
 use crate::provider::text::is_token;
-use crate::provider::{ErrorKind, ProviderError, names, values};
+use crate::provider::{ProviderError, left_out, names, values};
 
 /// An answer, and what it is billed by.
 #[derive(Debug, PartialEq)]
@@ -55,7 +55,7 @@ struct Block {
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     values::check(body)?;
-    let reply: Reply = serde_json::from_slice(body).map_err(|error| not_a_message(&error))?;
+    let reply: Reply = serde_json::from_slice(body).map_err(|error| ProviderError::unreadable(&error, "message"))?;
     let mut notes = Notes::default();
     let (mut parts, mut ids) = (Vec::new(), Made::of(body));
     for block in &reply.content {
@@ -82,16 +82,6 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     Ok(Parsed { answer, billing: counted.billing() })
 }
 
-/// serde's own message may quote what the model said; the place does not.
-pub(super) fn not_a_message(error: &serde_json::Error) -> ProviderError {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "is JSON, but no message",
-        _ => "is not JSON",
-    };
-    let message = format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column());
-    ProviderError::new(ErrorKind::MalformedAnswer, &message)
-}
-
 fn read_block(block: &RawValue, ids: &mut Made<&[u8]>, parts: &mut Vec<Part>, notes: &mut Notes) {
     let Ok(block) = serde_json::from_str::<Block>(block.get()) else {
         notes.add("content left out that cannot be read");
@@ -116,19 +106,13 @@ fn read_block(block: &RawValue, ids: &mut Made<&[u8]>, parts: &mut Vec<Part>, no
             let id = ids.or_made(Some(&block.id));
             parts.push(Part::ToolCall { id, name: block.name, arguments, seal: None });
         }
-        kind => notes.add(unknown_content(kind)),
+        kind => notes.add(left_out::content(Some(kind))),
     }
 }
 
 /// The seal of reasoning, if there is one.
 pub(super) fn signed(signature: String) -> Option<Seal> {
     (!signature.is_empty()).then_some(Seal::Anthropic(signature))
-}
-
-/// The kind's name comes from the upstream: it is repeated only if it looks like one.
-pub(super) fn unknown_content(kind: &str) -> String {
-    let plain = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    format!("content of the kind `{}` left out", if plain { kind } else { "?" })
 }
 
 /// Why the model stopped.

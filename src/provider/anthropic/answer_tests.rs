@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::Usage;
+use crate::provider::ErrorKind;
 use crate::provider::price::{Host, Terms};
 
 fn read(body: &Value) -> Parsed {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{finish_reason, not_a_message, signed, unknown_content};
+use super::answer::{finish_reason, signed};
 use super::usage::{Billing, Counted};
 use crate::chat::{Seal, Usage};
 use crate::provider::call_id::{Made, check_count};
@@ -17,7 +17,7 @@ use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
 use crate::provider::text::is_token;
-use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
+use crate::provider::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
@@ -148,8 +148,8 @@ impl Reading {
     /// A block of a kind that is not known is left out.
     fn note_block(&mut self, data: &[u8]) {
         let event: Value = serde_json::from_slice(data).unwrap_or_default();
-        let kind = event["content_block"]["type"].as_str().unwrap_or_default();
-        self.notes.add(unknown_content(kind));
+        let kind = event["content_block"]["type"].as_str();
+        self.notes.add(left_out::content(kind));
     }
 
     /// More of a call's arguments; nothing for a block that is none.
@@ -162,7 +162,8 @@ impl Reading {
 
 impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
-        let event: Event = serde_json::from_slice(data).map_err(|error| not_a_message(&error))?;
+        let event: Event =
+            serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "message"))?;
         let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
@@ -234,8 +235,7 @@ impl Dialect for Reading {
             Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {
-            let message = "the upstream's answer went on behind its end";
-            return Err(ProviderError::new(ErrorKind::MalformedAnswer, message));
+            return Err(ProviderError::went_on());
         }
         Ok(StreamEvent { frame: None, deltas: delta.into_iter().collect() })
     }

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::FinishReason;
-use crate::provider::ApiKey;
 use crate::provider::anthropic::error::WORDING;
 use crate::provider::price::Terms;
+use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
     let cost = |_: &Usage, billed: Billing| (billed == Billing::Listed(Terms::default())).then_some(0.5);

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::chat::{Part, Reference, Seal};
+use crate::provider::left_out;
 use crate::provider::notes::Notes;
 
 /// Content as it came. Only lists, which are rare, are kept as JSON values.
@@ -90,7 +91,7 @@ fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, cited: &mut Vec<Reference>, 
                         match thought.get("type").and_then(Value::as_str) {
                             Some("text") | None => add_thinking(parts, text_of(thought)),
                             Some("reference") => cite(thought, cited, notes),
-                            kind => note_left_out(kind, notes),
+                            kind => notes.add(left_out::content(kind)),
                         }
                     }
                 }
@@ -102,7 +103,7 @@ fn read_chunk(chunk: &Value, parts: &mut Vec<Part>, cited: &mut Vec<Reference>, 
             }
         }
         Some("reference") => cite(chunk, cited, notes),
-        kind => note_left_out(kind, notes),
+        kind => notes.add(left_out::content(kind)),
     }
 }
 
@@ -117,12 +118,6 @@ fn cite(chunk: &Value, cited: &mut Vec<Reference>, notes: &mut Notes) {
 
 fn text_of(chunk: &Value) -> &str {
     chunk.get("text").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The kind's name comes from the upstream: it is repeated only if it looks like one.
-fn note_left_out(kind: Option<&str>, notes: &mut Notes) {
-    let plain = |name: &&str| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    notes.add(format!("content of the kind `{}` left out", kind.filter(plain).unwrap_or("?")));
 }
 
 fn add_text(parts: &mut Vec<Part>, more: &str) {

@@ -80,7 +80,8 @@ struct Call {
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderError> {
     values::check(body)?;
-    let response: Response = serde_json::from_slice(body).map_err(|error| not_a_response(&error))?;
+    let response: Response =
+        serde_json::from_slice(body).map_err(|error| ProviderError::unreadable(&error, "response"))?;
     let mut candidates = response.candidates;
     if candidates.is_empty() {
         return Err(no_candidate(response.prompt_feedback));
@@ -107,22 +108,12 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     })
 }
 
-/// serde's own message may quote what the model said; the place does not.
-pub(super) fn not_a_response(error: &serde_json::Error) -> ProviderError {
-    let what = match error.classify() {
-        serde_json::error::Category::Data => "is JSON, but no response",
-        _ => "is not JSON",
-    };
-    let message = format!("the upstream's answer {what} (line {}, column {})", error.line(), error.column());
-    ProviderError::new(ErrorKind::MalformedAnswer, &message)
-}
-
 /// A prompt that the vendor's filter blocked has no candidates, with status 200.
 pub(super) fn no_candidate(feedback: Option<Feedback>) -> ProviderError {
     match feedback.and_then(|feedback| feedback.block_reason) {
         Some(reason) => ProviderError::new(ErrorKind::ContentFilter, "the vendor's filter blocked the prompt")
             .with_upstream_code(Some(&reason)),
-        None => ProviderError::new(ErrorKind::MalformedAnswer, "the upstream's answer has no candidates"),
+        None => ProviderError::malformed("the upstream's answer has no candidates"),
     }
 }
 

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::answer::{Candidate, Response, finish_reason, no_candidate, not_a_response, read_part, read_usage};
+use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
 use crate::chat::{Part, Usage};
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
 use crate::provider::text::is_token;
-use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent};
+use crate::provider::{Delta, ProviderError, Sealed, StreamEvent};
 
 /// What an answer costs.
 pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
@@ -62,8 +62,7 @@ impl Reading {
             read_part(&part, ids, &mut parts, &mut self.notes);
         }
         if state.finished && !parts.is_empty() {
-            let message = "the upstream's answer went on behind its end";
-            return Err(ProviderError::new(ErrorKind::MalformedAnswer, message));
+            return Err(ProviderError::went_on());
         }
         for part in parts {
             match part {
@@ -91,11 +90,13 @@ impl Reading {
 
 impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
-        let event: Value = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
+        let event: Value =
+            serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
         if event.get("error").is_some() {
             return Err(self.refusals.in_stream(data));
         }
-        let response: Response = serde_json::from_slice(data).map_err(|error| not_a_response(&error))?;
+        let response: Response =
+            serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
         let mut deltas = Vec::with_capacity(2);
         if self.ids.is_none() {
             if response.candidates.is_empty() && response.prompt_feedback.is_some() {

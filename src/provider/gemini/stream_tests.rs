@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::FinishReason;
-use crate::provider::ApiKey;
 use crate::provider::gemini::error::WORDING;
+use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
     let key = ApiKey::new("AIza-very-secret").ok();
