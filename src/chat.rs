@@ -341,7 +341,7 @@ pub struct Aside {
 }
 
 /// What a provider answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatAnswer {
     /// The provider's id of the answer.
     pub id: String,

@@ -97,12 +97,8 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         },
         choices,
         usage: usage.and_then(read_usage),
-        results: Vec::new(),
-        cost_usd: None,
-        lost: None,
-        correlation_id: None,
         notes: notes.into_iter().chain(fields).collect(),
-        held: None,
+        ..ChatAnswer::default()
     };
     Ok(Parsed { answer, tier })
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::completion::read_usage;
 use super::{ProviderError, said, text, values, vectors};
-use crate::chat::{Aside, ChatAnswer, ChatRequest, Json, Task, Usage};
+use crate::chat::{ChatAnswer, ChatRequest, Json, Task, Usage};
 
 #[derive(Deserialize)]
 struct Body {
@@ -57,15 +57,9 @@ pub(crate) fn parse(
     Ok(ChatAnswer {
         id: body.id.filter(|id| text::is_token(id)).unwrap_or_default(),
         model: body.model.filter(|model| text::is_token(model)).unwrap_or_else(|| asked.to_owned()),
-        aside: Aside::default(),
-        choices: Vec::new(),
         results,
         usage: body.usage.as_ref().and_then(usage),
-        cost_usd: None,
-        lost: None,
-        correlation_id: None,
-        notes: Vec::new(),
-        held: None,
+        ..ChatAnswer::default()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
 use crate::policy::stream::StreamPart;
 use crate::provider::Delta;
 
@@ -123,15 +123,12 @@ impl Transcript {
         ChatAnswer {
             id: self.id,
             model: self.model,
-            aside: Aside::default(),
             choices: choices.collect(),
             usage: self.usage,
-            results: Vec::new(),
             cost_usd: self.cost_usd,
-            lost: None,
             correlation_id,
             notes,
-            held: None,
+            ..ChatAnswer::default()
         }
     }
 }

@@ -363,19 +363,7 @@ mod tests {
             let in_flight = InFlight::new(100);
             let held = in_flight.hold();
             held.add(80).unwrap();
-            let answer = ChatAnswer {
-                id: String::new(),
-                model: "m".to_owned(),
-                aside: chat::Aside::default(),
-                choices: Vec::new(),
-                results: Vec::new(),
-                usage: None,
-                cost_usd: None,
-                lost: None,
-                correlation_id: None,
-                notes: Vec::new(),
-                held: Some(held),
-            };
+            let answer = ChatAnswer { model: "m".to_owned(), held: Some(held), ..ChatAnswer::default() };
             let routed = Routed { provider: "mistral".to_owned(), model: "m".to_owned(), answer, attempts: Vec::new() };
             let response = response(&routed, 1, form);
             drop(routed);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::usage::{Billing, Counted};
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::notes::Notes;
 use crate::provider::text::is_token;
@@ -66,18 +66,13 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     let answer = ChatAnswer {
         id: reply.id.filter(|id| is_token(id)).unwrap_or_default(),
         model: reply.model.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
-        aside: Aside::default(),
         choices: vec![Choice {
             message: Message { role: Role::Assistant, parts },
             finish_reason: finish_reason(reply.stop_reason.as_deref()),
         }],
-        results: Vec::new(),
         usage: counted.usage(),
-        cost_usd: None,
-        lost: None,
-        correlation_id: None,
         notes: notes.into_iter().collect(),
-        held: None,
+        ..ChatAnswer::default()
     };
     Ok(Parsed { answer, billing: counted.billing() })
 }

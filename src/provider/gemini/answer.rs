@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
+use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::completion::number;
 use crate::provider::notes::Notes;
@@ -96,15 +96,10 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     Ok(ChatAnswer {
         id: response.response_id.filter(|id| is_token(id)).unwrap_or_default(),
         model: response.model_version.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
-        aside: Aside::default(),
         choices,
-        results: Vec::new(),
         usage: response.usage_metadata.as_ref().and_then(read_usage),
-        cost_usd: None,
-        lost: None,
-        correlation_id: None,
         notes: notes.into_iter().collect(),
-        held: None,
+        ..ChatAnswer::default()
     })
 }
 

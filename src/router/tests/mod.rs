@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::chat::{Aside, Choice, FinishReason, Message, Role, Task, Usage};
+use crate::chat::{Choice, FinishReason, Message, Role, Task, Usage};
 use crate::provider::{ApiKey, Catalogue, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 /// The clock stands still but for those who wait for it, and tells no shorter time.
@@ -173,18 +173,12 @@ impl Provider for Fake {
         Ok(ChatAnswer {
             id: "1".into(),
             model,
-            aside: Aside::default(),
             choices: vec![Choice {
                 message: Message::text(Role::Assistant, "Yes."),
                 finish_reason: FinishReason::Stop,
             }],
-            usage: None,
-            results: Vec::new(),
-            cost_usd: None,
             lost: *self.lost.lock().unwrap(),
-            correlation_id: None,
-            notes: vec![],
-            held: None,
+            ..ChatAnswer::default()
         })
     }
 
