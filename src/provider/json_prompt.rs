@@ -1,6 +1,6 @@
 //! JSON asked for in words, where a model cannot be held to it.
 
-use crate::chat::{Message, Part, ResponseFormat};
+use crate::chat::{Message, Part, ResponseFormat, Role};
 
 /// What to tell the model; nothing where text is wanted.
 pub(crate) fn words(format: &ResponseFormat) -> Option<String> {
@@ -21,8 +21,9 @@ pub(crate) const NOTE: &str = "JSON is asked for in the instructions: the provid
 pub(crate) const ASK: &str = "Answer with a JSON object.";
 
 /// What the record says about it.
-pub(crate) fn asked(role: &str) -> String {
-    format!("a {role} message added that asks for JSON, as JSON mode wants")
+pub(crate) fn asked(role: Role) -> String {
+    let speaker = if role == Role::User { "user" } else { "system" };
+    format!("a {speaker} message added that asks for JSON, as JSON mode wants")
 }
 
 /// Whether the word stands in what a conversation says.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::repairs::Repairs;
 use super::wire::Wire;
-use crate::chat::Called;
+use crate::chat::{Called, Role};
 
 /// What a model is told of a call that was never run.
 const NOT_EXECUTED: &str = "This call was not executed.";
@@ -37,17 +37,17 @@ pub(super) fn repaired<'a>(messages: Vec<Wire<'a>>, after_tool: AfterTool, repai
 /// Instructions may not follow an answer, the assistant's or a tool's, nor be the last of several messages (Q5): those
 /// that do go to the others at the beginning.
 fn instructions_first<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
-    let last_other = messages.iter().rposition(|message| message.role != "system");
+    let last_other = messages.iter().rposition(|message| message.role != Role::System);
     let mut kept: Vec<Wire<'a>> = Vec::with_capacity(messages.len());
     let mut late = Vec::new();
     for (index, message) in messages.into_iter().enumerate() {
-        let behind_an_answer = kept.last().is_some_and(|before| matches!(before.role, "assistant" | "tool"));
+        let behind_an_answer = kept.last().is_some_and(|before| matches!(before.role, Role::Assistant | Role::Tool));
         let at_the_end = last_other.is_some_and(|last| index > last);
-        let misplaced = message.role == "system" && (behind_an_answer || at_the_end);
+        let misplaced = message.role == Role::System && (behind_an_answer || at_the_end);
         if misplaced { late.push(message) } else { kept.push(message) }
     }
     repairs.moved_system += late.len();
-    let beginning = kept.iter().take_while(|message| message.role == "system").count();
+    let beginning = kept.iter().take_while(|message| message.role == Role::System).count();
     kept.splice(beginning..beginning, late);
     kept
 }
@@ -98,8 +98,8 @@ fn results_behind_calls<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> V
 fn bridged<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> {
     let mut bridged: Vec<Wire<'a>> = Vec::with_capacity(messages.len());
     for message in messages {
-        if message.role == "user" && bridged.last().is_some_and(|before| before.role == "tool") {
-            bridged.push(Wire::text("assistant", BRIDGE));
+        if message.role == Role::User && bridged.last().is_some_and(|before| before.role == Role::Tool) {
+            bridged.push(Wire::text(Role::Assistant, BRIDGE));
             repairs.bridges += 1;
         }
         bridged.push(message);
@@ -110,13 +110,13 @@ fn bridged<'a>(messages: Vec<Wire<'a>>, repairs: &mut Repairs) -> Vec<Wire<'a>> 
 /// A conversation may end with an answer only if that is to be continued, and may not be that alone (Q5).
 fn continue_last_answer(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
     if let Some(last) = messages.last_mut()
-        && last.role == "assistant"
+        && last.role == Role::Assistant
         && last.tool_calls.is_empty()
     {
         last.prefix = Some(true);
         repairs.prefixed = true;
         if messages.len() == 1 {
-            messages.insert(0, Wire::text("user", ""));
+            messages.insert(0, Wire::text(Role::User, ""));
             repairs.added_user = true;
         }
     }
@@ -124,8 +124,8 @@ fn continue_last_answer(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
 
 /// Of instructions alone there may be one (Q5): behind several stands a user who says nothing.
 pub(super) fn never_instructions_alone(messages: &mut Vec<Wire<'_>>, repairs: &mut Repairs) {
-    if messages.len() > 1 && messages.iter().all(|message| message.role == "system") {
-        messages.push(Wire::text("user", ""));
+    if messages.len() > 1 && messages.iter().all(|message| message.role == Role::System) {
+        messages.push(Wire::text(Role::User, ""));
         repairs.added_user = true;
     }
 }

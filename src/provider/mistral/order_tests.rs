@@ -1,7 +1,7 @@
 //! In which order a conversation goes to Mistral.
 
 use super::*;
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Part};
 use crate::provider::call_id::fits;
 use crate::provider::mistral::wire::Thinking;
 use crate::provider::tool_ids::ToolIds;
@@ -36,12 +36,14 @@ fn short(messages: &[Wire<'_>]) -> String {
         let calls: Vec<String> =
             json["tool_calls"].as_array().into_iter().flatten().map(|call| id(&call["id"])).collect();
         match (message.role, json["content"].as_str()) {
-            ("assistant", Some(BRIDGE)) => "b".to_owned(),
-            ("assistant", _) if !calls.is_empty() => format!("a:{}", calls.join(",")),
-            ("assistant", _) if json["prefix"] == true => "a+".to_owned(),
-            ("tool", Some(NOT_EXECUTED)) => format!("t!:{}", id(&json["tool_call_id"])),
-            ("tool", _) => format!("t:{}", id(&json["tool_call_id"])),
-            (role, _) => role[..1].to_owned(),
+            (Role::Assistant, Some(BRIDGE)) => "b".to_owned(),
+            (Role::Assistant, _) if !calls.is_empty() => format!("a:{}", calls.join(",")),
+            (Role::Assistant, _) if json["prefix"] == true => "a+".to_owned(),
+            (Role::Tool, Some(NOT_EXECUTED)) => format!("t!:{}", id(&json["tool_call_id"])),
+            (Role::Tool, _) => format!("t:{}", id(&json["tool_call_id"])),
+            (Role::Assistant, _) => "a".to_owned(),
+            (Role::User, _) => "u".to_owned(),
+            (Role::System, _) => "s".to_owned(),
         }
     };
     messages.iter().map(one).collect::<Vec<_>>().join(" ")

@@ -12,7 +12,7 @@ use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
 use super::tool_id;
 use super::wire::{self, Thinking, Wire};
-use crate::chat::{ChatRequest, ResponseFormat};
+use crate::chat::{ChatRequest, ResponseFormat, Role};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
 use crate::provider::tool_name::ToolNames;
@@ -66,9 +66,9 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut asked = None;
     // Without the word in its prompt, a model in JSON mode may write white space without end (Q16).
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
-        let behind_system = messages.iter().take_while(|message| message.role == "system").count();
+        let behind_system = messages.iter().take_while(|message| message.role == Role::System).count();
         // Where nobody else speaks it is the user who asks, rather than with nothing to say.
-        let role = if behind_system == messages.len() { "user" } else { "system" };
+        let role = if behind_system == messages.len() { Role::User } else { Role::System };
         messages.insert(behind_system, Wire::text(role, json_prompt::ASK));
         asked = Some(json_prompt::asked(role));
     }

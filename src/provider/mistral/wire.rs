@@ -14,7 +14,7 @@ use crate::provider::{ErrorKind, ProviderError};
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).
 #[derive(Serialize)]
 pub(super) struct Wire<'a> {
-    pub(super) role: &'static str,
+    pub(super) role: Role,
     content: Content<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<Called<'a>>,
@@ -76,7 +76,7 @@ pub(super) enum Thinking {
 
 impl<'a> Wire<'a> {
     /// A message of one text.
-    pub(super) fn text(role: &'static str, text: &'a str) -> Self {
+    pub(super) fn text(role: Role, text: &'a str) -> Self {
         let content = Content::Text(Cow::Borrowed(text));
         Self { role, content, tool_calls: Vec::new(), tool_call_id: None, name: None, prefix: None }
     }
@@ -84,7 +84,7 @@ impl<'a> Wire<'a> {
     /// A tool's answer. A name that the vendor refuses is left out (Q8).
     pub(super) fn result(call: &'a str, name: Option<&'a str>, text: &'a str) -> Self {
         let name = name.filter(|name| ToolNames::Common.fits(name));
-        Self { tool_call_id: Some(call), name, ..Self::text("tool", text) }
+        Self { tool_call_id: Some(call), name, ..Self::text(Role::Tool, text) }
     }
 
     /// Puts the text of a tool's answer behind that of this one.
@@ -168,13 +168,7 @@ fn push<'a>(
         repairs.dropped_assistants += 1;
         return;
     }
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::Tool => "tool",
-    };
-    out.push(Wire { role, content, tool_calls, tool_call_id: None, name: None, prefix: None });
+    out.push(Wire { role: message.role, content, tool_calls, tool_call_id: None, name: None, prefix: None });
 }
 
 /// One text is sent as a plain string, which every model and deployment takes.

@@ -110,7 +110,7 @@ struct StreamOptions {
 
 #[derive(Serialize)]
 struct Wire<'a> {
-    role: &'static str,
+    role: Role,
     content: Content<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<String>,
@@ -124,7 +124,7 @@ struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     /// A message of one text.
-    fn text(role: &'static str, text: &'a str) -> Self {
+    fn text(role: Role, text: &'a str) -> Self {
         let content = Content::Text(text);
         Self { role, content, reasoning_content: None, name: None, tool_calls: Vec::new(), tool_call_id: None }
     }
@@ -181,9 +181,9 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     notes.extend(renamed);
     // OpenAI refuses JSON mode where no message has the word.
     if request.response_format == Some(ResponseFormat::JsonObject) && !json_prompt::is_said(&request.messages) {
-        let behind_system = messages.iter().take_while(|message| message.role == "system").count();
-        messages.insert(behind_system, Wire::text("system", json_prompt::ASK));
-        notes.push(json_prompt::asked("system"));
+        let behind_system = messages.iter().take_while(|message| message.role == Role::System).count();
+        messages.insert(behind_system, Wire::text(Role::System, json_prompt::ASK));
+        notes.push(json_prompt::asked(Role::System));
     }
     let max_tokens = request.max_tokens.or(options.max_tokens);
     let mut parameters = Parameters::of(request);
@@ -264,7 +264,7 @@ fn push<'a>(
             Part::ToolCall { .. } => dropped.calls += 1,
             Part::ToolResult { id, text, .. } => {
                 results += 1;
-                out.push(Wire { tool_call_id: Some(ids.get(id)), ..Wire::text("tool", text) });
+                out.push(Wire { tool_call_id: Some(ids.get(id)), ..Wire::text(Role::Tool, text) });
             }
         }
     }
@@ -273,12 +273,6 @@ fn push<'a>(
     if results > 0 && parts.is_empty() && tool_calls.is_empty() {
         return Ok(());
     }
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::Tool => "tool",
-    };
     let content = match parts.as_slice() {
         [] if !tool_calls.is_empty() => Content::None,
         [] => Content::Text(""),
@@ -286,7 +280,7 @@ fn push<'a>(
         _ => Content::Parts(parts),
     };
     let reasoning_content = replays.then(|| thoughts.concat());
-    out.push(Wire { role, content, reasoning_content, name, tool_calls, tool_call_id: None });
+    out.push(Wire { role: message.role, content, reasoning_content, name, tool_calls, tool_call_id: None });
     Ok(())
 }
 
