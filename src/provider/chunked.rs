@@ -1,25 +1,20 @@
 //! Streams of chat completion chunks, of all vendors whose answers are made of them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::ProviderError;
+use super::bill::Bill;
 use super::chunk::{Chunks, Read};
 use super::dialect::{self, Dialect, broke_off};
 use super::http::StreamedBody;
-use super::price::{Host, PriceTable, Terms, Tier};
+use super::price::{Host, Terms, Tier};
 use super::refusals::Refusals;
 use super::stream::{Delta, StreamEvent, Streamed};
 use crate::chat::Usage;
 
 /// What is kept of a call while its answer streams.
 pub(crate) struct Call {
-    /// The model that was asked.
-    pub(crate) model: String,
-    /// The images that it was shown.
-    pub(crate) images: u64,
-    pub(crate) prices: Arc<PriceTable>,
+    pub(crate) bill: Bill,
     pub(crate) host: Host,
     pub(crate) end: End,
 }
@@ -48,15 +43,14 @@ impl Chunked {
         let counted = self.chunks.usage().filter(|counted| self.told != Some(*counted))?;
         self.told = Some(counted);
         let (usage, tier) = counted;
-        let Call { model, images, prices, host, .. } = &self.call;
-        let cost_usd = prices.cost(model, &Usage { images: *images, ..usage }, Terms { host: *host, tier });
+        let cost_usd = self.call.bill.cost(usage, Terms { host: self.call.host, tier });
         Some(Delta::Usage { usage, cost_usd })
     }
 }
 
 /// The answer to a call that a body streams in chunks. `notes`: on what was asked.
 pub(crate) fn streamed(body: Box<StreamedBody>, call: Call, notes: Vec<String>) -> Streamed {
-    let (chunks, refusals) = (Chunks::new(&call.model), body.refusals.clone());
+    let (chunks, refusals) = (Chunks::new(call.bill.model()), body.refusals.clone());
     dialect::streamed(body, Chunked { chunks, told: None, over: false, refusals, call }, notes)
 }
 

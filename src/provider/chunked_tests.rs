@@ -1,5 +1,6 @@
 //! Streams of both dialects through sockets, in front of the doubles.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -362,7 +363,7 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
 #[test]
 fn tokens_are_told_as_they_were_counted_last() {
     let refusals = Refusals { wording: Wording::plain(), key: None };
-    let call = Call { model: "m".into(), images: 0, prices: Arc::default(), host: Host::Global, end: End::Unsaid };
+    let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end: End::Unsaid };
     let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, call };
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
@@ -371,7 +372,7 @@ fn tokens_are_told_as_they_were_counted_last() {
     let finish = chunk(json!([{ "index": 0, "delta": { "content": "Hi" }, "finish_reason": "stop" }]), 1);
     let told = |tokens| {
         let usage = Usage { prompt_tokens: 3, completion_tokens: tokens, ..Usage::default() };
-        Delta::Usage { usage, cost_usd: None }
+        Delta::Usage { usage, cost_usd: Some(3.0) }
     };
     let event = dialect.read(&finish).unwrap();
     assert_eq!((event.frame, event.deltas.last()), (Some(finish), Some(&told(1))));

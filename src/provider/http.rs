@@ -14,13 +14,16 @@ use reqwest::{Client, Method, Request, Response, Url};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
+use super::bill::Bill;
 use super::catalogue::Catalogue;
 use super::error::ProviderError;
 use super::error_kind::ErrorKind;
 use super::key::ApiKey;
+use super::price::Terms;
 use super::refusals::{Refusals, Wording};
 use super::settings::{BuildError, Settings};
 use super::sse::{Events, MAX_EVENT_BYTES};
+use crate::chat::ChatAnswer;
 use crate::in_flight::{Full, Held, InFlight};
 
 /// Name, TCP and TLS together.
@@ -222,11 +225,11 @@ impl StreamedBody {
 /// A whole answer of status 200.
 pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    body: Bytes,
     /// The room that the body takes.
-    pub(crate) held: Held,
+    held: Held,
     /// The id under which the vendor finds the call.
-    pub(crate) correlation_id: Option<String>,
+    correlation_id: Option<String>,
     refusals: Refusals,
 }
 
@@ -234,6 +237,18 @@ impl Reply {
     /// What a reader finds in its body, or why it is no answer.
     pub(crate) fn read<T>(&self, reader: impl FnOnce(&[u8]) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
         reader(&self.body).map_err(|error| self.refusals.no_answer(error, &self.headers, &self.body))
+    }
+
+    /// An answer that was read from it, with what it costs, what is known of the call, and notes on what was asked.
+    pub(crate) fn complete(self, answer: ChatAnswer, bill: &Bill, terms: Terms, mut notes: Vec<String>) -> ChatAnswer {
+        notes.extend(answer.notes);
+        ChatAnswer {
+            cost_usd: answer.usage.and_then(|usage| bill.cost(usage, terms)),
+            correlation_id: self.correlation_id,
+            held: Some(self.held),
+            notes,
+            ..answer
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod anthropic;
 mod arguments;
+mod bill;
 pub(crate) mod call_id;
 #[cfg(test)]
 mod canned;
@@ -126,7 +127,9 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     }
 
     /// What `usage` of `model` costs here in US dollars at the standard tier; `None` when the price is not known.
-    fn price(&self, model: &str, usage: &Usage) -> Option<f64>;
+    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
+        self.prices()?.cost(model, usage, Terms::default())
+    }
 }
 
 /// Makes a provider of the kind that the settings name, with all of its keys.

@@ -321,10 +321,6 @@ mod tests {
             tokio::time::sleep(takes).await;
             self.next()
         }
-
-        fn price(&self, _: &str, _: &Usage) -> Option<f64> {
-            None
-        }
     }
 
     fn failure(kind: ErrorKind, seconds: Option<u64>) -> ProviderError {

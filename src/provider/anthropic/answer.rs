@@ -6,18 +6,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::usage::{Billing, Counted};
+use super::usage::Counted;
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::notes::Notes;
+use crate::provider::price::Terms;
 use crate::provider::text::is_token;
 use crate::provider::{ProviderError, left_out, names, values};
 
-/// An answer, and what it is billed by.
+/// An answer, and which prices hold for it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Parsed {
     pub(crate) answer: ChatAnswer,
-    pub(crate) billing: Billing,
+    pub(crate) terms: Terms,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +75,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         notes: notes.into_iter().collect(),
         ..ChatAnswer::default()
     };
-    Ok(Parsed { answer, billing: counted.billing() })
+    Ok(Parsed { answer, terms: counted.terms() })
 }
 
 fn read_block(block: &RawValue, ids: &mut Made<&[u8]>, parts: &mut Vec<Part>, notes: &mut Notes) {

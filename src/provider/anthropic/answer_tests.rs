@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::chat::Usage;
 use crate::provider::ErrorKind;
-use crate::provider::price::{Host, Terms};
+use crate::provider::price::{Host, Tier};
 
 fn read(body: &Value) -> Parsed {
     parse(body.to_string().as_bytes(), "asked-for").unwrap()
@@ -90,8 +90,8 @@ fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
     let tokens = |prompt_tokens, completion_tokens, cached_tokens| {
         Some(Usage { prompt_tokens, completion_tokens, cached_tokens, ..Usage::default() })
     };
-    let listed = Billing::Listed(Terms::default());
-    let american = Billing::Listed(Terms { host: Host::Regional, ..Terms::default() });
+    let listed = Terms::default();
+    let american = Terms { host: Host::Regional, ..listed };
     for (usage, expected, billed) in [
         (json!(null), None, listed),
         (json!({}), None, listed),
@@ -109,10 +109,14 @@ fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
             listed,
         ),
         (json!({"input_tokens": 7, "output_tokens": 2, "inference_geo": "us"}), tokens(7, 2, 0), american),
-        (json!({"input_tokens": 7, "service_tier": "priority"}), tokens(7, 0, 0), Billing::Unlisted),
+        (
+            json!({"input_tokens": 7, "service_tier": "priority"}),
+            tokens(7, 0, 0),
+            Terms { tier: Tier::Other, ..listed },
+        ),
     ] {
         let parsed = read(&json!({"content": [], "usage": usage}));
-        assert_eq!((parsed.answer.usage, parsed.billing), (expected, billed), "{usage}");
+        assert_eq!((parsed.answer.usage, parsed.terms), (expected, billed), "{usage}");
     }
 }
 

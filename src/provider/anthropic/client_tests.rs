@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::*;
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, Usage};
 use crate::provider::canned::{Reaction, Server, reply, stall};
 use crate::provider::names::tests::serves_what_it_lists;
-use crate::provider::{ErrorKind, Kind, Prices, Settings};
+use crate::provider::{ErrorKind, Host, Kind, Prices, Settings, Terms, Tier};
 
 const M: u64 = 1_000_000;
 
@@ -46,17 +46,17 @@ fn only_its_own_names_are_asked() {
 #[test]
 fn the_rules_of_billing_hold() {
     let made = Anthropic::new(settings()).unwrap();
-    let american = Terms { host: crate::provider::Host::Regional, ..Terms::default() };
-    for (model, prompt_tokens, cached_tokens, billing, expected) in [
-        ("claude-sonnet-4-6", M, 0, Billing::Listed(Terms::default()), Some(18.0)),
-        ("claude-sonnet-4-6", M, M, Billing::Listed(Terms::default()), Some(15.3)),
-        ("claude-opus-5-5", M, M, Billing::Listed(Terms::default()), Some(20.2)),
-        ("claude-opus-5", M, 0, Billing::Listed(american), Some(33.0)),
-        ("claude-opus-5", M, 0, Billing::Unlisted, None),
-        ("claude-haiku-5-5", M, 0, Billing::Listed(Terms::default()), None),
+    let usual = Terms::default();
+    for (model, prompt_tokens, cached_tokens, terms, expected) in [
+        ("claude-sonnet-4-6", M, 0, usual, Some(18.0)),
+        ("claude-sonnet-4-6", M, M, usual, Some(15.3)),
+        ("claude-opus-5-5", M, M, usual, Some(20.2)),
+        ("claude-opus-5", M, 0, Terms { host: Host::Regional, ..usual }, Some(33.0)),
+        ("claude-opus-5", M, 0, Terms { tier: Tier::Other, ..usual }, None),
+        ("claude-haiku-5-5", M, 0, usual, None),
     ] {
         let usage = Usage { prompt_tokens, completion_tokens: M, cached_tokens, ..Usage::default() };
-        let cost = cost(&made.prices, model, &usage, billing);
+        let cost = made.prices.cost(model, &usage, terms);
         match (cost, expected) {
             (Some(cost), Some(expected)) => assert!((cost - expected).abs() < 1e-9, "{model}: {cost}"),
             _ => assert_eq!(cost, expected, "{model}"),

@@ -21,13 +21,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use super::bill::Bill;
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
-use super::price::{PriceTable, Terms};
+use super::price::PriceTable;
 use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
-use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
+use crate::chat::{ChatAnswer, ChatRequest};
+use answer::Parsed;
 use stream::Reading;
-use usage::Billing;
 
 /// The version of the API that this adapter speaks. Later ones refuse fields that this one takes.
 const API_VERSION: &str = "2023-06-01";
@@ -70,13 +71,6 @@ fn credential(key: &ApiKey) -> Option<Credential> {
     Some(Credential::header("x-api-key", key)?.and("anthropic-version", API_VERSION))
 }
 
-fn cost(prices: &PriceTable, model: &str, usage: &Usage, billing: Billing) -> Option<f64> {
-    match billing {
-        Billing::Listed(terms) => prices.cost(model, usage, terms),
-        Billing::Unlisted => None,
-    }
-}
-
 #[async_trait]
 impl Provider for Anthropic {
     fn info(&self) -> &Info {
@@ -99,15 +93,8 @@ impl Provider for Anthropic {
         let prepared =
             request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
         let reply = self.upstream.post(&self.messages_url, prepared.body).await?;
-        let parsed = reply.read(|body| answer::parse(body, model))?;
-        let mut answer = parsed.answer;
-        let images = images(&request.messages);
-        let cost = |usage| cost(&self.prices, model, &Usage { images, ..usage }, parsed.billing);
-        answer.cost_usd = answer.usage.and_then(cost);
-        answer.correlation_id = reply.correlation_id;
-        answer.held = Some(reply.held);
-        answer.notes.splice(0..0, prepared.notes);
-        Ok(answer)
+        let Parsed { answer, terms } = reply.read(|body| answer::parse(body, model))?;
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, prepared.notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
@@ -115,9 +102,7 @@ impl Provider for Anthropic {
         let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
         let prepared = request::prepare(request, options)?;
         let (_, body) = self.upstream.stream(&self.messages_url, prepared.body).await?;
-        let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
-        let cost = Box::new(move |usage: &Usage, billing| cost(&prices, &named, &Usage { images, ..*usage }, billing));
-        let reading = Reading::new(model, body.refusals.clone(), cost);
+        let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
         Ok(dialect::streamed(body, reading, prepared.notes))
     }
 
@@ -133,10 +118,6 @@ impl Provider for Anthropic {
 
     fn prices(&self) -> Option<&PriceTable> {
         Some(&self.prices)
-    }
-
-    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
-        self.prices.cost(model, usage, Terms::default())
     }
 }
 

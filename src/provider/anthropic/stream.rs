@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{finish_reason, signed};
-use super::usage::{Billing, Counted};
-use crate::chat::{Seal, Usage};
+use super::usage::Counted;
+use crate::chat::Seal;
+use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
@@ -19,14 +20,10 @@ use crate::provider::refusals::Refusals;
 use crate::provider::text::is_token;
 use crate::provider::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
 
-/// What an answer costs.
-pub(super) type Cost = Box<dyn Fn(&Usage, Billing) -> Option<f64> + Send>;
-
 /// A message, as far as it has come.
 pub(super) struct Reading {
-    asked: String,
+    bill: Bill,
     refusals: Refusals,
-    cost: Cost,
     /// Made of the beginning, which no other answer has.
     ids: Made<Vec<u8>>,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
@@ -129,12 +126,11 @@ struct End {
 }
 
 impl Reading {
-    /// Of an answer by the model `asked`.
-    pub(super) fn new(asked: &str, refusals: Refusals, cost: Cost) -> Self {
+    /// Of the answer to a call.
+    pub(super) fn new(bill: Bill, refusals: Refusals) -> Self {
         Self {
-            asked: asked.to_owned(),
+            bill,
             refusals,
-            cost,
             ids: Made::of(Vec::new()),
             calls: BTreeMap::new(),
             thought: None,
@@ -171,7 +167,8 @@ impl Dialect for Reading {
                 self.counted = self.counted.then(Counted::read(&message.usage));
                 self.ids = Made::of(data.to_vec());
                 let id = message.id.filter(|id| is_token(id)).unwrap_or_default();
-                let model = message.model.filter(|model| is_token(model)).unwrap_or_else(|| self.asked.clone());
+                let model =
+                    message.model.filter(|model| is_token(model)).unwrap_or_else(|| self.bill.model().to_owned());
                 Some(Delta::Started { id, model, created: None })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
@@ -245,8 +242,8 @@ impl Dialect for Reading {
     }
 
     fn end(&mut self) -> Option<Vec<Delta>> {
-        let billing = self.counted.billing();
-        let told = self.counted.usage().map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage, billing) });
+        let cost = |usage| self.bill.cost(usage, self.counted.terms());
+        let told = self.counted.usage().map(|usage| Delta::Usage { usage, cost_usd: cost(usage) });
         let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
         (self.finished && self.over).then(|| told.into_iter().chain(notes).collect())
     }

@@ -3,15 +3,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::FinishReason;
+use crate::chat::{ChatRequest, FinishReason, Usage};
 use crate::provider::anthropic::error::WORDING;
-use crate::provider::price::Terms;
 use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
-    let cost = |_: &Usage, billed: Billing| (billed == Billing::Listed(Terms::default())).then_some(0.5);
     let key = ApiKey::new("sk-ant-very-secret").ok();
-    Reading::new("asked-for", Refusals { wording: WORDING, key }, Box::new(cost))
+    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()), Refusals { wording: WORDING, key })
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
@@ -107,7 +105,7 @@ fn a_message_is_told_piece_by_piece() {
         ..Usage::default()
     };
     let notes = ["content of the kind `hologram` left out", names::NAMELESS].map(|note| Delta::Note(note.into()));
-    let told = [Delta::Usage { usage, cost_usd: Some(0.5) }].into_iter().chain(notes).collect();
+    let told = [Delta::Usage { usage, cost_usd: Some(32.0) }].into_iter().chain(notes).collect();
     assert_eq!(reading.end(), Some(told));
 }
 

@@ -4,16 +4,7 @@ use serde_json::Value;
 
 use crate::chat::Usage;
 use crate::provider::completion::number;
-use crate::provider::price::{Host, Terms};
-
-/// What an answer is billed by, beside its tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Billing {
-    /// By the published prices, on these terms.
-    Listed(Terms),
-    /// In a way that no table tells: bought ahead.
-    Unlisted,
-}
+use crate::provider::price::{Host, Terms, Tier};
 
 /// What the `usage` of an answer, or of its events so far, tells.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,11 +68,9 @@ impl Counted {
     }
 
     /// Which prices hold: inference that is kept in the United States has a surcharge, priority is bought ahead.
-    pub(super) fn billing(self) -> Billing {
-        if self.priority == Some(true) {
-            return Billing::Unlisted;
-        }
+    pub(super) fn terms(self) -> Terms {
         let host = if self.american == Some(true) { Host::Regional } else { Host::Global };
-        Billing::Listed(Terms { host, ..Terms::default() })
+        let tier = if self.priority == Some(true) { Tier::Other } else { Tier::Standard };
+        Terms { host, tier }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::chat::Usage;
 use crate::provider::names::tests::serves_what_it_lists;
 use crate::provider::{Kind, Prices, Settings};
 

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use super::bill::Bill;
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{PriceTable, Terms};
 use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
-use crate::chat::{ChatAnswer, ChatRequest, Usage, images};
+use crate::chat::{ChatAnswer, ChatRequest};
 use stream::Reading;
 
 /// The version of the API in which thinking, JSON schemas and ids of calls are.
@@ -93,12 +94,8 @@ impl Provider for Gemini {
         let prepared = request::prepare(request, request::Options { model, max_tokens: self.max_tokens })?;
         let url = self.url(&["models", &format!("{model}:generateContent")]);
         let reply = self.upstream.post(&url, prepared.body).await?;
-        let mut answer = reply.read(|body| answer::parse(body, model))?;
-        let images = images(&request.messages);
-        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &Usage { images, ..usage }));
-        answer.held = Some(reply.held);
-        answer.notes.splice(0..0, prepared.notes);
-        Ok(answer)
+        let answer = reply.read(|body| answer::parse(body, model))?;
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), Terms::default(), prepared.notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
@@ -107,9 +104,7 @@ impl Provider for Gemini {
         let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
         url.set_query(Some("alt=sse"));
         let (_, body) = self.upstream.stream(&url, prepared.body).await?;
-        let (prices, named, images) = (self.prices.clone(), model.to_owned(), images(&request.messages));
-        let cost = Box::new(move |usage: &Usage| prices.cost(&named, &Usage { images, ..*usage }, Terms::default()));
-        let reading = Reading::new(model, body.refusals.clone(), cost);
+        let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
         Ok(dialect::streamed(body, reading, prepared.notes))
     }
 
@@ -125,10 +120,6 @@ impl Provider for Gemini {
 
     fn prices(&self) -> Option<&PriceTable> {
         Some(&self.prices)
-    }
-
-    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
-        self.prices.cost(model, usage, Terms::default())
     }
 }
 

@@ -10,21 +10,19 @@ use serde_json::Value;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
 use crate::chat::{Part, Usage};
+use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
+use crate::provider::price::Terms;
 use crate::provider::refusals::Refusals;
 use crate::provider::text::is_token;
 use crate::provider::{Delta, ProviderError, Sealed, StreamEvent};
 
-/// What an answer costs.
-pub(super) type Cost = Box<dyn Fn(&Usage) -> Option<f64> + Send>;
-
 /// An answer, as far as it has come.
 pub(super) struct Reading {
-    asked: String,
+    bill: Bill,
     refusals: Refusals,
-    cost: Cost,
     /// Made of the first event, which no other answer has.
     ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
@@ -40,17 +38,9 @@ struct ChoiceState {
 }
 
 impl Reading {
-    /// Of an answer by the model `asked`.
-    pub(super) fn new(asked: &str, refusals: Refusals, cost: Cost) -> Self {
-        Self {
-            asked: asked.to_owned(),
-            refusals,
-            cost,
-            ids: None,
-            choices: BTreeMap::new(),
-            usage: None,
-            notes: Notes::default(),
-        }
+    /// Of the answer to a call.
+    pub(super) fn new(bill: Bill, refusals: Refusals) -> Self {
+        Self { bill, refusals, ids: None, choices: BTreeMap::new(), usage: None, notes: Notes::default() }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
@@ -105,7 +95,10 @@ impl Dialect for Reading {
             self.ids = Some(Made::of(data.to_vec()));
             deltas.push(Delta::Started {
                 id: response.response_id.filter(|id| is_token(id)).unwrap_or_default(),
-                model: response.model_version.filter(|model| is_token(model)).unwrap_or_else(|| self.asked.clone()),
+                model: response
+                    .model_version
+                    .filter(|model| is_token(model))
+                    .unwrap_or_else(|| self.bill.model().to_owned()),
                 created: None,
             });
         }
@@ -123,7 +116,8 @@ impl Dialect for Reading {
 
     fn end(&mut self) -> Option<Vec<Delta>> {
         let whole = !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished);
-        let told = self.usage.map(|usage| Delta::Usage { usage, cost_usd: (self.cost)(&usage) });
+        let cost = |usage| self.bill.cost(usage, Terms::default());
+        let told = self.usage.map(|usage| Delta::Usage { usage, cost_usd: cost(usage) });
         let notes = std::mem::take(&mut self.notes).into_iter().map(Delta::Note);
         whole.then(|| told.into_iter().chain(notes).collect())
     }

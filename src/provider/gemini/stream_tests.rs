@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::FinishReason;
+use crate::chat::{ChatRequest, FinishReason};
 use crate::provider::gemini::error::WORDING;
 use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
     let key = ApiKey::new("AIza-very-secret").ok();
-    Reading::new("asked-for", Refusals { wording: WORDING, key }, Box::new(|_| Some(0.5)))
+    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()), Refusals { wording: WORDING, key })
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
@@ -60,7 +60,7 @@ fn an_answer_is_told_piece_by_piece() {
         ]
     );
     let usage = Usage { prompt_tokens: 7, completion_tokens: 5, reasoning_tokens: 2, ..Usage::default() };
-    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(0.5) }]));
+    assert_eq!(reading.end(), Some(vec![Delta::Usage { usage, cost_usd: Some(7.0) }]));
 }
 
 #[test]

@@ -24,15 +24,16 @@ use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::bill::Bill;
 use super::chunked::{self, Call, End};
-use super::http::{Credential, Prepared, Upstream};
+use super::completion::{self, Parsed};
+use super::http::{Credential, Prepared, Reply, Upstream};
 use super::names::{self, Vendor};
-use super::price::{Host, PriceTable, Terms};
+use super::price::{Host, PriceTable, Terms, Tier};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, completion, results,
-    spent,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, results, spent,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
+use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use order::AfterTool;
 
 /// How often a batch of texts is asked for again that fails behind others: what those cost would be lost with it.
@@ -194,14 +195,19 @@ impl Mistral {
         count: usize,
     ) -> Result<ChatAnswer, ProviderError> {
         let reply = self.upstream.post(url, body).await?;
-        let mut answer = reply.read(|body| results::parse(body, request, model, count))?;
-        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
-        answer.correlation_id = reply.correlation_id;
-        answer.held = Some(reply.held);
-        answer.notes = notes;
-        answer.aside.deprecation = self.deprecation(model, &reply.headers);
-        answer.notes.extend(answer.aside.deprecation.as_deref().map(deprecated));
-        Ok(answer)
+        let answer = reply.read(|body| results::parse(body, request, model, count))?;
+        let bill = Bill::new(request, model, &self.prices);
+        Ok(self.complete(reply, Parsed { answer, tier: Tier::Standard }, &bill, notes))
+    }
+
+    /// An answer with what is known of its call, and of its model.
+    fn complete(&self, reply: Reply, parsed: Parsed, bill: &Bill, notes: Vec<String>) -> ChatAnswer {
+        let deprecation = self.deprecation(bill.model(), &reply.headers);
+        let terms = Terms { host: self.host, tier: parsed.tier };
+        let mut answer = reply.complete(parsed.answer, bill, terms, notes);
+        answer.notes.extend(deprecation.as_deref().map(deprecated));
+        answer.aside.deprecation = deprecation;
+        answer
     }
 
     /// Mistral says of a model that is about to be retired when that will be (Q28).
@@ -267,16 +273,7 @@ impl Provider for Mistral {
             }
         };
         let parsed = reply.read(|body| completion::parse(body, model))?;
-        let mut answer = parsed.answer;
-        let terms = Terms { host: self.host, tier: parsed.tier };
-        let images = images(&request.messages);
-        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
-        answer.correlation_id = reply.correlation_id;
-        answer.held = Some(reply.held);
-        answer.notes.splice(0..0, notes);
-        answer.aside.deprecation = self.deprecation(model, &reply.headers);
-        answer.notes.extend(answer.aside.deprecation.as_deref().map(deprecated));
-        Ok(answer)
+        Ok(self.complete(reply, parsed, &Bill::new(request, model, &self.prices), notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
@@ -290,13 +287,7 @@ impl Provider for Mistral {
             }
         };
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
-        let call = Call {
-            model: model.to_owned(),
-            images: images(&request.messages),
-            prices: self.prices.clone(),
-            host: self.host,
-            end: End::Said,
-        };
+        let call = Call { bill: Bill::new(request, model, &self.prices), host: self.host, end: End::Said };
         Ok(chunked::streamed(body, call, notes))
     }
 

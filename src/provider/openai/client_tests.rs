@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::chat::{Message, ReasoningEffort, Role};
+use crate::chat::{Message, ReasoningEffort, Role, Usage};
 use crate::config::Endpoint;
 use crate::provider::Prices;
 use crate::provider::canned::{Server, reply};

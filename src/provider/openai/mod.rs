@@ -17,15 +17,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use super::bill::Bill;
 use super::chunked::{self, Call, End};
+use super::completion::{self, Parsed};
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms};
 use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, completion,
-    results,
+    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, results,
 };
-use crate::chat::{ChatAnswer, ChatRequest, Task, Usage, images};
+use crate::chat::{ChatAnswer, ChatRequest, Task};
 use own_version::has_own_version;
 use parameters::AZURE_2024_09;
 use request::{Bound, StreamUsage, Thinking};
@@ -170,12 +171,8 @@ impl OpenAi {
         let url = self.call_url(model, &[route]);
         let prepared = texts::about(request, self.info.kind, self.api_version.is_none().then_some(model))?;
         let reply = self.upstream.post(&url, prepared.body).await?;
-        let mut answer = reply.read(|body| results::parse(body, request, model, request.texts().count()))?;
-        answer.cost_usd = answer.usage.and_then(|usage| self.price(model, &usage));
-        answer.correlation_id = reply.correlation_id;
-        answer.held = Some(reply.held);
-        answer.notes = prepared.notes;
-        Ok(answer)
+        let answer = reply.read(|body| results::parse(body, request, model, request.texts().count()))?;
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), Terms::default(), prepared.notes))
     }
 }
 
@@ -226,15 +223,9 @@ impl Provider for OpenAi {
         }
         let prepared = request::prepare(request, self.options(model, None))?;
         let reply = self.upstream.post(&self.chat_url(model), prepared.body).await?;
-        let parsed = reply.read(|body| completion::parse(body, model))?;
-        let mut answer = parsed.answer;
-        let terms = Terms { tier: parsed.tier, ..Terms::default() };
-        let images = images(&request.messages);
-        answer.cost_usd = answer.usage.and_then(|usage| self.prices.cost(model, &Usage { images, ..usage }, terms));
-        answer.correlation_id = reply.correlation_id;
-        answer.held = Some(reply.held);
-        answer.notes.splice(0..0, prepared.notes);
-        Ok(answer)
+        let Parsed { answer, tier } = reply.read(|body| completion::parse(body, model))?;
+        let terms = Terms { tier, ..Terms::default() };
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, prepared.notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
@@ -242,9 +233,7 @@ impl Provider for OpenAi {
         let prepared = request::prepare(request, self.options(model, Some(self.stream_usage())))?;
         let (_, body) = self.upstream.stream(&self.chat_url(model), prepared.body).await?;
         let call = Call {
-            model: model.to_owned(),
-            images: images(&request.messages),
-            prices: self.prices.clone(),
+            bill: Bill::new(request, model, &self.prices),
             host: Host::Global,
             // OpenAI's own say it, and Azure's; of the servers like them some do not.
             end: match self.info.kind {
@@ -279,10 +268,6 @@ impl Provider for OpenAi {
 
     fn prices(&self) -> Option<&PriceTable> {
         Some(&self.prices)
-    }
-
-    fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
-        self.prices.cost(model, usage, Terms::default())
     }
 }
 
