@@ -266,6 +266,18 @@ async fn a_reader_of_the_log_that_sleeps_stops_nothing() {
 }
 
 #[test]
+fn fewer_files_than_connections_may_need_are_a_warning() {
+    for (connections, warned) in [(500, true), (100, false)] {
+        let server = format!("server: {{ listen: \"127.0.0.1:0\", max_connections: {connections} }}\n");
+        let mut prepared = Setup::without_provider().policies(&["pii"]).yaml(&server).prepare();
+        prepared.wrapper = ["sh", "-c", "ulimit -n 600 && exec \"$@\"", "sh"].map(str::to_owned).into();
+        let gateway = prepared.start();
+        // It would stand before the line that the start waited for.
+        assert_eq!(gateway.log.text().contains("fewer files may be open"), warned, "{connections}");
+    }
+}
+
+#[test]
 fn an_empty_filter_of_the_log_is_none() {
     // It is started once the log says that it accepts requests.
     Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "").start();

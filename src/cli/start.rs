@@ -33,6 +33,8 @@ const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 /// How long the end waits for threads that cannot be interrupted: one that asks for a name's address waits for as long as
 /// the system's resolver likes.
 const LAST_THREADS: Duration = Duration::from_secs(1);
+/// Files that are open beside those of connections and policies, with some to spare.
+const OTHER_FILES: usize = 64;
 /// Said when the end begins.
 const SHUTTING_DOWN: &str = "shutting down: requests in flight are finished, records are written";
 /// Connections that wait to be accepted, as tokio has it.
@@ -72,12 +74,26 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
     Ok(PolicyHost::start(settings)?)
 }
 
-/// Every connection and every policy in force holds a file open. Many systems allow 1,024 until a process asks for more.
+/// Every connection, a client's or a provider's, and every policy in force holds a file open. Many systems allow 1,024 until a process asks for more.
 fn allow_open_files() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // What is allowed then is what was allowed before.
     let _ = rustix::process::setrlimit(Resource::Nofile, most);
+}
+
+/// Warns where connections and policies may take more files than may be open.
+fn tell_of_few_files(config: &Config, policies: usize) {
+    let needed = (2 * config.server.max_connections + policies + OTHER_FILES) as u64;
+    let Some(limit) = rustix::process::getrlimit(Resource::Nofile).current else { return };
+    if needed > limit {
+        tracing::warn!(
+            limit,
+            needed,
+            "fewer files may be open than connections may need, two for each: raise the hard limit (ulimit -Hn), or lower \
+             server.max_connections"
+        );
+    }
 }
 
 /// The providers and the order among them. Their answers are counted among what is `in_flight`.
@@ -231,6 +247,7 @@ async fn serve(
             config.policies.directory.display()
         );
     }
+    tell_of_few_files(config, reload.set.live().count());
     let pace =
         Pace { quiet: config.policies.reload_debounce, at_most: SETTLE_AT_MOST, poll: config.policies.poll_interval };
     let mut watcher = Watcher::start(policies.clone(), &reload, pace);

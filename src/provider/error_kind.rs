@@ -67,7 +67,7 @@ pub enum ErrorKind {
     MalformedAnswer,
     /// The model itself reported failure.
     GenerationFailed,
-    /// The gateway has no room for the answer now; the upstream is not at fault.
+    /// The gateway has no room for the answer, or no file for the connection, now; the upstream is not at fault.
     NoRoom,
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::{Client, Method, Request, Response, Url};
+use rustix::io::Errno;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -448,6 +449,10 @@ fn late(kind: ErrorKind, what: &str, limit: Duration) -> ProviderError {
 }
 
 fn send_error(error: reqwest::Error) -> ProviderError {
+    if is_for_want_of_files(&error) {
+        let message = "no more files may be open in this process, and a connection is one (`ulimit -n`)";
+        return ProviderError::new(ErrorKind::NoRoom, message).with_retry_after(Some(Duration::from_secs(1)));
+    }
     let kind = if error.is_connect() {
         ErrorKind::ConnectFailed
     } else if error.is_builder() {
@@ -466,6 +471,13 @@ fn send_error(error: reqwest::Error) -> ProviderError {
 fn read_error(error: reqwest::Error) -> ProviderError {
     let message = format!("the upstream's answer broke off: {}", describe(error));
     ProviderError::new(ErrorKind::ReadFailed, &message)
+}
+
+/// Whether the gateway has no file left for a connection, or the machine has none: no fault of the upstream's.
+fn is_for_want_of_files(error: &(dyn std::error::Error + 'static)) -> bool {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    let mut codes = errors.filter_map(|error| error.downcast_ref::<std::io::Error>()?.raw_os_error());
+    codes.any(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
 }
 
 /// The innermost cause in its own words, without the URL. The outer layers only repeat that a request failed.

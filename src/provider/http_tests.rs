@@ -144,3 +144,15 @@ async fn nobody_there_is_a_failure_to_connect() {
     let error = upstream(&url, 20_000).post(&url, Vec::new()).await.err().unwrap();
     assert_eq!((error.kind(), error.status()), (ErrorKind::ConnectFailed, None));
 }
+
+#[test]
+fn want_of_files_is_told_from_an_upstream_that_cannot_be_reached() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the request failed")]
+    struct Failed(#[source] std::io::Error);
+
+    for (errno, expected) in [(Errno::MFILE, true), (Errno::NFILE, true), (Errno::CONNREFUSED, false)] {
+        let error = Failed(std::io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert_eq!(is_for_want_of_files(&error), expected, "{errno:?}");
+    }
+}
