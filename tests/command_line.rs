@@ -283,6 +283,12 @@ fn an_empty_filter_of_the_log_is_none() {
     Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "").start();
 }
 
+#[test]
+fn a_filter_of_the_log_that_is_none_is_told_of_and_passed_over() {
+    let gateway = Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "octroi=verbose").start();
+    assert_eq!(gateway.log.count("RUST_LOG is passed over"), 1);
+}
+
 #[tokio::test]
 async fn a_hangup_ends_it_in_order_unless_it_was_started_to_survive_one() {
     let mut prepared = Setup::without_provider().policies(&["pii"]).prepare();

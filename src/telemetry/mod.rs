@@ -24,13 +24,15 @@ const SECONDS: &[f64] =
 /// The same for names that end in `_milliseconds`.
 const MILLISECONDS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 100.0, 500.0, 2_500.0, 10_000.0, 60_000.0];
 
-/// Starts the log on standard error. `RUST_LOG` wins over the configuration, unless it is empty. Whatever becomes of
+/// Starts the log on standard error. `RUST_LOG` wins over the configuration, unless it is empty or no filter. Whatever becomes of
 /// standard error, nobody who logs waits for it or fails.
 pub fn start_log(log: &Log) {
     let wanted = std::env::var("RUST_LOG").ok().filter(|it| !it.trim().is_empty());
-    let filter = wanted
-        .and_then(|wanted| EnvFilter::try_new(wanted).ok())
-        .unwrap_or_else(|| EnvFilter::new(format!("warn,octroi={}", log.level.as_str())));
+    let (wanted, wrong) = match wanted.map(EnvFilter::try_new).transpose() {
+        Ok(wanted) => (wanted, None),
+        Err(error) => (None, Some(error)),
+    };
+    let filter = wanted.unwrap_or_else(|| EnvFilter::new(format!("warn,octroi={}", log.level.as_str())));
     // Without a thread for it there is no log; nothing else would run either.
     let Ok(lines) = Lines::start(std::io::stderr()) else { return };
     let builder = tracing_subscriber::fmt()
@@ -47,6 +49,9 @@ pub fn start_log(log: &Log) {
     if started.is_ok() {
         let _ = LOG.set(lines);
         std::panic::set_hook(Box::new(log_panic));
+    }
+    if let Some(error) = wrong {
+        tracing::warn!("RUST_LOG is passed over, it is no filter: {error}");
     }
 }
 
