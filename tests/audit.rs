@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -134,6 +135,49 @@ async fn tail_shows_what_is_there_and_what_comes() {
     assert_eq!(next()["id"], context);
     tail.kill().unwrap();
     tail.wait().unwrap();
+}
+
+/// The same command of somebody who may read the folder and write nothing; `None` where there is nobody of that kind.
+fn of_a_reader(prepared: &Prepared, arguments: &[&str]) -> Option<Command> {
+    let is_root = rustix::process::getuid().is_root();
+    let mode = if is_root { 0o755 } else { 0o555 };
+    fs::set_permissions(prepared.path(), fs::Permissions::from_mode(mode)).unwrap();
+    for file in ["octroi.db", "octroi.yaml"] {
+        fs::set_permissions(prepared.path().join(file), fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    let own = prepared.command(arguments);
+    if !is_root {
+        return Some(own);
+    }
+    let of_nobody = |program: &std::ffi::OsStr| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
+        command
+    };
+    // A folder that is root's alone may stand above the binary.
+    let reaches = of_nobody("test".as_ref()).arg("-x").arg(own.get_program()).status();
+    if !reaches.is_ok_and(|it| it.success()) {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: nobody but root may run the binary");
+        return None;
+    }
+    let mut command = of_nobody(own.get_program());
+    command.args(own.get_args()).current_dir(prepared.path());
+    command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Some(command)
+}
+
+#[tokio::test]
+async fn who_may_read_the_store_and_not_write_it_is_told_what_to_do() {
+    let (_double, mut gateway, _) = busy().await;
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let Some(mut command) = of_a_reader(&prepared, &["audit", "search"]) else { return };
+    let output = command.output().unwrap();
+    fs::set_permissions(prepared.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("octroi.db: ") && said.contains("run this as the gateway's user"), "{said}");
 }
 
 /// The export, and the public key.

@@ -87,7 +87,14 @@ impl SqliteStore {
             let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
             return Err(AuditError::Open { path: store.path.display().to_string(), reason });
         }
-        store.readers.with(|connection| schema::check(connection, &store.path))?;
+        store.readers.with(|connection| schema::check(connection, &store.path)).map_err(|error| match error {
+            AuditError::ReadOnly(said) => AuditError::ReadOnly(format!(
+                "{}: {said}. Even to be read, where no gateway has it open, it needs files beside it: run this as the \
+                 gateway's user",
+                store.path.display()
+            )),
+            other => other,
+        })?;
         // A gateway that runs, or one that was killed, leaves the search a moment behind.
         if let Err(error) = store.catch_up() {
             tracing::debug!(%error, "the last records may not be found yet");
