@@ -36,6 +36,7 @@ mod store;
 mod text_rule;
 mod trail_text;
 mod verify;
+mod verify_entries;
 mod version;
 mod writer;
 
@@ -64,5 +65,6 @@ pub use store::Texts;
 pub use text_rule::ContentMode;
 pub use trail_text::TrailText;
 pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};
+pub use verify_entries::EntryVerifier;
 pub use version::ArchivedVersion;
 pub use writer::Keep;

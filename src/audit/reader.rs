@@ -22,7 +22,7 @@ const PLACES_AT_ONCE: usize = 250_000;
 
 /// A store that is read.
 pub struct AuditReader {
-    store: Box<dyn Store>,
+    pub(super) store: Box<dyn Store>,
 }
 
 /// A record as it stands in the store.
@@ -78,7 +78,8 @@ pub struct ChainInfo {
     pub first: Seq,
     /// The last one; before the first where there is none.
     pub last: Seq,
-    number: i64,
+    /// The node's in this store.
+    pub(super) number: i64,
 }
 
 impl ChainInfo {

@@ -125,6 +125,32 @@ pub enum Misfit {
         /// What it is about.
         id: String,
     },
+    /// What a search goes by is not what the record says.
+    #[error("{node}: the row of record {seq} ({id}) in `entries`: {what}", seq = seq.0)]
+    Entry {
+        /// The chain.
+        node: String,
+        /// The record that opened the entry, or the place of a row that none opened.
+        seq: Seq,
+        /// What the entry is about.
+        id: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// Entries are found by other policies than those that matched.
+    #[error(
+        "{node}: the rows of `entry_policies` of records {first} to {last}: one is missing, was changed or was added",
+        first = first.0,
+        last = last.0
+    )]
+    Policies {
+        /// The chain.
+        node: String,
+        /// The first record that may have opened the entry.
+        first: Seq,
+        /// The last one.
+        last: Seq,
+    },
     /// Texts vanished.
     #[error(
         "{missing} texts are missing, and erasures account for {erased} of them; the first that none names is that of \

@@ -100,6 +100,12 @@ pub(crate) trait Store: Send + Sync {
     /// where there is any.
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError>;
 
+    /// At most so many rows of `entries` at these places, in order.
+    fn entry_rows(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<EntryRow>, AuditError>;
+
+    /// At most so many rows of `entry_policies` behind this one, in the order of their key.
+    fn policy_rows(&self, behind: &PolicyRow, at_most: usize) -> Result<Vec<PolicyRow>, AuditError>;
+
     /// The checkpoints of a node, in order.
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError>;
 
@@ -150,6 +156,31 @@ impl StoredRecord {
     fn size(&self) -> i64 {
         (self.body.len() + self.content.as_ref().map_or(0, String::len)) as i64
     }
+}
+
+/// A row of `entries`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EntryRow {
+    pub(crate) place: i64,
+    pub(crate) outcome_place: Option<i64>,
+    pub(crate) id: String,
+    pub(crate) context_id: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) at: i64,
+    pub(crate) tenant: String,
+    pub(crate) client: String,
+    pub(crate) user: String,
+    pub(crate) request_type: String,
+    pub(crate) decision: String,
+}
+
+/// A row of `entry_policies`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyRow {
+    pub(crate) tenant: String,
+    pub(crate) policy: String,
+    pub(crate) at: i64,
+    pub(crate) entry: i64,
 }
 
 /// What a node writes.
@@ -242,7 +273,7 @@ pub(crate) struct Node {
 }
 
 /// What callers name things by may hold a NUL, which PostgreSQL's texts cannot: it is shown as a mark, in both stores.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(super) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Link, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id};
+use super::{EntryRow, Link, Node, Outline, PolicyRow, Role, Session, Store, StoredRecord, Texts, new_node_id};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::entry::Entry;
 use crate::audit::row::ContextRow;
@@ -53,6 +53,14 @@ impl Store for NoStore {
     }
 
     fn records(&self, _: Place, _: Place, _: usize, _: Texts) -> Result<Vec<StoredRecord>, AuditError> {
+        Err(AuditError::Off)
+    }
+
+    fn entry_rows(&self, _: Place, _: Place, _: usize) -> Result<Vec<EntryRow>, AuditError> {
+        Err(AuditError::Off)
+    }
+
+    fn policy_rows(&self, _: &PolicyRow, _: usize) -> Result<Vec<PolicyRow>, AuditError> {
         Err(AuditError::Off)
     }
 

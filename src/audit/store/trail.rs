@@ -29,6 +29,16 @@ pub(super) fn records_with_id() -> String {
     format!("{} WHERE r.id = $1 ORDER BY r.at, r.place", record(Texts::Read))
 }
 
+/// The rows of `entries` at the places `$1` to `$2`, at most `$3`, in the order of their fields.
+pub(super) const ENTRY_ROWS: &str = "SELECT place, outcome_place, id, context_id, kind, at, tenant, client, \"user\", \
+                                     request_type, decision FROM entries WHERE place BETWEEN $1 AND $2 \
+                                     ORDER BY place LIMIT $3";
+
+/// The rows of `entry_policies` behind one (`$1` to `$4`), at most `$5`, in the order of their fields.
+pub(super) const POLICY_ROWS: &str = "SELECT tenant, policy, at, entry FROM entry_policies \
+                                      WHERE (tenant, policy, at, entry) > ($1, $2, $3, $4) \
+                                      ORDER BY tenant, policy, at, entry LIMIT $5";
+
 /// The entries of a selection that have texts, with the places of these; and the values of `$1` and `$2`. `$3` is the entry
 /// behind which they begin, `$4` how many there are at most.
 pub(super) fn texts(selection: &Selection) -> (String, &str, i64) {

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::audit::record::{Lifecycle, LifecycleEvent};
 use crate::audit::{
-    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, ExportOptions, Item, Misfit, PublicKey,
-    TextVerifier, Texts, Verified, VerifiedTexts, export, verify_export,
+    AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, EntryVerifier, ExportOptions, Item, Misfit,
+    PublicKey, TextVerifier, Texts, Verified, VerifiedTexts, export, verify_export,
 };
 
 on_both_stores! {
     the_chain_goes_on_over_restarts_and_is_signed_at_each_end,
     the_chain_is_signed_after_so_many_records_and_when_time_is_up,
     whatever_is_changed_behind_its_back_is_named,
+    what_a_search_goes_by_is_compared_with_the_records,
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
@@ -44,14 +45,17 @@ fn verified_in(
     trusted: &[PublicKey],
 ) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
     let mut texts = TextVerifier::new(key, trusted);
+    let mut entries = EntryVerifier::new(reader);
     let mut chains = Vec::new();
     for chain in of.into_iter().filter(|chain| !chain.node.is_empty()) {
         let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
+        entries.begin(&chain).unwrap();
         for item in reader.chain(&chain, Texts::Read).unwrap() {
             match item.unwrap() {
                 Item::Record(record) => {
                     verifier.record(&record, None)?;
                     texts.record(&record)?;
+                    entries.record(&record).unwrap();
                 }
                 Item::Checkpoint(checkpoint) => {
                     verifier.checkpoint(&checkpoint)?;
@@ -60,7 +64,9 @@ fn verified_in(
             }
         }
         chains.push(verifier.end()?);
+        entries.end_chain().unwrap()?;
     }
+    entries.end().unwrap()?;
     Ok((chains, texts.end()?))
 }
 
@@ -166,6 +172,54 @@ async fn whatever_is_changed_behind_its_back_is_named(home: Home) {
         said.insert(found);
     }
     assert!(said.len() > 12, "{said:?}");
+}
+
+async fn what_a_search_goes_by_is_compared_with_the_records(home: Home) {
+    let log = home.open();
+    let denied = |id: &str| Intent { policies: vec![evaluation("pii", Action::Deny)], ..intent(id, 0) };
+    let ended = |id: &str| Outcome { policies: vec![evaluation("pii", Action::Deny)], ..outcome(id, 1) };
+    request(&log, denied("r1"), ended("r1")).await;
+    request(&log, denied("r2"), ended("r2")).await;
+    append(&log, pre_check("c1", 2)).await.unwrap();
+    append(&log, intent("open", 3)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    let entry = |what: &str| format!("INSERT INTO entries SELECT {what} FROM entries WHERE id = 'c1'");
+    let columns = "'forged', NULL, kind, at, tenant, client, \"user\", request_type, decision";
+    // Records 1 and 2 are of r1, 3 and 4 of r2, 5 of c1, 6 of a request that is under way.
+    for (sql, expected) in [
+        (String::new(), "ok"),
+        ("UPDATE entries SET tenant = 'globex' WHERE id = 'r1'".into(), "its `tenant` is `globex`"),
+        ("UPDATE entries SET client = 'other' WHERE id = 'c1'".into(), "record 5 (c1) in `entries`: its `client`"),
+        ("UPDATE entries SET \"user\" = '' WHERE id = 'r2'".into(), "its `user` is ``"),
+        ("UPDATE entries SET request_type = 'x' WHERE id = 'r2'".into(), "its `request_type`"),
+        ("UPDATE entries SET kind = 'pre_check' WHERE id = 'r2'".into(), "its `kind` is `pre_check`"),
+        ("UPDATE entries SET at = at + 1 WHERE id = 'r2'".into(), "its `at` is"),
+        ("UPDATE entries SET id = 'r9' WHERE id = 'open'".into(), "its `id` is `r9`"),
+        ("UPDATE entries SET context_id = 'c9' WHERE id = 'c1'".into(), "its `context_id` is `c9`"),
+        ("UPDATE entries SET decision = 'blocked' WHERE id = 'r1'".into(), "`blocked`, and its outcome says `allowed`"),
+        ("UPDATE entries SET decision = 'blocked' WHERE id = 'open'".into(), "and the record says `error`"),
+        ("UPDATE entries SET outcome_place = NULL, decision = 'error' WHERE id = 'r1'".into(), "and record 2 did"),
+        ("UPDATE entries SET outcome_place = outcome_place + 2 WHERE id = 'r1'".into(), "record 1 (r1)"),
+        ("UPDATE entries SET outcome_place = place + 4 WHERE id = 'r1'".into(), "record 1 (r1)"),
+        ("DELETE FROM entries WHERE id = 'c1'".into(), "record 5 (c1) in `entries`: it is missing"),
+        (entry(&format!("place - 1, NULL, {columns}")), "record 4 (forged) in `entries`: no record opened it"),
+        (entry(&format!("place + 9, NULL, {columns}")), "record 14 (forged) in `entries`: no record opened it"),
+        (entry(&format!("place * 2, NULL, {columns}")), "(forged) in `entries`: no record opened it"),
+        ("DELETE FROM entry_policies WHERE entry & 255 = 3".into(), "of records 0 to 1023"),
+        ("UPDATE entry_policies SET policy = 'other' WHERE entry & 255 = 3".into(), "`entry_policies`"),
+        ("UPDATE entry_policies SET at = at + 1 WHERE entry & 255 = 3".into(), "`entry_policies`"),
+        (
+            "INSERT INTO entry_policies SELECT tenant, 'other', at, entry FROM entry_policies WHERE policy = 'pii'"
+                .into(),
+            "`entry_policies`",
+        ),
+    ] {
+        let copy = home.copy();
+        copy.tamper(&sql);
+        let found = verify(&copy, &home.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".to_owned());
+        assert!(found.contains(expected), "{sql}\n{found}");
+    }
 }
 
 async fn a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint(home: Home) {

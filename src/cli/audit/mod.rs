@@ -88,7 +88,8 @@ pub(super) enum Command {
     },
     /// Checks the hash chains and their signed checkpoints, from the first record to the last.
     ///
-    /// Exits with 1 at the first thing that does not fit. On the gateway's own machine texts are checked too.
+    /// Exits with 1 at the first thing that does not fit. Of the store, what a search goes by is compared with the records;
+    /// on the gateway's own machine texts are checked too.
     Verify {
         #[command(flatten)]
         configured: Configured,

@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
 use crate::audit::{
-    AuditReader, Begins, ChainInfo, ChainVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier, Texts, Verified,
-    verify_export,
+    AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier,
+    Texts, Verified, verify_export,
 };
 use crate::config::Config;
 
@@ -33,10 +33,11 @@ pub(super) fn store(config: &Config, public_keys: &[PublicKey]) -> anyhow::Resul
     };
     let mut texts = key.as_ref().map(|key| TextVerifier::new(key, &trusted));
     match check(&reader, &trusted, &mut texts)? {
-        Ok(checked) => {
-            for chain in &checked {
+        Ok((chains, entries)) => {
+            for chain in &chains {
                 report(chain)?;
             }
+            print_line(&format!("entries: {entries} are as their records say"))?;
             match texts.map(TextVerifier::end) {
                 Some(Ok(found)) => {
                     print_line(&format!(
@@ -60,12 +61,14 @@ pub(super) fn store(config: &Config, public_keys: &[PublicKey]) -> anyhow::Resul
     }
 }
 
+/// The chains, and how many entries a search finds that are as their records say.
 fn check(
     reader: &AuditReader,
     trusted: &[PublicKey],
     texts: &mut Option<TextVerifier<'_>>,
-) -> anyhow::Result<Result<Vec<Verified>, Misfit>> {
+) -> anyhow::Result<Result<(Vec<Verified>, u64), Misfit>> {
     let bar = bar(reader.chains()?.iter().map(ChainInfo::records).sum());
+    let mut entries = EntryVerifier::new(reader);
     let mut verified = Vec::new();
     for chain in reader.chains_in_turn()? {
         let chain = chain?;
@@ -76,30 +79,7 @@ fn check(
             })?;
             continue;
         }
-        let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
-        let read = if texts.is_some() { Texts::Read } else { Texts::Left };
-        for item in reader.chain(&chain, read)? {
-            let fits = match item? {
-                Item::Record(record) => {
-                    bar.inc(1);
-                    verifier.record(&record, None).and_then(|()| match texts {
-                        Some(texts) => texts.record(&record),
-                        None => Ok(()),
-                    })
-                }
-                Item::Checkpoint(checkpoint) => {
-                    if let Some(texts) = texts {
-                        texts.checkpoint(&chain.node, &checkpoint);
-                    }
-                    verifier.checkpoint(&checkpoint)
-                }
-            };
-            if let Err(misfit) = fits {
-                bar.finish_and_clear();
-                return Ok(Err(misfit));
-            }
-        }
-        match verifier.end() {
+        match check_chain(reader, &chain, trusted, texts, &mut entries, &bar)? {
             Ok(found) => verified.push(found),
             Err(misfit) => {
                 bar.finish_and_clear();
@@ -108,7 +88,45 @@ fn check(
         }
     }
     bar.finish_and_clear();
-    Ok(Ok(verified))
+    Ok(entries.end()?.map(|entries| (verified, entries)))
+}
+
+fn check_chain(
+    reader: &AuditReader,
+    chain: &ChainInfo,
+    trusted: &[PublicKey],
+    texts: &mut Option<TextVerifier<'_>>,
+    entries: &mut EntryVerifier<'_>,
+    bar: &ProgressBar,
+) -> anyhow::Result<Result<Verified, Misfit>> {
+    let mut verifier = ChainVerifier::new(&chain.node, trusted, Begins::AtItsStart);
+    let read = if texts.is_some() { Texts::Read } else { Texts::Left };
+    entries.begin(chain)?;
+    for item in reader.chain(chain, read)? {
+        let fits = match item? {
+            Item::Record(record) => {
+                bar.inc(1);
+                entries.record(&record)?;
+                verifier.record(&record, None).and_then(|()| match texts {
+                    Some(texts) => texts.record(&record),
+                    None => Ok(()),
+                })
+            }
+            Item::Checkpoint(checkpoint) => {
+                if let Some(texts) = texts {
+                    texts.checkpoint(&chain.node, &checkpoint);
+                }
+                verifier.checkpoint(&checkpoint)
+            }
+        };
+        if let Err(misfit) = fits {
+            return Ok(Err(misfit));
+        }
+    }
+    match verifier.end() {
+        Ok(found) => Ok(entries.end_chain()?.map(|()| found)),
+        Err(misfit) => Ok(Err(misfit)),
+    }
 }
 
 /// Checks an export, with nothing but public keys.

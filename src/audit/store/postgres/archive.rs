@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Client, Row};
 
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, Outline, StoredRecord, Texts, page_of, storable, trail};
+use crate::audit::store::{EntryRow, Node, Outline, PolicyRow, StoredRecord, Texts, page_of, storable, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
 
 pub(super) async fn nodes(client: &Client) -> Result<Vec<Node>, AuditError> {
@@ -114,6 +114,40 @@ pub(super) fn hash(bytes: &[u8]) -> Result<ChainHash, AuditError> {
 fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], AuditError> {
     let wrong = |_| AuditError::Corrupt(format!("{} bytes where there should be {N}", bytes.len()));
     bytes.try_into().map_err(wrong)
+}
+
+pub(super) async fn entry_rows(
+    client: &Client,
+    Place(from): Place,
+    Place(to): Place,
+    at_most: usize,
+) -> Result<Vec<EntryRow>, AuditError> {
+    let rows = client.query(trail::ENTRY_ROWS, &[&from, &to, &(at_most as i64)]).await?;
+    let read = |row: &Row| EntryRow {
+        place: row.get(0),
+        outcome_place: row.get(1),
+        id: row.get(2),
+        context_id: row.get(3),
+        kind: row.get(4),
+        at: row.get(5),
+        tenant: row.get(6),
+        client: row.get(7),
+        user: row.get(8),
+        request_type: row.get(9),
+        decision: row.get(10),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+pub(super) async fn policy_rows(
+    client: &Client,
+    behind: &PolicyRow,
+    at_most: usize,
+) -> Result<Vec<PolicyRow>, AuditError> {
+    let PolicyRow { tenant, policy, at, entry } = behind;
+    let rows = client.query(trail::POLICY_ROWS, &[tenant, policy, at, entry, &(at_most as i64)]).await?;
+    let read = |row: &Row| PolicyRow { tenant: row.get(0), policy: row.get(1), at: row.get(2), entry: row.get(3) };
+    Ok(rows.iter().map(read).collect())
 }
 
 pub(super) async fn checkpoints(client: &Client, node: i64) -> Result<Vec<Checkpoint>, AuditError> {

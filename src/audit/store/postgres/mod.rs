@@ -18,7 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{
-    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id,
+    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, EntryRow, Node, Outline, PolicyRow, Role, Session, Store, StoredRecord,
+    Texts, new_node_id,
 };
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
@@ -136,6 +137,14 @@ impl Store for PostgresStore {
 
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {
         self.with(|connection| connection.ask(async |client| archive::records(&client, from, to, at_most, texts).await))
+    }
+
+    fn entry_rows(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<EntryRow>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::entry_rows(&client, from, to, at_most).await))
+    }
+
+    fn policy_rows(&self, behind: &PolicyRow, at_most: usize) -> Result<Vec<PolicyRow>, AuditError> {
+        self.with(|connection| connection.ask(async |client| archive::policy_rows(&client, behind, at_most).await))
     }
 
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {

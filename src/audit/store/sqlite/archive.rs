@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::audit::chain::{ChainHash, Head, Place};
-use crate::audit::store::{Node, PAGE_BYTES, StoredRecord, Texts, trail};
+use crate::audit::store::{EntryRow, Node, PAGE_BYTES, PolicyRow, StoredRecord, Texts, trail};
 use crate::audit::{AuditError, Checkpoint, CheckpointKind, PublicKey, Selection};
 
 pub(super) fn nodes(connection: &Connection) -> Result<Vec<Node>, AuditError> {
@@ -89,6 +89,44 @@ fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
         hash: row.get::<_, Option<[u8; 32]>>(5)?.map(ChainHash),
         content: row.get(6)?,
     })
+}
+
+pub(super) fn entry_rows(
+    connection: &Connection,
+    from: Place,
+    to: Place,
+    at_most: usize,
+) -> Result<Vec<EntryRow>, AuditError> {
+    let mut statement = connection.prepare(trail::ENTRY_ROWS)?;
+    let rows = statement.query_map(params![from.0, to.0, at_most as i64], |row| {
+        Ok(EntryRow {
+            place: row.get(0)?,
+            outcome_place: row.get(1)?,
+            id: row.get(2)?,
+            context_id: row.get(3)?,
+            kind: row.get(4)?,
+            at: row.get(5)?,
+            tenant: row.get(6)?,
+            client: row.get(7)?,
+            user: row.get(8)?,
+            request_type: row.get(9)?,
+            decision: row.get(10)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn policy_rows(
+    connection: &Connection,
+    behind: &PolicyRow,
+    at_most: usize,
+) -> Result<Vec<PolicyRow>, AuditError> {
+    let PolicyRow { tenant, policy, at, entry } = behind;
+    let mut statement = connection.prepare(trail::POLICY_ROWS)?;
+    let rows = statement.query_map(params![tenant, policy, at, entry, at_most as i64], |row| {
+        Ok(PolicyRow { tenant: row.get(0)?, policy: row.get(1)?, at: row.get(2)?, entry: row.get(3)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn checkpoints(connection: &Connection, node: i64) -> Result<Vec<Checkpoint>, AuditError> {

@@ -25,7 +25,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::{
-    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, Node, Outline, Role, Session, Store, StoredRecord, Texts, new_node_id,
+    ANSWER_WITHIN, COMMANDS_ANSWER_WITHIN, EntryRow, Node, Outline, PolicyRow, Role, Session, Store, StoredRecord,
+    Texts, new_node_id,
 };
 use crate::audit::chain::Place;
 use crate::audit::entry::Entry;
@@ -214,6 +215,14 @@ impl Store for SqliteStore {
 
     fn records(&self, from: Place, to: Place, at_most: usize, texts: Texts) -> Result<Vec<StoredRecord>, AuditError> {
         self.readers.with(|connection| archive::records(connection, from, to, at_most, texts))
+    }
+
+    fn entry_rows(&self, from: Place, to: Place, at_most: usize) -> Result<Vec<EntryRow>, AuditError> {
+        self.readers.with(|connection| archive::entry_rows(connection, from, to, at_most))
+    }
+
+    fn policy_rows(&self, behind: &PolicyRow, at_most: usize) -> Result<Vec<PolicyRow>, AuditError> {
+        self.readers.with(|connection| archive::policy_rows(connection, behind, at_most))
     }
 
     fn checkpoints(&self, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
