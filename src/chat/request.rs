@@ -8,7 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{CacheControl, CachePoints, Json, Message, Part, Room, Task, ToolChoice, VectorForm, whole_characters};
+use super::{
+    CacheControl, CachePoints, Json, Message, Object, Part, Room, Task, ToolChoice, VectorForm, whole_characters,
+};
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -208,19 +210,20 @@ impl<'de> Deserialize<'de> for Tool {
             description: Option<String>,
             parameters: Option<Schema>,
             strict: Option<bool>,
-            cache_control: Option<CacheControl>,
+            cache_control: Option<Object<CacheControl>>,
         }
         #[derive(Deserialize)]
         #[serde(expecting = "an object with a `function`")]
         struct Wire {
             #[serde(default, rename = "type")]
             _type: ToolType,
-            function: Function,
-            cache_control: Option<CacheControl>,
+            function: Object<Function>,
+            cache_control: Option<Object<CacheControl>>,
         }
-        let Wire { function, cache_control, .. } = Wire::deserialize(deserializer)?;
-        let Function { name, description, parameters, strict, cache_control: inside } = function;
-        Ok(Self { name, description, parameters, strict, cache: cache_control.or(inside) })
+        let Object(Wire { function, cache_control, .. }) = Deserialize::deserialize(deserializer)?;
+        let Object(Function { name, description, parameters, strict, cache_control: inside }) = function;
+        let cache = cache_control.or(inside).map(|Object(control)| control);
+        Ok(Self { name, description, parameters, strict, cache })
     }
 }
 
@@ -254,13 +257,13 @@ impl<'de> Deserialize<'de> for ResponseFormat {
         #[serde(expecting = "an object with a `type`")]
         struct Wire {
             r#type: FormatType,
-            json_schema: Option<JsonSchema>,
+            json_schema: Option<Object<JsonSchema>>,
         }
-        let Wire { r#type, json_schema } = Wire::deserialize(deserializer)?;
+        let Object(Wire { r#type, json_schema }) = Deserialize::deserialize(deserializer)?;
         match (r#type, json_schema) {
             (FormatType::Text, _) => Ok(Self::Text),
             (FormatType::JsonObject, _) => Ok(Self::JsonObject),
-            (FormatType::JsonSchema, Some(schema)) => Ok(Self::JsonSchema(schema)),
+            (FormatType::JsonSchema, Some(Object(schema))) => Ok(Self::JsonSchema(schema)),
             (FormatType::JsonSchema, None) => Err(D::Error::missing_field("json_schema")),
         }
     }

@@ -8,8 +8,8 @@ use serde::de::{Error, MapAccess, Unexpected, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::ChatRequest;
 use super::request::ToolType;
+use super::{ChatRequest, Object};
 
 /// Whether the model must ask for tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,11 +115,12 @@ impl<'de> Visitor<'de> for AskedVisitor {
             Kind::None => ToolChoice::None.into(),
             Kind::Required => ToolChoice::Required.into(),
             Kind::AllowedTools => {
-                let Allowed { mode, tools } = allowed_tools.ok_or_else(|| A::Error::missing_field("allowed_tools"))?;
+                let Object(Allowed { mode, tools }) =
+                    allowed_tools.ok_or_else(|| A::Error::missing_field("allowed_tools"))?;
                 if tools.is_empty() {
                     return Err(A::Error::invalid_length(0, &"at least one function in `allowed_tools.tools`"));
                 }
-                let names = tools.into_iter().map(|Entry { function, name, .. }| named(function, name));
+                let names = tools.into_iter().map(|Object(Entry { function, name, .. })| named(function, name));
                 let choice = match mode {
                     Mode::Auto => ToolChoice::Auto,
                     Mode::Required => ToolChoice::Required,
@@ -131,17 +132,17 @@ impl<'de> Visitor<'de> for AskedVisitor {
 }
 
 /// The name, which stands in the object of the chat's form and beside the type in that of OpenAI's newer API.
-fn named<E: Error>(function: Option<Function>, name: Option<String>) -> Result<String, E> {
-    function.map(|function| function.name).or(name).ok_or_else(|| E::missing_field("function"))
+fn named<E: Error>(function: Option<Object<Function>>, name: Option<String>) -> Result<String, E> {
+    function.map(|Object(function)| function.name).or(name).ok_or_else(|| E::missing_field("function"))
 }
 
 #[derive(Deserialize)]
 struct Wire {
     #[serde(default, rename = "type")]
     kind: Kind,
-    function: Option<Function>,
+    function: Option<Object<Function>>,
     name: Option<String>,
-    allowed_tools: Option<Allowed>,
+    allowed_tools: Option<Object<Allowed>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,7 +167,7 @@ struct Function {
 #[serde(expecting = "an object with a `mode` and `tools`")]
 struct Allowed {
     mode: Mode,
-    tools: Vec<Entry>,
+    tools: Vec<Object<Entry>>,
 }
 
 #[derive(Deserialize)]
@@ -181,7 +182,7 @@ enum Mode {
 struct Entry {
     #[serde(default, rename = "type")]
     _type: ToolType,
-    function: Option<Function>,
+    function: Option<Object<Function>>,
     name: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use super::errors::AdminError;
-use crate::chat::{Message, Part, Role};
+use crate::chat::{Message, Object, Part, Role};
 use crate::http::answer::json;
 use crate::http::body;
 use crate::http::errors::ApiError;
@@ -29,10 +29,10 @@ use crate::policy::{LivePolicy, PolicyHost, Question};
 struct Trial {
     phase: Option<Phase>,
     query: Option<String>,
-    messages: Option<Vec<CaseMessage>>,
-    context: Option<CaseContext>,
+    messages: Option<Vec<Object<CaseMessage>>>,
+    context: Option<Object<CaseContext>>,
     #[serde(default)]
-    readings: Stated,
+    readings: Object<Stated>,
 }
 
 #[derive(Serialize)]
@@ -101,12 +101,12 @@ pub(super) async fn handle(
     let (head, content) = request.into_parts();
     let trial: Trial = body::parse(&body::read(&head, content, admin.body_limit).await?)?;
     let question = question(&policy, trial.phase)?;
-    let context = Arc::new(trial.context.clone().unwrap_or_default().context());
+    let context = Arc::new(trial.context.clone().unwrap_or_default().0.context());
     let messages = Arc::new(trial.conversation()?);
     let busy = || AdminError::Busy { what: "evaluations" };
     let _place = admin.trials.try_acquire().map_err(|_| busy())?;
     let started = Instant::now();
-    let evaluated = admin.policies.evaluate(&policy, trial.readings, question, &context, &messages).await;
+    let evaluated = admin.policies.evaluate(&policy, trial.readings.0, question, &context, &messages).await;
     let elapsed = started.elapsed();
     if let Err(Failed { error: EvaluationError::Overloaded, .. }) = &evaluated {
         return Err(busy());
@@ -162,7 +162,9 @@ impl Trial {
     fn conversation(&self) -> Result<Vec<Message>, ApiError> {
         match (&self.query, &self.messages) {
             (Some(query), None) => Ok(vec![Message::text(Role::User, query)]),
-            (None, Some(messages)) if !messages.is_empty() => Ok(messages.iter().map(CaseMessage::message).collect()),
+            (None, Some(messages)) if !messages.is_empty() => {
+                Ok(messages.iter().map(|Object(it)| it.message()).collect())
+            }
             _ => Err(ApiError::field("query", "give either `query` (one user message) or `messages`, not empty")),
         }
     }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use crate::chat::Object;
 use crate::http::ApiError;
 
 const HEADER: &str = "x-axonflow-pep-handshake";
@@ -19,7 +20,7 @@ struct Handshake {
     profile_version: u64,
     pep_id: String,
     audience: String,
-    capabilities: Vec<Capability>,
+    capabilities: Vec<Object<Capability>>,
 }
 
 #[derive(Deserialize)]
@@ -40,12 +41,12 @@ pub(super) fn can_redact(headers: &HeaderMap) -> Result<bool, ApiError> {
                         `pep_id`, `audience` and `capabilities`, each with `type` and `version`";
         return Err(ApiError::field("X-Axonflow-PEP-Handshake", expected));
     };
-    Ok(handshake.capabilities.iter().any(|it| it.kind == "field_redact" && it.version == 1))
+    Ok(handshake.capabilities.iter().any(|Object(it)| it.kind == "field_redact" && it.version == 1))
 }
 
 fn read(encoded: &[u8]) -> Option<Handshake> {
     let json = URL_SAFE_NO_PAD.decode(Some(encoded).filter(|it| it.len() <= MOST)?).ok()?;
-    let handshake: Handshake = serde_json::from_slice(&json).ok()?;
+    let Object(handshake): Object<Handshake> = serde_json::from_slice(&json).ok()?;
     let is_whole = |it: &Handshake| it.profile_version == PROFILE && !it.pep_id.is_empty() && !it.audience.is_empty();
     Some(handshake).filter(is_whole)
 }
@@ -90,6 +91,8 @@ mod tests {
             vec![&*other(r#"{"profile_version":1,"pep_id":"app","audience":"octroi"}"#)],
             vec![&*other(r#"{"profile_version":2,"pep_id":"app","audience":"octroi","capabilities":[]}"#)],
             vec![&*other(r#"{"profile_version":1,"pep_id":"app","audience":"","capabilities":[]}"#)],
+            vec![&*other(r#"[1,"app","octroi",[]]"#)],
+            vec![&*encoded(r#"[["field_redact",1]]"#)],
             vec![&*whole, &*whole],
             vec![&*"A".repeat(MOST + 4)],
         ] {

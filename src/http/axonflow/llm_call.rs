@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::name;
 use super::time::Milliseconds;
-use crate::chat::Room;
+use crate::chat::{Object, Room};
 use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
@@ -24,7 +24,7 @@ struct Body {
     user_token: Option<String>,
     provider: Option<String>,
     model: Option<String>,
-    token_usage: Option<TokenUsage>,
+    token_usage: Option<Object<TokenUsage>>,
     latency_ms: Option<Milliseconds>,
     response_summary: Option<String>,
     metadata: Option<Map<String, Value>>,
@@ -69,7 +69,7 @@ async fn answer(app: &App, request: Request, reported_for: &mut Option<String>) 
         presented.named_caller(body.client_id.as_deref(), body.user_token)?.ok_or(ApiError::Required("client_id"))?;
     let provider = needed("provider", body.provider)?;
     let model = needed("model", body.model)?;
-    let tokens = body.token_usage.unwrap_or_default();
+    let Object(tokens) = body.token_usage.unwrap_or_default();
     let (prompt_tokens, completion_tokens) = (tokens.prompt_tokens.unwrap_or(0), tokens.completion_tokens.unwrap_or(0));
     // Some clients write 0 where they did not count.
     let counted = tokens.total_tokens.filter(|total| *total > 0);
@@ -114,10 +114,15 @@ mod tests {
             (r#"{"token_usage":{"prompt_tokens":0},"latency_ms":-3}"#, Some(0), Some(0)),
         ] {
             let body: Body = serde_json::from_str(json).unwrap();
-            assert_eq!(body.token_usage.and_then(|it| it.prompt_tokens), tokens, "{json}");
+            assert_eq!(body.token_usage.and_then(|Object(it)| it.prompt_tokens), tokens, "{json}");
             assert_eq!(body.latency_ms.map(|it| it.0), latency, "{json}");
         }
-        for json in [r#"{"token_usage":{"prompt_tokens":-1}}"#, r#"{"latency_ms":"fast"}"#, r#"{"metadata":[]}"#] {
+        for json in [
+            r#"{"token_usage":{"prompt_tokens":-1}}"#,
+            r#"{"latency_ms":"fast"}"#,
+            r#"{"metadata":[]}"#,
+            r#"{"token_usage":[1,2,3]}"#,
+        ] {
             assert!(serde_json::from_str::<Body>(json).is_err(), "{json}");
         }
     }

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::chat::Part;
+use crate::chat::{Object, Part};
 use crate::http::{ApiError, image};
 
 /// One item, in the words of any SDK: Rust's writes `base64` and `type`.
@@ -21,8 +21,8 @@ pub(super) struct Media {
 }
 
 /// The items as parts, in their order.
-pub(super) fn parts(media: Vec<Media>) -> Result<Vec<Part>, ApiError> {
-    media.into_iter().enumerate().map(|(index, item)| part(index, item)).collect()
+pub(super) fn parts(media: Vec<Object<Media>>) -> Result<Vec<Part>, ApiError> {
+    media.into_iter().enumerate().map(|(index, Object(item))| part(index, item)).collect()
 }
 
 fn part(index: usize, media: Media) -> Result<Part, ApiError> {
@@ -72,6 +72,7 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_named() {
+        assert!(serde_json::from_str::<Vec<Object<Media>>>(r#"[["url",null,"https://example.org/a.png"]]"#).is_err());
         for (json, expected) in [
             (r#"[{}]"#, "media[0].url"),
             (r#"[{"source":"file","url":"/etc/passwd"}]"#, "media[0].source"),

@@ -13,7 +13,7 @@ use super::media::{self, Media};
 use super::policy_info::PolicyInfo;
 use super::request_type::RequestType;
 use super::{required, stream, time};
-use crate::chat::{Called, ChatRequest, Message, Part, Role};
+use crate::chat::{Called, ChatRequest, Message, Object, Part, Role};
 use crate::gateway::{self, Answered, Outcome, Refusal, Reply, StreamFailure, Surface};
 use crate::http::answer::{json, json_that_holds, with_request_id};
 use crate::http::errors::{retry_after, seconds, wait};
@@ -30,7 +30,7 @@ struct Body {
     client_id: Option<String>,
     request_type: Option<String>,
     context: Option<Context>,
-    media: Option<Vec<Media>>,
+    media: Option<Vec<Object<Media>>>,
     skip_llm: Option<bool>,
     /// As in the context; the field's usual place.
     stream: Option<bool>,

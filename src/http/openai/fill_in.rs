@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::request::{self, Pieces, Stop, StreamOptions};
-use crate::chat::{ChatRequest, Task};
+use crate::chat::{ChatRequest, Object, Task};
 use crate::http::{ApiError, App, body};
 
 /// Where the caller names no model: a provider's default is one that chats.
@@ -31,7 +31,7 @@ struct Body {
     /// Mistral's name for it.
     random_seed: Option<i64>,
     stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<Object<StreamOptions>>,
     user: Option<String>,
     #[serde(flatten)]
     extra: Map<String, Value>,

@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::seal::{self, ExtraContent, ThinkingBlock};
-use crate::chat::{CacheControl, Detail, Message, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
+use crate::chat::{CacheControl, Detail, Message, Object, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::{call_id, names};
@@ -25,14 +25,14 @@ pub(super) struct Wire {
     /// The same as others call it. Some of those put more into it than text.
     reasoning: Option<serde_json::Value>,
     /// The same with what its vendor wants back.
-    thinking_blocks: Option<Vec<ThinkingBlock>>,
-    tool_calls: Option<Vec<ToolCall>>,
+    thinking_blocks: Option<Vec<Object<ThinkingBlock>>>,
+    tool_calls: Option<Vec<Object<ToolCall>>>,
     /// The older form of one call.
     function_call: Option<IgnoredAny>,
     tool_call_id: Option<String>,
     name: Option<String>,
     /// Of the last part, for content that has no parts of its own.
-    cache_control: Option<CacheControl>,
+    cache_control: Option<Object<CacheControl>>,
 }
 
 /// A message in the gateway's terms, who speaks it, and the parts of it that the vendor's cache is to keep.
@@ -57,7 +57,7 @@ enum WireRole {
 /// Not an untagged one, whose errors name no place within a part.
 enum Content {
     Text(String),
-    Pieces(Vec<Piece>),
+    Pieces(Vec<Object<Piece>>),
 }
 
 impl<'de> Deserialize<'de> for Content {
@@ -96,7 +96,7 @@ struct Piece {
     text: Option<String>,
     refusal: Option<String>,
     image_url: Option<ImageUrl>,
-    thinking: Option<Vec<Thought>>,
+    thinking: Option<Vec<Object<Thought>>>,
     signature: Option<String>,
     reference_ids: Option<Vec<serde_json::Value>>,
     /// Read apart: an error in here would be one of the content as a whole.
@@ -107,7 +107,13 @@ struct Piece {
 #[serde(untagged)]
 enum ImageUrl {
     Mistral(String),
-    OpenAi { url: String, detail: Option<Detail> },
+    OpenAi(Object<Address>),
+}
+
+#[derive(Deserialize)]
+struct Address {
+    url: String,
+    detail: Option<Detail>,
 }
 
 #[derive(Deserialize)]
@@ -119,9 +125,9 @@ struct Thought {
 #[derive(Deserialize)]
 struct ToolCall {
     id: Option<String>,
-    extra_content: Option<ExtraContent>,
-    cache_control: Option<CacheControl>,
-    function: Function,
+    extra_content: Option<Object<ExtraContent>>,
+    cache_control: Option<Object<CacheControl>>,
+    function: Object<Function>,
 }
 
 #[derive(Deserialize)]
@@ -153,6 +159,7 @@ impl Wire {
         }
         let mut parts = Vec::new();
         let mut cache = Vec::new();
+        let own_cache = self.cache_control.map(|Object(control)| control);
         let blocks = self.thinking_blocks.filter(|blocks| !blocks.is_empty() && role == Role::Assistant);
         // Beside calls the empty one counts: DeepSeek and Kimi want it back.
         let calls = self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
@@ -175,7 +182,7 @@ impl Wire {
             None => {}
             Some(Content::Text(text)) => parts.push(Part::Text { text }),
             Some(Content::Pieces(pieces)) => {
-                for (place, mut piece) in pieces.into_iter().enumerate() {
+                for (place, Object(mut piece)) in pieces.into_iter().enumerate() {
                     let field = field(&format!("content[{place}]"));
                     cache.extend(piece.cache(&field)?.map(|control| (parts.len(), control)));
                     piece.read(&field, &mut parts)?;
@@ -195,7 +202,7 @@ impl Wire {
             }
             let text = unescaped_if_json(Message { role, parts }.plain_text());
             let message = Message { role, parts: vec![Part::ToolResult { id, name, text }] };
-            let last = self.cache_control.or(cache.last().map(|(_, control)| *control));
+            let last = own_cache.or(cache.last().map(|(_, control)| *control));
             return Ok(Read { message, name: None, cache: last.map(|control| (0, control)).into_iter().collect() });
         }
         if let Some(calls) = self.tool_calls {
@@ -206,16 +213,16 @@ impl Wire {
             if is_empty && !calls.is_empty() {
                 parts.retain(|part| !matches!(part, Part::Text { .. }));
             }
-            for (place, call) in calls.into_iter().enumerate() {
-                check_name(&call.function.name, || field(&format!("tool_calls[{place}].function.name")))?;
-                cache.extend(call.cache_control.map(|control| (parts.len(), control)));
+            for (place, Object(call)) in calls.into_iter().enumerate() {
+                check_name(&call.function.0.name, || field(&format!("tool_calls[{place}].function.name")))?;
+                cache.extend(call.cache_control.map(|Object(control)| (parts.len(), control)));
                 parts.push(call.part());
             }
         }
         if parts.is_empty() && role != Role::Assistant {
             return Err(ApiError::field(field("content"), "expected a text or a list of parts"));
         }
-        cache.extend(parts.len().checked_sub(1).zip(self.cache_control));
+        cache.extend(parts.len().checked_sub(1).zip(own_cache));
         Ok(Read { message: Message { role, parts }, name: self.name.filter(|name| !name.is_empty()), cache })
     }
 }
@@ -239,8 +246,8 @@ impl Content {
 
 impl Piece {
     fn cache(&mut self, field: &str) -> Result<Option<CacheControl>, ApiError> {
-        let control = self.cache_control.take().map(serde_json::from_value).transpose();
-        control.map_err(|_| {
+        let control = self.cache_control.take().map(serde_json::from_value::<Object<_>>).transpose();
+        control.map(|control| control.map(|Object(control)| control)).map_err(|_| {
             let allowed = "expected `{\"type\":\"ephemeral\"}`, with a `ttl` of `5m` or `1h` if any";
             ApiError::field(format!("{field}.cache_control"), allowed)
         })
@@ -254,9 +261,9 @@ impl Piece {
             "refusal" => parts.push(Part::Text { text: self.refusal.ok_or_else(|| missing("refusal"))? }),
             "thinking" => {
                 let thoughts = self.thinking.ok_or_else(|| missing("thinking"))?;
-                let ids = thoughts.iter().filter_map(|thought| thought.reference_ids.as_deref());
+                let ids = thoughts.iter().filter_map(|Object(thought)| thought.reference_ids.as_deref());
                 cited.extend(ids.flat_map(Reference::read));
-                let text = thoughts.into_iter().filter_map(|thought| thought.text).collect();
+                let text = thoughts.into_iter().filter_map(|Object(thought)| thought.text).collect();
                 parts.push(Part::Thinking { text, seal: self.signature.and_then(Seal::of_mistral) });
             }
             "reference" => {
@@ -265,7 +272,7 @@ impl Piece {
             "image_url" => {
                 let (url, detail) = match self.image_url.ok_or_else(|| missing("image_url"))? {
                     ImageUrl::Mistral(url) => (url, None),
-                    ImageUrl::OpenAi { url, detail } => (url, detail),
+                    ImageUrl::OpenAi(Object(Address { url, detail })) => (url, detail),
                 };
                 if !is_image(&url) {
                     let allowed = "expected an http or https URL, or data:image/TYPE;base64,...";
@@ -288,17 +295,13 @@ impl Piece {
 
 impl ToolCall {
     fn part(self) -> Part {
-        let arguments = match self.function.arguments {
+        let Object(Function { name, arguments }) = self.function;
+        let arguments = match arguments {
             None => String::new(),
             Some(Arguments::Text(text)) => unescaped(text),
             Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
         };
-        let seal = self.extra_content.and_then(ExtraContent::seal);
-        Part::ToolCall {
-            id: self.id.map(call_id::bounded).unwrap_or_default(),
-            name: self.function.name,
-            arguments,
-            seal,
-        }
+        let seal = self.extra_content.and_then(|Object(extra)| extra.seal());
+        Part::ToolCall { id: self.id.map(call_id::bounded).unwrap_or_default(), name, arguments, seal }
     }
 }

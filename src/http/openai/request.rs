@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::exchange::Asked;
 use super::message;
 use crate::chat::{
-    CachePoints, ChatRequest, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked, VectorForm, held_field,
+    CachePoints, ChatRequest, Object, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked, VectorForm,
+    held_field,
 };
 use crate::http::{ApiError, body};
 use crate::provider::names;
@@ -22,7 +23,7 @@ pub(super) const MOST: usize = 10_000;
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
-    messages: Option<Vec<message::Wire>>,
+    messages: Option<Vec<Object<message::Wire>>>,
     max_completion_tokens: Option<u32>,
     /// The older name, and Mistral's.
     max_tokens: Option<u32>,
@@ -41,7 +42,7 @@ struct Body {
     response_format: Option<ResponseFormat>,
     reasoning_effort: Option<ReasoningEffort>,
     stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
+    stream_options: Option<Object<StreamOptions>>,
     user: Option<String>,
 }
 
@@ -100,8 +101,8 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// What a body says of it; `None` where the answer is to come as a whole.
-    pub(super) fn of(stream: Option<bool>, options: Option<StreamOptions>) -> Option<Self> {
-        let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+    pub(super) fn of(stream: Option<bool>, options: Option<Object<StreamOptions>>) -> Option<Self> {
+        let include_usage = options.and_then(|Object(options)| options.include_usage).unwrap_or(false);
         (stream == Some(true)).then_some(Self { include_usage })
     }
 }
@@ -140,7 +141,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     let messages: Result<_, _> = messages
         .into_iter()
         .enumerate()
-        .map(|(index, wire)| {
+        .map(|(index, Object(wire))| {
             let read = wire.read(&format!("messages[{index}]"))?;
             cache.add(index, read.cache);
             names.extend(read.name.map(|name| (index, name)));
@@ -567,6 +568,60 @@ mod tests {
         ] {
             let error = parsed(&body).err().unwrap().to_string();
             assert!(error.contains(says), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        let asked = json!([{ "role": "user", "content": "x" }]);
+        for (key, list, field) in [
+            ("messages", json!([["user", "x"]]), "messages[0]"),
+            ("messages", json!([{ "role": "user", "content": [["text", "x"]] }]), "messages[0].content[0]"),
+            (
+                "messages",
+                json!([{ "role": "user", "content": "x", "cache_control": ["ephemeral"] }]),
+                "messages[0].cache_control",
+            ),
+            (
+                "messages",
+                json!([{ "role": "assistant", "tool_calls": [["1", null, null, { "name": "f" }]] }]),
+                "messages[0].tool_calls[0]",
+            ),
+            (
+                "messages",
+                json!([{ "role": "assistant", "tool_calls": [{ "function": ["f"] }] }]),
+                "messages[0].tool_calls[0].function",
+            ),
+            (
+                "messages",
+                json!([{ "role": "assistant", "thinking_blocks": [["thinking", "x"]] }]),
+                "messages[0].thinking_blocks[0]",
+            ),
+            (
+                "messages",
+                json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": ["https://example.org/a.png", null] }] }]),
+                "messages[0].content[0].image_url",
+            ),
+            ("tools", json!([["function", { "name": "f" }, null]]), "tools[0]"),
+            ("tools", json!([{ "function": ["f", null, null, null, null] }]), "tools[0].function"),
+            ("tool_choice", json!({ "function": ["f"] }), "tool_choice.function"),
+            (
+                "tool_choice",
+                json!({ "type": "allowed_tools", "allowed_tools": ["auto", [{ "name": "f" }]] }),
+                "tool_choice.allowed_tools",
+            ),
+            ("response_format", json!(["text", null]), "response_format"),
+            (
+                "response_format",
+                json!({ "type": "json_schema", "json_schema": ["n", null, {}, null] }),
+                "response_format.json_schema",
+            ),
+            ("stream_options", json!([true]), "stream_options"),
+        ] {
+            let mut body = json!({ "messages": asked });
+            body[key] = list;
+            let error = parsed(&body).err().unwrap_or_else(|| panic!("{body} is read")).to_string();
+            assert!(error.contains(&format!("body: {field}: ")), "{body}: {error}");
         }
     }
 }

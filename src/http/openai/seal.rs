@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{Part, Seal};
+use crate::chat::{Object, Part, Seal};
 
 /// One element of `thinking_blocks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,8 +62,8 @@ impl ThinkingBlock {
 }
 
 /// What blocks stand for, and what of the reasoning beside them stands in none.
-pub(super) fn thoughts(blocks: Vec<ThinkingBlock>, reasoning: Option<&str>) -> Vec<Part> {
-    let sealed: Vec<Part> = blocks.into_iter().map(ThinkingBlock::part).collect();
+pub(super) fn thoughts(blocks: Vec<Object<ThinkingBlock>>, reasoning: Option<&str>) -> Vec<Part> {
+    let sealed: Vec<Part> = blocks.into_iter().map(|Object(block)| block.part()).collect();
     let mut others = reasoning.and_then(|reasoning| around(&sealed, reasoning)).unwrap_or_default().into_iter();
     let mut sealed = sealed.into_iter();
     let mut parts = Vec::with_capacity(sealed.len() + others.len());
@@ -93,7 +93,7 @@ fn around<'r>(sealed: &[Part], mut reasoning: &'r str) -> Option<Vec<&'r str>> {
 /// `extra_content` of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ExtraContent {
-    google: Option<Google>,
+    google: Option<Object<Google>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl ExtraContent {
     pub(super) fn of(seal: Option<&Seal>) -> Option<Self> {
         match seal? {
             Seal::Google(signature) => {
-                Some(Self { google: Some(Google { thought_signature: Some(signature.clone()) }) })
+                Some(Self { google: Some(Object(Google { thought_signature: Some(signature.clone()) })) })
             }
             Seal::Anthropic(_) | Seal::AnthropicRedacted(_) | Seal::Mistral(_) => None,
         }
@@ -114,6 +114,6 @@ impl ExtraContent {
 
     /// The seal in it.
     pub(super) fn seal(self) -> Option<Seal> {
-        self.google?.thought_signature.map(Seal::Google)
+        self.google?.0.thought_signature.map(Seal::Google)
     }
 }

@@ -13,7 +13,7 @@ use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::message::Wire;
 use super::request::{self, MOST};
-use crate::chat::{ChatRequest, Task, VectorForm};
+use crate::chat::{ChatRequest, Object, Task, VectorForm};
 use crate::http::{ApiError, App, body};
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ enum Input {
     One(String),
     Several(Vec<String>),
     /// OpenAI's form of one input to be moderated.
-    Parts(Vec<Piece>),
+    Parts(Vec<Object<Piece>>),
     /// Anything else, such as lists of tokens.
     Other(IgnoredAny),
 }
@@ -114,7 +114,7 @@ fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), 
     chat.lengths.push(messages.len());
     for (index, message) in messages.into_iter().enumerate() {
         let place = format!("{place}[{index}]");
-        let wire: Wire =
+        let Object(wire): Object<Wire> =
             serde_json::from_value(message).map_err(|_| ApiError::field(place.clone(), "expected a message"))?;
         let read = wire.read(&place)?;
         chat.names.extend(read.name.map(|name| (chat.messages.len(), name)));
@@ -124,11 +124,11 @@ fn add(chat: &mut ChatRequest, messages: Vec<Value>, place: &str) -> Result<(), 
 }
 
 /// The parts of one input as one text: they are judged together.
-fn one_text(pieces: Vec<Piece>) -> Result<String, ApiError> {
+fn one_text(pieces: Vec<Object<Piece>>) -> Result<String, ApiError> {
     let texts: Result<Vec<_>, _> = pieces
         .into_iter()
         .enumerate()
-        .map(|(index, piece)| match (piece.kind.as_str(), piece.text) {
+        .map(|(index, Object(piece))| match (piece.kind.as_str(), piece.text) {
             ("text", Some(text)) => Ok(text),
             ("text", None) => Err(ApiError::field(format!("input[{index}].text"), "required of a text")),
             _ => Err(ApiError::field(format!("input[{index}].type"), "only texts are moderated")),
