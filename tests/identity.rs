@@ -50,7 +50,7 @@ fn bearer(secret: &str) -> (&'static str, String) {
 }
 
 /// All routes that want a secret, with the methods that are served. Every other method is a 405 to anybody.
-const ROUTES: [(&str, &[&str]); 34] = [
+const ROUTES: [(&str, &[&str]); 35] = [
     ("/metrics", &["GET"]),
     ("/prometheus", &["GET"]),
     ("/api/request", &["POST"]),
@@ -74,6 +74,7 @@ const ROUTES: [(&str, &[&str]); 34] = [
     ("/api/v1/providers/weights", &["GET", "PUT"]),
     ("/api/v1/static-policies", &["GET", "POST"]),
     ("/api/v1/static-policies/effective", &["GET"]),
+    ("/api/v1/static-policies/overrides", &["GET"]),
     ("/api/v1/static-policies/test", &["POST"]),
     ("/api/v1/static-policies/{id}", &["GET", "PUT", "PATCH", "DELETE"]),
     ("/api/v1/static-policies/{id}/versions", &["GET"]),

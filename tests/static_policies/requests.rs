@@ -267,6 +267,14 @@ async fn policies_are_filtered_sorted_and_paged() {
 }
 
 #[tokio::test]
+async fn there_are_no_overrides_and_that_is_said() {
+    let gateway = open();
+    let answer = get(&gateway, "helpdesk", "/overrides").await;
+    assert_eq!(code(&answer), (404, "NOT_FOUND"), "{answer:?}");
+    assert!(answer.body["error"]["message"].as_str().unwrap().contains("no overrides"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn an_expression_is_tried_in_the_sandbox() {
     let gateway = open();
     let test = async |body: Value| send(&gateway, "helpdesk", Method::POST, "/test", body).await;

@@ -2,6 +2,7 @@
 
 use crate::policy::manifest::Phase;
 use crate::policy::verdict::{Action, Severity};
+use crate::text::does_harm;
 
 use super::rule::is_id;
 
@@ -69,8 +70,12 @@ impl Fields {
     /// Whether every value that is said is one that a rule can have.
     pub fn check(&self) -> Result<(), FieldError> {
         if let Some(name) = &self.name {
-            let fits = !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
-            expect(fits, "name", || format!("expected 1 to {MAX_NAME} bytes without control characters"))?;
+            let fits = !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(does_harm);
+            expect(fits, "name", || {
+                format!(
+                    "expected 1 to {MAX_NAME} bytes without control characters, line separators and marks of direction"
+                )
+            })?;
         }
         if let Some(description) = &self.description {
             let fits = description.len() <= MAX_DESCRIPTION && !description.chars().any(is_odd);
@@ -112,4 +117,18 @@ fn expect(fits: bool, field: &'static str, problem: impl FnOnce() -> String) -> 
 
 fn is_odd(character: char) -> bool {
     character.is_control() && !matches!(character, '\n' | '\r' | '\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_shown_as_what_it_is() {
+        let checked = |name: &str| Fields { name: Some(name.to_owned()), ..Fields::default() }.check();
+        for name in ["", " ", "two\nlines", "two\u{2028}lines", "turned \u{202e}round", "\u{2066}apart"] {
+            assert_eq!(checked(name).unwrap_err().field, "name", "{name:?}");
+        }
+        assert_eq!(checked("Grüße 😀 \u{200d} 日本"), Ok(()));
+    }
 }

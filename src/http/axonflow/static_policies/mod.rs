@@ -30,12 +30,13 @@ use crate::policy::manifest::Phase;
 use failure::Failure;
 use policy::{ActionWord, ORGANIZATION, Policy, SeverityWord, TierWord};
 
-/// The routes. `effective` and `test` stand beside ids.
+/// The routes. `effective`, `overrides` and `test` stand beside ids.
 pub(super) fn routes() -> Router<Arc<App>> {
     let one = get(read).put(update).patch(update).delete(delete);
     Router::new()
         .route("/api/v1/static-policies", get(list::handle).post(create))
         .route("/api/v1/static-policies/effective", get(effective))
+        .route("/api/v1/static-policies/overrides", get(overrides))
         .route("/api/v1/static-policies/test", post(test::handle))
         .route("/api/v1/static-policies/{id}", one)
         .route("/api/v1/static-policies/{id}/versions", get(versions))
@@ -186,6 +187,12 @@ async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
         computed_at: time::now(),
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// `GET /api/v1/static-policies/overrides`: it is no policy's id, and there are none.
+async fn overrides(State(app): State<Arc<App>>, head: Parts) -> Answered {
+    author(&app, &head)?;
+    Err(ApiError::NotFound { hint: "; there are no overrides in Octroi, change the policy itself" }.into())
 }
 
 #[derive(Serialize)]
