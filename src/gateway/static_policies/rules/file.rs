@@ -445,7 +445,8 @@ mod tests {
         both.update(&rule.id, &Fields { enabled: Some(false), ..Fields::default() }, "one", at()).unwrap();
         assert_eq!(phases(&both), [Phase::PreCheck], "none looks");
         let case = "tests: [{ name: kept, phase: response, query: x, expect: {} }]\n";
-        let mut tested = RuleFile::parse(&(file.text().unwrap() + case)).unwrap();
+        let text = file.text().unwrap().replace("\n  - pre-check\n", "\n  - pre-check\n  - response\n");
+        let mut tested = RuleFile::parse(&(text + case)).unwrap();
         assert_eq!(phases(&tested), [Phase::PreCheck, Phase::Response]);
         tested.delete(&rule.id).unwrap();
         assert!(!tested.is_bare());
