@@ -40,11 +40,26 @@ fn first_policy(folder: &TempDir, language: &str, commands: &[&str]) -> PathBuf 
     policy
 }
 
+/// What an author sees of an exception: its name and its places, and nothing of the text that was looked at.
+fn an_exception_says_where(policy: &Path, source: &str, line: &str, raises: &str, expected: &[&str]) {
+    let file = policy.join(source);
+    let code = fs::read_to_string(&file).unwrap();
+    fs::write(&file, code.replacen(line, &format!("{raises}{line}"), 1)).unwrap();
+    run(policy, &["policy", "build"]).fine();
+    let said = run(policy, &["policy", "test", "no-words.yaml"]).failed(1);
+    for expected in expected {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(!said.contains("Gr\u{fc}\u{df}e"), "{said}");
+}
+
 #[test]
 fn a_new_policy_in_javascript_builds_and_passes_its_cases() {
     let folder = folder();
     let policy = first_policy(&folder, "javascript", &["npm ci", "npm run build -- --out no-words.wasm"]);
     assert!(policy.join("node_modules").is_dir());
+    let expected = ["ERROR: SyntaxError < evaluate@src/policy.js:"];
+    an_exception_says_where(&policy, "src/policy.js", "const match = ", "JSON.parse(text); ", &expected);
 }
 
 #[test]
@@ -53,7 +68,9 @@ fn a_new_policy_in_python_builds_and_passes_its_cases() {
     let installs = ".venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt";
     let builds = "VIRTUAL_ENV=.venv .venv/bin/componentize-py --wit-path wit componentize policy --python-path src \
                   --stub-wasi --output no-words.wasm";
-    first_policy(&folder, "python", &["python3 -m venv .venv", installs, builds]);
+    let policy = first_policy(&folder, "python", &["python3 -m venv .venv", installs, builds]);
+    let expected = ["ERROR: JSONDecodeError < ", "PreCheck.evaluate (/0/policy.py:"];
+    an_exception_says_where(&policy, "src/policy.py", "if match := ", "json.loads(text.text)\n            ", &expected);
 }
 
 /// Judges answers and records; counts bytes behind other alphabets.

@@ -3,7 +3,7 @@
 // The exports are the interfaces `lifecycle` and `preCheck` of the world `pre-check-policy`.
 
 import { RULES, ownToken } from './rules.js';
-import { byteOffsets, texts } from './texts.js';
+import { byteOffsets, texts, traced } from './texts.js';
 
 const CATEGORY = 'secret';
 const ACTIONS = ['off', 'log', 'warn', 'redact', 'require-approval', 'deny'];
@@ -11,7 +11,7 @@ const ACTIONS = ['off', 'log', 'warn', 'redact', 'require-approval', 'deny'];
 /** The rules in force, by id. Filled by `configure`; every evaluation starts from the memory that it left. */
 let rules = {};
 
-export const lifecycle = {
+export const lifecycle = traced({
   configure(json) {
     rules = inForce(JSON.parse(json));
   },
@@ -24,16 +24,16 @@ export const lifecycle = {
       rules: Object.entries(rules).map(([id, { summary }]) => ({ id, category: CATEGORY, summary })),
     };
   },
-};
+});
 
-export const preCheck = {
+export const preCheck = traced({
   evaluate(context, messages) {
     const verdict = { action: 'allow', findings: [], edits: [], tags: [] };
     for (const text of texts(messages)) look(text, verdict);
     if (verdict.findings.length > 0) verdict.reason = 'The request holds credentials';
     return verdict;
   },
-};
+});
 
 /** Adds to the verdict what one text holds. */
 function look({ text, message, part }, verdict) {

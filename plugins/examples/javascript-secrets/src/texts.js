@@ -1,6 +1,25 @@
-// What the SDK brings for Rust: every text with its place, and positions that count bytes.
+// What the SDK brings for Rust: every text with its place, positions that count bytes, and errors that say where.
+
+import { write } from 'octroi:policy/log@0.1.0';
 
 const utf8 = new TextEncoder();
+
+/**
+ * The functions of an interface, so that an `Error` which none of them catches leaves a line in the gateway's log: its
+ * name, and where it was thrown, innermost first. The gateway itself learns that the policy trapped and no more. Not its
+ * message, which may hold text of the request.
+ */
+export function traced(functions) {
+  const trace = (run) => (...given) => {
+    try {
+      return run(...given);
+    } catch (error) {
+      if (error instanceof Error) write('error', [error.name, ...error.stack.trim().split('\n')].join(' < '));
+      throw error;
+    }
+  };
+  return Object.fromEntries(Object.entries(functions).map(([name, run]) => [name, trace(run)]));
+}
 
 /** Every text of the messages, as `{ text, message, part }`. Parts without text are left out. */
 export function* texts(messages) {

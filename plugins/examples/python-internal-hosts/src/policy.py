@@ -7,7 +7,7 @@ apart.
 from componentize_py_types import Err
 from hosts import ADDRESS, HOST, REFUSED, RULES, Found, Hosts
 from settings import Settings, SettingsError
-from texts import Text, texts
+from texts import Text, texts, traced
 from wit_world import exports
 from wit_world.exports.lifecycle import Description, Rule
 from wit_world.imports.types import Action, Context, Finding, Message, Severity, Verdict
@@ -17,6 +17,7 @@ hosts: Hosts
 
 
 class Lifecycle(exports.Lifecycle):
+    @traced
     def configure(self, settings: str) -> None:
         global hosts
         try:
@@ -24,11 +25,13 @@ class Lifecycle(exports.Lifecycle):
         except SettingsError as error:
             raise Err(str(error)) from error
 
+    @traced
     def describe(self) -> Description:
         return Description("internal-hosts", "1.0.0", "Masks names and addresses of internal hosts", RULES)
 
 
 class PreCheck(exports.PreCheck):
+    @traced
     def evaluate(self, context: Context, messages: list[Message]) -> Verdict:
         verdict = Verdict(Action.ALLOW, None, [], [], None, [])
         masks = Masks()

@@ -1,8 +1,36 @@
-"""What the SDK brings for Rust: every text with its place, and positions that count bytes."""
+"""What the SDK brings for Rust: every text with its place, positions that count bytes, and errors that say where."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 
+from componentize_py_types import Err
+from wit_world.imports import log
 from wit_world.imports.types import Edit, Message, Place
+
+
+def traced(method: Callable) -> Callable:
+    """An exception that the method does not catch leaves a line in the gateway's log: its name, and where it was raised,
+    innermost first. The gateway itself learns that the policy trapped and no more. Not its message, which may hold text
+    of the request.
+    """
+
+    @wraps(method)
+    def run(*given):
+        try:
+            return method(*given)
+        except Err:
+            raise
+        except Exception as error:
+            places = []
+            trace = error.__traceback__
+            while trace is not None:
+                code = trace.tb_frame.f_code
+                places.append(f"{code.co_qualname} ({code.co_filename}:{trace.tb_lineno})")
+                trace = trace.tb_next
+            log.write(log.Level.ERROR, " < ".join([type(error).__name__, *reversed(places)]))
+            raise
+
+    return run
 
 
 class Text:

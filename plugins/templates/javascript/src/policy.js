@@ -2,14 +2,14 @@
 //
 // The exports are the interfaces `lifecycle` and `preCheck` of the world in `wit/world.wit`.
 
-import { byteOffsets, texts } from './texts.js';
+import { byteOffsets, texts, traced } from './texts.js';
 
 const RULE = { id: 'project', category: 'confidential', summary: "The project's name" };
 
 /** Set by `configure`; every evaluation starts from the memory that it left. */
 let pattern;
 
-export const lifecycle = {
+export const lifecycle = traced({
   /** Throws a text for the operator: the key, and what is allowed. */
   configure(json) {
     const { project, ...unknown } = JSON.parse(json);
@@ -21,9 +21,9 @@ export const lifecycle = {
   describe() {
     return { name: 'no-project-x', version: '1.0.0', summary: 'Keeps a project inside the house', rules: [RULE] };
   },
-};
+});
 
-export const preCheck = {
+export const preCheck = traced({
   evaluate(context, messages) {
     for (const { text, message, part } of texts(messages)) {
       const match = pattern.exec(text);
@@ -41,4 +41,4 @@ export const preCheck = {
     }
     return { action: 'allow', findings: [], edits: [], tags: [] };
   },
-};
+});

@@ -4,7 +4,7 @@ import json
 import re
 
 from componentize_py_types import Err
-from texts import texts
+from texts import texts, traced
 from wit_world import exports
 from wit_world.exports.lifecycle import Description, Rule
 from wit_world.imports.types import Action, Context, Finding, Message, Severity, Verdict
@@ -16,6 +16,7 @@ pattern: re.Pattern[str]
 
 
 class Lifecycle(exports.Lifecycle):
+    @traced
     def configure(self, settings: str) -> None:
         """Raises `Err` with a text for the operator: the key, and what is allowed."""
         global pattern
@@ -27,11 +28,13 @@ class Lifecycle(exports.Lifecycle):
             raise Err("settings.project: expected a text that is not empty")
         pattern = re.compile(re.escape(project), re.IGNORECASE)
 
+    @traced
     def describe(self) -> Description:
         return Description("no-project-x", "1.0.0", "Keeps a project inside the house", [RULE])
 
 
 class PreCheck(exports.PreCheck):
+    @traced
     def evaluate(self, context: Context, messages: list[Message]) -> Verdict:
         for text in texts(messages):
             if match := pattern.search(text.text):
