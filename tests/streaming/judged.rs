@@ -80,6 +80,38 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
 }
 
 #[tokio::test]
+async fn what_a_refusal_is_about_may_still_become_something_else() {
+    let says = |text: &str| (0, json!({ "content": text }), Value::Null);
+    let prose = "So be it, and it is. ".repeat(16);
+    for (mode, expression, chunks, refused) in [
+        ("transform", r"\bcat\b", vec![&prose, "Every", " cat", "egory", " is", " fine."], false),
+        ("observe", r"\bcat\b", vec![&prose, "Every", " cat", "egory", " is", " fine."], false),
+        ("transform", r"\bcat\b", vec![&prose, "Every", " cat", " is", " fine."], true),
+        ("observe", r"\bcat\b", vec![&prose, "Every", " cat", " is", " fine."], true),
+        ("transform", r"\bcat\b", vec![&prose, "Every", " cat"], true),
+        ("observe", r"\bcat\b", vec![&prose, "Every", " cat"], true),
+        ("transform", r"bye\z", vec![&prose, "Say good", "bye", " to him"], false),
+        ("transform", r"bye\z", vec![&prose, "Say good", "bye"], true),
+        ("transform", "^So be", vec!["I say: ", &prose, &prose, &prose], false),
+        ("transform", "^So be", vec![&prose, &prose, &prose], true),
+    ] {
+        let ends = (0, json!({}), json!("stop"));
+        let events = chunks.iter().flat_map(|it| it.split_inclusive(' ')).map(says).chain([ends]).collect();
+        let manifest = format!("stream: {{ mode: {mode} }}\n");
+        let gateway =
+            with_pattern(mistral_that_says(events).await, "words", &manifest, "deny", &expression.replace('\\', r"\\"));
+        let seen = stream(&gateway, ask("Tell me")).await;
+        let expected = if refused { "content_filter" } else { "stop" };
+        assert_eq!((seen.finish(), seen.done), (Some(expected), true), "{mode} {expression} {chunks:?}: {seen:?}");
+        let said: String = chunks.concat();
+        assert!(refused || seen.text() == said, "{mode} {expression}: {seen:?}");
+        let is_out = seen.text().ends_with("cat") || seen.text().ends_with("bye");
+        assert!(mode == "observe" || !is_out, "{mode} {expression}: {seen:?}");
+        assert_eq!(last_record(&gateway).await["policy_decision"], if refused { "blocked" } else { "allowed" });
+    }
+}
+
+#[tokio::test]
 async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() {
     let double = MistralDouble::builder().start().await.unwrap();
     for mode in ["transform", "buffer"] {

@@ -467,6 +467,24 @@ fn a_stream_is_masked_where_the_client_does_not_have_it_yet() {
     assert_eq!(edits(7), [""; 0]);
 }
 
+#[test]
+fn a_stream_is_not_refused_for_what_went_out_before() {
+    let policy = policy(
+        r#"{"patterns":[{"name":"a","pattern":"^Sorry","phases":["response"]},
+            {"name":"b","keywords":["tulip"],"action":"require-approval","phases":["response"]},
+            {"name":"c","keywords":["and"],"action":"warn","phases":["response"]}]}"#,
+    );
+    let said = |text: &str, released: u32| {
+        let mut message = Message::assistant(text);
+        message.parts[0].window = Some(Window { offset: 7, released });
+        policy.response(&Context::example(), &Answer { choices: vec![message], more: true }).action
+    };
+    assert_eq!(said("Sorry, a tulip and", 16), Action::Warn);
+    assert_eq!(said("Sorry, a tulip and", 8), Action::RequireApproval);
+    assert_eq!(said("Sorry, a tulip and", 11), Action::RequireApproval, "it began in what went out");
+    assert_eq!(said("Sorry, a tulip and", 0), Action::Deny);
+}
+
 mod probing {
     use super::*;
 

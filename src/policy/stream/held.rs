@@ -12,7 +12,7 @@ pub(super) struct TouchesReleased {
     pub(super) released: usize,
 }
 
-/// How much may wait for one replacement to end, in windows and in bytes beside them. A policy that replaces all it sees
+/// How much may wait for one match to end, in windows and in bytes beside them. A policy that replaces all it sees
 /// would else hold back the whole answer.
 const PATIENCE: (usize, usize) = (8, 4_096);
 
@@ -44,6 +44,22 @@ impl Held {
     /// Bytes that wait.
     pub(super) fn waiting(&self) -> usize {
         self.text.len()
+    }
+
+    /// Where what waits begins, in what was shown.
+    pub(super) fn behind(&self) -> usize {
+        self.behind.len()
+    }
+
+    /// Whether a match that ends there, in what was shown, may still become another.
+    pub(super) fn ends_at(&self, end: usize) -> bool {
+        !self.over && end == self.behind_and_waiting()
+    }
+
+    /// Whether so many bytes are more than may wait for one match to end.
+    pub(super) fn is_too_much(waiting: usize, window: usize) -> bool {
+        let (windows, bytes) = PATIENCE;
+        waiting > windows.saturating_mul(window).saturating_add(bytes)
     }
 
     /// The end of what was shown.
@@ -84,7 +100,6 @@ impl Held {
         } else {
             released + self.text.floor_char_boundary(self.text.len().saturating_sub(window))
         };
-        let (windows, bytes) = PATIENCE;
         for (index, edit) in edits.enumerate() {
             let (start, end) = (edit.place.start as usize, edit.place.end as usize);
             // What was passed on is shown again, and found again. It was settled when it went.
@@ -95,8 +110,7 @@ impl Held {
                 return Err(TouchesReleased { edit: index, released });
             }
             if start < boundary && end > boundary {
-                let impatient = self.text.len() > windows.saturating_mul(window).saturating_add(bytes);
-                boundary = if impatient { end } else { start };
+                boundary = if Self::is_too_much(self.text.len(), window) { end } else { start };
             }
         }
         Ok(boundary)

@@ -7,6 +7,7 @@
 //! dialects or HTTP.
 
 mod held;
+mod refusal;
 mod stage;
 
 use std::sync::Arc;

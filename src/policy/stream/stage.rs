@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::held::Held;
-use super::{Flow, PartEntry};
+use super::{Flow, PartEntry, refusal};
 use crate::chat::{Message, Part, Role};
 use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Failed, Piece, Session};
@@ -28,6 +28,8 @@ pub(super) struct Stage {
     /// By part of the stream.
     held: Vec<Held>,
     said: Verdict,
+    /// Its last verdict was a refusal, and waits.
+    hesitates: bool,
     error: Option<(&'static str, String)>,
     asked: bool,
     readings: Readings,
@@ -46,6 +48,7 @@ impl Stage {
             session: None,
             held: Vec::new(),
             said: Verdict::default(),
+            hesitates: false,
             error,
             asked: false,
             readings: Readings::default(),
@@ -116,6 +119,10 @@ impl Stage {
         self.elapsed += started.elapsed();
         self.asked = true;
         let judged = match judged {
+            Ok((session, verdict)) if self.hesitates_about(&layout, &verdict) => {
+                self.session = Some(session);
+                Ok(Vec::new())
+            }
             Ok((session, verdict)) => match self.settle(&layout, &verdict, parts) {
                 Ok(flows) => {
                     self.session = Some(session);
@@ -144,6 +151,13 @@ impl Stage {
                 Ok(if decision.refused() { Vec::new() } else { self.pass_on(&shown) })
             }
         }
+    }
+
+    /// Whether a verdict is a refusal that waits. What only observes has passed on its text: it refuses one piece later.
+    fn hesitates_about(&mut self, layout: &Layout, verdict: &Verdict) -> bool {
+        let has_waited = self.hesitates && self.mode() == StreamMode::Observe;
+        self.hesitates = !has_waited && refusal::waits(verdict, &layout.shown, &self.held, self.window());
+        self.hesitates
     }
 
     /// Keeps what is settled of a verdict, and passes on the text that it is about.
