@@ -153,6 +153,13 @@ fn parse(pattern: &str) -> Result<Hir, String> {
     if pattern.chars().nth(LONGEST_PATTERN).is_some() {
         return Err(format!("longer than {LONGEST_PATTERN} characters"));
     }
+    // A word's boundary is meant, and no text has a backspace.
+    if pattern.contains('\u{8}') {
+        return Err(
+            r"it holds a backspace: in double quotes `\b` is one; write the expression in single quotes, or `\\b`"
+                .into(),
+        );
+    }
     let hir = ParserBuilder::new().nest_limit(DEEPEST).build().parse(pattern).map_err(|error| match &error {
         Error::Parse(error) => told(error.kind(), error.span()),
         Error::Translate(error) => told(error.kind(), error.span()),

@@ -343,6 +343,7 @@ fn a_wrong_setting_is_refused_by_its_key() {
         (rule(r#""name":"a","pattern":"(oops""#), "settings.patterns[1].pattern: unclosed group, at character 1"),
         (rule(r#""name":"a","pattern":"(?<=a)b""#), "settings.patterns[1].pattern: look-around"),
         (rule(r#""name":"a","pattern":"a*""#), "settings.patterns[1].pattern: it matches the empty text"),
+        (rule(r#""name":"a","pattern":"\bproject x\b""#), "settings.patterns[1].pattern: it holds a backspace"),
         (
             rule(r#""name":"a","pattern":"(\\w{1000}){1000}""#),
             "settings.patterns[1].pattern: it would take more than 4 MiB",
