@@ -21,13 +21,32 @@ export function traced(functions) {
   return Object.fromEntries(Object.entries(functions).map(([name, run]) => [name, trace(run)]));
 }
 
-/** Every text of the messages, as `{ text, message, part }`. Parts without text are left out. */
+/**
+ * Every text of the messages, as `{ text, message, part, role, kind, name, released }`. `name` is the tool's, of calls and
+ * results. `released` counts what the client of a stream already has of the text, in UTF-16 units: 0 outside streams.
+ * Parts without text are left out.
+ */
 export function* texts(messages) {
-  for (const [message, { parts }] of messages.entries()) {
-    for (const [part, { text }] of parts.entries()) {
-      if (text !== '') yield { text, message, part };
+  for (const [message, { role, parts }] of messages.entries()) {
+    for (const [part, { kind, text, name, window }] of parts.entries()) {
+      if (text !== '') yield { text, message, part, role, kind, name, released: units(text, window?.released ?? 0) };
     }
   }
+}
+
+/**
+ * What of a match can still be replaced, as `[start, end]` in units: all of it outside streams, `undefined` when the client
+ * already has the whole of it. An edit of more is refused (`bad_edit`). To mask the rest of a match that began in what
+ * went out is better than to let it go.
+ */
+export function editable({ released }, start, end) {
+  if (start >= released) return [start, end];
+  return end > released ? [released, end] : undefined;
+}
+
+/** How many UTF-16 units the first `bytes` bytes of a text are. */
+function units(text, bytes) {
+  return bytes === 0 ? 0 : new TextDecoder().decode(utf8.encode(text).subarray(0, bytes)).length;
 }
 
 /**

@@ -5,7 +5,7 @@ from functools import wraps
 
 from componentize_py_types import Err
 from wit_world.imports import log
-from wit_world.imports.types import Edit, Message, Place
+from wit_world.imports.types import Edit, Message, Part, Place, Role
 
 
 def traced(method: Callable) -> Callable:
@@ -36,10 +36,16 @@ def traced(method: Callable) -> Callable:
 class Text:
     """The text of one part, and where it stands."""
 
-    def __init__(self, message: int, part: int, text: str) -> None:
+    def __init__(self, message: int, part: int, role: Role, given: Part) -> None:
         self.message = message
         self.part = part
-        self.text = text
+        self.role = role
+        self.kind = given.kind
+        # The tool's, of calls and results.
+        self.name = given.name
+        self.text = given.text
+        # Characters that the client of a stream already has: 0 outside streams.
+        self.released = len(given.text.encode()[: given.window.released].decode()) if given.window else 0
 
     def places(self, spans: Iterable[tuple[int, int]]) -> Iterator[Place]:
         """The places of spans of characters, in ascending order and apart from each other.
@@ -57,10 +63,20 @@ class Text:
         """The edit that puts `replacement` there."""
         return Edit(place, self.text[slice(*span)], replacement)
 
+    def editable(self, span: tuple[int, int]) -> tuple[int, int] | None:
+        """What of a span can still be replaced: all of it outside streams, nothing when the client already has the whole
+        of it. An edit of more is refused (`bad_edit`). To mask the rest of a match that began in what went out is better
+        than to let it go.
+        """
+        start, end = span
+        if start >= self.released:
+            return span
+        return (self.released, end) if end > self.released else None
+
 
 def texts(messages: list[Message]) -> Iterator[Text]:
     """Every text of the messages; parts without text are left out."""
     for m, message in enumerate(messages):
         for p, part in enumerate(message.parts):
             if part.text:
-                yield Text(m, p, part.text)
+                yield Text(m, p, message.role, part)
