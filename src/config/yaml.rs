@@ -34,6 +34,11 @@ pub fn parse_within<T: DeserializeOwned>(text: &str, what: &str, bounds: Bounds)
     Document::read_within(text, what, bounds)?.typed()
 }
 
+/// Without the byte order mark that editors write: the library takes it for the beginning of the first key.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// A text and the tree that it stands for.
 #[derive(Debug)]
 pub(super) struct Document<'a> {
@@ -49,6 +54,7 @@ impl<'a> Document<'a> {
     }
 
     fn read_within(text: &'a str, what: &'a str, bounds: Bounds) -> Result<Self, Error> {
+        let text = unmarked(text);
         let mut document = Self { text, what, root: Node::Null };
         bounds.admit(text).map_err(|problem| Error::new(what, KeyPath::root(), problem))?;
         let mut reader = node::Reader::new(bounds.nodes);

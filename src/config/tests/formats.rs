@@ -195,6 +195,15 @@ fn an_endpoint_keeps_what_its_kind_needs() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    assert_eq!(parse("\u{feff}version: \"1.0\"\n", &environment([])).unwrap().config.server.body_limit, 10 << 20);
+    let value = yaml::parse::<serde_json::Value>("\u{feff}a: 1\n", "pii.yaml").unwrap();
+    assert_eq!(value, serde_json::json!({ "a": 1 }));
+    let error = yaml::parse::<std::collections::BTreeMap<String, u8>>("\u{feff}a: 300", "pii.yaml").unwrap_err();
+    assert_eq!(error.to_string(), "pii.yaml:1:1: a: found the number 300, allowed: an integer from 0 to 255");
+}
+
+#[test]
 fn other_documents_are_read_without_expansion() {
     let value = yaml::parse::<serde_json::Value>("a: [1, 2.5, \"${HOME}\", ~]\nb: {c: true}", "pii.yaml").unwrap();
     assert_eq!(value, serde_json::json!({"a": [1, 2.5, "${HOME}", null], "b": {"c": true}}));
