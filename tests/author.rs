@@ -168,7 +168,10 @@ fn a_new_policy_in_rust_builds_and_passes_its_cases_and_its_author_goes_on_from_
     }
     fs::write(policy.join("no-words.yaml"), format!("{manifest}capabilities: [nothing]\n")).unwrap();
     let said = run(&policy, &["policy", "test", "no-words.yaml"]).failed(1);
-    assert!(said.contains("no-words.yaml: capabilities[0]: found `nothing`"), "{said}");
+    assert_eq!(said.matches("capabilities[0]: found `nothing`").count(), 1, "{said}");
+    fs::write(policy.join("no-words.yaml"), format!("{manifest}sooner: true\n")).unwrap();
+    let said = run(&policy, &["policy", "test", "no-words.yaml"]).failed(1);
+    assert_eq!(said.matches("unknown key").count(), 1, "an error is told once: {said}");
     fs::write(policy.join("no-words.yaml"), manifest).unwrap();
 
     // The tool's words and its exit code are what an author sees of a mistake.

@@ -269,5 +269,5 @@ fn a_case_asks_a_phase_that_its_manifest_names() {
         assert_eq!(manifest(phases, phase).unwrap().tests[0].phase, asks, "{phases} {phase}");
     }
     let error = manifest("phases: [audit]", "phase: response,").unwrap_err().to_string();
-    assert!(error.ends_with("tests[0] (one): it asks `response`, which `phases` leaves out"), "{error}");
+    assert!(error.ends_with("tests[0].phase: case `one` asks `response`, which `phases` leaves out"), "{error}");
 }

@@ -34,6 +34,12 @@ pub fn parse_within<T: DeserializeOwned>(text: &str, what: &str, bounds: Bounds)
     Document::read_within(text, what, bounds)?.typed()
 }
 
+/// An error of a value that is right by itself and wrong where it stands, with its line. `path` is its way from the root,
+/// such as `tests[0].name`; where it is not there, the line is that of the nearest key above it.
+pub fn refuse(text: &str, what: &str, path: &str, problem: String) -> Error {
+    Document { text: unmarked(text), what, root: Node::Null }.refuse(KeyPath::of(path), Problem::Invalid(problem))
+}
+
 /// Without the byte order mark that editors write: the library takes it for the beginning of the first key.
 fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)

@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn settings_above_their_limit_are_refused_by_name() {
         let error = parsed("limits: { settings: 8B }\nsettings: { key: value }\n").unwrap_err();
-        let expected = "limited.yaml: settings: 15 bytes as JSON, more than `limits.settings` (8 B) allows";
+        let expected = "limited.yaml:4:1: settings: 15 bytes as JSON, more than `limits.settings` (8 B) allows";
         assert_eq!(error, expected);
     }
 

@@ -77,29 +77,27 @@ fn empty_object() -> serde_json::Value {
 /// Host interfaces that a manifest can grant. `log` needs no grant.
 pub const GRANTABLE: &[&str] = &["clock", "counters"];
 
-/// Why a manifest is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// The YAML or one of its values is wrong; the text names key, place and what is allowed.
-    #[error("{0}")]
-    Yaml(#[from] yaml::Error),
-    /// A value is right by itself and wrong here.
-    #[error("{what}: {key}: {problem}")]
-    Value {
-        /// The manifest.
-        what: String,
-        /// Path of the key.
-        key: String,
-        /// What is wrong and what is allowed.
-        problem: String,
-    },
+/// A value that is right by itself and wrong where it stands.
+struct Misplaced {
+    /// Path of the key.
+    key: String,
+    /// What is wrong and what is allowed.
+    problem: String,
+}
+
+impl Misplaced {
+    fn at(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
 }
 
 impl Manifest {
     /// Parses a manifest; `what` names it in errors.
-    pub fn parse(text: &str, what: &str) -> Result<Self, ManifestError> {
+    pub fn parse(text: &str, what: &str) -> Result<Self, yaml::Error> {
         let mut manifest: Self = yaml::parse_within(text, what, BOUNDS)?;
-        manifest.check(what)?;
+        if let Err(Misplaced { key, problem }) = manifest.check() {
+            return Err(yaml::refuse(text, what, &key, problem));
+        }
         if let Some(phases) = &manifest.phases {
             // Which phase a case asks is part of the version; what the component exports beside these is not.
             manifest.tests.iter_mut().for_each(|case| case.phase = case.phase.or(phases.first().copied()));
@@ -107,57 +105,39 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self, what: &str) -> Result<(), ManifestError> {
-        let wrong =
-            |key: &str, problem: String| Err(ManifestError::Value { what: what.into(), key: key.into(), problem });
+    fn check(&self) -> Result<(), Misplaced> {
         if self.module.is_empty() || self.module.starts_with('/') {
-            return wrong("module", format!("found `{}`, expected a file name relative to the manifest", self.module));
+            let found = format!("found `{}`, expected a file name relative to the manifest", self.module);
+            return Err(Misplaced::at("module", found));
         }
         if !self.settings.is_object() {
-            return wrong("settings", "expected a mapping of names to values".into());
+            return Err(Misplaced::at("settings", "expected a mapping of names to values"));
         }
-        if let Err(error) = self.limits.check() {
-            return wrong(error.key, error.to_string());
-        }
+        self.limits.check().map_err(|error| Misplaced::at(error.key, error.to_string()))?;
         if self.stream.window > MAX_STREAM_WINDOW {
-            return wrong(
-                "stream.window",
-                format!("found {}, expected at most {MAX_STREAM_WINDOW}", self.stream.window),
-            );
+            let found = format!("found {}, expected at most {MAX_STREAM_WINDOW}", self.stream.window);
+            return Err(Misplaced::at("stream.window", found));
         }
         let settings = self.settings.to_string().len() as u64;
         if settings > self.limits.settings.as_u64() {
-            return wrong(
-                "settings",
-                format!("{settings} bytes as JSON, more than `limits.settings` ({}) allows", self.limits.settings),
-            );
+            let found =
+                format!("{settings} bytes as JSON, more than `limits.settings` ({}) allows", self.limits.settings);
+            return Err(Misplaced::at("settings", found));
         }
         for (index, capability) in self.capabilities.iter().enumerate() {
             if !GRANTABLE.contains(&capability.as_str()) {
-                return wrong(
-                    &format!("capabilities[{index}]"),
-                    format!(
-                        "found `{capability}`; host interfaces that can be granted: {} (`log` needs no grant)",
-                        GRANTABLE.join(", ")
-                    ),
+                let found = format!(
+                    "found `{capability}`; host interfaces that can be granted: {} (`log` needs no grant)",
+                    GRANTABLE.join(", ")
                 );
+                return Err(Misplaced::at(format!("capabilities[{index}]"), found));
             }
         }
         for (index, case) in self.tests.iter().enumerate() {
-            if case.query.is_some() == case.messages.is_some() {
-                return wrong(
-                    &format!("tests[{index}] ({})", case.name),
-                    "give either `query` (one user message) or `messages`".into(),
-                );
-            }
-            if case.messages.as_ref().is_some_and(Vec::is_empty) {
-                return wrong(&format!("tests[{index}] ({})", case.name), "`messages` is empty".into());
-            }
+            case.check(index)?;
             if let Some(phase) = case.phase.filter(|phase| !self.asks(*phase)) {
-                return wrong(
-                    &format!("tests[{index}] ({})", case.name),
-                    format!("it asks `{}`, which `phases` leaves out", phase.as_str()),
-                );
+                let problem = format!("case `{}` asks `{}`, which `phases` leaves out", case.name, phase.as_str());
+                return Err(Misplaced::at(format!("tests[{index}].phase"), problem));
             }
         }
         Ok(())
@@ -410,6 +390,19 @@ pub struct Case {
 }
 
 impl Case {
+    fn check(&self, index: usize) -> Result<(), Misplaced> {
+        let wrong = |key: &str, problem: &str| {
+            Err(Misplaced::at(format!("tests[{index}]{key}"), format!("case `{}`: {problem}", self.name)))
+        };
+        if self.query.is_some() == self.messages.is_some() {
+            return wrong("", "give either `query` (one user message) or `messages`");
+        }
+        if self.messages.as_ref().is_some_and(Vec::is_empty) {
+            return wrong(".messages", "it is empty");
+        }
+        Ok(())
+    }
+
     /// The conversation.
     pub fn conversation(&self) -> Vec<Message> {
         match (&self.query, &self.messages) {
@@ -531,4 +524,26 @@ pub struct Expectation {
     /// The text of the last message after the edits.
     #[serde(default)]
     pub text: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_where_it_stands_has_its_line_and_its_key() {
+        for (keys, expected) in [
+            ("module: /p.wasm", "2:1: module: found `/p.wasm`"),
+            ("module: p.wasm\nsettings: [1]", "3:1: settings: expected a mapping"),
+            ("module: p.wasm\nlimits:\n  time: 0ms", "4:3: limits.time: found 0s"),
+            ("module: p.wasm\nstream:\n  mode: buffer\n  window: 65KiB", "5:3: stream.window: found 65.0 KiB"),
+            ("module: p.wasm\ncapabilities:\n  - clock\n  - files", "5:5: capabilities[1]: found `files`"),
+            ("module: p.wasm\ntests:\n  - { name: c, expect: {} }", "4:5: tests[0]: case `c`: give either"),
+            ("module: p.wasm\ntests:\n  - name: c\n    expect: {}\n    messages: []", "6:5: tests[0].messages: case"),
+        ] {
+            let text = format!("name: p\n{keys}\n");
+            let error = Manifest::parse(&text, "p.yaml").unwrap_err().to_string();
+            assert!(error.starts_with(&format!("p.yaml:{expected}")), "{keys}: {error}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::load::worker::version_id;
-use super::manifest::{Manifest, ManifestError};
+use super::manifest::Manifest;
+use crate::config::yaml;
 
 /// Module and manifest of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum NotOriginal {
         /// The version.
         version: Digest,
         /// What is wrong with it.
-        error: ManifestError,
+        error: yaml::Error,
     },
     /// Module, settings or cases are others.
     #[error("what is kept as version {kept} is version {found}: somebody changed it")]

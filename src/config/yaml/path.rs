@@ -35,9 +35,13 @@ impl KeyPath {
         self
     }
 
-    /// A path through mappings only, written with dots.
-    pub(in crate::config) fn of(dotted: &str) -> Self {
-        dotted.split('.').fold(Self::root(), KeyPath::key)
+    /// A path as it is shown, through mappings and lists whose keys have neither dots nor brackets.
+    pub(in crate::config) fn of(shown: &str) -> Self {
+        let steps = shown.split(['.', '[']).map(|step| match step.strip_suffix(']').and_then(|it| it.parse().ok()) {
+            Some(index) => Segment::Index(index),
+            None => Segment::Key(step.to_owned()),
+        });
+        Self(steps.collect())
     }
 
     pub(super) fn pop(&mut self) -> Option<Segment> {
