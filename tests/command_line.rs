@@ -129,6 +129,33 @@ fn check_names_what_cannot_be_read_and_says_ok_of_nothing_else() {
     assert!(!fine && text.contains(&format!("the policies directory {} cannot be read", away.display())), "{text}");
 }
 
+#[tokio::test]
+async fn a_match_that_fits_no_configured_provider_is_told_and_one_that_never_can_is_refused() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let prepared = Setup::with(&double).prepare();
+    let manifest = prepared.policies().join("pii.yaml");
+    let shipped = fs::read_to_string(&manifest).unwrap();
+    let told = "pii: match.providers: `mistal` fits no configured provider (mistral)";
+    fs::write(&manifest, format!("match: {{ providers: [mistal, \"mis*\", mistral] }}\n{shipped}")).unwrap();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(fine && text.contains(told) && text.matches("fits no").count() == 1, "{text}");
+    let gateway = prepared.start();
+    let health = gateway.get("/health").await.body;
+    assert_eq!((&health["status"], &health["policies"]["warnings"]), (&json!("healthy"), &json!([told])), "{health}");
+    assert_eq!(gateway.admin_get("/admin/policies").await.body["warnings"], json!([told]));
+    assert!(gateway.log.text().contains(told));
+    drop(gateway);
+
+    let prepared = Setup::with(&double).prepare();
+    let manifest = prepared.policies().join("pii.yaml");
+    fs::write(&manifest, format!("match: {{ models: [mistral-small, \"*-latest\"] }}\n{shipped}")).unwrap();
+    let (fine, text) = run(&prepared, &["check"]);
+    assert!(
+        !fine && text.contains("pii.yaml:1:34: match.models[1]: found `*-latest`; a `*` stands at the end"),
+        "{text}"
+    );
+}
+
 #[test]
 fn check_finds_what_the_audit_could_not_be_opened_with_and_makes_nothing() {
     let secret = "ab".repeat(32);

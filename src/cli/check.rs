@@ -49,6 +49,9 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     for warning in host.warnings().iter() {
         print::line(format_args!("warning: others may change what policies decide: {warning}"))?;
     }
+    for mismatch in host.mismatches().iter() {
+        print::line(format_args!("warning: a policy applies to less than it says: {mismatch}"))?;
+    }
     for status in statuses.iter() {
         if let Some(error) = &status.error {
             print::line(format_args!("{}: {error}", status.path.display()))?;

@@ -60,6 +60,7 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
     let settings = Settings {
         directory: policies.directory.clone(),
         required: policies.required.iter().cloned().collect(),
+        providers: config.providers.iter().map(|provider| provider.name.as_str().to_owned()).collect(),
         cache: Some(policies.cache.clone()),
         cache_size: policies.cache_size,
         worker: policies.worker.clone(),

@@ -240,6 +240,7 @@ mod tests {
         let settings = policy::Settings {
             directory: folder.to_owned(),
             required: Vec::new(),
+            providers: Vec::new(),
             cache: None,
             cache_size: 0,
             worker: None,

@@ -38,7 +38,8 @@ struct Policies {
     generation: u64,
     live: usize,
     errors: Vec<PolicyError>,
-    /// Who else may write the policies directory. Nothing is wrong with the policies for it.
+    /// Who else may write the policies directory, and what in a `match` fits nothing. Nothing is wrong with the policies
+    /// for it.
     warnings: Vec<String>,
 }
 
@@ -130,7 +131,7 @@ pub(super) async fn handle(State(app): State<Arc<App>>) -> Response {
             generation: set.generation().0,
             live: set.live().count(),
             errors,
-            warnings: app.gateway.policies().warnings().to_vec(),
+            warnings: app.gateway.policies().all_warnings(),
         },
         providers,
         components: BTreeMap::from([("policies", status), ("providers", providers_status)]),

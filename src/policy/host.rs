@@ -40,6 +40,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Policies without which requests are refused.
     pub required: Vec<Name>,
+    /// The configured providers, for telling of a `match` that fits none of them.
+    pub providers: Vec<String>,
     /// Where compiled code is kept; `None`: nowhere.
     pub cache: Option<PathBuf>,
     /// Bytes that the compiled code of versions that are not in force may take there.
@@ -77,6 +79,7 @@ pub struct PolicyHost {
     set: ArcSwap<PolicySet>,
     statuses: ArcSwap<Vec<PolicyStatus>>,
     warnings: ArcSwap<Vec<String>>,
+    mismatches: ArcSwap<Vec<String>>,
     /// Why compiled code is not kept.
     cache_problem: Option<String>,
     /// Held for a whole reload: loads are serial.
@@ -143,6 +146,7 @@ impl PolicyHost {
             set: ArcSwap::from_pointee(PolicySet::new(Generation(0), Vec::new(), &settings.required)),
             statuses: ArcSwap::default(),
             warnings: ArcSwap::default(),
+            mismatches: ArcSwap::default(),
             cache_problem,
             known: Mutex::default(),
             changes,
@@ -181,6 +185,16 @@ impl PolicyHost {
     /// Who else may write the directory, as the last reload found it. In words, without paths of the machine.
     pub fn warnings(&self) -> Arc<Vec<String>> {
         self.warnings.load_full()
+    }
+
+    /// What stands in a manifest's `match` and fits nothing, as the last reload found it.
+    pub fn mismatches(&self) -> Arc<Vec<String>> {
+        self.mismatches.load_full()
+    }
+
+    /// Both, for answers.
+    pub fn all_warnings(&self) -> Vec<String> {
+        self.warnings.load().iter().chain(self.mismatches.load().iter()).cloned().collect()
     }
 
     /// Why compiled code is not kept, if there is a reason.
@@ -317,6 +331,7 @@ mod tests {
             directory,
             required: Vec::new(),
             cache: Some(cache),
+            providers: Vec::new(),
             cache_size: 0,
             worker: None,
             max_concurrent: 1,

@@ -133,6 +133,7 @@ impl Manifest {
                 return Err(Misplaced::at(format!("capabilities[{index}]"), found));
             }
         }
+        self.scope.check()?;
         for (index, case) in self.tests.iter().enumerate() {
             case.check(index)?;
             if let Some(phase) = case.phase.filter(|phase| !self.asks(*phase)) {
@@ -284,6 +285,29 @@ pub struct Scope {
 }
 
 impl Scope {
+    fn check(&self) -> Result<(), Misplaced> {
+        let lists = [
+            ("clients", &self.clients),
+            ("providers", &self.providers),
+            ("models", &self.models),
+            ("request_types", &self.request_types),
+        ];
+        for (key, list) in lists {
+            let ends_early = |entry: &String| entry.find('*').is_some_and(|at| at + 1 < entry.len());
+            if let Some((index, entry)) = list.iter().enumerate().find(|(_, entry)| ends_early(entry)) {
+                let found = format!("found `{entry}`; a `*` stands at the end only, for a prefix");
+                return Err(Misplaced::at(format!("match.{key}[{index}]"), found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries for providers that none of these is.
+    pub fn providers_beside<'a>(&'a self, configured: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let fits = |entry: &str| covers(&[entry.to_owned()], configured.iter().map(String::as_str));
+        self.providers.iter().map(String::as_str).filter(move |entry| !fits(entry))
+    }
+
     /// Whether it has requests of this client under it.
     pub fn covers_client(&self, client: &str) -> bool {
         covers(&self.clients, [client])
@@ -538,6 +562,7 @@ mod tests {
             ("module: p.wasm\nlimits:\n  time: 0ms", "4:3: limits.time: found 0s"),
             ("module: p.wasm\nstream:\n  mode: buffer\n  window: 65KiB", "5:3: stream.window: found 65.0 KiB"),
             ("module: p.wasm\ncapabilities:\n  - clock\n  - files", "5:5: capabilities[1]: found `files`"),
+            ("module: p.wasm\nmatch:\n  clients: [a*, a*b]", "4:17: match.clients[1]: found `a*b`; a `*` stands"),
             ("module: p.wasm\ntests:\n  - { name: c, expect: {} }", "4:5: tests[0]: case `c`: give either"),
             ("module: p.wasm\ntests:\n  - name: c\n    expect: {}\n    messages: []", "6:5: tests[0].messages: case"),
         ] {

@@ -103,7 +103,7 @@ impl Policies {
             generation: set.generation().0,
             policies: ordered.into_iter().map(Policy::from).collect(),
             missing: set.missing().map(ToString::to_string).collect(),
-            warnings: host.warnings().to_vec(),
+            warnings: host.all_warnings(),
         }
     }
 }

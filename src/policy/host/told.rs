@@ -33,6 +33,7 @@ impl PolicyHost {
         let failed: HashSet<_> = statuses.iter().filter(|it| it.error.is_some()).map(|it| it.name.as_str()).collect();
         let degraded = failed.len() + set.missing().filter(|name| !failed.contains(name.as_str())).count();
         meter::in_force(set.generation().0, set.live().count(), degraded);
+        self.compare(&statuses);
         status::complete(&mut statuses, &self.statuses.load(), &self.settings.directory);
         self.statuses.store(Arc::new(statuses));
     }
@@ -46,6 +47,31 @@ impl PolicyHost {
             tracing::warn!("others may change what policies decide: {warning}");
         }
         self.warnings.store(Arc::new(warnings));
+    }
+
+    /// Says which manifests name providers that are not configured, once. Without any provider the gateway judges requests
+    /// for whatever providers the applications call.
+    fn compare(&self, statuses: &[PolicyStatus]) {
+        let configured = &self.settings.providers;
+        let mut mismatches = Vec::new();
+        for status in statuses.iter().filter(|_| !configured.is_empty()) {
+            let entries = status.manifest.iter().flat_map(|manifest| manifest.scope.providers_beside(configured));
+            mismatches.extend(entries.map(|entry| {
+                let entry = one_line(entry, 128);
+                format!(
+                    "{}: match.providers: `{entry}` fits no configured provider ({})",
+                    status.name,
+                    configured.join(", ")
+                )
+            }));
+        }
+        if **self.mismatches.load() == mismatches {
+            return;
+        }
+        for mismatch in &mismatches {
+            tracing::warn!("a policy applies to less than it says: {mismatch}");
+        }
+        self.mismatches.store(Arc::new(mismatches));
     }
 
     /// Whether this error was not standing before: scans that find nothing new say nothing.
