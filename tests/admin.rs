@@ -215,7 +215,7 @@ async fn a_policy_can_be_tried_and_nothing_is_kept() {
     let conversation = json!({
         "messages": [
             { "role": "user", "text": "Find the last payment." },
-            { "role": "tool", "text": CARD },
+            { "role": "tool", "text": CARD, "name": "payments" },
         ],
         "context": { "client": "bank-north", "surface": "gateway", "attributes": { "ticket": "4711" } },
         "phase": "pre-check",
@@ -295,6 +295,13 @@ async fn what_cannot_be_tried_is_an_error_that_says_why() {
         ("pii", json!({}), 400, "invalid_field", "give either `query`"),
         ("pii", json!({ "messages": [] }), 400, "invalid_field", "give either `query`"),
         ("pii", json!({ "query": "x", "messages": [{ "role": "user", "text": "x" }] }), 400, "invalid_field", "either"),
+        (
+            "pii",
+            json!({ "messages": [{ "role": "user", "text": "x", "name": "look" }] }),
+            400,
+            "invalid_field",
+            "`name` is a tool's",
+        ),
         ("pii", json!({ "query": 1 }), 400, "invalid_body", "query: expected a string"),
         ("pii", json!({ "query": "x", "phases": "audit" }), 400, "invalid_body", "`phase`"),
         ("pii", json!({ "query": "x", "phase": "audit" }), 400, "invalid_field", "the policy answers pre-check"),

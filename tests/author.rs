@@ -404,6 +404,12 @@ fn test_run_and_bench_say_what_the_server_would() {
     let said = run(here, &["policy", "run", "pii.yaml", "--query", "Grüße 😀 an jane.doe@example.org!"]).fine();
     assert!(said.contains("action  redact") && said.contains("[jane.doe@example.org]!"), "{said}");
     assert!(said.contains("after   Grüße 😀 an [EMAIL]!"), "{said}");
+    let facts = ["--client", "a", "--tenant", "b", "--model", "m", "--provider", "p", "--request-type", "sql"];
+    let facts = facts.into_iter().chain(["--attribute", "ticket=4711", "--attribute", "plan=a=b"]);
+    let asked: Vec<_> = ["policy", "run", "pii.yaml", "--query", "Hello"].into_iter().chain(facts).collect();
+    assert!(run(here, &asked).fine().contains("action  allow"));
+    let said = run(here, &["policy", "run", "pii.yaml", "--query", "x", "--attribute", "ticket"]).failed(2);
+    assert!(said.contains("expected NAME=VALUE"), "{said}");
     let said = run(here, &["policy", "bench", "audit-redact.yaml"]).fine();
     assert!(said.contains("fresh sandbox each") && said.contains("one instance kept"), "{said}");
 

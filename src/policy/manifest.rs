@@ -424,7 +424,11 @@ impl Case {
         if self.messages.as_ref().is_some_and(Vec::is_empty) {
             return wrong(".messages", "it is empty");
         }
-        Ok(())
+        let messages = self.messages.iter().flatten().enumerate();
+        match messages.filter_map(|(at, message)| Some((at, message.problem()?))).next() {
+            Some((at, problem)) => wrong(&format!(".messages[{at}].name"), problem),
+            None => Ok(()),
+        }
     }
 
     /// The conversation.
@@ -448,6 +452,9 @@ pub struct CaseMessage {
     /// What kind of part it is; by default `text`, and `tool-result` for the role `tool`.
     #[serde(default)]
     pub kind: Option<CasePart>,
+    /// Of a tool call and its result: the tool; by default `tool`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// The kinds of part that a case can hold.
@@ -465,17 +472,25 @@ pub enum CasePart {
 }
 
 impl CaseMessage {
+    /// What is wrong with it: only tools have names.
+    pub fn problem(&self) -> Option<&'static str> {
+        let is_of_a_tool = matches!(self.kind(), CasePart::ToolCall | CasePart::ToolResult);
+        (self.name.is_some() && !is_of_a_tool).then_some("`name` is a tool's: of a `tool-call` or a `tool-result`")
+    }
+
+    fn kind(&self) -> CasePart {
+        self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text })
+    }
+
     /// As evaluations get it.
     pub fn message(&self) -> Message {
         let text = self.text.clone();
-        let kind = self.kind.unwrap_or(if self.role == Role::Tool { CasePart::ToolResult } else { CasePart::Text });
-        let part = match kind {
+        let name = self.name.clone().unwrap_or_else(|| "tool".into());
+        let part = match self.kind() {
             CasePart::Text => Part::Text { text },
             CasePart::Thinking => Part::Thinking { text, seal: None },
-            CasePart::ToolCall => {
-                Part::ToolCall { id: "call00001".into(), name: "tool".into(), arguments: text, seal: None }
-            }
-            CasePart::ToolResult => Part::ToolResult { id: "call00001".into(), name: Some("tool".into()), text },
+            CasePart::ToolCall => Part::ToolCall { id: "call00001".into(), name, arguments: text, seal: None },
+            CasePart::ToolResult => Part::ToolResult { id: "call00001".into(), name: Some(name), text },
         };
         Message { role: self.role, parts: vec![part] }
     }
@@ -548,6 +563,18 @@ pub struct Expectation {
     /// The text of the last message after the edits.
     #[serde(default)]
     pub text: Option<String>,
+    /// The texts of all messages after the edits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<Vec<String>>,
+    /// The providers to which the request is limited, in any order; empty: to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub providers: Option<Vec<String>>,
+    /// The regions, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<String>>,
+    /// Tags that must be among the verdict's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 #[cfg(test)]
@@ -565,10 +592,28 @@ mod tests {
             ("module: p.wasm\nmatch:\n  clients: [a*, a*b]", "4:17: match.clients[1]: found `a*b`; a `*` stands"),
             ("module: p.wasm\ntests:\n  - { name: c, expect: {} }", "4:5: tests[0]: case `c`: give either"),
             ("module: p.wasm\ntests:\n  - name: c\n    expect: {}\n    messages: []", "6:5: tests[0].messages: case"),
+            (
+                "module: p.wasm\ntests:\n  - name: c\n    expect: {}\n    messages:\n      - { role: user, text: x, name: y }",
+                "7:32: tests[0].messages[0].name: case `c`: `name` is a tool's",
+            ),
         ] {
             let text = format!("name: p\n{keys}\n");
             let error = Manifest::parse(&text, "p.yaml").unwrap_err().to_string();
             assert!(error.starts_with(&format!("p.yaml:{expected}")), "{keys}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tool_in_a_case_has_the_name_that_it_is_given() {
+        let said = |json: &str| {
+            let message = serde_json::from_str::<CaseMessage>(json).unwrap().message();
+            match message.parts.into_iter().next() {
+                Some(Part::ToolCall { name, .. } | Part::ToolResult { name: Some(name), .. }) => name,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(said(r#"{"role":"tool","text":"x","name":"look"}"#), "look");
+        assert_eq!(said(r#"{"role":"assistant","kind":"tool-call","text":"{}","name":"look"}"#), "look");
+        assert_eq!(said(r#"{"role":"tool","text":"x"}"#), "tool");
     }
 }

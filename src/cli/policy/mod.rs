@@ -70,9 +70,8 @@ pub(super) enum Command {
         /// The text: a prompt, or an answer where the policy judges answers.
         #[arg(long, value_name = "TEXT")]
         query: String,
-        /// The client that asks.
-        #[arg(long, value_name = "ID", default_value = "author")]
-        client: String,
+        #[command(flatten)]
+        asked: run::Asked,
         /// The interface that is asked: pre-check, response or audit. By default the first that the policy answers.
         #[arg(long, value_name = "NAME")]
         phase: Option<String>,
@@ -115,7 +114,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::New { name, lang, path } => new::run(name, *lang, path.as_deref()),
         Command::Build { folder } => build::run(folder),
         Command::Test { manifest } => test::run(manifest),
-        Command::Run { manifest, query, client, phase } => run::run(manifest, query, client, phase.as_deref()),
+        Command::Run { manifest, query, asked, phase } => run::run(manifest, query, asked, phase.as_deref()),
         Command::Bench { manifest, query } => bench::run(manifest, query.as_deref()),
         Command::Inspect { file } => inspect::run(file),
         Command::Load { compile_memory, compile_seconds } => {

@@ -9,20 +9,62 @@ use std::time::Instant;
 use super::candidate::{Candidate, conversation};
 use crate::chat::{Message, Role};
 use crate::cli::{print, start};
+use crate::policy::Context;
 use crate::policy::manifest::CaseContext;
 use crate::policy::readings::Source;
 use crate::policy::sandbox::GuestLog;
 use crate::policy::verdict::{self, Action, Verdict};
 
-pub(super) fn run(manifest: &Path, query: &str, client: &str, phase: Option<&str>) -> anyhow::Result<ExitCode> {
+/// What the policy is told beside the text.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Asked {
+    /// The client that asks.
+    #[arg(long, value_name = "ID", default_value = "author")]
+    client: String,
+    /// The tenant whose data it is. By default the client.
+    #[arg(long, value_name = "ID")]
+    tenant: Option<String>,
+    /// The kind of request.
+    #[arg(long, value_name = "NAME", default_value = "chat")]
+    request_type: String,
+    /// The model that is asked for.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// A provider that the request could go to. May be given more than once.
+    #[arg(long = "provider", value_name = "NAME")]
+    providers: Vec<String>,
+    /// A further fact. May be given more than once.
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
+}
+
+fn attribute(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Asked {
+    fn context(&self) -> Context {
+        let case = CaseContext {
+            client: self.client.clone(),
+            tenant: self.tenant.as_ref().unwrap_or(&self.client).clone(),
+            request_type: self.request_type.clone(),
+            model: self.model.clone(),
+            providers: self.providers.clone(),
+            attributes: self.attributes.iter().cloned().collect(),
+            ..CaseContext::default()
+        };
+        case.context()
+    }
+}
+
+pub(super) fn run(manifest: &Path, query: &str, asked: &Asked, phase: Option<&str>) -> anyhow::Result<ExitCode> {
     let candidate = Candidate::read(manifest)?;
     let colour = wants_colour();
     start::runtime()?.block_on(async {
         let version = candidate.load(&mut |_| ()).await?;
         let question = candidate.question(&version, phase)?;
-        let mut context = CaseContext::default().context();
-        client.clone_into(&mut context.client);
-        client.clone_into(&mut context.tenant);
+        let context = asked.context();
         let messages = conversation(question, query);
         let allowance = candidate.allowance(query.len());
         let source = Source::of_trial();

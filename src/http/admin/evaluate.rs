@@ -163,6 +163,9 @@ impl Trial {
         match (&self.query, &self.messages) {
             (Some(query), None) => Ok(vec![Message::text(Role::User, query)]),
             (None, Some(messages)) if !messages.is_empty() => {
+                if let Some(problem) = messages.iter().find_map(|Object(it)| it.problem()) {
+                    return Err(ApiError::field("messages", problem));
+                }
                 Ok(messages.iter().map(|Object(it)| it.message()).collect())
             }
             _ => Err(ApiError::field("query", "give either `query` (one user message) or `messages`, not empty")),

@@ -6,6 +6,7 @@
 //! the finished code from the [`cache`].
 
 pub mod cache;
+mod expected;
 pub mod module;
 pub mod pipeline;
 pub mod protocol;

@@ -12,9 +12,10 @@ use wasmtime::component::Instance;
 use wasmtime_wizer::Wizer;
 
 use super::cache::{self, Cache, Key};
+use super::expected::unexpected;
 use super::protocol::{About, CaseReport, Event, Job, MAX_LINE_BYTES, RuleAbout};
 use super::{LoadCode, LoadError, MAX_MODULE_BYTES, Step, module, snapshot};
-use crate::chat::{Message, text_bytes};
+use crate::chat::text_bytes;
 use crate::policy::component::{EvaluationError, Question, Ready};
 use crate::policy::digest::Digest;
 use crate::policy::engine::{Allocation, Engine, MAX_MEMORIES, TICK};
@@ -22,7 +23,7 @@ use crate::policy::limits::{Bounds, Budget};
 use crate::policy::manifest::{Case, Phase};
 use crate::policy::readings::Source;
 use crate::policy::sandbox::{self, Allowance, GuestLog, LimitHit, State};
-use crate::policy::verdict::{self, Verdict};
+use crate::policy::verdict::Verdict;
 use crate::text::one_line;
 
 /// Ticks that `configure` may run: it compiles expressions and starts interpreters.
@@ -413,33 +414,6 @@ async fn check_case(
 /// What is wrong, under the name of the case in which it is.
 fn in_case(case: &Case, problem: &str) -> String {
     format!("case `{}`: {problem}", one_line(&case.name, 128))
-}
-
-/// How a verdict differs from what the case expects.
-pub fn unexpected(case: &Case, verdict: &Verdict, mut messages: Vec<Message>) -> Option<String> {
-    let expected = &case.expect;
-    if let Some(action) = expected.action
-        && verdict.action != action
-    {
-        let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule.as_str()).collect();
-        return Some(format!(
-            "expected `{}`, got `{}` (findings: {})",
-            action.as_str(),
-            verdict.action.as_str(),
-            if rules.is_empty() { "none".to_owned() } else { rules.join(", ") }
-        ));
-    }
-    for rule in &expected.rules {
-        if !verdict.findings.iter().any(|finding| &finding.rule == rule) {
-            return Some(format!("expected a finding of rule `{rule}`, got none"));
-        }
-    }
-    let text = expected.text.as_ref()?;
-    if verdict.edits_apply() {
-        verdict::apply(&verdict.edits, &mut messages);
-    }
-    let last = messages.last()?.parts.iter().filter_map(|part| part.text()).collect::<String>();
-    (last != *text).then(|| format!("expected the text `{text}`, got `{last}`"))
 }
 
 #[cfg(test)]
