@@ -165,6 +165,7 @@ async fn a_request_never_leaves_the_region_that_a_policy_keeps_it_in() {
     let refused = asks(json!({ "provider": "us", "strict_provider": true })).await;
     let reason = json!("Request blocked by policy: only-eu (no_provider_left)");
     assert_eq!((refused.status, &refused.body["block_reason"]), (403, &reason), "{refused:?}");
+    assert_eq!(refused.body["explanation"], "only-eu", "its own sentence: {refused:?}");
 
     // One that fails is not stood in for from outside.
     eu.script(Rule::always(Failure::unavailable()));
@@ -192,6 +193,7 @@ async fn the_bounds_of_several_policies_meet_and_the_first_one_is_named_when_not
     for skip_llm in [false, true] {
         let answer = gateway.post("/api/request", json!({ "query": "Hi", "skip_llm": skip_llm })).await;
         assert_eq!((answer.status, &answer.body["block_reason"]), (403, &reason), "{skip_llm}: {answer:?}");
+        assert_eq!(answer.body["explanation"], "home", "{answer:?}");
         let record = &gateway.search(json!({ "limit": 1 })).await[0];
         assert_eq!(record["policy_decision"], "blocked", "{record}");
     }

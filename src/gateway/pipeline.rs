@@ -212,7 +212,8 @@ impl Pipeline {
             && gateway.router.destinations(self.request.chat.model.as_deref(), &constraints).is_err()
         {
             let reason = format!("Request blocked by policy: {policy} (no_provider_left)");
-            let refusal = Refusal { policy: policy.clone(), reason, explanation: None, rule: None };
+            let explanation = decision.reason_of(policy).map(str::to_owned);
+            let refusal = Refusal { policy: policy.clone(), reason, explanation, rule: None };
             self.policies.refused_by(policy);
             return self.refuse(permit, &decision, refusal, answer).await;
         }

@@ -134,6 +134,12 @@ impl Decision {
     pub fn refused(&self) -> bool {
         self.action.refuses()
     }
+
+    /// The sentence of a policy's verdict.
+    pub fn reason_of(&self, policy: &str) -> Option<&str> {
+        let evaluation = self.evaluations.iter().find(|it| &*it.label.policy == policy)?;
+        evaluation.outcome.said()?.reason.as_deref()
+    }
 }
 
 /// All slots are taken: the request is to be refused with 503, and tried again later.
