@@ -336,6 +336,8 @@ async fn a_policys_log_can_neither_steer_a_terminal_nor_forge_a_line() {
     for level in ["DEBUG", "INFO", "WARN", "ERROR"] {
         said(level, HARMLESS);
     }
+    let of_the_request = gateway.log.all(|line| line["fields"]["message"] == HARMLESS);
+    assert!(of_the_request.iter().all(|line| line["fields"]["request"].is_string()), "{of_the_request:?}");
     for line in gateway.log.text().lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it["timestamp"].is_string()), "forged: {line}");
         assert!(!line.contains(|it: char| it.is_control()), "{line:?}");

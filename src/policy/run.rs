@@ -221,7 +221,7 @@ impl Runner {
             let source = Source::World { counters: self.counters.clone(), policy: manifest.clone(), shadow: !enforced };
             match self.evaluate(policy, source, question, context, messages).await {
                 Ok(evaluated) => {
-                    report_log(policy, &evaluated.log);
+                    report_log(policy, &evaluated.log, request_id);
                     readings = evaluated.readings;
                     memory = Some(evaluated.memory);
                     Outcome::Verdict(evaluated.verdict)
@@ -229,7 +229,7 @@ impl Runner {
                 // What only watches keeps nobody out.
                 Err(Failed { error: EvaluationError::Overloaded, .. }) if enforced => return Err(Overloaded),
                 Err(Failed { error, log, readings: told }) => {
-                    report_log(policy, &log);
+                    report_log(policy, &log, request_id);
                     readings = told;
                     // The metrics count it; a line for each would be the last straw.
                     if !matches!(error, EvaluationError::Overloaded) {
@@ -448,19 +448,21 @@ fn ask_broken(policy: &BrokenPolicy, question: Question, context: &Context, deci
     });
 }
 
-pub(super) fn report_log(policy: &LivePolicy, log: &GuestLog) {
-    let name = policy.manifest.name.as_str();
+/// Passes a policy's lines on to the gateway's log, each with the request that it is about.
+pub(super) fn report_log(policy: &LivePolicy, log: &GuestLog, request: &str) {
+    let policy = policy.manifest.name.as_str();
     for line in &log.lines {
         match line.level {
-            tracing::Level::ERROR => tracing::error!(policy = name, "{}", line.text),
-            tracing::Level::WARN => tracing::warn!(policy = name, "{}", line.text),
-            tracing::Level::INFO => tracing::info!(policy = name, "{}", line.text),
-            _ => tracing::debug!(policy = name, "{}", line.text),
+            tracing::Level::ERROR => tracing::error!(policy, request, "{}", line.text),
+            tracing::Level::WARN => tracing::warn!(policy, request, "{}", line.text),
+            tracing::Level::INFO => tracing::info!(policy, request, "{}", line.text),
+            _ => tracing::debug!(policy, request, "{}", line.text),
         }
     }
     if log.dropped > 0 {
         tracing::warn!(
-            policy = name,
+            policy,
+            request,
             dropped = log.dropped,
             "lines of the policy's log were dropped: more than `limits.log`"
         );

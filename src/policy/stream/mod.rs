@@ -244,7 +244,7 @@ impl Inspection {
     /// What is recorded of it.
     pub fn end(mut self) -> Decision {
         self.decision.edited = self.edited();
-        self.decision.evaluations = self.stages.into_iter().map(Stage::end).collect();
+        self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(&self.request_id)).collect();
         self.decision.elapsed = self.decision.evaluations.iter().map(|it| it.elapsed).sum();
         self.decision
     }

@@ -250,7 +250,7 @@ impl Stage {
     fn fail(&mut self, failed: Failed, request_id: &str, decision: &mut Decision) {
         let Failed { error, log, readings } = failed;
         let manifest = &self.policy.manifest;
-        report_log(&self.policy, &log);
+        report_log(&self.policy, &log, request_id);
         self.readings.extend(readings);
         if self.error.is_none() {
             tracing::warn!(
@@ -292,10 +292,10 @@ impl Stage {
     }
 
     /// What is recorded of it, when the stream is over.
-    pub(super) fn end(mut self) -> Evaluation {
+    pub(super) fn end(mut self, request_id: &str) -> Evaluation {
         if let Some(session) = self.session.take() {
             let (log, readings, memory) = session.end();
-            report_log(&self.policy, &log);
+            report_log(&self.policy, &log, request_id);
             self.readings.extend(readings);
             self.memory = Some(memory);
         }
