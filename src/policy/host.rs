@@ -255,9 +255,10 @@ impl PolicyHost {
         let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
         let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
         self.warn(warnings);
-        let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
+        let Scan { mut found, mut orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
         meter::scanned();
+        orphans.retain(|module| !known.has_in_force(module));
         for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
             tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
         }
@@ -330,8 +331,8 @@ mod tests {
         let settings = Settings {
             directory,
             required: Vec::new(),
-            cache: Some(cache),
             providers: Vec::new(),
+            cache: Some(cache),
             cache_size: 0,
             worker: None,
             max_concurrent: 1,

@@ -396,6 +396,22 @@ async fn a_name_stays_with_the_manifest_that_has_it() {
 }
 
 #[tokio::test]
+async fn the_module_of_a_policy_in_force_is_not_told_as_one_without_a_manifest() {
+    let prepared = bare(NEVER).prepare();
+    refusing("old").put(&prepared.policies(), "house", CASE);
+    let gateway = prepared.start();
+    replace(&gateway.policies().join("house.yaml"), "name: [");
+    gateway.until("/health", |body| body["status"] == "degraded").await;
+    assert_eq!(said(&gateway).await, "old");
+    fs::write(gateway.policies().join("stray.wasm"), refusing("stray").module()).unwrap();
+    let message = "no manifest names this module; it is not loaded";
+    let told = |line: &Value| line["fields"]["message"] == message;
+    assert!(gateway.log.wait(told).is_some());
+    let modules: Vec<_> = gateway.log.all(told).iter().map(|line| line["fields"]["module"].to_string()).collect();
+    assert!(modules.len() == 1 && modules[0].contains("stray.wasm"), "{modules:?}");
+}
+
+#[tokio::test]
 async fn a_manifest_that_moves_takes_its_name_along() {
     for to in ["m-house.yaml", "zz-house.yaml"] {
         let prepared = bare(NEVER).prepare();

@@ -45,6 +45,14 @@ impl Known {
         }
     }
 
+    /// Whether a policy in force is made of this module, whatever its manifest says now.
+    pub(super) fn has_in_force(&self, module: &Path) -> bool {
+        self.names.iter().any(|(path, name)| {
+            let policy = self.live.get(name);
+            policy.is_some_and(|policy| path.with_file_name(&policy.manifest.module) == module)
+        })
+    }
+
     /// What could not be read, with the time of the next try where one may help.
     pub(super) fn noted(&mut self, path: &Path, fingerprint: Digest, mut error: LoadError) -> LoadError {
         if !error.code.may_pass() {
