@@ -18,7 +18,7 @@ use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::in_flight::InFlight;
-use crate::policy::{Change, Pace, PolicyHost, Settings, Tenants, Watcher};
+use crate::policy::{Change, Pace, PolicyHost, Settings, Watcher};
 use crate::provider::{self, ApiKey, Prices, Provider};
 use crate::router::{self, Router};
 use crate::telemetry;
@@ -64,12 +64,9 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         cache: Some(policies.cache.clone()),
         cache_size: policies.cache_size,
         worker: policies.worker.clone(),
-        max_concurrent: u32::try_from(policies.max_concurrent).unwrap_or(u32::MAX),
-        max_streams: u32::try_from(policies.max_streams).unwrap_or(u32::MAX),
-        tenants: match config.auth {
-            config::Auth::Open => Tenants::Claimed,
-            config::Auth::Clients(_) => Tenants::Known,
-        },
+        max_concurrent: policies.max_concurrent,
+        max_streams: policies.max_streams,
+        tenants: config.auth.tenants(),
         load_timeout: LOAD_TIMEOUT,
     };
     Ok(PolicyHost::start(settings)?)
@@ -117,14 +114,8 @@ pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Ro
         model_maps: config.providers.iter().map(models).collect(),
         deadline: routing.deadline,
         retry: routing.retry,
-        breaker: router::BreakerSettings {
-            failures: routing.breaker.failures,
-            open_for: routing.breaker.open_for,
-            reach: match config.auth {
-                config::Auth::Open => router::Reach::All,
-                config::Auth::Clients(_) => router::Reach::Tenant,
-            },
-        },
+        breaker: routing.breaker,
+        tenants: config.auth.tenants(),
     };
     Ok(Router::new(providers, routing)?)
 }

@@ -20,6 +20,26 @@ pub enum Auth {
     Clients(Vec<Client>),
 }
 
+impl Auth {
+    /// Who tenants are.
+    pub fn tenants(&self) -> Tenants {
+        match self {
+            Self::Open => Tenants::Claimed,
+            Self::Clients(_) => Tenants::Known,
+        }
+    }
+}
+
+/// Who the tenants are that share a gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tenants {
+    /// Whoever asks says so: there is nothing to share out among them.
+    #[default]
+    Claimed,
+    /// Those of the configuration, which have proved it: one of them need not suffer for another.
+    Known,
+}
+
 /// A caller that has a secret.
 #[derive(Clone, Debug, Serialize)]
 pub struct Client {

@@ -45,7 +45,7 @@ pub use audit::{
     AUDIT_QUEUE, Audit, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, CheckpointEvery,
     DatabaseUrl, Durability,
 };
-pub use auth::{Auth, Client, Role, SecretDigest};
+pub use auth::{Auth, Client, Role, SecretDigest, Tenants};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::ConfigError;

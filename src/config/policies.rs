@@ -15,7 +15,7 @@ use super::yaml::KeyPath;
 
 /// Instances of policies at one time. Each reserves 8 GiB of addresses, in one piece for all: of the 128 TiB that a
 /// process has, no more than about 85 lie together.
-const MAX_INSTANCES: usize = 10_000;
+const MAX_INSTANCES: u32 = 10_000;
 
 /// Policies and their host. Relative paths start at the working directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,9 +33,9 @@ pub struct Policies {
     /// Whether the gateway serves without any live policy.
     pub allow_none: bool,
     /// Evaluations at one time.
-    pub max_concurrent: usize,
+    pub max_concurrent: u32,
     /// Instances of policies that streamed answers may keep, one for each stream and policy that it is shown to.
-    pub max_streams: usize,
+    pub max_streams: u32,
     /// How often the folder is scanned when no event came.
     pub poll_interval: Duration,
     /// How long the folder must be quiet before it is scanned.

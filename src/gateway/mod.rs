@@ -246,7 +246,7 @@ mod tests {
             worker: None,
             max_concurrent: 1,
             max_streams: 1,
-            tenants: policy::Tenants::Claimed,
+            tenants: crate::config::Tenants::Claimed,
             load_timeout: Duration::from_secs(1),
         };
         let (policies, changes) = PolicyHost::start(settings).unwrap();

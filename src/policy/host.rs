@@ -22,7 +22,6 @@ use super::load::cache::Cache;
 use super::load::worker::Worker;
 use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
-use super::places::Tenants;
 use super::readings::{Source, Stated};
 use super::run::{Decision, Overloaded, Runner};
 use super::scan::{self, Scan};
@@ -31,6 +30,7 @@ use super::status::PolicyStatus;
 use super::stream::Inspection;
 use super::{Context, meter, writers};
 use crate::chat::Message;
+use crate::config::Tenants;
 pub use candidate::{Candidate, CandidateError};
 
 /// What the host needs to know.

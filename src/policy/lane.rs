@@ -18,7 +18,8 @@ use futures_util::future::{BoxFuture, Future};
 use tokio::runtime::Runtime;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::places::{Place, Places, Tenants};
+use super::places::{Place, Places};
+use crate::config::Tenants;
 
 /// Turns of up to a tick that an evaluation gets where it was started while nobody leaves the lane. The clock ticks
 /// whenever it does: a quick evaluation may meet a tick, and must neither wait nor be refused for it.

@@ -1,19 +1,11 @@
-//! Places for a bounded number at one time, of which no tenant alone takes the last quarter.
+//! Places for a bounded number at one time. Where tenants are known, the last quarter is kept from each of them for the others.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Tenants;
 use crate::line::ByTenant;
-
-/// Who tenants are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tenants {
-    /// Whoever asks says so: there is nothing to share out.
-    Claimed,
-    /// Those of the configuration: the last quarter of what they share is kept from each of them for the others.
-    Known,
-}
 
 /// So many places.
 #[derive(Debug)]

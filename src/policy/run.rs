@@ -12,12 +12,13 @@ use super::counters::CounterStore;
 use super::engine::Engine;
 use super::lane::{LaneError, SlowLane};
 use super::manifest::{Manifest, Mode, OnError, Phase, StreamMode};
-use super::places::{Place, Places, Tenants};
+use super::places::{Place, Places};
 use super::readings::{Readings, Source};
 use super::sandbox::GuestLog;
 use super::set::{BrokenPolicy, Generation, Label, LivePolicy, Member, PolicySet};
 use super::verdict::{self, Action, Routing, Verdict};
 use crate::chat::{Message, text_bytes};
+use crate::config::Tenants;
 
 /// The wall cap behind a policy's own limit, which counts only the time that it runs. Half as many evaluations take turns
 /// on each thread of the slow lane: all of them can use their time to the end, and the machine may be half as quick.

@@ -13,42 +13,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter;
-use crate::config;
+use crate::config::{self, Tenants};
 
 /// So many models of one provider are kept at most; the one that failed longest ago makes room.
 const MODELS: usize = 256;
 
 /// A trial that takes longer keeps nobody else from trying.
 const TRIAL: Duration = Duration::from_secs(10);
-
-/// When a breaker opens, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerSettings {
-    /// So many requests in a row that failed open it.
-    pub failures: u32,
-    /// So long it lets nothing pass; then one call at a time.
-    pub open_for: Duration,
-    /// For whom.
-    pub reach: Reach,
-}
-
-/// For whom a breaker opens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// For everybody.
-    #[default]
-    All,
-    /// For the tenant whose requests failed, while they are one tenant's: it may be that they alone make the model fail.
-    /// Once another one's failed too, for everybody. Only where tenants have proved who they are.
-    Tenant,
-}
-
-impl Default for BreakerSettings {
-    fn default() -> Self {
-        let config::Breaker { failures, open_for } = config::Breaker::default();
-        Self { failures, open_for, reach: Reach::default() }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -95,7 +66,8 @@ impl Breaker {
 #[derive(Debug)]
 pub(crate) struct Breakers {
     provider: String,
-    settings: BreakerSettings,
+    settings: config::Breaker,
+    tenants: Tenants,
     models: Mutex<HashMap<String, Breaker>>,
 }
 
@@ -109,8 +81,10 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Breakers {
-    pub(crate) fn new(provider: &str, settings: BreakerSettings) -> Self {
-        Self { provider: provider.to_owned(), settings, models: Mutex::default() }
+    /// Where tenants are known, a breaker opens for the one whose requests failed, while they are one tenant's: it may be
+    /// that they alone make the model fail. Once another one's failed too, and where tenants are not known, for everybody.
+    pub(crate) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
+        Self { provider: provider.to_owned(), settings, tenants, models: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
@@ -159,8 +133,8 @@ impl Breakers {
 
     /// A tenant's call failed by the provider's fault.
     pub(crate) fn failed(&self, model: &str, tenant: Option<&str>, trial: Option<Instant>, now: Instant) {
-        let BreakerSettings { failures, open_for, reach } = self.settings;
-        let tenant = tenant.filter(|_| reach == Reach::Tenant);
+        let config::Breaker { failures, open_for } = self.settings;
+        let tenant = tenant.filter(|_| self.tenants == Tenants::Known);
         let mut models = self.lock();
         if !models.contains_key(model) && models.len() >= MODELS {
             let oldest = models.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(model, _)| model.clone());
@@ -253,11 +227,12 @@ mod tests {
 
     const OPEN_FOR: Duration = Duration::from_secs(10);
 
+    fn of(tenants: Tenants) -> Breakers {
+        Breakers::new("p", config::Breaker { failures: 2, open_for: OPEN_FOR }, tenants)
+    }
+
     fn breakers() -> (Breakers, Instant) {
-        (
-            Breakers::new("p", BreakerSettings { failures: 2, open_for: OPEN_FOR, ..BreakerSettings::default() }),
-            Instant::now(),
-        )
+        (of(Tenants::Claimed), Instant::now())
     }
 
     fn fail(breakers: &Breakers, model: &str, times: u32, now: Instant) {
@@ -405,8 +380,7 @@ mod tests {
 
     #[test]
     fn one_tenants_failures_open_it_for_that_tenant_and_anothers_for_all() {
-        let settings = BreakerSettings { failures: 2, open_for: OPEN_FOR, reach: Reach::Tenant };
-        let (breakers, now) = (Breakers::new("p", settings), Instant::now());
+        let (breakers, now) = (of(Tenants::Known), Instant::now());
         let wait = |tenant, now| breakers.wait("m", Some(tenant), now);
         let pass = |tenant| breakers.pass("m", Some(tenant), now);
         for _ in 0..2 {
@@ -427,8 +401,8 @@ mod tests {
 
     #[test]
     fn failures_of_several_tenants_in_a_row_are_counted_together() {
-        let settings = BreakerSettings { failures: 3, open_for: OPEN_FOR, reach: Reach::Tenant };
-        let (breakers, now) = (Breakers::new("p", settings), Instant::now());
+        let settings = config::Breaker { failures: 3, open_for: OPEN_FOR };
+        let (breakers, now) = (Breakers::new("p", settings, Tenants::Known), Instant::now());
         for tenant in ["a", "b", "a"] {
             assert_eq!(breakers.wait("m", Some("c"), now), None);
             breakers.pass("m", Some(tenant), now).unwrap().failed(now);

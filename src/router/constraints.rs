@@ -45,7 +45,7 @@ impl Constraints {
         self
     }
 
-    /// Asked by this tenant: what it makes fail keeps others out no more than it must ([`super::Reach`]).
+    /// Asked by this tenant: what it makes fail keeps others out no more than it must ([`super::Routing::tenants`]).
     pub fn of_tenant(mut self, tenant: &str) -> Self {
         self.tenant = Some(tenant.to_owned());
         self

@@ -39,9 +39,8 @@ use health::Monitor;
 use order::Turns;
 use retry::Budget;
 
-pub use crate::config::{Retry, Strategy};
+pub use crate::config::{Breaker, Retry, Strategy, Tenants};
 pub use attempt::{Attempt, Attempts};
-pub use breaker::{BreakerSettings, Reach};
 pub use constraints::{Constraints, Preference};
 pub use error::{BuildError, RouteError, WeightError};
 pub use health::{Health, State};
@@ -66,7 +65,9 @@ pub struct Routing {
     /// How often a failed call is tried again.
     pub retry: Retry,
     /// When a provider that keeps failing is left in peace.
-    pub breaker: BreakerSettings,
+    pub breaker: Breaker,
+    /// For whom it then is: where tenants are known, for one of them at first.
+    pub tenants: Tenants,
 }
 
 impl Default for Routing {
@@ -78,7 +79,8 @@ impl Default for Routing {
             model_maps: BTreeMap::new(),
             deadline: DEADLINE,
             retry: Retry::default(),
-            breaker: BreakerSettings::default(),
+            breaker: Breaker::default(),
+            tenants: Tenants::default(),
         }
     }
 }
@@ -150,7 +152,7 @@ impl Router {
     /// A weight or a default for a provider that is not there is warned of and has no effect: an entry without a key is
     /// left out of the gateway, and its share with it.
     pub fn new(providers: Vec<Arc<dyn Provider>>, routing: Routing) -> Result<Self, BuildError> {
-        let Routing { strategy, weights, default, mut model_maps, deadline, retry, breaker } = routing;
+        let Routing { strategy, weights, default, mut model_maps, deadline, retry, breaker, tenants } = routing;
         let mut entries: Vec<Entry> = Vec::with_capacity(providers.len());
         for provider in providers {
             let info = provider.info();
@@ -173,7 +175,7 @@ impl Router {
                 latencies: Default::default(),
                 limited: Default::default(),
                 tally: Default::default(),
-                breakers: Arc::new(Breakers::new(&info.name, breaker)),
+                breakers: Arc::new(Breakers::new(&info.name, breaker, tenants)),
                 budget: Budget::new(retry.budget),
                 turn: Default::default(),
                 provider,

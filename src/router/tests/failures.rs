@@ -200,7 +200,7 @@ async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_hi
         (Arc::new(hasty), "timeout", State::Unhealthy, true),
     ] {
         a.takes(60_000);
-        let breaker = BreakerSettings { failures: 3, ..BreakerSettings::default() };
+        let breaker = Breaker { failures: 3, ..Breaker::default() };
         let routing = Routing { deadline: Duration::from_millis(20), breaker, ..Routing::default() };
         let router = router(&[&a, &whole], routing);
         for _ in 0..3 {
@@ -220,7 +220,7 @@ async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_hi
 async fn without_a_budget_nothing_is_retried() {
     let a = Fake::new("a", 5, 1.0);
     let retry = Retry { budget: 0.0, ..Retry::default() };
-    let breaker = BreakerSettings { failures: 1_000, ..BreakerSettings::default() };
+    let breaker = Breaker { failures: 1_000, ..Breaker::default() };
     let router = router(&[&a], Routing { retry, breaker, ..Routing::default() });
     a.fail_times(ErrorKind::UpstreamFailed, u32::MAX);
     let mut retries = 0;

@@ -22,7 +22,7 @@ async fn an_open_breaker_refuses_at_once_and_says_for_how_long() {
 #[tokio::test(start_paused = true)]
 async fn a_request_counts_by_the_first_of_its_failures_that_does() {
     let a = Fake::new("a", 5, 1.0);
-    let breaker = BreakerSettings { failures: 1, ..BreakerSettings::default() };
+    let breaker = Breaker { failures: 1, ..Breaker::default() };
     let router = router(&[&a], Routing { breaker, ..Routing::default() });
     a.fail_times(ErrorKind::TryAgain, u32::MAX);
     let (request, constraints) = (hello(), any());
@@ -36,7 +36,7 @@ async fn a_request_counts_by_the_first_of_its_failures_that_does() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_answers_again_is_used_again() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    let breaker = BreakerSettings { failures: 2, open_for: Duration::from_millis(50), ..BreakerSettings::default() };
+    let breaker = Breaker { failures: 2, open_for: Duration::from_millis(50) };
     // One for each of the two: nobody waits.
     let retry = Retry { attempts: 2, ..Retry::default() };
     let router = router(&[&a, &b], Routing { breaker, retry, ..Routing::default() });
@@ -80,9 +80,9 @@ async fn with_the_defaults_a_provider_that_answers_again_is_used_again_within_20
 #[tokio::test(start_paused = true)]
 async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
     let a = Fake::new("a", 5, 1.0);
-    let breaker = BreakerSettings { failures: 2, reach: Reach::Tenant, ..BreakerSettings::default() };
+    let breaker = Breaker { failures: 2, ..Breaker::default() };
     let retry = Retry { attempts: 1, ..Retry::default() };
-    let router = router(&[&a], Routing { breaker, retry, ..Routing::default() });
+    let router = router(&[&a], Routing { breaker, tenants: Tenants::Known, retry, ..Routing::default() });
     let (one, other) = (any().of_tenant("one"), any().of_tenant("other"));
     a.fail_times(ErrorKind::UpstreamFailed, 2);
     for code in ["upstream_failed", "upstream_failed", "breaker_open"] {
@@ -277,7 +277,7 @@ async fn the_operators_refused_key_keeps_nobody_out_who_has_one() {
     for kind in [ErrorKind::Unauthorized, ErrorKind::SpendCap] {
         let router = router(&[&a], Routing::default());
         a.fail(kind);
-        for _ in 0..2 * BreakerSettings::default().failures {
+        for _ in 0..2 * Breaker::default().failures {
             assert_eq!(router.ask(&hello(), &any()).await.unwrap_err().code(), kind.code());
         }
         assert_eq!(router.state_of("a"), State::Unhealthy, "{kind:?}");

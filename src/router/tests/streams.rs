@@ -82,7 +82,7 @@ async fn a_stream_from_before_its_provider_fell_says_nothing_of_it() {
 #[tokio::test(start_paused = true)]
 async fn a_trial_that_streams_does_not_keep_others_out() {
     let a = Fake::new("a", 9, 1.0);
-    let breaker = BreakerSettings { failures: 1, open_for: Duration::from_millis(100), ..BreakerSettings::default() };
+    let breaker = Breaker { failures: 1, open_for: Duration::from_millis(100) };
     let retry = Retry { attempts: 1, ..Retry::default() };
     let router = router(&[&a], Routing { breaker, retry, ..Routing::default() });
     a.fail_times(ErrorKind::ConnectFailed, 1);
