@@ -5,6 +5,7 @@
 mod support;
 
 use mistral_double::{Behaviour, Failure, MistralDouble, ToolCall};
+use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
 use support::{Gateway, Setup, eventually};
 
@@ -140,6 +141,29 @@ async fn a_refusal_names_policy_and_rule_in_both_shapes() {
         assert!(shape["message"].as_str().unwrap().starts_with("Request blocked by policy: pii"), "{body}");
     }
     assert!(double.requests().iter().all(|request| request.path() == "/v1/models"), "the model was asked");
+}
+
+#[tokio::test]
+async fn a_vendors_refusal_of_a_request_names_the_vendors_field() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let gateway = Setup::without_provider()
+        .env("OPENAI_API_KEY", openai_double::KEY)
+        .env("OPENAI_ENDPOINT", &double.origin())
+        .yaml("routing: { retry: { attempts: 1 } }\n")
+        .start();
+    let refusal = |param: &str, code: &str| json!({ "error": { "message": "no", "type": "invalid_request_error", "param": param, "code": code } });
+    for (status, refusal, shown, param) in [
+        (400, refusal("messages[0].content", "invalid_value"), 400, json!("messages[0].content")),
+        (400, refusal("logit_bias", "unsupported_parameter"), 422, json!("logit_bias")),
+        (400, refusal("not a field", "invalid_value"), 400, json!(null)),
+        (400, refusal("messages", "content_filter"), 403, json!(null)),
+        (503, refusal("messages", "server_error"), 503, json!(null)),
+    ] {
+        double.script(openai_double::Behaviour::Fail(status, refusal.clone()));
+        let (_, answer) = chat(&gateway, json!({ "model": "gpt-4o", "messages": [user("x")] })).await;
+        assert_eq!((answer.status, &answer.body["param"]), (shown, &param), "{refusal}");
+        assert_eq!(answer.body["error"]["param"], param, "{refusal}");
+    }
 }
 
 #[tokio::test]

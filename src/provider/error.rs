@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error_kind::{ErrorKind, HealthEffect, Surface};
 use super::key::ApiKey;
-use super::text::{MESSAGE_CHARS, clean, token};
+use super::text::{MESSAGE_CHARS, clean, field_path, token};
 use crate::chat::Usage;
 
 /// A failed call to an upstream. Its message is one line of bounded length, without control characters, without the key;
@@ -15,8 +15,9 @@ pub struct ProviderError {
     kind: ErrorKind,
     message: String,
     status: Option<u16>,
-    upstream_code: Option<String>,
-    correlation_id: Option<String>,
+    upstream_code: Option<Box<str>>,
+    param: Option<Box<str>>,
+    correlation_id: Option<Box<str>>,
     retry_after: Option<Duration>,
     spent: Option<Box<Usage>>,
     /// The caller's own key was used, and this is about that key: the status under which the caller is told.
@@ -34,6 +35,7 @@ impl ProviderError {
             message: clean(message, MESSAGE_CHARS),
             status: None,
             upstream_code: None,
+            param: None,
             correlation_id: None,
             retry_after: None,
             spent: None,
@@ -78,14 +80,21 @@ impl ProviderError {
     /// With the upstream's own code, if it has the form of one.
     #[must_use]
     pub fn with_upstream_code(mut self, code: Option<&str>) -> Self {
-        self.upstream_code = code.and_then(token);
+        self.upstream_code = code.and_then(token).map(Into::into);
+        self
+    }
+
+    /// With the field of the request that the upstream names as the one at fault, if it has the form of a field's path.
+    #[must_use]
+    pub fn with_param(mut self, param: Option<&str>) -> Self {
+        self.param = param.and_then(field_path).map(Into::into);
         self
     }
 
     /// With the id under which the vendor finds the call, if it has the form of one.
     #[must_use]
     pub fn with_correlation_id(mut self, id: Option<&str>) -> Self {
-        self.correlation_id = id.and_then(token);
+        self.correlation_id = id.and_then(token).map(Into::into);
         self
     }
 
@@ -121,8 +130,10 @@ impl ProviderError {
     #[must_use]
     pub(crate) fn scrubbed(mut self, key: &ApiKey) -> Self {
         self.message = key.scrub(self.message);
-        self.upstream_code = self.upstream_code.map(|code| key.scrub(code));
-        self.correlation_id = self.correlation_id.map(|id| key.scrub(id));
+        let scrub = |text: Option<Box<str>>| text.map(|text| key.scrub(text.into()).into());
+        self.upstream_code = scrub(self.upstream_code);
+        self.param = scrub(self.param);
+        self.correlation_id = scrub(self.correlation_id);
         self
     }
 
@@ -210,6 +221,11 @@ impl ProviderError {
     /// The upstream's own code.
     pub fn upstream_code(&self) -> Option<&str> {
         self.upstream_code.as_deref()
+    }
+
+    /// The field at fault, such as `messages[0].content`, as the upstream names it: of the request that was sent to it.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
     }
 
     /// The id under which the vendor finds the call in its own logs.

@@ -112,7 +112,7 @@ mod tests {
     fn nothing_that_is_no_answer_repeats_the_key() {
         let headers: HeaderMap = HeaderMap::from_iter([("cf-ray".parse().unwrap(), KEY.parse().unwrap())]);
         let own =
-            || ProviderError::new(ErrorKind::MalformedAnswer, &format!("not {KEY}")).with_upstream_code(Some(KEY));
+            || ProviderError::malformed(&format!("not {KEY}")).with_upstream_code(Some(KEY)).with_param(Some(KEY));
         let cut = format!("{}{KEY}", ".".repeat(595));
         for (error, kind, message) in [
             (refusals().refusal(401, &headers, KEY.as_bytes()), ErrorKind::Unauthorized, Some("[secret]")),

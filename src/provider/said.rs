@@ -14,6 +14,8 @@ pub(crate) struct Said {
     pub(crate) message: String,
     pub(crate) code: Option<String>,
     pub(crate) kind: Option<String>,
+    /// The field at fault.
+    pub(crate) param: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) guardrails: bool,
 }
@@ -38,6 +40,7 @@ impl Said {
                     code: either("code").and_then(scalar),
                     // Anthropic's outer type says only that it is an error.
                     kind: nested.and_then(|error| error.get("type")).or_else(|| field("type")).and_then(scalar),
+                    param: either("param").and_then(scalar),
                     request_id: field("request_id").and_then(scalar),
                     guardrails: field("guardrails").is_some(),
                 }
@@ -62,6 +65,7 @@ impl Said {
         ProviderError::new(kind, &message)
             .with_status(status)
             .with_upstream_code(self.code.as_deref().or(self.kind.as_deref()))
+            .with_param(self.param.as_deref())
             .with_correlation_id(self.request_id.as_deref())
     }
 

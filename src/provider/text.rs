@@ -49,6 +49,18 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.len() <= TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// The path of a field in a request, such as `messages[0].content`: as short, or not at all.
+pub(crate) fn field_path(text: &str) -> Option<String> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-".contains(&it));
+    let is_index = |index: &str| !index.is_empty() && index.bytes().all(|it| it.is_ascii_digit());
+    let is_step = |step: &str| {
+        let mut pieces = step.split('[');
+        pieces.next().is_some_and(is_name) && pieces.all(|piece| piece.strip_suffix(']').is_some_and(is_index))
+    };
+    token(text).filter(|path| path.split('.').all(is_step))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +86,19 @@ mod tests {
         assert_eq!(token(" 1300 ").as_deref(), Some("1300"));
         for text in ["", "two words", "line\nfeed", "é", &"x".repeat(81)] {
             assert_eq!(token(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_of_a_field_is_none() {
+        for text in ["stop", "messages[0].content", "messages.0.content", "tools[12][3].function.name", "x-of_mine"] {
+            assert_eq!(field_path(text).as_deref(), Some(text));
+        }
+        let long = "x".repeat(81);
+        for text in
+            ["", ".", "a.", "[0]", "a[]", "a[b]", "a[0", "a[0]b", "two words", "jane@example.org", "a\u{7}", &long]
+        {
+            assert_eq!(field_path(text), None, "{text:?}");
         }
     }
 }

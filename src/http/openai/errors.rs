@@ -10,6 +10,7 @@ use crate::gateway::{Refusal, StreamFailure};
 use crate::http::ApiError;
 use crate::http::answer::json;
 use crate::http::errors::{retry_after, wait, with_hints};
+use crate::provider::ProviderError;
 use crate::router::RouteError;
 
 /// What both shapes say.
@@ -97,8 +98,10 @@ pub(super) fn failed(error: &RouteError) -> Response {
     let surface = error.surface_as();
     let status = StatusCode::from_u16(surface.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let message = error.to_string();
-    let told =
-        Told { message: &message, kind: kind(status), param: None, code: surface.code, policy: None, rule: None };
+    // Of other statuses the request is not at fault.
+    let of_request = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+    let param = error.provider_error().and_then(ProviderError::param).filter(|_| of_request);
+    let told = Told { message: &message, kind: kind(status), param, code: surface.code, policy: None, rule: None };
     let mut response = body(status, told);
     if let Some(wait) = wait(error) {
         retry_after(&mut response, wait);

@@ -226,6 +226,13 @@ fn waits_come_from_the_upstream_or_from_what_is_known() {
 }
 
 #[test]
+fn the_field_at_fault_is_kept() {
+    let body =
+        r#"{"object":"error","message":"no","type":"invalid_request_error","param":"tools[0].name","code":null}"#;
+    assert_eq!(class(400, &[], body).param(), Some("tools[0].name"));
+}
+
+#[test]
 fn the_vendors_id_of_the_call_is_kept() {
     let kong: (&str, &str) = ("x-kong-request-id", "kong1");
     for (sent, body, id) in [

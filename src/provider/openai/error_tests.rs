@@ -79,6 +79,19 @@ fn a_refusal_keeps_message_code_and_id() {
 }
 
 #[test]
+fn a_refusal_names_the_field_at_fault_if_it_looks_like_one() {
+    for (param, named) in [
+        (json!("messages[0].content"), Some("messages[0].content")),
+        (json!("write to jane@example.org"), None),
+        (json!(null), None),
+        (json!({"a": 1}), None),
+    ] {
+        let body = json!({"error": {"message": "no", "type": "invalid_request_error", "param": param}});
+        assert_eq!(class(400, &[], &body.to_string()).param(), named, "{body}");
+    }
+}
+
+#[test]
 fn the_wait_is_the_one_that_was_asked_for_else_that_of_the_spent_limits() {
     let spent = [
         ("x-ratelimit-remaining-requests", "0"),
