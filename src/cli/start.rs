@@ -145,29 +145,13 @@ fn started(
         None => prices.of(provider.name.as_str(), provider.kind),
     };
     let settings = provider::Settings {
-        name: provider.name.as_str().to_owned(),
-        kind: provider.kind,
-        display_name: provider.display_name.clone(),
-        endpoint: provider.endpoint.clone(),
-        http2: provider.http2,
+        entry: provider.clone(),
         api_key: provider.api_key.as_ref().map(key).transpose()?,
         further_keys: provider.further_keys.iter().map(key).collect::<anyhow::Result<_>>()?,
-        model: provider.model.clone(),
-        base_model: provider.base_model.clone(),
-        models: provider.models.clone(),
-        bridge_user_after_tool: provider.bridge_user_after_tool.clone(),
-        derives_cache_key: provider.prompt_cache_key == config::CacheKey::Derived,
-        without_reasoning_content: provider.without_reasoning_content.clone(),
-        api_version: provider.api_version.clone(),
-        max_tokens: provider.max_tokens,
-        timeout: provider.timeout,
         stream_deadline: routing.stream_deadline,
         max_response_bytes: routing.max_response_bytes,
         in_flight: in_flight.clone(),
         prices,
-        region: provider.region.clone(),
-        priority: provider.priority,
-        weight: provider.weight,
     };
     Ok(provider::build(settings)?)
 }

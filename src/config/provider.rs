@@ -58,6 +58,35 @@ pub struct Provider {
     pub weight: f64,
 }
 
+#[cfg(test)]
+impl Provider {
+    /// One of this kind there, named as its kind, with this default model, no key, and otherwise every default.
+    pub(crate) fn new(kind: ProviderKind, endpoint: &str, model: &str) -> Self {
+        Self {
+            name: ProviderName(kind.as_str().to_owned()),
+            kind,
+            display_name: kind.as_str().to_owned(),
+            region: None,
+            api_key: None,
+            further_keys: Vec::new(),
+            model: model.to_owned(),
+            base_model: None,
+            models: Vec::new(),
+            bridge_user_after_tool: Vec::new(),
+            prompt_cache_key: CacheKey::default(),
+            without_reasoning_content: Vec::new(),
+            api_version: None,
+            model_map: BTreeMap::new(),
+            endpoint: Endpoint::parse(endpoint).unwrap(),
+            http2: false,
+            max_tokens: None,
+            timeout: DEFAULT_TIMEOUT,
+            priority: DEFAULT_PRIORITY,
+            weight: 1.0,
+        }
+    }
+}
+
 /// Time that a whole call may take when nothing says otherwise.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 

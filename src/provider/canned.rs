@@ -7,8 +7,6 @@ use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::Endpoint;
-
 /// What is done with a connection after its request was read.
 #[derive(Clone)]
 pub(super) enum Reaction {
@@ -59,10 +57,6 @@ impl Server {
             }
         });
         Self { origin, requests }
-    }
-
-    pub(super) fn endpoint(&self) -> Endpoint {
-        Endpoint::parse(&self.origin).unwrap()
     }
 
     pub(super) fn url(&self) -> Url {

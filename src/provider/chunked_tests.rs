@@ -21,10 +21,8 @@ fn provider(kind: Kind, endpoint: &str, key: &str, timeout: Duration) -> Arc<dyn
     let model = if kind == Kind::Mistral { "mistral-small-latest" } else { "gpt-4o" };
     build(Settings {
         api_key: Some(ApiKey::new(key).unwrap()),
-        model: model.into(),
-        timeout,
         prices: Prices::shipped().unwrap().of(kind.as_str(), kind),
-        ..Settings::new(kind, endpoint)
+        ..Settings::new(kind, endpoint, model).with(|entry| entry.timeout = timeout)
     })
     .unwrap()
 }
@@ -130,9 +128,9 @@ async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
 #[tokio::test]
 async fn a_stream_keeps_its_room_as_long_as_somebody_has_its_text() {
     let (double, in_flight) = (MistralDouble::builder().start().await.unwrap(), InFlight::default());
-    let (api_key, model) = (Some(ApiKey::new(double.key()).unwrap()), "mistral-small-latest".into());
-    let settings = Settings::new(Kind::Mistral, &double.origin());
-    let mistral = build(Settings { api_key, model, in_flight: in_flight.clone(), ..settings }).unwrap();
+    let api_key = Some(ApiKey::new(double.key()).unwrap());
+    let settings = Settings::new(Kind::Mistral, &double.origin(), "mistral-small-latest");
+    let mistral = build(Settings { api_key, in_flight: in_flight.clone(), ..settings }).unwrap();
     let Streamed { events, held, .. } = mistral.stream(&hello()).await.unwrap();
     assert!(events.count().await > 0);
     assert!(in_flight.held() > 0);

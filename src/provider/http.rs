@@ -273,15 +273,16 @@ impl Upstream {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(POOL_IDLE_CONNECTIONS);
         let builder = if endpoint.scheme() == "https" { builder.https_only(true) } else { builder.no_proxy() };
-        let builder = if settings.http2 { builder.http2_prior_knowledge() } else { builder.http1_only() };
-        let client = builder
-            .build()
-            .map_err(|error| BuildError::Client { provider: settings.name.clone(), reason: describe(error) })?;
+        let builder = if settings.entry.http2 { builder.http2_prior_knowledge() } else { builder.http1_only() };
+        let client = builder.build().map_err(|error| BuildError::Client {
+            provider: settings.entry.name.to_string(),
+            reason: describe(error),
+        })?;
         let Credential { headers, key } = credential.completed();
         Ok(Self {
             client,
             headers,
-            timeout: settings.timeout.min(LONGEST_TIMEOUT),
+            timeout: settings.entry.timeout.min(LONGEST_TIMEOUT),
             body_idle: BODY_IDLE_TIMEOUT,
             stream_deadline: settings.stream_deadline.min(LONGEST_TIMEOUT),
             max_body_bytes: settings.max_response_bytes,

@@ -9,8 +9,8 @@ use crate::provider::canned::{Reaction, Server, reply, stall};
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
 fn upstream(url: &Url, timeout: u64) -> Upstream {
-    let settings =
-        Settings { timeout: Duration::from_millis(timeout), ..Settings::new(Kind::OpenAiCompatible, url.as_str()) };
+    let settings = Settings::new(Kind::OpenAiCompatible, url.as_str(), "m")
+        .with(|entry| entry.timeout = Duration::from_millis(timeout));
     let credential = Credential::bearer(&ApiKey::new("sk-very-secret").unwrap());
     Upstream::new(url, credential, Wording::plain(), &settings).unwrap()
 }

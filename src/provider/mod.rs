@@ -4,7 +4,7 @@
 //! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
 //! are called with, the price tables, the keys of an account, and one folder per vendor. It never chooses among providers,
 //! never retries with the same key (but a batch of texts behind others that were answered), keeps no state between calls
-//! but idle connections and which keys rest, and reads no configuration: it is handed [`Settings`]. A key goes into it as
+//! but idle connections and which keys rest, and reads no file: it is handed [`Settings`]. A key goes into it as
 //! an [`ApiKey`] and comes out in one place only, the one header of the configured host that opens it.
 
 pub mod anthropic;
@@ -135,7 +135,7 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 /// Makes a provider of the kind that the settings name, with all of its keys.
 pub fn build(mut settings: Settings) -> Result<Arc<dyn Provider>, BuildError> {
     let further_keys = std::mem::take(&mut settings.further_keys);
-    let provider: Arc<dyn Provider> = match settings.kind {
+    let provider: Arc<dyn Provider> = match settings.entry.kind {
         Kind::Mistral => Arc::new(mistral::Mistral::new(settings)?),
         Kind::Anthropic => Arc::new(anthropic::Anthropic::new(settings)?),
         Kind::Gemini => Arc::new(gemini::Gemini::new(settings)?),

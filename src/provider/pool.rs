@@ -329,10 +329,9 @@ mod tests {
 
     fn pool<const N: usize>(failures: [Vec<ProviderError>; N]) -> (KeyPool, Vec<Arc<Way>>) {
         let ways = failures.into_iter().enumerate().map(|(at, failures)| {
-            let settings =
-                Settings { name: format!("key-{at}"), ..Settings::new(Kind::Mistral, "https://host.example") };
+            let settings = Settings::new(Kind::Mistral, "https://host.example", "m");
             Arc::new(Way {
-                info: settings.info(&settings.endpoint),
+                info: Info { name: format!("key-{at}"), ..settings.info(&settings.entry.endpoint) },
                 failures: Mutex::new(failures.into()),
                 asked: AtomicUsize::new(0),
                 takes: Mutex::default(),

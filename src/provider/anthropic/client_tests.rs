@@ -15,10 +15,9 @@ const M: u64 = 1_000_000;
 fn settings() -> Settings {
     Settings {
         api_key: Some(ApiKey::new("sk-ant-very-secret").unwrap()),
-        model: "claude-sonnet-4-6".into(),
-        timeout: Duration::from_secs(5),
         prices: Prices::shipped().unwrap().of("anthropic", Kind::Anthropic),
-        ..Settings::new(Kind::Anthropic, "https://host.example/base/v1")
+        ..Settings::new(Kind::Anthropic, "https://host.example/base/v1", "claude-sonnet-4-6")
+            .with(|entry| entry.timeout = Duration::from_secs(5))
     }
 }
 
@@ -38,7 +37,7 @@ fn only_its_own_names_are_asked() {
     for (model, served) in [("claude-opus-5", true), ("gpt-4o", false), ("mistral-small-latest", false)] {
         assert_eq!(made.serves(model), served, "{model}");
     }
-    let listing = Anthropic::new(Settings { models: vec!["claude-opus-5".into()], ..settings() }).unwrap();
+    let listing = Anthropic::new(settings().with(|entry| entry.models = vec!["claude-opus-5".into()])).unwrap();
     assert!(listing.serves("claude-opus-5") && listing.serves("claude-sonnet-4-6"));
     assert!(!listing.serves("claude-haiku-4-5"));
 }
@@ -69,7 +68,7 @@ async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_1\r\n\r\n";
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     let server = Server::start(stall(&format!("{head}event: error\ndata: {error}\n\n"))).await;
-    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
+    let made = Anthropic::new(settings().at(&server.origin)).unwrap();
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let mut streamed = made.stream(&request).await.unwrap();
     let error = streamed.events.next().await.unwrap().unwrap_err();
@@ -83,7 +82,7 @@ async fn an_event_of_too_many_values_is_not_read() {
     let values = vec!["0"; 1_100_000].join(",");
     let event = format!("{head}data: {{\"type\":\"ping\",\"x\":[{values}]}}\n\n");
     let server = Server::start(Reaction::Say(event.into_bytes())).await;
-    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
+    let made = Anthropic::new(settings().at(&server.origin)).unwrap();
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let mut streamed = made.stream(&request).await.unwrap();
     let error = streamed.events.next().await.unwrap().unwrap_err();
@@ -95,7 +94,7 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
     let body = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
     let server = Server::start(reply("200 OK", "content-type: application/json\r\n", body)).await;
-    let made = Anthropic::new(Settings { endpoint: server.endpoint(), ..settings() }).unwrap();
+    let made = Anthropic::new(settings().at(&server.origin)).unwrap();
     for streams in [false, true] {
         let error = match streams {
             true => made.stream(&request).await.unwrap_err(),

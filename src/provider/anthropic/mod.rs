@@ -54,11 +54,11 @@ impl Anthropic {
         // One page of as many models as there can be in one; unasked there would be 20.
         models_url.set_query(Some("limit=1000"));
         let upstream = Upstream::new(origin.url(), settings.credential(credential)?, error::WORDING, &settings)?;
-        let Settings { models, max_tokens, prices, .. } = settings;
+        let Settings { entry, prices, .. } = settings;
         Ok(Self {
             info,
-            catalogue: Catalogue::new(models),
-            max_tokens,
+            catalogue: Catalogue::new(entry.models),
+            max_tokens: entry.max_tokens,
             upstream,
             messages_url: origin.under("/v1/messages"),
             models_url,

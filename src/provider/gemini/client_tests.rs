@@ -12,10 +12,9 @@ const M: u64 = 1_000_000;
 fn settings() -> Settings {
     Settings {
         api_key: Some(ApiKey::new("AIza-very-secret").unwrap()),
-        model: "gemini-3.5-flash-lite".into(),
-        timeout: Duration::from_secs(5),
         prices: Prices::shipped().unwrap().of("gemini", Kind::Gemini),
-        ..Settings::new(Kind::Gemini, "https://host.example/base/v1beta/")
+        ..Settings::new(Kind::Gemini, "https://host.example/base/v1beta/", "gemini-3.5-flash-lite")
+            .with(|entry| entry.timeout = Duration::from_secs(5))
     }
 }
 
@@ -41,7 +40,7 @@ fn only_its_own_names_are_asked() {
     for (model, served) in [("gemini-2.5-pro", true), ("claude-opus-5", false), ("mistral-small-latest", false)] {
         assert_eq!(made.serves(model), served, "{model}");
     }
-    let listing = Gemini::new(Settings { models: vec!["gemini-2.5-pro".into()], ..settings() }).unwrap();
+    let listing = Gemini::new(settings().with(|entry| entry.models = vec!["gemini-2.5-pro".into()])).unwrap();
     assert!(listing.serves("gemini-2.5-pro") && !listing.serves("gemini-3.5-flash"));
 }
 

@@ -46,8 +46,15 @@ impl Gemini {
         let origin = settings.origin()?.without("/v1beta");
         let info = settings.info(&origin);
         let upstream = Upstream::new(origin.url(), settings.credential(credential)?, error::WORDING, &settings)?;
-        let Settings { models, max_tokens, prices, .. } = settings;
-        Ok(Self { info, catalogue: Catalogue::new(models), max_tokens, upstream, origin: origin.url().clone(), prices })
+        let Settings { entry, prices, .. } = settings;
+        Ok(Self {
+            info,
+            catalogue: Catalogue::new(entry.models),
+            max_tokens: entry.max_tokens,
+            upstream,
+            origin: origin.url().clone(),
+            prices,
+        })
     }
 
     /// `ORIGIN/v1beta/...`. A step becomes one segment of the path, whatever it holds.

@@ -73,10 +73,9 @@ async fn a_callers_key_that_is_over_its_limit_is_waited_for_by_no_batch() {
 fn settings(endpoint: &str) -> Settings {
     Settings {
         api_key: Some(ApiKey::new(KEY).unwrap()),
-        model: "mistral-small-latest".into(),
-        timeout: Duration::from_secs(20),
         prices: Prices::shipped().unwrap().of("mistral", Kind::Mistral),
-        ..Settings::new(Kind::Mistral, endpoint)
+        ..Settings::new(Kind::Mistral, endpoint, "mistral-small-latest")
+            .with(|entry| entry.timeout = Duration::from_secs(20))
     }
 }
 
@@ -274,7 +273,7 @@ const STREAM: &str = "data: {\"id\":\"s1\",\"model\":\"mistral-small-latest\",\"
 async fn stream(reaction: Reaction) -> (Vec<Delta>, Option<ProviderError>) {
     let server = Server::start(reaction).await;
     let timeout = Duration::from_secs(2);
-    let mistral = Mistral::new(Settings { timeout, ..settings(&server.origin) }).unwrap();
+    let mistral = Mistral::new(settings(&server.origin).with(|entry| entry.timeout = timeout)).unwrap();
     let mut events = mistral.stream(&hello()).await.unwrap().events;
     assert!(server.requests()[0].contains(r#""stream":true"#));
     let mut said = Vec::new();
@@ -390,8 +389,8 @@ async fn a_connection_is_used_again_though_the_end_of_its_stream_comes_late() {
 fn what_cannot_work_is_refused_when_it_is_made() {
     let good = || settings("https://api.mistral.ai");
     for (settings, code) in [
-        (Settings { model: " ".into(), ..good() }, "model_missing"),
-        (Settings { timeout: Duration::ZERO, ..good() }, "timeout_invalid"),
+        (good().with(|entry| entry.model = " ".into()), "model_missing"),
+        (good().with(|entry| entry.timeout = Duration::ZERO), "timeout_invalid"),
     ] {
         assert_eq!(Mistral::new(settings).unwrap_err().code(), code);
     }
@@ -424,7 +423,7 @@ fn codestrals_host_has_codestral_alone() {
         ("qwen2.5:7b", false),
         ("the-default", true),
     ] {
-        let settings = Settings { model: "the-default".into(), ..settings("https://codestral.mistral.ai/v1") };
+        let settings = settings("https://codestral.mistral.ai/v1").with(|entry| entry.model = "the-default".into());
         assert_eq!(Mistral::new(settings).unwrap().serves(model), served, "{model}");
     }
 }

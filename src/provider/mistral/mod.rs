@@ -34,6 +34,7 @@ use super::{
     ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, results, spent,
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
+use crate::config::CacheKey;
 use order::AfterTool;
 
 /// How often a batch of texts is asked for again that fails behind others: what those cost would be lost with it.
@@ -84,12 +85,13 @@ impl Mistral {
         let region = regional_host(origin.url());
         info.region = info.region.or_else(|| region.map(str::to_owned));
         let host = if region.is_some() { Host::Regional } else { Host::Global };
+        let Settings { entry, prices, .. } = settings;
         Ok(Self {
             info,
-            catalogue: Catalogue::new(settings.models),
-            bridged: settings.bridge_user_after_tool,
-            max_tokens: settings.max_tokens,
-            derives_cache_key: settings.derives_cache_key,
+            catalogue: Catalogue::new(entry.models),
+            bridged: entry.bridge_user_after_tool,
+            max_tokens: entry.max_tokens,
+            derives_cache_key: entry.prompt_cache_key == CacheKey::Derived,
             is_callers: false,
             is_codestrals: origin.is_codestrals(),
             upstream,
@@ -99,7 +101,7 @@ impl Mistral {
             moderate_url: origin.under("/v1/moderations"),
             moderate_chats_url: origin.under("/v1/chat/moderations"),
             models_url: origin.under("/v1/models"),
-            prices: settings.prices,
+            prices,
             host,
         })
     }

@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::chat::{Message, ReasoningEffort, Role, Usage};
-use crate::config::Endpoint;
 use crate::provider::Prices;
 use crate::provider::canned::{Server, reply};
 
 fn settings(kind: Kind) -> Settings {
     Settings {
         api_key: Some(ApiKey::new("sk-very-secret").unwrap()),
-        model: "llama3.1:latest".into(),
-        timeout: Duration::from_secs(5),
         prices: Prices::shipped().unwrap().of(kind.as_str(), kind),
-        ..Settings::new(kind, "https://host.example/base/v1")
+        ..Settings::new(kind, "https://host.example/base/v1", "llama3.1:latest")
+            .with(|entry| entry.timeout = Duration::from_secs(5))
     }
 }
 
@@ -42,7 +40,7 @@ fn an_address_with_a_version_of_its_own_gets_no_other() {
         (Kind::OpenAiCompatible, "https://host.example", "/v1/chat/completions"),
         (Kind::OpenAi, "https://host.example/proxy/v4", "/proxy/v4/v1/chat/completions"),
     ] {
-        let made = OpenAi::new(Settings { endpoint: Endpoint::parse(endpoint).unwrap(), ..settings(kind) }).unwrap();
+        let made = OpenAi::new(settings(kind).at(endpoint)).unwrap();
         assert_eq!(made.chat_url("m").path(), chat, "{endpoint}");
         assert_eq!(made.models_url().path(), chat.replace("chat/completions", "models"), "{endpoint}");
     }
@@ -58,7 +56,7 @@ fn a_regional_host_tells_its_region_unless_the_configuration_does() {
         ("https://eu.api.openai.com.evil.example", None, None),
     ] {
         let region = configured.map(str::to_owned);
-        let made = Settings { endpoint: Endpoint::parse(endpoint).unwrap(), region, ..settings(Kind::OpenAi) };
+        let made = settings(Kind::OpenAi).at(endpoint).with(|entry| entry.region = region);
         assert_eq!(OpenAi::new(made).unwrap().info().region.as_deref(), expected, "{endpoint}");
     }
 }
@@ -66,7 +64,7 @@ fn a_regional_host_tells_its_region_unless_the_configuration_does() {
 #[test]
 fn the_bound_has_the_name_that_the_version_knows() {
     let bound = |kind, version: Option<&str>| {
-        OpenAi::new(Settings { api_version: version.map(str::to_owned), ..settings(kind) }).unwrap().bound()
+        OpenAi::new(settings(kind).with(|entry| entry.api_version = version.map(str::to_owned))).unwrap().bound()
     };
     assert_eq!(bound(Kind::OpenAi, None), Bound::CompletionTokens);
     assert_eq!(bound(Kind::AzureOpenAi, None), Bound::Tokens);
@@ -78,7 +76,7 @@ fn the_bound_has_the_name_that_the_version_knows() {
 #[test]
 fn a_stream_is_asked_for_its_tokens_by_versions_that_know_how() {
     let usage = |kind, version: Option<&str>| {
-        OpenAi::new(Settings { api_version: version.map(str::to_owned), ..settings(kind) }).unwrap().stream_usage()
+        OpenAi::new(settings(kind).with(|entry| entry.api_version = version.map(str::to_owned))).unwrap().stream_usage()
     };
     assert_eq!(usage(Kind::AzureOpenAi, None), StreamUsage::Unasked);
     assert_eq!(usage(Kind::AzureOpenAi, Some("2024-10-21")), StreamUsage::Asked);
@@ -102,7 +100,7 @@ fn reasoning_goes_back_to_servers_that_take_it() {
     ] {
         let without_reasoning_content = listed.into_iter().map(str::to_owned).collect();
         let made =
-            Settings { endpoint: Endpoint::parse(endpoint).unwrap(), without_reasoning_content, ..settings(kind) };
+            settings(kind).at(endpoint).with(|entry| entry.without_reasoning_content = without_reasoning_content);
         assert_eq!(OpenAi::new(made).unwrap().thinking("m"), expected, "{kind} {endpoint} {listed:?}");
     }
 }
@@ -135,10 +133,10 @@ fn names_of_other_vendors_are_never_asked() {
     ] {
         assert_eq!(OpenAi::new(settings(kind)).unwrap().serves(model), served, "{kind} {model}");
     }
-    let listing = Settings { models: vec!["a".into()], ..settings(Kind::OpenAi) };
+    let listing = settings(Kind::OpenAi).with(|entry| entry.models = vec!["a".into()]);
     let listing = OpenAi::new(listing).unwrap();
     assert!(listing.serves("a") && !listing.serves("gpt-4o"));
-    let all = OpenAi::new(Settings { models: vec!["*".into()], ..settings(Kind::OpenAiCompatible) }).unwrap();
+    let all = OpenAi::new(settings(Kind::OpenAiCompatible).with(|entry| entry.models = vec!["*".into()])).unwrap();
     assert!(all.serves("anything"));
 }
 
@@ -212,11 +210,7 @@ fn what_is_not_known_has_no_price() {
 async fn a_model_that_reasons_is_not_sent_what_it_refuses() {
     let double = openai_double::OpenAiDouble::start().await.unwrap();
     let api_key = Some(ApiKey::new(openai_double::KEY).unwrap());
-    let made = || Settings {
-        endpoint: Endpoint::parse(&double.origin()).unwrap(),
-        api_key: api_key.clone(),
-        ..settings(Kind::OpenAi)
-    };
+    let made = || Settings { api_key: api_key.clone(), ..settings(Kind::OpenAi).at(&double.origin()) };
     let all = "frequency_penalty, logit_bias, logprobs, presence_penalty, stop, temperature, top_logprobs, top_p";
     let with_effort = Some(ReasoningEffort::Low);
     for (model, effort, left_out) in [
@@ -290,7 +284,7 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
     ] {
         for task in [Task::Chat, Task::Embed] {
             let server = Server::start(reply("200 OK", "", body)).await;
-            let made = Settings { endpoint: server.endpoint(), ..settings(Kind::OpenAiCompatible) };
+            let made = settings(Kind::OpenAiCompatible).at(&server.origin);
             let request = ChatRequest::about(task, None, vec!["Hi".to_owned()]);
             let error = OpenAi::new(made).unwrap().chat(&request).await.unwrap_err();
             assert_eq!((error.kind(), error.status()), (kind, Some(status)), "{task:?} {body}");
@@ -322,7 +316,7 @@ async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
         (Kind::OpenAi, "501 Not Implemented", "", Some(ErrorKind::UpstreamFailed)),
     ] {
         let server = Server::start(reply(status, "", body)).await;
-        let made = Settings { endpoint: server.endpoint(), ..settings(kind) };
+        let made = settings(kind).at(&server.origin);
         let probed = OpenAi::new(made).unwrap().probe().await;
         assert_eq!(probed.err().map(|error| error.kind()), expected, "{kind}: {status} {body}");
     }

@@ -66,27 +66,28 @@ impl OpenAi {
     /// Makes the provider; nothing is sent yet.
     pub fn new(settings: Settings) -> Result<Self, BuildError> {
         let origin = settings.origin()?;
-        let azure = settings.kind == Kind::AzureOpenAi;
+        let kind = settings.entry.kind;
         let credential = match &settings.api_key {
-            None if matches!(settings.kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
-            _ => settings.credential(|key| credential(settings.kind, origin.url(), key))?,
+            None if matches!(kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
+            _ => settings.credential(|key| credential(kind, origin.url(), key))?,
         };
         let upstream = Upstream::new(origin.url(), credential, error::WORDING, &settings)?;
         let mut info = settings.info(&origin);
         info.region = info.region.or_else(|| regional_host(origin.url()).map(str::to_owned));
-        let own_version = settings.kind == Kind::OpenAiCompatible && has_own_version(settings.endpoint.url());
-        let api_version = azure.then(|| settings.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned()));
+        let Settings { entry, prices, .. } = settings;
+        let own_version = kind == Kind::OpenAiCompatible && has_own_version(entry.endpoint.url());
+        let azure = kind == Kind::AzureOpenAi;
         Ok(Self {
             info,
-            catalogue: Catalogue::new(settings.models),
-            base_model: settings.base_model,
-            max_tokens: settings.max_tokens,
-            forgetful: settings.without_reasoning_content,
+            catalogue: Catalogue::new(entry.models),
+            base_model: entry.base_model,
+            max_tokens: entry.max_tokens,
+            forgetful: entry.without_reasoning_content,
             upstream,
             origin: origin.url().clone(),
             version: (!own_version).then_some("v1"),
-            api_version,
-            prices: settings.prices,
+            api_version: azure.then(|| entry.api_version.unwrap_or_else(|| AZURE_API_VERSION.to_owned())),
+            prices,
         })
     }
 
