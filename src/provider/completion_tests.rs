@@ -3,10 +3,7 @@
 use serde_json::json;
 
 use super::*;
-
-fn text(text: &str) -> Part {
-    Part::Text { text: text.into() }
-}
+use crate::provider::fixtures::text;
 
 fn thinking(text: &str) -> Part {
     Part::Thinking { text: text.into(), seal: None }

@@ -21,6 +21,8 @@ mod completion;
 mod dialect;
 mod error;
 mod error_kind;
+#[cfg(test)]
+mod fixtures;
 pub mod gemini;
 mod http;
 mod image;

@@ -1,16 +1,12 @@
 //! Refusals of Anthropic's.
 
-use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::*;
+use crate::provider::fixtures;
 
 fn class(status: u16, sent: &[(&str, &str)], body: &str) -> ProviderError {
-    let headers = sent
-        .iter()
-        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
-        .collect();
-    WORDING.refusal(status, &headers, body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
+    fixtures::refusal(WORDING, status, sent, body)
 }
 
 fn error(kind: &str, message: &str) -> String {

@@ -5,40 +5,16 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
+use crate::provider::fixtures::{call, from, hi, message, read, result, text};
 
 const OPTIONS: Options<'_> = Options { model: "gemini-2.5-flash", max_tokens: None };
-
-fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
-    serde_json::from_value(json).unwrap()
-}
-
-fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
-}
-
-fn text(text: &str) -> Part {
-    Part::Text { text: text.into() }
-}
-
-fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
-}
 
 fn sealed(id: &str, seal: Seal) -> Part {
     Part::ToolCall { id: id.into(), name: "look".into(), arguments: "{}".into(), seal: Some(seal) }
 }
 
-fn result(id: &str, text: &str) -> Part {
-    Part::ToolResult { id: id.into(), name: None, text: text.into() }
-}
-
-fn hi() -> ChatRequest {
-    ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() }
-}
-
 fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
-    let prepared = prepare(request, options).unwrap();
-    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+    read(prepare(request, options).unwrap())
 }
 
 #[test]

@@ -1,17 +1,10 @@
 //! Each shape of a refusal, and each row of the table of classes.
 
-use reqwest::header::{HeaderName, HeaderValue};
-
 use super::*;
-
-fn headers(list: &[(&str, &str)]) -> HeaderMap {
-    list.iter()
-        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
-        .collect()
-}
+use crate::provider::fixtures;
 
 fn class(status: u16, sent: &[(&str, &str)], body: &str) -> ProviderError {
-    WORDING.refusal(status, &headers(sent), body.as_bytes(), "2026-11-22T18:00:00Z".parse().unwrap())
+    fixtures::refusal(WORDING, status, sent, body)
 }
 
 #[test]

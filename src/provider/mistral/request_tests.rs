@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{Message, Part, Reference, Role, Seal, ToolChoice};
+use crate::provider::fixtures::{call, from, message, read, request, text};
 
 const OPTIONS: Options<'_> = Options {
     model: "ministral-8b-latest",
@@ -15,30 +16,13 @@ const OPTIONS: Options<'_> = Options {
     stream: false,
 };
 
-fn request(messages: Vec<Message>) -> ChatRequest {
-    ChatRequest { messages, ..ChatRequest::default() }
-}
-
-fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, parts }
-}
-
-fn text(text: &str) -> Part {
-    Part::Text { text: text.into() }
-}
-
-fn call(id: &str, arguments: &str) -> Part {
-    Part::ToolCall { id: id.into(), name: "look".into(), arguments: arguments.into(), seal: None }
-}
-
 fn result(id: &str, text: &str) -> Part {
     Part::ToolResult { id: id.into(), name: Some("look".into()), text: text.into() }
 }
 
 fn sent(request: &ChatRequest) -> (Value, Vec<String>) {
     let model = request.model.as_deref().unwrap_or(OPTIONS.model);
-    let prepared = prepare(request, Options { model, reasons: reasons(model), ..OPTIONS }).unwrap();
-    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+    read(prepare(request, Options { model, reasons: reasons(model), ..OPTIONS }).unwrap())
 }
 
 #[test]
@@ -239,10 +223,6 @@ fn asking(change: impl FnOnce(&mut ChatRequest)) -> ChatRequest {
     let mut request = request(vec![Message::text(Role::User, "Hi")]);
     change(&mut request);
     request
-}
-
-fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
-    serde_json::from_value(json).unwrap()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{HELD_FIELDS, ReasoningEffort, Tool, ToolChoice};
+use crate::provider::fixtures::{from, hi, read, text};
 
 const OPTIONS: Options<'_> = Options {
     kind: Kind::OpenAi,
@@ -16,29 +17,20 @@ const OPTIONS: Options<'_> = Options {
     thinking: Thinking::Drop,
 };
 
-fn from<T: serde::de::DeserializeOwned>(json: Value) -> T {
-    serde_json::from_value(json).unwrap()
-}
-
-fn text(text: &str) -> Part {
-    Part::Text { text: text.into() }
-}
-
 fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
-    let prepared = prepare(request, options).unwrap();
-    (serde_json::from_slice(&prepared.body).unwrap(), prepared.notes)
+    read(prepare(request, options).unwrap())
 }
 
 #[test]
 fn nothing_is_sent_that_nobody_asked_for() {
-    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let request = hi();
     let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]});
     assert_eq!(sent(&request, OPTIONS), (body, vec![]));
 }
 
 #[test]
 fn a_stream_is_asked_for_its_tokens_where_that_can_be_asked() {
-    let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+    let request = hi();
     let asked = json!({"include_usage": true});
     for (usage, expected) in [(StreamUsage::Asked, asked), (StreamUsage::Unasked, Value::Null)] {
         let (body, _) = sent(&request, Options { stream: Some(usage), ..OPTIONS });
