@@ -343,7 +343,7 @@ impl Verdict {
 
     /// Whether the edits count: with `redact` or stronger.
     pub fn edits_apply(&self) -> bool {
-        self.action >= Action::Redact && !self.edits.is_empty()
+        self.action >= Action::Redact && self.edits_made() > 0
     }
 }
 
@@ -450,6 +450,9 @@ mod tests {
             said.extend(edits(2, bounds::REPLACEMENTS / 3), Vec::new(), &[]);
         }
         assert_eq!((said.edits.len(), said.edits_left_out), (3, 3));
+        let mut said = Verdict { action: Action::Redact, ..Verdict::default() };
+        said.extend(edits(1, bounds::REPLACEMENTS + 1), Vec::new(), &[]);
+        assert!(said.edits.is_empty() && said.edits_apply(), "what was left out was applied all the same");
         let mut said = Verdict::default();
         said.extend(edits(10_005, 1), Vec::new(), &[]);
         assert_eq!((said.edits.len(), said.edits_made()), (bounds::EDITS, 10_005));

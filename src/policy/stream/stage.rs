@@ -220,7 +220,11 @@ impl Stage {
             .filter_map(|edit| Some(Edit { place: in_text(edit.place)?, replacement: edit.replacement.clone() }))
             .collect();
         let without_place = |it: &&Finding| it.place.is_none();
-        let said: HashSet<_> = self.said.findings.iter().filter(without_place).map(words).collect();
+        let said: HashSet<_> = if verdict.findings.iter().any(|it| it.place.is_none()) {
+            self.said.findings.iter().filter(without_place).map(words).collect()
+        } else {
+            HashSet::new()
+        };
         let room = bounds::FINDINGS.saturating_sub(self.said.findings.len());
         let mut findings = Vec::new();
         for finding in &verdict.findings {
