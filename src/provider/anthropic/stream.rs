@@ -18,7 +18,10 @@ use crate::provider::dialect::Dialect;
 use crate::provider::notes::Notes;
 use crate::provider::refusals::Refusals;
 use crate::provider::text::is_token;
-use crate::provider::{Delta, ProviderError, Sealed, StreamEvent, left_out, names};
+use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, left_out, names};
+
+/// Bytes of one signature at most: it is gathered here, where no room is counted.
+const MOST_SIGNATURE: usize = 1 << 20;
 
 /// A message, as far as it has come.
 pub(super) struct Reading {
@@ -204,6 +207,11 @@ impl Dialect for Reading {
             }
             Event::ContentBlockDelta { delta: Piece::SignatureDelta { signature }, .. } => {
                 if let Some((_, _, told)) = &mut self.thought {
+                    if told.len() + signature.len() > MOST_SIGNATURE {
+                        let message =
+                            format!("a signature in the upstream's stream is longer than {MOST_SIGNATURE} bytes");
+                        return Err(ProviderError::new(ErrorKind::ResponseTooLarge, &message));
+                    }
                     told.push_str(&signature);
                 }
                 None

@@ -178,3 +178,16 @@ fn calls_are_bounded() {
     assert!((0..1024).all(|index| call(index).is_ok()));
     assert_eq!(call(1024).unwrap_err().kind(), ErrorKind::MalformedAnswer);
 }
+
+#[test]
+fn a_signature_without_end_ends_the_stream() {
+    let mut reading = reading();
+    let begun =
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}});
+    read(&mut reading, &[begun]);
+    let piece = json!({"type": "content_block_delta", "index": 0,
+        "delta": {"type": "signature_delta", "signature": "E".repeat(MOST_SIGNATURE / 2)}});
+    read(&mut reading, &[piece.clone(), piece.clone()]);
+    let error = reading.read(&Bytes::from(piece.to_string())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
+}
