@@ -92,6 +92,9 @@ async fn a_file_that_somebody_broke_is_left_as_it_is() {
         let message = answer.body["error"]["message"].as_str().unwrap();
         assert!(message.contains("api/static.yaml"), "{message}");
         assert!(!message.contains(gateway.folder().to_str().unwrap()), "{message}");
+        // Nothing would change, but what the file says is not what requests meet.
+        let same = send(&gateway, "helpdesk", Method::PUT, &path, json!({ "enabled": true })).await;
+        assert_eq!(code(&same), (409, "CONFLICT"), "{same:?}");
         assert_eq!(fs::read_to_string(file(&gateway)).unwrap(), broken);
         // What is in force is shown, and goes on.
         assert_eq!(get(&gateway, "helpdesk", &path).await.body, made.body);

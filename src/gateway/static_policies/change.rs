@@ -61,7 +61,12 @@ impl StaticPolicies {
         let directory = self.host.directory().to_owned();
         let Edited { folder, made, before, file, text, edit } = blocking(move || edited(&directory, edit)).await?;
         let change = match &edit.outcome {
-            Outcome::Same => return Ok(edit.answer),
+            Outcome::Same if self.is_in_force(before.as_deref()) => return Ok(edit.answer),
+            Outcome::Same => {
+                let problem =
+                    "was edited, and what stands there is not in force yet; try again, or see what the log says of it";
+                return Err(StaticPolicyError::Conflict(format!("{} {problem}", rules::FILE)));
+            }
             Outcome::Version(version) => version.change.as_str(),
             Outcome::Gone => "deleted",
         };
@@ -169,14 +174,8 @@ impl StaticPolicies {
                 ));
             }
         }
-        let in_force = before.is_none_or(|text| {
-            let manifest = Manifest::parse(text, rules::FILE).ok();
-            manifest.zip(self.status()).is_some_and(|(manifest, status)| {
-                status.state == PolicyState::Live && status.manifest.is_some_and(|live| *live == manifest)
-            })
-        });
         let problem = error.message.as_str();
-        if !in_force {
+        if !self.is_in_force(before) {
             return StaticPolicyError::Conflict(format!(
                 "{} was edited, and what stands there is not in force ({step}: {problem}); correct the file first",
                 rules::FILE
@@ -190,6 +189,16 @@ impl StaticPolicies {
         // `settings.patterns[7].pattern: unclosed group`: the number is nobody's business.
         let of_rule = problem.strip_prefix("settings.patterns[").and_then(|rest| rest.split_once("]."));
         StaticPolicyError::Refused(of_rule.map_or(problem, |(_, problem)| problem).to_owned())
+    }
+
+    /// Whether what stands in the file is what requests meet.
+    fn is_in_force(&self, text: Option<&str>) -> bool {
+        text.is_none_or(|text| {
+            let manifest = Manifest::parse(text, rules::FILE).ok();
+            manifest.zip(self.status()).is_some_and(|(manifest, status)| {
+                status.state == PolicyState::Live && status.manifest.is_some_and(|live| *live == manifest)
+            })
+        })
     }
 
     /// Takes the file away: its last rule is gone. It is in force without rules by then, since one that vanishes stays in
