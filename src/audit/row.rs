@@ -10,7 +10,7 @@ use super::chain::Place;
 use super::record::{
     Caller, Content, Decision, Intent, LlmCall, Outcome, PreCheck, Record, RecordKind, ToolCall, matched_names,
 };
-use super::text_rule::{TextDigests, TextRule};
+use super::text_rule::TextRule;
 
 /// An encoded record and what it does to the tables that are searched.
 #[derive(Debug, Serialize, Deserialize)]

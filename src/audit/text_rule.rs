@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::key::AuditKey;
 use super::record::Content;
@@ -20,14 +20,12 @@ pub enum ContentMode {
 }
 
 /// The HMACs of a record's text, in its body.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TextDigests {
     /// Of the text as it came.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) content_hmac: Option<String>,
     /// Of the text that is stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) kept_hmac: Option<String>,
 }
 
