@@ -83,17 +83,18 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
 async fn what_a_refusal_is_about_may_still_become_something_else() {
     let says = |text: &str| (0, json!({ "content": text }), Value::Null);
     let prose = "So be it, and it is. ".repeat(16);
+    let prose = prose.as_str();
     for (mode, expression, chunks, refused) in [
-        ("transform", r"\bcat\b", vec![&prose, "Every", " cat", "egory", " is", " fine."], false),
-        ("observe", r"\bcat\b", vec![&prose, "Every", " cat", "egory", " is", " fine."], false),
-        ("transform", r"\bcat\b", vec![&prose, "Every", " cat", " is", " fine."], true),
-        ("observe", r"\bcat\b", vec![&prose, "Every", " cat", " is", " fine."], true),
-        ("transform", r"\bcat\b", vec![&prose, "Every", " cat"], true),
-        ("observe", r"\bcat\b", vec![&prose, "Every", " cat"], true),
-        ("transform", r"bye\z", vec![&prose, "Say good", "bye", " to him"], false),
-        ("transform", r"bye\z", vec![&prose, "Say good", "bye"], true),
-        ("transform", "^So be", vec!["I say: ", &prose, &prose, &prose], false),
-        ("transform", "^So be", vec![&prose, &prose, &prose], true),
+        ("transform", r"\bcat\b", vec![prose, "Every", " cat", "egory", " is", " fine."], false),
+        ("observe", r"\bcat\b", vec![prose, "Every", " cat", "egory", " is", " fine."], false),
+        ("transform", r"\bcat\b", vec![prose, "Every", " cat", " is", " fine."], true),
+        ("observe", r"\bcat\b", vec![prose, "Every", " cat", " is", " fine."], true),
+        ("transform", r"\bcat\b", vec![prose, "Every", " cat"], true),
+        ("observe", r"\bcat\b", vec![prose, "Every", " cat"], true),
+        ("transform", r"bye\z", vec![prose, "Say good", "bye", " to him"], false),
+        ("transform", r"bye\z", vec![prose, "Say good", "bye"], true),
+        ("transform", "^So be", vec!["I say: ", prose, prose, prose], false),
+        ("transform", "^So be", vec![prose, prose, prose], true),
     ] {
         let ends = (0, json!({}), json!("stop"));
         let events = chunks.iter().flat_map(|it| it.split_inclusive(' ')).map(says).chain([ends]).collect();
