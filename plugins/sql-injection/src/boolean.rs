@@ -25,7 +25,7 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
         .filter(|_| is_joined_to_sql(tokens, at, is_or) && !is_operand(tokens, at, at + 1 + negated))
         .or_else(|| same_name(tokens, left).filter(|_| is_after_quote(tokens, at) || is_in_condition(tokens, at)))
         .or_else(|| cut_off(tokens, at, left))
-        .or_else(|| always_true(tokens, at, left).filter(|_| is_or))
+        .or_else(|| always_true(tokens, at, left).filter(|_| is_or && joint.kind != Kind::Or))
         .or_else(|| probe(tokens, at, left))
 }
 
@@ -49,21 +49,52 @@ fn cut_off(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     (is_joined && cuts(tokens.get(end)?)).then_some(end)
 }
 
-/// `' OR TRUE;`, and `WHERE id = 5 OR TRUE` at the query's end.
+/// `' OR TRUE;`, and `WHERE id = 5 OR TRUE` at the query's end. Not `||`: a shell's `|| true` stands behind anything that
+/// may fail.
 fn always_true(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
     if !tokens.get(left)?.is("true") {
         return None;
     }
-    let next = tokens.get(left + 1);
-    let is_closed = next.is_some_and(|next| next.is_symbol(b';'));
-    let is_last = is_closed || next.is_none_or(|next| next.kind == Kind::Quote);
-    let is_joined = || (is_after_quote(tokens, at) || is_compared(tokens, at)) && is_in_query(tokens, at);
-    ((is_closed && breaks_out(tokens, at)) || (is_last && is_joined())).then_some(left)
+    let is_bracket = |token: &&Token<'_>| token.is_symbol(b')');
+    let value = at - tokens[..at].iter().rev().take_while(is_bracket).count();
+    let end = left + 1 + tokens[left + 1..].iter().take_while(is_bracket).count();
+    let breaks_out = breaks_out(tokens, value);
+    let is_joined = || (breaks_out || is_compared(tokens, value)) && is_in_query(tokens, at);
+    ((breaks_out && is_closed(tokens, end)) || (is_end(tokens, end) && is_joined())).then_some(left)
 }
 
-/// Whether a number stands before the joint that something is compared with.
+/// Whether a condition that ends before `at` is followed by what ends it in SQL alone.
+fn is_closed(tokens: &[Token<'_>], at: usize) -> bool {
+    let (next, behind) = (tokens.get(at), tokens.get(at + 1));
+    next.is_some_and(|next| match next.kind {
+        Kind::Symbol(b';') => true,
+        Kind::Word if next.is_any(&["order", "group"]) => behind.is_some_and(|word| word.is("by")),
+        Kind::Word if next.is("limit") => behind.is_some_and(|limit| limit.kind == Kind::Number),
+        // The attacked query brings the rest.
+        Kind::Word if next.is_any(&["or", "and"]) => behind.is_some_and(|mark| mark.kind == Kind::Quote),
+        _ => false,
+    })
+}
+
+/// Whether a condition in a query may end before `at`.
+fn is_end(tokens: &[Token<'_>], at: usize) -> bool {
+    let ends =
+        |next: &Token<'_>| matches!(next.kind, Kind::Quote | Kind::Comment) || next.is_any(&["or", "and", "limit"]);
+    tokens.get(at).is_none_or(ends) || is_closed(tokens, at)
+}
+
+/// Whether the value that ends before `at` is compared with something, as in SQL: code has `==`.
 fn is_compared(tokens: &[Token<'_>], at: usize) -> bool {
-    matches!(&tokens[..at], [.., compare, value] if compare.kind == Kind::Compare && value.kind == Kind::Number)
+    const REACH: usize = 8;
+    let Some(last) = at.checked_sub(1) else { return false };
+    let opens = |token: &Token<'_>| token.is_same(&tokens[last]);
+    let first = match tokens[last].kind {
+        Kind::Number => Some(last),
+        Kind::Quote => tokens[..last].iter().rev().take(REACH).position(opens).map(|inside| last - 1 - inside),
+        _ => None,
+    };
+    let compares = |token: &Token<'_>| (token.kind == Kind::Compare && !token.text.contains("==")) || token.is("like");
+    first.and_then(|first| first.checked_sub(1)).is_some_and(|before| compares(&tokens[before]))
 }
 
 /// `' AND ASCII(SUBSTRING(...`, `' AND 1=CAST((SELECT ...`: behind a mark that opens no string.
@@ -78,9 +109,17 @@ fn probe(tokens: &[Token<'_>], at: usize, left: usize) -> Option<usize> {
 /// Whether a quotation mark stands before the joint and closes no string of the text.
 fn breaks_out(tokens: &[Token<'_>], at: usize) -> bool {
     is_after_quote(tokens, at) && {
-        let quote = tokens[at - 1].text;
-        before(tokens, at).filter(|token| token.kind == Kind::Quote && token.text == quote).count() % 2 == 1
+        let quote = &tokens[at - 1];
+        let marks = before(tokens, at).zip((0..at).rev()).filter(|(token, _)| token.is_same(quote));
+        marks.filter(|(_, place)| !is_apostrophe(tokens, *place)).count() % 2 == 1
     }
+}
+
+/// Whether the mark at `at` is the one of `user's` or `don't`.
+fn is_apostrophe(tokens: &[Token<'_>], at: usize) -> bool {
+    let is_behind_word = at.checked_sub(1).is_some_and(|before| tokens[before].kind == Kind::Word);
+    let ends_word = |end: &Token<'_>| end.is_glued && end.is_any(&["s", "t", "d", "m", "re", "ll", "ve"]);
+    is_behind_word && tokens[at].is_glued && tokens.get(at + 1).is_some_and(ends_word)
 }
 
 /// `(items.length || 0) > 0`: a default value, joined inside a bracket that is compared as a whole. Behind `where` a
