@@ -171,9 +171,11 @@ fn is_whole(tokens: &[Token<'_>], first: usize, at: usize) -> bool {
         return if is_value { !is_bare || called != Called::Other } else { !sentence::goes_on(&tokens[at - 1]) };
     }
     // `"query": "drop table lamp"` looks for a lamp.
+    let is_no_search =
+        || verb.is_any(&["alter", "truncate"]) || tokens[first..at].iter().any(|it| it.is_any(&["exists", "cascade"]));
     let is_sql = match called {
         Called::Sql => true,
-        Called::Query => tokens[first..at].iter().any(|token| token.is_any(&["exists", "cascade"])),
+        Called::Query => is_no_search(),
         Called::Other => false,
     };
     is_sql && verb.text.starts_with(char::is_lowercase)
@@ -189,14 +191,20 @@ enum Called {
     Other,
 }
 
-/// What the name says that is given what the mark at `at` opens.
+/// What the name says that is given what the mark at `at` opens. What stands before a comma is no name.
 fn called(tokens: &[Token<'_>], at: usize) -> Called {
-    let gives =
-        |it: &&Token<'_>| matches!(it.kind, Kind::Compare | Kind::Quote | Kind::Symbol(b':' | b'(' | b'[' | b','));
-    match tokens[..at].iter().rev().take(4).find(|it| !gives(it)) {
-        Some(name) if name.is_any(&["stmt", "execute", "exec"]) || names_sql(name.text) => Called::Sql,
-        Some(name) if name.is_any(&["query", "statement", "prepare", "raw"]) => Called::Query,
-        _ => Called::Other,
+    let gives = |it: &Token<'_>| matches!(it.kind, Kind::Compare | Kind::Quote | Kind::Symbol(b':' | b'(' | b'['));
+    let Some(marks) = tokens[..at].iter().rev().take(4).position(|it| !gives(it)) else { return Called::Other };
+    let (name, next) = (&tokens[at - marks - 1], &tokens[at - marks]);
+    // `db.query("...")` is called, and no search.
+    let is_function = next.is_symbol(b'(') && next.is_glued;
+    let may_search = name.is_any(&["query", "statement", "prepare", "raw"]);
+    if name.is_any(&["stmt", "execute", "exec"]) || names_sql(name.text) || (may_search && is_function) {
+        Called::Sql
+    } else if may_search {
+        Called::Query
+    } else {
+        Called::Other
     }
 }
 
