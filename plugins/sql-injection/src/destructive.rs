@@ -5,7 +5,7 @@
 //! "drop table reservations at the inn" is a sentence. So has `TRUNCATE` without `TABLE` in capitals, and what ends in a
 //! word with which a sentence goes on: "TRUNCATE requires a privilege", "Why is DROP TABLE slow?"
 
-use crate::grammar::{after, constant, is_command, is_set_apart, literal, more_names, name};
+use crate::grammar::{after, constant, is_called_sql, is_command, is_set_apart, literal, more_names, name};
 use crate::sentence;
 use crate::token::{Kind, Token};
 
@@ -70,14 +70,39 @@ pub(crate) fn find(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     is_meant.then_some(end - 1)
 }
 
-/// `COPY t TO PROGRAM '...'`, with which PostgreSQL runs a command. In small letters only behind a semicolon: people copy
-/// files from program 'X'.
+/// `COPY t TO PROGRAM '...'`, with which PostgreSQL runs a command. In small letters only behind a semicolon, and as the
+/// value of what is called SQL: people copy files from program 'X'.
 fn to_program(tokens: &[Token<'_>], at: usize) -> Option<usize> {
-    let program = at + after(tokens, at).position(|token| token.is("program"))?;
-    let is_copy = tokens[program - 1].is_any(&["to", "from"]) && tokens.get(program + 1)?.kind == Kind::Quote;
+    let copied = at + 1;
+    // `COPY table FROM PROGRAM 'command'` describes the syntax.
+    let is_placeholder = tokens.get(copied)?.is("table");
+    let behind = if tokens[copied].is_symbol(b'(') { copied } else { name(tokens, copied)? };
+    let direction = if tokens.get(behind)?.is_symbol(b'(') {
+        // Columns, or a query.
+        behind + after(tokens, behind).position(|token| token.is("program"))?.checked_sub(1)?
+    } else {
+        behind
+    };
+    let program = direction + 1;
+    let is_copy = tokens[direction].is_any(&["to", "from"]) && tokens.get(program)?.is("program");
     let is_shouted = tokens[at].is_shouted() && tokens[program].is_shouted();
-    let is_stacked = at.checked_sub(1).is_some_and(|before| tokens[before].is_symbol(b';'));
-    (is_copy && (is_shouted || is_stacked)).then_some(program + 1)
+    let is_meant = is_shouted
+        || at.checked_sub(1).is_some_and(|before| match tokens[before].kind {
+            Kind::Symbol(b';') => true,
+            Kind::Quote => is_called_sql(tokens, before),
+            _ => false,
+        });
+    (is_copy && !is_placeholder && is_meant && opens_string(tokens, program + 1)).then_some(program + 1)
+}
+
+/// Whether a string of PostgreSQL begins at `at`: `'id'`, `E'id'`, `$$id$$`.
+fn opens_string(tokens: &[Token<'_>], at: usize) -> bool {
+    let is_mark = |token: &Token<'_>| token.kind == Kind::Quote && token.text.ends_with('\'');
+    tokens.get(at).is_some_and(|first| match first.kind {
+        Kind::Word if first.is("e") => tokens.get(at + 1).is_some_and(|mark| mark.is_glued && is_mark(mark)),
+        Kind::Word => first.text.starts_with('$'),
+        _ => is_mark(first),
+    })
 }
 
 /// Whether a semicolon stands before `at` that ends a statement, and no sentence.

@@ -208,6 +208,11 @@ fn called(tokens: &[Token<'_>], at: usize) -> Called {
     }
 }
 
+/// Whether the mark at `at` opens a value whose name says that it is SQL.
+pub(crate) fn is_called_sql(tokens: &[Token<'_>], at: usize) -> bool {
+    called(tokens, at) == Called::Sql
+}
+
 /// Whether `sql` is a part of the name, as in `sql_query`, `sqlQuery` and `rawSQL`. `mysql` and `sqlite` are other words.
 fn names_sql(name: &str) -> bool {
     let bytes = name.as_bytes();
