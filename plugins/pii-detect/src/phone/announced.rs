@@ -1,18 +1,18 @@
 //! Digits that only a word before them makes a telephone number: `Tel. 5551234`, `{"phone": "5551234567"}`.
 
-use super::{alike, is_date, read_loosely};
+use super::{is_date, read_loosely};
 use crate::bytes::{
     byte, byte_before, follows, is_any, is_digit, is_number_before, is_word, is_word_before, key_before,
 };
+use crate::checksum::ean13;
 use crate::digits::{Gap, Group, Groups, in_threes};
 
 /// Words that announce a telephone number.
 const PHONES: &[&str] =
-    &["phone", "telephone", "tel", "cellphone", "telefon", "handynummer", "telefono", "telefone", "telefoon"];
+    &["phone", "telephone", "tel", "cellphone", "telefon", "handynummer", "telefono", "telefone", "telefoon", "fax"];
 
 /// Words that announce one as often as something else: a device, a channel, a cell of a table.
-const DEVICES: &[&str] =
-    &["mobile", "cell", "fax", "whatsapp", "handy", "mobil", "celular", "cellulare", "portable", "sms"];
+const DEVICES: &[&str] = &["mobile", "cell", "whatsapp", "handy", "mobil", "celular", "cellulare", "portable", "sms"];
 
 /// Seven digits or more behind a word that says what they are, ten or more where more than a colon stands between: fewer
 /// are a count or a date as well.
@@ -36,34 +36,47 @@ pub(super) fn announced(text: &[u8], start: usize) -> Option<usize> {
     } else {
         digits >= 10 && is_value_of_phone(text, marks, start, end)
     };
-    (is_said && !is_date(text, start) && !is_dotted(text, start, end)).then_some(end)
+    let is_certain = is_plain && names_phone(text, marks, start, end);
+    (is_said && !is_date(text, start) && (is_certain || !is_dotted(text, start, end))).then_some(end)
+}
+
+/// Whether the digits from `start` to `end` are said to be a telephone number by a word directly before them, whatever dots
+/// they have: with a colon, or without groups such as those of a version or decimal.
+fn names_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
+    let groups = Groups::read(text, start);
+    let groups = || groups.as_slice().iter().take_while(|group| group.end <= end).map(Group::len);
+    let has_form = || groups().next().is_some_and(|first| first <= 4) && groups().all(|length| length >= 2);
+    key_before(text, start).is_some_and(|key| is_any(key, PHONES)) && (marks.contains(&b':') || has_form())
 }
 
 /// Whether the digits from `start` to `end` are given to a telephone by the `marks` before them, which are more than a
 /// colon. The nearest word counts. Beside a bar, a bracket or in an element it must be certain, and the digits must have
-/// the form; a device's value must at least be a string: `{"mobile": 1234567890}` counts visitors.
+/// the form. A device's value must be a string, or an element that is no cell: `{"mobile": 1234567890}` counts visitors.
 fn is_value_of_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
     let Some(key) = key_before(text, start) else { return false };
     let is_device = is_any(key, DEVICES);
     let is_certain = is_any(key, PHONES) || (is_device && is_number_before(text, start));
-    let is_string = matches!(marks, [.., b'"' | b'\'']);
+    let is_string = matches!(marks, [.., b'"' | b'\'']) && !marks.contains(&b'|');
+    let is_element = marks == b">" && text[end..].starts_with(b"</") && !is_any(key, &["cell"]);
     // `=>` is a colon in other languages.
     let is_beside = (0..marks.len()).any(|at| match marks[at] {
         b'|' | b'(' => true,
         b'>' => byte_before(marks, at) != Some(b'='),
         _ => false,
     });
-    let may_be =
-        if is_beside { is_certain && has_form(text, start, end) } else { is_certain || is_device && is_string };
-    may_be && !is_amount(text, start, end)
+    let may_be = is_certain || is_device && (is_string || is_element);
+    may_be && (!is_beside || has_form(text, start, end)) && !is_amount(text, start, end)
 }
 
-/// Ten to twelve digits in one piece, as articles and times in milliseconds are not, or in groups with the same gaps.
+/// Whether digits in one piece are neither an article's number nor a time. Of 13 digits those of times in milliseconds
+/// begin with a one, those of telephones do not.
 fn has_form(text: &[u8], start: usize, end: usize) -> bool {
     let groups = Groups::read(text, start);
     match groups.as_slice() {
-        [only, ..] if only.end == end => only.len() <= 12,
-        groups => groups[..alike(groups)].last().is_some_and(|last| last.end == end),
+        [only, ..] if only.end == end => {
+            only.len() <= 12 || (only.len() == 13 && text[start] != b'1' && !ean13(&text[start..end]))
+        }
+        _ => true,
     }
 }
 
@@ -158,6 +171,11 @@ mod tests {
             "Windows Mobile 10.0.15063.2108",
             "mobile: 2024-01-01 10:00",
             "cell: 3.14159265358979",
+            "| Phone | 1715524211000 |",
+            "phone battery 4.12345678",
+            "Windows Phone 10.0.15063.2108",
+            "| mobile | \"1234567890\" |",
+            "<cell>1234567890</cell>",
         ] {
             assert_eq!(found(Phone, text), [""; 0], "{text}");
         }
@@ -175,8 +193,35 @@ mod tests {
             ("Tel: 030 12345678", "030 12345678"),
             ("Tel: 089.12345678", "089.12345678"),
             ("Tel: 912.345.678", "912.345.678"),
+            ("Tel: 69.12345678", "69.12345678"),
+            ("Telefon 49.30.1234567", "49.30.1234567"),
+            ("tel: 1.800.5551234", "1.800.5551234"),
+            ("phone: 91.9876543210", "91.9876543210"),
+            (r#"{"fax":4155550123}"#, "4155550123"),
+            ("setMobile(\"9876543210\")", "9876543210"),
+            ("<mobile>9876543210</mobile>", "9876543210"),
+            ("| Phone | 8613812345678 |", "8613812345678"),
+            ("<phone>5511987654321</phone>", "5511987654321"),
         ] {
             assert_eq!(found(Phone, text), [number], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_a_table_may_have_gaps_of_several_kinds() {
+        for number in [
+            "030 / 12345678",
+            "089/123 456-78",
+            "0049 (0)30 12345678",
+            "44 (0)20 7946 0958",
+            "33 6 12 34 56 78",
+            "91 98765-43210",
+            "7 (495) 123-45-67",
+            "49 (30) 12345678",
+        ] {
+            for text in [format!("| Phone | {number} |"), format!("<phone>{number}</phone>")] {
+                assert_eq!(found(Phone, &text), [number], "{text}");
+            }
         }
     }
 }
