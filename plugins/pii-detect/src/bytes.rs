@@ -1,5 +1,7 @@
 //! What stands around a match.
 
+use std::ops::Range;
+
 use crate::digits::in_threes;
 use crate::escape::escape_before;
 
@@ -105,6 +107,11 @@ fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The words of a name, the last first.
+pub(crate) fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    words_before(name, name.len())
+}
+
 pub(crate) fn is_any(word: &[u8], words: &[&str]) -> bool {
     words.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes()))
 }
@@ -129,16 +136,25 @@ pub(crate) fn key_before(text: &[u8], at: usize) -> Option<&[u8]> {
     word_before(text, at, NUMBER)
 }
 
-/// Whether the number at `at` is the value of a key, which the word before it ends: one in quotation marks, or a name of
-/// several words such as `user_id` and `ssnHash`.
-pub(crate) fn is_value(text: &[u8], at: usize) -> bool {
-    const REACH: usize = 32;
-    let before = &text[at.saturating_sub(REACH)..at];
-    let Some(last) = before.iter().rposition(u8::is_ascii_alphabetic) else { return false };
-    let is_quoted = matches!(before.get(last + 1), Some(b'"' | b'\'' | b'\\'));
-    let length = before[..=last].iter().rev().take_while(|byte| is_word(Some(**byte))).count();
-    let mut pairs = before[last + 1 - length..=last].windows(2);
-    is_quoted || pairs.any(|pair| pair[0] == b'_' || pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase())
+/// Where the name stands whose value the number at `at` is: one in quotation marks, or of several words such as `user_id`
+/// and `ssnHash`, with a mark behind it that gives it a value.
+pub(crate) fn name_of_value(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const REACH: usize = 64;
+    let from = at.saturating_sub(REACH);
+    let before = &text[from..at];
+    let belongs = |byte: &&u8| is_word(Some(**byte));
+    let last = before.iter().rposition(u8::is_ascii_alphabetic)?;
+    let end = last + 1 + before[last + 1..].iter().take_while(belongs).count();
+    let (name, marks) = before.split_at(end);
+    let is_quoted = matches!(marks, [b'"' | b'\'' | b'\\', ..]);
+    let start = match is_quoted {
+        true => name.iter().rposition(|byte| matches!(byte, b'"' | b'\'')).map_or(0, |quote| quote + 1),
+        false => end - name.iter().rev().take_while(belongs).count(),
+    };
+    let joins = |pair: &[u8]| pair[0] == b'_' || pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+    // In `SSN (jane_doe): 123456789` the bracket is a remark.
+    let gives = marks.iter().any(|byte| b":=>(".contains(byte)) && !marks.starts_with(b")");
+    (gives && (is_quoted || name[start..=last].windows(2).any(joins))).then(|| from + start..from + end)
 }
 
 /// Whether the word directly before `at` is `number` or the like.

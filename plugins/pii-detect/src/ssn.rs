@@ -1,6 +1,6 @@
 //! US social security numbers.
 
-use crate::bytes::{follows, is_any, is_outside_row, is_value, is_whole_number, word_before};
+use crate::bytes::{follows, is_any, is_outside_row, is_whole_number, name_of_value, word_before, words};
 use crate::digits::{Gap, Groups, shape};
 
 /// Where the number that begins at `start` ends. Nine digits without their dashes or spaces count only when the words
@@ -17,14 +17,49 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     .then_some(end)
 }
 
-/// Of a key the last word counts, whatever other keys stand before it: `ssnHash` is none.
+/// A value's own name counts, whatever other names stand before it, or the string beside it: `"type": "SSN", "id": "..."`.
 fn is_announced(text: &[u8], start: usize) -> bool {
     const CUES: &[&str] = &["ssn", "security"];
-    if is_value(text, start) {
-        word_before(text, start, &["number", "no", "nr", "value"]).is_some_and(|word| is_any(word, CUES))
-    } else {
-        follows(text, start, CUES)
-    }
+    /// Last words of names such as `ssnHash`, whose values are no such numbers.
+    const OTHERS: &[&str] = &[
+        "hash",
+        "hashed",
+        "digest",
+        "checksum",
+        "hmac",
+        "signature",
+        "token",
+        "encrypted",
+        "verified",
+        "status",
+        "count",
+        "at",
+        "by",
+    ];
+    let Some(place) = name_of_value(text, start) else { return follows(text, start, CUES) };
+    let name = &text[place.clone()];
+    let is_cue = |word: &[u8]| is_any(word, CUES);
+    !words(name).next().is_some_and(|word| is_any(word, OTHERS))
+        && (names_ssn(name)
+            || word_before(text, start, &["number", "no", "nr", "value"]).is_some_and(is_cue)
+            || string_beside(text, place.start).is_some_and(names_ssn))
+}
+
+fn names_ssn(name: &[u8]) -> bool {
+    let has = |cue: &str| words(name).any(|word| is_any(word, &[cue]));
+    has("ssn") || (has("social") && has("security"))
+}
+
+/// The string that a comma parts from the name at `start`.
+fn string_beside(text: &[u8], start: usize) -> Option<&[u8]> {
+    const REACH: usize = 64;
+    let before = &text[start.saturating_sub(REACH)..start];
+    let is_mark = |byte: &&u8| b" ,\"'\\".contains(byte);
+    let marks = before.iter().rev().take_while(is_mark).count();
+    let (string, marks) = before.split_at(before.len() - marks);
+    let is_beside = marks.contains(&b',') && !marks.starts_with(b" ") && !marks.starts_with(b",");
+    let opening = string.iter().rposition(|byte| matches!(byte, b'"' | b'\''))?;
+    is_beside.then(|| &string[opening + 1..])
 }
 
 /// Where three, two and four digits end, with a space or dash between, and where each begins.
@@ -77,6 +112,19 @@ mod tests {
             "SSN for Jane: 123456789",
             "SSN of Jane: '123456789'",
             "user_ssn=123456789",
+            r#"{"SSN_NUM": "123456789"}"#,
+            r#"{"social_security_num": 123456789}"#,
+            r#"{"SocialSecurityNbr":"123456789"}"#,
+            r#"{"ssnOrEin":"123456789"}"#,
+            r#"{"ssn_id":"123456789"}"#,
+            r#"{"type":"SSN","id":"123456789"}"#,
+            r#"{"args":"{\"label\": \"SSN\", \"text\": \"123456789\"}"}"#,
+            r#"{"question":"What is your SSN?","answer":"123456789"}"#,
+            "String ssnStr = \"123456789\";",
+            "validate_ssn(\"123456789\")",
+            "SSN McDonald 123456789",
+            "SSN (jane_doe): 123456789",
+            "the SSN of 'Jane' 123456789",
             "userSsn: 123456789",
         ] {
             assert_eq!(found(UsSsn, text), ["123456789"], "{text}");
@@ -92,6 +140,9 @@ mod tests {
                 r#"{"ssn": null, "id": 123456789}"#,
                 r#"{"user":"{\"ssn\": \"\", \"customerId\": \"123456789\"}"}"#,
                 r#"{"securityGroupId": 123456789}"#,
+                r#"{"type":"SSN","hash":"123456789"}"#,
+                r#"{"columns":["ssn","dob"],"id":123456789}"#,
+                r#"{"ssn_verified_by": 123456789}"#,
                 "ssn_hash=123456789",
                 "ssnHash: 123456789",
             ],
