@@ -14,7 +14,7 @@ pub(crate) fn email(text: &str, sign: Range<usize>, from: usize) -> Option<(usiz
     let end = domain_end(text, sign.end)?;
     let (local, domain) = (&text[start..sign.start], &text[sign.end..end]);
     let is_version = text[sign].starts_with('%') && begins_with_version(domain);
-    (!is_git_remote(local) && !is_version).then_some((start, end))
+    (!is_git_remote(local, &text[..start]) && !is_version).then_some((start, end))
 }
 
 /// Last parts of names of files, none of which is a top-level domain: `icon@2x.png`, `react@next.min.js`.
@@ -93,8 +93,8 @@ fn is_top_level(label: &str) -> bool {
 }
 
 /// `git@github.com:owner/name` and `https://example.org/name.git@main` name a repository.
-fn is_git_remote(local: &str) -> bool {
-    local == "git" || local.ends_with(".git")
+fn is_git_remote(local: &str, before: &str) -> bool {
+    local == "git" || (local.ends_with(".git") && before.ends_with('/'))
 }
 
 /// `https://example.org/vue%403.global.js`. Providers of mail have three digits, such as `163.com`.
@@ -113,6 +113,7 @@ mod tests {
         for address in [
             "jane.doe@example.org",
             "jane+tag@mail.example.co.uk",
+            "john.git@gmail.com",
             "JANE_DOE%x@EXAMPLE.COM",
             "o'neil@example.ie",
             "1990@example.museum",
