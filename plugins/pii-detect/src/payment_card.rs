@@ -25,14 +25,20 @@ pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
 }
 
 /// All together, in fours (or eights, twelves) with a rest, or as printed on American Express, Diners Club and old
-/// Visa cards. Other groups are rows of unrelated numbers more often than cards.
+/// Visa cards. Other groups are rows of unrelated numbers more often than cards, and with underscores a name's date and
+/// time: `scan_3024_20240512_143011.pdf`.
 fn is_grouped_like_a_card(groups: &[Group]) -> bool {
     let mut lengths = [0; 5];
     for (length, group) in lengths.iter_mut().zip(groups) {
         *length = group.len();
     }
+    let is_joined = groups.iter().any(|group| group.gap == Some(Gap::Underscore));
     match lengths {
-        [_, 0, ..] | [4, 6, 5 | 4, 0, 0] | [6, 13, 0, ..] | [4, 3, 3, 3, 0] => true,
+        [_, 0, ..] | [4, 6, 5 | 4, 0, 0] => true,
+        _ if is_joined => {
+            groups[..groups.len() - 1].iter().all(|group| group.len() == 4) && groups[groups.len() - 1].len() <= 4
+        }
+        [6, 13, 0, ..] | [4, 3, 3, 3, 0] => true,
         _ => groups[..groups.len() - 1].iter().all(|group| group.len() % 4 == 0),
     }
 }
@@ -160,6 +166,8 @@ mod tests {
                 "EAN 4006000000169",
                 "ISBN 978-3-16-148410-0",
                 "00000000000000000000",
+                "scan_3024_20240512_143011.pdf",
+                "4111_111111111111",
             ],
         );
     }
