@@ -1,11 +1,15 @@
 //! A text as it is written, and as its reader takes it.
 
+use std::cmp::Reverse;
+
 use crate::{Match, Rules, find};
 
-/// Everything that `rules` find in `text` in either reading, by place: see [`octroi_policy::find_both`].
+/// Everything that `rules` find in `text` in either reading, by place, the longest first: see [`octroi_policy::find_both`].
 #[must_use]
 pub fn find_both(text: &str, rules: Rules) -> Vec<Match> {
-    octroi_policy::find_both(text, |text| find(text, rules))
+    let mut matches = octroi_policy::find_both(text, |text| find(text, rules));
+    matches.sort_by_key(|found| (found.range.start, Reverse(found.range.end)));
+    matches
 }
 
 #[cfg(test)]
@@ -33,6 +37,12 @@ mod tests {
             assert_eq!(found(&format!("{before}{data}{after}")), [(rule, data)], "{before:?} {after:?}");
         }
         assert_eq!(found("nothing\u{200b} of the kind"), []);
+    }
+
+    #[test]
+    fn of_two_that_begin_at_one_place_the_longest_is_first() {
+        let address = "123-45-6789\u{34f}x@example.org";
+        assert_eq!(found(address), [(Rule::Email, address), (Rule::UsSsn, "123-45-6789")]);
     }
 
     #[test]
