@@ -40,13 +40,18 @@ pub(super) fn announced(text: &[u8], start: usize) -> Option<usize> {
     (is_said && !is_date(text, start) && (is_certain || !is_dotted(text, start, end))).then_some(end)
 }
 
-/// Whether the digits from `start` to `end` are said to be a telephone number by a word directly before them, whatever dots
-/// they have: with a colon, or without groups such as those of a version or decimal.
+/// Whether the digits from `start` to `end` are said to be a telephone number by a word directly before them, so that dots
+/// may stand where they do in decimals and versions: behind an area's code, or a country's of one digit if the rest is
+/// long. Without a colon every group has two digits or more.
 fn names_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
     let groups = Groups::read(text, start);
-    let groups = || groups.as_slice().iter().take_while(|group| group.end <= end).map(Group::len);
-    let has_form = || groups().next().is_some_and(|first| first <= 4) && groups().all(|length| length >= 2);
-    key_before(text, start).is_some_and(|key| is_any(key, PHONES)) && (marks.contains(&b':') || has_form())
+    let lengths = || groups.as_slice().iter().take_while(|group| group.end <= end).map(Group::len);
+    let is_code = match lengths().next() {
+        Some(1) => lengths().sum::<usize>() >= 10,
+        first => first.is_some_and(|first| first <= 5),
+    };
+    let is_said = key_before(text, start).is_some_and(|key| is_any(key, PHONES));
+    is_said && is_code && (marks.contains(&b':') || lengths().all(|length| length >= 2))
 }
 
 /// Whether the digits from `start` to `end` are given to a telephone by the `marks` before them, which are more than a
@@ -173,6 +178,9 @@ mod tests {
             "cell: 3.14159265358979",
             "| Phone | 1715524211000 |",
             "phone battery 4.12345678",
+            "phone: 12345678.90",
+            "fax: 1715524211.25",
+            "Tel: 3.14159265",
             "Windows Phone 10.0.15063.2108",
             "| mobile | \"1234567890\" |",
             "<cell>1234567890</cell>",
