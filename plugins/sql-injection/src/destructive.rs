@@ -76,7 +76,11 @@ fn to_program(tokens: &[Token<'_>], at: usize) -> Option<usize> {
     let copied = at + 1;
     // `COPY table FROM PROGRAM 'command'` describes the syntax.
     let is_placeholder = tokens.get(copied)?.is("table");
-    let behind = if tokens[copied].is_symbol(b'(') { copied } else { name(tokens, copied)? };
+    let mut behind = if tokens[copied].is_symbol(b'(') { copied } else { name(tokens, copied)? };
+    // `public."t"`
+    if tokens.get(behind)?.is_symbol(b'.') {
+        behind = name(tokens, behind + 1)?;
+    }
     let direction = if tokens.get(behind)?.is_symbol(b'(') {
         // Columns, or a query.
         behind + after(tokens, behind).position(|token| token.is("program"))?.checked_sub(1)?

@@ -261,6 +261,7 @@ fn injections_of_every_class_are_found() {
                 "cursor.execute(\"copy t from program 'id'\")",
                 "'; COPY t FROM PROGRAM $$id$$; --",
                 "COPY public.t FROM PROGRAM E'id'",
+                "COPY public.\"t\" (a, b) FROM PROGRAM 'id'",
                 "drop temporary table if exists sales;",
                 "Run \"TRUNCATE orders\".",
                 "SELECT name FROM users WHERE id = 7; DROP TABLE runs",
