@@ -115,6 +115,16 @@ async fn the_log_file_starts_over_instead_of_growing() {
     panic!("4 GB were written and the log never started over");
 }
 
+/// What is said to whoever wants to write, and to whoever wants to read.
+async fn refused(log: &AuditLog) -> [String; 2] {
+    let written = append(log, intent("refused", 9)).await.map(drop).unwrap_err();
+    let read = log.search(Query::new("acme")).await.map(drop).unwrap_err();
+    [written, read].map(|error| {
+        assert_eq!(error.code(), "audit_io", "{error}");
+        error.to_string()
+    })
+}
+
 #[tokio::test]
 async fn nothing_is_acknowledged_into_a_file_that_has_lost_its_name() {
     let home = Home::sqlite();
@@ -123,28 +133,67 @@ async fn nothing_is_acknowledged_into_a_file_that_has_lost_its_name() {
     assert_eq!(ids(&log, Query::new("acme")).await, ["before"]);
     let moved = home.folder().join("moved.db");
     std::fs::rename(home.path(), &moved).unwrap();
-    let refused = append(&log, intent("meanwhile", 1)).await.map_err(|error| error.code());
-    assert_eq!(refused, Err("audit_open"), "there is no file of that name");
+    for _ in 0..2 {
+        assert!(refused(&log).await.iter().all(|said| said.contains("was removed")));
+    }
+    assert!(!home.path().exists(), "no other one is made");
     std::fs::rename(&moved, home.path()).unwrap();
     append(&log, intent("back", 2)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["back", "before"]);
     log.shutdown().await.unwrap();
     drop(log);
     assert_eq!(home.column("SELECT id FROM records ORDER BY place"), ["before", "back"]);
+}
 
-    // A copy takes its place: what is written, and what is found, is in that.
+#[tokio::test]
+async fn a_file_that_takes_the_stores_name_is_left_as_it_is_until_the_gateway_starts_anew() {
+    let home = Home::sqlite();
     let log = home.open();
-    append(&log, intent("old file", 3)).await.unwrap();
-    assert_eq!(ids(&log, Query::new("acme")).await[0], "old file");
-    let copy = home.folder().join("copy.db");
-    rusqlite::Connection::open(home.path()).unwrap().execute("VACUUM INTO ?", [copy.to_str()]).unwrap();
+    append(&log, intent("in both", 0)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["in both"]);
+    let [backup, moved] = ["backup.db", "moved.db"].map(|name| home.folder().join(name));
+    rusqlite::Connection::open(home.path()).unwrap().execute("VACUUM INTO ?", [backup.to_str()]).unwrap();
+    let restored = std::fs::read(&backup).unwrap();
+    append(&log, intent("behind the backup", 1)).await.unwrap();
+    // Its log and its shared memory stay where they are.
+    std::fs::hard_link(home.path(), &moved).unwrap();
+    std::fs::rename(&backup, home.path()).unwrap();
+    for _ in 0..2 {
+        assert!(refused(&log).await.iter().all(|said| said.contains("was replaced by another file")));
+    }
+    let _ = log.shutdown().await;
+    drop(log);
+    assert!(std::fs::read(home.path()).unwrap() == restored, "nothing was written into it");
     for ending in ["db-wal", "db-shm"] {
         std::fs::remove_file(home.path().with_extension(ending)).unwrap();
     }
-    std::fs::rename(&copy, home.path()).unwrap();
-    append(&log, intent("new file", 4)).await.unwrap();
-    assert_eq!(ids(&log, Query::new("acme")).await[0], "new file");
+    let log = home.open();
+    append(&log, intent("into the backup", 2)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["into the backup", "in both"]);
     log.shutdown().await.unwrap();
     drop(log);
-    assert_eq!(home.column("SELECT id FROM records ORDER BY place DESC")[0], "new file");
+    chain::verify(&home, &home.key).unwrap();
+    let old = rusqlite::Connection::open(moved).unwrap();
+    let kept = old.query_row("SELECT count(*) FROM records WHERE id = 'behind the backup'", [], |row| row.get(0));
+    assert_eq!(kept, Ok(1), "what was acknowledged is in the file that it was acknowledged into");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_log_that_was_removed_and_what_was_before_is_kept() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["before"]);
+    std::fs::remove_file(home.path().with_extension("db-wal")).unwrap();
+    let told = append(&log, intent("refused", 1)).await.map(drop).unwrap_err().to_string();
+    assert!(told.contains("audit.db-wal was removed"), "{told}");
+    assert!(refused(&log).await.iter().all(|said| said.contains("audit.db-wal was removed")));
+    let _ = log.shutdown().await;
+    drop(log);
+    let log = home.open();
+    append(&log, intent("behind", 2)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(home.column("SELECT id FROM records ORDER BY place"), ["before", "behind"]);
     chain::verify(&home, &home.key).unwrap();
 }

@@ -18,7 +18,8 @@ mod wal;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Turns {
 
 /// A SQLite file.
 pub(super) struct SqliteStore {
-    path: PathBuf,
+    file: Arc<named::NamedFile>,
     durability: Durability,
     readers: read::Readers,
     turns: Turns,
@@ -75,7 +76,7 @@ impl SqliteStore {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(error.to_string())),
         }
-        let store = Self::new(path.clone(), durability, ANSWER_WITHIN);
+        let store = Self::new(&path, durability, ANSWER_WITHIN)?;
         let mut connection = store.connect()?;
         schema::migrate(&mut connection, &path)?;
         Ok(store)
@@ -83,16 +84,16 @@ impl SqliteStore {
 
     /// A file that is there, with the schema of this version.
     pub(super) fn open_existing(path: PathBuf) -> Result<Self, AuditError> {
-        let store = Self::new(path, Durability::Disk, COMMANDS_ANSWER_WITHIN);
-        if !store.path.exists() {
+        if !path.exists() {
             let reason = "there is no such file; `octroi serve` makes it (audit.url)".to_owned();
-            return Err(AuditError::Open { path: store.path.display().to_string(), reason });
+            return Err(AuditError::Open { path: path.display().to_string(), reason });
         }
-        store.readers.with(|connection| schema::check(connection, &store.path)).map_err(|error| match error {
+        let store = Self::new(&path, Durability::Disk, COMMANDS_ANSWER_WITHIN)?;
+        store.readers.with(|connection| schema::check(connection, &path)).map_err(|error| match error {
             AuditError::ReadOnly(said) => AuditError::ReadOnly(format!(
                 "{}: {said}. Even to be read, where no gateway has it open, it needs files beside it: run this as the \
                  gateway's user",
-                store.path.display()
+                path.display()
             )),
             other => other,
         })?;
@@ -103,10 +104,11 @@ impl SqliteStore {
         Ok(store)
     }
 
-    fn new(path: PathBuf, durability: Durability, search_within: Duration) -> Self {
-        let readers = read::Readers::new(path.clone(), search_within);
+    fn new(path: &Path, durability: Durability, search_within: Duration) -> Result<Self, AuditError> {
+        let file = Arc::new(named::NamedFile::of(path)?);
+        let readers = read::Readers::new(Arc::clone(&file), search_within);
         // What an earlier process left for later shows when the writer has looked.
-        Self { path, durability, readers, turns: Turns::default(), lags: AtomicBool::new(true) }
+        Ok(Self { file, durability, readers, turns: Turns::default(), lags: AtomicBool::new(true) })
     }
 
     /// Fills the tables that are searched up to the last record.
@@ -120,12 +122,10 @@ impl SqliteStore {
     /// A connection that may write.
     fn connect(&self) -> Result<Connection, AuditError> {
         let failed = |error: rusqlite::Error| AuditError::Open {
-            path: self.path.display().to_string(),
+            path: self.file.path().display().to_string(),
             reason: error.to_string(),
         };
-        // Not created here: a file that vanished while the gateway runs is an error, not an empty trail.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+        let connection = self.file.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(LOCK_PATIENCE).map_err(failed)?;
         let synchronous = match self.durability {
             Durability::Process => "NORMAL",
@@ -163,14 +163,19 @@ impl Store for SqliteStore {
     }
 
     fn write(&self, work: &mut dyn FnMut(&mut dyn Session)) -> Result<(), AuditError> {
-        // First: what takes its name meanwhile is then noticed with the first commit.
-        let file = named::NamedFile::of(&self.path)?;
         let connection = self.connect()?;
         let wal = wal::WalMover::start(self.connect()?)?;
-        // Those that read may have another file open than this one.
-        self.readers.close_idle();
-        let mut session = session::SqliteSession::new(&connection, file, wal, &self.turns, &self.lags)?;
+        let mut session = session::SqliteSession::new(&connection, &self.file, wal, &self.turns, &self.lags)?;
         work(&mut session);
+        drop(session);
+        if self.file.check().is_err() {
+            self.readers.close_idle();
+            // What was acknowledged goes into the file that it was acknowledged into, whatever its name is now, and leaves
+            // nothing behind that could be taken for the log of another one.
+            if let Err(error) = wal::empty(&connection) {
+                tracing::warn!(%error, "the audit log's last pages were not moved");
+            }
+        }
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! Reading, on connections of its own.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row, ToSql, params_from_iter};
 
 use super::LOCK_PATIENCE;
+use super::named::NamedFile;
 use crate::audit::AuditError;
 use crate::audit::chain::Place;
 use crate::audit::entry::{Entry, Stored};
@@ -25,18 +25,19 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
 
 /// Read-only connections, opened when needed. How many are used at once is bounded by their users.
 pub(super) struct Readers {
-    path: PathBuf,
+    file: Arc<NamedFile>,
     search_within: Duration,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, search_within: Duration) -> Self {
-        Self { path, search_within, idle: Mutex::default() }
+    pub(super) fn new(file: Arc<NamedFile>, search_within: Duration) -> Self {
+        Self { file, search_within, idle: Mutex::default() }
     }
 
-    /// Lends a connection. One that reported an error is not kept.
+    /// Lends a connection. One that reported an error is not kept, nor any to a file that has lost its name.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, AuditError>) -> Result<T, AuditError> {
+        self.file.check().inspect_err(|_| self.close_idle())?;
         let last = self.idle().pop();
         let connection = match last {
             Some(connection) => connection,
@@ -80,9 +81,8 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+    fn connect(&self) -> Result<Connection, AuditError> {
+        let connection = self.file.connect(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(LOCK_PATIENCE)?;
         connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)
@@ -202,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.db");
         drop(Connection::open(&path).unwrap());
-        let readers = Readers::new(path, Duration::from_millis(20));
+        let readers = Readers::new(Arc::new(NamedFile::of(&path).unwrap()), Duration::from_millis(20));
         let endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
         let asked = readers.search(|connection| Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?));
         assert_eq!(asked.map_err(|error| error.code()), Err("audit_unreachable"));

@@ -10,8 +10,8 @@ use super::Turns;
 use super::archive;
 use super::failure::{is_taken_place, rolled_back};
 use super::index::Index;
-use super::named::NamedFile;
-use super::wal::WalMover;
+use super::named::{Identity, NamedFile};
+use super::wal::{self, WalMover};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::Effect;
 use crate::audit::store::{Link, Node, Session, cut};
@@ -22,7 +22,9 @@ const CUT_PAGES: usize = 256;
 
 pub(super) struct SqliteSession<'c> {
     connection: &'c Connection,
-    file: NamedFile,
+    file: &'c NamedFile,
+    /// The write-ahead log that the connection has open.
+    log: Option<Identity>,
     wal: WalMover,
     turns: &'c Turns,
     index: Index<'c>,
@@ -38,7 +40,7 @@ pub(super) struct SqliteSession<'c> {
 impl<'c> SqliteSession<'c> {
     pub(super) fn new(
         connection: &'c Connection,
-        file: NamedFile,
+        file: &'c NamedFile,
         wal: WalMover,
         turns: &'c Turns,
         lags: &'c AtomicBool,
@@ -47,6 +49,7 @@ impl<'c> SqliteSession<'c> {
         Ok(Self {
             connection,
             file,
+            log: file.log(),
             wal,
             turns,
             index: Index::new(connection, lags)?,
@@ -143,7 +146,7 @@ impl Session for SqliteSession<'_> {
         let waiting = self.index.len();
         let _turn = self.turns.wait();
         let result = self.write_all(links, checkpoint).and_then(|()| {
-            self.file.check()?;
+            self.file.check_log(self.log)?;
             Ok(self.commit.execute([]).map(drop)?)
         });
         match result {
@@ -218,7 +221,7 @@ impl Session for SqliteSession<'_> {
                 self.connection.execute(&sql, [first, through.0])?;
             }
             self.sign(through, cut)?;
-            self.file.check()?;
+            self.file.check_log(self.log)?;
             self.commit.execute([])?;
             self.wal.wrote_pages(CUT_PAGES);
             Ok(())
@@ -239,8 +242,7 @@ impl Session for SqliteSession<'_> {
         self.index()?;
         self.wal.stop();
         // A reader may hold a part of the log back; the rest stays in the log, which is as durable.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        wal::empty(self.connection)
             .map_err(AuditError::from)
             .or_else(|error| if error == AuditError::Locked { Ok(()) } else { Err(error) })
     }

@@ -138,6 +138,11 @@ fn move_pages(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(pages * i64::from(page_bytes(connection)?))
 }
 
+/// Moves all pages, where nobody reads or writes, and leaves an empty log; otherwise what can be moved.
+pub(super) fn empty(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 fn page_bytes(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA page_size", [], |row| row.get(0))
 }
