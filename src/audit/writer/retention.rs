@@ -108,12 +108,8 @@ impl Writer {
             // Somebody removed it; or the first one is to be kept.
             _ => true,
         };
-        if let Some(kept) = kept {
-            tracing::warn!(
-                node = node.id,
-                record = kept.seq().0,
-                "a record is not older than records behind it, as by a clock that was wrong: retention stops there"
-            );
+        if let (Some(kept), Why::Age(cutoff)) = (kept, why) {
+            tell_of_stop(session, node, kept, *cutoff)?;
         }
         if done {
             self.cutting.pop();
@@ -129,7 +125,7 @@ impl Writer {
     fn look(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
             for node in session.gateways()? {
-                if let Some(through) = last_before(session, node.number, cutoff)? {
+                if let Some(through) = last_before(session, &node, cutoff)? {
                     self.plan(session, Cutting { node, through, why: Why::Age(cutoff) })?;
                 }
             }
@@ -184,8 +180,8 @@ impl Writer {
 /// The last record of a node up to which all are older, as far as the first step shows, and beyond it where times never
 /// fall: records stand in the order in which they became durable, and a clock may be set. Each further step looks again.
 /// The last one of all is never meant.
-fn last_before(session: &mut dyn Session, node: i64, cutoff: Timestamp) -> Result<Option<Seq>, AuditError> {
-    let Some((Place(first), Place(last))) = session.extent(node)? else { return Ok(None) };
+fn last_before(session: &mut dyn Session, node: &Node, cutoff: Timestamp) -> Result<Option<Seq>, AuditError> {
+    let Some((Place(first), Place(last))) = session.extent(node.number)? else { return Ok(None) };
     let is_older = |session: &mut dyn Session, place: i64| {
         Ok::<bool, AuditError>(session.record_at(Place(place))?.is_some_and(|(_, at, _)| at < cutoff.as_microsecond()))
     };
@@ -196,6 +192,24 @@ fn last_before(session: &mut dyn Session, node: i64, cutoff: Timestamp) -> Resul
         if is_older(session, middle)? { low = middle + 1 } else { high = middle }
     }
     let step = Place((low - 1).min(first + AT_ONCE - 1));
-    let through = session.first_since(Place(first), step, cutoff)?.map_or(low - 1, |kept| kept.0 - 1);
+    let kept = session.first_since(Place(first), step, cutoff)?;
+    if let Some(kept) = kept {
+        tell_of_stop(session, node, kept, cutoff)?;
+    }
+    let through = kept.map_or(low - 1, |kept| kept.0 - 1);
     Ok((through >= first).then(|| Place(through).seq()))
+}
+
+/// Tells of a record that keeps older ones behind it, and will at the next look too. By less, the times of those fall that
+/// were asked at once: the one that has its record last may have come first.
+fn tell_of_stop(session: &mut dyn Session, node: &Node, kept: Place, cutoff: Timestamp) -> Result<(), AuditError> {
+    let Some((_, at, _)) = session.record_at(kept)? else { return Ok(()) };
+    if i128::from(at) - i128::from(cutoff.as_microsecond()) > LOOK_EVERY.as_micros().cast_signed() {
+        tracing::warn!(
+            node = node.id,
+            record = kept.seq().0,
+            "a record is not older than records behind it, as by a clock that was wrong: retention stops there"
+        );
+    }
+    Ok(())
 }

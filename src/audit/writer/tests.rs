@@ -27,11 +27,13 @@ struct Scripted {
     attempts: usize,
     records: Vec<(Head, String)>,
     signed: Seq,
+    /// When the first records were, where that counts.
+    times: Vec<Timestamp>,
 }
 
 impl Scripted {
     fn new(answers: impl Into<VecDeque<Answer>>) -> Self {
-        Self { answers: answers.into(), attempts: 0, records: Vec::new(), signed: Seq(0) }
+        Self { answers: answers.into(), attempts: 0, records: Vec::new(), signed: Seq(0), times: Vec::new() }
     }
 
     fn ids(&self) -> Vec<&str> {
@@ -64,20 +66,25 @@ impl Session for Scripted {
     }
 
     fn gateways(&mut self) -> Result<Vec<Node>, AuditError> {
-        Ok(Vec::new())
+        Ok(vec![node()])
     }
 
-    fn extent(&mut self, _: i64) -> Result<Option<(Place, Place)>, AuditError> {
-        Ok(None)
+    fn extent(&mut self, node: i64) -> Result<Option<(Place, Place)>, AuditError> {
+        let last = self.times.len() as i64;
+        Ok((last > 0).then(|| (Place::new(node, Seq(1)), Place::new(node, Seq(last)))))
     }
 
     fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
+        if let Some(at) = self.times.get(place.seq().0 as usize - 1) {
+            return Ok(Some((place, at.as_microsecond(), ChainHash::NONE)));
+        }
         let found = self.records.iter().find(|(head, _)| head.seq >= place.seq());
         Ok(found.map(|(Head { seq, hash }, _)| (Place::new(place.node(), *seq), 0, *hash)))
     }
 
-    fn first_since(&mut self, _: Place, _: Place, _: Timestamp) -> Result<Option<Place>, AuditError> {
-        Ok(None)
+    fn first_since(&mut self, from: Place, through: Place, since: Timestamp) -> Result<Option<Place>, AuditError> {
+        let mut places = (from.0..=through.0).map(Place);
+        Ok(places.find(|place| self.times[place.seq().0 as usize - 1] >= since))
     }
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
@@ -99,12 +106,16 @@ impl Session for Scripted {
     }
 }
 
+fn node() -> Node {
+    Node { number: 1, id: "node-1".to_owned() }
+}
+
 /// A writer, and the queue in front of it.
 fn writing(journal: Option<Journal>) -> (Queue, Writer) {
     let settings = Settings::new(AuditStore::None).unwrap();
     let rule = TextRule { key: settings.key.clone(), mode: ContentMode::Full };
     let (queue, receiver) = Queue::new(2_000, rule);
-    let chain = Chain::new(Node { number: 1, id: "node-1".to_owned() }, &settings);
+    let chain = Chain::new(node(), &settings);
     (queue, Writer::new(receiver, Arc::default(), chain, journal, Keep::default()))
 }
 
@@ -226,4 +237,30 @@ async fn what_was_queued_while_the_store_was_tried_in_vain_is_refused_at_once_ho
         assert_eq!(refused.await, Err(no_answer()));
     }
     assert_eq!(ended.await, Ok(Err(no_answer())), "nor does the end wait for another attempt");
+}
+
+#[test]
+fn a_record_that_stops_retention_is_told_of_at_each_look_and_one_that_is_old_a_moment_later_is_not() {
+    let hour = SignedDuration::from_hours(1);
+    let hours = |ages: &[f64]| -> Vec<Timestamp> {
+        ages.iter().map(|hours| Timestamp::now() - SignedDuration::from_secs_f64(hours * 3_600.0)).collect()
+    };
+    for (what, times, told) in [
+        ("of a clock that ran ahead", hours(&[9.0, 9.0, -9.0, 9.0, 9.0, 9.0, 9.0, 0.0]), true),
+        ("the first of all", hours(&[-9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 0.0]), true),
+        ("asked at once with those behind it", hours(&[9.0, 9.0, 0.999, 1.001, 1.001, 1.001, 1.001, 0.0]), false),
+        ("in order", hours(&[9.0, 9.0, 9.0, 0.5, 0.4, 0.3, 0.2, 0.0]), false),
+    ] {
+        let (_queue, mut writer) = writing(None);
+        writer.keep = Keep { age: Some(hour.unsigned_abs()), size: None };
+        let mut store = Scripted { times, ..Scripted::new([]) };
+        for look in ["the first", "the next"] {
+            writer.next_retention = Instant::now();
+            let lines = tempfile::NamedTempFile::new().unwrap();
+            let log = tracing_subscriber::fmt().with_writer(Arc::new(lines.reopen().unwrap())).finish();
+            tracing::subscriber::with_default(log, || assert!(writer.retain(&mut store) == Connection::Usable));
+            let lines = std::fs::read_to_string(lines.path()).unwrap();
+            assert_eq!(lines.contains("retention stops there"), told, "{what}, {look} look: {lines}");
+        }
+    }
 }
