@@ -24,28 +24,29 @@ pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Pl
     row.map(|row| Ok((Place(row.get(0)), row.get(1), hash(row.get(2))?))).transpose()
 }
 
-/// Records of a node that are looked at to say what all of them take.
-const SAMPLED: i64 = 1_000;
+/// Records that are looked at to say what all of them take, of all nodes together, and of each at least.
+const SAMPLED: usize = 1_000;
+const SAMPLED_OF_EACH: usize = 50;
 /// What a record takes beside its body and its text: its other columns, its row in `entries`, the indexes.
 const BESIDE: i64 = 700;
 
-/// Of each node the number of its records times what they take on average, all tables together: as they are stored, and
-/// of records from its whole chain, which differ with the time and the node. The tables' own sizes would not do: they
-/// keep the room of what was removed.
-pub(super) async fn used_bytes(client: &Client) -> Result<u64, AuditError> {
+/// Records that are looked at of each of so many nodes.
+pub(super) fn sampled_of_each(nodes: usize) -> i64 {
+    (SAMPLED / nodes.max(1)).max(SAMPLED_OF_EACH) as i64
+}
+
+/// The number of a node's records times what they take on average, all tables together: as they are stored, and of
+/// records from its whole chain, which differ with the time. The tables' own sizes would not do: they keep the room of
+/// what was removed.
+pub(super) async fn used_bytes(client: &Client, node: i64, sampled: i64) -> Result<u64, AuditError> {
     let sql = "SELECT coalesce(avg(pg_column_size(r.body) + coalesce(pg_column_size(c.content), 0)), 0)::bigint \
                FROM generate_series($1::bigint, $2::bigint, $3::bigint) AS sampled (place) \
                JOIN records r ON r.place = sampled.place LEFT JOIN contents c ON c.place = r.place";
-    let mut used = 0;
-    for node in nodes(client).await? {
-        if let Some((Place(first), Place(last))) = extent(client, node.number).await? {
-            // Odd: intents and outcomes often take turns.
-            let step = ((last - first) / SAMPLED) | 1;
-            let each: i64 = client.query_one(sql, &[&first, &last, &step]).await?.get(0);
-            used += (last - first + 1) * (each + BESIDE);
-        }
-    }
-    Ok(used.unsigned_abs())
+    let Some((Place(first), Place(last))) = extent(client, node).await? else { return Ok(0) };
+    // Odd: intents and outcomes often take turns.
+    let step = ((last - first) / sampled) | 1;
+    let each: i64 = client.query_one(sql, &[&first, &last, &step]).await?.get(0);
+    Ok(((last - first + 1) * (each + BESIDE)).unsigned_abs())
 }
 
 pub(super) async fn extent(client: &Client, node: i64) -> Result<Option<(Place, Place)>, AuditError> {

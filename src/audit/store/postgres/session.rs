@@ -18,6 +18,15 @@ use crate::audit::{AuditError, Checkpoint};
 pub(super) const BEGIN_CUT: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
                                     SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
+/// What the records of all nodes take. Each node is a question of its own, with all the time that one has: many at once
+/// would take longer than an answer is waited for.
+pub(super) fn used_bytes(connection: &Connection) -> Result<u64, AuditError> {
+    let nodes = connection.ask(async |client| archive::nodes(&client).await)?;
+    let sampled = archive::sampled_of_each(nodes.len());
+    let of = |node: &Node| connection.ask(async |client| archive::used_bytes(&client, node.number, sampled).await);
+    nodes.iter().map(of).sum()
+}
+
 pub(super) struct PostgresSession<'c> {
     connection: &'c Connection,
     statements: Statements,
@@ -255,7 +264,7 @@ impl Session for PostgresSession<'_> {
     }
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
-        self.connection.ask(async |client| archive::used_bytes(&client).await)
+        used_bytes(self.connection)
     }
 
     fn cut(&mut self, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {

@@ -133,6 +133,6 @@ fn what_records_take_is_estimated_from_all_of_each_node_and_as_it_is_stored() {
                        + (SELECT sum(pg_column_size(content)) FROM octroi.contents)";
     let stored: u64 = postgres::execute(url.expose(), stored).unwrap()[0][0].as_ref().unwrap().parse().unwrap();
     let take = stored + 21_000 * 700;
-    let estimated = store.with(|connection| connection.ask(async |client| archive::used_bytes(&client).await)).unwrap();
+    let estimated = store.with(session::used_bytes).unwrap();
     assert!(estimated.abs_diff(take) < take / 20, "{estimated} instead of {take}");
 }
