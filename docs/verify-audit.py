@@ -9,6 +9,7 @@ Exits with 0 when everything fits, 1 when something does not, 2 when the file ca
 hashes fit and signatures were not checked: whoever changes a record can make all hashes anew.
 """
 
+import datetime
 import hashlib
 import json
 import struct
@@ -29,12 +30,67 @@ class NoExport(Exception):
     """The file is something else."""
 
 
+# Microseconds since 1970: the times that have a date.
+TIMES = range(-377705023201000000, 253402207200999999 + 1)
+NUMBERS = range(-(2**63), 2**63)
+
+
 def once(pairs):
     """No key twice: which of the two counts, readers do not agree on."""
     line = dict(pairs)
     if len(line) < len(pairs):
         raise ValueError("a key stands twice")
     return line
+
+
+def no_number(text):
+    raise ValueError(f"{text} is no JSON")
+
+
+def field(line, key, kind, absent=False):
+    """A value of just this type: Python takes `true` for a number, and `1.0` for 1."""
+    value = line.get(key)
+    if absent and value is None:
+        return None
+    if type(value) is not kind:
+        raise ValueError(f"{key}: {value!r} is no {kind.__name__}")
+    if kind is int and value not in NUMBERS:
+        raise ValueError(f"{key}: {value!r} is too great")
+    if kind is str:
+        value.encode("utf-8")
+    return value
+
+
+def first_line(line):
+    if line.get("type") != "export" or field(line, "format", int) != 1:
+        raise ValueError("the first line is none of an export of format 1")
+    at = field(line, "at", str)
+    datetime.datetime.fromisoformat(at[:19])
+    if not at.endswith("Z"):
+        raise ValueError(f"at: {at!r} is no time")
+    field(line, "whole", bool)
+    return line
+
+
+def later_line(line):
+    """A record or a signature, with everything that one has, and of the right type."""
+    of_a_record = line["type"] == "record"
+    texts = ("node", "kind", "id", "body") if of_a_record else ("node", "hash", "public_key", "signature")
+    for key in texts:
+        field(line, key, str)
+    for key in ("seq", "at"):
+        field(line, key, int)
+    if of_a_record:
+        for key in ("previous", "hash", "content"):
+            field(line, key, str, absent=True)
+    elif line["type"] not in ("checkpoint", "cut"):
+        raise ValueError(f"{line['type']!r} is no type of a line")
+    return line
+
+
+def has_a_time(line):
+    if line["at"] not in TIMES:
+        raise ValueError(f"at: {line['at']} is no time")
 
 
 def hexadecimal(value, size):
@@ -72,7 +128,10 @@ class Chain:
 
     def record(self, line):
         where = f"{self.node}: record {sequence(line)} ({line['kind']} {line['id']})"
+        has_a_time(line)
         if line.get("hash") is None:
+            if line.get("previous") is not None:
+                hexadecimal(line["previous"], 32)
             raise Misfit(f"{where} has no hash")
         said, named = hexadecimal(line["hash"], 32), hexadecimal(line["previous"], 32)
         if self.head is None:
@@ -89,6 +148,7 @@ class Chain:
 
     def checkpoint(self, line):
         where = f"{self.node}: the {line['type']} at record {sequence(line)}"
+        has_a_time(line)
         check_signature(line, self.keys, where)
         if self.head is None and line["type"] == "cut":
             self.head = line["seq"], hexadecimal(line["hash"], 32)
@@ -141,10 +201,10 @@ class Export:
 
     def line(self, line):
         if self.begins is None:
-            if line.get("type") != "export" or line.get("format") != 1:
-                raise ValueError("the first line is none of an export of format 1")
-            self.begins = line
-        elif line["type"] == "record" and not line["node"] and line.get("hash") is None:
+            self.begins = first_line(line)
+            return
+        later_line(line)
+        if line["type"] == "record" and not line["node"] and line.get("hash") is None:
             self.older += 1
         else:
             node = line["node"]
@@ -168,7 +228,7 @@ def verify(lines, keys):
     export = Export(keys)
     for number, line in enumerate(lines, 1):
         try:
-            export.line(json.loads(line, object_pairs_hook=once))
+            export.line(json.loads(line, object_pairs_hook=once, parse_constant=no_number))
         except Misfit:
             raise
         except Exception as error:  # There are as many as there are ways to be something else.

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use mistral_double::MistralDouble;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use support::{Gateway, Prepared, Setup};
 
 /// Exit code, and both outputs.
@@ -337,6 +338,22 @@ fn both_take_and_refuse_the_same_exports() {
         assert!(lines[2].contains(from), "{from}");
         format!("{}\n{}\n{}\n{}\n", lines[0], lines[1], lines[2].replacen(from, to, 1), lines[3..].join("\n"))
     };
+    // The cut, and its record as it would be then, with the hash that fits.
+    let at_another_time = |at: i64| {
+        let mut covered = b"octroi.audit.record.1\0".to_vec();
+        covered.extend(2_i64.to_be_bytes());
+        covered.extend(hex::decode(previous).unwrap());
+        covered.extend(at.to_be_bytes());
+        for key in ["node", "kind", "id", "body"] {
+            let text = record[key].as_str().unwrap();
+            covered.extend((text.len() as u64).to_be_bytes());
+            covered.extend(text.as_bytes());
+        }
+        let mut record = record.clone();
+        record["at"] = at.into();
+        record["hash"] = hex::encode(Sha256::digest(covered)).into();
+        format!("{part}\n{}\n{record}\n", lines[1])
+    };
     let hexadecimal = |text: &str| text.len() >= 64 && text.bytes().all(|it| it.is_ascii_hexdigit());
     let upper: String = vector
         .split('"')
@@ -354,6 +371,19 @@ fn both_take_and_refuse_the_same_exports() {
         ("a space in a hash", first(&hash[..8], &format!("{} ", &hash[..8])), key.to_owned(), false),
         ("two bodies", first(r#""body":"#, r#""body":"{}","body":"#), key.to_owned(), false),
         ("number 0", first(r#""seq":2"#, r#""seq":0"#), key.to_owned(), false),
+        ("true for a number", first(r#""seq":2"#, r#""seq":true"#), key.to_owned(), false),
+        ("a fraction for a number", first(r#""seq":2"#, r#""seq":2.0"#), key.to_owned(), false),
+        ("a text that is a number", first(r#""body":"#, r#""content":7,"body":"#), key.to_owned(), false),
+        ("no text", first(r#""body":"#, r#""content":null,"body":"#), key.to_owned(), true),
+        ("half a character", first(r#""body":"#, r#""content":"\ud800","body":"#), key.to_owned(), false),
+        ("format true", vector.replace(r#""format":1"#, r#""format":true"#), key.to_owned(), false),
+        ("whole 1", vector.replace(r#""whole":true"#, r#""whole":1"#), key.to_owned(), false),
+        ("whole as a text", vector.replace(r#""whole":true"#, r#""whole":"yes""#), key.to_owned(), false),
+        ("no time", vector.replacen(r#""at":"#, r#""when":"#, 1), key.to_owned(), false),
+        ("before the first of all times", at_another_time(-377_705_023_201_000_001), key.to_owned(), false),
+        ("the first of all times", at_another_time(-377_705_023_201_000_000), key.to_owned(), true),
+        ("the last of all times", at_another_time(253_402_207_200_999_999), key.to_owned(), true),
+        ("behind the last of all times", at_another_time(253_402_207_201_000_000), key.to_owned(), false),
         (
             "the least number",
             format!("{part}\n{}\n", lines[2].replace(r#""seq":2"#, &format!(r#""seq":{least}"#))),
@@ -383,7 +413,7 @@ fn what_is_no_export_is_not_said_to_be_changed() {
     let key = "00".repeat(32);
     let (code, text) = second_implementation(&path, &key);
     assert!(code == Some(2) && text.contains("part.jsonl cannot be read"), "{text}");
-    let export = r#"{"type":"export","format":1,"whole":false}"#;
+    let export = r#"{"type":"export","format":1,"at":"2026-09-21T14:13:29Z","whole":false}"#;
     let zeros = "00".repeat(32);
     let record = format!(
         r#"{{"type":"record","node":"n","seq":1,"at":0,"kind":"k","id":"i","body":"{{}}","hash":"{zeros}","previous":"{zeros}"}}"#
