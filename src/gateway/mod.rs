@@ -146,16 +146,19 @@ impl Gateway {
         if tokio::time::timeout_at(until, self.recording.wait()).await.is_err() {
             tracing::warn!("changes of the policies were still to be recorded when the time to stop was over");
         }
-        tokio::time::timeout(LAST_RECORD, self.close_audit()).await.unwrap_or_else(|_| {
+        let until = Instant::now() + LAST_RECORD;
+        let late = |what: &str| {
             self.audit.abandon();
-            Err(AuditError::Unreachable(format!(
-                "no answer within {LAST_RECORD:?}; what was still to be written is lost"
-            )))
-        })
+            AuditError::Unreachable(format!("no answer within {LAST_RECORD:?}; {what}"))
+        };
+        // It is the last one: what was queued before it has been written or refused when it is.
+        let recorded = tokio::time::timeout_at(until, self.record_end()).await;
+        recorded.map_err(|_| late("what was still to be written is lost"))?;
+        let closed = tokio::time::timeout_at(until, self.audit.shutdown()).await;
+        closed.unwrap_or_else(|_| Err(late("nothing waited to be written any more; the next start does the rest")))
     }
 
-    /// Records the end and closes the audit.
-    async fn close_audit(&self) -> Result<(), AuditError> {
+    async fn record_end(&self) {
         let recorded = match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
             Ok(receipt) => receipt.await.map(|_| ()),
             Err(error) => Err(error),
@@ -163,7 +166,6 @@ impl Gateway {
         if let Err(error) = recorded {
             tracing::error!(%error, "the end of the gateway could not be recorded");
         }
-        self.audit.shutdown().await
     }
 
     fn lifecycle(&self, event: LifecycleEvent) -> Lifecycle {
@@ -276,7 +278,8 @@ mod tests {
         // The store takes a second to say that it is locked, and here any time is over at once.
         tokio::time::pause();
         let closed = gateway.shutdown(Duration::ZERO).await;
-        assert_eq!(closed.map_err(|error| error.code()), Err("audit_unreachable"));
+        let error = closed.unwrap_err();
+        assert!(error.code() == "audit_unreachable" && error.to_string().contains("is lost"), "{error}");
         assert!(gateway.audit.ended().now_or_never().is_none(), "the writer is not waited for");
     }
 
