@@ -89,6 +89,18 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Refuses a file that is no journal. Changes nothing, and takes no lock.
+    pub(crate) fn look(path: &Path) -> Result<(), AuditError> {
+        let failed = |error: std::io::Error| AuditError::Spill(format!("{} cannot be read: {error}", path.display()));
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(failed)?,
+        };
+        let mut begins = Vec::new();
+        file.take((HEADER + RECORD.len()) as u64).read_to_end(&mut begins).map_err(failed)?;
+        if begins.is_empty() || is_of_a_journal(&begins) { Ok(()) } else { Err(is_no_journal(path)) }
+    }
+
     /// Finds the last whole frame. What stands behind it is cut off; a copy stays, unless it is a torn frame. Refuses what
     /// is no journal.
     fn find_end(&mut self) -> Result<(), AuditError> {
@@ -104,10 +116,7 @@ impl Journal {
         let read = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.read_to_end(&mut rest));
         read.map_err(|error| self.failed("read", error))?;
         if self.length == 0 && !is_of_a_journal(&rest) {
-            return Err(AuditError::Spill(format!(
-                "{} is no spill journal, and is left as it is; name another file in `audit.spill.file`",
-                self.path.display()
-            )));
+            return Err(is_no_journal(&self.path));
         }
         let cut_off = || self.file.set_len(self.length);
         if is_torn(&rest) {
@@ -252,6 +261,14 @@ impl Journal {
     }
 }
 
+fn is_no_journal(path: &Path) -> AuditError {
+    AuditError::Spill(format!(
+        "{} is no spill journal, or its beginning is damaged, and is left as it is: move it away, or name another file in \
+         `audit.spill.file`",
+        path.display()
+    ))
+}
+
 /// Whether a journal holds records that nobody is about to write into a store.
 pub(crate) fn is_left_behind(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
@@ -274,12 +291,12 @@ pub fn damaged_copies(journal: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Whether a file that begins so may be a journal, though its first frame is not whole: it has the beginning of a record
-/// behind a header, or ends before that, or is what a power cut left of a file that had grown, zeros.
+/// behind a header, or ends before that, or begins with zeros, as what a power cut left of a file that had grown.
 fn is_of_a_journal(file: &[u8]) -> bool {
     let payload = file.get(HEADER..).unwrap_or_default();
     // A frame's length begins with a byte that no text begins with.
     let may_be_torn = file.first().is_some_and(|first| *first < b' ') && RECORD.starts_with(payload);
-    payload.starts_with(RECORD) || may_be_torn || file.iter().all(|byte| *byte == 0)
+    payload.starts_with(RECORD) || may_be_torn || file.iter().take(HEADER).all(|byte| *byte == 0)
 }
 
 /// Whether this is what the end of the process left of a frame: less than its length says, and not the whole record. Behind

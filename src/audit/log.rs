@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::contexts::RecentContexts;
-use super::journal::{self, Journal};
+use super::journal::Journal;
 use super::queue::{Queue, Receipt, RecordPermit, RequestPermit};
 use super::record::Record;
 use super::row::ContextRow;
@@ -50,15 +50,6 @@ impl AuditLog {
     pub fn open(settings: &Settings) -> Result<Self, AuditError> {
         settings.check()?;
         let spill = settings.spill.as_ref();
-        if let (None, Some(left)) = (spill, &settings.left_journal)
-            && journal::is_left_behind(left)
-        {
-            return Err(AuditError::Spill(format!(
-                "{} holds records that are not in the store, and would stay there: start with `audit.on_failure: spill` \
-                 until it is empty",
-                left.display()
-            )));
-        }
         let flush = settings.durability == Durability::Disk;
         let journal = spill.map(|spill| Journal::open(&spill.file, spill.size, flush)).transpose()?;
         let (store, node) = apart(|| {

@@ -6,7 +6,7 @@ use super::erase::OPERATOR;
 use super::key::AuditKey;
 use super::text_rule::ContentMode;
 use super::writer::Keep;
-use super::{AuditError, store};
+use super::{AuditError, journal, store};
 use crate::config::{AUDIT_QUEUE, AuditStore, CheckpointEvery, Durability};
 
 /// How to open an [`AuditLog`](super::AuditLog).
@@ -50,14 +50,23 @@ impl Settings {
         self.spill.as_ref().map(|spill| spill.file.as_path()).or(self.left_journal.as_deref())
     }
 
-    /// Whether a gateway may be opened with this, as far as that can be told without opening anything.
+    /// Whether a gateway may be opened with this, as far as that can be told by a look at the journal. Changes nothing.
     pub fn check(&self) -> Result<(), AuditError> {
         if self.node.as_deref() == Some(OPERATOR) {
             return Err(AuditError::Settings(format!(
                 "audit.node: `{OPERATOR}` is the name of the chain of erasures in every store; take another one"
             )));
         }
-        store::check(&self.store)
+        store::check(&self.store)?;
+        match (&self.spill, &self.left_journal) {
+            (Some(spill), _) => journal::Journal::look(&spill.file),
+            (None, Some(left)) if journal::is_left_behind(left) => Err(AuditError::Spill(format!(
+                "{} holds records that are not in the store, and would stay there: start with `audit.on_failure: spill` \
+                 until it is empty",
+                left.display()
+            ))),
+            (None, _) => Ok(()),
+        }
     }
 
     /// The given store, a key that is kept nowhere, and defaults.

@@ -175,6 +175,7 @@ async fn a_torn_end_of_the_journal_is_cut_off_and_what_is_damaged_is_set_aside()
         ("the first one is not all there", bytes[..whole - 7].to_vec(), none, 0),
         ("the first one's header alone is there", bytes[..5].to_vec(), none, 0),
         ("zeros alone are there", vec![0; 64], none, 1),
+        ("the first page is zeros", [&[0; 64], &bytes[64..]].concat(), none, 1),
     ] {
         let other = Spilling::new();
         fs::copy(it.home.path(), other.home.path()).unwrap();
@@ -198,8 +199,9 @@ fn what_is_no_journal_is_refused_and_left_as_it_is() {
     for file in [database.as_slice(), key.as_bytes(), b"hello world\n", b"abc"] {
         let it = Spilling::new();
         fs::write(it.journal(), file).unwrap();
+        let found = it.settings.check().unwrap_err();
         let refused = AuditLog::open(&it.settings).err().unwrap();
-        assert!(refused.to_string().contains("audit.spill.file"), "{refused}");
+        assert!(refused == found && refused.to_string().contains("audit.spill.file"), "{refused}{found}");
         assert_eq!(fs::read(it.journal()).unwrap(), file);
         assert!(damaged_copies(&it.journal()).unwrap().is_empty());
     }
