@@ -166,6 +166,10 @@ fn check_finds_what_the_audit_could_not_be_opened_with_and_makes_nothing() {
         ("{ url: \"sqlite://no-such-folder/octroi.db\" }".to_owned(), "", "no-such-folder/octroi.key"),
         ("{ node: operator }".to_owned(), "", "audit.node"),
         (postgres(":notaport"), &secret, "audit.url"),
+        ("{ url: \"sqlite://no-such-folder/octroi.db\" }".to_owned(), &secret, "no-such-folder/octroi.db"),
+        ("{ on_failure: spill, spill: { file: no-such-folder/j } }".to_owned(), "", "no-such-folder/j"),
+        ("{ on_failure: spill, spill: { file: octroi.yaml } }".to_owned(), "", "octroi.yaml is no spill journal"),
+        ("{ spill: { file: octroi.yaml } }".to_owned(), "", "octroi.yaml holds records that are not in the store"),
     ] {
         let prepared = Setup::without_provider().audit(&audit).env("OCTROI_AUDIT_KEY", key).prepare();
         let before = files(prepared.path());
@@ -176,6 +180,41 @@ fn check_finds_what_the_audit_could_not_be_opened_with_and_makes_nothing() {
     let prepared = Setup::without_provider().audit(&postgres("")).env("OCTROI_AUDIT_KEY", &secret).prepare();
     let (fine, text) = run(&prepared, &["check"]);
     assert!(fine, "nobody asks the database: {text}");
+}
+
+#[test]
+fn check_finds_a_name_of_the_node_that_is_none() {
+    let audit = "{ url: \"postgres://me@db/octroi\" }";
+    for (name, wrong) in [("operator\n", "audit.node"), ("\n", "octroi.node"), ("node-1\n", "")] {
+        let prepared = Setup::without_provider().audit(audit).prepare();
+        fs::write(prepared.path().join("octroi.node"), name).unwrap();
+        let (fine, text) = run(&prepared, &["check"]);
+        assert!(fine == wrong.is_empty() && text.contains(wrong), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_key_or_a_journal_under_another_name_is_not_passed_over() {
+    let audit = |more: &str| format!("{{ url: \"sqlite://FOLDER/audit.data\"{more} }}");
+    for (file, content, named) in [
+        ("audit.key", "ab".repeat(32), ", key: audit.key"),
+        ("audit.spill", "records that wait".to_owned(), ", spill: { file: other.spill }"),
+    ] {
+        let prepared = Setup::without_provider().audit(&audit("")).prepare();
+        fs::write(prepared.path().join(file), content).unwrap();
+        let before = files(prepared.path());
+        for command in ["check", "serve"] {
+            let (fine, text) = run(&prepared, &[command]);
+            let key = if file == "audit.key" { "`audit.key`" } else { "`audit.spill.file`" };
+            assert!(!fine && text.contains(file) && text.contains(key), "{command}: {text}");
+            assert_eq!(files(prepared.path()), before);
+        }
+        let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
+        fs::write(prepared.path().join("octroi.yaml"), text.replace("audit.data\"", &format!("audit.data\"{named}")))
+            .unwrap();
+        let (fine, text) = run(&prepared, &["check"]);
+        assert!(fine, "{text}");
+    }
 }
 
 /// The names in a folder.

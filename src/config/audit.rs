@@ -301,7 +301,33 @@ impl RawAudit {
     }
 }
 
+/// A file beside a database with an unusual ending, under the name that it has where none is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileBeside {
+    /// What names it.
+    pub key: &'static str,
+    /// Where it is looked for.
+    pub file: PathBuf,
+    /// Its name if the database's ending gave way to its own: it may be there, and be the one that is meant.
+    pub other: PathBuf,
+}
+
 impl Audit {
+    /// The files that may be there under another name than the one that they are looked for.
+    pub fn files_beside(&self) -> Vec<FileBeside> {
+        let AuditStore::Sqlite(database) = &self.store else { return Vec::new() };
+        let key = match &self.key {
+            AuditKeySource::MadeOnce(file) => Some(("audit.key", "key", file)),
+            AuditKeySource::File(_) | AuditKeySource::Given(_) | AuditKeySource::Unkept => None,
+        };
+        let files = key.into_iter().chain([("audit.spill.file", "spill", &self.spill_file)]);
+        let beside = files.map(|(key, ending, file)| (key, file, ending, database.with_extension(ending)));
+        beside
+            .filter(|(_, file, ending, other)| **file == file_beside(database, ending) && *file != other)
+            .map(|(key, file, _, other)| FileBeside { key, file: file.clone(), other })
+            .collect()
+    }
+
     /// Whoever writes one of its files would destroy another that has the same name.
     fn files_are_apart(&self, assembly: &Assembly<'_>) -> Result<(), ConfigError> {
         let store = match &self.store {

@@ -43,7 +43,7 @@ use sha2::{Digest as _, Sha256};
 pub use admin::Admin;
 pub use audit::{
     AUDIT_QUEUE, Audit, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, CheckpointEvery,
-    DatabaseUrl, Durability,
+    DatabaseUrl, Durability, FileBeside,
 };
 pub use auth::{Auth, Client, Role, SecretDigest, Tenants};
 pub use endpoint::Endpoint;

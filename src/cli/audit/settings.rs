@@ -6,32 +6,61 @@ use std::path::Path;
 use crate::audit::{
     AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, kept_node_id,
 };
-use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore};
+use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, FileBeside};
 
 /// What a gateway opens its audit log with. Makes the key and the node's name at the first start.
 pub(in crate::cli) fn settings(audit: &config::Audit) -> Result<Settings, AuditError> {
+    none_has_another_name(audit)?;
     Ok(Settings { node: node(&audit.node)?, ..without_node(audit, key(audit)?) })
 }
 
-/// Whether a gateway could open its audit log, as far as that can be told without making or opening anything but the key.
+/// Whether a gateway could open its audit log, as far as that can be told without making anything, and without opening the
+/// store.
 pub(in crate::cli) fn check(audit: &config::Audit) -> Result<(), AuditError> {
-    let to_be_made = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let there =
-            std::fs::metadata(folder).and_then(|it| if it.is_dir() { Ok(()) } else { Err(NotADirectory.into()) });
-        there.map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
-    };
+    none_has_another_name(audit)?;
     let key = match &audit.key {
-        AuditKeySource::MadeOnce(path) if !path.exists() => to_be_made(path).and_then(|()| AuditKey::random())?,
+        AuditKeySource::MadeOnce(path) if !path.exists() => can_be_made(path).and_then(|()| AuditKey::random())?,
         AuditKeySource::Unkept => AuditKey::random()?,
         source => known_key(source)?,
     };
     let node = match &audit.node {
-        AuditNode::Named(name) => Some(name.clone()),
-        AuditNode::KeptIn(path) if !path.exists() => to_be_made(path).map(|()| None)?,
-        AuditNode::OfTheStore | AuditNode::KeptIn(_) => None,
+        AuditNode::KeptIn(path) if !path.exists() => can_be_made(path).map(|()| None)?,
+        kept_or_named => node(kept_or_named)?,
     };
+    let store = match &audit.store {
+        AuditStore::Sqlite(file) => Some(file),
+        AuditStore::Postgres(_) | AuditStore::None => None,
+    };
+    let journal = match &audit.on_failure {
+        AuditFailure::Spill { file, .. } => Some(file),
+        AuditFailure::Deny => None,
+    };
+    store.into_iter().chain(journal).filter(|file| !file.exists()).try_for_each(|file| can_be_made(file))?;
     Settings { node, ..without_node(audit, key) }.check()
+}
+
+/// Whether there is a folder for a file that is to be made.
+fn can_be_made(path: &Path) -> Result<(), AuditError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = std::fs::metadata(folder).and_then(|it| if it.is_dir() { Ok(()) } else { Err(NotADirectory.into()) });
+    there.map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
+}
+
+/// Beside a database with an unusual ending its key or a journal with records may be there under another name, given by an
+/// earlier version: with a new key nothing of before could be compared, and the records would stay where they are.
+fn none_has_another_name(audit: &config::Audit) -> Result<(), AuditError> {
+    for FileBeside { key, file, other } in audit.files_beside() {
+        let may_be_meant = std::fs::metadata(&other).is_ok_and(|it| it.len() > 0);
+        if may_be_meant && !file.exists() {
+            return Err(AuditError::Settings(format!(
+                "{} is not there, and {other} is: if that is this store's, name it in `{key}`, or give it the first name; \
+                 if it is another one's, name a file of this store's own",
+                file.display(),
+                other = other.display(),
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What is opened with a key that is there, by whoever writes into no gateway's chain. Makes nothing.

@@ -40,6 +40,21 @@ fn the_files_of_two_databases_have_two_names() {
 }
 
 #[test]
+fn what_may_be_there_under_another_name_is_known() {
+    let others = |text: &str| {
+        let beside = body(&format!("audit: {{{text}}}")).unwrap().config.audit.files_beside();
+        beside.into_iter().map(|it| (it.key, it.other.display().to_string())).collect::<Vec<_>>()
+    };
+    let (key, spill) = (("audit.key", "a/audit.key".to_owned()), ("audit.spill.file", "a/audit.spill".to_owned()));
+    assert_eq!(others("url: \"sqlite://a/audit.data\""), [key.clone(), spill.clone()]);
+    assert_eq!(others("url: \"sqlite://a/audit.data\", key: a/audit.key"), [spill]);
+    assert_eq!(others("url: \"sqlite://a/audit.data\", spill: {file: a/audit.spill}"), [key]);
+    for usual in ["url: \"sqlite://a/audit.db\"", "url: \"sqlite://a/audit\"", "url: \"postgres://h/d\""] {
+        assert_eq!(others(usual), [], "{usual}");
+    }
+}
+
+#[test]
 fn no_two_of_its_files_are_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().display();
