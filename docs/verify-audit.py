@@ -31,7 +31,7 @@ class NoExport(Exception):
 
 
 # Microseconds since 1970: the times that have a date.
-TIMES = range(-377705023201000000, 253402207200999999 + 1)
+TIMES = range(-377705023201000000, 253402207200000000 + 1)
 NUMBERS = range(-(2**63), 2**63)
 
 

@@ -382,8 +382,8 @@ fn both_take_and_refuse_the_same_exports() {
         ("no time", vector.replacen(r#""at":"#, r#""when":"#, 1), key.to_owned(), false),
         ("before the first of all times", at_another_time(-377_705_023_201_000_001), key.to_owned(), false),
         ("the first of all times", at_another_time(-377_705_023_201_000_000), key.to_owned(), true),
-        ("the last of all times", at_another_time(253_402_207_200_999_999), key.to_owned(), true),
-        ("behind the last of all times", at_another_time(253_402_207_201_000_000), key.to_owned(), false),
+        ("the last of all times", at_another_time(253_402_207_200_000_000), key.to_owned(), true),
+        ("behind the last of all times", at_another_time(253_402_207_200_000_001), key.to_owned(), false),
         (
             "the least number",
             format!("{part}\n{}\n", lines[2].replace(r#""seq":2"#, &format!(r#""seq":{least}"#))),
