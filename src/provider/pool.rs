@@ -438,7 +438,7 @@ mod tests {
         let second = &pool.members[1];
         let asked_of = |provider: Arc<dyn Provider>| {
             // The first answers when another request has found the second over its limit.
-            pool.rests(second, "", &limited());
+            pool.rests(second, pool.default_model(Task::Chat), &limited());
             async move { provider.chat(&ChatRequest::default()).await }
         };
         pool.ask(&ChatRequest::default(), asked_of).await.unwrap();
