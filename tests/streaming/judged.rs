@@ -113,6 +113,20 @@ async fn what_a_refusal_is_about_may_still_become_something_else() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_waits_counts_where_the_stream_breaks_off() {
+    let says = |text: &str| (0, json!({ "content": text }), Value::Null);
+    for mode in ["transform", "observe"] {
+        let manifest = format!("stream: {{ mode: {mode}, window: 8B }}\n");
+        let events = ["So be it, and it is. ", "Every", " cat"].map(says).to_vec();
+        let gateway = with_pattern(mistral_that_says(events).await, "words", &manifest, "deny", r"\\bcat\\b");
+        let seen = stream(&gateway, ask("Tell me")).await;
+        assert_eq!(seen.text().ends_with("cat"), mode == "observe", "{mode}: {seen:?}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "blocked", "{mode}: {record}");
+    }
+}
+
+#[tokio::test]
 async fn a_choice_ends_behind_all_that_it_says_however_a_policy_holds_it_back() {
     let double = MistralDouble::builder().start().await.unwrap();
     for mode in ["transform", "buffer"] {

@@ -41,6 +41,11 @@ impl Held {
         self.over = over;
     }
 
+    /// See [`set_over`](Self::set_over).
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Bytes that wait.
     pub(super) fn waiting(&self) -> usize {
         self.text.len()

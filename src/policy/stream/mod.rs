@@ -243,6 +243,9 @@ impl Inspection {
 
     /// What is recorded of it.
     pub fn end(mut self) -> Decision {
+        for stage in &mut self.stages {
+            stage.count_what_waits(&self.parts, &mut self.decision);
+        }
         self.decision.edited = self.edited();
         self.decision.evaluations = self.stages.into_iter().map(|stage| stage.end(&self.request_id)).collect();
         self.decision.elapsed = self.decision.evaluations.iter().map(|it| it.elapsed).sum();

@@ -10,9 +10,12 @@ use crate::policy::verdict::Verdict;
 /// stand where in the piece.
 ///
 /// Whoever lets it wait passes on nothing of the piece. There is an end to that: parts end, and no more than some windows
-/// wait.
+/// wait. Beside a part that is over nothing waits: that one has to go on whole, behind it comes the end of its choice.
 pub(super) fn waits(verdict: &Verdict, shown: &[(usize, (u32, u32))], held: &[Held], window: usize) -> bool {
     if !verdict.action.refuses() || Held::is_too_much(held.iter().map(Held::waiting).sum(), window) {
+        return false;
+    }
+    if shown.iter().any(|(part, _)| held.get(*part).is_some_and(Held::is_over)) {
         return false;
     }
     let mut grows = false;
@@ -135,6 +138,16 @@ mod tests {
         }
         held.set_over(true);
         assert!(!waits(vec![finding(10, 14)], &held), "nothing follows");
+    }
+
+    #[test]
+    fn nothing_waits_beside_a_part_that_is_over() {
+        let mut held = [Held::default(), Held::default()];
+        held.iter_mut().for_each(|it| it.push("a cat"));
+        let shown = [(0, (0, 0)), (1, (1, 0))];
+        assert!(waits(&refusal(vec![finding(2, 5)]), &shown, &held, 8));
+        held[1].set_over(true);
+        assert!(!waits(&refusal(vec![finding(2, 5)]), &shown, &held, 8));
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(super) struct Stage {
     /// By part of the stream.
     held: Vec<Held>,
     said: Verdict,
-    /// Its last verdict was a refusal, and waits.
-    hesitates: bool,
+    /// Its last verdict, where that was a refusal that waits. It counts if no other follows.
+    waiting: Option<(Layout, Verdict)>,
     error: Option<(&'static str, String)>,
     asked: bool,
     readings: Readings,
@@ -48,7 +48,7 @@ impl Stage {
             session: None,
             held: Vec::new(),
             said: Verdict::default(),
-            hesitates: false,
+            waiting: None,
             error,
             asked: false,
             readings: Readings::default(),
@@ -118,9 +118,11 @@ impl Stage {
         let judged = runner.judge(&self.policy, session, self.enforced, context, piece).await;
         self.elapsed += started.elapsed();
         self.asked = true;
+        let waited = self.waiting.take();
         let judged = match judged {
-            Ok((session, verdict)) if self.hesitates_about(&layout, &verdict) => {
+            Ok((session, verdict)) if self.hesitates_about(&layout, &verdict, waited.is_some()) => {
                 self.session = Some(session);
+                self.waiting = Some((layout, verdict));
                 Ok(Vec::new())
             }
             Ok((session, verdict)) => match self.settle(&layout, &verdict, parts) {
@@ -135,6 +137,10 @@ impl Stage {
             },
             Err(failed) => Err(failed),
         };
+        if judged.is_err() {
+            self.waiting = waited;
+            self.count_what_waits(parts, decision);
+        }
         match judged {
             Ok(flows) => {
                 if self.enforced {
@@ -154,10 +160,20 @@ impl Stage {
     }
 
     /// Whether a verdict is a refusal that waits. What only observes has passed on its text: it refuses one piece later.
-    fn hesitates_about(&mut self, layout: &Layout, verdict: &Verdict) -> bool {
-        let has_waited = self.hesitates && self.mode() == StreamMode::Observe;
-        self.hesitates = !has_waited && refusal::waits(verdict, &layout.shown, &self.held, self.window());
-        self.hesitates
+    fn hesitates_about(&self, layout: &Layout, verdict: &Verdict, has_waited: bool) -> bool {
+        let is_late = has_waited && self.mode() == StreamMode::Observe;
+        !is_late && refusal::waits(verdict, &layout.shown, &self.held, self.window())
+    }
+
+    /// Counts a refusal that waits: no verdict follows that could take it back.
+    pub(super) fn count_what_waits(&mut self, parts: &[PartEntry], decision: &mut Decision) {
+        let Some((layout, verdict)) = self.waiting.take() else { return };
+        // Nothing of what it saw has gone on since.
+        let boundaries: Vec<_> = layout.shown.iter().map(|(part, place)| (*part, *place, 0)).collect();
+        self.keep(&layout, &verdict, &boundaries, parts);
+        if self.enforced {
+            decision.judge(self.policy.manifest.name.as_str(), &self.said);
+        }
     }
 
     /// Keeps what is settled of a verdict, and passes on the text that it is about.
@@ -339,6 +355,7 @@ fn edits_at(verdict: &Verdict, (message, part): (u32, u32)) -> impl Iterator<Ite
 }
 
 /// Where the parts of a stream stand in the piece that is shown.
+#[derive(Debug)]
 struct Layout {
     /// Each part, and its choice and position there.
     shown: Vec<(usize, (u32, u32))>,
