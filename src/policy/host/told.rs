@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::PolicyHost;
 use crate::policy::load::{LoadError, Step};
+use crate::policy::manifest::Mode;
 use crate::policy::set::{LivePolicy, PolicySet};
 use crate::policy::status::{self, PolicyStatus};
 use crate::policy::{meter, scan};
@@ -55,7 +56,8 @@ impl PolicyHost {
         let configured = &self.settings.providers;
         let mut mismatches = Vec::new();
         for status in statuses.iter().filter(|_| !configured.is_empty()) {
-            let entries = status.manifest.iter().flat_map(|manifest| manifest.scope.providers_beside(configured));
+            let judged = status.manifest.iter().filter(|manifest| manifest.mode != Mode::Off);
+            let entries = judged.flat_map(|manifest| manifest.scope.providers_beside(configured));
             mismatches.extend(entries.map(|entry| {
                 let entry = one_line(entry, 128);
                 format!(
