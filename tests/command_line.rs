@@ -202,6 +202,11 @@ fn a_key_or_a_journal_under_another_name_is_not_passed_over() {
     ] {
         let prepared = Setup::without_provider().audit(&audit("")).prepare();
         fs::write(prepared.path().join(file), content).unwrap();
+        if file == "audit.key" {
+            let (fine, text) = run(&prepared, &["check"]);
+            assert!(fine, "a new store has lost no key: {text}");
+        }
+        fs::write(prepared.path().join("audit.data"), "").unwrap();
         let before = files(prepared.path());
         for command in ["check", "serve"] {
             let (fine, text) = run(&prepared, &[command]);

@@ -51,6 +51,7 @@ pub use erase::{ErasureOrder, Selection, erase};
 pub use error::AuditError;
 pub use export::{ExportError, ExportOptions, VerifiedExport, export, verify_export};
 pub use journal::damaged_copies;
+pub(crate) use journal::is_left_behind;
 pub use kept::Made;
 pub use key::{AuditKey, PublicKey};
 pub use log::AuditLog;

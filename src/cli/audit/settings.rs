@@ -4,7 +4,8 @@ use std::io::ErrorKind::NotADirectory;
 use std::path::Path;
 
 use crate::audit::{
-    AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, kept_node_id,
+    AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, is_left_behind,
+    kept_node_id,
 };
 use crate::config::{self, AuditContent, AuditFailure, AuditKeySource, AuditNode, AuditStore, FileBeside};
 
@@ -49,8 +50,14 @@ fn can_be_made(path: &Path) -> Result<(), AuditError> {
 /// Beside a database with an unusual ending its key or a journal with records may be there under another name, given by an
 /// earlier version: with a new key nothing of before could be compared, and the records would stay where they are.
 fn none_has_another_name(audit: &config::Audit) -> Result<(), AuditError> {
+    let AuditStore::Sqlite(database) = &audit.store else { return Ok(()) };
     for FileBeside { key, file, other } in audit.files_beside() {
-        let may_be_meant = std::fs::metadata(&other).is_ok_and(|it| it.len() > 0);
+        let may_be_meant = if file == audit.spill_file {
+            is_left_behind(&other)
+        } else {
+            // A new store has lost no key.
+            database.exists() && std::fs::metadata(&other).is_ok_and(|it| it.len() > 0)
+        };
         if may_be_meant && !file.exists() {
             return Err(AuditError::Settings(format!(
                 "{} is not there, and {other} is: if that is this store's, name it in `{key}`, or give it the first name; \

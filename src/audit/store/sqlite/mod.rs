@@ -172,8 +172,13 @@ impl Store for SqliteStore {
             self.readers.close_idle();
             // What was acknowledged goes into the file that it was acknowledged into, whatever its name is now, and leaves
             // nothing behind that could be taken for the log of another one.
-            if let Err(error) = wal::empty(&connection) {
-                tracing::warn!(%error, "the audit log's last pages were not moved");
+            match wal::empty(&connection) {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(
+                    "somebody reads the audit store: its last records are in its -wal alone; keep that beside the file that \
+                     it belongs to"
+                ),
+                Err(error) => tracing::warn!(%error, "the audit log's last pages were not moved"),
             }
         }
         Ok(())

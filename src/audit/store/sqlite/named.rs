@@ -78,20 +78,26 @@ impl NamedFile {
         match std::fs::metadata(&self.path).map(Identity::from) {
             Ok(found) if found == self.identity => Ok(()),
             Ok(_) => Err(AuditError::Io(format!(
-                "{path} was replaced by another file: stop the gateway, take -wal and -shm away, start it"
+                "{path} was replaced by another file: stop the gateway, put -wal and -shm beside the file that was there before, start it"
             ))),
             Err(error) => Err(AuditError::Io(format!("{path} was removed ({error}): put it back, or start anew"))),
         }
     }
 
     /// The log that is there now; `None` where there is none.
-    pub(super) fn log(&self) -> Option<Identity> {
-        std::fs::metadata(&self.log).ok().map(Identity::from)
+    pub(super) fn log(&self) -> Result<Option<Identity>, AuditError> {
+        match std::fs::metadata(&self.log) {
+            Ok(found) => Ok(Some(found.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(AuditError::Io(format!("{}: {error}", self.log.display()))),
+        }
     }
 
     /// Whether the log is the one that was there when a connection was opened, which keeps it there as long as it lasts.
+    /// Where the file lost its name the log may be with it, and nothing is said of that.
     pub(super) fn check_log(&self, opened: Option<Identity>) -> Result<(), AuditError> {
-        if opened.is_some() && self.log() != opened {
+        self.check()?;
+        if opened.is_some() && self.log()? != opened {
             self.log_is_lost.store(true, Ordering::Release);
         }
         self.check()

@@ -49,7 +49,7 @@ impl<'c> SqliteSession<'c> {
         Ok(Self {
             connection,
             file,
-            log: file.log(),
+            log: file.log()?,
             wal,
             turns,
             index: Index::new(connection, lags)?,
@@ -244,6 +244,7 @@ impl Session for SqliteSession<'_> {
         // A reader may hold a part of the log back; the rest stays in the log, which is as durable.
         wal::empty(self.connection)
             .map_err(AuditError::from)
+            .map(drop)
             .or_else(|error| if error == AuditError::Locked { Ok(()) } else { Err(error) })
     }
 }

@@ -138,9 +138,9 @@ fn move_pages(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(pages * i64::from(page_bytes(connection)?))
 }
 
-/// Moves all pages, where nobody reads or writes, and leaves an empty log; otherwise what can be moved.
-pub(super) fn empty(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+/// Moves all pages and leaves an empty log. Where somebody reads or writes, it moves what can be moved, and tells `false`.
+pub(super) fn empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? == 0))
 }
 
 fn page_bytes(connection: &Connection) -> rusqlite::Result<u32> {
