@@ -161,7 +161,11 @@ impl Gateway {
     async fn record_end(&self) {
         let recorded = match self.audit.append(self.lifecycle(LifecycleEvent::Stop)) {
             Ok(receipt) => receipt.await.map(|_| ()),
-            Err(error) => Err(error),
+            // Where the queue is full, what it holds is waited for all the same.
+            Err(error) => {
+                self.audit.settle().await;
+                Err(error)
+            }
         };
         if let Err(error) = recorded {
             tracing::error!(%error, "the end of the gateway could not be recorded");
