@@ -270,8 +270,8 @@ async fn policies_are_filtered_sorted_and_paged() {
 async fn there_are_no_overrides_and_that_is_said() {
     let gateway = open();
     let answer = get(&gateway, "helpdesk", "/overrides").await;
-    assert_eq!(code(&answer), (404, "NOT_FOUND"), "{answer:?}");
-    assert!(answer.body["error"]["message"].as_str().unwrap().contains("no overrides"), "{answer:?}");
+    assert_eq!((answer.status, &answer.body["code"]), (404, &json!("not_found")), "{answer:?}");
+    assert!(answer.body["error"].as_str().unwrap().contains("no overrides"), "{answer:?}");
 }
 
 #[tokio::test]
