@@ -148,7 +148,8 @@ async fn what_says_nothing_takes_no_room() {
     let body = format!("{head}{nothing}data: {}\n\n{nothing}data: {}\n\ndata: {{", said("Yes"), said("."));
     let server = Server::start(stall(&body)).await;
     let in_flight = InFlight::new(100_000);
-    let settings = Settings { in_flight: in_flight.clone(), ..Settings::new(Kind::OpenAiCompatible, &server.origin, "m") };
+    let settings =
+        Settings { in_flight: in_flight.clone(), ..Settings::new(Kind::OpenAiCompatible, &server.origin, "m") };
     let mut streamed = build(settings).unwrap().stream(&hello()).await.unwrap();
     let mut given = 0;
     for text in ["Yes", "."] {
