@@ -26,6 +26,7 @@ pub(crate) struct Row {
 }
 
 /// What a record does beside being kept.
+#[expect(clippy::large_enum_variant, reason = "most are openings, and each stands behind an `Arc`")]
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     /// Nothing: it is not an entry of the search.
