@@ -3,6 +3,7 @@
 use mistral_double::{Behaviour, MistralDouble};
 use serde_json::{Value, json};
 
+use super::socket::mistral_that_says;
 use super::support::guest::Guest;
 use super::support::{Gateway, Setup};
 use super::{ask, last_record, stream};
@@ -87,5 +88,33 @@ async fn an_edit_of_what_the_client_has_fails_and_what_went_out_before_stays() {
         let failing = evaluations.iter().find(|it| it["policy"] == "failing").unwrap();
         let action = if on_error == "deny" { "deny" } else { "redact" };
         assert_eq!((&failing["edits"], &failing["action"]), (&json!(1), &json!(action)), "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_waits_counts_though_the_next_piece_gets_no_verdict() {
+    let says = |text: &str| (0, json!({ "content": text }), Value::Null);
+    // What is found ends where the first piece does, and may still grow.
+    let refusing = Guest::response("deny").finds(8..12).once();
+    for (mode, most) in [("transform", ""), ("observe", "One bad word, and more of it.")] {
+        let events = [says("One bad word"), says(", and more of it."), (0, json!({}), json!("stop"))].to_vec();
+        let prepared = mistral_that_says(events).await.prepare();
+        let manifest = format!("on_error: allow\nstream: {{ mode: {mode}, window: 8B }}\n");
+        refusing.put(&prepared.policies(), "failing", &manifest);
+        let gateway = prepared.start();
+        let seen = stream(&gateway, ask("Hello")).await;
+        let said = seen.text();
+        assert_eq!(seen.finish(), Some("content_filter"), "{mode}: {seen:?}");
+        assert!(most.starts_with(&said), "{mode}: {said}");
+        let record = last_record(&gateway).await;
+        assert_eq!(record["policy_decision"], "blocked", "{mode}: {record}");
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let failing = evaluations.iter().find(|it| it["policy"] == "failing").unwrap();
+        assert_eq!(
+            (&failing["action"], &failing["error"]["code"]),
+            (&json!("deny"), &json!("trap")),
+            "{mode}: {record}"
+        );
+        assert_eq!(failing["findings"].as_array().map(Vec::len), Some(1), "{mode}: {record}");
     }
 }

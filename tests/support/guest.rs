@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use wit_component::StringEncoding;
@@ -17,6 +18,8 @@ pub struct Guest {
     reason: String,
     settings: Option<bool>,
     spins: bool,
+    once: bool,
+    found: Option<(u32, u32)>,
     bytes: usize,
     regions: Vec<String>,
     begins: String,
@@ -32,6 +35,8 @@ impl Guest {
             reason: String::new(),
             settings: None,
             spins: false,
+            once: false,
+            found: None,
             bytes: 0,
             regions: Vec::new(),
             begins: String::new(),
@@ -78,6 +83,18 @@ impl Guest {
         self
     }
 
+    /// Traps when the same instance is asked again: at the second piece of a stream.
+    pub fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Finds something at this place of its text.
+    pub fn finds(mut self, place: Range<u32>) -> Self {
+        self.found = Some((place.start, place.end));
+        self
+    }
+
     /// Has code of about so many bytes.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
@@ -118,6 +135,11 @@ impl Guest {
             }
         };
         let spin = if self.spins { "(loop $again (br $again))" } else { "" };
+        let once = if self.once {
+            "(if (global.get $asked) (then unreachable)) (global.set $asked (i32.const 1))"
+        } else {
+            ""
+        };
         let mut filling = String::new();
         let mut salt = reason.bytes().fold(7_u32, |salt, byte| salt.wrapping_mul(31).wrapping_add(byte.into()));
         for _ in 0..self.bytes / 50 {
@@ -130,6 +152,12 @@ impl Guest {
             filling.push(')');
         }
         let mut extras = String::new();
+        if let Some((start, end)) = self.found {
+            // Rule and category, a severity, and that there is a place: message, part, start and end.
+            let finding = words(&[4352, 5, 4352, 5, 0, 1, 0, 0, start, end]);
+            write!(extras, r#"(data (i32.const 2064) "{}") "#, words(&[4736, 1])).unwrap();
+            write!(extras, r#"(data (i32.const 4736) "{finding}")"#).unwrap();
+        }
         if !self.begins.is_empty() {
             let length = self.begins.len() as u32;
             // The place (message, part, start, end), the original and the replacement.
@@ -153,6 +181,7 @@ impl Guest {
             r#"(module
             (memory (export "memory") {memory})
             (global $next (mut i32) (i32.const 65536))
+            (global $asked (mut i32) (i32.const 0))
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
               (local $at i32)
               (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
@@ -162,7 +191,7 @@ impl Guest {
               {refuse} (i32.const 1024))
             (func (export "octroi:policy/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
             (func (export "octroi:policy/{interface}@0.1.0#evaluate") (param i32) (result i32)
-              {spin} (i32.const 2048))
+              {once} {spin} (i32.const 2048))
             {filling}
             (data (i32.const 2048) "{verdict}")
             (data (i32.const 3072) "\01\00\00\00\00\11\00\00\0e\00\00\00")
