@@ -146,6 +146,25 @@ async fn nothing_is_acknowledged_into_a_file_that_has_lost_its_name() {
 }
 
 #[tokio::test]
+async fn a_store_goes_on_when_all_its_files_were_away_for_a_moment() {
+    let home = Home::sqlite();
+    let log = home.open();
+    append(&log, intent("before", 0)).await.unwrap();
+    let away = home.folder().join("away");
+    std::fs::create_dir(&away).unwrap();
+    let files = ["db", "db-wal", "db-shm"].map(|ending| home.path().with_extension(ending));
+    let elsewhere = |file: &std::path::PathBuf| away.join(file.file_name().unwrap());
+    files.iter().for_each(|file| std::fs::rename(file, elsewhere(file)).unwrap());
+    assert!(refused(&log).await.iter().all(|said| said.contains("was removed")));
+    files.iter().for_each(|file| std::fs::rename(elsewhere(file), file).unwrap());
+    append(&log, intent("back", 2)).await.unwrap();
+    assert_eq!(ids(&log, Query::new("acme")).await, ["back", "before"]);
+    log.shutdown().await.unwrap();
+    drop(log);
+    chain::verify(&home, &home.key).unwrap();
+}
+
+#[tokio::test]
 async fn a_file_that_takes_the_stores_name_is_left_as_it_is_until_the_gateway_starts_anew() {
     let home = Home::sqlite();
     let log = home.open();
