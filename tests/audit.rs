@@ -301,14 +301,20 @@ fn the_documented_vector_fits_the_second_implementation() {
     }
 }
 
+/// The documented vector, and the key that signed it.
+fn vector_and_key() -> (String, String) {
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
+    let vector = fs::read_to_string(vector).unwrap();
+    let checkpoint: Value = serde_json::from_str(vector.lines().nth(1).unwrap()).unwrap();
+    let key = checkpoint["public_key"].as_str().unwrap().to_owned();
+    (vector, key)
+}
+
 #[test]
 fn where_an_export_begins_is_said_by_both() {
     let prepared = Setup::without_provider().prepare();
-    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
-    let vector = fs::read_to_string(vector).unwrap();
-    let lines: Vec<_> = vector.lines().collect();
-    let checkpoint: Value = serde_json::from_str(lines[1]).unwrap();
-    let key = checkpoint["public_key"].as_str().unwrap();
+    let (vector, key) = vector_and_key();
+    let (lines, key): (Vec<_>, _) = (vector.lines().collect(), key.as_str());
     let part = lines[0].replace(r#""whole":true"#, r#""whole":false"#);
     let path = prepared.path().join("part.jsonl");
     for (text, expected) in [
@@ -325,11 +331,8 @@ fn where_an_export_begins_is_said_by_both() {
 #[test]
 fn both_take_and_refuse_the_same_exports() {
     let prepared = Setup::without_provider().prepare();
-    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-vector.jsonl");
-    let vector = fs::read_to_string(vector).unwrap();
-    let lines: Vec<_> = vector.lines().collect();
-    let checkpoint: Value = serde_json::from_str(lines[1]).unwrap();
-    let key = checkpoint["public_key"].as_str().unwrap();
+    let (vector, key) = vector_and_key();
+    let (lines, key): (Vec<_>, _) = (vector.lines().collect(), key.as_str());
     let path = prepared.path().join("variant.jsonl");
     let record: Value = serde_json::from_str(lines[2]).unwrap();
     let [previous, hash] = ["previous", "hash"].map(|key| record[key].as_str().unwrap());
