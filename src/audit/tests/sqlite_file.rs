@@ -153,7 +153,7 @@ async fn a_store_goes_on_when_all_its_files_were_away_for_a_moment() {
     let away = home.folder().join("away");
     std::fs::create_dir(&away).unwrap();
     let files = ["db", "db-wal", "db-shm"].map(|ending| home.path().with_extension(ending));
-    let elsewhere = |file: &std::path::PathBuf| away.join(file.file_name().unwrap());
+    let elsewhere = |file: &PathBuf| away.join(file.file_name().unwrap());
     files.iter().for_each(|file| std::fs::rename(file, elsewhere(file)).unwrap());
     assert!(refused(&log).await.iter().all(|said| said.contains("was removed")));
     files.iter().for_each(|file| std::fs::rename(elsewhere(file), file).unwrap());
