@@ -358,6 +358,10 @@ async fn a_request_that_is_alone_has_all_the_room_and_its_answer_too() {
         Digest::of(secret.as_bytes())
     );
     let gateway = Setup::with(&double).policies(&[]).policies_further(", allow_none: true").yaml(&yaml).start();
+    // What the start's probe brings takes room too, for a moment.
+    let status = || gateway.client.get(gateway.url("/api/v1/providers/status")).bearer_auth(secret).send();
+    let is_probed = async || support::answer(status().await.unwrap()).await.body["mistral"]["status"] == "healthy";
+    support::eventually("the provider was probed", is_probed).await;
     let body = json!({ "messages": [{ "role": "user", "content": "word ".repeat(170_000) }] });
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).bearer_auth(secret).json(&body);
     let answer = support::answer(request.send().await.unwrap()).await;
