@@ -124,9 +124,9 @@ async fn tail_shows_what_is_there_and_what_comes() {
     let (_double, gateway, _) = busy().await;
     let prepared = gateway.prepared.as_ref().unwrap();
     let mut command = prepared.command(&["audit", "tail", "--json", "--lines", "1"]);
-    let mut tail = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(tail.stdout.take().unwrap()));
-    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let mut tail = support::Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = support::Written::of(tail.0.stdout.take().unwrap());
+    let next = || serde_json::from_str::<Value>(&lines.line()).unwrap();
     assert_eq!(next()["request_type"], "llm-call", "the newest that was there");
     let answer = gateway.ask("And what comes now?").await;
     let entry = next();
@@ -134,8 +134,6 @@ async fn tail_shows_what_is_there_and_what_comes() {
     assert_eq!(entry["policy_decision"], "allowed");
     let context = gateway.pre_check("Hello").await.body["context_id"].clone();
     assert_eq!(next()["id"], context);
-    tail.kill().unwrap();
-    tail.wait().unwrap();
 }
 
 /// The same command of somebody who may read the folder and write nothing; `None` where there is nobody of that kind.
@@ -497,6 +495,7 @@ async fn the_key_comes_from_the_environment_or_a_file_and_is_made_once() {
     assert!(!prepared.path().join("octroi.key").exists());
     let public = fine(&prepared, &["key"]);
     fine(&prepared, &["verify"]);
+    gateway.log.wait(|_| false);
     assert!(!gateway.log.text().contains(&secret));
 
     // Another key takes over. Whoever trusts both sees one chain.

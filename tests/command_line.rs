@@ -104,7 +104,8 @@ async fn a_port_is_whose_gateway_was_started_first_although_it_loads_longer() {
 
 /// A gateway whose first policy is being loaded, and stays so.
 async fn loading_for_ever(prepared: &support::Prepared) -> Child {
-    fs::write(prepared.path().join("loader"), "#!/bin/sh\ntouch started\nexec sleep 600\n").unwrap();
+    fs::write(prepared.path().join("loader"), "#!/bin/sh\ntouch started\nwhile [ -e started ]; do sleep 1; done\n")
+        .unwrap();
     fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
     let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
     let text = text.replace("policies: { ", "policies: { worker: ./loader, ");
@@ -271,23 +272,26 @@ fn an_audit_key_that_was_lost_is_a_warning_that_names_both_keys() {
 }
 
 /// A gateway whose log goes elsewhere: the port that it was told, once it answers there.
-async fn answers_at(prepared: &support::Prepared, stderr: impl Into<Stdio>) -> (Child, String) {
+async fn answers_at(prepared: &support::Prepared, stderr: impl Into<Stdio>) -> (support::Running, String) {
     let address = format!("127.0.0.1:{}", ports::free());
     let text = fs::read_to_string(prepared.path().join("octroi.yaml")).unwrap();
     let text = text.replacen("listen: \"127.0.0.1:0\"", &format!("listen: \"{address}\""), 1);
     fs::write(prepared.path().join("octroi.yaml"), text).unwrap();
     let child = prepared.command(&["serve"]).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    let child = support::Running(child);
     let url = format!("http://{address}");
-    eventually("it answers", async || reqwest::get(format!("{url}/health")).await.is_ok()).await;
+    let client = support::client(support::PATIENCE);
+    eventually("it answers", async || client.get(format!("{url}/health")).send().await.is_ok()).await;
     (child, url)
 }
 
 async fn get(url: &str, path: &str) -> String {
-    reqwest::get(format!("{url}{path}")).await.unwrap().text().await.unwrap()
+    let response = support::client(support::PATIENCE).get(format!("{url}{path}")).send().await.unwrap();
+    response.text().await.unwrap()
 }
 
 /// Policies change, records are written, it ends in order: all of which log.
-async fn goes_on(prepared: &support::Prepared, mut child: Child, url: &str) {
+async fn goes_on(prepared: &support::Prepared, mut child: support::Running, url: &str) {
     let health: Value = serde_json::from_str(&get(url, "/health").await).unwrap();
     let before = health["policies"]["generation"].as_u64().unwrap();
     for turn in 1..=3 {
@@ -299,10 +303,10 @@ async fn goes_on(prepared: &support::Prepared, mut child: Child, url: &str) {
         .await;
     }
     let asked = json!({ "query": "Hello", "client_id": "community" });
-    let request = reqwest::Client::new().post(format!("{url}/api/policy/pre-check")).json(&asked).send();
+    let request = support::client(support::PATIENCE).post(format!("{url}/api/policy/pre-check")).json(&asked).send();
     assert_eq!(request.await.unwrap().status(), 200);
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    assert!(Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().unwrap().success());
+    let ended = tokio::task::spawn_blocking(move || child.0.wait().unwrap());
     assert!(tokio::time::timeout(support::PATIENCE, ended).await.unwrap().unwrap().success());
     assert_eq!(lifecycle(prepared), ["start", "stop"]);
 }
@@ -495,21 +499,15 @@ async fn what_dev_calls_offline_goes_nowhere_else_whatever_the_file_says() {
 
 /// What `octroi dev` tells its user, and what it answers to a prompt.
 async fn asked_in_dev(prepared: &support::Prepared) -> (String, String) {
-    let mut child = prepared.command(&["dev"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let stdout = child.stdout.take().unwrap();
-    let banner = std::thread::spawn(move || {
-        use std::io::BufRead;
-        std::io::BufReader::new(stdout).lines().map_while(Result::ok).take(6).collect::<Vec<_>>().join("\n")
-    })
-    .join()
-    .unwrap();
+    let mut command = prepared.command(&["dev"]);
+    let mut running = support::Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let lines = support::Written::of(running.0.stdout.take().unwrap());
+    let banner = (0..6).map(|_| lines.line()).collect::<Vec<_>>().join("\n");
     let address = banner.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let request = support::client(support::PATIENCE)
         .post(format!("http://{address}/api/request"))
         .body(r#"{"query":"Explain the EU AI Act in two sentences.","context":{"provider":"mistral"}}"#);
     let body = request.send().await.unwrap().text().await.unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
     (banner, body)
 }
 

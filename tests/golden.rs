@@ -187,6 +187,10 @@ providers! {
     );
 }
 
+/// What every provider has a case of.
+const EACH: [&str; 8] =
+    ["chat", "stream", "tools", "stream-tools", "images", "json-schema", "json-mode", "finish-length"];
+
 #[test]
 fn every_folder_has_its_test() {
     let mut expected = FOLDERS.to_vec();
@@ -196,6 +200,11 @@ fn every_folder_has_its_test() {
     assert_eq!(folders, expected);
     let files: Vec<_> = all.iter().filter(|path| !path.is_dir()).map(|path| name(path)).collect();
     assert_eq!(files, ["README.md"], "cases stand in the folder of their provider");
+    for folder in all.iter().filter(|path| path.is_dir()) {
+        for case in EACH {
+            assert!(folder.join(case).with_extension("yaml").is_file(), "{} has no case `{case}`", name(folder));
+        }
+    }
 }
 
 fn root() -> PathBuf {

@@ -188,7 +188,7 @@ fn asked(double: &MistralDouble) -> usize {
 #[tokio::test]
 async fn a_few_texts_of_many_tokens_do_not_make_all_batches_small() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = Setup::with(&double).start();
+    let gateway = Setup::with(&double).prepare().unhurried().start();
     let (dense, short) = (vec![" ".repeat(8_000); 3], vec!["x".to_owned(); 9_997]);
     let inputs = [dense, short].concat();
     let answer = gateway.post("/v1/embeddings", json!({ "model": "mistral-embed", "input": inputs })).await;

@@ -108,8 +108,8 @@ async fn a_removed_required_policy_denies_and_comes_back() {
     fs::write(prepared.path().join("octroi.yaml"), yaml.replace("placeholder", &policies)).unwrap();
     let gateway = prepared.start();
     assert_eq!(gateway.pre_check("Hello").await.body["approved"], true);
-    fs::remove_file(gateway.policies().join("pii.yaml")).unwrap();
     let before = generation(&gateway).await;
+    fs::remove_file(gateway.policies().join("pii.yaml")).unwrap();
     until_generation(&gateway, before + 1).await;
     let answer = gateway.pre_check("Hello").await;
     assert_eq!(answer.body["block_reason"], "Request blocked by policy: pii (policy_missing)", "{answer:?}");
@@ -144,12 +144,14 @@ async fn what_a_missing_audit_policy_would_have_masked_is_not_kept() {
 #[tokio::test]
 async fn a_new_policy_in_a_subfolder_is_found_and_shadow_is_recorded_and_not_enforced() {
     let gateway = Setup::without_provider().policies(&["pii"]).start();
-    let folder = gateway.policies().join("team-a");
+    // Made under a name that is not looked at, so that nobody sees it half done.
+    let folder = gateway.policies().join(".team-a");
     let before = generation(&gateway).await;
     fs::create_dir(&folder).unwrap();
     copy_policy("sql-injection", &folder);
     let manifest = fs::read_to_string(folder.join("sql-injection.yaml")).unwrap();
     replace(&folder.join("sql-injection.yaml"), manifest.replace("mode: enforce", "mode: shadow"));
+    fs::rename(&folder, gateway.policies().join("team-a")).unwrap();
     until_generation(&gateway, before + 1).await;
     let answer = gateway.pre_check("x'; DROP TABLE users; --").await;
     assert_eq!(answer.body["approved"], true, "{answer:?}");

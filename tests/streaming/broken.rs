@@ -9,8 +9,13 @@ use super::{ask, last_record, stream, with_pattern};
 #[tokio::test]
 async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let patient = "routing: { breaker: { failures: 100 } }\n";
-    let gateway = Setup::with(&double).policies(&["audit-redact"]).yaml(patient).start();
+    let yaml = format!(
+        "routing: {{ breaker: {{ failures: 100 }} }}\nllm_providers:\n  mistral:\n    credentials: {{ api_key: \"{}\" \
+         }}\n    config: {{ endpoint: \"{}\", timeout_seconds: 5 }}\n",
+        double.key(),
+        double.origin()
+    );
+    let gateway = Setup::without_provider().policies(&["audit-redact"]).yaml(&yaml).start();
     let mut estimated = 0;
     for fault in [
         StreamFault::FlatError,
@@ -20,6 +25,7 @@ async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
         StreamFault::NoDone,
         StreamFault::NoFinish,
         StreamFault::BadJson,
+        StreamFault::Stall,
     ] {
         double.script(Behaviour::break_stream(2, fault));
         let seen = stream(&gateway, ask("Hello")).await;

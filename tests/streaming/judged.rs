@@ -328,7 +328,7 @@ async fn a_policy_for_a_model_judges_it_by_the_callers_name_and_by_the_providers
 async fn streams_beyond_their_places_are_told_to_come_again() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).policies_further(", max_streams: 1").start();
-    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    double.script(Behaviour::text("word ".repeat(5_000)).between_chunks(Duration::from_millis(20)));
     let mut body = ask("Hello");
     body["stream"] = json!(true);
     let send = || gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send();
@@ -353,7 +353,7 @@ async fn a_policy_that_only_watches_keeps_no_stream_out() {
     let double = MistralDouble::builder().start().await.unwrap();
     let setup = Setup::with(&double).policies_further(", max_streams: 1");
     let gateway = with_pattern(setup, "watching", "mode: shadow\n", "deny", "geheim");
-    double.script(Behaviour::text("word ".repeat(500)).between_chunks(Duration::from_millis(20)));
+    double.script(Behaviour::text("word ".repeat(5_000)).between_chunks(Duration::from_millis(20)));
     let mut body = ask("Hello");
     body["stream"] = json!(true);
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);

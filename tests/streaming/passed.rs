@@ -137,9 +137,9 @@ async fn a_client_that_goes_away_ends_the_upstream_call() {
     let mut response = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send().await.unwrap();
     response.chunk().await.unwrap().unwrap();
     drop(response);
-    // It takes less than a second on a machine that has time.
+    // It takes less than a second on a machine that has time, and a time-out would take a minute.
     let cancelled = double.wait_until(|stats| stats.cancelled_streams == 1);
-    tokio::time::timeout(Duration::from_secs(5), cancelled).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), cancelled).await.unwrap().unwrap();
     // Not the provider's time-out: the record says why.
     eventually("the record says that the client is gone", async || {
         last_record(&gateway).await["policy_details"]["client_gone"] == true

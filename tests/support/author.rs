@@ -36,6 +36,8 @@ impl From<Output> for Said {
 pub fn octroi(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
     command.args(arguments).current_dir(folder).env_remove("RUST_LOG").env("CARGO_TARGET_DIR", target());
+    // What the examples were built of is there; nothing that is, is fetched again.
+    command.env("npm_config_prefer_offline", "true");
     command
 }
 

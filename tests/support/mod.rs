@@ -302,6 +302,37 @@ pub struct Gateway {
     pub client: reqwest::Client,
 }
 
+/// A process that ends with its test, however that ends.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The lines that a process writes; one that does not come is an error, and not a test without an end.
+pub struct Written(std::sync::mpsc::Receiver<String>);
+
+impl Written {
+    pub fn of(output: impl std::io::Read + Send + 'static) -> Self {
+        let (lines, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(read)
+    }
+
+    pub fn line(&self) -> String {
+        self.0.recv_timeout(PATIENCE).expect("one more line")
+    }
+}
+
 /// A status and a JSON body.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
@@ -461,6 +492,14 @@ impl Gateway {
     pub fn stop(mut self) -> Prepared {
         self.kill();
         self.prepared.take().unwrap()
+    }
+
+    /// Ends it in order, and gives all that it has logged, which it writes behind what it does.
+    pub fn whole_log(mut self) -> String {
+        self.terminate();
+        self.wait();
+        self.log.wait(|_| false);
+        self.log.text()
     }
 
     /// Starts it again in the same folder.

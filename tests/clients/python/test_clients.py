@@ -91,32 +91,34 @@ def governed(request, monkeypatch):
     """AxonFlow's plug-in for LiteLLM; with an audience it says that it cannot mask."""
     if request.param:
         monkeypatch.setenv("AXONFLOW_PEP_AUDIENCE", request.param)
-    logger = AxonFlowLogger(AxonFlowLoggerConfig(endpoint=URL, client_id="litellm", fail_open=False))
+    client = f"litellm-{request.param}"
+    config = AxonFlowLoggerConfig(endpoint=URL, client_id=client, fail_open=False, call_timeout_seconds=120)
+    logger = AxonFlowLogger(config)
 
     def complete(text):
         return logger.completion(
             model=f"mistral/{MODEL}", api_base=f"{URL}/v1", api_key="not-checked", messages=said(text)
         )
 
-    return complete, request.param
+    return complete, request.param, client
 
 
 def test_axonflows_plugin_asks_and_reports(governed):
-    complete, _ = governed
+    complete, _, client = governed
     assert complete("Hello").choices[0].message.content
     search = {"limit": 1, "request_type": "llm-call"}
-    entries = httpx.post(f"{URL}/api/v1/audit/search", json=search, headers={"X-Client-ID": "litellm"}).json()["entries"]
+    entries = httpx.post(f"{URL}/api/v1/audit/search", json=search, headers={"X-Client-ID": client}).json()["entries"]
     assert entries[0]["model"] == f"mistral/{MODEL}" and entries[0]["tokens_used"] > 0, entries
 
 
 def test_axonflows_plugin_is_told_of_a_refusal(governed):
-    complete, _ = governed
+    complete, _, _ = governed
     with pytest.raises(PolicyDeniedError, match="blocked by policy: pii"):
         complete(CARD)
 
 
 def test_axonflows_plugin_is_refused_what_it_says_it_cannot_mask(governed):
-    complete, cannot_mask = governed
+    complete, cannot_mask, _ = governed
     if cannot_mask:
         with pytest.raises(PolicyDeniedError, match="cannot_redact"):
             complete("Write to jane.doe@example.org")
@@ -131,7 +133,8 @@ def test_what_waits_for_approval_does_not_lead_axonflows_plugin_past_the_policie
         f"{URL}/api/v1/static-policies", json=rule, headers={"X-Client-ID": "litellm"}, timeout=120
     )
     assert made.status_code == 201, made.text
-    logger = AxonFlowLogger(AxonFlowLoggerConfig(endpoint=URL, client_id="litellm", fail_open=True))
+    config = AxonFlowLoggerConfig(endpoint=URL, client_id="litellm", fail_open=True, call_timeout_seconds=120)
+    logger = AxonFlowLogger(config)
 
     async def work():
         def ask(text):
