@@ -128,6 +128,50 @@ async fn reasoning_reaches_the_client_beside_the_text() {
 }
 
 #[tokio::test]
+async fn reasoning_stands_in_the_content_for_mistrals_own_clients() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let send = async |form: &str, stream: bool| {
+        double.script(Behaviour::text("42").thinking("Six by seven"));
+        let mut body = ask("What is it?");
+        body["model"] = json!("magistral-small-latest");
+        body["stream"] = json!(stream);
+        let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+        request.header("x-octroi-reasoning", form).send().await.unwrap()
+    };
+    let thinking = |text: &str| json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] });
+
+    let whole: Value = send("content", false).await.json().await.unwrap();
+    let message = &whole["choices"][0]["message"];
+    assert_eq!(message["content"], json!([thinking("Six by seven"), { "type": "text", "text": "42" }]), "{whole}");
+    assert_eq!(message.get("reasoning_content"), None, "{whole}");
+
+    let streamed = send("content", true).await.text().await.unwrap();
+    let chunks = streamed.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let chunks: Vec<Value> = chunks.map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap()).collect();
+    let contents = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]["content"]);
+    let (mut thought, mut said) = (String::new(), String::new());
+    for content in contents {
+        for part in content.as_array().into_iter().flatten() {
+            thought.extend(part["thinking"].as_array().into_iter().flatten().filter_map(|it| it["text"].as_str()));
+            said.extend(part["text"].as_str());
+        }
+        said.extend(content.as_str());
+    }
+    assert_eq!((thought.as_str(), said.as_str()), ("Six by seven", "42"), "{streamed}");
+    assert!(!streamed.contains("reasoning_content"), "{streamed}");
+
+    let refused = send("elsewhere", false).await;
+    assert_eq!(refused.status(), 400);
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(
+        (&refused["code"], &refused["param"]),
+        (&json!("invalid_field"), &json!("X-Octroi-Reasoning")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_the_upstream_call() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).policies(&["audit-redact"]).start();

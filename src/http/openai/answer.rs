@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::reasoning::Content;
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
 use crate::http::answer::{json_that_holds, with_request_id};
@@ -40,7 +41,7 @@ struct Choice<'a> {
 struct Message<'a> {
     role: &'static str,
     /// Null beside tool calls and refusals, as OpenAI has it.
-    content: Option<String>,
+    content: Option<Content>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,7 +129,7 @@ impl From<chat::Usage> for Usage {
 }
 
 impl<'a> Choice<'a> {
-    fn new(index: usize, choice: &'a chat::Choice) -> Self {
+    fn new(index: usize, choice: &'a chat::Choice, form: Form) -> Self {
         let calls = choice.message.parts.iter().filter_map(|part| match part {
             Part::ToolCall { id, name, arguments, seal } => Some((Called::new(id, name, arguments), seal.as_ref())),
             _ => None,
@@ -139,17 +140,20 @@ impl<'a> Choice<'a> {
             Part::Thinking { text, seal } => ThinkingBlock::of(text, seal.as_ref()),
             _ => None,
         });
-        let (mut text, mut refusal, mut thoughts) = (String::new(), String::new(), String::new());
+        let blocks = blocks.filter(|_| form == Form::Chat).collect();
+        // Empty reasoning is the vendor's, who wants it back.
+        let (mut content, mut refusal, mut thoughts) = (Content::default(), String::new(), None::<String>);
         for part in &choice.message.parts {
             match part {
-                Part::Text { text: more } => text.push_str(more),
-                Part::Refusal { text: more } => refusal.push_str(more),
-                Part::Thinking { text: more, .. } => thoughts.push_str(more),
+                Part::Text { text } => content.say(text),
+                Part::Refusal { text } => refusal.push_str(text),
+                Part::Thinking { text, seal } if form == Form::ChatInParts => content.think(text, seal.as_ref()),
+                Part::Thinking { text, seal } if seal.is_none() || !text.is_empty() => {
+                    thoughts.get_or_insert_default().push_str(text);
+                }
                 _ => {}
             }
         }
-        // The empty one is the vendor's, who wants it back.
-        let thought = choice.message.parts.iter().any(|part| matches!(part, Part::Thinking { seal: None, .. }));
         let cited = choice.message.parts.iter().filter_map(|part| match part {
             Part::Reference { ids } => Some(ids),
             _ => None,
@@ -158,10 +162,10 @@ impl<'a> Choice<'a> {
         let answers = refusal.is_empty() && tool_calls.is_empty();
         let message = Message {
             role: "assistant",
-            content: (answers || !text.is_empty()).then_some(text),
+            content: (answers || !content.is_empty()).then_some(content),
             refusal: (!refusal.is_empty()).then_some(refusal),
-            reasoning_content: (thought || !thoughts.is_empty()).then_some(thoughts),
-            thinking_blocks: blocks.collect(),
+            reasoning_content: thoughts,
+            thinking_blocks: blocks,
             tool_calls,
             octroi: (!reference_ids.is_empty()).then_some(Cited { reference_ids }),
         };
@@ -182,6 +186,8 @@ pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
 pub(super) enum Form {
     /// `chat.completion`.
     Chat,
+    /// The same, with reasoning in its content.
+    ChatInParts,
     /// `text_completion`.
     Text,
     /// A list of vectors.
@@ -197,7 +203,7 @@ const DEPRECATION: &str = "x-model-deprecation-timestamp";
 pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response {
     let answer = &routed.answer;
     let response = match form {
-        Form::Chat => completion(answer),
+        Form::Chat | Form::ChatInParts => completion(answer, form),
         Form::Text => text_completion(answer),
         Form::Vectors => vectors(answer),
         Form::Judgements => judgements(answer),
@@ -209,8 +215,8 @@ pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response
     response
 }
 
-fn completion(answer: &ChatAnswer) -> Response {
-    let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice)).collect();
+fn completion(answer: &ChatAnswer, form: Form) -> Response {
+    let choices = answer.choices.iter().enumerate().map(|(index, choice)| Choice::new(index, choice, form)).collect();
     json_that_holds(
         answer.held.as_ref(),
         StatusCode::OK,
@@ -359,7 +365,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_any_form_holds_its_room_until_it_is_sent() {
-        for form in [Form::Chat, Form::Text, Form::Vectors, Form::Judgements] {
+        for form in [Form::Chat, Form::ChatInParts, Form::Text, Form::Vectors, Form::Judgements] {
             let in_flight = InFlight::new(100);
             let held = in_flight.hold();
             held.add(80).unwrap();

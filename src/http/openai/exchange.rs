@@ -29,7 +29,7 @@ pub(super) async fn handle(
     app: Arc<App>,
     request: Request,
     task: Task,
-    form: Form,
+    form: Result<Form, ApiError>,
     parse: fn(&Bytes) -> Result<Asked, ApiError>,
 ) -> Response {
     let counting = Counting::begin(&app, task.as_str());
@@ -41,7 +41,7 @@ pub(super) async fn handle(
         body::settle(&head, content.len() + asked.chat.room());
         drop(content);
         let caller = presented.caller(None, asked.user.clone())?;
-        exchange(&app, &head, caller, asked, form).await
+        exchange(&app, &head, caller, asked, form?).await
     };
     answered
         .await

@@ -47,12 +47,12 @@ enum Prompt {
 
 /// `POST /v1/fim/completions`.
 pub(super) async fn fim(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange::handle(app, request, Task::FillIn, Form::Chat, parse).await
+    exchange::handle(app, request, Task::FillIn, Ok(Form::Chat), parse).await
 }
 
 /// `POST /v1/completions`.
 pub(super) async fn completions(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange::handle(app, request, Task::FillIn, Form::Text, parse).await
+    exchange::handle(app, request, Task::FillIn, Ok(Form::Text), parse).await
 }
 
 fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {

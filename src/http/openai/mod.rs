@@ -1,7 +1,7 @@
 //! The OpenAI surface, under `/v1`: one base URL for OpenAI's clients and Mistral's.
 //!
-//! Both dialects are served by the same routes, and none is guessed from headers: answers carry what either family reads,
-//! and error bodies have both shapes at once. Fields of a request that are not known here are kept and passed on to
+//! Both dialects are served by the same routes, and none is guessed: answers carry what either family reads, and error bodies
+//! have both shapes at once. Reasoning alone cannot, and stands where OpenAI's clients look, unless a header asks otherwise. Fields of a request that are not known here are kept and passed on to
 //! providers that speak OpenAI's dialect.
 
 mod answer;
@@ -12,6 +12,7 @@ mod fill_in;
 mod message;
 mod models;
 mod pinned;
+mod reasoning;
 mod request;
 mod seal;
 mod stream;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{Cited, Form, Route, Usage, finish_reason, identified};
 use super::errors;
+use super::reasoning::Content;
 use super::request::Pieces;
 use super::seal::{ExtraContent, ThinkingBlock};
 use crate::chat::{Called, ChatAnswer};
@@ -50,7 +51,7 @@ struct DeltaBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<String>,
+    content: Option<Content>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,8 +127,9 @@ impl Chunks {
     }
 
     fn said(&mut self, mut event: StreamEvent) -> Vec<Frame> {
-        if self.form == Form::Text {
-            // Providers send it as a chat's.
+        let thinks = || event.deltas.iter().any(|delta| matches!(delta, Delta::Thinking { .. }));
+        // Providers send it as a chat's, and with reasoning where they have it.
+        if self.form == Form::Text || (self.form == Form::ChatInParts && thinks()) {
             event.frame = None;
         }
         if event.frame.is_some() {
@@ -222,7 +224,8 @@ impl Chunks {
         match self.form {
             Form::Text => {
                 // It has no other place for a refusal.
-                let text: String = choice.delta.content.into_iter().chain(choice.delta.refusal).collect();
+                let text = choice.delta.content.map(Content::into_text).into_iter().chain(choice.delta.refusal);
+                let text: String = text.collect();
                 json!({
                     "index": choice.index, "text": text, "logprobs": null, "finish_reason": choice.finish_reason,
                 })
@@ -251,13 +254,16 @@ impl Chunks {
         for delta in deltas {
             match delta {
                 Delta::Started { .. } => {
-                    at(&mut choices, 0).delta.content = Some(String::new());
+                    at(&mut choices, 0).delta.content = Some(Content::default());
                 }
                 Delta::Text { choice, text } => {
-                    at(&mut choices, *choice).delta.content.get_or_insert_default().push_str(text);
+                    at(&mut choices, *choice).delta.content.get_or_insert_default().say(text);
                 }
                 Delta::Refusal { choice, text } => {
                     at(&mut choices, *choice).delta.refusal.get_or_insert_default().push_str(text);
+                }
+                Delta::Thinking { choice, text } if self.form == Form::ChatInParts => {
+                    at(&mut choices, *choice).delta.content.get_or_insert_default().think(text, None);
                 }
                 Delta::Thinking { choice, text } => {
                     at(&mut choices, *choice).delta.reasoning_content.get_or_insert_default().push_str(text);
@@ -272,6 +278,7 @@ impl Chunks {
                         extra_content: None,
                     });
                 }
+                Delta::Seal { of: Sealed::Thoughts(_), .. } if self.form == Form::ChatInParts => {}
                 Delta::Seal { choice, of: Sealed::Thoughts(text), seal } => {
                     at(&mut choices, *choice).delta.thinking_blocks.extend(ThinkingBlock::of(text, Some(seal)));
                 }

@@ -61,7 +61,7 @@ struct Conversations {
 
 /// `POST /v1/embeddings`.
 pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange::handle(app, request, Task::Embed, Form::Vectors, |bytes| {
+    exchange::handle(app, request, Task::Embed, Ok(Form::Vectors), |bytes| {
         let read: Body = body::parse(bytes)?;
         let model = request::model(read.model.clone())?.ok_or(ApiError::Required("model"))?;
         asked(read, Task::Embed, Some(model))
@@ -71,7 +71,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 
 /// `POST /v1/moderations`.
 pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange::handle(app, request, Task::Moderate, Form::Judgements, |bytes| {
+    exchange::handle(app, request, Task::Moderate, Ok(Form::Judgements), |bytes| {
         let read: Body = body::parse(bytes)?;
         let model = request::model(read.model.clone())?;
         asked(read, Task::Moderate, model)
@@ -81,7 +81,7 @@ pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -
 
 /// `POST /v1/chat/moderations`, Mistral's: one conversation, or several.
 pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Request) -> Response {
-    exchange::handle(app, request, Task::ModerateChats, Form::Judgements, |bytes| {
+    exchange::handle(app, request, Task::ModerateChats, Ok(Form::Judgements), |bytes| {
         let read: Conversations = body::parse(bytes)?;
         let model = request::model(read.model)?;
         let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;

@@ -135,6 +135,33 @@ test("both read what comes with reasoning", async () => {
   assert.equal(text, message.content);
 });
 
+test("clients made for mistral read reasoning in the content, and send it back", async () => {
+  const headers = { "X-Octroi-Reasoning": "content" };
+  const options = { fetchOptions: { headers } };
+  const asked = { model, messages: messages("Why?"), reasoningEffort: "high" };
+  const { message } = (await mistral.chat.complete(asked, options)).choices[0];
+  const [thought, text] = message.content;
+  assert.ok(thought.type === "thinking" && thought.thinking[0].text, JSON.stringify(message));
+  assert.ok(text.type === "text" && text.text.includes("Why?"), JSON.stringify(message));
+  let streamed = "";
+  for await (const event of await mistral.chat.stream(asked, options)) {
+    const { content } = event.data.choices[0].delta;
+    if (Array.isArray(content)) for (const part of content) streamed += part.thinking?.[0]?.text ?? "";
+  }
+  assert.equal(streamed, thought.thinking[0].text);
+  const history = [...asked.messages, message, ...messages("And then?")];
+  assert.ok((await mistral.chat.complete({ ...asked, messages: history }, options)).choices.length);
+
+  const reasoning = createMistral({ baseURL: `${url}/v1`, apiKey: "not-checked", headers });
+  const call = { model: reasoning(model), prompt: "Why?", maxRetries: 0 };
+  const providerOptions = { mistral: { reasoningEffort: "high" } };
+  const whole = await generateText({ ...call, providerOptions });
+  assert.equal(whole.reasoningText, thought.thinking[0].text);
+  const pieces = streamText({ ...call, providerOptions });
+  assert.equal(await pieces.reasoningText, whole.reasoningText);
+  assert.equal(await pieces.text, whole.text);
+});
+
 test("both read streamed calls", async () => {
   const stream = openai.chat.completions.stream({ model, messages: messages("Weather?"), tools, tool_choice: "required" });
   const [call] = (await stream.finalChatCompletion()).choices[0].message.tool_calls;

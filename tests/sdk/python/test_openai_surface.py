@@ -129,6 +129,20 @@ def test_both_clients_embed_the_same(of_openai, of_mistral):
     assert one.usage.total_tokens == two.usage.total_tokens > 0
 
 
+def test_mistrals_client_reads_reasoning_in_the_content_and_sends_it_back(of_mistral):
+    asked = {"model": MODEL, "reasoning_effort": "high", "http_headers": {"X-Octroi-Reasoning": "content"}}
+    message = of_mistral.chat.complete(messages=said("Why?"), **asked).choices[0].message
+    thought, text = message.content
+    assert thought.thinking[0].text and "Why?" in text.text
+    streamed = ""
+    for event in of_mistral.chat.stream(messages=said("Why?"), **asked):
+        content = event.data.choices[0].delta.content
+        if isinstance(content, list):
+            streamed += "".join(part.thinking[0].text for part in content if part.type == "thinking" and part.thinking)
+    assert streamed == thought.thinking[0].text
+    assert of_mistral.chat.complete(messages=[*said("Why?"), message, *said("And then?")], **asked).choices
+
+
 def test_both_clients_moderate(of_openai, of_mistral):
     assert isinstance(of_openai.moderations.create(input="Hello", model="mistral-moderation-latest").results[0].flagged, bool)
     judged = of_mistral.classifiers.moderate(model="mistral-moderation-latest", inputs=["Hello", "world"])
