@@ -1,7 +1,7 @@
 //! A canonical conversation as Gemini's contents.
 //!
-//! There are two roles, which take turns; instructions stand outside. A tool's answer names its function, and newer models
-//! want each step of calls to carry the signature of the thoughts before it.
+//! There are two roles, which take turns; instructions stand outside. A tool's answer names its function and has nothing
+//! else beside it, and newer models want each step of calls to carry the signature of the thoughts before it.
 
 use std::collections::HashMap;
 
@@ -130,6 +130,7 @@ impl<'a> Conversation<'a> {
         }
         let speaker = if message.role == Role::Assistant { Speaker::Model } else { Speaker::User };
         let mut parts = Vec::with_capacity(message.parts.len());
+        let mut answers = Vec::new();
         // The first of the calls that are made at once carries the signature.
         let mut stand_in = self.model.wants_signatures().then_some(NO_SIGNATURE);
         for part in &message.parts {
@@ -164,21 +165,40 @@ impl<'a> Conversation<'a> {
                     // The vendor takes each `$ref` for one to a part of the answer's own, and refuses those that are not.
                     let object = object(text).filter(|object| !object.get().contains("\"$ref\""));
                     let response = object.map_or(Answered::Text { output: text }, Answered::Object);
-                    parts.push(WirePart::Response { function_response: Response { id, name, response } });
+                    answers.push(WirePart::Response { function_response: Response { id, name, response } });
                 }
             }
         }
-        self.join(speaker, parts);
+        self.answer(answers);
+        self.say(speaker, parts);
         Ok(())
     }
 
-    /// Adds to the turn if it is this speaker's, since their turns alternate; else begins one.
-    fn join(&mut self, role: Speaker, mut parts: Vec<WirePart<'a>>) {
+    /// Adds tools' answers to those of the user's turn, which stand at its beginning, right behind their calls.
+    fn answer(&mut self, mut parts: Vec<WirePart<'a>>) {
+        let turn = self.contents.iter().rposition(|content| content.role == Speaker::Model).map_or(0, |last| last + 1);
+        match self.contents.get_mut(turn) {
+            _ if parts.is_empty() => {}
+            Some(first) if first.answers() => first.parts.append(&mut parts),
+            _ => self.contents.insert(turn, Content { role: Speaker::User, parts }),
+        }
+    }
+
+    /// Adds to what the same speaker said last, since turns alternate; else begins a content. Behind tools' answers too:
+    /// newer models take text or images beside those for a turn of the model's, and refuse it.
+    fn say(&mut self, role: Speaker, mut parts: Vec<WirePart<'a>>) {
         match self.contents.last_mut() {
             _ if parts.is_empty() => {}
-            Some(last) if last.role == role => last.parts.append(&mut parts),
+            Some(last) if last.role == role && !last.answers() => last.parts.append(&mut parts),
             _ => self.contents.push(Content { role, parts }),
         }
+    }
+}
+
+impl Content<'_> {
+    /// Whether it holds tools' answers, and then nothing else.
+    fn answers(&self) -> bool {
+        matches!(self.parts.first(), Some(WirePart::Response { .. }))
     }
 }
 

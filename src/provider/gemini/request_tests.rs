@@ -152,6 +152,35 @@ fn messages_take_the_form_that_gemini_takes() {
             0,
         ),
         (
+            "beside tools' answers stands nothing else, and they stand right behind their calls",
+            "gemini-3.5-flash",
+            vec![
+                Message::text(Role::User, "Hi"),
+                message(Role::Assistant, vec![sealed("one", Seal::Google("EqQB".into())), call("two", "{}")]),
+                message(Role::Tool, vec![result("one", "a")]),
+                message(Role::User, vec![text("And"), result("two", "b"), text("so?")]),
+                message(Role::User, vec![Part::Image { url: "data:image/png;base64,aGk=".into(), detail: None }]),
+            ],
+            json!(null),
+            json!([
+                user(json!([{"text": "Hi"}])),
+                model(json!([
+                    {"functionCall": {"id": "one", "name": "look", "args": {}}, "thoughtSignature": "EqQB"},
+                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
+                ])),
+                user(json!([
+                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
+                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
+                ])),
+                user(json!([
+                    {"text": "And"},
+                    {"text": "so?"},
+                    {"inlineData": {"mimeType": "image/png", "data": "aGk="}},
+                ])),
+            ]),
+            0,
+        ),
+        (
             "reasoning stays here, and so does what is misplaced",
             "gemini-2.5-flash",
             vec![

@@ -11,6 +11,9 @@ pub const MODELS: [&str; 2] = ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite"]
 /// What Google's documentation gives for calls that come from elsewhere.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
+/// What newer models say of text or images beside a tool's answer.
+const MODEL_TURN: &str = "Requests ending with a model turn are not supported.";
+
 type Checked = Result<(), Refusal>;
 
 const BODY: &[&str] = &["contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings"];
@@ -176,6 +179,9 @@ fn turns(body: &Value, newer: bool) -> Checked {
                 "Please ensure that the number of function response parts is equal to the number of function call parts \
                  of the function call turn.",
             );
+        }
+        if newer && !answers.is_empty() && answers.len() < parts.len() {
+            return refuse(MODEL_TURN);
         }
         calls = named(parts, "functionCall");
         let first = parts.iter().find(|part| part.get("functionCall").is_some());
