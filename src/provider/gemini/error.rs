@@ -82,7 +82,13 @@ fn refused(refusal: &Refusal) -> ErrorKind {
         ErrorKind::Forbidden
     } else if any(&["exceeds the maximum number of tokens"]) {
         ErrorKind::ContextLength
-    } else if any(&["function call turn", "function response turn", "function response parts"]) {
+    } else if any(&[
+        "function call turn",
+        "function response turn",
+        "function response parts",
+        // 3.5 Flash-Lite, 3.6 and later continue no answer.
+        "ending with a model turn",
+    ]) {
         ErrorKind::MessageOrder
     } else if any(&["Unknown name", "is not enabled for", "is not supported"]) {
         ErrorKind::InvalidField

@@ -41,6 +41,7 @@ fn every_refusal_has_its_class() {
             invalid("Please ensure that function call turn comes immediately after a user turn."),
             ErrorKind::MessageOrder,
         ),
+        (400, invalid("Requests ending with a model turn are not supported."), ErrorKind::MessageOrder),
         (
             400,
             error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."),

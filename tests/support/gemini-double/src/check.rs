@@ -11,7 +11,7 @@ pub const MODELS: [&str; 2] = ["gemini-2.5-flash-lite", "gemini-3.5-flash-lite"]
 /// What Google's documentation gives for calls that come from elsewhere.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
-/// What newer models say of text or images beside a tool's answer.
+/// What newer models say of an answer at the end, and of text or images beside a tool's answer, which they take for one.
 const MODEL_TURN: &str = "Requests ending with a model turn are not supported.";
 
 type Checked = Result<(), Refusal>;
@@ -193,6 +193,9 @@ fn turns(body: &Value, newer: bool) -> Checked {
             return refuse("Thought signature is not valid.");
         }
         parts.iter().try_for_each(|part| check_part(part, turn["role"] == "model"))?;
+    }
+    if newer && turns.last().is_some_and(|last| last["role"] == "model") {
+        return refuse(MODEL_TURN);
     }
     Ok(())
 }
