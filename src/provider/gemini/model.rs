@@ -55,6 +55,11 @@ impl Model {
         self.version < (2, 5)
     }
 
+    /// Whether it gives more than one answer at once.
+    pub(crate) fn takes_candidates(self) -> bool {
+        self.version < (3, 0)
+    }
+
     /// Whether it can be held to JSON while it may call tools.
     pub(crate) fn takes_json_with_tools(self) -> bool {
         self.version >= (3, 0)
@@ -75,19 +80,19 @@ mod tests {
 
     #[test]
     fn a_name_tells_the_generation() {
-        //                         thinking, hardly thinks, wants signatures, penalties, JSON with tools
+        //                         thinking, hardly thinks, wants signatures, penalties, JSON with tools, candidates
         for (name, thinking, traits) in [
-            ("gemini-2.0-flash", Thinking::None, [true, false, true, false]),
-            ("gemini-2.5-flash-lite", Thinking::Budget, [true, false, false, false]),
-            ("gemini-2.5-pro", Thinking::Budget, [false, false, false, false]),
-            ("gemini-3-flash-preview", Thinking::Level, [true, true, false, true]),
-            ("gemini-3.1-pro-preview", Thinking::Level, [false, true, false, true]),
-            ("gemini-3.5-flash", Thinking::Level, [true, true, false, true]),
-            ("gemini-3.7-flash", Thinking::Level, [false, true, false, true]),
-            ("gemini-3.8-flash-lite", Thinking::Level, [true, true, false, true]),
-            ("gemini-4-argon", Thinking::Level, [false, true, false, true]),
-            ("gemini-flash-latest", Thinking::Level, [false, true, false, true]),
-            ("gemini-flash-lite-latest", Thinking::Level, [true, true, false, true]),
+            ("gemini-2.0-flash", Thinking::None, [true, false, true, false, true]),
+            ("gemini-2.5-flash-lite", Thinking::Budget, [true, false, false, false, true]),
+            ("gemini-2.5-pro", Thinking::Budget, [false, false, false, false, true]),
+            ("gemini-3-flash-preview", Thinking::Level, [true, true, false, true, false]),
+            ("gemini-3.1-pro-preview", Thinking::Level, [false, true, false, true, false]),
+            ("gemini-3.5-flash", Thinking::Level, [true, true, false, true, false]),
+            ("gemini-3.7-flash", Thinking::Level, [false, true, false, true, false]),
+            ("gemini-3.8-flash-lite", Thinking::Level, [true, true, false, true, false]),
+            ("gemini-4-argon", Thinking::Level, [false, true, false, true, false]),
+            ("gemini-flash-latest", Thinking::Level, [false, true, false, true, false]),
+            ("gemini-flash-lite-latest", Thinking::Level, [true, true, false, true, false]),
         ] {
             let model = Model::named(name);
             let found = [
@@ -95,6 +100,7 @@ mod tests {
                 model.wants_signatures(),
                 model.takes_penalties(),
                 model.takes_json_with_tools(),
+                model.takes_candidates(),
             ];
             assert_eq!((model.thinking(), found), (thinking, traits), "{name}");
         }

@@ -140,7 +140,7 @@ pub(super) fn of<'a>(
         temperature: request.temperature,
         top_p: request.top_p,
         top_k,
-        candidate_count: request.n.filter(|n| *n > 1),
+        candidate_count: request.n.filter(|n| *n > 1 && model.takes_candidates()),
         // 32 bits wide upstream. The same seed is always the same.
         seed: request.seed.map(|seed| seed & i64::from(i32::MAX)),
         presence_penalty: request.presence_penalty.filter(|_| penalties),
@@ -179,6 +179,7 @@ fn unknown(request: &ChatRequest, model: Model) -> impl Iterator<Item = &str> {
     let penalty = |penalty: Option<f64>| !model.takes_penalties() && penalty.is_some_and(|penalty| penalty != 0.0);
     let one_by_one = request.parallel_tool_calls == Some(false) && !request.tools.is_empty();
     [
+        ("n", !model.takes_candidates() && request.n.is_some_and(|n| n > 1)),
         ("presence_penalty", penalty(request.presence_penalty)),
         ("frequency_penalty", penalty(request.frequency_penalty)),
         ("parallel_tool_calls", one_by_one),

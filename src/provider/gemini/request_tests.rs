@@ -304,6 +304,7 @@ fn parameters_take_the_form_that_gemini_takes() {
             json!({}),
             1,
         ),
+        ("newer models give one answer", new, Box::new(|it| it.n = Some(2)), json!({}), 1),
         (
             "without tools nothing is said about them",
             usual,

@@ -92,6 +92,9 @@ fn config(body: &Value, newer: bool) -> Checked {
             return refuse(&format!("Unable to submit request because {name} must be from {from} to {to}."));
         }
     }
+    if newer && config["candidateCount"].as_u64().is_some_and(|count| count > 1) {
+        return refuse("Multiple candidates is not enabled for this model");
+    }
     if !config["seed"].is_null() && config["seed"].as_i64().is_none_or(|seed| i32::try_from(seed).is_err()) {
         return refuse("Invalid value at 'generation_config.seed' (TYPE_INT32)");
     }
