@@ -6,6 +6,7 @@
 mod cache;
 mod called;
 mod estimate;
+mod extra_content;
 mod field;
 mod json_text;
 mod object;
@@ -25,6 +26,7 @@ pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
 pub(crate) use called::TOOL_NAME;
 pub use estimate::{estimate, estimate_before};
+pub(crate) use extra_content::ExtraContent;
 #[cfg(test)]
 pub(crate) use field::HELD_FIELDS;
 pub(crate) use field::held_field;

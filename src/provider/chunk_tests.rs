@@ -182,6 +182,21 @@ fn fragments_of_a_tool_call_find_each_other() {
 }
 
 #[test]
+fn googles_signature_is_told_with_its_call() {
+    let seal = |call| Delta::Seal { choice: 0, of: Sealed::Call(call), seal: crate::chat::Seal::Google("EqQB".into()) };
+    let extra = json!({ "google": { "thought_signature": "EqQB" } });
+    let whole = |extra: &Value| {
+        delta(json!({ "tool_calls": [{ "index": 0, "id": "call_1", "type": "function", "extra_content": extra,
+            "function": { "name": "look", "arguments": "{}" } }] }))
+    };
+    let behind = delta(json!({ "tool_calls": [{ "index": 0, "extra_content": extra }] }));
+    let events = read(&[whole(&extra)]).unwrap();
+    assert_eq!((&events[0].frame, &events[0].deltas), (&None, &vec![call(0, "call_1", "look", "{}"), seal(0)]));
+    let events = read(&[whole(&json!(null)), behind]).unwrap();
+    assert_eq!((&events[1].frame, &events[1].deltas), (&None, &vec![seal(0)]));
+}
+
+#[test]
 fn calls_without_numbers_or_steady_ids_are_kept_apart() {
     let function = |name: &str, arguments: &str| json!({ "name": name, "arguments": arguments });
     let said = |calls: &[Value]| {

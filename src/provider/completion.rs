@@ -14,7 +14,7 @@ use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
 use super::{ErrorKind, ProviderError, left_out, names, values};
-use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Role, Usage, unescaped};
+use crate::chat::{Aside, ChatAnswer, Choice, ExtraContent, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
 use content::Content;
 
 /// An answer, and how urgently it was served. The price is not known here.
@@ -177,7 +177,12 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<P
         Some(other) => other.to_string(),
     };
     let id = ids.or_made(call.get("id").and_then(Value::as_str));
-    Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: None })
+    Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: seal(call) })
+}
+
+/// Google's seal beside a call.
+pub(super) fn seal(call: &Value) -> Option<Seal> {
+    ExtraContent::deserialize(call.get("extra_content")?).ok()?.seal()
 }
 
 /// Tokens, with the four places where cached ones have been seen, the last one Together's. OpenAI since GPT-5.6 and

@@ -65,10 +65,7 @@ fn a_message_is_read_in_every_form() {
                 {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "signature": "EqQB=="},
                 {"type": "thinking", "thinking": [{"type": "text", "text": "so"}], "signature": "a text"},
             ]}),
-            vec![
-                Part::Thinking { text: "hm".into(), seal: Some(crate::chat::Seal::Mistral("EqQB==".into())) },
-                thinking("so"),
-            ],
+            vec![Part::Thinking { text: "hm".into(), seal: Some(Seal::Mistral("EqQB==".into())) }, thinking("so")],
             0,
         ),
         (
@@ -349,6 +346,22 @@ fn a_call_of_what_can_be_no_tool_is_left_out() {
         let answer = read(&json!({"choices": [{"finish_reason": "stop", "message": message}]})).unwrap().answer;
         assert_eq!(answer.choices[0].message.parts.len(), 1 + usize::from(is_told), "{name}");
         assert_eq!(answer.notes.len(), usize::from(!is_told), "{name}: {:?}", answer.notes);
+    }
+}
+
+#[test]
+fn googles_signature_is_read_beside_its_call() {
+    for (extra, expected) in [
+        (json!({"google": {"thought_signature": "EqQB"}}), Some(Seal::Google("EqQB".into()))),
+        (json!({"google": {"thought_signature": ""}}), None),
+        (json!({"google": ["EqQB"]}), None),
+        (json!("EqQB"), None),
+        (json!(null), None),
+    ] {
+        let call = json!({"id": "D681PevKs", "function": {"name": "look", "arguments": "{}"}, "extra_content": extra});
+        let choices = json!([{"finish_reason": "tool_calls", "message": {"tool_calls": [call]}}]);
+        let answer = read(&json!({ "choices": choices })).unwrap().answer;
+        assert_eq!(answer.choices[0].message.parts[0].seal(), expected.as_ref(), "{extra}");
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::reasoning::Content;
-use super::seal::{ExtraContent, ThinkingBlock};
-use crate::chat::{self, Called, ChatAnswer, FinishReason, Json, Part, Reference};
+use super::seal::ThinkingBlock;
+use crate::chat::{self, Called, ChatAnswer, ExtraContent, FinishReason, Json, Part, Reference};
 use crate::http::answer::{json_that_holds, with_request_id};
 use crate::router::{Attempt, RouteError, Routed};
 

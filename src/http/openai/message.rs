@@ -7,8 +7,10 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::seal::{self, ExtraContent, ThinkingBlock};
-use crate::chat::{CacheControl, Detail, Message, Object, Part, Reference, Role, Seal, unescaped, unescaped_if_json};
+use super::seal::{self, ThinkingBlock};
+use crate::chat::{
+    CacheControl, Detail, ExtraContent, Message, Object, Part, Reference, Role, Seal, unescaped, unescaped_if_json,
+};
 use crate::http::ApiError;
 use crate::http::image::is_image;
 use crate::provider::{call_id, names};

@@ -1,6 +1,6 @@
 //! Seals of reasoning in a message of OpenAI's form, which has no place for them: Anthropic's as LiteLLM carries them, in
-//! `thinking_blocks` of a message, Mistral's in the same, Google's as Google's own OpenAI surface does, in `extra_content` of
-//! a tool call. Clients that send a message back as it came send them too.
+//! `thinking_blocks` of a message, Mistral's in the same. Google's stands in [`ExtraContent`](crate::chat::ExtraContent) of a
+//! tool call, as on Google's own OpenAI surface. Clients that send a message back as it came send them too.
 
 use serde::{Deserialize, Serialize};
 
@@ -88,32 +88,4 @@ fn around<'r>(sealed: &[Part], mut reasoning: &'r str) -> Option<Vec<&'r str>> {
     }
     pieces.push(reasoning);
     Some(pieces)
-}
-
-/// `extra_content` of a tool call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ExtraContent {
-    google: Option<Object<Google>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Google {
-    thought_signature: Option<String>,
-}
-
-impl ExtraContent {
-    /// What stands beside a call.
-    pub(super) fn of(seal: Option<&Seal>) -> Option<Self> {
-        match seal? {
-            Seal::Google(signature) => {
-                Some(Self { google: Some(Object(Google { thought_signature: Some(signature.clone()) })) })
-            }
-            Seal::Anthropic(_) | Seal::AnthropicRedacted(_) | Seal::Mistral(_) => None,
-        }
-    }
-
-    /// The seal in it.
-    pub(super) fn seal(self) -> Option<Seal> {
-        self.google?.0.thought_signature.map(Seal::Google)
-    }
 }

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::provider::call_id::{Made, bounded, check_count, is_one};
-use crate::provider::{Delta, ProviderError, names};
+use crate::provider::completion::seal;
+use crate::provider::{Delta, ProviderError, Sealed, names};
 
 /// The calls so far.
 #[derive(Debug, Default)]
@@ -77,6 +78,7 @@ impl Calls {
         } else if !arguments.is_empty() {
             deltas.push(Delta::ToolCall { choice, call: number, id: None, name: None, arguments });
         }
+        deltas.extend(seal(call).map(|seal| Delta::Seal { choice, of: Sealed::Call(number), seal }));
         Ok(if verbatim { Told::Verbatim } else { Told::Otherwise })
     }
 

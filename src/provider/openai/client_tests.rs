@@ -106,6 +106,19 @@ fn reasoning_goes_back_to_servers_that_take_it() {
 }
 
 #[test]
+fn googles_signature_goes_to_servers_that_take_foreign_fields() {
+    for (kind, endpoint, expected) in [
+        (Kind::OpenAiCompatible, "https://generativelanguage.googleapis.com/v1beta/openai", Signatures::Replay),
+        (Kind::OpenAiCompatible, "https://api.groq.com/openai/v1", Signatures::Drop),
+        (Kind::OpenAi, "https://api.openai.com", Signatures::Drop),
+        (Kind::Ollama, "http://localhost:11434", Signatures::Drop),
+    ] {
+        let made = settings(kind).at(endpoint).with(|entry| entry.without_reasoning_content = vec!["*".to_owned()]);
+        assert_eq!(OpenAi::new(made).unwrap().options("m", None).signatures, expected, "{kind} {endpoint}");
+    }
+}
+
+#[test]
 fn a_vendor_that_judges_has_a_model_for_that() {
     for (kind, task, model) in [
         (Kind::OpenAi, Task::Moderate, "omni-moderation-latest"),

@@ -29,7 +29,7 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Task};
 use own_version::has_own_version;
 use parameters::AZURE_2024_09;
-use request::{Bound, StreamUsage, Thinking};
+use request::{Bound, Signatures, StreamUsage, Thinking};
 
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
@@ -40,7 +40,8 @@ const MODERATION: &str = "omni-moderation-latest";
 /// What OpenAI says of a restricted key whose scopes do not name the call, such as that for the list of models.
 const LACKS_SCOPE: &str = "insufficient permissions for this operation";
 
-/// Hosts, and those below them, that answer a message with `reasoning_content` with 400.
+/// Hosts, and those below them, that answer a message with `reasoning_content`, or another field that they do not know,
+/// with 400.
 const STRICT_HOSTS: [&str; 4] = ["api.groq.com", "api.cerebras.ai", "api.openai.com", "mistral.ai"];
 
 /// One account at a vendor, or one server, that speaks OpenAI's dialect.
@@ -132,17 +133,19 @@ impl OpenAi {
         }
     }
 
-    /// Servers like OpenAI's take reasoning back, but for those that refuse the field.
-    fn thinking(&self, model: &str) -> Thinking {
+    /// Whether it takes fields of messages that OpenAI does not have.
+    fn is_lenient(&self) -> bool {
         let is_at = |host: &str, strict: &str| {
             host.strip_suffix(strict).is_some_and(|before| before.is_empty() || before.ends_with('.'))
         };
         let refuses = self.origin.host_str().is_some_and(|host| STRICT_HOSTS.iter().any(|strict| is_at(host, strict)));
+        self.info.kind == Kind::OpenAiCompatible && !refuses
+    }
+
+    /// Servers like OpenAI's take reasoning back, but for those that refuse the field.
+    fn thinking(&self, model: &str) -> Thinking {
         let listed = self.forgetful.iter().any(|listed| listed == model || listed == "*");
-        match self.info.kind {
-            Kind::OpenAiCompatible if !refuses && !listed => Thinking::Replay,
-            _ => Thinking::Drop,
-        }
+        if self.is_lenient() && !listed { Thinking::Replay } else { Thinking::Drop }
     }
 
     /// Older versions of Azure's refuse to be asked.
@@ -163,6 +166,7 @@ impl OpenAi {
             bound: self.bound(),
             stream,
             thinking: self.thinking(model),
+            signatures: if self.is_lenient() { Signatures::Replay } else { Signatures::Drop },
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::parameters::Parameters;
-use crate::chat::{Called, ChatRequest, Detail, Message, Part, ResponseFormat, Role, Task, held_field};
+use crate::chat::{Called, ChatRequest, Detail, ExtraContent, Message, Part, ResponseFormat, Role, Task, held_field};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::{REPLACED, ToolIds};
 use crate::provider::tool_name::ToolNames;
@@ -50,6 +50,17 @@ pub(crate) struct Options<'a> {
     pub(crate) stream: Option<StreamUsage>,
     /// What becomes of reasoning in the history.
     pub(crate) thinking: Thinking,
+    /// What becomes of Google's signatures in the history.
+    pub(crate) signatures: Signatures,
+}
+
+/// What becomes of the signatures that Google's models gave with calls in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signatures {
+    /// They go back beside their calls: Google's own OpenAI surface refuses a history whose calls have lost them.
+    Replay,
+    /// They are left out: others refuse the field.
+    Drop,
 }
 
 /// What becomes of reasoning in a history.
@@ -117,7 +128,7 @@ struct Wire<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Called<'a>>,
+    tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
@@ -128,6 +139,14 @@ impl<'a> Wire<'a> {
         let content = Content::Text(text);
         Self { role, content, reasoning_content: None, name: None, tool_calls: Vec::new(), tool_call_id: None }
     }
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    #[serde(flatten)]
+    called: Called<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent>,
 }
 
 enum Content<'a> {
@@ -232,7 +251,7 @@ fn push<'a>(
     message: &'a Message,
     name: Option<&'a str>,
     ids: &'a ToolIds<'a>,
-    Options { kind, thinking, .. }: Options<'_>,
+    Options { kind, thinking, signatures, .. }: Options<'_>,
     out: &mut Vec<Wire<'a>>,
     dropped: &mut Dropped,
 ) -> Result<(), ProviderError> {
@@ -257,9 +276,11 @@ fn push<'a>(
             }
             Part::Thinking { .. } => dropped.thinking += 1,
             Part::Reference { .. } => dropped.citations += 1,
-            Part::ToolCall { id, name, arguments, .. } if assistant => {
+            Part::ToolCall { id, name, arguments, seal } if assistant => {
                 let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-                tool_calls.push(Called::new(ids.get(id), name, arguments));
+                let called = Called::new(ids.get(id), name, arguments);
+                let seal = seal.as_ref().filter(|_| signatures == Signatures::Replay);
+                tool_calls.push(Call { called, extra_content: ExtraContent::of(seal) });
             }
             Part::ToolCall { .. } => dropped.calls += 1,
             Part::ToolResult { id, text, .. } => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{HELD_FIELDS, ReasoningEffort, Tool, ToolChoice};
+use crate::chat::{HELD_FIELDS, ReasoningEffort, Seal, Tool, ToolChoice};
 use crate::provider::fixtures::{from, hi, read, text};
 
 const OPTIONS: Options<'_> = Options {
@@ -15,6 +15,7 @@ const OPTIONS: Options<'_> = Options {
     bound: Bound::CompletionTokens,
     stream: None,
     thinking: Thinking::Drop,
+    signatures: Signatures::Drop,
 };
 
 fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {
@@ -81,8 +82,7 @@ fn messages_take_the_form_that_openai_takes() {
 fn reasoning_goes_back_beside_tool_calls_where_servers_want_it() {
     let thought = |text: &str| Part::Thinking { text: text.into(), seal: None };
     let call = || Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{}".into(), seal: None };
-    let redacted =
-        || Part::Thinking { text: String::new(), seal: Some(crate::chat::Seal::AnthropicRedacted("x".into())) };
+    let redacted = || Part::Thinking { text: String::new(), seal: Some(Seal::AnthropicRedacted("x".into())) };
     let hm = json!("hm");
     for (claim, thinking, parts, expected, notes) in [
         ("replayed", Thinking::Replay, vec![thought("h"), thought("m"), call()], Some(hm), 0),
@@ -97,6 +97,24 @@ fn reasoning_goes_back_beside_tool_calls_where_servers_want_it() {
         let (body, noted) = sent(&request, Options { thinking, ..OPTIONS });
         assert_eq!(body["messages"][0].get("reasoning_content"), expected.as_ref(), "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn googles_signature_goes_back_beside_its_call_where_servers_want_it() {
+    let signed = json!({"google": {"thought_signature": "EqQB"}});
+    for (seal, signatures, expected) in [
+        (Some(Seal::Google("EqQB".into())), Signatures::Replay, Some(&signed)),
+        (Some(Seal::Google("EqQB".into())), Signatures::Drop, None),
+        (Some(Seal::Anthropic("EmwK".into())), Signatures::Replay, None),
+        (None, Signatures::Replay, None),
+    ] {
+        let call = Part::ToolCall { id: "call_1".into(), name: "look".into(), arguments: "{}".into(), seal };
+        let messages = vec![Message { role: Role::Assistant, parts: vec![call] }];
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        let (body, _) = sent(&request, Options { signatures, ..OPTIONS });
+        let call = &body["messages"][0]["tool_calls"][0];
+        assert_eq!((call.get("extra_content"), &call["id"]), (expected, &json!("call_1")), "{request:?}");
     }
 }
 

@@ -74,6 +74,22 @@ pub(crate) fn chat(body: &Value, models: &[&str]) -> Checked {
     format(body)
 }
 
+/// Checks a request to Google's OpenAI surface, by the models that it has: in each step of calls the first wants its
+/// signature.
+pub(crate) fn signatures(body: &Value) -> Checked {
+    if !body["model"].as_str().is_some_and(|model| model.starts_with("gemini-3")) {
+        return Ok(());
+    }
+    for message in array(&body["messages"]) {
+        let first = array(&message["tool_calls"]).first();
+        if first.is_some_and(|call| !call["extra_content"]["google"]["thought_signature"].is_string()) {
+            let text = "Function call is missing a thought_signature in functionCall parts.";
+            return refuse("messages", None, text);
+        }
+    }
+    Ok(())
+}
+
 /// Checks the body of a request for vectors.
 pub(crate) fn embeddings(body: &Value) -> Checked {
     known(body, "", &["model", "input", "dimensions", "encoding_format", "user"])?;

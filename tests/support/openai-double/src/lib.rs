@@ -94,7 +94,8 @@ pub enum Host {
     Azure,
     /// Ollama, which wants no key and has the model [`OLLAMA_MODEL`].
     Ollama,
-    /// A server that answers like OpenAI's, wants its key, and takes every body: such servers have no rules in common.
+    /// A server that answers like OpenAI's, wants its key, and takes every body: such servers have no rules in common. Of
+    /// Google's models it wants signatures back.
     Lenient,
 }
 
@@ -180,7 +181,7 @@ impl OpenAi {
         match self.host {
             Host::OpenAi | Host::Azure => check::chat(&body, &MODELS)?,
             Host::Ollama => check::chat(&body, &[OLLAMA_MODEL, "llama3.1", "gpt-oss:20b"])?,
-            Host::Lenient => {}
+            Host::Lenient => check::signatures(&body)?,
         }
         let (message, fault) = match self.script.take() {
             Some(Behaviour::Fail(status, body)) => return Ok(Answer::json(status, &body)),
