@@ -7,7 +7,7 @@
 pub enum ErrorKind {
     /// The request is wrong in itself; no other provider would take it.
     InvalidRequest,
-    /// This provider cannot take the request, others may. It was not sent.
+    /// This provider cannot take the request, others may. It was not sent, or its model refused it as what it cannot do.
     Unsupported,
     /// A field that the upstream's schema does not accept.
     InvalidField,

@@ -115,7 +115,7 @@ pub(super) async fn ask<O: Operation>(
                 }
                 Err(error) => error,
             };
-            // Nothing was sent, and that this one cannot do it at all says nothing of whether to come again.
+            // Nothing was generated, and that this one cannot do it at all says nothing of whether to come again.
             if error.kind() == ErrorKind::Unsupported {
                 failure.get_or_insert(error);
                 break;

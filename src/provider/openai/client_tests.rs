@@ -114,7 +114,11 @@ fn googles_signature_goes_to_servers_that_take_foreign_fields() {
         (Kind::Ollama, "http://localhost:11434", Signatures::Drop),
     ] {
         let made = settings(kind).at(endpoint).with(|entry| entry.without_reasoning_content = vec!["*".to_owned()]);
-        assert_eq!(OpenAi::new(made).unwrap().options("m", None).signatures, expected, "{kind} {endpoint}");
+        assert_eq!(
+            OpenAi::new(made).unwrap().options("m", None, Effort::Sent).signatures,
+            expected,
+            "{kind} {endpoint}"
+        );
     }
 }
 
@@ -279,6 +283,31 @@ async fn a_model_that_reasons_is_not_sent_what_it_refuses() {
         };
         let answer = OpenAi::new(made()).unwrap().chat(&usual).await.unwrap();
         assert_eq!(answer.notes, Vec::<String>::new(), "{model} {effort:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_of_ollamas_that_does_not_think_is_asked_again_without_an_effort() {
+    let double = openai_double::start(openai_double::Host::Ollama).await.unwrap();
+    let made = OpenAi::new(settings(Kind::Ollama).at(&double.origin())).unwrap();
+    let refused = "fields left out that the model does not take: reasoning_effort".to_owned();
+    for (model, effort, asked, notes) in [
+        ("llama3.1", Some(ReasoningEffort::Medium), 2, vec![refused]),
+        ("llama3.1", Some(ReasoningEffort::None), 1, vec![]),
+        ("llama3.1", None, 1, vec![]),
+        ("gpt-oss:20b", Some(ReasoningEffort::Medium), 1, vec![]),
+    ] {
+        let request = ChatRequest {
+            model: Some(model.to_owned()),
+            messages: vec![Message::text(Role::User, "Hi")],
+            reasoning_effort: effort,
+            ..ChatRequest::default()
+        };
+        let before = double.requests().len();
+        let answer = made.chat(&request).await.unwrap();
+        assert_eq!((answer.notes, double.requests().len() - before), (notes.clone(), asked), "{model} {effort:?}");
+        let streamed = made.stream(&request).await.unwrap();
+        assert_eq!((streamed.notes, double.requests().len() - before), (notes, 2 * asked), "{model} {effort:?}");
     }
 }
 

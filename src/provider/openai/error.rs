@@ -17,6 +17,25 @@ pub(super) const WORDING: Wording = Wording {
     correlation_headers: &["x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray"],
 };
 
+/// How Ollama words them: it says what a model cannot do at all.
+pub(super) const OLLAMAS: Wording = Wording { classify: classify_ollamas, ..WORDING };
+
+/// Classes an answer of Ollama's.
+fn classify_ollamas(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
+    let said = Said::read(body);
+    let lacks = said.has("does not support") || said.has("think value");
+    match status {
+        400 if lacks => said.error(ErrorKind::Unsupported, status),
+        _ => classify(status, headers, body, now),
+    }
+}
+
+/// Whether a model of Ollama's takes no effort: it does not think, or, in older versions, thinks without one.
+pub(super) fn refuses_effort(refusal: &ProviderError) -> bool {
+    let says = |words: &str| refusal.message().contains(words);
+    refusal.kind() == ErrorKind::Unsupported && (says("does not support thinking") || says("think value"))
+}
+
 /// Classes an answer whose status is not 200 and that came at `now`.
 fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ProviderError {
     let said = Said::read(body);

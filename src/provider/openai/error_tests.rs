@@ -64,6 +64,26 @@ fn every_refusal_has_its_class() {
 }
 
 #[test]
+fn what_a_model_of_ollamas_cannot_do_others_may() {
+    for (status, message, kind, of_effort) in [
+        (400, "registry.ollama.ai/library/gemma:latest does not support tools", ErrorKind::Unsupported, false),
+        (400, "qwen3-thinking does not support tools", ErrorKind::Unsupported, false),
+        (400, "\"llama3.1\" does not support thinking", ErrorKind::Unsupported, true),
+        (400, "think value \"medium\" is not supported for this model", ErrorKind::Unsupported, true),
+        (400, "invalid tool call arguments", ErrorKind::InvalidRequest, false),
+        (404, "model 'x' not found", ErrorKind::ModelNotFound, false),
+        (500, "it does not support thinking", ErrorKind::UpstreamFailed, false),
+    ] {
+        let body = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}});
+        let error = fixtures::refusal(OLLAMAS, status, &[], &body.to_string());
+        assert_eq!((error.kind(), refuses_effort(&error)), (kind, of_effort), "{status} {message}");
+        assert_eq!((error.message(), error.was_sent()), (message, true));
+    }
+    let elsewhere = json!({"error": {"message": "it does not support tools"}}).to_string();
+    assert_eq!(class(400, &[], &elsewhere).kind(), ErrorKind::InvalidRequest);
+}
+
+#[test]
 fn a_refusal_keeps_message_code_and_id() {
     let body = r#"{"error":{"message":"slow","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
     let error = class(429, &[("x-request-id", "req_1")], body);

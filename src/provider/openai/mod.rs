@@ -29,7 +29,7 @@ use super::{
 use crate::chat::{ChatAnswer, ChatRequest, Task};
 use own_version::has_own_version;
 use parameters::AZURE_2024_09;
-use request::{Bound, Signatures, StreamUsage, Thinking};
+use request::{Bound, Effort, Signatures, StreamUsage, Thinking};
 
 /// AxonFlow's default.
 const AZURE_API_VERSION: &str = "2024-08-01-preview";
@@ -72,7 +72,8 @@ impl OpenAi {
             None if matches!(kind, Kind::Ollama | Kind::OpenAiCompatible) => Credential::default(),
             _ => settings.credential(|key| credential(kind, origin.url(), key))?,
         };
-        let upstream = Upstream::new(origin.url(), credential, error::WORDING, &settings)?;
+        let wording = if kind == Kind::Ollama { error::OLLAMAS } else { error::WORDING };
+        let upstream = Upstream::new(origin.url(), credential, wording, &settings)?;
         let mut info = settings.info(&origin);
         info.region = info.region.or_else(|| regional_host(origin.url()).map(str::to_owned));
         let Settings { entry, prices, .. } = settings;
@@ -156,7 +157,7 @@ impl OpenAi {
         }
     }
 
-    fn options<'a>(&'a self, model: &'a str, stream: Option<StreamUsage>) -> request::Options<'a> {
+    fn options<'a>(&'a self, model: &'a str, stream: Option<StreamUsage>, effort: Effort) -> request::Options<'a> {
         request::Options {
             kind: self.info.kind,
             model,
@@ -167,6 +168,7 @@ impl OpenAi {
             stream,
             thinking: self.thinking(model),
             signatures: if self.is_lenient() { Signatures::Replay } else { Signatures::Drop },
+            effort,
         }
     }
 
@@ -226,17 +228,29 @@ impl Provider for OpenAi {
         if request.task != Task::Chat {
             return self.about_texts(request, model).await;
         }
-        let prepared = request::prepare(request, self.options(model, None))?;
-        let reply = self.upstream.post(&self.chat_url(model), prepared.body).await?;
+        let mut effort = Effort::Sent;
+        let (reply, notes) = loop {
+            let prepared = request::prepare(request, self.options(model, None, effort))?;
+            match self.upstream.post(&self.chat_url(model), prepared.body).await {
+                Ok(reply) => break (reply, prepared.notes),
+                Err(refusal) => effort = refused_effort(effort, request, refusal)?,
+            }
+        };
         let Parsed { answer, tier } = reply.read(|body| completion::parse(body, model))?;
         let terms = Terms { tier, ..Terms::default() };
-        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, prepared.notes))
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let prepared = request::prepare(request, self.options(model, Some(self.stream_usage())))?;
-        let (_, body) = self.upstream.stream(&self.chat_url(model), prepared.body).await?;
+        let mut effort = Effort::Sent;
+        let (body, notes) = loop {
+            let prepared = request::prepare(request, self.options(model, Some(self.stream_usage()), effort))?;
+            match self.upstream.stream(&self.chat_url(model), prepared.body).await {
+                Ok((_, body)) => break (body, prepared.notes),
+                Err(refusal) => effort = refused_effort(effort, request, refusal)?,
+            }
+        };
         let call = Call {
             bill: Bill::new(request, model, &self.prices),
             host: Host::Global,
@@ -246,7 +260,7 @@ impl Provider for OpenAi {
                 _ => End::Unsaid,
             },
         };
-        Ok(chunked::streamed(body, call, prepared.notes))
+        Ok(chunked::streamed(body, call, notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
@@ -274,6 +288,13 @@ impl Provider for OpenAi {
     fn prices(&self) -> Option<&PriceTable> {
         Some(&self.prices)
     }
+}
+
+/// Without the effort that its model refused a request is sent again, once, within the same attempt: nothing was generated
+/// yet.
+fn refused_effort(effort: Effort, request: &ChatRequest, refusal: ProviderError) -> Result<Effort, ProviderError> {
+    let helps = effort == Effort::Sent && request.reasoning_effort.is_some();
+    if helps && error::refuses_effort(&refusal) { Ok(Effort::Refused) } else { Err(refusal) }
 }
 
 /// What the key is sent in: of Azure's hosts most have a header of their own.

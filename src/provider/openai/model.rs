@@ -48,7 +48,7 @@ impl Model {
         Self { efforts: &[Effort::None, Effort::Low, Effort::Medium, Effort::High], ..Self::UNKNOWN };
 
     /// One that does not reason.
-    const PLAIN: Self = Self { efforts: &[], ..Self::UNKNOWN };
+    pub(super) const PLAIN: Self = Self { efforts: &[], ..Self::UNKNOWN };
 
     /// Reads a name such as `gpt-5.2-mini`, `o4-mini-2025-04-16` or `ft:o4-mini:acme::x`.
     pub(super) fn named(name: &str) -> Self {

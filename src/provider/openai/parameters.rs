@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::model::Model;
-use super::request::{Fields, Options};
+use super::request::{Effort, Fields, Options};
 use crate::chat::{ChatRequest, ReasoningEffort, Tool, ToolChoice};
 use crate::provider::{Kind, left_out};
 
@@ -90,6 +90,7 @@ impl<'a> Parameters<'a> {
     pub(super) fn for_model(&mut self, options: Options<'_>, extra: &mut Fields<'_>, notes: &mut Vec<String>) {
         let model = match options.kind {
             Kind::OpenAi | Kind::AzureOpenAi => Model::named(options.known_as),
+            Kind::Ollama if options.effort == Effort::Refused => Model::PLAIN,
             Kind::Ollama => Model::OLLAMAS,
             _ => Model::UNKNOWN,
         };

@@ -52,6 +52,17 @@ pub(crate) struct Options<'a> {
     pub(crate) thinking: Thinking,
     /// What becomes of Google's signatures in the history.
     pub(crate) signatures: Signatures,
+    /// What becomes of a `reasoning_effort`.
+    pub(crate) effort: Effort,
+}
+
+/// What becomes of a `reasoning_effort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// It is sent as far as the model is known to take it.
+    Sent,
+    /// It is left out: the model has refused it.
+    Refused,
 }
 
 /// What becomes of the signatures that Google's models gave with calls in a history.

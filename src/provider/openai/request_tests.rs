@@ -16,6 +16,7 @@ const OPTIONS: Options<'_> = Options {
     stream: None,
     thinking: Thinking::Drop,
     signatures: Signatures::Drop,
+    effort: Effort::Sent,
 };
 
 fn sent(request: &ChatRequest, options: Options<'_>) -> (Value, Vec<String>) {

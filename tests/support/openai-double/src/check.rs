@@ -74,6 +74,31 @@ pub(crate) fn chat(body: &Value, models: &[&str]) -> Checked {
     format(body)
 }
 
+/// Checks a request to Ollama, by the models that it has.
+pub(crate) fn ollama(body: &Value) -> Checked {
+    const THINKS: &str = "gpt-oss:20b";
+    let model = body["model"].as_str().unwrap_or_default();
+    let effort = body["reasoning_effort"].as_str();
+    match effort {
+        None | Some("none") => {}
+        Some("low" | "medium" | "high" | "max") if model == THINKS => {}
+        Some("low" | "medium" | "high" | "max") => {
+            return refuse_ollamas(&format!("{model:?} does not support thinking"));
+        }
+        Some(other) => return refuse_ollamas(&format!("invalid reasoning value: {other:?}")),
+    }
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("reasoning_effort");
+    }
+    chat(&body, &[OLLAMA_MODEL, "llama3.1", THINKS])
+}
+
+/// Ollama's error, which names no field.
+fn refuse_ollamas(message: &str) -> Checked {
+    Err(Refusal { status: 400, body: error(message, "invalid_request_error", None, None) })
+}
+
 /// Checks a request to Google's OpenAI surface, by the models that it has: in each step of calls the first wants its
 /// signature.
 pub(crate) fn signatures(body: &Value) -> Checked {
@@ -138,8 +163,6 @@ fn reasoning(body: &Value, model: &str) -> Checked {
         "gpt-5.2" => &["none", "low", "medium", "high", "xhigh"],
         _ if model.starts_with("gpt-5") => &["minimal", "low", "medium", "high"],
         _ if o_series => &["low", "medium", "high"],
-        // Ollama's.
-        "gpt-oss:20b" => &["none", "low", "medium", "high"],
         _ => &[],
     };
     if let Some(effort) = effort.filter(|effort| !efforts.contains(effort)) {

@@ -180,7 +180,7 @@ impl OpenAi {
         };
         match self.host {
             Host::OpenAi | Host::Azure => check::chat(&body, &MODELS)?,
-            Host::Ollama => check::chat(&body, &[OLLAMA_MODEL, "llama3.1", "gpt-oss:20b"])?,
+            Host::Ollama => check::ollama(&body)?,
             Host::Lenient => check::signatures(&body)?,
         }
         let (message, fault) = match self.script.take() {
