@@ -1,7 +1,15 @@
-//! Arguments of tool calls for vendors that write them as an object, while the canonical ones are text.
+//! Arguments of tool calls for vendors that take an object only, while the canonical ones are any text.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
+
+use crate::chat::{Message, Part};
+
+/// The note about calls with such arguments, behind their number.
+pub(crate) const WRAPPED: &str = "tool calls whose arguments are no JSON object: sent in a field `arguments`";
 
 /// Arguments to be written as an object.
 #[derive(Debug, Serialize)]
@@ -34,6 +42,28 @@ impl<'a> Arguments<'a> {
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. })
     }
+}
+
+/// A conversation whose calls have the text of an object each, and how many had none, for vendors that take texts and read
+/// objects.
+pub(crate) fn wrapped(messages: &[Message]) -> (Cow<'_, [Message]>, usize) {
+    let is_wrapped = |part: &Part| match part {
+        Part::ToolCall { arguments, .. } => Arguments::read(arguments).is_text(),
+        _ => false,
+    };
+    let count = messages.iter().flat_map(|message| &message.parts).filter(|part| is_wrapped(part)).count();
+    if count == 0 {
+        return (Cow::Borrowed(messages), 0);
+    }
+    let mut messages = messages.to_vec();
+    for part in messages.iter_mut().flat_map(|message| &mut message.parts) {
+        if let Part::ToolCall { arguments, .. } = part
+            && Arguments::read(arguments).is_text()
+        {
+            *arguments = json!({ "arguments": arguments }).to_string();
+        }
+    }
+    (Cow::Owned(messages), count)
 }
 
 /// The text as a JSON object, if it is one.

@@ -1,5 +1,7 @@
 //! What a conversation loses or changes on its way to a vendor that takes it in another form, for the record.
 
+use super::arguments::WRAPPED;
+
 /// How often it was done.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -25,7 +27,7 @@ impl Changes {
             (self.details, "images sent without their `detail`, which the provider does not have"),
             (self.uncached, "parts whose cache_control was left out with them, or that the provider does not cache"),
             (self.citations, "citations left out, which the provider does not have"),
-            (self.wrapped, "tool calls whose arguments are no JSON object: sent in a field `arguments`"),
+            (self.wrapped, WRAPPED),
         ]
         .iter()
         .filter(|(count, _)| *count > 0)

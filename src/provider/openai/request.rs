@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::parameters::Parameters;
 use crate::chat::{Called, ChatRequest, Detail, ExtraContent, Message, Part, ResponseFormat, Role, Task, held_field};
+use crate::provider::arguments::{self, WRAPPED};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::{REPLACED, ToolIds};
 use crate::provider::tool_name::ToolNames;
@@ -194,14 +195,19 @@ struct ImageUrl<'a> {
 /// The body of `POST /v1/chat/completions`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let strict = is_openais(options.kind);
+    // Ollama reads arguments, and refuses what is no object.
+    let (history, wrapped) = match options.kind {
+        Kind::Ollama => arguments::wrapped(&request.messages),
+        _ => (Cow::Borrowed(request.messages.as_slice()), 0),
+    };
     let (history, renamed) = if strict {
         ToolNames::Common.check(&request.tools)?;
-        ToolNames::Common.renamed(&request.messages)
+        ToolNames::Common.renamed(history)
     } else {
-        (Cow::Borrowed(request.messages.as_slice()), None)
+        (history, None)
     };
     let ids = if strict { ToolIds::of(&history, |id| id.len() <= LONGEST_ID) } else { ToolIds::default() };
-    let mut dropped = Dropped { ids: ids.replaced(), ..Dropped::default() };
+    let mut dropped = Dropped { ids: ids.replaced(), wrapped, ..Dropped::default() };
     let mut messages = Vec::with_capacity(history.len());
     for (index, message) in history.iter().enumerate() {
         let name = request.names.get(&index).map(String::as_str);
@@ -320,6 +326,7 @@ fn push<'a>(
 #[derive(Default)]
 struct Dropped {
     ids: usize,
+    wrapped: usize,
     thinking: usize,
     citations: usize,
     calls: usize,
@@ -329,6 +336,7 @@ impl Dropped {
     fn notes(&self) -> Vec<String> {
         [
             (self.ids, REPLACED),
+            (self.wrapped, WRAPPED),
             (self.thinking, "reasoning parts left out, which this dialect does not take"),
             (self.citations, "citations left out, which this dialect does not have"),
             (self.calls, "tool calls left out, which stood in a message not the assistant's"),

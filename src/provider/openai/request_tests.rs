@@ -120,6 +120,26 @@ fn googles_signature_goes_back_beside_its_call_where_servers_want_it() {
 }
 
 #[test]
+fn ollama_gets_arguments_that_are_an_object() {
+    let wrapped = "1 tool calls whose arguments are no JSON object: sent in a field `arguments`";
+    for (kind, arguments, expected, note) in [
+        (Kind::Ollama, "{\"a\": 1}", "{\"a\": 1}", None),
+        (Kind::Ollama, " ", "{}", None),
+        (Kind::Ollama, "[1]", "{\"arguments\":\"[1]\"}", Some(wrapped)),
+        (Kind::Ollama, "{\"cut\": ", "{\"arguments\":\"{\\\"cut\\\": \"}", Some(wrapped)),
+        (Kind::OpenAi, "{\"cut\": ", "{\"cut\": ", None),
+    ] {
+        let (id, name) = ("call_1".to_owned(), "look".to_owned());
+        let call = Part::ToolCall { id, name, arguments: arguments.to_owned(), seal: None };
+        let messages = vec![Message { role: Role::Assistant, parts: vec![call] }];
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        let (body, notes) = sent(&request, Options { kind, ..OPTIONS });
+        let sent = &body["messages"][0]["tool_calls"][0]["function"]["arguments"];
+        assert_eq!((sent, notes.first().map(String::as_str)), (&json!(expected), note), "{kind} {arguments}");
+    }
+}
+
+#[test]
 fn every_parameter_is_sent_under_its_name() {
     let tools =
         json!([{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}, "strict": true}}]);

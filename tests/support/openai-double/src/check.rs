@@ -87,6 +87,12 @@ pub(crate) fn ollama(body: &Value) -> Checked {
         }
         Some(other) => return refuse_ollamas(&format!("invalid reasoning value: {other:?}")),
     }
+    for call in array(&body["messages"]).iter().flat_map(|message| array(&message["tool_calls"])) {
+        let arguments = call["function"]["arguments"].as_str().and_then(|it| serde_json::from_str(it).ok());
+        if !arguments.is_some_and(|arguments: Value| arguments.is_object()) {
+            return refuse_ollamas("invalid tool call arguments");
+        }
+    }
     let mut body = body.clone();
     if let Some(fields) = body.as_object_mut() {
         fields.remove("reasoning_effort");
