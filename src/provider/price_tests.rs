@@ -101,6 +101,23 @@ fn a_long_prompt_has_its_own_rates() {
 }
 
 #[test]
+fn openais_newer_models_charge_for_writing_to_the_cache() {
+    let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
+    let usage = Usage { prompt_tokens: M, cache_write_tokens: M, ..Usage::default() };
+    let few = Usage { prompt_tokens: 100_000, cache_write_tokens: 100_000, ..Usage::default() };
+    for (model, short, long) in [
+        ("gpt-5.6-terra", 2.5, 5.0),
+        ("gpt-5.6-luna", 0.25, 0.5),
+        ("gpt-6-sol", 2.5, 5.0),
+        ("gpt-6-luna", 0.125, 0.25),
+        ("gpt-6.2-sol", 2.5, 5.0),
+    ] {
+        let cost = |usage| table.cost(model, usage, Terms::default()).unwrap();
+        assert!((cost(&few) - short / 10.0).abs() < 1e-9 && (cost(&usage) - long).abs() < 1e-9, "{model}");
+    }
+}
+
+#[test]
 fn writing_to_the_cache_has_its_price() {
     let mut prices = Prices::shipped().unwrap();
     let usage = Usage { prompt_tokens: 5 * M, cached_tokens: M, cache_write_tokens: 3 * M, ..Usage::default() };

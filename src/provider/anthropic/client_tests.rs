@@ -52,7 +52,9 @@ fn the_rules_of_billing_hold() {
         ("claude-opus-5-5", M, M, usual, Some(20.2)),
         ("claude-opus-5", M, 0, Terms { host: Host::Regional, ..usual }, Some(33.0)),
         ("claude-opus-5", M, 0, Terms { tier: Tier::Other, ..usual }, None),
-        ("claude-haiku-5-5", M, 0, usual, None),
+        ("claude-haiku-5-5", 100_000, 0, usual, Some(0.01 + 0.5)),
+        ("claude-haiku-5-5", 100_001, 100_001, usual, Some(0.100_001 * 0.05 + 2.5)),
+        ("claude-fable-5-2", M, 0, usual, None),
     ] {
         let usage = Usage { prompt_tokens, completion_tokens: M, cached_tokens, ..Usage::default() };
         let cost = made.prices.cost(model, &usage, terms);
