@@ -6,6 +6,7 @@ use super::arguments::WRAPPED;
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) moved_system: usize,
+    pub(crate) later_system: usize,
     pub(crate) thinking: usize,
     pub(crate) misplaced: usize,
     pub(crate) wrapped: usize,
@@ -22,6 +23,7 @@ impl Changes {
                 self.moved_system,
                 "system messages moved to the beginning, the only place that the provider has for them",
             ),
+            (self.later_system, "system messages moved behind the user's turn, where the provider takes them"),
             (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
             (self.misplaced, "parts left out that have no place in a message of their role"),
             (self.details, "images sent without their `detail`, which the provider does not have"),

@@ -99,3 +99,45 @@ async fn a_seal_is_left_out_where_a_policy_changes_what_it_holds_for() {
     let note = "signatures of reasoning left out: a policy changed what they hold for";
     assert_eq!(record["policy_details"]["notes"], json!([note]), "{record}");
 }
+
+#[tokio::test]
+async fn thoughts_that_are_bound_to_another_conversation_are_left_out() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).start();
+    let user = json!({ "role": "user", "content": "17 times 3?" });
+    let (later, json_mode) = (json!({ "role": "developer", "content": "Be brief." }), json!({ "type": "json_object" }));
+    let thought = json!({ "type": "thinking", "thinking": "hm", "signature": anthropic_double::SIGNATURE });
+    let redacted = json!({ "type": "redacted_thinking", "data": anthropic_double::SIGNATURE });
+    let ask = json!({ "model": "claude-opus-5-5", "messages": [user] });
+    for (claim, more, format, calls, thinks) in [
+        ("as it was", vec![], json!(null), 1, true),
+        ("later instructions stand behind the turn", vec![later], json!(null), 1, true),
+        ("what is asked for in words stands before it", vec![], json_mode, 2, false),
+    ] {
+        for streams in [false, true] {
+            anthropic.script(anthropic_double::Behaviour::Content(json!([thought, redacted, { "type": "text", "text": "51" }])));
+            let turn = gateway.post("/v1/chat/completions", ask.clone()).await.body["choices"][0]["message"].clone();
+            anthropic.forget_requests();
+            let mut next = ask.clone();
+            next["response_format"] = format.clone();
+            next["messages"] = json!([user, turn]);
+            let messages = next["messages"].as_array_mut().unwrap();
+            messages.extend(more.iter().cloned().chain([json!({ "role": "user", "content": "Sure?" })]));
+            if streams {
+                let (chunks, done) = streamed(&gateway, next).await;
+                assert!(done, "{claim}: {chunks:?}");
+            } else {
+                let answer = gateway.post("/v1/chat/completions", next).await;
+                assert_eq!(answer.status, 200, "{claim}: {answer:?}");
+            }
+            let chats = anthropic.chats();
+            assert_eq!(chats.len(), calls, "{claim}");
+            let blocks = chats.last().unwrap().json()["messages"][1]["content"].clone();
+            assert_eq!(blocks[0]["type"] == "thinking", thinks, "{claim}: {blocks}");
+            let record = &gateway.search_as("community", json!({ "limit": 1 })).await[0];
+            let notes = record["policy_details"]["notes"].to_string();
+            assert_eq!(notes.contains("sent again without reasoning parts"), !thinks, "{claim}: {notes}");
+        }
+    }
+}

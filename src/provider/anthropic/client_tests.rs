@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::*;
-use crate::chat::{Message, Role, Usage};
-use crate::provider::canned::{Reaction, Server, reply, stall};
+use crate::chat::{Message, Part, Role, Seal, Usage};
+use crate::provider::canned::{Reaction, Server, reply, said, stall};
 use crate::provider::names::tests::serves_what_it_lists;
 use crate::provider::{ErrorKind, Host, Kind, Prices, Settings, Terms, Tier};
 
@@ -76,6 +76,49 @@ async fn an_error_that_a_stream_begins_with_has_the_id_of_its_call() {
     let error = streamed.events.next().await.unwrap().unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::CapacityExceeded, Some(200)));
     assert_eq!(error.correlation_id(), Some("req_1"));
+}
+
+/// A refusal in these words.
+fn refused(words: &str) -> Vec<u8> {
+    let error = serde_json::json!({ "type": "invalid_request_error", "message": words });
+    said("400 Bad Request", "", &serde_json::json!({ "type": "error", "error": error }).to_string())
+}
+
+/// What comes of a request where these are answered one after the other: the notes, and the bodies that were sent.
+async fn answered(answers: Vec<Vec<u8>>, request: &ChatRequest) -> (Result<Vec<String>, ProviderError>, Vec<String>) {
+    let server = Server::start(Reaction::InTurn(answers)).await;
+    let made = Anthropic::new(settings().at(&server.origin)).unwrap();
+    let notes = made.chat(request).await.map(|answer| answer.notes);
+    (notes, server.requests())
+}
+
+const ANSWER: &str = r#"{"content":[{"type":"text","text":"Yes."}],"stop_reason":"end_turn"}"#;
+
+#[tokio::test]
+async fn what_the_model_thought_is_left_out_where_it_is_refused_and_that_once() {
+    let unbound = || refused("messages.1.content.0: Invalid `signature` in `thinking` block");
+    let answer = || said("200 OK", "", ANSWER);
+    let thought = Part::Thinking { text: "hm".into(), seal: Some(Seal::Anthropic("EqQB".into())) };
+    let thoughtful = vec![
+        Message::text(Role::User, "Hi"),
+        Message { role: Role::Assistant, parts: vec![thought, Part::Text { text: "Hi".into() }] },
+        Message::text(Role::User, "Well?"),
+    ];
+    let plain = vec![Message::text(Role::User, "Hi")];
+    for (claim, answers, messages, works, calls) in [
+        ("again", vec![unbound(), answer()], &thoughtful, true, 2),
+        ("once", vec![unbound(), unbound(), answer()], &thoughtful, false, 2),
+        ("not after another refusal", vec![refused("max_tokens: Field required"), answer()], &thoughtful, false, 1),
+        ("not where there is none", vec![unbound(), answer()], &plain, false, 1),
+    ] {
+        let request = ChatRequest { messages: messages.clone(), ..ChatRequest::default() };
+        let (notes, sent) = answered(answers, &request).await;
+        assert_eq!((notes.is_ok(), sent.len()), (works, calls), "{claim}: {notes:?}");
+        assert_eq!(sent.last().unwrap().contains("EqQB"), calls == 1 && messages.len() > 1, "{claim}");
+        if let Ok(notes) = notes {
+            assert!(notes.iter().any(|note| note.starts_with("sent again without reasoning")), "{notes:?}");
+        }
+    }
 }
 
 #[tokio::test]

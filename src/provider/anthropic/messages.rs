@@ -1,7 +1,8 @@
 //! A canonical conversation as Anthropic's turns.
 //!
-//! There are two roles, which take turns; instructions stand outside. A tool's answers are blocks at the beginning of the
-//! user's turn. A block without text is refused, and so is reasoning without the signature that came with it.
+//! There are two roles, which take turns; instructions stand outside, and later ones behind a user's turn where the model
+//! takes them there: what a newer model thought is valid only behind what stood before it. A tool's answers are blocks at
+//! the beginning of the user's turn. A block without text is refused, and so is reasoning without the signature that came with it.
 
 use std::borrow::Cow;
 
@@ -22,8 +23,19 @@ const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"]
 pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Instruction<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
-    thinks: bool,
+    takes: Takes,
+    /// Instructions that wait for the user's turn behind which they are to stand.
+    waiting: Vec<Instruction<'a>>,
     changes: Changes,
+}
+
+/// What a model takes among its turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Takes {
+    /// What it thought before.
+    pub(super) thoughts: bool,
+    /// Instructions, behind a user's turn.
+    pub(super) instructions: bool,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -48,6 +60,27 @@ pub(super) struct Turn<'a> {
     #[serde(skip)]
     results: Vec<Block<'a>>,
     content: Vec<Block<'a>>,
+    /// Instructions, which are a turn of their own behind it.
+    #[serde(skip)]
+    instructions: Vec<Instruction<'a>>,
+    /// So many of them stood before something that the user says.
+    #[serde(skip)]
+    moved: usize,
+}
+
+impl<'a> Turn<'a> {
+    fn of(role: Speaker, content: Vec<Block<'a>>) -> Self {
+        Self { role, results: Vec::new(), content, instructions: Vec::new(), moved: 0 }
+    }
+
+    /// The turn as it is sent, and that of the instructions behind it.
+    fn laid_out(mut self) -> impl Iterator<Item = Self> {
+        self.content.splice(0..0, self.results.drain(..));
+        let instructions = std::mem::take(&mut self.instructions).into_iter();
+        let said = instructions.map(|Instruction { text, cache_control }| Block::Text { text, cache_control });
+        let behind = Self::of(Speaker::System, said.collect());
+        std::iter::once(self).chain((!behind.content.is_empty()).then_some(behind))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +88,7 @@ pub(super) struct Turn<'a> {
 enum Speaker {
     User,
     Assistant,
+    System,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,9 +147,9 @@ enum Source<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// Reads the messages of a request. `thinks`: the model does, and takes back what it thought.
-    pub(super) fn of(messages: &'a [Message], cache: &CachePoints, thinks: bool) -> Result<Self, ProviderError> {
-        let mut conversation = Self { thinks, ..Self::default() };
+    /// Reads the messages of a request.
+    pub(super) fn of(messages: &'a [Message], cache: &CachePoints, takes: Takes) -> Result<Self, ProviderError> {
+        let mut conversation = Self { takes, ..Self::default() };
         for (index, message) in messages.iter().enumerate() {
             conversation.add(message, |part| cache.of(index, part))?;
         }
@@ -123,9 +157,10 @@ impl<'a> Conversation<'a> {
             return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
         }
         conversation.trim_last_answer();
-        for Turn { results, content, .. } in &mut conversation.turns {
-            content.splice(0..0, results.drain(..));
-        }
+        conversation.changes.moved_system += conversation.waiting.len();
+        conversation.system.append(&mut conversation.waiting);
+        conversation.changes.later_system = conversation.turns.iter().map(|turn| turn.moved).sum();
+        conversation.turns = conversation.turns.into_iter().flat_map(Turn::laid_out).collect();
         let blocks = conversation.turns.iter().flat_map(|turn| &turn.content).filter_map(Block::cache_control);
         let instructions = conversation.system.iter().filter_map(|instruction| instruction.cache_control);
         conversation.changes.uncached = cache.count().saturating_sub(blocks.chain(instructions).count());
@@ -138,7 +173,7 @@ impl<'a> Conversation<'a> {
         let begins_with = |turn: Option<&Turn<'_>>, fits: fn(&Block<'_>) -> bool| {
             turn.and_then(|turn| turn.content.first()).is_some_and(fits)
         };
-        let mut latest = self.turns.iter().rev();
+        let mut latest = self.turns.iter().rev().filter(|turn| turn.role != Speaker::System);
         let last = latest.next();
         let answered = begins_with(last, |block| matches!(block, Block::ToolResult { .. }));
         let thought = |block: &Block<'_>| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
@@ -160,9 +195,7 @@ impl<'a> Conversation<'a> {
             let texts = parts
                 .filter_map(|(part, cache_control)| Some(Instruction { text: part.text()?, cache_control }))
                 .filter(|instruction| !instruction.text.trim().is_empty());
-            let before = self.system.len();
-            self.system.extend(texts);
-            self.changes.moved_system += usize::from(!self.turns.is_empty() && self.system.len() > before);
+            self.instruct(texts);
             return Ok(());
         }
         let speaker = if message.role == Role::Assistant { Speaker::Assistant } else { Speaker::User };
@@ -178,7 +211,7 @@ impl<'a> Conversation<'a> {
                     blocks.push(Block::Image { source: source(url)?, cache_control });
                 }
                 Part::Thinking { text, seal } => match reasoning(text, seal.as_ref()) {
-                    Some(block) if self.thinks && speaker == Speaker::Assistant => blocks.push(block),
+                    Some(block) if self.takes.thoughts && speaker == Speaker::Assistant => blocks.push(block),
                     _ => self.changes.thinking += 1,
                 },
                 Part::Reference { .. } => self.changes.citations += 1,
@@ -198,17 +231,37 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    /// Instructions stand outside before the first turn, and later ones behind the user's turn where the model takes them.
+    fn instruct(&mut self, instructions: impl Iterator<Item = Instruction<'a>>) {
+        if self.takes.instructions && !self.turns.is_empty() {
+            self.waiting.extend(instructions);
+            self.place_instructions();
+            return;
+        }
+        let before = self.system.len();
+        self.system.extend(instructions);
+        self.changes.moved_system += usize::from(!self.turns.is_empty() && self.system.len() > before);
+    }
+
+    fn place_instructions(&mut self) {
+        if let Some(turn) = self.turns.last_mut().filter(|turn| turn.role == Speaker::User) {
+            turn.instructions.append(&mut self.waiting);
+        }
+    }
+
     /// Adds to the turn if it is this speaker's, since their turns alternate; else begins one.
     fn join(&mut self, role: Speaker, mut results: Vec<Block<'a>>, mut blocks: Vec<Block<'a>>) {
         if results.is_empty() && blocks.is_empty() {
             return;
         }
         if self.turns.last().is_none_or(|turn| turn.role != role) {
-            self.turns.push(Turn { role, results: Vec::new(), content: Vec::new() });
+            self.turns.push(Turn::of(role, Vec::new()));
         }
+        self.place_instructions();
         if let Some(turn) = self.turns.last_mut() {
             turn.results.append(&mut results);
             turn.content.append(&mut blocks);
+            turn.moved = turn.instructions.len();
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
 //! each generation of models takes (`model`), and what an answer (`answer`, `stream`, `usage`) and a refusal (`error`) mean.
-//! All of that is pure; only this file talks to the network, through the provider's HTTP client. It never retries, never
-//! chooses among providers and never looks at what was said.
+//! All of that is pure; only this file talks to the network, through the provider's HTTP client. It retries nothing but a
+//! request that is refused for what it can be sent without (`without`), never chooses among providers and never looks at
+//! what was said.
 
 mod answer;
 mod error;
@@ -15,6 +16,7 @@ mod schema;
 mod stream;
 mod thinking;
 mod usage;
+mod without;
 
 use std::sync::Arc;
 
@@ -22,13 +24,14 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::bill::Bill;
-use super::http::{Credential, Upstream};
+use super::http::{Credential, Prepared, Upstream};
 use super::names::{self, Vendor};
 use super::price::PriceTable;
 use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
 use crate::chat::{ChatAnswer, ChatRequest};
 use answer::Parsed;
 use stream::Reading;
+use without::Without;
 
 /// The version of the API that this adapter speaks. Later ones refuse fields that this one takes.
 const API_VERSION: &str = "2023-06-01";
@@ -65,6 +68,16 @@ impl Anthropic {
             prices,
         })
     }
+
+    fn prepare(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        without: Without,
+        stream: bool,
+    ) -> Result<Prepared, ProviderError> {
+        request::prepare(request, request::Options { model, max_tokens: self.max_tokens, without, stream })
+    }
 }
 
 fn credential(key: &ApiKey) -> Option<Credential> {
@@ -90,20 +103,30 @@ impl Provider for Anthropic {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_of(request);
-        let prepared =
-            request::prepare(request, request::Options { model, max_tokens: self.max_tokens, stream: false })?;
-        let reply = self.upstream.post(&self.messages_url, prepared.body).await?;
+        let mut without = Without::default();
+        let (reply, notes) = loop {
+            let Prepared { body, notes } = self.prepare(request, model, without, false)?;
+            match self.upstream.post(&self.messages_url, body).await {
+                Ok(reply) => break (reply, notes),
+                Err(refusal) => without = without.after(refusal, request)?,
+            }
+        };
         let Parsed { answer, terms } = reply.read(|body| answer::parse(body, model))?;
-        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, prepared.notes))
+        Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let options = request::Options { model, max_tokens: self.max_tokens, stream: true };
-        let prepared = request::prepare(request, options)?;
-        let (_, body) = self.upstream.stream(&self.messages_url, prepared.body).await?;
+        let mut without = Without::default();
+        let (body, notes) = loop {
+            let Prepared { body, notes } = self.prepare(request, model, without, true)?;
+            match self.upstream.stream(&self.messages_url, body).await {
+                Ok((_, body)) => break (body, notes),
+                Err(refusal) => without = without.after(refusal, request)?,
+            }
+        };
         let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
-        Ok(dialect::streamed(body, reading, prepared.notes))
+        Ok(dialect::streamed(body, reading, notes))
     }
 
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.

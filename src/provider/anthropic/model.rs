@@ -9,6 +9,8 @@ pub(crate) struct Model {
     version: (u32, u32),
     /// Of a family that cannot be told not to think.
     always_thinks: bool,
+    /// One that takes instructions among its turns.
+    later_instructions: bool,
 }
 
 /// How a model is told to think.
@@ -29,7 +31,10 @@ impl Model {
     pub(crate) fn named(name: &str) -> Self {
         let version = name.starts_with("claude").then(|| version(name)).flatten().unwrap_or(NEWEST);
         let always_thinks = version >= (5, 5) || name.contains("-fable-") || name.contains("-mythos-");
-        Self { version, always_thinks }
+        // Sonnet takes them since 5.5 only. A name that tells no generation may be another vendor's.
+        let since = if name.contains("-sonnet-") { (5, 5) } else { (4, 8) };
+        let later_instructions = (since..NEWEST).contains(&version);
+        Self { version, always_thinks, later_instructions }
     }
 
     /// How it is told to think.
@@ -66,6 +71,11 @@ impl Model {
         !self.always_thinks
     }
 
+    /// Whether instructions may stand behind a user's turn, and not outside the conversation alone.
+    pub(crate) fn takes_later_instructions(self) -> bool {
+        self.later_instructions
+    }
+
     /// Whether its answer, or a tool's arguments, can be held to a schema.
     pub(crate) fn takes_schemas(self) -> bool {
         self.version >= (4, 5)
@@ -100,6 +110,21 @@ mod tests {
         ] {
             let model = Model::named(name);
             assert_eq!((model.version, model.thinking()), (version, thinking), "{name}");
+        }
+    }
+
+    #[test]
+    fn instructions_stand_among_the_turns_of_newer_models() {
+        for (name, takes) in [
+            ("claude-opus-4-7", false),
+            ("claude-opus-4-8", true),
+            ("claude-sonnet-5", false),
+            ("claude-sonnet-5-5", true),
+            ("claude-haiku-5-5", true),
+            ("claude-fable-5", true),
+            ("house-model-6", false),
+        ] {
+            assert_eq!(Model::named(name).takes_later_instructions(), takes, "{name}");
         }
     }
 

@@ -5,9 +5,10 @@
 
 use serde::Serialize;
 
-use super::messages::{Conversation, Instruction, Turn};
+use super::messages::{Conversation, Instruction, Takes, Turn};
 use super::model::{Model, Thinking};
 use super::parameters::{self, Parameters};
+use super::without::Without;
 use crate::chat::{ChatRequest, ReasoningEffort};
 use crate::provider::ProviderError;
 use crate::provider::http::{self, Prepared};
@@ -20,6 +21,8 @@ pub(crate) struct Options<'a> {
     pub(crate) model: &'a str,
     /// The operator's bound for requests that have none themselves.
     pub(crate) max_tokens: Option<u32>,
+    /// What the vendor refused.
+    pub(crate) without: Without,
     /// Whether the answer is to come piece by piece.
     pub(crate) stream: bool,
 }
@@ -40,9 +43,14 @@ struct Body<'a> {
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
     let (messages, renamed) = ToolNames::Anthropic.renamed(&request.messages);
-    let conversation = Conversation::of(&messages, &request.cache, thinks(request, model))?;
+    let takes = Takes {
+        thoughts: thinks(request, model) && !options.without.thoughts,
+        instructions: model.takes_later_instructions(),
+    };
+    let conversation = Conversation::of(&messages, &request.cache, takes)?;
     let mut notes = conversation.notes();
     notes.extend(renamed);
+    notes.extend(options.without.notes());
     let bound = request.max_tokens.or(options.max_tokens);
     let parameters = parameters::of(request, model, bound, conversation.continues(), &mut notes)?;
     let instruction = parameters.instruction.as_deref().map(Instruction::plain);

@@ -7,7 +7,8 @@ use crate::chat::{CacheControl, Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
 use crate::provider::fixtures::{call, from, hi, message, read, result, text};
 
-const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, stream: false };
+const OPTIONS: Options<'_> =
+    Options { model: "claude-sonnet-4-5", max_tokens: None, without: Without { thoughts: false }, stream: false };
 
 fn image(url: &str) -> Part {
     Part::Image { url: url.into(), detail: None }
@@ -171,6 +172,42 @@ fn messages_take_the_form_that_anthropic_takes() {
         let (body, noted) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
         assert_eq!(body["messages"], expected, "{claim}");
         assert_eq!(body["system"], system, "{claim}");
+        assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn later_instructions_stand_behind_a_users_turn_where_the_model_takes_them() {
+    let said = |role: &str, text: &str| json!({"role": role, "content": [{"type": "text", "text": text}]});
+    let (system, user, assistant) = (Role::System, Role::User, Role::Assistant);
+    for (claim, messages, outside, turns, notes) in [
+        (
+            "at the end",
+            vec![(system, "a"), (user, "b"), (system, "c")],
+            json!([{"type": "text", "text": "a"}]),
+            json!([said("user", "b"), said("system", "c")]),
+            0,
+        ),
+        (
+            "before what the user says",
+            vec![(user, "a"), (assistant, "b"), (system, "c"), (user, "d"), (assistant, "e"), (user, "f")],
+            json!(null),
+            json!([said("user", "a"), said("assistant", "b"), said("user", "d"), said("system", "c"),
+                said("assistant", "e"), said("user", "f")]),
+            1,
+        ),
+        (
+            "behind an answer, with nothing after it",
+            vec![(user, "a"), (assistant, "b"), (system, "c")],
+            json!([{"type": "text", "text": "c"}]),
+            json!([said("user", "a"), said("assistant", "b")]),
+            1,
+        ),
+    ] {
+        let messages = messages.into_iter().map(|(role, text)| Message::text(role, text)).collect();
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        let (body, noted) = sent(&request, Options { model: "claude-opus-5-5", ..OPTIONS });
+        assert_eq!((&body["system"], &body["messages"]), (&outside, &turns), "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
     }
 }
@@ -454,7 +491,7 @@ fn many_answers_of_tools_are_joined_in_the_time_that_reading_them_takes() {
     const MANY: usize = 50_000;
     let turn = || [message(Role::User, vec![text("u")]), message(Role::Tool, vec![result("a", "r")])];
     let request = ChatRequest { messages: (0..MANY).flat_map(|_| turn()).collect(), ..hi() };
-    let (body, _) = sent(&request, Options { model: "claude-sonnet-4-6", max_tokens: None, stream: false });
+    let (body, _) = sent(&request, Options { model: "claude-sonnet-4-6", ..OPTIONS });
     let content = body["messages"][0]["content"].as_array().unwrap();
     let kinds: Vec<_> = content.iter().map(|block| block["type"].as_str().unwrap()).collect();
     assert_eq!((kinds.len(), kinds[MANY - 1], kinds[MANY]), (2 * MANY, "tool_result", "text"));

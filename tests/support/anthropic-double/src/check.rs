@@ -3,7 +3,7 @@
 use double::{ReceivedRequest, Refusal, array, is_function_name, outside, unknown_field};
 use serde_json::{Value, json};
 
-use crate::{KEY, REQUEST_ID, SIGNATURE};
+use crate::{KEY, REQUEST_ID, binding};
 
 /// The models that there are: one of each generation that refuses more than the one before.
 pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-opus-5", "claude-opus-5-5"];
@@ -247,13 +247,19 @@ fn turns(body: &Value, model: &str) -> Checked {
     }
     // Calls that wait for their answer.
     let mut open: Vec<&str> = Vec::new();
+    let mut last = "";
     for (index, turn) in turns.iter().enumerate() {
         let place = format!("messages.{index}.");
         known(turn, &place, &["role", "content"])?;
-        let speaker = if index % 2 == 0 { "user" } else { "assistant" };
+        if turn["role"] == "system" {
+            later_instructions(turns, index, model)?;
+            continue;
+        }
+        let speaker = if last == "user" { "assistant" } else { "user" };
         if turn["role"] != speaker {
             return refuse("messages: roles must alternate between \"user\" and \"assistant\"");
         }
+        last = speaker;
         let plain;
         let blocks = match &turn["content"] {
             Value::Array(blocks) if !blocks.is_empty() => blocks,
@@ -276,17 +282,51 @@ fn turns(body: &Value, model: &str) -> Checked {
             return refuse(&format!("{place}content.0.type: {message} `{first}`"));
         }
         for (at, block) in blocks.iter().enumerate() {
-            check_block(block, speaker, &format!("{place}content.{at}."), at < answered.len())?;
+            let place = format!("{place}content.{at}.");
+            check_block(block, speaker, &place, at < answered.len())?;
+            signature(block, &place, body, index)?;
         }
         let calls = array(&turn["content"]).iter().filter(|block| block["type"] == "tool_use");
         open = calls.filter_map(|block| block["id"].as_str()).collect();
     }
-    if turns.len().is_multiple_of(2) && model != "claude-haiku-4-5" {
+    if last == "assistant" && model != "claude-haiku-4-5" {
         let message =
             "This model does not support assistant message prefill. The conversation must end with a user message.";
         return refuse(message);
     }
     Ok(())
+}
+
+/// Instructions among the turns: behind a user's, and before an answer or at the end.
+fn later_instructions(turns: &[Value], index: usize, model: &str) -> Checked {
+    if !matches!(model, "claude-opus-5" | "claude-opus-5-5") {
+        return refuse("role 'system' is not supported on this model");
+    }
+    let role = |at: Option<usize>| at.and_then(|at| turns.get(at)).map(|turn| &turn["role"]);
+    if index == 0 {
+        return refuse("messages.0: use the top-level 'system' parameter for the initial system prompt");
+    }
+    if role(index.checked_sub(1)).is_none_or(|role| role != "user")
+        || role(Some(index + 1)).is_some_and(|role| role != "assistant")
+    {
+        return refuse(&format!("messages.{index}: a system message follows a user message and precedes an answer"));
+    }
+    texts(&turns[index]["content"], &format!("messages.{index}.content"))
+}
+
+/// Whether reasoning is what the model said, behind what it said it behind.
+fn signature(block: &Value, place: &str, body: &Value, turns: usize) -> Checked {
+    let (kind, field) = match block["type"].as_str() {
+        Some("thinking") => ("thinking", "signature"),
+        Some("redacted_thinking") => ("redacted_thinking", "data"),
+        _ => return Ok(()),
+    };
+    match binding::holds(&block[field], body, turns) {
+        true => Ok(()),
+        false => refuse(&format!(
+            "{place}: Invalid `{field}` in `{kind}` block. The block is bound to a different conversation."
+        )),
+    }
 }
 
 fn call_id(id: &Value, place: &str) -> Checked {
@@ -324,17 +364,13 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
         }
         ("assistant", "thinking") => {
             known(block, place, &["type", "thinking", "signature"])?;
-            match block["thinking"].is_string() && block["signature"] == SIGNATURE {
+            match block["thinking"].is_string() {
                 true => Ok(()),
-                false => refuse(&format!("{place}: Invalid `signature` in `thinking` block")),
+                false => refuse(&format!("{place}thinking: Field required")),
             }
         }
         ("assistant", "redacted_thinking") => {
-            known(block, place, &["type", "data"])?;
-            match block["data"] == SIGNATURE {
-                true => Ok(()),
-                false => refuse(&format!("{place}: Invalid `data` in `redacted_thinking` block")),
-            }
+            known(block, place, &["type", "data"])
         }
         ("assistant", "tool_use") => {
             known(block, place, &["type", "id", "name", "input", "cache_control"])?;

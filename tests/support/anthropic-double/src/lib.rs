@@ -7,9 +7,11 @@
 //! | module | holds |
 //! |---|---|
 //! | `check` | what is refused, and how |
+//! | `binding` | to what a model's thoughts are bound |
 //! | `answer` | what is answered |
 
 mod answer;
+mod binding;
 mod check;
 
 use double::{Answer, Double, ReceivedRequest, Refusal, Script, Scripted, Vendor};
@@ -20,7 +22,8 @@ pub use check::MODELS;
 /// The key that the double accepts.
 pub const KEY: &str = "sk-ant-offline-key";
 
-/// The signature under which the double takes reasoning back; give it with reasoning that it is to say.
+/// The signature under which the double takes reasoning back; give it with reasoning that it is to say. The newest model says
+/// it with more behind it, and takes that back only behind the same instructions, tools and messages.
 pub const SIGNATURE: &str = "EqQBCkYIAxgCIkDouble";
 
 /// The id of every request.
@@ -100,7 +103,7 @@ impl Anthropic {
             Some(Behaviour::CutOff(content)) => (content, true),
             None => (answer::echo(&body), false),
         };
-        let message = answer::message(&body, &content);
+        let message = answer::message(&body, &binding::signed(&content, &body));
         if body["stream"] == true {
             let events = cut(answer::events(&message), cut_off);
             return Ok(Answer::whole(200, Some("text/event-stream"), events));
