@@ -1,9 +1,9 @@
 //! JSON schemas in the form that Anthropic can hold a model to.
 //!
-//! Its documentation wants every object closed and refuses bounds on numbers, texts and lists, some formats and some
-//! expressions. What a schema says beyond that is left out: the answer then has the right shape, and may be out of
-//! such a bound. Where the shape itself would be another, of mappings with any keys and of schemas that refer to
-//! themselves, the model cannot be held to it.
+//! Its documentation wants every object closed and names the keywords that are taken. Bounds on numbers, texts and lists,
+//! some formats and some expressions are left out: the answer then has the right shape, and may be out of such a bound.
+//! `oneOf` is written as `anyOf`, as the vendor's own client does. Where the shape itself would be another, of mappings with
+//! any keys, of schemas that refer to themselves and of all other keywords, the model cannot be held to it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,12 +13,24 @@ use serde_json::value::RawValue;
 use crate::chat::Schema;
 use crate::provider::schema::{Entry, Place, recursion, rewritten};
 
-/// Keywords that are refused.
+/// Keywords that are taken.
 #[rustfmt::skip]
-const REFUSED: [&str; 16] = [
-    "$id", "$schema", "exclusiveMaximum", "exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum",
-    "minItems", "minLength", "minProperties", "minimum", "multipleOf", "patternProperties", "propertyNames",
-    "uniqueItems",
+const TAKEN: [&str; 18] = [
+    "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description", "enum",
+    "format", "items", "minItems", "pattern", "properties", "required", "title", "type",
+];
+
+/// Keywords that are refused and say nothing of the shape.
+#[rustfmt::skip]
+const REMARKS: [&str; 9] = [
+    "$comment", "$id", "$schema", "deprecated", "discriminator", "example", "examples", "readOnly", "writeOnly",
+];
+
+/// Keywords that are refused, and without which the shape is the same.
+#[rustfmt::skip]
+const BOUNDS: [&str; 14] = [
+    "exclusiveMaximum", "exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength",
+    "minProperties", "minimum", "multipleOf", "patternProperties", "propertyNames", "uniqueItems",
 ];
 
 /// The formats of texts that are taken.
@@ -43,15 +55,15 @@ pub(crate) fn closed(schema: &Schema, of: Of) -> Option<(Cow<'_, RawValue>, BTre
     if recursion::recurs(schema.get()) {
         return None;
     }
-    let mut closing = Closing { left_out: BTreeSet::new(), maps: false, of };
+    let mut closing = Closing { left_out: BTreeSet::new(), is_other: false, of };
     let written = rewritten(schema.get(), |entries, at| {
         if at.place == Place::Schema {
             closing.close(entries, at.depth);
         }
         Ok::<(), serde_json::Error>(())
     });
-    let Closing { left_out, maps, .. } = closing;
-    if maps {
+    let Closing { left_out, is_other, .. } = closing;
+    if is_other {
         return None;
     }
     // A schema is JSON by construction, so that it is written.
@@ -64,19 +76,31 @@ pub(crate) fn closed(schema: &Schema, of: Of) -> Option<(Cow<'_, RawValue>, BTre
 /// A schema on its way.
 struct Closing {
     left_out: BTreeSet<&'static str>,
-    /// A mapping was found whose keys nobody knows beforehand: closed, it would be empty.
-    maps: bool,
+    /// Something was found without which the shape is another: a keyword, or a mapping whose keys nobody knows beforehand,
+    /// which would be empty if it were closed.
+    is_other: bool,
     of: Of,
 }
 
 impl Closing {
     fn close(&mut self, entries: &mut Vec<Entry<'_>>, depth: usize) {
+        self.write_unions(entries);
         let is_object = entries
             .iter()
             .any(|(key, value)| key == "properties" || key == "type" && value.get().contains("\"object\""));
         self.look_for_maps(entries, is_object && (depth > 0 || self.of == Of::Answer));
         entries.retain(|(key, value)| !(is_object && key == "additionalProperties" || self.refuses(key, value)));
         entries.extend(is_object.then(|| ("additionalProperties".to_owned(), RawValue::FALSE)));
+    }
+
+    /// One of several as any of them.
+    fn write_unions(&mut self, entries: &mut [Entry<'_>]) {
+        let has_any_of = entries.iter().any(|(key, _)| key == "anyOf");
+        for (key, _) in entries.iter_mut().filter(|(key, _)| key == "oneOf") {
+            // A value must fit one of each then, which a single list cannot say.
+            self.is_other |= has_any_of;
+            "anyOf".clone_into(key);
+        }
     }
 
     /// Whether a schema describes other keys than those that it names. `inner`: an object within the whole, which names
@@ -86,9 +110,9 @@ impl Closing {
             |name: &str, fits: fn(&str) -> bool| entries.iter().any(|(key, value)| key == name && fits(value.get()));
         let additional = has("additionalProperties", |value| value == "true" || value.starts_with('{'));
         if !has("properties", is_filled) {
-            let says_more = ["additionalProperties", "$ref", "anyOf", "allOf", "oneOf"];
+            let says_more = ["additionalProperties", "$ref", "anyOf", "allOf"];
             let open = inner && !entries.iter().any(|(key, _)| says_more.contains(&key.as_str()));
-            self.maps |= open || additional || has("patternProperties", is_filled);
+            self.is_other |= open || additional || has("patternProperties", is_filled);
         } else if additional {
             self.left_out.insert("additionalProperties");
         }
@@ -101,10 +125,15 @@ impl Closing {
             "minItems" if matches!(value.get(), "0" | "1") => None,
             "format" => text().filter(|format| !FORMATS.contains(&format.as_str())).map(|_| "format"),
             "pattern" => text().filter(|pattern| !is_regular(pattern)).map(|_| "pattern"),
-            _ => REFUSED.into_iter().find(|keyword| *keyword == key),
+            _ => BOUNDS.into_iter().find(|keyword| *keyword == key),
         };
-        self.left_out.extend(keyword.filter(|keyword| !keyword.starts_with('$')));
-        keyword.is_some()
+        self.left_out.extend(keyword);
+        if keyword.is_some() || REMARKS.contains(&key) || key.starts_with("x-") {
+            return true;
+        }
+        let is_tuple = key == "items" && value.get().starts_with('[');
+        self.is_other |= is_tuple || !TAKEN.contains(&key);
+        false
     }
 }
 
@@ -146,7 +175,7 @@ mod tests {
             ),
             (
                 "what was open is closed",
-                r#"{"$schema":"x","additionalProperties":true,"properties":{"a":{}}}"#,
+                r#"{"$schema":"x","additionalProperties":true,"properties":{"a":{"examples":[1],"x-order":1}}}"#,
                 r#"{"properties":{"a":{}},"additionalProperties":false}"#,
                 vec!["additionalProperties"],
             ),
@@ -169,6 +198,12 @@ mod tests {
                 vec!["format", "pattern"],
             ),
             (
+                "one of several is any of them",
+                r#"{"oneOf":[{"properties":{"oneOf":{"oneOf":[{},{"type":"null"}]}}},{"enum":[{"oneOf":1}]}],"discriminator":{"propertyName":"kind"}}"#,
+                r#"{"anyOf":[{"properties":{"oneOf":{"anyOf":[{},{"type":"null"}]}},"additionalProperties":false},{"enum":[{"oneOf":1}]}]}"#,
+                vec![],
+            ),
+            (
                 "properties may be called like keywords",
                 r#"{"properties":{"minimum":{"properties":{"a":{}}},"type":{"type":"string"},"additionalProperties":{}}}"#,
                 r#"{"properties":{"minimum":{"properties":{"a":{}},"additionalProperties":false},"type":{"type":"string"},"additionalProperties":{}},"additionalProperties":false}"#,
@@ -189,8 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn to_mappings_and_to_itself_no_schema_can_be_held() {
+    fn to_mappings_to_itself_and_to_keywords_that_are_not_taken_no_model_can_be_held() {
         for text in [
+            r#"{"oneOf":[{}],"anyOf":[{}]}"#,
+            r#"{"properties":{"a":{"not":{"type":"null"}}}}"#,
+            r#"{"if":{},"then":{}}"#,
+            r#"{"type":"array","prefixItems":[{}]}"#,
+            r#"{"type":"array","items":[{}]}"#,
+            r#"{"$defs":{"a":{"type":"string","nullable":true}}}"#,
             r#"{"type":"object","additionalProperties":{"type":"number"}}"#,
             r#"{"type":"object","additionalProperties":true,"properties":{ }}"#,
             r#"{"additionalProperties":{}}"#,

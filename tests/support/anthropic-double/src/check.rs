@@ -3,6 +3,7 @@
 use double::{ReceivedRequest, Refusal, array, is_function_name, outside, unknown_field};
 use serde_json::{Value, json};
 
+use crate::schema::closed;
 use crate::{KEY, REQUEST_ID, binding};
 
 /// The models that there are: one of each generation that refuses more than the one before.
@@ -11,7 +12,7 @@ pub const MODELS: [&str; 4] = ["claude-haiku-4-5", "claude-sonnet-4-6", "claude-
 /// The images that are read.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
-type Checked = Result<(), Refusal>;
+pub(crate) type Checked = Result<(), Refusal>;
 
 #[rustfmt::skip]
 const BODY: &[&str] = &[
@@ -25,7 +26,7 @@ pub(crate) fn error(kind: &str, message: &str) -> Value {
     json!({ "type": "error", "error": { "type": kind, "message": message }, "request_id": REQUEST_ID })
 }
 
-fn refuse<T>(message: &str) -> Result<T, Refusal> {
+pub(crate) fn refuse<T>(message: &str) -> Result<T, Refusal> {
     Err(Refusal { status: 400, body: error("invalid_request_error", message) })
 }
 
@@ -137,22 +138,6 @@ fn model_limits(body: &Value, model: &str) -> Checked {
         Value::Object(_) => refuse("output_config.format.type: Input should be 'json_schema'"),
         _ => Ok(()),
     }
-}
-
-/// Whether a model can be held to a schema: objects closed, numbers and texts without bounds.
-fn closed(schema: &Value) -> Checked {
-    if !schema.is_object() {
-        return Ok(());
-    }
-    if schema["type"] == "object" && schema["additionalProperties"] != json!(false) {
-        return refuse("For 'object' type, 'additionalProperties' must be explicitly set to false");
-    }
-    let bounds = ["minimum", "maximum", "minLength", "maxLength", "maxItems"];
-    if let Some(bound) = bounds.iter().find(|bound| schema.get(**bound).is_some()) {
-        return refuse(&format!("property '{bound}' is not supported"));
-    }
-    schema["properties"].as_object().into_iter().flatten().try_for_each(|(_, schema)| closed(schema))?;
-    closed(&schema["items"])
 }
 
 fn tools(body: &Value) -> Checked {

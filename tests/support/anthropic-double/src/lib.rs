@@ -8,11 +8,13 @@
 //! |---|---|
 //! | `check` | what is refused, and how |
 //! | `binding` | to what a model's thoughts are bound |
+//! | `schema` | to which schemas a model can be held |
 //! | `answer` | what is answered |
 
 mod answer;
 mod binding;
 mod check;
+mod schema;
 
 use double::{Answer, Double, ReceivedRequest, Refusal, Script, Scripted, Vendor};
 use serde_json::{Value, json};
