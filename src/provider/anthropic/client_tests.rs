@@ -122,6 +122,39 @@ async fn what_the_model_thought_is_left_out_where_it_is_refused_and_that_once() 
 }
 
 #[tokio::test]
+async fn schemas_that_are_too_much_hold_no_model_and_are_sent_again_so_once() {
+    let answer = || said("200 OK", "", ANSWER);
+    let heavy = || refused("The compiled grammar is too large, which would cause performance issues.");
+    let tool = serde_json::json!({ "function": { "name": "look", "strict": true,
+        "parameters": { "type": "object", "properties": { "a": { "type": "string" } }, "required": ["a"] } } });
+    let strict = ChatRequest {
+        messages: vec![Message::text(Role::User, "Hi")],
+        tools: serde_json::from_value(serde_json::json!([tool])).unwrap(),
+        ..ChatRequest::default()
+    };
+    let plain = ChatRequest { tools: Vec::new(), ..strict.clone() };
+    for (claim, answers, request, works, calls) in [
+        ("again", vec![heavy(), answer()], &strict, true, 2),
+        ("once", vec![heavy(), heavy(), answer()], &strict, false, 2),
+        (
+            "other words",
+            vec![refused("Schemas contains too many optional parameters (25) (limit: 24)."), answer()],
+            &strict,
+            true,
+            2,
+        ),
+        ("of tools", vec![refused("Too many strict tools (21)."), answer()], &strict, true, 2),
+        ("another refusal", vec![refused("tools.0.input_schema: no"), answer()], &strict, false, 1),
+        ("not where none is strict", vec![heavy(), answer()], &plain, false, 1),
+    ] {
+        let (notes, sent) = answered(answers, request).await;
+        assert_eq!((notes.is_ok(), sent.len()), (works, calls), "{claim}: {notes:?}");
+        assert_eq!(sent.last().unwrap().contains("\"strict\""), calls == 1 && !request.tools.is_empty(), "{claim}");
+        assert!(notes.map_or(true, |notes| notes.iter().any(|note| note.contains("as too much"))), "{claim}");
+    }
+}
+
+#[tokio::test]
 async fn an_event_of_too_many_values_is_not_read() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let values = vec!["0"; 1_100_000].join(",");

@@ -1,13 +1,14 @@
 //! Anthropic: the adapter between the canonical chat types and `POST /v1/messages`.
 //!
-//! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`, `schema`), what
-//! each generation of models takes (`model`), and what an answer (`answer`, `stream`, `usage`) and a refusal (`error`) mean.
-//! All of that is pure; only this file talks to the network, through the provider's HTTP client. It retries nothing but a
-//! request that is refused for what it can be sent without (`without`), never chooses among providers and never looks at
-//! what was said.
+//! Owns Anthropic's dialect: what a request looks like (`request`, `messages`, `parameters`, `thinking`), to which schemas a
+//! model is held (`held`, `schema`, `weight`), what each generation of models takes (`model`), and what an answer (`answer`,
+//! `stream`, `usage`) and a refusal (`error`) mean. All of that is pure; only this file talks to the network, through the
+//! provider's HTTP client. It retries nothing but a request that is refused for what it can be sent without (`without`),
+//! never chooses among providers and never looks at what was said.
 
 mod answer;
 mod error;
+mod held;
 mod messages;
 mod model;
 mod parameters;
@@ -16,6 +17,7 @@ mod schema;
 mod stream;
 mod thinking;
 mod usage;
+mod weight;
 mod without;
 
 use std::sync::Arc;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::held::Held;
 use super::model::Model;
-use super::schema::{Of, closed};
 use super::thinking::{self, Circumstances, Plan};
+use super::without::Without;
 use crate::chat::{CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out};
@@ -84,21 +85,23 @@ struct WireFormat<'a> {
 }
 
 /// The parameters of a request to a model. `max_tokens` is the caller's or the operator's bound, `continues` whether the
-/// model goes on with an answer. What could not be kept is noted.
+/// model goes on with an answer, `without` what the vendor refused. What could not be kept is noted.
 pub(super) fn of<'a>(
     request: &'a ChatRequest,
     model: Model,
     max_tokens: Option<u32>,
     continues: bool,
+    without: Without,
     notes: &mut Vec<String>,
 ) -> Result<Parameters<'a>, ProviderError> {
     ToolNames::Anthropic.check(&request.tools)?;
-    let tools = request.tools.iter().map(|it| tool(it, model, notes)).collect::<Result<Vec<_>, _>>()?;
+    let held = Held::of(request, model, without, notes);
+    let tools = request.tools.iter().zip(held.tools).map(|(it, held)| tool(it, held)).collect::<Result<Vec<_>, _>>()?;
     let tool_choice = if tools.is_empty() { None } else { choice(request, model, notes) };
     let forced = tool_choice.as_ref().is_some_and(|choice| matches!(choice.r#type, "any" | "tool"));
     let plan = thinking::plan(request.reasoning_effort, model, Circumstances { max_tokens, forced, continues }, notes);
     let (temperature, top_p) = sampling(request, model, &plan, notes);
-    let (format, instruction) = format(request.response_format.as_ref(), model, notes);
+    let (format, instruction) = format(request.response_format.as_ref(), held.answer, notes);
     let stop_sequences: Vec<&str> =
         request.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect();
     if stop_sequences.len() < request.stop.len() {
@@ -159,13 +162,9 @@ fn sampling(request: &ChatRequest, model: Model, plan: &Plan, notes: &mut Vec<St
     (temperature, top_p)
 }
 
-fn tool<'a>(tool: &'a Tool, model: Model, notes: &mut Vec<String>) -> Result<WireTool<'a>, ProviderError> {
-    let to_hold = tool.parameters.as_ref().filter(|_| tool.strict == Some(true) && model.takes_schemas());
-    let held = to_hold.and_then(|schema| hold(schema, Of::Arguments, notes));
+/// A tool, with the schema that its calls are held to.
+fn tool<'a>(tool: &'a Tool, held: Option<Cow<'a, RawValue>>) -> Result<WireTool<'a>, ProviderError> {
     let strict = held.is_some();
-    if to_hold.is_some() && !strict {
-        notes.push("strict left out of a tool: the provider cannot hold the model to its schema".to_owned());
-    }
     let input_schema = held.or_else(|| match &tool.parameters {
         Some(schema) => typed(schema),
         None => raw(NO_PARAMETERS.to_owned()),
@@ -201,16 +200,6 @@ fn raw(text: String) -> Option<Cow<'static, RawValue>> {
     RawValue::from_string(text).ok().map(Cow::Owned)
 }
 
-/// A schema in the form that a model can be held to, if it can be.
-fn hold<'a>(schema: &'a Schema, of: Of, notes: &mut Vec<String>) -> Option<Cow<'a, RawValue>> {
-    let (schema, dropped) = closed(schema, of)?;
-    if !dropped.is_empty() {
-        let dropped = dropped.into_iter().collect::<Vec<_>>().join(", ");
-        notes.push(format!("left out of a schema, since the provider cannot hold the model to it: {dropped}"));
-    }
-    Some(schema)
-}
-
 fn choice<'a>(request: &'a ChatRequest, model: Model, notes: &mut Vec<String>) -> Option<WireChoice<'a>> {
     let (mut r#type, mut name) = match &request.tool_choice {
         None if request.parallel_tool_calls != Some(false) => return None,
@@ -231,20 +220,16 @@ fn choice<'a>(request: &'a ChatRequest, model: Model, notes: &mut Vec<String>) -
     Some(WireChoice { r#type, name, disable_parallel_tool_use })
 }
 
-/// The form of the answer: as a field where there is a schema and the model can be held to it, else in words.
+/// The form of the answer: as a field where the model is held to a schema, else in words.
 fn format<'a>(
-    asked: Option<&'a ResponseFormat>,
-    model: Model,
+    asked: Option<&ResponseFormat>,
+    held: Option<Cow<'a, RawValue>>,
     notes: &mut Vec<String>,
 ) -> (Option<WireFormat<'a>>, Option<String>) {
-    let Some(asked) = asked else { return (None, None) };
-    if let ResponseFormat::JsonSchema(json) = asked
-        && model.takes_schemas()
-        && let Some(schema) = hold(&json.schema, Of::Answer, notes)
-    {
+    if let Some(schema) = held {
         return (Some(WireFormat { r#type: "json_schema", schema }), None);
     }
-    let instruction = json_prompt::words(asked);
+    let instruction = asked.and_then(json_prompt::words);
     notes.extend(instruction.is_some().then(|| json_prompt::NOTE.to_owned()));
     (None, instruction)
 }

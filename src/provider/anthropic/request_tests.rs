@@ -8,7 +8,9 @@ use crate::provider::ErrorKind;
 use crate::provider::fixtures::{call, from, hi, message, read, result, text};
 
 const OPTIONS: Options<'_> =
-    Options { model: "claude-sonnet-4-5", max_tokens: None, without: Without { thoughts: false }, stream: false };
+    Options { model: "claude-sonnet-4-5", max_tokens: None, without: NOTHING, stream: false };
+
+const NOTHING: Without = Without { thoughts: false, schemas: false };
 
 fn image(url: &str) -> Part {
     Part::Image { url: url.into(), detail: None }
@@ -438,6 +440,48 @@ fn parameters_take_the_form_that_anthropic_takes() {
     let names = [(0, "jane".to_owned())].into();
     let odd = ChatRequest { seed: Some(1), extra: from(json!({"user": "jane", "odd name": 1})), names, ..hi() };
     assert_eq!(sent(&odd, OPTIONS).1, ["fields left out that the provider does not know: name, seed, user and 1 more"]);
+}
+
+#[test]
+fn no_tool_is_strict_where_that_is_more_than_the_vendor_takes() {
+    let property = |schema: Value, count: usize| -> Value {
+        (0..count).map(|at| (format!("p{at}"), schema.clone())).collect::<serde_json::Map<_, _>>().into()
+    };
+    let optional = |count| json!({"type": "object", "properties": property(json!({"type": "string"}), count)});
+    let unions = |count: usize| {
+        let required: Vec<_> = (0..count).map(|at| format!("p{at}")).collect();
+        let properties = property(json!({"type": ["string", "null"]}), count);
+        json!({"type": "object", "properties": properties, "required": required})
+    };
+    let none = json!({"type": "object", "properties": {}});
+    for (claim, schemas, answer, strict, held) in [
+        ("twenty tools", vec![none.clone(); 20], None, true, false),
+        ("one more", vec![none.clone(); 21], None, false, false),
+        ("twenty-four optional", vec![optional(12), optional(11)], Some(optional(1)), true, true),
+        ("one more in the answer", vec![optional(12), optional(11)], Some(optional(2)), false, true),
+        ("the answer's alone", vec![optional(1)], Some(optional(25)), true, false),
+        ("sixteen unions", vec![unions(16)], None, true, false),
+        ("one more union", vec![unions(16), unions(1)], None, false, false),
+    ] {
+        let tools: Vec<Value> = schemas
+            .iter()
+            .enumerate()
+            .map(|(at, schema)| json!({"function": {"name": format!("t{at}"), "strict": true, "parameters": schema}}))
+            .collect();
+        let format =
+            answer.map(|schema| from(json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}})));
+        let request = ChatRequest { tools: from(json!(tools)), response_format: format, ..hi() };
+        let (body, notes) = sent(&request, OPTIONS);
+        for (tool, schema) in body["tools"].as_array().unwrap().iter().zip(&schemas) {
+            assert_eq!(tool["strict"] == true, strict, "{claim}: {tool}");
+            assert!(strict || tool["input_schema"] == *schema, "{claim}: as the caller wrote it: {tool}");
+        }
+        assert_eq!(body["output_config"]["format"].is_object(), held, "{claim}");
+        assert_eq!(notes.iter().any(|note| note.starts_with("strict left out")), !strict, "{claim}: {notes:?}");
+        let without = Without { schemas: true, ..NOTHING };
+        let (body, _) = sent(&request, Options { without, ..OPTIONS });
+        assert!(!body.to_string().contains("\"strict\"") && body["output_config"].is_null(), "{claim}: {body}");
+    }
 }
 
 #[test]

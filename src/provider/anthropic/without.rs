@@ -1,8 +1,12 @@
 //! What a request is sent again without, when the vendor refuses it for that: within the same attempt, since nothing was
 //! generated yet, and nobody else would be asked for it.
 
-use crate::chat::{ChatRequest, Part, Seal};
+use crate::chat::{ChatRequest, Part, ResponseFormat, Seal};
 use crate::provider::ProviderError;
+
+/// How the vendor words that schemas are too much.
+const HEAVY: [&[&str]; 4] =
+    [&["compiled grammar"], &["schema is too complex"], &["too many", "parameters"], &["too many strict tools"]];
 
 /// What is left out of a request because it was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,6 +14,8 @@ pub(crate) struct Without {
     /// What the model thought before. Newer models take it back only behind the very instructions, tools and messages that
     /// stood before it, and a client, a policy or this adapter may have changed those.
     pub(crate) thoughts: bool,
+    /// Schemas that the model is held to: of the size of a grammar that the vendor compiles for them it tells no measure.
+    pub(crate) schemas: bool,
 }
 
 impl Without {
@@ -23,13 +29,19 @@ impl Without {
             self.thoughts = true;
             return Ok(self);
         }
+        let are_too_much = HEAVY.iter().any(|texts| says(texts));
+        if !self.schemas && holds(request) && are_too_much {
+            self.schemas = true;
+            return Ok(self);
+        }
         Err(refusal)
     }
 
     /// A note for each thing, for the record.
     pub(super) fn notes(self) -> impl Iterator<Item = String> {
         let thoughts = "sent again without reasoning parts: the provider refused them behind what stands before them here";
-        [(self.thoughts, thoughts)].into_iter().filter_map(|(left_out, note)| left_out.then(|| note.to_owned()))
+        let schemas = "sent again without holding the model to schemas: the provider refused them as too much";
+        [(self.thoughts, thoughts), (self.schemas, schemas)].into_iter().filter_map(|(left_out, note)| left_out.then(|| note.to_owned()))
     }
 }
 
@@ -39,4 +51,10 @@ fn thinks(request: &ChatRequest) -> bool {
         matches!(part, Part::Thinking { seal: Some(Seal::Anthropic(_) | Seal::AnthropicRedacted(_)), .. })
     };
     request.messages.iter().flat_map(|message| &message.parts).any(signed)
+}
+
+/// Whether the model may have been held to a schema.
+fn holds(request: &ChatRequest) -> bool {
+    matches!(request.response_format, Some(ResponseFormat::JsonSchema(_)))
+        || request.tools.iter().any(|tool| tool.strict == Some(true))
 }

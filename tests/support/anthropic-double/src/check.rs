@@ -3,7 +3,7 @@
 use double::{ReceivedRequest, Refusal, array, is_function_name, outside, unknown_field};
 use serde_json::{Value, json};
 
-use crate::schema::closed;
+use crate::schema::{closed, together};
 use crate::{KEY, REQUEST_ID, binding};
 
 /// The models that there are: one of each generation that refuses more than the one before.
@@ -65,6 +65,7 @@ pub(crate) fn messages_request(body: &Value) -> Checked {
     tools(body)?;
     cached(body)?;
     model_limits(body, model)?;
+    together(body)?;
     turns(body, model)
 }
 

@@ -29,6 +29,43 @@ pub(crate) fn closed(schema: &Value) -> Checked {
     below(schema).try_for_each(|(_, schema)| closed(schema))
 }
 
+/// Checks that all schemas together, which are compiled into one grammar, are not too much.
+pub(crate) fn together(body: &Value) -> Checked {
+    let strict: Vec<&Value> = array(&body["tools"]).iter().filter(|tool| tool["strict"] == json!(true)).collect();
+    if strict.len() > 20 {
+        let count = strict.len();
+        return refuse(&format!("Too many strict tools ({count}). The maximum number of strict tools supported is 20."));
+    }
+    let schemas = strict.iter().map(|tool| &tool["input_schema"]).chain([&body["output_config"]["format"]["schema"]]);
+    let (optional, unions) = schemas.map(weight).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    if optional > 24 {
+        return refuse(&format!("Schemas contains too many optional parameters ({optional}) (limit: 24)."));
+    }
+    if unions > 16 {
+        return refuse(&format!(
+            "Schemas contains too many parameters with union types ({unions} parameters with type arrays or anyOf)."
+        ));
+    }
+    Ok(())
+}
+
+/// So many properties that may be absent, and so many of several types, at any depth.
+fn weight(schema: &Value) -> (usize, usize) {
+    if !schema.is_object() {
+        return (0, 0);
+    }
+    let (mut optional, mut unions) = (0, 0);
+    for (name, inner) in below(schema) {
+        if let Some(name) = name {
+            optional += usize::from(!array(&schema["required"]).iter().any(|required| required == name));
+            unions += usize::from(inner["anyOf"].is_array() || inner["type"].is_array());
+        }
+        let within = weight(inner);
+        (optional, unions) = (optional + within.0, unions + within.1);
+    }
+    (optional, unions)
+}
+
 /// The schemas right within a schema; of properties with their names.
 fn below(schema: &Value) -> impl Iterator<Item = (Option<&str>, &Value)> {
     let defined = ["$defs", "definitions"].into_iter().filter_map(|name| schema[name].as_object());
