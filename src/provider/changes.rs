@@ -2,11 +2,15 @@
 
 use super::arguments::WRAPPED;
 
+/// What a user says where a vendor wants one to begin and none does.
+pub(crate) const OPENING: &str = "Begin.";
+
 /// How often it was done.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) moved_system: usize,
     pub(crate) later_system: usize,
+    pub(crate) opened: usize,
     pub(crate) thinking: usize,
     pub(crate) misplaced: usize,
     pub(crate) wrapped: usize,
@@ -24,6 +28,7 @@ impl Changes {
                 "system messages moved to the beginning, the only place that the provider has for them",
             ),
             (self.later_system, "system messages moved behind the user's turn, where the provider takes them"),
+            (self.opened, "user message added at the beginning, where the provider wants one"),
             (self.thinking, "reasoning parts left out: the provider takes back only what it signed"),
             (self.misplaced, "parts left out that have no place in a message of their role"),
             (self.details, "images sent without their `detail`, which the provider does not have"),

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::chat::{CacheControl, CachePoints, Message, Part, Role, Seal};
 use crate::provider::arguments::Arguments;
-use crate::provider::changes::Changes;
+use crate::provider::changes::{Changes, OPENING};
 use crate::provider::image::{self, asks};
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -153,9 +153,7 @@ impl<'a> Conversation<'a> {
         for (index, message) in messages.iter().enumerate() {
             conversation.add(message, |part| cache.of(index, part))?;
         }
-        if conversation.turns.is_empty() {
-            return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
-        }
+        conversation.open()?;
         conversation.trim_last_answer();
         conversation.changes.moved_system += conversation.waiting.len();
         conversation.system.append(&mut conversation.waiting);
@@ -165,6 +163,19 @@ impl<'a> Conversation<'a> {
         let instructions = conversation.system.iter().filter_map(|instruction| instruction.cache_control);
         conversation.changes.uncached = cache.count().saturating_sub(blocks.chain(instructions).count());
         Ok(conversation)
+    }
+
+    /// Lets a user begin, as the vendor wants.
+    fn open(&mut self) -> Result<(), ProviderError> {
+        if self.turns.is_empty() && self.system.is_empty() {
+            return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));
+        }
+        if self.turns.first().is_none_or(|turn| turn.role != Speaker::User) {
+            let opening = Block::Text { text: OPENING, cache_control: None };
+            self.turns.insert(0, Turn::of(Speaker::User, vec![opening]));
+            self.changes.opened = 1;
+        }
+        Ok(())
     }
 
     /// Whether the model is to go on with what it said without what it thought before that: after tools have answered, or

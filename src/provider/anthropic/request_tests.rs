@@ -163,6 +163,20 @@ fn messages_take_the_form_that_anthropic_takes() {
             2,
         ),
         (
+            "a user begins",
+            vec![Message::text(Role::Assistant, "How can I help?"), Message::text(Role::User, "Hi")],
+            json!(null),
+            json!([user(json!([said("Begin.")])), assistant(json!([said("How can I help?")])), user(json!([said("Hi")]))]),
+            1,
+        ),
+        (
+            "behind instructions alone too",
+            vec![Message::text(Role::System, "Tell a story.")],
+            json!([said("Tell a story.")]),
+            json!([user(json!([said("Begin.")]))]),
+            1,
+        ),
+        (
             "an answer to be continued does not end in white space",
             vec![Message::text(Role::User, "Hi"), Message::text(Role::Assistant, "Well, \n")],
             json!(null),

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::model::Model;
 use crate::chat::{Message, Part, Role, Seal};
 use crate::provider::arguments::{Arguments, object};
-use crate::provider::changes::Changes;
+use crate::provider::changes::{Changes, OPENING};
 use crate::provider::image::{self, asks};
 use crate::provider::{ErrorKind, ProviderError};
 
@@ -108,6 +108,10 @@ impl<'a> Conversation<'a> {
         };
         for message in messages {
             conversation.add(message)?;
+        }
+        if conversation.contents.is_empty() && !conversation.system.is_empty() {
+            conversation.say(Speaker::User, vec![WirePart::Text { text: OPENING }]);
+            conversation.changes.opened = 1;
         }
         if conversation.contents.is_empty() {
             return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));

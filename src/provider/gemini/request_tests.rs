@@ -376,3 +376,12 @@ fn parameters_take_the_form_that_gemini_takes() {
         ["fields left out that the provider does not know: name, presence_penalty, user and 1 more"]
     );
 }
+
+#[test]
+fn behind_instructions_alone_a_user_begins() {
+    let request = ChatRequest { messages: vec![Message::text(Role::System, "Tell a story.")], ..ChatRequest::default() };
+    let (body, notes) = read(prepare(&request, OPTIONS).unwrap());
+    assert_eq!(body["contents"], json!([{"role": "user", "parts": [{"text": "Begin."}]}]));
+    assert_eq!(body["systemInstruction"]["parts"], json!([{"text": "Tell a story."}]));
+    assert_eq!(notes, ["1 user message added at the beginning, where the provider wants one"]);
+}
