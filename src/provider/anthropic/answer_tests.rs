@@ -96,6 +96,11 @@ fn usage_counts_the_whole_prompt_and_tells_what_is_billed() {
         (json!(null), None, listed),
         (json!({}), None, listed),
         (json!({"input_tokens": 7, "output_tokens": 2}), tokens(7, 2, 0), listed),
+        (
+            json!({"input_tokens": 7, "output_tokens": 5, "output_tokens_details": {"thinking_tokens": 3}}),
+            tokens(7, 5, 0).map(|it| Usage { reasoning_tokens: 3, ..it }),
+            listed,
+        ),
         (json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": null}), tokens(7, 2, 0), listed),
         (
             json!({"input_tokens": 7, "output_tokens": 2, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3}),

@@ -11,6 +11,8 @@ use crate::provider::price::{Host, Terms, Tier};
 pub(super) struct Counted {
     input: Option<u64>,
     output: Option<u64>,
+    /// Of the output, that which was thought.
+    thinking: Option<u64>,
     cached: Option<u64>,
     cache_write: Option<u64>,
     cache_write_1h: Option<u64>,
@@ -29,6 +31,7 @@ impl Counted {
         Self {
             input: count("input_tokens"),
             output: count("output_tokens"),
+            thinking: usage.get("output_tokens_details").and_then(|it| it.get("thinking_tokens")).and_then(number),
             cached: count("cache_read_input_tokens"),
             cache_write: count("cache_creation_input_tokens"),
             cache_write_1h: for_an_hour.and_then(number),
@@ -42,6 +45,7 @@ impl Counted {
         Self {
             input: later.input.or(self.input),
             output: later.output.or(self.output),
+            thinking: later.thinking.or(self.thinking),
             cached: later.cached.or(self.cached),
             cache_write: later.cache_write.or(self.cache_write),
             cache_write_1h: later.cache_write_1h.or(self.cache_write_1h),
@@ -60,6 +64,7 @@ impl Counted {
         Some(Usage {
             prompt_tokens: self.input.unwrap_or(0).saturating_add(cached_tokens).saturating_add(cache_write_tokens),
             completion_tokens: self.output.unwrap_or(0),
+            reasoning_tokens: self.thinking.unwrap_or(0).min(self.output.unwrap_or(0)),
             cached_tokens,
             cache_write_tokens,
             cache_write_1h_tokens: self.cache_write_1h.unwrap_or(0),
