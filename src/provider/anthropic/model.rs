@@ -30,9 +30,12 @@ impl Model {
     /// Reads a name such as `claude-3-5-haiku-20241022`, `claude-sonnet-4-20250514` or `claude-opus-4-5`.
     pub(crate) fn named(name: &str) -> Self {
         let version = name.starts_with("claude").then(|| version(name)).flatten().unwrap_or(NEWEST);
-        let always_thinks = version >= (5, 5) || name.contains("-fable-") || name.contains("-mythos-");
+        let of_family = |family: &str| name.contains(family);
+        // Haiku alone of its generation can be told not to.
+        let is_new = version >= (5, 5) && !(version == (5, 5) && of_family("-haiku-"));
+        let always_thinks = is_new || of_family("-fable-") || of_family("-mythos-");
         // Sonnet takes them since 5.5 only. A name that tells no generation may be another vendor's.
-        let since = if name.contains("-sonnet-") { (5, 5) } else { (4, 8) };
+        let since = if of_family("-sonnet-") { (5, 5) } else { (4, 8) };
         let later_instructions = (since..NEWEST).contains(&version);
         Self { version, always_thinks, later_instructions }
     }
@@ -138,7 +141,8 @@ mod tests {
             ("claude-opus-4-8", [false, true, true, true, false]),
             ("claude-sonnet-5", [false, true, true, true, true]),
             ("claude-fable-5", [false, false, true, true, true]),
-            ("claude-haiku-5-5", [false, false, true, true, true]),
+            ("claude-opus-5-5", [false, false, true, true, true]),
+            ("claude-haiku-5-5", [false, true, true, true, true]),
         ] {
             let model = Model::named(name);
             let found = [

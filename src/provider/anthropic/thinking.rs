@@ -156,6 +156,7 @@ mod tests {
             ("claude-opus-4-8", Some(Effort::Xhigh), bound(9), 9, adaptive(), Some("xhigh"), 0),
             ("claude-opus-4-8", Some(Effort::Minimal), forced, 16_384, None, Some("low"), 0),
             ("claude-opus-5", Some(Effort::None), free, 16_384, Some(Wire::Disabled), None, 0),
+            ("claude-haiku-5-5", Some(Effort::None), free, 16_384, Some(Wire::Disabled), None, 0),
             ("claude-opus-5-5", Some(Effort::None), free, 16_384, None, Some("low"), 1),
             ("claude-fable-5", Some(Effort::Max), continues, 16_384, adaptive(), Some("max"), 0),
         ] {
