@@ -239,6 +239,45 @@ impl ErrorKind {
         self.class().health
     }
 
+    /// Whether it may be the request's own fault, or the gateway's, whoever is asked: it says nothing of how soon this
+    /// provider answers others.
+    pub(crate) fn is_of_request(self) -> bool {
+        match self {
+            Self::InvalidRequest
+            | Self::Unsupported
+            | Self::InvalidField
+            | Self::RequestTooLarge
+            | Self::ContextLength
+            | Self::BatchTooLarge
+            | Self::MessageOrder
+            | Self::ToolCallId
+            | Self::ModelNotFound
+            | Self::ModelNotAllowed
+            | Self::ContentFilter
+            | Self::GuardrailFailed
+            | Self::ResponseTooLarge
+            | Self::NoRoom => true,
+            Self::Unauthorized
+            | Self::Forbidden
+            | Self::SpendCap
+            | Self::EndpointNotFound
+            | Self::Redirected
+            | Self::RateLimited
+            | Self::CapacityExceeded
+            | Self::TryAgain
+            | Self::UpstreamFailed
+            | Self::UpstreamUnavailable
+            | Self::UpstreamTimeout
+            | Self::Rejected
+            | Self::ConnectFailed
+            | Self::ReadFailed
+            | Self::Timeout
+            | Self::DeadlineExceeded
+            | Self::MalformedAnswer
+            | Self::GenerationFailed => false,
+        }
+    }
+
     /// How it is shown to a client.
     pub fn surface_as(self) -> Surface {
         self.class().surface

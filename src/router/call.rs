@@ -148,7 +148,7 @@ struct Turn<'a> {
 
 /// Whether a failure says something about the provider, and not about this request or its caller's key alone.
 fn is_providers(error: &ProviderError) -> bool {
-    error.counts_against_health() || error.kind() == ErrorKind::RateLimited && !error.is_of_callers_key()
+    !error.kind().is_of_request() && !error.is_of_callers_key()
 }
 
 /// What the attempts of one request share.
@@ -188,11 +188,9 @@ impl<O: Operation> Call<'_, O> {
         let info = entry.info();
         let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();
-        let latency = entry.latencies.of(O::FORM);
-        let in_hand = latency.begin();
+        let waiting = entry.latencies.of(O::FORM).wait();
         let asking = attempt.spent().watch(self.ask(entry.provider.as_ref(), renamed));
         let called = timeout_at(self.deadline, asking).await;
-        drop(in_hand);
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
         let result = called.unwrap_or_else(|_| {
@@ -204,7 +202,7 @@ impl<O: Operation> Call<'_, O> {
         });
         match &result {
             Ok(answer) => {
-                latency.answered(elapsed, now);
+                waiting.answered(elapsed, now);
                 if self.key.is_none() {
                     entry.limited.answered(model, begun);
                 }
@@ -226,7 +224,9 @@ impl<O: Operation> Call<'_, O> {
             }
             Err(error) => {
                 if is_providers(error) {
-                    latency.failed(elapsed, now);
+                    waiting.failed(elapsed, now);
+                } else {
+                    waiting.says_nothing();
                 }
                 // However often one request is tried again, it is one request that failed: others may fare better.
                 if !*counted {

@@ -51,6 +51,42 @@ impl Drop for InHand {
     }
 }
 
+/// A call whose answer is waited for. Dropped before it is over it was given up: its answer would have taken longer.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    in_hand: InHand,
+    begun: Instant,
+    is_over: bool,
+}
+
+impl Waiting {
+    /// The call was answered after this time.
+    pub(crate) fn answered(mut self, elapsed: Duration, now: Instant) {
+        self.is_over = true;
+        self.in_hand.0.answered(elapsed, now);
+    }
+
+    /// It failed after this time, by no fault of the request.
+    pub(crate) fn failed(mut self, elapsed: Duration, now: Instant) {
+        self.is_over = true;
+        self.in_hand.0.failed(elapsed, now);
+    }
+
+    /// It is over, and says nothing of how quick the provider is.
+    pub(crate) fn says_nothing(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let now = Instant::now();
+            self.in_hand.0.given_up(now.duration_since(self.begun), now);
+        }
+    }
+}
+
 impl Latency {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,8 +99,13 @@ impl Latency {
         InHand(Arc::clone(self))
     }
 
+    /// A call begins whose answer is waited for.
+    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
+        Waiting { in_hand: self.begin(), begun: Instant::now(), is_over: false }
+    }
+
     /// A call was answered after this time.
-    pub(crate) fn answered(&self, elapsed: Duration, now: Instant) {
+    fn answered(&self, elapsed: Duration, now: Instant) {
         let mut inner = self.lock();
         let measured = elapsed.as_secs_f64();
         let seconds = match inner.average {
@@ -79,11 +120,20 @@ impl Latency {
 
     /// A call failed after this time. A quick failure is no sign of speed: each doubles the average, so that whoever only
     /// fails is asked now and then, and not first.
-    pub(crate) fn failed(&self, elapsed: Duration, now: Instant) {
+    fn failed(&self, elapsed: Duration, now: Instant) {
         let mut inner = self.lock();
         let doubled = inner.average.map_or(0.0, |average| average.seconds * average.weight(now) * 2.0);
         let seconds = doubled.max(elapsed.as_secs_f64()).clamp(FAILED, SLOWEST);
         inner.average = Some(Average { seconds, at: now });
+    }
+
+    /// Nobody waited for a call's answer any longer than this. That makes nobody quicker, and slower only than this.
+    fn given_up(&self, elapsed: Duration, now: Instant) {
+        let mut inner = self.lock();
+        let seconds = elapsed.as_secs_f64().min(SLOWEST);
+        if inner.average.is_none_or(|average| average.seconds * average.weight(now) < seconds) {
+            inner.average = Some(Average { seconds, at: now });
+        }
     }
 
     /// What one more call would wait for, relative to others'. A provider that was never measured is tried by one call at
@@ -165,5 +215,21 @@ mod tests {
         let unknown = latency(&[], now);
         unknown.failed(Duration::from_millis(1), now);
         assert!(unknown.cost(now) > latency(&[900], now).cost(now), "it does not stay the first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_given_up_took_that_long_at_least() {
+        for (measured, waited, expected) in [(None, 3, 3.0), (Some(500), 3, 3.0), (Some(9_000), 1, 8.7)] {
+            let measured: Vec<u64> = measured.into_iter().collect();
+            let hanging = latency(&measured, Instant::now());
+            let waiting = hanging.wait();
+            tokio::time::advance(Duration::from_secs(waited)).await;
+            drop(waiting);
+            let cost = hanging.cost(Instant::now());
+            assert!((cost - expected).abs() < 0.1, "{measured:?} {waited}: {cost}");
+        }
+        let unknown = latency(&[], Instant::now());
+        unknown.wait().says_nothing();
+        near(unknown.cost(Instant::now()), 0.0);
     }
 }

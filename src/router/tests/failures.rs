@@ -175,6 +175,38 @@ async fn a_model_that_is_not_there_is_not_asked_for_first_by_every_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_fails_or_hangs_is_not_the_quickest() {
+    let hangs = ErrorKind::DeadlineExceeded;
+    for kind in [
+        ErrorKind::EndpointNotFound,
+        ErrorKind::Rejected,
+        ErrorKind::Redirected,
+        ErrorKind::Forbidden,
+        ErrorKind::TryAgain,
+        hangs,
+    ] {
+        let (bad, good) = (Fake::new("bad", 5, 1.0), Fake::new("good", 5, 1.0));
+        good.takes(300);
+        bad.fail(kind);
+        bad.takes(if kind == hangs { 60_000 } else { 2 });
+        let routing = Routing { deadline: Duration::from_millis(900), ..by(Strategy::LeastLatency) };
+        let router = router(&[&bad, &good], routing);
+        router.ask(&hello(), &pin("good")).await.unwrap();
+        let _ = router.ask(&hello(), &any()).await;
+        assert_eq!((bad.asked(), order(&router, &any())), (1, vec!["good".into(), "bad".into()]), "{kind:?}");
+    }
+
+    let (hanging, good) = (Fake::new("hanging", 5, 1.0), Fake::new("good", 5, 1.0));
+    good.takes(300);
+    hanging.takes(60_000);
+    let router = router(&[&hanging, &good], by(Strategy::LeastLatency));
+    router.ask(&hello(), &pin("good")).await.unwrap();
+    let (hello, any) = (hello(), any());
+    tokio::time::timeout(Duration::from_millis(900), router.ask(&hello, &any)).await.unwrap_err();
+    assert_eq!((hanging.asked(), order(&router, &any)), (1, vec!["good".into(), "hanging".into()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
     let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
     hasty.info.timeout = Duration::from_millis(20);
