@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Forbidden,
     /// The account's budget is spent.
     SpendCap,
-    /// There is no such route upstream: a wrong endpoint in the configuration.
+    /// There is no such route upstream: a wrong endpoint in the configuration, or nothing behind it any more.
     EndpointNotFound,
     /// The upstream answered with a redirect, which is never followed: it would carry the key along.
     Redirected,
@@ -51,7 +51,7 @@ pub enum ErrorKind {
     UpstreamUnavailable,
     /// A gateway of the vendor's gave up waiting (504).
     UpstreamTimeout,
-    /// Another refusal that names no reason we know.
+    /// Another refusal that names no reason we know: it may be of the request.
     Rejected,
     /// No connection: name, route, refusal, TLS.
     ConnectFailed,
@@ -157,7 +157,7 @@ impl ErrorKind {
             401 => Self::Unauthorized,
             402 => Self::SpendCap,
             403 => Self::Forbidden,
-            404 => Self::EndpointNotFound,
+            404 | 405 => Self::EndpointNotFound,
             408 | 409 | 425 => Self::TryAgain,
             413 => Self::RequestTooLarge,
             422 => Self::InvalidField,
@@ -199,8 +199,8 @@ impl ErrorKind {
             Self::Unauthorized => class(         "upstream_unauthorized", Never, Yes,  KeyRejected, 502, "upstream_auth"),
             Self::Forbidden => class(            "upstream_forbidden",    Never, Yes,  None,        502, "upstream_auth"),
             Self::SpendCap => class(             "spend_cap",             Never, Yes,  KeyRejected, 402, "spend_cap_reached"),
-            Self::EndpointNotFound => class(     "endpoint_not_found",    Never, No,   None,        502, "upstream_misconfigured"),
-            Self::Redirected => class(           "redirected",            Never, No,   None,        502, "upstream_misconfigured"),
+            Self::EndpointNotFound => class(     "endpoint_not_found",    Never, Yes,  Failure,     502, "upstream_misconfigured"),
+            Self::Redirected => class(           "redirected",            Never, Yes,  Failure,     502, "upstream_misconfigured"),
             Self::RateLimited => class(          "rate_limited",          Later, Yes,  None,        429, "rate_limited"),
             Self::CapacityExceeded => class(     "capacity_exceeded",     Later, Yes,  Failure,     503, "capacity_exceeded"),
             Self::TryAgain => class(             "try_again",             Later, Yes,  None,        503, "upstream_unavailable"),

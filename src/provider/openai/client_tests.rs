@@ -345,7 +345,7 @@ async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
         (Kind::OpenAiCompatible, "405 Method Not Allowed", r#"{"detail":"Method Not Allowed"}"#, no_route),
         (Kind::OpenAiCompatible, "501 Not Implemented", "", no_route),
         (Kind::OpenAiCompatible, "503 Service Unavailable", "", Some(ErrorKind::UpstreamUnavailable)),
-        (Kind::OpenAi, "405 Method Not Allowed", "", Some(ErrorKind::Rejected)),
+        (Kind::OpenAi, "405 Method Not Allowed", "", no_route),
         (Kind::OpenAi, "401 Unauthorized", LACKS_SCOPE, no_route),
         (Kind::OpenAi, "403 Forbidden", LACKS_SCOPE, no_route),
         (

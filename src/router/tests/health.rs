@@ -173,6 +173,23 @@ async fn a_probe_that_is_answered_says_that_the_provider_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_whose_backend_is_gone_takes_no_request_down() {
+    for kind in [ErrorKind::EndpointNotFound, ErrorKind::Redirected] {
+        let (gone, other) = (Fake::new("gone", 9, 1.0), Fake::new("other", 5, 1.0));
+        gone.fail(kind);
+        let router = router(&[&gone, &other], Routing::default());
+        router.watch_health();
+        settle().await;
+        for _ in 0..20 {
+            assert_eq!(router.ask(&hello(), &any()).await.unwrap().provider, "other", "{kind:?}");
+            // Time for a probe, which is answered as the call is.
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(gone.asked() <= 8, "{kind:?}: it is left alone most of the time: {}", gone.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_is_probed_sooner_once_it_fell() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
