@@ -49,7 +49,7 @@ pub(super) trait Operation: Sync {
 
 /// Asks the candidates in their order until one answers, a failure says that nobody would, attempts or time are used up,
 /// or nobody is left. The same provider is asked again as long as that leaves an attempt for each of the others; and after
-/// them, where it was left for others none of whom could be asked.
+/// them, where it was left for others of whom none answered or can be asked again.
 pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
     operation: &O,
@@ -62,7 +62,8 @@ pub(super) async fn ask<O: Operation>(
     let (key, tenant) = (constraints.key(), constraints.tenant());
     let call = Call { operation, key, deadline: Instant::now() + deadline, attempts };
     let mut left = retry.attempts;
-    let mut failure = None;
+    let mut failure: Option<ProviderError> = None;
+    let mut unsupported = None;
     let mut opens = None;
     let mut rest = candidates;
     let mut left_for_others: Option<Turn<'_>> = None;
@@ -70,7 +71,7 @@ pub(super) async fn ask<O: Operation>(
         let mut turn = match rest.split_first() {
             Some((entry, others)) => {
                 rest = others;
-                Turn { entry, failures: 0, counted: false }
+                Turn { entry, failures: 0, failure: None, counted: false }
             }
             None => match left_for_others.take() {
                 Some(turn) => turn,
@@ -80,9 +81,7 @@ pub(super) async fn ask<O: Operation>(
         let entry = turn.entry;
         let Some(model) = entry.model_for(asked) else { continue };
         while left > 0 {
-            if turn.failures > 0
-                && let Some(error) = &failure
-            {
+            if let Some(error) = &turn.failure {
                 let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
                 if others > 0 && (left as usize <= others || is_sooner_elsewhere(error)) {
                     left_for_others = Some(turn);
@@ -117,31 +116,51 @@ pub(super) async fn ask<O: Operation>(
             };
             // Nothing was generated, and that this one cannot do it at all says nothing of whether to come again.
             if error.kind() == ErrorKind::Unsupported {
-                failure.get_or_insert(error);
+                unsupported.get_or_insert(error);
                 break;
             }
             left -= 1;
             turn.failures += 1;
-            left_for_others = None;
-            let error = failure.insert(error);
-            if !error.fail_over() || call.remaining().is_zero() {
+            turn.failure = Some(error.clone());
+            if !error.fail_over() {
+                failure = Some(error);
+                break 'candidates;
+            }
+            failure = Some(match failure.take() {
+                Some(before) => milder(before, error),
+                None => error,
+            });
+            if call.remaining().is_zero() {
                 break 'candidates;
             }
         }
     }
-    Err(match (failure, opens) {
-        (Some(error), _) => RouteError::Failed { error: Box::new(error), attempts: attempts.take() },
-        (None, Some(retry_after)) => RouteError::BreakerOpen { retry_after },
-        (None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
+    Err(match (failure, opens, unsupported) {
+        (Some(error), _, _) | (None, None, Some(error)) => {
+            RouteError::Failed { error: Box::new(error), attempts: attempts.take() }
+        }
+        (None, Some(retry_after), _) => RouteError::BreakerOpen { retry_after },
+        (None, None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
     })
 }
 
+/// Of two failures the one that passes by itself, and of two such that say when the one that passes first; else the later.
+fn milder(before: ProviderError, later: ProviderError) -> ProviderError {
+    let passes = |error: &ProviderError| error.retryable() || error.kind() == ErrorKind::Timeout;
+    let is_before = match (passes(&before), passes(&later)) {
+        (true, true) => before.retry_after().zip(later.retry_after()).is_some_and(|(before, later)| before < later),
+        (before, later) => before && !later,
+    };
+    if is_before { before } else { later }
+}
+
 /// A provider's turn to be asked.
-#[derive(Clone, Copy)]
 struct Turn<'a> {
     entry: &'a Entry,
     /// How often it has failed for this request.
     failures: u32,
+    /// How it did so last.
+    failure: Option<ProviderError>,
     /// Whether one of these failures counts against it.
     counted: bool,
 }

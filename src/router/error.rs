@@ -115,7 +115,8 @@ pub enum RouteError {
     /// All that could be asked failed.
     #[error("{error}")]
     Failed {
-        /// The failure of the last attempt that was sent; of one that was not where none was.
+        /// Of the attempts that were sent the failure of one that passes by itself where there is one, else of the last;
+        /// of one that was not sent where none was.
         error: Box<ProviderError>,
         /// All attempts, in order. Never empty.
         attempts: Vec<Attempt>,
@@ -123,7 +124,7 @@ pub enum RouteError {
 }
 
 impl RouteError {
-    /// The stable name of the error: the class of the last failure where providers were asked.
+    /// The stable name of the error: the class of the failure that stands for all where providers were asked.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoProviders => "no_providers",

@@ -152,6 +152,50 @@ async fn who_was_left_for_others_is_asked_again_where_none_of_them_can_do_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backups_refusal_hides_no_failure_that_passes() {
+    for kind in [ErrorKind::Unauthorized, ErrorKind::ModelNotFound, ErrorKind::EndpointNotFound, ErrorKind::Timeout] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        a.fail_times(ErrorKind::RateLimited, 1);
+        b.fail_times(kind, u32::MAX);
+        let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
+        let asked: String = routed.attempts.iter().map(|attempt| attempt.provider.as_str()).collect();
+        assert_eq!(asked, "aba", "{kind:?}");
+    }
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    for (of_a, of_b, shown, hint) in [
+        (ErrorKind::RateLimited, ErrorKind::Unauthorized, "rate_limited", Some(20)),
+        (ErrorKind::Unauthorized, ErrorKind::RateLimited, "rate_limited", Some(60)),
+        (ErrorKind::RateLimited, ErrorKind::RateLimited, "rate_limited", Some(20)),
+        (ErrorKind::Timeout, ErrorKind::SpendCap, "timeout", Some(20)),
+        (ErrorKind::ContextLength, ErrorKind::Unauthorized, "upstream_unauthorized", Some(60)),
+        // Nobody would take it.
+        (ErrorKind::RateLimited, ErrorKind::InvalidRequest, "invalid_request", Some(60)),
+    ] {
+        a.fail_times(of_a, u32::MAX);
+        a.hint(Some(20));
+        b.fail_times(of_b, u32::MAX);
+        b.hint(Some(60));
+        let error = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap_err();
+        let shows = (error.code(), error.retry_after().map(|hint| hint.as_secs()));
+        assert_eq!(shows, (shown, hint), "{of_a:?} {of_b:?}");
+        assert_eq!(error.attempts().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_do_it_at_all_hides_no_open_breaker() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let breaker = Breaker { failures: 1, ..Breaker::default() };
+    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+    a.fail(ErrorKind::UpstreamFailed);
+    router.ask(&hello(), &pin("a")).await.unwrap_err();
+    b.fail(ErrorKind::Unsupported);
+    let error = router.ask(&hello(), &any()).await.unwrap_err();
+    assert_eq!((error.code(), error.surface_as().status), ("breaker_open", 503));
+    assert!(error.retry_after().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_left_for_others_is_not_asked_again_where_one_of_them_failed_too() {
     let (a, b, c) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0));
     a.fail_times(ErrorKind::RateLimited, 1);
