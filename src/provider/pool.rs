@@ -57,11 +57,12 @@ impl Member {
         self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until when it rests for a model, if that is later than `now`.
-    fn rests_until(&self, model: &str, now: Instant) -> Option<Instant> {
+    /// How long it rests for a model from `now` on, and why; nothing if it does not.
+    fn rest(&self, model: &str, now: Instant) -> Option<(Duration, ErrorKind)> {
         let rests = self.rests();
         let of_model = rests.iter().filter(|rest| rest.model.as_deref().is_none_or(|only| only == model));
-        of_model.map(|rest| rest.until).filter(|until| *until > now).max()
+        let longest = of_model.filter(|rest| rest.until > now).max_by_key(|rest| rest.until)?;
+        Some((longest.until - now, longest.why))
     }
 }
 
@@ -74,6 +75,11 @@ fn rest(error: &ProviderError) -> Option<Duration> {
         }
         _ => None,
     }
+}
+
+/// What a key would be answered that rests for its rate.
+fn over_limit(rest: Duration) -> ProviderError {
+    ProviderError::new(ErrorKind::RateLimited, "a key is over its limit and rests").with_retry_after(Some(rest))
 }
 
 /// Whether it is said of a key and a model, not of the key for all that it may do. The vendors' limits of a minute are each
@@ -96,7 +102,7 @@ impl KeyPool {
         let (before, from) = self.members.split_at(turn);
         let now = Instant::now();
         let mut members: Vec<_> = from.iter().chain(before).collect();
-        members.sort_by_cached_key(|member| member.rests_until(model, now));
+        members.sort_by_cached_key(|member| member.rest(model, now).map(|(rest, _)| rest));
         members
     }
 
@@ -141,7 +147,12 @@ impl KeyPool {
         let mut forbidden = Vec::new();
         for member in self.in_turn(model) {
             // It may rest since a moment ago, and those behind it may not.
-            if failure.is_some() && member.rests_until(model, now).is_some() {
+            if let Some(before) = &failure
+                && let Some((rest, why)) = member.rest(model, now)
+            {
+                if why == ErrorKind::RateLimited {
+                    failure = Some(milder(before.clone(), over_limit(rest)));
+                }
                 continue;
             }
             let error = match call(Arc::clone(&member.provider)).await {
@@ -487,6 +498,23 @@ mod tests {
             pool.chat(&ChatRequest::default()).await.unwrap();
             assert_eq!(asked(&ways).iter().sum::<usize>(), 1, "one of those that rest is asked all the same");
         }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_rests_for_its_rate_is_not_hidden_by_one_that_is_refused() {
+        for kind in [ErrorKind::SpendCap, ErrorKind::Unauthorized] {
+            let limited = failure(ErrorKind::RateLimited, Some(2));
+            let (pool, ways) = pool([vec![limited], vec![failure(kind, None)]]);
+            let (first, model) = (&pool.members[0], pool.default_model(Task::Chat));
+            pool.rests(first, model, &failure(ErrorKind::RateLimited, Some(2)));
+            let error = pool.chat(&ChatRequest::default()).await.unwrap_err();
+            assert_eq!((error.kind(), asked(&ways)), (ErrorKind::RateLimited, vec![0, 1]), "{kind:?}");
+            let hint = error.retry_after().unwrap();
+            assert!(hint <= Duration::from_secs(2) && hint > Duration::from_secs(1), "{hint:?}");
+        }
+        let (pool, _) = pool([vec![], vec![failure(ErrorKind::SpendCap, None)]]);
+        pool.rests(&pool.members[0], pool.default_model(Task::Chat), &failure(ErrorKind::Unauthorized, None));
+        assert_eq!(pool.chat(&ChatRequest::default()).await.unwrap_err().kind(), ErrorKind::SpendCap);
     }
 
     #[tokio::test]
