@@ -96,14 +96,18 @@ impl KeyPool {
         Self { first, members: members.collect(), next: AtomicUsize::new(0) }
     }
 
-    /// Every key, in turn; those that rest come last, the one first whose rest ends first.
+    /// Every key: those that do not rest in turn, as if there were no others, and then the others, the one first whose rest
+    /// ends first.
     fn in_turn(&self, model: &str) -> Vec<&Member> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
-        let (before, from) = self.members.split_at(turn);
         let now = Instant::now();
-        let mut members: Vec<_> = from.iter().chain(before).collect();
-        members.sort_by_cached_key(|member| member.rest(model, now).map(|(rest, _)| rest));
-        members
+        let mut members: Vec<_> = self.members.iter().map(|member| (member.rest(model, now), member)).collect();
+        members.sort_by_key(|(rest, _)| rest.map(|(rest, _)| rest));
+        let free = members.partition_point(|(rest, _)| rest.is_none());
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        if let (Some(turn), Some(free)) = (turn.checked_rem(free), members.get_mut(..free)) {
+            free.rotate_left(turn);
+        }
+        members.into_iter().map(|(_, member)| member).collect()
     }
 
     /// Lets a key rest that was asked for `model`, if the failure is its own.
@@ -364,6 +368,17 @@ mod tests {
             pool.chat(&ChatRequest::default()).await.unwrap();
         }
         assert_eq!(asked(&ways), [3, 3, 3]);
+    }
+
+    #[tokio::test]
+    async fn the_turns_of_a_key_that_rests_are_shared_by_all_others() {
+        let (pool, ways) = pool([vec![failure(ErrorKind::Unauthorized, None)], vec![], vec![], vec![]]);
+        pool.chat(&ChatRequest::default()).await.unwrap();
+        asked(&ways);
+        for _ in 0..30 {
+            pool.chat(&ChatRequest::default()).await.unwrap();
+        }
+        assert_eq!(asked(&ways), [0, 10, 10, 10]);
     }
 
     #[tokio::test(start_paused = true)]
