@@ -454,7 +454,9 @@ fn send_error(error: reqwest::Error) -> ProviderError {
         let message = "no more files may be open in this process, and a connection is one (`ulimit -n`)";
         return ProviderError::new(ErrorKind::NoRoom, message).with_retry_after(Some(Duration::from_secs(1)));
     }
-    let kind = if error.is_connect() {
+    let kind = if error.is_connect() && error.is_timeout() {
+        ErrorKind::Timeout
+    } else if error.is_connect() {
         ErrorKind::ConnectFailed
     } else if error.is_builder() {
         ErrorKind::InvalidRequest
@@ -462,7 +464,7 @@ fn send_error(error: reqwest::Error) -> ProviderError {
         ErrorKind::ReadFailed
     };
     let what = match kind {
-        ErrorKind::ConnectFailed => "cannot connect to the upstream",
+        ErrorKind::ConnectFailed | ErrorKind::Timeout => "cannot connect to the upstream",
         ErrorKind::InvalidRequest => "the request to the upstream cannot be written",
         _ => "the connection to the upstream broke",
     };

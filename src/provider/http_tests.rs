@@ -145,6 +145,17 @@ async fn nobody_there_is_a_failure_to_connect() {
     assert_eq!((error.kind(), error.status()), (ErrorKind::ConnectFailed, None));
 }
 
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_in_time_is_a_time_out() {
+    // Its TLS is never answered, which is part of connecting.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    let client = Client::builder().connect_timeout(Duration::from_millis(50)).build().unwrap();
+    let error = send_error(client.get(url).send().await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(error.fail_over() && !error.retryable(), "one that drops every packet is not waited for twice");
+}
+
 #[test]
 fn want_of_files_is_told_from_an_upstream_that_cannot_be_reached() {
     #[derive(Debug, thiserror::Error)]
