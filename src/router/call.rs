@@ -60,7 +60,7 @@ pub(super) async fn ask<O: Operation>(
 ) -> Result<Routed<O::Answer>, RouteError> {
     let asked = operation.asked();
     let (key, tenant) = (constraints.key(), constraints.tenant());
-    let call = Call { operation, key, deadline: Instant::now() + deadline, attempts };
+    let call = Call { operation, key, deadline: Instant::now() + deadline, whole: deadline, attempts };
     let mut left = retry.attempts;
     let mut failure: Option<ProviderError> = None;
     let mut unsupported = None;
@@ -176,6 +176,8 @@ struct Call<'a, O> {
     /// The caller's own key, in the place of the provider's.
     key: Option<&'a ApiKey>,
     deadline: Instant,
+    /// The time that all of them have together.
+    whole: Duration,
     attempts: &'a Attempts,
 }
 
@@ -212,10 +214,13 @@ impl<O: Operation> Call<'_, O> {
         let called = timeout_at(self.deadline, asking).await;
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
+        // Texts may go to it in many calls, one after the other, and each has its time-out.
+        let is_one_call = asked.task != Task::Embed;
+        // One that never answers would have no failure where its time-out is longer than the request's time.
+        let had_its_time = called.is_err() && is_one_call && elapsed >= self.whole / 2;
         let result = called.unwrap_or_else(|_| {
-            // That the request's time is used up is this provider's fault only if it had all of its own for one call.
-            // Texts may go to it in many, one after the other, and each has its time-out.
-            let is_late = elapsed >= info.timeout && asked.task != Task::Embed;
+            // That the request's time is used up speaks of this provider's health only if it had all of its own.
+            let is_late = elapsed >= info.timeout && is_one_call;
             let kind = if is_late { ErrorKind::Timeout } else { ErrorKind::DeadlineExceeded };
             Err(ProviderError::new(kind, "no answer within the request's time (routing.deadline)"))
         });
@@ -251,7 +256,7 @@ impl<O: Operation> Call<'_, O> {
                 if !*counted {
                     entry.monitor.call_failed(error);
                 }
-                if error.counts_against_model() && (!*counted || pass.is_trial()) {
+                if (error.counts_against_model() || had_its_time) && (!*counted || pass.is_trial()) {
                     pass.failed(now);
                 }
                 *counted |= error.counts_against_health();

@@ -265,15 +265,15 @@ async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_his_own_time() {
+async fn the_deadline_ends_a_call_and_counts_against_the_model_of_whoever_had_half_of_it() {
     let whole = Fake::new("b", 5, 1.0);
     let mut patient = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
     patient.info.timeout = Duration::from_millis(21);
     let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
     hasty.info.timeout = Duration::from_millis(20);
-    for (a, code, state, refused) in [
-        (Arc::new(patient), "deadline_exceeded", State::Unknown, false),
-        (Arc::new(hasty), "timeout", State::Unhealthy, true),
+    for (a, code, state) in [
+        (Arc::new(patient), "deadline_exceeded", State::Unknown),
+        (Arc::new(hasty), "timeout", State::Unhealthy),
     ] {
         a.takes(60_000);
         let breaker = Breaker { failures: 3, ..Breaker::default() };
@@ -287,9 +287,22 @@ async fn the_deadline_ends_a_call_and_counts_against_nobody_who_had_less_than_hi
             assert_eq!(error.surface_as(), ErrorKind::Timeout.surface_as());
         }
         assert_eq!(router.state_of("a"), state);
-        assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code() == "breaker_open", refused);
+        assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code(), "breaker_open");
     }
     assert_eq!(whole.asked(), 0);
+
+    // What another one used up is not its fault.
+    let (first, second) = (Fake::new("first", 9, 1.0), Fake::new("second", 5, 1.0));
+    first.fail(ErrorKind::Unauthorized);
+    first.takes(12);
+    second.takes(60_000);
+    let breaker = Breaker { failures: 1, ..Breaker::default() };
+    let routing = Routing { deadline: Duration::from_millis(20), breaker, ..Routing::default() };
+    let router = router(&[&first, &second], routing);
+    for code in ["deadline_exceeded", "deadline_exceeded"] {
+        assert_eq!(router.ask(&hello(), &prefer("first")).await.unwrap_err().code(), code);
+    }
+    assert_eq!(second.asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]
