@@ -38,6 +38,8 @@ struct Breaker {
     failed: Instant,
     /// The one tenant whose requests failed; `None` where it is open for all.
     of: Option<String>,
+    /// Failures of others in a row while it was open for that one.
+    others: u32,
 }
 
 impl Breaker {
@@ -82,7 +84,8 @@ pub(crate) struct Pass<'a> {
 
 impl Breakers {
     /// Where tenants are known, a breaker opens for the one whose requests failed, while they are one tenant's: it may be
-    /// that they alone make the model fail. Once another one's failed too, and where tenants are not known, for everybody.
+    /// that they alone make the model fail. For everybody once as many of others' failed in a row, and where tenants are not known.
+    /// A trial that fails makes it its own tenant's again, and the next failure of another one everybody's.
     pub(crate) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
         Self { provider: provider.to_owned(), settings, tenants, models: Mutex::default() }
     }
@@ -119,10 +122,14 @@ impl Breakers {
         Ok(Pass { breakers: self, model, tenant, trial })
     }
 
-    /// A call was answered. An open breaker is closed by a trial alone: what began before it opened says nothing new.
-    pub(crate) fn succeeded(&self, model: &str, trial: Option<Instant>) {
+    /// A tenant's call was answered. An open breaker is closed by a trial alone: what began before it opened says nothing
+    /// new.
+    pub(crate) fn succeeded(&self, model: &str, tenant: Option<&str>, trial: Option<Instant>) {
         let mut models = self.lock();
-        let Some(breaker) = models.get(model) else { return };
+        let Some(breaker) = models.get_mut(model) else { return };
+        if !breaker.concerns(tenant) {
+            breaker.others = 0;
+        }
         match breaker.phase {
             Phase::Closed => {}
             Phase::HalfOpen { .. } if breaker.is_tried_by(trial) => self.closed(model),
@@ -142,9 +149,14 @@ impl Breakers {
         }
         let breaker = models.entry(model.to_owned()).or_insert_with(|| {
             let of = tenant.map(str::to_owned);
-            Breaker { phase: Phase::Closed, failures: 0, failed: now, of }
+            Breaker { phase: Phase::Closed, failures: 0, failed: now, of, others: 0 }
         });
         if !breaker.concerns(tenant) {
+            breaker.others += 1;
+            // Of one that opened for another tenant this alone takes the model from nobody.
+            if breaker.failures >= failures && breaker.others < failures {
+                return;
+            }
             breaker.of = None;
         }
         let counts = match breaker.phase {
@@ -156,6 +168,10 @@ impl Breakers {
         if counts {
             breaker.failures = breaker.failures.saturating_add(1);
             breaker.failed = now;
+        }
+        if counts && breaker.of.is_none() && tenant.is_some() && trial.is_some() {
+            breaker.of = tenant.map(str::to_owned);
+            breaker.others = failures - 1;
         }
         if counts && (breaker.phase != Phase::Closed || breaker.failures >= failures) {
             breaker.phase = Phase::Open { until: now + open_for };
@@ -180,7 +196,7 @@ impl Pass<'_> {
     /// The call was answered.
     pub(crate) fn succeeded(mut self) {
         let trial = self.trial.take();
-        self.breakers.succeeded(self.model, trial);
+        self.breakers.succeeded(self.model, self.tenant, trial);
     }
 
     /// The call failed by the provider's fault.
@@ -337,7 +353,7 @@ mod tests {
 
         let now = now + OPEN_FOR;
         breakers.pass("m", None, now).unwrap().began();
-        breakers.succeeded("m", None);
+        breakers.succeeded("m", None, None);
         fail(&breakers, "m", 1, now);
         assert_eq!(breakers.wait("m", None, now), None, "a stream that ended well makes good what was before");
     }
@@ -379,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tenants_failures_open_it_for_that_tenant_and_anothers_for_all() {
+    fn one_tenants_failures_open_it_for_that_tenant_and_as_many_of_others_for_all() {
         let (breakers, now) = (of(Tenants::Known), Instant::now());
         let wait = |tenant, now| breakers.wait("m", Some(tenant), now);
         let pass = |tenant| breakers.pass("m", Some(tenant), now);
@@ -387,16 +403,52 @@ mod tests {
             pass("a").unwrap().failed(now);
         }
         assert_eq!((wait("a", now), wait("b", now)), (Some(OPEN_FOR), None));
+        pass("b").unwrap().failed(now);
+        assert_eq!(wait("b", now), None, "a hiccup takes the model from nobody else");
         pass("b").unwrap().succeeded();
         assert_eq!(pass("a").unwrap_err(), OPEN_FOR, "another's answer is no trial");
-
         pass("b").unwrap().failed(now);
+        assert_eq!(wait("b", now), None, "in a row");
+
+        pass("c").unwrap().failed(now);
         for tenant in ["a", "b", "c"] {
             assert_eq!(wait(tenant, now), Some(OPEN_FOR), "{tenant}");
         }
         let now = now + OPEN_FOR;
         breakers.pass("m", Some("c"), now).unwrap().succeeded();
         assert_eq!((wait("a", now), wait("b", now)), (None, None));
+    }
+
+    #[test]
+    fn a_tenants_failing_trials_keep_nobody_else_out() {
+        let (breakers, now) = (of(Tenants::Known), Instant::now());
+        for tenant in ["a", "a", "b", "c"] {
+            breakers.pass("m", Some(tenant), now).unwrap().failed(now);
+        }
+        assert_eq!(breakers.wait("m", Some("c"), now), Some(OPEN_FOR));
+        let mut now = now;
+        for _ in 0..3 {
+            now += OPEN_FOR;
+            breakers.pass("m", Some("a"), now).unwrap().failed(now);
+            assert_eq!(breakers.wait("m", Some("a"), now), Some(OPEN_FOR));
+            breakers.pass("m", Some("c"), now).unwrap().succeeded();
+            breakers.pass("m", Some("c"), now).unwrap().failed(now);
+            assert_eq!(breakers.wait("m", Some("b"), now), None);
+        }
+    }
+
+    #[test]
+    fn where_the_model_itself_is_down_a_failed_trial_costs_one_more_request() {
+        let (breakers, now) = (of(Tenants::Known), Instant::now());
+        for tenant in ["a", "b"] {
+            breakers.pass("m", Some(tenant), now).unwrap().failed(now);
+        }
+        let now = now + OPEN_FOR;
+        breakers.pass("m", Some("a"), now).unwrap().failed(now);
+        breakers.pass("m", Some("b"), now).unwrap().failed(now);
+        for tenant in ["a", "b", "c"] {
+            assert_eq!(breakers.wait("m", Some(tenant), now), Some(OPEN_FOR), "{tenant}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ struct Account {
 impl Account {
     fn succeeded(self) {
         self.monitor.call_succeeded(self.key.as_ref(), self.begun);
-        self.breakers.succeeded(&self.model, None);
+        self.breakers.succeeded(&self.model, self.tenant.as_deref(), None);
     }
 
     fn failed(self, error: ProviderError) -> ProviderError {

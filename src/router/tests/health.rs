@@ -93,6 +93,10 @@ async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
 
     *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
     router.listen(&other).await.unwrap();
+    router.ask(&hello(), &other).await.unwrap();
+    for _ in 0..2 {
+        router.listen(&other).await.unwrap();
+    }
     assert_eq!(router.ask(&hello(), &other).await.unwrap_err().code(), "breaker_open");
 }
 
