@@ -178,7 +178,7 @@ impl Pipeline {
         self.policies.add(&decision);
         let (received, sealed) = (transcript.bytes(), transcript.sealed());
         let chat_answer = transcript.answer(correlation_id, notes);
-        let routed = Routed { provider, model, answer: chat_answer, attempts };
+        let mut routed = Routed { provider, model, answer: chat_answer, attempts };
 
         let mut outcome = self.answered_outcome(so_far, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });
@@ -211,6 +211,9 @@ impl Pipeline {
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
         outcome.content = self.keep(AuditPhase::Outcome, &told, said, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
+        if let (StreamEnd::Failed(StreamFailure::Provider(error)), Some(last)) = (&how, routed.attempts.last_mut()) {
+            last.code = error.code();
+        }
         self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });
         let _ = ended.send(over.clone());

@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) trial: Mutex<()>,
     pub(super) latencies: Latencies,
     pub(super) limited: Limited,
-    pub(super) tally: Tally,
+    pub(super) tally: Arc<Tally>,
     pub(super) breakers: Arc<Breakers>,
     pub(super) budget: Budget,
     pub(super) turn: AtomicU64,

@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::health::Monitor;
 use super::latency::InHand;
 use super::operation::Form;
+use super::tally::Tally;
 use crate::provider::{ApiKey, EventStream, ProviderError};
 
 /// A stream whose first event is there.
@@ -31,6 +32,7 @@ struct Account {
     tenant: Option<String>,
     key: Option<ApiKey>,
     counted: bool,
+    tally: Arc<Tally>,
     begun: Instant,
     _in_hand: InHand,
 }
@@ -43,6 +45,7 @@ impl Account {
 
     fn failed(self, error: ProviderError) -> ProviderError {
         let error = if self.key.is_some() { error.with_callers_key() } else { error };
+        self.tally.broke();
         if self.counted {
             return error;
         }
@@ -64,6 +67,7 @@ pub(super) fn watched(events: EventStream, begun: Begun<'_>) -> EventStream {
         tenant: constraints.tenant().map(str::to_owned),
         key: constraints.key().cloned(),
         counted,
+        tally: Arc::clone(&entry.tally),
         begun: Instant::now(),
         _in_hand: entry.latencies.of(Form::Streamed).begin(),
     };

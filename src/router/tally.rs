@@ -10,7 +10,7 @@ use jiff::Timestamp;
 pub struct Counts {
     /// Calls, retries included.
     pub requests: u64,
-    /// Those that failed.
+    /// Those that failed, streams that broke off among them.
     pub errors: u64,
     /// The time of all calls together; of a stream, to its first event.
     pub elapsed: Duration,
@@ -36,6 +36,11 @@ impl Tally {
         counts.errors += u64::from(failed);
         counts.elapsed = counts.elapsed.saturating_add(elapsed);
         counts.last_used = Some(Timestamp::now());
+    }
+
+    /// A call that was counted as answered has failed on its way to the end.
+    pub(super) fn broke(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).errors += 1;
     }
 
     pub(super) fn read(&self) -> Counts {

@@ -27,6 +27,8 @@ async fn a_provider_whose_every_stream_breaks_is_taken_out() {
     }
     assert_eq!(router.ask(&hello(), &pin("a")).await.unwrap_err().code(), "breaker_open");
     assert_eq!(order(&router, &any()), ["b", "a"]);
+    let counts = router.providers().next().unwrap().counts;
+    assert_eq!((counts.requests, counts.errors), (5, 5));
 }
 
 #[tokio::test(start_paused = true)]
