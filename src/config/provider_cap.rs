@@ -2,16 +2,24 @@
 //! community edition does; `routing.max_providers` says another number.
 
 use super::assembly::Assembly;
+use super::error::ConfigError;
 use super::provider::{Provider, ProviderKind};
+use super::routing::Weights;
 use super::scalar::Whole;
-use super::yaml::{Document, Node};
+use super::yaml::{Document, KeyPath, Node};
 
 /// What AxonFlow's community edition starts.
 const COMMUNITY: usize = 2;
 
 /// Puts the providers into the order of `LLM_PROVIDERS` where it is set, and leaves out those beyond the cap, if there is
-/// one: the last in that list; where there is none, Mistral stays before all others, then those of the file in its order.
-pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, assembly: &mut Assembly<'_>) {
+/// one: the last in that list; where there is none, those that have a weight stay before those that have none, of them
+/// Mistral before all others, then those of the file in its order.
+pub(super) fn apply(
+    started: &mut Vec<Provider>,
+    max: Option<Whole<1, 1_000>>,
+    weights: &Weights,
+    assembly: &mut Assembly<'_>,
+) -> Result<(), ConfigError> {
     let listed: Vec<&str> = assembly.environment.list("LLM_PROVIDERS").collect();
     if !listed.is_empty() {
         started.sort_by_key(|provider| place(&listed, provider));
@@ -20,25 +28,36 @@ pub(super) fn apply(started: &mut Vec<Provider>, max: Option<Whole<1, 1_000>>, a
     let cap = match max {
         Some(max) => max.get::<u16>().into(),
         None if community => COMMUNITY,
-        None => return,
+        None => return Ok(()),
     };
     if started.len() <= cap {
-        return;
+        return Ok(());
     }
     let file = in_file(assembly.document);
     let mut ranked: Vec<_> = started.iter().collect();
     if listed.is_empty() {
-        ranked.sort_by_key(|provider| (provider.kind != ProviderKind::Mistral, place(&file, provider)));
+        ranked.sort_by_key(|provider| {
+            let has_weight = weights.of(provider) > 0.0;
+            (!has_weight, provider.kind != ProviderKind::Mistral, place(&file, provider))
+        });
     }
     let left_out: Vec<_> = ranked.into_iter().skip(cap).map(|provider| provider.name.clone()).collect();
     started.retain(|provider| !left_out.contains(&provider.name));
     let said_by = if max.is_some() { "routing.max_providers" } else { "DEPLOYMENT_MODE=community" };
     let left_out: Vec<_> = left_out.iter().map(|name| name.as_str()).collect();
+    let left_out = left_out.join(", ");
+    if started.iter().all(|provider| weights.of(provider) == 0.0) {
+        let reason = format!(
+            "no provider that is started has a weight above 0: {said_by} starts at most {cap}, and leaves out {left_out}; \
+             give weight to those that LLM_PROVIDERS names first, or lift the limit with routing.max_providers"
+        );
+        return Err(assembly.invalid(KeyPath::of("routing.weights"), reason));
+    }
     assembly.warn(format!(
-        "Provider limit exceeded: {said_by} starts at most {cap}; left out: {}. Choose with LLM_PROVIDERS=NAME,..., or \
-         lift the limit with routing.max_providers",
-        left_out.join(", ")
+        "Provider limit exceeded: {said_by} starts at most {cap}; left out: {left_out}. Choose with \
+         LLM_PROVIDERS=NAME,..., or lift the limit with routing.max_providers"
     ));
+    Ok(())
 }
 
 /// The names of the file's entries, in its order.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assembly::Assembly;
 use super::error::ConfigError;
-use super::provider::ProviderName;
+use super::provider::{Provider, ProviderName};
 use super::providers::Providers;
 use super::retry::{Breaker, RawBreaker, RawRetry, Retry};
 use super::scalar::{FromText, Line, Parsed, Size, Span, Whole};
@@ -90,6 +90,19 @@ pub enum Weights {
     Listed(BTreeMap<ProviderName, f64>),
 }
 
+impl Weights {
+    /// That of a provider; 0 where others are listed.
+    pub(super) fn of(&self, provider: &Provider) -> f64 {
+        match self {
+            Self::OfProviders => provider.weight,
+            Self::Listed(weights) => {
+                let named = |name: &ProviderName| name.as_str().eq_ignore_ascii_case(provider.name.as_str());
+                weights.iter().find(|(name, _)| named(name)).map_or(0.0, |(_, weight)| *weight)
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRouting {
@@ -112,23 +125,32 @@ pub const DEADLINE: Duration = Duration::from_secs(300);
 const WEIGHTS_ALLOWED: &str = "numbers that are not negative, at least one above 0";
 
 impl RawRouting {
-    pub(super) fn assemble(self, providers: &Providers, assembly: &mut Assembly<'_>) -> Result<Routing, ConfigError> {
+    /// The weights, of whichever providers are known. They decide too who is started, where that is bounded.
+    pub(super) fn weights(
+        &mut self,
+        providers: &Providers,
+        assembly: &mut Assembly<'_>,
+    ) -> Result<Weights, ConfigError> {
+        let Some(weights) = self.weights.take() else { return Ok(weights_of_environment(providers, assembly)) };
+        let path = KeyPath::of("routing.weights");
+        if let Some((name, _)) = weights.iter().find(|(_, weight)| !is_weight(**weight)) {
+            return Err(assembly.wrong(path.key(name.as_str()), "a number, not negative"));
+        }
+        if let Some(name) = weights.keys().find(|name| !providers.known.contains(*name)) {
+            let known = providers.known.iter().cloned().collect();
+            let problem = Problem::UnknownKey { nearest: None, known };
+            return Err(assembly.refuse(path.key(name.as_str()), problem).into());
+        }
+        normalised(weights).ok_or_else(|| assembly.wrong(path, WEIGHTS_ALLOWED))
+    }
+
+    pub(super) fn assemble(
+        self,
+        weights: Weights,
+        providers: &Providers,
+        assembly: &mut Assembly<'_>,
+    ) -> Result<Routing, ConfigError> {
         let strategy = self.strategy.unwrap_or_else(|| strategy_of_environment(assembly));
-        let weights = match self.weights {
-            Some(weights) => {
-                let path = KeyPath::of("routing.weights");
-                if let Some((name, _)) = weights.iter().find(|(_, weight)| !is_weight(**weight)) {
-                    return Err(assembly.wrong(path.key(name.as_str()), "a number, not negative"));
-                }
-                if let Some(name) = weights.keys().find(|name| !providers.known.contains(*name)) {
-                    let known = providers.known.iter().cloned().collect();
-                    let problem = Problem::UnknownKey { nearest: None, known };
-                    return Err(assembly.refuse(path.key(name.as_str()), problem).into());
-                }
-                normalised(weights).ok_or_else(|| assembly.wrong(path, WEIGHTS_ALLOWED))?
-            }
-            None => weights_of_environment(providers, assembly),
-        };
         let default = match self.default.filter(|name| !name.is_empty()) {
             Some(name) if !providers.known.contains(&name) => {
                 let known: Vec<&str> = providers.known.iter().map(String::as_str).collect();

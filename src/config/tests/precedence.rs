@@ -305,6 +305,28 @@ fn community_mode_starts_two_and_says_which_are_left_out() {
 }
 
 #[test]
+fn community_mode_starts_those_that_have_a_weight() {
+    let body = "llm_providers: {z: {type: mistral}, y: {type: mistral}, a: {type: mistral}}";
+    let community = full().with("DEPLOYMENT_MODE", "community");
+    let listed = format!("routing: {{weights: {{a: 1}}}}\n{body}");
+    let own = body.replace("z: {type: mistral}", "z: {type: mistral, weight: 0}");
+    for (text, environment, started) in [
+        (listed.as_str(), community.clone(), ["a", "z"]),
+        (body, community.clone().with("PROVIDER_WEIGHTS", "A:1"), ["a", "z"]),
+        (&own, community.clone(), ["a", "y"]),
+        (&listed, community.clone().with("LLM_PROVIDERS", "z,a,y"), ["z", "a"]),
+    ] {
+        assert_eq!(names(&load(text, &environment).config), started);
+    }
+    let none = community.with("LLM_PROVIDERS", "z,y,a");
+    let text = format!("version: \"1.0\"\n{listed}");
+    let error = parse(&text, &none).unwrap_err().to_string();
+    for setting in ["routing.weights", "DEPLOYMENT_MODE=community", "LLM_PROVIDERS"] {
+        assert!(error.contains(setting), "{error}");
+    }
+}
+
+#[test]
 fn retries_and_breakers_have_defaults_and_can_be_set() {
     let routing = load("", &full()).config.routing;
     assert_eq!((routing.deadline.as_secs(), routing.retry.attempts, routing.retry.budget), (300, 3, 0.2));
