@@ -140,8 +140,8 @@ impl Pipeline {
         let providers: Vec<_> = destinations.iter().map(|it| it.provider.to_owned()).collect();
         let costs = destinations.iter().filter_map(|it| gateway.router.price(it.provider, it.model, &estimated));
         let estimated_cost_usd = costs.max_by(f64::total_cmp);
-        // Shares may change meanwhile, and policies have seen no others.
-        constraints.restrict_to_providers(providers.iter().cloned());
+        // Shares may change meanwhile, and policies have seen these.
+        constraints.share_among(providers.iter().cloned());
         let renamed = destinations.iter().map(|it| it.model).filter(|model| Some(*model) != asked);
         let model_aliases = renamed.map(str::to_owned).collect();
         let context = Arc::new(Context {

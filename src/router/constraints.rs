@@ -21,6 +21,8 @@ pub enum Preference {
 pub struct Constraints {
     task: Task,
     preference: Preference,
+    /// Those with a share of the traffic, where they were found before.
+    sharing: Option<Vec<String>>,
     providers: Option<Vec<String>>,
     regions: Option<Vec<String>>,
     key: Option<ApiKey>,
@@ -79,6 +81,19 @@ impl Constraints {
     /// Only these regions, and of them only those that were allowed before. A provider without a region is in none.
     pub fn restrict_to_regions<N: Into<String>>(&mut self, names: impl IntoIterator<Item = N>) {
         narrow(&mut self.regions, names);
+    }
+
+    /// These have a share of the traffic for this request, and no others, however it is shared meanwhile.
+    pub fn share_among<N: Into<String>>(&mut self, names: impl IntoIterator<Item = N>) {
+        self.sharing = Some(names.into_iter().map(Into::into).collect());
+    }
+
+    /// Whether a provider has a share, whose weight is this now.
+    pub(crate) fn shares(&self, info: &Info, weight: f64) -> bool {
+        match &self.sharing {
+            Some(names) => names.iter().any(|name| same(name, &info.name)),
+            None => weight > 0.0,
+        }
     }
 
     /// Whether the bounds leave this provider in.

@@ -363,14 +363,14 @@ impl Router {
         let pinned = match constraints.preference() {
             Preference::Any => None,
             Preference::Prefer(name) => {
-                self.named(name)?;
+                self.named(name, constraints)?;
                 None
             }
-            Preference::Pin(name) => Some(self.named(name)?),
+            Preference::Pin(name) => Some(self.named(name, constraints)?),
         };
         let asked = Asked { model, task: constraints.task() };
         let fits = |entry: &&Entry| {
-            entry.weight.get() > 0.0
+            constraints.shares(entry.info(), entry.weight.get())
                 && pinned.is_none_or(|pinned| std::ptr::eq(pinned, *entry))
                 && entry.provider.does(constraints.task())
                 && constraints.allow(entry.info())
@@ -393,14 +393,14 @@ impl Router {
     }
 
     /// The provider that a caller named; never silently another one.
-    fn named(&self, name: &str) -> Result<&Entry, RouteError> {
+    fn named(&self, name: &str, constraints: &Constraints) -> Result<&Entry, RouteError> {
         let Some(entry) = self.entry(name) else {
             return Err(RouteError::UnknownProvider {
                 name: crate::provider::safe_text(name, 60),
                 known: self.known(),
             });
         };
-        if entry.weight.get() == 0.0 {
+        if !constraints.shares(entry.info(), entry.weight.get()) {
             return Err(RouteError::NoTraffic { name: entry.info().name.clone() });
         }
         Ok(entry)

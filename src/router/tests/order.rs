@@ -283,4 +283,9 @@ async fn traffic_is_shared_anew() {
     assert_eq!(router.providers().map(|it| it.weight).collect::<Vec<_>>(), [0.0, 1.0]);
     assert_eq!(router.names(None, &any()).unwrap(), ["b"]);
     assert_eq!(router.names(None, &pin("a")).unwrap_err().code(), "provider_without_traffic");
+
+    for mut before in [any(), pin("a"), prefer("a")] {
+        before.share_among(["a"]);
+        assert_eq!(router.candidates(None, &before).unwrap(), ["a"], "whoever was let in before is answered");
+    }
 }
