@@ -55,6 +55,8 @@ pub(crate) struct Chunks {
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
+    /// Whether a whole message came in place of pieces of one.
+    told_whole: bool,
     left_out: BTreeSet<String>,
     notes: Notes,
 }
@@ -178,6 +180,7 @@ impl Chunks {
             choices: BTreeMap::new(),
             usage: None,
             tier: Tier::Standard,
+            told_whole: false,
             left_out: BTreeSet::new(),
             notes: Notes::default(),
         }
@@ -197,6 +200,11 @@ impl Chunks {
     /// Whether every choice that has begun has ended, and one has.
     pub(crate) fn is_whole(&self) -> bool {
         !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished)
+    }
+
+    /// Whether it came as whole messages, of servers that do not stream: what is whole then says so itself.
+    pub(crate) fn was_told_whole(&self) -> bool {
+        self.told_whole
     }
 
     /// Reads the data of one event.
@@ -270,6 +278,13 @@ impl Chunks {
         let Value::Object(mut choice) = choice else {
             return Err(ProviderError::malformed("a choice of the upstream's stream is no object"));
         };
+        if choice.get("delta").is_none_or(Value::is_null)
+            && let Some(message @ Value::Object(_)) = choice.remove("message")
+        {
+            choice.insert("delta".to_owned(), message);
+            telling.verbatim = false;
+            self.told_whole = true;
+        }
         telling.know(&choice, &CHOICE);
         let index = choice.get("index").and_then(Value::as_u64);
         let is = |name, kind: fn(&Value) -> bool| choice.get(name).is_none_or(|value| value.is_null() || kind(value));

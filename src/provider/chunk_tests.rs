@@ -364,6 +364,33 @@ fn odd_chunks_of_servers_that_are_compatible_are_read() {
 }
 
 #[test]
+fn a_whole_message_in_place_of_a_piece_is_read_and_not_passed_on() {
+    let call = json!({ "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "" } });
+    let message = json!({ "role": "assistant", "content": "Hi", "reasoning_content": "hm", "tool_calls": [call] });
+    let choice = json!({ "index": 0, "message": message, "finish_reason": "tool_calls" });
+    let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9 });
+    let whole = json!({ "id": "c-1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage });
+    let mut reader = Chunks::new("asked");
+    let Read::Event(event) = reader.read(&Bytes::from(whole.to_string())).unwrap() else { panic!("{whole}") };
+    let expected = [
+        Delta::Started { id: "c-1".into(), model: "m".into(), created: None },
+        Delta::Thinking { choice: 0, text: "hm".into() },
+        text("Hi"),
+        self::call(0, "call_1", "look", ""),
+        more(0, "{}"),
+        Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
+    ];
+    assert_eq!((event.frame, event.deltas.as_slice()), (None, &expected[..]));
+    assert!(reader.is_whole() && reader.was_told_whole() && reader.usage().is_some());
+    assert_eq!(reader.notes().count(), 0);
+    // Beside a piece it is none: some servers repeat in it what they have said so far.
+    let both = json!([{ "index": 0, "delta": { "content": "b" }, "message": { "content": "ab" } }]);
+    let mut reader = Chunks::new("asked");
+    let Read::Event(event) = reader.read(&Bytes::from(chunk(both).to_string())).unwrap() else { panic!() };
+    assert_eq!((&event.deltas[1..], reader.was_told_whole()), (&[text("b")][..], false));
+}
+
+#[test]
 fn what_is_no_answer_is_an_error() {
     for (chunks, kind) in [
         (vec![json!({ "choices": "none" })], ErrorKind::MalformedAnswer),

@@ -77,7 +77,8 @@ impl Dialect for Chunked {
     }
 
     fn end(&mut self) -> Option<Vec<Delta>> {
-        let whole = self.over || self.chunks.is_whole() && self.call.end == End::Unsaid;
+        let unsaid = self.call.end == End::Unsaid || self.chunks.was_told_whole();
+        let whole = self.over || self.chunks.is_whole() && unsaid;
         whole.then(|| self.usage().into_iter().chain(self.chunks.notes().map(Delta::Note)).collect())
     }
 }
