@@ -137,10 +137,10 @@ pub(crate) struct StreamedBody {
     ready: VecDeque<Bytes>,
     /// The room of what has come and was not given out yet. Comments take none.
     unread: Held,
-    /// The longest wait for the next event.
+    /// The longest wait for the next event that says something.
     patience: Duration,
-    /// When the first one has to be there.
-    begins: Option<Instant>,
+    /// When that has to be there, since it is waited for.
+    due: Option<Instant>,
     /// When it has to be over.
     ends: Instant,
     /// The time that it has been given as a whole.
@@ -161,18 +161,20 @@ impl StreamedBody {
         self.held.clone()
     }
 
-    /// An event that was given out says something, and goes on.
-    pub(crate) fn keep(&self, data: &Bytes) -> Result<(), ProviderError> {
+    /// An event that was given out says something, and goes on. The wait for the next one is another.
+    pub(crate) fn keep(&mut self, data: &Bytes) -> Result<(), ProviderError> {
+        self.due = None;
         self.held.add(data.len()).map_err(full)
     }
 
-    /// The data of the next event; `None` at the end. The wait is for the event: a comment on the way prolongs nothing.
+    /// The data of the next event; `None` at the end. The wait is for one that is [kept](Self::keep): comments on the way,
+    /// and events that say nothing, prolong nothing.
     pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
         // Where it is read slowly there is always an event that waits for nothing.
         if Instant::now() >= self.ends {
             return Err(late(ErrorKind::DeadlineExceeded, STREAM_DEADLINE, self.whole));
         }
-        let due = self.begins.take().unwrap_or_else(|| Instant::now() + self.patience);
+        let due = *self.due.get_or_insert_with(|| Instant::now() + self.patience);
         loop {
             if let Some(data) = self.ready.pop_front() {
                 return Ok(Some(data));
@@ -327,7 +329,7 @@ impl Upstream {
             ready: VecDeque::new(),
             unread: self.in_flight.hold(),
             patience: self.timeout,
-            begins: Some(deadline),
+            due: Some(deadline),
             ends: Instant::now() + self.stream_deadline,
             whole: self.stream_deadline,
             left: MAX_STREAM_BYTES,

@@ -37,7 +37,11 @@ async fn events(timeout: u64, texts: Vec<(u64, String)>) -> (Vec<Bytes>, Provide
     let mut events = Vec::new();
     loop {
         match body.event().await {
-            Ok(event) => events.push(event.unwrap()),
+            Ok(event) => {
+                let event = event.unwrap();
+                body.keep(&event).unwrap();
+                events.push(event);
+            }
             Err(error) => return (events, error),
         }
     }

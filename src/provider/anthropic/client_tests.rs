@@ -155,6 +155,24 @@ async fn schemas_that_are_too_much_hold_no_model_and_are_sent_again_so_once() {
 }
 
 #[tokio::test]
+async fn events_that_say_nothing_do_not_prolong_the_wait_for_one_that_does() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let begun = "data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\"}}\n\n";
+    let pings = || (0..1_200).map(|_| (100, "data: {\"type\":\"ping\"}\n\n".to_owned()));
+    for before in ["", begun] {
+        let texts = [(0, format!("{head}{before}"))].into_iter().chain(pings()).collect();
+        let server = Server::start(Reaction::Slowly(texts)).await;
+        let settings = settings().at(&server.origin).with(|entry| entry.timeout = Duration::from_secs(3));
+        let made = Anthropic::new(settings).unwrap();
+        let request = ChatRequest { messages: vec![Message::text(Role::User, "Hi")], ..ChatRequest::default() };
+        let events = made.stream(&request).await.unwrap().events.collect::<Vec<_>>();
+        let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
+        assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(events.len(), usize::from(!before.is_empty()));
+    }
+}
+
+#[tokio::test]
 async fn an_event_of_too_many_values_is_not_read() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let values = vec!["0"; 1_100_000].join(",");
