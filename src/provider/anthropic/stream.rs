@@ -157,6 +157,19 @@ impl Reading {
         *came |= !arguments.is_empty();
         (!arguments.is_empty()).then_some(Delta::ToolCall { choice: 0, call: *call, id: None, name: None, arguments })
     }
+
+    /// The end of the answer, told once. Calls whose blocks did not end before it, and to which no arguments came, get
+    /// the empty object: policies judge a call by it.
+    fn finish(&mut self, reason: Option<&str>) -> Vec<Delta> {
+        if reason.is_none() || std::mem::replace(&mut self.finished, true) {
+            return Vec::new();
+        }
+        let bare: Vec<u64> = self.calls.iter().filter(|(_, (_, came))| !came).map(|(index, _)| *index).collect();
+        let mut deltas: Vec<_> =
+            bare.into_iter().filter_map(|index| self.arguments(index, "{}".to_owned())).collect();
+        deltas.push(Delta::Finished { choice: 0, reason: finish_reason(reason) });
+        deltas
+    }
 }
 
 impl Dialect for Reading {
@@ -229,8 +242,7 @@ impl Dialect for Reading {
             }
             Event::MessageDelta { delta, usage } => {
                 self.counted = self.counted.then(Counted::read(&usage));
-                let ends = delta.stop_reason.is_some() && !std::mem::replace(&mut self.finished, true);
-                ends.then(|| Delta::Finished { choice: 0, reason: finish_reason(delta.stop_reason.as_deref()) })
+                return Ok(StreamEvent { frame: None, deltas: self.finish(delta.stop_reason.as_deref()) });
             }
             Event::MessageStop => {
                 self.over = true;

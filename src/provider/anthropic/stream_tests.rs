@@ -130,6 +130,26 @@ fn what_stands_beside_an_answer_is_no_text() {
 }
 
 #[test]
+fn a_call_that_is_cut_off_before_its_arguments_has_the_empty_object() {
+    let begun = |index: u64| {
+        let block = json!({"type": "tool_use", "id": format!("toolu_{index}"), "name": "look", "input": {}});
+        json!({"type": "content_block_start", "index": index, "content_block": block})
+    };
+    let piece = json!({"type": "input_json_delta", "partial_json": "{\"a"});
+    let events = [
+        begun(0),
+        json!({"type": "content_block_delta", "index": 0, "delta": piece}),
+        begun(1),
+        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}),
+        json!({"type": "content_block_stop", "index": 1}),
+        json!({"type": "message_stop"}),
+    ];
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::Length };
+    let expected = [called(0, "toolu_0"), more(0, "{\"a"), called(1, "toolu_1"), more(1, "{}"), finished];
+    assert_eq!(read(&mut reading(), &events), expected);
+}
+
+#[test]
 fn a_message_that_breaks_off_is_not_whole() {
     for events in [
         vec![],
