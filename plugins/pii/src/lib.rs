@@ -61,7 +61,9 @@ impl Pii {
         let mut verdict = Verdict::allow();
         let (mut refused, mut found, mut is_cut_off) = (Rules::NONE, 0, false);
         for text in texts(messages) {
-            let matches = pii_detect::find_both(&text, self.enabled);
+            let mut matches = pii_detect::find_both(&text, self.enabled);
+            // What of a stream is out was judged when it went, with all that stands before it.
+            matches.retain(|found| text.editable(found.range.clone()).is_some());
             for Match { rule, range } in &matches {
                 let action = milder(self.treatments[*rule as usize].action);
                 verdict.raise(action);
@@ -264,6 +266,27 @@ mod tests {
         let verdict = configure::<Pii>("{}").unwrap().response(&Context::example(), &answer);
         let edit = &verdict.edits[0];
         assert_eq!((edit.place.start, edit.place.end, edit.original.as_str()), (9, 24, " 1111 1111 1111"));
+    }
+
+    /// The word that makes the number innocent may not be shown any more.
+    #[test]
+    fn what_of_a_streamed_answer_is_out_was_judged_when_it_went() {
+        let policy: Pii = configure(r#"{"answers":"judge","rules":{"ip-address":{"action":"deny"}}}"#).unwrap();
+        for (text, released, action) in [
+            ("10.1.2.3 was sent and", 16, Action::Allow),
+            ("10.1.2.3 was sent and", 8, Action::Allow),
+            ("10.1.2.3 was sent and", 7, Action::Deny),
+            ("10.1.2.3 was sent to 10.1.2.4", 16, Action::Deny),
+        ] {
+            let mut choice = Message::assistant(text);
+            choice.parts[0].window = Some(Window { offset: 100, released });
+            let verdict = policy.response(&Context::example(), &Answer { choices: vec![choice], more: true });
+            assert_eq!(
+                (verdict.action, verdict.findings.len()),
+                (action, usize::from(action != Action::Allow)),
+                "{text}"
+            );
+        }
     }
 
     #[test]
