@@ -196,6 +196,24 @@ async fn what_is_held_back_of_a_part_goes_out_before_the_next_one() {
 }
 
 #[tokio::test]
+async fn arguments_of_a_tool_are_json_still_when_a_number_is_masked() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let card: u64 = 4_111_111_111_111_111;
+    let arguments =
+        |card: Value| json!({ "cards": [1, card.clone()], "note": "word ".repeat(80), "of": { "card": card } });
+    double.script(
+        Behaviour::tool_calls(vec![ToolCall::new("pay", &arguments(json!(card)))])
+            .tool_call_form(ToolCallForm::Fragments),
+    );
+    let mut body = ask("Pay");
+    body["tools"] = json!([{ "type": "function", "function": { "name": "pay", "parameters": {} } }]);
+    let seen = stream(&gateway, body).await;
+    let masked: Value = serde_json::from_str(&seen.calls()[0].1).unwrap();
+    assert_eq!(masked, arguments(json!("[CARD]")));
+}
+
+#[tokio::test]
 async fn calls_that_come_whole_in_one_event_go_out_one_after_the_other() {
     let arguments = json!({ "text": "word ".repeat(80) + "4711" }).to_string();
     let call = |index: u32, name: &str| {

@@ -80,7 +80,7 @@ impl Audit for AuditRedact {
             for Match { rule, range } in join_overlapping(matches) {
                 masked += 1;
                 if masked <= MOST_EDITS {
-                    verdict.edits.push(text.edit(range, &self.masks[rule as usize]));
+                    verdict.edits.push(text.mask(range, &self.masks[rule as usize]));
                 }
             }
         }

@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
             return;
         };
         if self.edits.take(OVERHEAD + range.end - start + rule.replacement.len()) {
-            self.verdict.edits.push(text.edit(start..range.end, &rule.replacement));
+            self.verdict.edits.push(text.mask(start..range.end, &rule.replacement));
         } else {
             self.is_cut_off = true;
         }

@@ -85,7 +85,7 @@ impl Pii {
                 }
                 let mask = &self.treatments[rule as usize].mask;
                 // Of a streamed answer the client may have the beginning.
-                verdict.edits.extend(text.editable(range).map(|rest| text.edit(rest, mask)));
+                verdict.edits.extend(text.editable(range).map(|rest| text.mask(rest, mask)));
             }
         }
         for (_, name) in names(messages) {

@@ -70,6 +70,7 @@ pub mod byte_range;
 pub mod clock;
 pub mod counters;
 mod export;
+mod json;
 pub mod log;
 mod matches;
 mod messages;

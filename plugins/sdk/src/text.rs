@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, Range};
 
+use crate::json::{self, Json};
 use crate::{Edit, Message, Part, PartKind, Place, Plain, Role};
 
 /// The text of one part, and where it stands. Use it as a `str`.
@@ -74,6 +75,19 @@ impl<'a> Text<'a> {
             place: self.place(range),
             replacement: replacement.into(),
         }
+    }
+
+    /// An [`edit`](Self::edit) that masks what was found: where that is a whole number of a JSON text, such as the
+    /// arguments of a tool call, the mask stands in quotes, so that the text is JSON still.
+    #[must_use]
+    pub fn mask(&self, range: Range<usize>, mask: &str) -> Edit {
+        let is_cut = self.released > 0;
+        let json = match self.kind {
+            PartKind::ToolCall => Json::Whole,
+            _ if is_cut => Json::Perhaps,
+            _ => Json::of(self.text),
+        };
+        self.edit(range.clone(), json::mask(self.text, json, is_cut, range, mask))
     }
 
     /// Whether the gateway would take an edit of this range: not if the client already has some of it. Always true
