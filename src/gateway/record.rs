@@ -255,12 +255,7 @@ pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
         (_, Some(code)) => format!("Request blocked by policy: {policy} ({code})"),
         (_, None) => format!("Request blocked by policy: {policy}"),
     };
-    let verdict = decision.evaluations.iter().find_map(|evaluation| match &evaluation.outcome {
-        Outcome::Verdict(verdict) if evaluation.enforced && *evaluation.label.policy == policy => Some(verdict),
-        _ => None,
-    });
-    let rule = verdict.and_then(|verdict| verdict.findings.first()).map(|finding| finding.rule.clone());
-    Some(Refusal { policy, reason, explanation: decision.reason.clone(), rule })
+    Some(Refusal { policy, reason, explanation: decision.reason.clone(), rule: decision.rule.clone() })
 }
 
 /// The refusal of a request that policies let pass with parts masked, to an application that would not mask them.

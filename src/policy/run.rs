@@ -97,6 +97,8 @@ pub struct Decision {
     pub decided_by: Option<String>,
     /// The policy's sentence about a refusal.
     pub reason: Option<String>,
+    /// The rule of what was found first by the verdict that refused.
+    pub rule: Option<String>,
     /// Why it is refused, when no verdict said so: `policy_missing`, or an error's code.
     pub failure: Option<&'static str>,
     /// Enforced policies that had something to say, the deciding one first.
@@ -121,6 +123,7 @@ impl Decision {
             action: Action::Allow,
             decided_by: None,
             reason: None,
+            rule: None,
             failure: None,
             matched: Vec::new(),
             evaluations: Vec::with_capacity(policies),
@@ -357,11 +360,12 @@ impl Decision {
             self.constrain(routing);
             self.routed_by.get_or_insert_with(|| name.to_owned());
         }
-        self.judge(name, verdict);
+        self.judge(name, verdict, verdict.findings.first().map(|it| it.rule.as_str()));
     }
 
     /// Takes what a policy wants to happen. What it has said of a stream is taken again as it grows.
-    pub(super) fn judge(&mut self, name: &str, verdict: &Verdict) {
+    /// `rule` is that of what the last verdict is about.
+    pub(super) fn judge(&mut self, name: &str, verdict: &Verdict, rule: Option<&str>) {
         if verdict.action == Action::Allow {
             return;
         }
@@ -370,6 +374,7 @@ impl Decision {
             self.action = verdict.action;
             self.decided_by = Some(name.to_owned());
             self.reason = verdict.reason.clone();
+            self.rule = rule.filter(|_| verdict.action.refuses()).map(str::to_owned);
             self.failure = None;
             if let Some(matched) = matched {
                 self.matched.remove(matched);
@@ -385,6 +390,7 @@ impl Decision {
             self.action = Action::Deny;
             self.decided_by = Some(policy.to_owned());
             self.reason = None;
+            self.rule = None;
             self.failure = Some(code);
             self.matched.insert(0, policy.to_owned());
         } else {

@@ -80,6 +80,29 @@ async fn a_policy_ends_a_stream_and_the_record_says_what_went_out() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_what_the_verdict_that_refused_found() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    for mode in ["observe", "transform"] {
+        let prepared = Setup::with(&double).policies(&["audit-redact", "pattern"]).prepare();
+        let manifest = format!(
+            "name: house\nmodule: pattern.wasm\nstream: {{ mode: {mode}, window: 32B }}\nsettings:\n  patterns:\n    \
+             - {{ name: seen, keywords: [tulip], action: warn, phases: [response] }}\n    \
+             - {{ name: secret, keywords: [geheim], phases: [response] }}\n"
+        );
+        std::fs::write(prepared.policies().join("pattern.yaml"), manifest).unwrap();
+        let gateway = prepared.start();
+        double.script(Behaviour::text(format!("A tulip. {} Das ist geheim. {0}", "wort ".repeat(18))));
+        let seen = stream(&gateway, ask("Tell me")).await;
+        let last = seen.events.last().unwrap();
+        assert_eq!(last["octroi"]["rule"], "secret", "{mode}: {seen:?}");
+        let record = last_record(&gateway).await;
+        let evaluations = record["policy_details"]["response_evaluations"].as_array().unwrap();
+        let said = evaluations.iter().find(|it| it["policy"] == "house").unwrap();
+        assert_eq!(said["findings"][0]["rule"], "seen", "{mode}: {record}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_refusal_is_about_may_still_become_something_else() {
     let says = |text: &str| (0, json!({ "content": text }), Value::Null);
     let prose = "So be it, and it is. ".repeat(16);

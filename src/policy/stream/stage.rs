@@ -28,6 +28,8 @@ pub(super) struct Stage {
     /// By part of the stream.
     held: Vec<Held>,
     said: Verdict,
+    /// Of the verdict that refused: the rule of what it found first.
+    refused_for: Option<String>,
     /// Its last verdict, where that was a refusal that waits. It counts if no other follows.
     waiting: Option<(Layout, Verdict)>,
     error: Option<(&'static str, String)>,
@@ -48,6 +50,7 @@ impl Stage {
             session: None,
             held: Vec::new(),
             said: Verdict::default(),
+            refused_for: None,
             waiting: None,
             error,
             asked: false,
@@ -144,7 +147,7 @@ impl Stage {
         match judged {
             Ok(flows) => {
                 if self.enforced {
-                    decision.judge(self.policy.manifest.name.as_str(), &self.said);
+                    decision.judge(self.policy.manifest.name.as_str(), &self.said, self.refused_for.as_deref());
                 }
                 Ok(flows)
             }
@@ -172,7 +175,7 @@ impl Stage {
         let boundaries: Vec<_> = layout.shown.iter().map(|(part, place)| (*part, *place, 0)).collect();
         self.keep(&layout, &verdict, &boundaries, parts);
         if self.enforced {
-            decision.judge(self.policy.manifest.name.as_str(), &self.said);
+            decision.judge(self.policy.manifest.name.as_str(), &self.said, self.refused_for.as_deref());
         }
     }
 
@@ -231,6 +234,9 @@ impl Stage {
             })
         };
         let edits: Vec<Edit> = verdict
+        if refuses && !self.said.action.refuses() {
+            self.refused_for = self.first_of(layout, verdict).map(|it| it.rule.clone());
+        }
             .edits
             .iter()
             .filter_map(|edit| Some(Edit { place: in_text(edit.place)?, replacement: edit.replacement.clone() }))
@@ -267,6 +273,16 @@ impl Stage {
     }
 
     /// The policy gave no verdict. Its instance is gone; the next piece meets a fresh one.
+    /// What a verdict is about: what it found first, but for what it found before in text that is out.
+    fn first_of<'a>(&self, layout: &Layout, verdict: &'a Verdict) -> Option<&'a Finding> {
+        let is_new = |it: &&Finding| {
+            let Some(place) = it.place else { return true };
+            let part = layout.shown.iter().find(|(_, at)| *at == (place.message, place.part));
+            part.and_then(|(part, _)| self.held.get(*part)).is_none_or(|held| place.end as usize > held.behind())
+        };
+        verdict.findings.iter().find(is_new).or(verdict.findings.first())
+    }
+
     fn fail(&mut self, failed: Failed, request_id: &str, decision: &mut Decision) {
         let Failed { error, log, readings } = failed;
         let manifest = &self.policy.manifest;
