@@ -27,7 +27,7 @@ use crate::audit::record as audit;
 use crate::chat::Message;
 use crate::in_flight::Held;
 use crate::policy::AuditPhase;
-use crate::policy::stream::{Fresh, Inspection, InspectionError, PartId, StreamPart};
+use crate::policy::stream::{Fresh, Inspection, InspectionError, MAX_CHOICES, PartId, StreamPart};
 use crate::provider::{Delta, EventStream, ProviderError, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
@@ -55,6 +55,8 @@ pub struct AnswerStream {
     /// The set of policies that judges it.
     pub generation: u64,
     /// What comes, in order; after the last one the answer is over.
+    /// How many choices were asked for, of those that an answer can have.
+    pub choices: u32,
     pub events: mpsc::Receiver<AnswerEvent>,
     /// How it ended, for whoever counts; comes also when the events were dropped.
     pub ended: oneshot::Receiver<Arc<Ended>>,
@@ -148,6 +150,7 @@ impl Pipeline {
             held: routed.answer.held.clone(),
         })));
         let told = self.told_of(&routed);
+            choices: self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES),
         inspection.went_to(told.clone());
         let Routed { provider, model, answer: mut streamed, attempts } = routed;
         let mut passage = Passage {

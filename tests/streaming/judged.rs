@@ -103,6 +103,23 @@ async fn a_refusal_names_what_the_verdict_that_refused_found() {
 }
 
 #[tokio::test]
+async fn a_refusal_ends_each_choice_that_has_not_ended_and_no_other() {
+    let says = |choice: u32, text: &str| (choice, json!({ "content": text }), Value::Null);
+    let ends = |choice: u32| (choice, json!({}), json!("stop"));
+    let events = vec![says(0, "Fine"), says(1, "Das ist geheim"), ends(0), says(1, " und bleibt es."), ends(1)];
+    let setup = mistral_that_says(events).await;
+    let gateway = with_pattern(setup, "no-secrets", "stream: { mode: transform }\n", "deny", "geheim");
+    let mut body = ask("Which?");
+    body["n"] = json!(3);
+    let seen = stream(&gateway, body).await;
+    let choices = seen.events.iter().filter_map(|event| event["choices"].as_array()).flatten();
+    let mut ends: Vec<_> =
+        choices.filter_map(|choice| Some((choice["index"].as_u64()?, choice["finish_reason"].as_str()?))).collect();
+    ends.sort_unstable();
+    assert_eq!(ends, [(0, "stop"), (1, "content_filter"), (2, "content_filter")], "{seen:?}");
+}
+
+#[tokio::test]
 async fn what_a_refusal_is_about_may_still_become_something_else() {
     let says = |text: &str| (0, json!({ "content": text }), Value::Null);
     let prose = "So be it, and it is. ".repeat(16);

@@ -24,8 +24,9 @@ use crate::provider::{Delta, Sealed, StreamEvent};
 
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
 pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Response, oneshot::Receiver<Arc<Ended>>) {
-    let AnswerStream { request_id, provider, model, attempts, generation, events, ended, held } = begun;
-    let chunks = Chunks::new(&model, pieces, form);
+    let AnswerStream { request_id, provider, model, attempts, generation, choices, events, ended, held } = begun;
+    let mut chunks = Chunks::new(&model, pieces, form);
+    chunks.choices.extend((0..choices).map(|choice| (choice, false)));
     let response = sse::response(held, events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: &attempts, generation };
     (identified(route.told(response, None), request_id.as_str()), ended)
@@ -38,7 +39,7 @@ struct Chunks {
     id: String,
     model: String,
     created: i64,
-    /// Choices that have begun, and whether they have ended.
+    /// Choices that were asked for or have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
     /// Choices whose role was told; none where the provider's own chunks tell it.
     roles: Option<BTreeSet<u32>>,

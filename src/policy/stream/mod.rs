@@ -52,7 +52,7 @@ pub struct Fresh {
 }
 
 /// More choices than this no provider gives.
-const MAX_CHOICES: u32 = 128;
+pub const MAX_CHOICES: u32 = 128;
 
 /// More parts than this no answer has.
 const MAX_PARTS: usize = 1_024;
