@@ -254,6 +254,27 @@ async fn arguments_of_a_tool_are_json_still_when_a_number_is_masked() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_thought_that_was_taken_up_again_does_not_wait_for_the_end_of_the_text() {
+    let says = |text: &str| (0, json!({ "content": text }), Value::Null);
+    let thinks = |text: &str| {
+        let thought = json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": text }] }]);
+        (0, json!({ "content": thought }), Value::Null)
+    };
+    let mut events = vec![thinks("Six by seven"), says("Well, "), thinks(", which is known,"), says("then: ")];
+    events.extend((0..40).map(|_| says("it is 42, ")));
+    events.push((0, json!({}), json!("stop")));
+    let setup = mistral_that_says(events).await;
+    let gateway = with_pattern(setup, "codes", "stream: { mode: transform, window: 64B }\n", "redact", "[0-9]{4}");
+    let seen = stream(&gateway, ask("What is it?")).await;
+    assert_eq!(seen.deltas("reasoning_content"), "Six by seven, which is known,", "{seen:?}");
+    let has =
+        |event: &Value, field: &str| event["choices"][0]["delta"][field].as_str().is_some_and(|text| !text.is_empty());
+    let thought = seen.events.iter().rposition(|event| has(event, "reasoning_content")).unwrap();
+    let behind = seen.events[thought + 1..].iter().filter(|event| has(event, "content")).count();
+    assert!(behind > 10, "{behind} chunks of text came behind it: {seen:?}");
+}
+
+#[tokio::test]
 async fn calls_that_come_whole_in_one_event_go_out_one_after_the_other() {
     let arguments = json!({ "text": "word ".repeat(80) + "4711" }).to_string();
     let call = |index: u32, name: &str| {

@@ -86,14 +86,16 @@ struct PartEntry {
     ended: bool,
     /// The model has gone on to another part of the choice. It may come back.
     left: bool,
-    /// It has come back to it: its end waits as if it had not left.
+    /// It has come back to it: its end waits for a window of what follows, since it may do so again.
     resumed: bool,
+    /// Bytes of the choice's other parts since it was left.
+    followed: usize,
 }
 
 impl PartEntry {
     /// Whether its end need not wait for more: what follows it is not to reach the client before it.
-    fn is_over(&self) -> bool {
-        self.ended || self.left && !self.resumed
+    fn is_over(&self, window: usize) -> bool {
+        self.ended || self.left && (!self.resumed || self.followed > window)
     }
 }
 
@@ -197,6 +199,9 @@ impl Inspection {
             if let (Some(name), Some(entry)) = (name, self.parts.get_mut(part)) {
                 entry.name = name;
             }
+            for other in self.parts.iter_mut().filter(|other| other.left && other.id.choice == id.choice) {
+                other.followed += text.len();
+            }
             self.came.push(Flow { part, text });
         }
         Ok(())
@@ -257,6 +262,9 @@ impl Inspection {
         for part in self.parts.iter_mut().filter(|part| part.id.choice == id.choice) {
             part.resumed |= part.left && part.id == id;
             part.left = part.id != id;
+            if !part.left {
+                part.followed = 0;
+            }
         }
         // The last ones are those that are spoken now.
         if let Some(known) = self.parts.iter().rposition(|part| part.id == id) {
@@ -267,7 +275,8 @@ impl Inspection {
         }
         let position = self.parts.iter().filter(|part| part.id.choice == id.choice).count();
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        self.parts.push(PartEntry { id, position, name: String::new(), ended: false, left: false, resumed: false });
+        let name = String::new();
+        self.parts.push(PartEntry { id, position, name, ended: false, left: false, resumed: false, followed: 0 });
         Ok(self.parts.len() - 1)
     }
 }

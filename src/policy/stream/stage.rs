@@ -89,8 +89,9 @@ impl Stage {
                 held.push(&flow.text);
             }
         }
+        let window = self.window();
         for (held, part) in self.held.iter_mut().zip(parts) {
-            held.set_over(part.is_over());
+            held.set_over(part.is_over(window));
         }
     }
 
@@ -233,10 +234,10 @@ impl Stage {
                 Place { message: place.message, part, start: at(place.start), end: at(place.end) }
             })
         };
-        let edits: Vec<Edit> = verdict
         if refuses && !self.said.action.refuses() {
             self.refused_for = self.first_of(layout, verdict).map(|it| it.rule.clone());
         }
+        let edits: Vec<Edit> = verdict
             .edits
             .iter()
             .filter_map(|edit| Some(Edit { place: in_text(edit.place)?, replacement: edit.replacement.clone() }))
@@ -272,7 +273,6 @@ impl Stage {
         self.said.extend(edits, findings, &verdict.tags);
     }
 
-    /// The policy gave no verdict. Its instance is gone; the next piece meets a fresh one.
     /// What a verdict is about: what it found first, but for what it found before in text that is out.
     fn first_of<'a>(&self, layout: &Layout, verdict: &'a Verdict) -> Option<&'a Finding> {
         let is_new = |it: &&Finding| {
@@ -283,6 +283,7 @@ impl Stage {
         verdict.findings.iter().find(is_new).or(verdict.findings.first())
     }
 
+    /// The policy gave no verdict. Its instance is gone; the next piece meets a fresh one.
     fn fail(&mut self, failed: Failed, request_id: &str, decision: &mut Decision) {
         let Failed { error, log, readings } = failed;
         let manifest = &self.policy.manifest;
