@@ -26,7 +26,7 @@ use crate::telemetry;
 /// How long one policy may take to load: longer than the processor time that its loader allows itself.
 pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(240);
 /// How long records of requests whose clients are gone may take, once connections are closed.
-const LAST_RECORDS: Duration = Duration::from_secs(5);
+const LAST_RECORDS: Duration = Duration::from_secs(4);
 /// A reload begins this long after the first of many changes, at the latest.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 

@@ -70,6 +70,8 @@ pub struct Gateway {
     tasks: TaskTracker,
     /// Records changes of the policies for as long as there may be any: tasks make them, too.
     recording: TaskTracker,
+    /// The time that requests in flight have is over.
+    out_of_time: CancellationToken,
     /// What is still to be recorded is; nothing more comes.
     stopping: CancellationToken,
     run: Run,
@@ -101,9 +103,19 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
         let (recording, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let sharing = Mutex::default();
-        let gateway =
-            Arc::new(Self { policies, router, audit, static_policies, sharing, tasks, recording, stopping, run });
+        let (sharing, out_of_time) = (Mutex::default(), CancellationToken::new());
+        let gateway = Arc::new(Self {
+            policies,
+            router,
+            audit,
+            static_policies,
+            sharing,
+            tasks,
+            recording,
+            out_of_time,
+            stopping,
+            run,
+        });
         gateway.audit.append(gateway.lifecycle(LifecycleEvent::Start))?.await?;
         gateway.recording.spawn(record_changes(gateway.audit.clone(), changes, gateway.stopping.clone()));
         Ok(gateway)
@@ -127,6 +139,11 @@ impl Gateway {
     /// The records.
     pub fn audit(&self) -> &AuditLog {
         &self.audit
+    }
+
+    /// When cancelled, answers that stream end: they are told why, and recorded.
+    pub fn out_of_time(&self) -> &CancellationToken {
+        &self.out_of_time
     }
 
     /// Waits until requests in flight are recorded, and then until changes of the policies are, at most `patience` and a

@@ -76,7 +76,7 @@ impl Gateway {
 
 /// One request on its way.
 pub(super) struct Pipeline {
-    gateway: Arc<Gateway>,
+    pub(super) gateway: Arc<Gateway>,
     pub(super) set: Arc<PolicySet>,
     pub(super) id: RequestId,
     pub(super) request: Request,

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::pipeline::{Answer, Pipeline};
 use super::record;
@@ -54,9 +55,9 @@ pub struct AnswerStream {
     pub attempts: Vec<Attempt>,
     /// The set of policies that judges it.
     pub generation: u64,
-    /// What comes, in order; after the last one the answer is over.
     /// How many choices were asked for, of those that an answer can have.
     pub choices: u32,
+    /// What comes, in order; after the last one the answer is over.
     pub events: mpsc::Receiver<AnswerEvent>,
     /// How it ended, for whoever counts; comes also when the events were dropped.
     pub ended: oneshot::Receiver<Arc<Ended>>,
@@ -83,6 +84,9 @@ pub enum StreamFailure {
     /// What the policies need is not there, or the answer cannot be shown to them.
     #[error("the answer could not be judged: {0}")]
     Inspection(InspectionError),
+    /// The time that requests in flight have was over.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
 }
 
 impl StreamFailure {
@@ -90,7 +94,7 @@ impl StreamFailure {
     fn brief(&self) -> String {
         match self {
             Self::Provider(error) => error.brief(),
-            Self::Inspection(_) => self.to_string(),
+            Self::Inspection(_) | Self::ShuttingDown => self.to_string(),
         }
     }
 
@@ -99,6 +103,7 @@ impl StreamFailure {
         match self {
             Self::Provider(error) => error.surface_as().code,
             Self::Inspection(_) => "stream_not_judged",
+            Self::ShuttingDown => "shutting_down",
         }
     }
 }
@@ -145,18 +150,19 @@ impl Pipeline {
             model: routed.model.clone(),
             attempts: routed.attempts.clone(),
             generation: self.set.generation().0,
+            choices: self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES),
             events,
             ended: told_end,
             held: routed.answer.held.clone(),
         })));
         let told = self.told_of(&routed);
-            choices: self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES),
         inspection.went_to(told.clone());
         let Routed { provider, model, answer: mut streamed, attempts } = routed;
         let mut passage = Passage {
             inspection,
             transcript: Transcript::new(&model),
             client,
+            out_of_time: self.gateway.out_of_time().clone(),
             choices: self.request.chat.n.unwrap_or(1).max(1) as usize,
             heads: Vec::new(),
             seals: Vec::new(),
@@ -229,6 +235,8 @@ struct Passage {
     inspection: Inspection,
     transcript: Transcript,
     client: mpsc::Sender<AnswerEvent>,
+    /// See [`Gateway::out_of_time`](super::Gateway::out_of_time).
+    out_of_time: CancellationToken,
     /// How many choices were asked for.
     choices: usize,
     /// Tool calls whose beginning waits for the first of their arguments to be passed on.
@@ -292,6 +300,7 @@ impl Passage {
             let event = tokio::select! {
                 biased;
                 () = self.client.closed() => return Err(Stop::ClientGone),
+                () = self.out_of_time.cancelled() => return Err(Stop::Failed(StreamFailure::ShuttingDown)),
                 event = streamed.events.next() => event,
             };
             match event {
@@ -337,7 +346,11 @@ impl Passage {
         if event.frame.is_some() || !event.deltas.is_empty() {
             self.on_their_way.push_back(event.frame.as_ref().map_or(bytes, Bytes::len));
             let said = AnswerEvent::Said(event);
-            self.client.send_timeout(said, PATIENCE).await.map_err(|_| Stop::ClientGone)?;
+            tokio::select! {
+                biased;
+                sent = self.client.send_timeout(said, PATIENCE) => sent.map_err(|_| Stop::ClientGone)?,
+                () = self.out_of_time.cancelled() => return Err(Stop::Failed(StreamFailure::ShuttingDown)),
+            }
             self.released += bytes as u64;
         }
         self.settle();

@@ -130,10 +130,11 @@ pub async fn serve(
     prometheus: PrometheusHandle,
     shutdown: CancellationToken,
 ) {
+    let out_of_time = gateway.out_of_time().clone();
     let app = App::new(gateway, &config.server, &config.auth, in_flight, prometheus);
     let entry = Entry::new(app.clone(), routes(app));
     let handle = move |request| entry.clone().handle(request);
-    serve::serve(listener, handle, Limits::from(&config.server), shutdown).await;
+    serve::serve(listener, handle, Limits::from(&config.server), shutdown, out_of_time).await;
 }
 
 /// All routes.

@@ -10,6 +10,7 @@ mod pace;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ const BUFFER: usize = 64 << 10;
 /// How long a client may take nothing, or next to nothing, of what is sent to it.
 const UNREAD: Duration = Duration::from_secs(120);
 
+/// How long answers that stream have to say that they break off, when the time to stop is over. Never longer than that
+/// time was.
+const LAST_FRAMES: Duration = Duration::from_secs(1);
+
 /// The pauses after an error of the listener itself, such as no more file descriptors: from the first, doubled, to the
 /// last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -72,11 +77,16 @@ impl From<&Server> for Limits {
 }
 
 /// Has `handle` answer each request until `shutdown` is cancelled. Then nothing more is accepted, idle connections are closed, requests in flight
-/// are finished, and what is not done after `shutdown_timeout` is dropped.
+/// are finished. After `shutdown_timeout` `out_of_time` is cancelled, and what does not end by that is dropped.
 ///
 /// No error of a connection, nor of accepting one, ends it early.
-pub async fn serve<H, F>(listener: TcpListener, handle: H, limits: Limits, shutdown: CancellationToken)
-where
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    handle: H,
+    limits: Limits,
+    shutdown: CancellationToken,
+    out_of_time: CancellationToken,
+) where
     H: Fn(Request<Drained>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response, Infallible>> + Send + 'static,
 {
@@ -109,9 +119,12 @@ where
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    let mut done = pin!(graceful.shutdown());
+    if tokio::time::timeout(limits.shutdown_timeout, &mut done).await.is_err() {
         while connections.try_join_next().is_some() {}
         tracing::warn!(connections = connections.len(), "connections were still in use when the time to stop was over");
+        out_of_time.cancel();
+        let _ = tokio::time::timeout(LAST_FRAMES.min(limits.shutdown_timeout), done).await;
     }
     connections.shutdown().await;
 }

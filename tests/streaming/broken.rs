@@ -51,6 +51,31 @@ async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
 }
 
 #[tokio::test]
+async fn a_stream_that_the_end_of_the_gateway_cuts_says_so_to_its_client_and_on_record() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let server = "server: { listen: \"127.0.0.1:0\", shutdown_timeout: 1s }\n";
+    let mut gateway = Setup::with(&double).policies(&["audit-redact"]).yaml(server).start();
+    double.script(Behaviour::break_stream(2, StreamFault::Stall));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let request = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body);
+    let mut response = request.send().await.unwrap();
+    let mut text = String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+    gateway.terminate();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    let last = text.trim_end().rsplit_once("data: ").unwrap().1;
+    let told: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(told["error"]["code"], "shutting_down", "{text}");
+    assert!(gateway.wait().success());
+    let record = last_record(&gateway.restart()).await;
+    assert_eq!(record["policy_decision"], "error", "{record}");
+    assert_eq!(record["error_message"], "the gateway is shutting down", "{record}");
+    assert_eq!(record["policy_details"]["client_gone"], serde_json::Value::Null, "{record}");
+}
+
+#[tokio::test]
 async fn a_policy_that_was_not_asked_has_allowed_nothing() {
     let double = MistralDouble::builder().start().await.unwrap();
     for mode in ["transform", "buffer"] {

@@ -71,7 +71,7 @@ pub async fn serve(
         reloads: Arc::new(Semaphore::new(RELOADS)),
         trials: Semaphore::new(TRIALS),
     };
-    super::serve::serve(listener, routed(router(Arc::new(admin))), limits, shutdown).await;
+    super::serve::serve(listener, routed(router(Arc::new(admin))), limits, shutdown, CancellationToken::new()).await;
 }
 
 fn router(admin: Arc<Admin>) -> Router {

@@ -11,6 +11,7 @@ use super::*;
 struct Running {
     address: SocketAddr,
     stop: CancellationToken,
+    out_of_time: CancellationToken,
     done: JoinHandle<()>,
     go: Arc<Notify>,
     entered: Arc<AtomicUsize>,
@@ -29,9 +30,9 @@ async fn start(limits: Limits) -> Running {
     let quick = || async { "quick" };
     let large = || async { "x".repeat(1 << 20) };
     let router = Router::new().route("/slow", get(slow)).route("/quick", get(quick)).route("/large", get(large));
-    let stop = CancellationToken::new();
-    let done = tokio::spawn(serve(listener, routed(router), limits, stop.clone()));
-    Running { address, stop, done, go, entered }
+    let (stop, out_of_time) = (CancellationToken::new(), CancellationToken::new());
+    let done = tokio::spawn(serve(listener, routed(router), limits, stop.clone(), out_of_time.clone()));
+    Running { address, stop, out_of_time, done, go, entered }
 }
 
 fn limits() -> Limits {
@@ -128,6 +129,19 @@ async fn what_is_not_done_in_time_is_dropped() {
     server.stop.cancel();
     server.done.await.unwrap();
     assert_eq!(rest(asking).await, "");
+}
+
+#[tokio::test]
+async fn what_ends_when_it_is_out_of_time_still_says_so() {
+    let server = start(Limits { shutdown_timeout: Duration::from_millis(50), ..limits() }).await;
+    let asking = server.send(SLOW).await;
+    server.until_entered(1).await;
+    server.stop.cancel();
+    server.out_of_time.cancelled().await;
+    server.go.notify_one();
+    let text = rest(asking).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("done"), "{text}");
+    server.done.await.unwrap();
 }
 
 #[tokio::test]
