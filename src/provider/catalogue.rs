@@ -131,6 +131,9 @@ fn card(mut told: Map<String, Value>) -> Option<Card> {
         None => told.remove("name")?.as_str()?.trim_start_matches("models/").to_owned(),
     };
     let plain = (1..=128).contains(&id.len()) && !id.chars().any(char::is_control);
+    if let Some(Value::Object(traits)) = told.get_mut("capabilities") {
+        traits.retain(|_, has| has.is_boolean());
+    }
     told.retain(|name, value| is_read(name, value));
     plain.then_some(Card { id, told })
 }
@@ -142,7 +145,7 @@ fn is_read(name: &str, value: &Value) -> bool {
         "default_model_temperature" => value.is_number(),
         "name" | "description" | "deprecation" | "deprecation_replacement_model" => value.is_string(),
         "aliases" => value.as_array().is_some_and(|names| names.iter().all(Value::is_string)),
-        "capabilities" => value.as_object().is_some_and(|traits| traits.values().all(Value::is_boolean)),
+        "capabilities" => value.as_object().is_some_and(|traits| !traits.is_empty()),
         _ => false,
     }
 }
@@ -170,7 +173,7 @@ mod tests {
             (
                 json!({"object": "list", "data": [
                     {"id": "b", "created": "2026-11-01", "capabilities": {"batch": {"supported": true}}},
-                    {"id": "a", "object": "model", "created": 7, "owned_by": "x", "capabilities": {"vision": true},
+                    {"id": "a", "object": "model", "created": 7, "owned_by": "x", "capabilities": {"vision": true, "audio": null},
                         "deprecation": null},
                     {"id": "line\nbreak"}, {"object": "model"},
                 ]}),

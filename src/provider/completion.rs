@@ -81,10 +81,12 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     choices.sort_by_key(|choice| choice.index.unwrap_or(0));
     let mut notes = Notes::default();
     let mut ids = Made::of(body);
-    let choices =
-        choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes)).collect::<Result<Vec<_>, _>>()?;
-    let fields = left_out::of_answer(unknown::fields(body).iter().map(String::as_str));
     let usage = completion.usage.as_ref().and_then(Value::as_object);
+    let used = usage.and_then(read_usage);
+    let choices = choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes));
+    // The vendor bills one that failed all the same.
+    let choices = choices.collect::<Result<Vec<_>, _>>().map_err(|error| error.with_spent(used))?;
+    let fields = left_out::of_answer(unknown::fields(body).iter().map(String::as_str));
     let tier = tier(usage, completion.service_tier.as_ref());
     let answer = ChatAnswer {
         id: completion.id.filter(|id| is_token(id)).unwrap_or_default(),
@@ -96,7 +98,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
             deprecation: None,
         },
         choices,
-        usage: usage.and_then(read_usage),
+        usage: used,
         notes: notes.into_iter().chain(fields).collect(),
         ..ChatAnswer::default()
     };

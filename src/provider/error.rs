@@ -63,6 +63,12 @@ impl ProviderError {
         Self::malformed("the upstream's answer went on behind its end")
     }
 
+    /// Of another kind, which is known better where it is read.
+    #[must_use]
+    pub(crate) fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// In other words; they are cleaned.
     #[must_use]
     pub(crate) fn with_message(mut self, message: &str) -> Self {

@@ -39,26 +39,25 @@ pub(crate) fn parse(
             error.column()
         ))
     })?;
+    let used = body.usage.as_ref().and_then(usage);
     let results = match request.task {
         Task::Embed => {
             let mut all = body.data.unwrap_or_default();
             all.sort_by_key(|vector| vector.index.unwrap_or(0));
             let encoded = |vector: Vector| vectors::encoded(vector.embedding, &request.vectors);
-            all.into_iter().map(encoded).collect::<Result<Vec<_>, _>>()?
+            all.into_iter().map(encoded).collect::<Result<Vec<_>, _>>().map_err(|error| error.with_spent(used))?
         }
         _ => body.results.and_then(|results| serde_json::from_str(results.get()).ok()).unwrap_or_default(),
     };
     if results.len() != texts {
-        return Err(ProviderError::malformed(&format!(
-            "the upstream gave {} results for {texts} texts",
-            results.len()
-        )));
+        let message = format!("the upstream gave {} results for {texts} texts", results.len());
+        return Err(ProviderError::malformed(&message).with_spent(used));
     }
     Ok(ChatAnswer {
         id: body.id.filter(|id| text::is_token(id)).unwrap_or_default(),
         model: body.model.filter(|model| text::is_token(model)).unwrap_or_else(|| asked.to_owned()),
         results,
-        usage: body.usage.as_ref().and_then(usage),
+        usage: used,
         ..ChatAnswer::default()
     })
 }

@@ -53,6 +53,31 @@ async fn a_batch_that_fails_behind_others_is_asked_for_again_a_few_times() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_too_much_by_itself_is_told_by_its_place() {
+    let words = "Too many tokens overall, split into more batches.";
+    let refusal =
+        serde_json::json!({ "object": "error", "message": words, "type": "invalid_request_prompt", "code": "3210" });
+    let refused = || said("400 Bad Request", "", &refusal.to_string());
+    // All four, the first two, the others, the first of those.
+    let answers = vec![refused(), vectors(2), refused(), refused()];
+    let server = Server::start(Reaction::InTurn(answers)).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    let texts = (0..4).map(|number| number.to_string()).collect();
+    let error = mistral.chat(&ChatRequest::about(Task::Embed, None, texts)).await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::ContextLength, 4), "{error}");
+    assert!(error.message().starts_with("Input id 2 has too many tokens"), "{error}");
+    assert_eq!(error.spent().map(|usage| usage.prompt_tokens), Some(2));
+}
+
+#[tokio::test]
+async fn vectors_that_are_not_one_for_each_text_are_paid_for() {
+    let server = Server::start(Reaction::InTurn(vec![vectors(2)])).await;
+    let mistral = Mistral::new(settings(&server.origin)).unwrap();
+    let error = mistral.chat(&ChatRequest::about(Task::Embed, None, vec!["one".to_owned()])).await.unwrap_err();
+    assert_eq!((error.kind(), error.spent().map(|usage| usage.prompt_tokens)), (ErrorKind::MalformedAnswer, Some(2)));
+}
+
+#[tokio::test]
 async fn a_callers_key_that_is_over_its_limit_is_waited_for_by_no_batch() {
     let limited = said("429 Too Many Requests", "retry-after: 0\r\n", "{}");
     let failed = said("500 Internal Server Error", "retry-after: 0\r\n", "{}");

@@ -151,12 +151,14 @@ impl Mistral {
                     continue;
                 }
                 Err(error) => {
-                    let error = texts::placed(error, all.len() - rest.len());
+                    let error = texts::placed(texts::alone(error, size), all.len() - rest.len());
                     let error = if self.is_callers { error.with_callers_key() } else { error };
                     let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
                     let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
                     let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else {
-                        return Err(error.with_spent(answer.and_then(|answered| answered.usage)));
+                        let before = answer.and_then(|answered| answered.usage);
+                        let spent = before.into_iter().chain(error.spent()).reduce(Usage::plus);
+                        return Err(error.with_spent(spent));
                     };
                     answered.notes.push(format!("a batch of texts asked for again after {}", error.code()));
                     failures += 1;

@@ -9,7 +9,7 @@ use super::wire::{self, Thinking, Wire};
 use crate::chat::{ChatRequest, Task, Usage};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
-use crate::provider::{ProviderError, call_id};
+use crate::provider::{ErrorKind, ProviderError, call_id};
 
 /// Texts in one request for vectors, at most.
 pub(super) const BATCH_TEXTS: usize = 512;
@@ -32,6 +32,15 @@ pub(super) fn room_behind(texts: &[&str], usage: Option<Usage>) -> usize {
     let tokens = usage.map_or(0, |usage| usize::try_from(usage.prompt_tokens).unwrap_or(usize::MAX));
     let room = bytes(texts).saturating_mul(BATCH_TOKENS).checked_div(tokens);
     room.map_or(BATCH_BYTES, |room| room.clamp(BATCH_TOKENS, BATCH_BYTES))
+}
+
+/// A refusal of too many tokens in a batch of so many texts: of one, it is that text which has too many.
+pub(super) fn alone(refusal: ProviderError, texts: usize) -> ProviderError {
+    if refusal.kind() != ErrorKind::BatchTooLarge || texts > 1 {
+        return refusal;
+    }
+    let message = format!("Input id 0 has too many tokens: {}", refusal.message());
+    refusal.with_kind(ErrorKind::ContextLength).with_message(&message)
 }
 
 /// A refusal that names a text by its place in a batch, which so many were before, by its place among all.
