@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::stream;
+use reqwest::header::HeaderMap;
 
 use super::http::StreamedBody;
 use super::refusals::Refusals;
@@ -54,7 +55,11 @@ impl<D: Dialect> State<D> {
                 return Ok((!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas }));
             };
             values::check(&data)?;
-            let event = self.dialect.read(&data)?;
+            let event = self.dialect.read(&data).map_err(|error| match error.kind() {
+                // As for whole answers.
+                ErrorKind::MalformedAnswer => self.refusals.no_answer(error, &HeaderMap::new(), &data),
+                _ => error,
+            })?;
             // What says nothing must not count as the beginning of an answer, and takes no room.
             let says_something = event.frame.is_some() || !event.deltas.is_empty();
             if says_something {

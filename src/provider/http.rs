@@ -133,6 +133,8 @@ impl Credential {
 pub(crate) struct StreamedBody {
     response: Response,
     events: Events,
+    /// What it says that it is, where that is no stream of events and none has come.
+    unlike: Option<String>,
     /// Events that came together with one before them.
     ready: VecDeque<Bytes>,
     /// The room of what has come and was not given out yet. Comments take none.
@@ -177,9 +179,16 @@ impl StreamedBody {
         let due = *self.due.get_or_insert_with(|| Instant::now() + self.patience);
         loop {
             if let Some(data) = self.ready.pop_front() {
+                self.unlike = None;
                 return Ok(Some(data));
             }
-            let Some(piece) = self.piece(due).await? else { return Ok(self.events.rest()) };
+            let Some(piece) = self.piece(due).await? else {
+                let rest = self.events.rest();
+                return match self.unlike.take() {
+                    Some(kind) if rest.is_none() => Err(no_stream(&kind)),
+                    _ => Ok(rest),
+                };
+            };
             let ready = &mut self.ready;
             self.events.read(&piece, |data| ready.push_back(data)).map_err(|_| {
                 let message = format!("an event of the upstream's stream is larger than {MAX_EVENT_BYTES} bytes");
@@ -306,7 +315,8 @@ impl Upstream {
     }
 
     /// Posts a JSON body, and gives the stream that answers it as soon as its head is there, with that. The provider's
-    /// time-out bounds the wait for its first event, from here on, and for each next one. Any other answer is an error.
+    /// time-out bounds the wait for its first event, from here on, and for each next one. A whole answer, of a server that
+    /// does not stream, is one event. An answer of another status than 200 is an error.
     pub(crate) async fn stream(
         &self,
         url: &Url,
@@ -316,16 +326,18 @@ impl Upstream {
         let mut request = self.posting(url, body);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let mut response = self.send(request, deadline, self.timeout).await?;
-        // What does not tell its type may be a stream too, and must not be waited for to its end.
-        let content_type = response.headers().get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
-        if response.status() != 200 || !content_type.to_ascii_lowercase().starts_with(EVENT_STREAM) {
-            let reply = self.reply(response, deadline, self.timeout).await?;
-            return reply.read(|_| Err(no_stream()));
+        if response.status() != 200 {
+            return Err(self.refusal(response, deadline, self.timeout).await);
         }
         let headers = std::mem::take(response.headers_mut());
+        // What says that it is something else, or nothing, may be a stream too, and must not be waited for to its end.
+        let content_type = headers.get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
+        let is_stream = content_type.to_ascii_lowercase().starts_with(EVENT_STREAM);
+        let unlike = (!is_stream).then(|| String::from_utf8_lossy(content_type).into_owned());
         let body = StreamedBody {
             response,
             events: Events::default(),
+            unlike,
             ready: VecDeque::new(),
             unread: self.in_flight.hold(),
             patience: self.timeout,
@@ -381,15 +393,24 @@ impl Upstream {
         deadline: Instant,
         timeout: Duration,
     ) -> Result<Reply, ProviderError> {
-        let status = response.status().as_u16();
+        if response.status() != 200 {
+            return Err(self.refusal(response, deadline, timeout).await);
+        }
         let headers = std::mem::take(response.headers_mut());
         let read = self.read(response, deadline, timeout).await;
-        let (body, held) = read.map_err(|error| self.refusals.scrubbed(error.with_status(status)))?;
-        if status != 200 {
-            return Err(self.refusals.refusal(status, &headers, &body));
-        }
+        let (body, held) = read.map_err(|error| self.refusals.scrubbed(error.with_status(200)))?;
         let correlation_id = self.refusals.correlation_id(&headers);
         Ok(Reply { headers, body, held, correlation_id, refusals: self.refusals.clone() })
+    }
+
+    /// What an answer of another status than 200 says, or why it cannot be read.
+    async fn refusal(&self, mut response: Response, deadline: Instant, timeout: Duration) -> ProviderError {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        match self.read(response, deadline, timeout).await {
+            Ok((body, _)) => self.refusals.refusal(status, &headers, &body),
+            Err(error) => self.refusals.scrubbed(error.with_status(status)),
+        }
     }
 
     async fn read(
@@ -439,8 +460,8 @@ fn full(full: Full) -> ProviderError {
     ProviderError::new(ErrorKind::NoRoom, &full.to_string()).with_retry_after(Some(Duration::from_secs(1)))
 }
 
-fn no_stream() -> ProviderError {
-    ProviderError::malformed("the upstream answered a request for a stream with something else")
+fn no_stream(kind: &str) -> ProviderError {
+    ProviderError::malformed(&format!("the upstream answered a request for a stream with something else (`{kind}`)"))
 }
 
 fn timed_out(what: &str, limit: Duration) -> ProviderError {

@@ -1,7 +1,8 @@
 //! Server-sent events as upstreams send them: bytes in, data of events out, wherever the network cut them.
 //!
 //! Reads what the standard's `text/event-stream` allows (CR, LF and CRLF, a byte order mark, comments, data of several
-//! lines) and keeps the data alone: no dialect here says more in an event's other fields.
+//! lines) and keeps the data alone: no dialect here says more in an event's other fields. A body that is one JSON object
+//! is the data of one event: servers that do not stream answer so.
 
 use bytes::{Bytes, BytesMut};
 
@@ -15,6 +16,7 @@ pub(crate) struct TooLarge;
 /// A stream of events, as far as it has come.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
+    form: Form,
     /// The line that has begun.
     line: BytesMut,
     /// The data of the event that has begun, a line feed behind each of its lines.
@@ -25,10 +27,33 @@ pub(crate) struct Events {
     is_under_way: bool,
 }
 
+/// What a body is, as its first byte tells.
+#[derive(Debug, Default, PartialEq)]
+enum Form {
+    /// None has come but white space, which says nothing in either form.
+    #[default]
+    Unknown,
+    Events,
+    /// One JSON object, which no event begins with.
+    Object,
+}
+
 impl Events {
     /// Reads bytes; the data of each event that they end goes to `take`.
     pub(crate) fn read(&mut self, bytes: &[u8], mut take: impl FnMut(Bytes)) -> Result<(), TooLarge> {
         let mut rest = bytes;
+        if self.form == Form::Unknown {
+            rest = bytes.trim_ascii_start();
+            self.form = match rest.first() {
+                None => Form::Unknown,
+                Some(b'{') => Form::Object,
+                Some(_) => Form::Events,
+            };
+        }
+        if self.form == Form::Object {
+            self.line.extend_from_slice(rest);
+            return self.bounded();
+        }
         while !rest.is_empty() {
             if std::mem::take(&mut self.after_return)
                 && let Some(behind) = rest.strip_prefix(b"\n")
@@ -55,6 +80,9 @@ impl Events {
     /// The data of an event that the end of the stream cut short. The standard forgets it; some servers leave out the
     /// empty line behind their last event, and one that was really cut is no JSON.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
+        if self.form == Form::Object {
+            return (!self.line.is_empty()).then(|| self.line.split().freeze());
+        }
         // The line that has begun, then the empty one that did not come.
         self.end_line().or_else(|| self.end_line())
     }
@@ -130,6 +158,7 @@ mod tests {
             ("data: [DONE]\n\n", None),
             (": a comment", None),
             ("", None),
+            (" \n{\"a\":\n\n1}\n", Some("{\"a\":\n\n1}\n")),
         ] {
             let mut events = Events::default();
             events.read(stream.as_bytes(), |_| ()).unwrap();

@@ -193,7 +193,7 @@ async fn an_error_under_status_200_has_the_class_that_it_tells() {
     let made = Anthropic::new(settings().at(&server.origin)).unwrap();
     for streams in [false, true] {
         let error = match streams {
-            true => made.stream(&request).await.unwrap_err(),
+            true => made.stream(&request).await.unwrap().begun().await.unwrap_err(),
             false => made.chat(&request).await.unwrap_err(),
         };
         assert_eq!(error.kind(), ErrorKind::CapacityExceeded, "streams: {streams}");

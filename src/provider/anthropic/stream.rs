@@ -9,9 +9,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{finish_reason, signed};
+use super::answer::{self, finish_reason, signed};
 use super::usage::Counted;
-use crate::chat::Seal;
+use crate::chat::{Part, Seal};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -63,6 +63,11 @@ enum Event {
         usage: Value,
     },
     MessageStop,
+    /// A whole one, of a server that does not stream.
+    Message {
+        #[serde(default)]
+        usage: Value,
+    },
     Error,
     #[serde(other)]
     Unknown,
@@ -158,6 +163,40 @@ impl Reading {
         (!arguments.is_empty()).then_some(Delta::ToolCall { choice: 0, call: *call, id: None, name: None, arguments })
     }
 
+    /// A whole message, which is the answer, in place of its pieces.
+    fn whole(&mut self, data: &[u8], usage: &Value) -> Result<StreamEvent, ProviderError> {
+        if self.finished {
+            return Err(ProviderError::went_on());
+        }
+        let answer = answer::parse(data, self.bill.model())?.answer;
+        self.counted = self.counted.then(Counted::read(usage));
+        answer.notes.into_iter().for_each(|note| self.notes.add(note));
+        let mut deltas = vec![Delta::Started { id: answer.id, model: answer.model, created: None }];
+        for choice in answer.choices {
+            let mut calls = 0;
+            for part in choice.message.parts {
+                match part {
+                    Part::Text { text } => deltas.push(Delta::Text { choice: 0, text }),
+                    Part::Thinking { text, seal } => {
+                        let of = Sealed::Thoughts(text.clone());
+                        deltas.extend((!text.is_empty()).then_some(Delta::Thinking { choice: 0, text }));
+                        deltas.extend(seal.map(|seal| Delta::Seal { choice: 0, of, seal }));
+                    }
+                    Part::ToolCall { id, name, arguments, .. } => {
+                        let (id, name) = (Some(id), Some(name));
+                        deltas.push(Delta::ToolCall { choice: 0, call: calls, id, name, arguments });
+                        calls += 1;
+                    }
+                    // A message is made of no other parts.
+                    _ => {}
+                }
+            }
+            deltas.push(Delta::Finished { choice: 0, reason: choice.finish_reason });
+        }
+        (self.finished, self.over) = (true, true);
+        Ok(StreamEvent { frame: None, deltas })
+    }
+
     /// The end of the answer, told once. Calls whose blocks did not end before it, and to which no arguments came, get
     /// the empty object: policies judge a call by it.
     fn finish(&mut self, reason: Option<&str>) -> Vec<Delta> {
@@ -248,6 +287,7 @@ impl Dialect for Reading {
                 self.over = true;
                 None
             }
+            Event::Message { usage } => return self.whole(data, &usage),
             Event::Error => return Err(self.refusals.in_stream(data)),
             Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };

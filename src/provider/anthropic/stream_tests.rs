@@ -130,6 +130,37 @@ fn what_stands_beside_an_answer_is_no_text() {
 }
 
 #[test]
+fn a_whole_message_in_place_of_a_stream_is_the_answer() {
+    let blocks = json!([
+        {"type": "thinking", "thinking": "hm", "signature": "EqQB"},
+        {"type": "text", "text": "Hello"},
+        {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}},
+    ]);
+    let usage = json!({"input_tokens": 3, "output_tokens": 2});
+    let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-6",
+        "content": blocks, "stop_reason": "tool_use", "usage": usage});
+    let mut reading = reading();
+    let call = Delta::ToolCall {
+        choice: 0,
+        call: 0,
+        id: Some("toolu_1".into()),
+        name: Some("look".into()),
+        arguments: "{}".into(),
+    };
+    let expected = [
+        Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
+        Delta::Thinking { choice: 0, text: "hm".into() },
+        sealed("hm", Seal::Anthropic("EqQB".into())),
+        text("Hello"),
+        call,
+        Delta::Finished { choice: 0, reason: FinishReason::ToolCalls },
+    ];
+    assert_eq!(read(&mut reading, &[message]), expected);
+    assert!(reading.is_over());
+    assert!(matches!(reading.end().unwrap().as_slice(), [Delta::Usage { usage, .. }] if usage.prompt_tokens == 3));
+}
+
+#[test]
 fn a_call_that_is_cut_off_before_its_arguments_has_the_empty_object() {
     let begun = |index: u64| {
         let block = json!({"type": "tool_use", "id": format!("toolu_{index}"), "name": "look", "input": {}});

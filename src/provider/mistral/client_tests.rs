@@ -318,7 +318,13 @@ async fn a_stream_is_read_to_its_end() {
     assert_eq!(error, None);
     // What comes behind the end is not read; the last line feeds, and the type, may be missing.
     let untyped = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
-    for (head, end) in [(HEAD, "data: [DONE]\n\ndata: {\n\n"), (HEAD, "data: [DONE]"), (untyped, "data: [DONE]\n\n")] {
+    let plain = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n";
+    for (head, end) in [
+        (HEAD, "data: [DONE]\n\ndata: {\n\n"),
+        (HEAD, "data: [DONE]"),
+        (untyped, "data: [DONE]\n\n"),
+        (plain, "data: [DONE]\n\n"),
+    ] {
         assert_eq!(stream(whole(head, end)).await, (said.clone(), None), "{head:?} {end:?}");
     }
     let text = |text: &str| Delta::Text { choice: 0, text: text.into() };
@@ -360,14 +366,29 @@ async fn what_comes_instead_of_a_stream_is_classed_as_ever() {
     let limited = r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","code":"1300"}"#;
     for (reaction, kind) in [
         (reply("429 Too Many Requests", "content-type: application/json\r\n", limited), ErrorKind::RateLimited),
-        (reply("200 OK", "content-type: application/json\r\n", ANSWER), ErrorKind::MalformedAnswer),
         (reply("200 OK", "content-type: application/json\r\n", limited), ErrorKind::RateLimited),
+        (reply("200 OK", "content-type: application/json\r\n", "{\"id\":\"x\"}"), ErrorKind::ReadFailed),
         (reply("200 OK", "content-type: text/html\r\n", "<html></html>"), ErrorKind::MalformedAnswer),
     ] {
         let server = Server::start(reaction).await;
-        let error = Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await.unwrap_err();
+        let error = match Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await {
+            Ok(streamed) => streamed.begun().await.unwrap_err(),
+            Err(error) => error,
+        };
         assert_eq!(error.kind(), kind);
+        assert!(kind != ErrorKind::MalformedAnswer || error.message().contains("`text/html`"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_whole_answer_in_place_of_a_stream_is_told_as_one() {
+    let (said, error) = stream(reply("200 OK", "content-type: application/json\r\n", ANSWER)).await;
+    assert_eq!(error, None);
+    let has = |is: fn(&Delta) -> bool| said.iter().filter(|delta| is(delta)).count();
+    assert_eq!(has(|delta| matches!(delta, Delta::Started { .. })), 1, "{said:?}");
+    assert_eq!(has(|delta| matches!(delta, Delta::Text { .. })), 1, "{said:?}");
+    assert_eq!(has(|delta| matches!(delta, Delta::Finished { .. })), 1, "{said:?}");
+    assert_eq!(has(|delta| matches!(delta, Delta::Usage { .. })), 1, "{said:?}");
 }
 
 /// Serves streams on one connection, the end of each body only when `over` says that the client has read its last event.
