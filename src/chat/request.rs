@@ -163,7 +163,8 @@ impl<'de> Deserialize<'de> for Schema {
         if !["\\ud", "\\uD"].iter().any(|half| json.get().contains(half)) {
             return Ok(Self(json));
         }
-        let whole = String::from_utf8(whole_characters(json.get().as_bytes())).map_err(D::Error::custom)?;
+        let whole =
+            String::from_utf8(whole_characters(json.get().as_bytes()).into_owned()).map_err(D::Error::custom)?;
         RawValue::from_string(whole).map(|raw| Self(raw.into())).map_err(D::Error::custom)
     }
 }

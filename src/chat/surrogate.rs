@@ -1,11 +1,13 @@
 //! Characters beyond U+FFFF stand in JSON as two escapes, a high surrogate and a low one. One alone is no character.
 
+use std::borrow::Cow;
+
 /// What stands in the place of such a half. As long as it, so that a body keeps its length.
 const REPLACEMENT: &[u8; 6] = br"\ufffd";
 
-/// The same JSON with every half that lacks its other half replaced.
-pub(crate) fn whole_characters(json: &[u8]) -> Vec<u8> {
-    let mut mended = json.to_vec();
+/// The same JSON with every half that lacks its other half replaced; borrowed where there is none.
+pub(crate) fn whole_characters(json: &[u8]) -> Cow<'_, [u8]> {
+    let mut mended = Cow::Borrowed(json);
     let mut at = 0;
     while let Some(found) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         let begin = at + found;
@@ -13,7 +15,7 @@ pub(crate) fn whole_characters(json: &[u8]) -> Vec<u8> {
         at = match escape {
             Some(Half::High) if escaped(json, next) == Some(Half::Low) => next + REPLACEMENT.len(),
             Some(_) => {
-                mended[begin..next].copy_from_slice(REPLACEMENT);
+                mended.to_mut()[begin..next].copy_from_slice(REPLACEMENT);
                 next
             }
             // A backslash, or any other character, behind this one is its own.

@@ -1,5 +1,7 @@
 //! From an upstream's events to those of an answer, whatever the vendor's dialect.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use futures_util::stream;
 use reqwest::header::HeaderMap;
@@ -8,6 +10,7 @@ use super::http::StreamedBody;
 use super::refusals::Refusals;
 use super::stream::{Delta, StreamEvent, Streamed};
 use super::{ErrorKind, ProviderError, values};
+use crate::chat::whole_characters;
 
 /// A vendor's stream, as far as it has come.
 pub(crate) trait Dialect: Send + 'static {
@@ -55,11 +58,7 @@ impl<D: Dialect> State<D> {
                 return Ok((!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas }));
             };
             values::check(&data)?;
-            let event = self.dialect.read(&data).map_err(|error| match error.kind() {
-                // As for whole answers.
-                ErrorKind::MalformedAnswer => self.refusals.no_answer(error, &HeaderMap::new(), &data),
-                _ => error,
-            })?;
+            let event = self.read(&data)?;
             // What says nothing must not count as the beginning of an answer, and takes no room.
             let says_something = event.frame.is_some() || !event.deltas.is_empty();
             if says_something {
@@ -71,6 +70,20 @@ impl<D: Dialect> State<D> {
             }
         }
         Ok(None)
+    }
+
+    /// What the data of one event says. Servers that cut a text within an emoji write halves of characters: these are
+    /// replaced, and what has any is not passed on as it came.
+    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+        let read = match whole_characters(data) {
+            Cow::Owned(mended) => self.dialect.read(&mended.into()).map(|event| StreamEvent { frame: None, ..event }),
+            Cow::Borrowed(_) => self.dialect.read(data),
+        };
+        read.map_err(|error| match error.kind() {
+            // As for whole answers.
+            ErrorKind::MalformedAnswer => self.refusals.no_answer(error, &HeaderMap::new(), data),
+            _ => error,
+        })
     }
 
     /// An error with what is known of the call. The head of its answer said 200.

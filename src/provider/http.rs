@@ -24,7 +24,7 @@ use super::price::Terms;
 use super::refusals::{Refusals, Wording};
 use super::settings::{BuildError, Settings};
 use super::sse::{Events, MAX_EVENT_BYTES};
-use crate::chat::ChatAnswer;
+use crate::chat::{ChatAnswer, whole_characters};
 use crate::in_flight::{Full, Held, InFlight};
 
 /// Name, TCP and TLS together.
@@ -246,9 +246,9 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// What a reader finds in its body, or why it is no answer.
+    /// What a reader finds in its body, halves of characters replaced, or why it is no answer.
     pub(crate) fn read<T>(&self, reader: impl FnOnce(&[u8]) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
-        reader(&self.body).map_err(|error| self.refusals.no_answer(error, &self.headers, &self.body))
+        reader(&whole_characters(&self.body)).map_err(|error| self.refusals.no_answer(error, &self.headers, &self.body))
     }
 
     /// An answer that was read from it, with what it costs, what is known of the call, and notes on what was asked.

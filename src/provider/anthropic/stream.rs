@@ -204,8 +204,7 @@ impl Reading {
             return Vec::new();
         }
         let bare: Vec<u64> = self.calls.iter().filter(|(_, (_, came))| !came).map(|(index, _)| *index).collect();
-        let mut deltas: Vec<_> =
-            bare.into_iter().filter_map(|index| self.arguments(index, "{}".to_owned())).collect();
+        let mut deltas: Vec<_> = bare.into_iter().filter_map(|index| self.arguments(index, "{}".to_owned())).collect();
         deltas.push(Delta::Finished { choice: 0, reason: finish_reason(reason) });
         deltas
     }

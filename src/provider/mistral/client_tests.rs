@@ -342,6 +342,17 @@ async fn a_stream_is_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn half_a_character_costs_no_answer() {
+    let halves = STREAM.replace("Grüße", "\\ud83d").replace("\"!\"", "\"\\ude00\"");
+    let (said, error) = stream(Reaction::Say(format!("{HEAD}{halves}data: [DONE]\n\n").into_bytes())).await;
+    let half = Delta::Text { choice: 0, text: "\u{fffd}".into() };
+    assert_eq!((&said[1..3], error), (&[half.clone(), half][..], None));
+    let (_, answer) = chat(reply("200 OK", "", &ANSWER.replace("Yes.", "Yes \\ud83d"))).await;
+    let expected = Message::text(Role::Assistant, "Yes \u{fffd}");
+    assert_eq!(answer.unwrap().choices[0].message, expected);
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_says_so_behind_what_came() {
     let refused = r#"data: {"error":{"message":"over","type":"rate_limited","code":1300,"status":429}}"#;
     for (tail, kind) in [
