@@ -116,7 +116,9 @@ async fn thoughts_that_are_bound_to_another_conversation_are_left_out() {
         ("what is asked for in words stands before it", vec![], json_mode, 2, false),
     ] {
         for streams in [false, true] {
-            anthropic.script(anthropic_double::Behaviour::Content(json!([thought, redacted, { "type": "text", "text": "51" }])));
+            anthropic.script(anthropic_double::Behaviour::Content(
+                json!([thought, redacted, { "type": "text", "text": "51" }]),
+            ));
             let turn = gateway.post("/v1/chat/completions", ask.clone()).await.body["choices"][0]["message"].clone();
             anthropic.forget_requests();
             let mut next = ask.clone();

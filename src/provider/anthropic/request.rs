@@ -52,8 +52,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     notes.extend(renamed);
     notes.extend(options.without.notes());
     let bound = request.max_tokens.or(options.max_tokens);
-    let parameters =
-        parameters::of(request, model, bound, conversation.continues(), options.without, &mut notes)?;
+    let parameters = parameters::of(request, model, bound, conversation.continues(), options.without, &mut notes)?;
     let instruction = parameters.instruction.as_deref().map(Instruction::plain);
     let body = Body {
         model: options.model,

@@ -7,8 +7,7 @@ use crate::chat::{CacheControl, Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
 use crate::provider::fixtures::{call, from, hi, message, read, result, text};
 
-const OPTIONS: Options<'_> =
-    Options { model: "claude-sonnet-4-5", max_tokens: None, without: NOTHING, stream: false };
+const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, without: NOTHING, stream: false };
 
 const NOTHING: Without = Without { thoughts: false, schemas: false };
 
@@ -166,7 +165,11 @@ fn messages_take_the_form_that_anthropic_takes() {
             "a user begins",
             vec![Message::text(Role::Assistant, "How can I help?"), Message::text(Role::User, "Hi")],
             json!(null),
-            json!([user(json!([said("Begin.")])), assistant(json!([said("How can I help?")])), user(json!([said("Hi")]))]),
+            json!([
+                user(json!([said("Begin.")])),
+                assistant(json!([said("How can I help?")])),
+                user(json!([said("Hi")]))
+            ]),
             1,
         ),
         (
@@ -208,8 +211,14 @@ fn later_instructions_stand_behind_a_users_turn_where_the_model_takes_them() {
             "before what the user says",
             vec![(user, "a"), (assistant, "b"), (system, "c"), (user, "d"), (assistant, "e"), (user, "f")],
             json!(null),
-            json!([said("user", "a"), said("assistant", "b"), said("user", "d"), said("system", "c"),
-                said("assistant", "e"), said("user", "f")]),
+            json!([
+                said("user", "a"),
+                said("assistant", "b"),
+                said("user", "d"),
+                said("system", "c"),
+                said("assistant", "e"),
+                said("user", "f")
+            ]),
             1,
         ),
         (

@@ -39,9 +39,13 @@ impl Without {
 
     /// A note for each thing, for the record.
     pub(super) fn notes(self) -> impl Iterator<Item = String> {
-        let thoughts = "sent again without reasoning parts: the provider refused them behind what stands before them here";
+        let thoughts =
+            "sent again without reasoning parts: the provider refused them behind what stands before them here";
         let schemas = "sent again without holding the model to schemas: the provider refused them as too much";
-        [(self.thoughts, thoughts), (self.schemas, schemas)].into_iter().filter_map(|(left_out, note)| left_out.then(|| note.to_owned()))
+        [(self.thoughts, thoughts), (self.schemas, schemas)]
+            .into_iter()
+            .filter(|(left_out, _)| *left_out)
+            .map(|(_, note)| note.to_owned())
     }
 }
 

@@ -379,7 +379,8 @@ fn parameters_take_the_form_that_gemini_takes() {
 
 #[test]
 fn behind_instructions_alone_a_user_begins() {
-    let request = ChatRequest { messages: vec![Message::text(Role::System, "Tell a story.")], ..ChatRequest::default() };
+    let request =
+        ChatRequest { messages: vec![Message::text(Role::System, "Tell a story.")], ..ChatRequest::default() };
     let (body, notes) = read(prepare(&request, OPTIONS).unwrap());
     assert_eq!(body["contents"], json!([{"role": "user", "parts": [{"text": "Begin."}]}]));
     assert_eq!(body["systemInstruction"]["parts"], json!([{"text": "Tell a story."}]));

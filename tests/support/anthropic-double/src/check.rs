@@ -355,9 +355,7 @@ fn check_block(block: &Value, speaker: &str, place: &str, result_due: bool) -> C
                 false => refuse(&format!("{place}thinking: Field required")),
             }
         }
-        ("assistant", "redacted_thinking") => {
-            known(block, place, &["type", "data"])
-        }
+        ("assistant", "redacted_thinking") => known(block, place, &["type", "data"]),
         ("assistant", "tool_use") => {
             known(block, place, &["type", "id", "name", "input", "cache_control"])?;
             call_id(&block["id"], &format!("{place}id"))?;

@@ -7,8 +7,24 @@ use crate::check::{Checked, refuse};
 
 /// Keywords that are taken.
 const TAKEN: &[&str] = &[
-    "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description", "enum",
-    "format", "items", "minItems", "pattern", "properties", "required", "title", "type",
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "definitions",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "minItems",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
 ];
 
 /// Checks that objects are closed, and that there is no keyword that is not taken.
@@ -34,7 +50,9 @@ pub(crate) fn together(body: &Value) -> Checked {
     let strict: Vec<&Value> = array(&body["tools"]).iter().filter(|tool| tool["strict"] == json!(true)).collect();
     if strict.len() > 20 {
         let count = strict.len();
-        return refuse(&format!("Too many strict tools ({count}). The maximum number of strict tools supported is 20."));
+        return refuse(&format!(
+            "Too many strict tools ({count}). The maximum number of strict tools supported is 20."
+        ));
     }
     let schemas = strict.iter().map(|tool| &tool["input_schema"]).chain([&body["output_config"]["format"]["schema"]]);
     let (optional, unions) = schemas.map(weight).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
