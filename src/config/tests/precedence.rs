@@ -230,10 +230,10 @@ fn wrong_routing_variables_are_warnings() {
     assert_eq!(
         loaded.warnings,
         [
-            "LLM_ROUTING_STRATEGY: found \"best\", allowed: weighted, round_robin, failover, least_latency, \
-             lowest_cost; weighted is used",
             "PROVIDER_WEIGHTS is passed over: found \"mistral:much\", allowed: NAME:NUMBER,... with numbers that are \
              not negative, at least one above 0",
+            "LLM_ROUTING_STRATEGY: found \"best\", allowed: weighted, round_robin, failover, least_latency, \
+             lowest_cost; weighted is used",
             "DEFAULT_LLM_PROVIDER is passed over: provider \"openai\" is not started",
         ]
     );

@@ -271,10 +271,9 @@ async fn the_deadline_ends_a_call_and_counts_against_the_model_of_whoever_had_ha
     patient.info.timeout = Duration::from_millis(21);
     let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
     hasty.info.timeout = Duration::from_millis(20);
-    for (a, code, state) in [
-        (Arc::new(patient), "deadline_exceeded", State::Unknown),
-        (Arc::new(hasty), "timeout", State::Unhealthy),
-    ] {
+    for (a, code, state) in
+        [(Arc::new(patient), "deadline_exceeded", State::Unknown), (Arc::new(hasty), "timeout", State::Unhealthy)]
+    {
         a.takes(60_000);
         let breaker = Breaker { failures: 3, ..Breaker::default() };
         let routing = Routing { deadline: Duration::from_millis(20), breaker, ..Routing::default() };
