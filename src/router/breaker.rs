@@ -84,8 +84,8 @@ pub(crate) struct Pass<'a> {
 
 impl Breakers {
     /// Where tenants are known, a breaker opens for the one whose requests failed, while they are one tenant's: it may be
-    /// that they alone make the model fail. For everybody once as many of others' failed in a row, and where tenants are not known.
-    /// A trial that fails makes it its own tenant's again, and the next failure of another one everybody's.
+    /// that they alone make the model fail. For everybody once as many of others' failed in a row, and where tenants are
+    /// not known. A trial that fails makes it its own tenant's again, and the next failure of another one everybody's.
     pub(crate) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
         Self { provider: provider.to_owned(), settings, tenants, models: Mutex::default() }
     }

@@ -252,8 +252,10 @@ impl<O: Operation> Call<'_, O> {
                 } else {
                     waiting.says_nothing();
                 }
+                // A server may be without a route that a chat does not need.
+                let lacks_route = error.kind() == ErrorKind::EndpointNotFound && asked.task != Task::Chat;
                 // However often one request is tried again, it is one request that failed: others may fare better.
-                if !*counted {
+                if !*counted && !lacks_route {
                     entry.monitor.call_failed(error);
                 }
                 if (error.counts_against_model() || had_its_time) && (!*counted || pass.is_trial()) {

@@ -1,8 +1,9 @@
 //! The OpenAI surface, under `/v1`: one base URL for OpenAI's clients and Mistral's.
 //!
-//! Both dialects are served by the same routes, and none is guessed: answers carry what either family reads, and error bodies
-//! have both shapes at once. Reasoning alone cannot, and stands where OpenAI's clients look, unless a header asks otherwise. Fields of a request that are not known here are kept and passed on to
-//! providers that speak OpenAI's dialect.
+//! Both dialects are served by the same routes, and none is guessed: answers carry what either family reads, and error
+//! bodies have both shapes at once. Reasoning cannot stand in both places: it stands where OpenAI's clients look, unless a
+//! header asks for the other. Fields of a request that are not known here are kept and passed on to providers that speak
+//! OpenAI's dialect.
 
 mod answer;
 mod chat;

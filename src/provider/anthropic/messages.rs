@@ -2,7 +2,8 @@
 //!
 //! There are two roles, which take turns; instructions stand outside, and later ones behind a user's turn where the model
 //! takes them there: what a newer model thought is valid only behind what stood before it. A tool's answers are blocks at
-//! the beginning of the user's turn. A block without text is refused, and so is reasoning without the signature that came with it.
+//! the beginning of the user's turn. A block without text is refused, and so is reasoning without the signature that came
+//! with it.
 
 use std::borrow::Cow;
 

@@ -194,6 +194,21 @@ async fn a_provider_whose_backend_is_gone_takes_no_request_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_route_that_a_server_may_lack_says_nothing_of_its_health() {
+    for (task, state) in [(Task::Chat, State::Unhealthy), (Task::Embed, State::Unknown)] {
+        let a = Fake::new("a", 9, 1.0);
+        a.fail(ErrorKind::EndpointNotFound);
+        let router = router(&[&a], Routing::default());
+        for _ in 0..3 {
+            let request = ChatRequest { task, ..hello() };
+            let failure = router.ask(&request, &any()).await.unwrap_err();
+            assert_eq!(failure.code(), "endpoint_not_found", "{failure:?}");
+        }
+        assert_eq!(router.state_of("a"), state, "{task:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_is_probed_sooner_once_it_fell() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
