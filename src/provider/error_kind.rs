@@ -239,43 +239,14 @@ impl ErrorKind {
         self.class().health
     }
 
-    /// Whether it may be the request's own fault, or the gateway's, whoever is asked: it says nothing of how soon this
-    /// provider answers others.
-    pub(crate) fn is_of_request(self) -> bool {
-        match self {
-            Self::InvalidRequest
-            | Self::Unsupported
-            | Self::InvalidField
-            | Self::RequestTooLarge
-            | Self::ContextLength
-            | Self::BatchTooLarge
-            | Self::MessageOrder
-            | Self::ToolCallId
-            | Self::ModelNotFound
-            | Self::ModelNotAllowed
-            | Self::ContentFilter
-            | Self::GuardrailFailed
-            | Self::ResponseTooLarge
-            | Self::NoRoom => true,
-            Self::Unauthorized
-            | Self::Forbidden
-            | Self::SpendCap
-            | Self::EndpointNotFound
-            | Self::Redirected
-            | Self::RateLimited
-            | Self::CapacityExceeded
-            | Self::TryAgain
-            | Self::UpstreamFailed
-            | Self::UpstreamUnavailable
-            | Self::UpstreamTimeout
-            | Self::Rejected
-            | Self::ConnectFailed
-            | Self::ReadFailed
-            | Self::Timeout
-            | Self::DeadlineExceeded
-            | Self::MalformedAnswer
-            | Self::GenerationFailed => false,
-        }
+    /// Whether it is the provider's doing, and not the request's or the gateway's: then it says how soon others are answered.
+    pub(crate) fn is_of_provider(self) -> bool {
+        let counts = self.health_effect() != HealthEffect::None;
+        counts
+            || matches!(
+                self,
+                Self::Forbidden | Self::RateLimited | Self::TryAgain | Self::Rejected | Self::DeadlineExceeded
+            )
     }
 
     /// How it is shown to a client.

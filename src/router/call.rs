@@ -167,7 +167,7 @@ struct Turn<'a> {
 
 /// Whether a failure says something about the provider, and not about this request or its caller's key alone.
 fn is_providers(error: &ProviderError) -> bool {
-    !error.kind().is_of_request() && !error.is_of_callers_key()
+    error.kind().is_of_provider() && !error.is_of_callers_key()
 }
 
 /// What the attempts of one request share.

@@ -32,6 +32,19 @@ fn nothing_is_sent_that_nobody_asked_for() {
 fn messages_take_the_form_that_gemini_takes() {
     let user = |parts: Value| json!({"role": "user", "parts": parts});
     let model = |parts: Value| json!({"role": "model", "parts": parts});
+    let two_calls = || message(Role::Assistant, vec![sealed("one", Seal::Google("EqQB".into())), call("two", "{}")]);
+    let called_twice = || {
+        model(json!([
+            {"functionCall": {"id": "one", "name": "look", "args": {}}, "thoughtSignature": "EqQB"},
+            {"functionCall": {"id": "two", "name": "look", "args": {}}},
+        ]))
+    };
+    let both_answers = || {
+        user(json!([
+            {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
+            {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
+        ]))
+    };
     type Case = (&'static str, &'static str, Vec<Message>, Value, Value, usize);
     let cases: Vec<Case> = vec![
         (
@@ -115,10 +128,7 @@ fn messages_take_the_form_that_gemini_takes() {
                         "thoughtSignature": "skip_thought_signature_validator"},
                     {"functionCall": {"id": "two", "name": "look", "args": {}}},
                 ])),
-                user(json!([
-                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
-                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
-                ])),
+                both_answers(),
             ]),
             1,
         ),
@@ -127,7 +137,7 @@ fn messages_take_the_form_that_gemini_takes() {
             "gemini-3.5-flash",
             vec![
                 Message::text(Role::User, "Hi"),
-                message(Role::Assistant, vec![sealed("one", Seal::Google("EqQB".into())), call("two", "{}")]),
+                two_calls(),
                 message(Role::Tool, vec![result("one", "a"), result("two", "b")]),
                 message(Role::Assistant, vec![sealed("three", Seal::Anthropic("EmwK".into()))]),
                 message(Role::Tool, vec![result("three", "c")]),
@@ -135,14 +145,8 @@ fn messages_take_the_form_that_gemini_takes() {
             json!(null),
             json!([
                 user(json!([{"text": "Hi"}])),
-                model(json!([
-                    {"functionCall": {"id": "one", "name": "look", "args": {}}, "thoughtSignature": "EqQB"},
-                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
-                ])),
-                user(json!([
-                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
-                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
-                ])),
+                called_twice(),
+                both_answers(),
                 model(json!([
                     {"functionCall": {"id": "three", "name": "look", "args": {}},
                         "thoughtSignature": "skip_thought_signature_validator"},
@@ -156,7 +160,7 @@ fn messages_take_the_form_that_gemini_takes() {
             "gemini-3.5-flash",
             vec![
                 Message::text(Role::User, "Hi"),
-                message(Role::Assistant, vec![sealed("one", Seal::Google("EqQB".into())), call("two", "{}")]),
+                two_calls(),
                 message(Role::Tool, vec![result("one", "a")]),
                 message(Role::User, vec![text("And"), result("two", "b"), text("so?")]),
                 message(Role::User, vec![Part::Image { url: "data:image/png;base64,aGk=".into(), detail: None }]),
@@ -164,14 +168,8 @@ fn messages_take_the_form_that_gemini_takes() {
             json!(null),
             json!([
                 user(json!([{"text": "Hi"}])),
-                model(json!([
-                    {"functionCall": {"id": "one", "name": "look", "args": {}}, "thoughtSignature": "EqQB"},
-                    {"functionCall": {"id": "two", "name": "look", "args": {}}},
-                ])),
-                user(json!([
-                    {"functionResponse": {"id": "one", "name": "look", "response": {"output": "a"}}},
-                    {"functionResponse": {"id": "two", "name": "look", "response": {"output": "b"}}},
-                ])),
+                called_twice(),
+                both_answers(),
                 user(json!([
                     {"text": "And"},
                     {"text": "so?"},

@@ -268,7 +268,7 @@ impl Provider for OpenAi {
         let probed = self.upstream.probe(&self.models_url(), &self.catalogue).await;
         let has_no_list = |status: u16, error: &ProviderError| match self.info.kind {
             // Some servers like OpenAI's have other words for that.
-            Kind::OpenAiCompatible => matches!(status, 405 | 501),
+            Kind::OpenAiCompatible => status == 501,
             Kind::OpenAi => matches!(status, 401 | 403) && error.message().contains(LACKS_SCOPE),
             _ => false,
         };
