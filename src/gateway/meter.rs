@@ -127,8 +127,8 @@ pub(crate) fn provider_label<'r>(router: &'r Router, name: &str) -> &'r str {
 }
 
 fn model_label<'m>(router: &Router, provider: &str, model: &'m str) -> &'m str {
-    let known = router
-        .provider(provider)
-        .is_some_and(|it| it.info().model == model || it.prices().is_some_and(|prices| prices.names(model)));
+    let known = router.provider(provider).is_some_and(|it| {
+        it.info().model == model || it.prices().is_some_and(|prices| prices.names(&it.priced_as(model)))
+    });
     if known { model } else { OTHER }
 }

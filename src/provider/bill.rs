@@ -10,6 +10,8 @@ use crate::chat::{ChatRequest, Usage, images};
 pub(crate) struct Bill {
     /// The model that was asked.
     model: String,
+    /// The name that it is priced by.
+    priced_as: String,
     /// The images that it was shown.
     images: u64,
     prices: Arc<PriceTable>,
@@ -18,7 +20,13 @@ pub(crate) struct Bill {
 impl Bill {
     /// Of a request that goes to this model.
     pub(crate) fn new(request: &ChatRequest, model: &str, prices: &Arc<PriceTable>) -> Self {
-        Self { model: model.to_owned(), images: images(&request.messages), prices: prices.clone() }
+        let (model, priced_as) = (model.to_owned(), model.to_owned());
+        Self { model, priced_as, images: images(&request.messages), prices: prices.clone() }
+    }
+
+    /// The same, priced by another name for the model.
+    pub(crate) fn priced_as(self, name: String) -> Self {
+        Self { priced_as: name, ..self }
     }
 
     /// The model that was asked.
@@ -28,7 +36,7 @@ impl Bill {
 
     /// US dollars for an answer of these tokens, served on these terms; `None` where there is no price.
     pub(crate) fn cost(&self, usage: Usage, terms: Terms) -> Option<f64> {
-        self.prices.cost(&self.model, &Usage { images: self.images, ..usage }, terms)
+        self.prices.cost(&self.priced_as, &Usage { images: self.images, ..usage }, terms)
     }
 }
 

@@ -81,6 +81,11 @@ impl Catalogue {
         listed.get(at).map(|card| card.told.clone())
     }
 
+    /// The vendor's own name for a model that it lists under another, if it told one.
+    pub(crate) fn canonical(&self, id: &str) -> Option<String> {
+        Some(self.told(id)?.get("name")?.as_str()?.to_owned())
+    }
+
     /// Whether the vendor said that a model can do this; none where it said nothing of it.
     pub(crate) fn says(&self, id: &str, capability: &str) -> Option<bool> {
         let listed = self.listed.load();

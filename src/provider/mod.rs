@@ -50,6 +50,7 @@ mod values;
 mod vectors;
 mod wait;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -128,9 +129,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
         None
     }
 
+    /// The name by which a model stands in [`prices`](Self::prices).
+    fn priced_as<'m>(&self, model: &'m str) -> Cow<'m, str> {
+        Cow::Borrowed(model)
+    }
+
     /// What `usage` of `model` costs here in US dollars at the standard tier; `None` when the price is not known.
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
-        self.prices()?.cost(model, usage, Terms::default())
+        self.prices()?.cost(&self.priced_as(model), usage, Terms::default())
     }
 }
 

@@ -4,6 +4,7 @@
 //! To everybody else a pool is a provider like any other: what fails for one key and is answered for another never
 //! shows as a failure.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -275,6 +276,10 @@ impl Provider for KeyPool {
 
     fn prices(&self) -> Option<&PriceTable> {
         self.first.prices()
+    }
+
+    fn priced_as<'m>(&self, model: &'m str) -> Cow<'m, str> {
+        self.first.priced_as(model)
     }
 
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {

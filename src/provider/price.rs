@@ -1,7 +1,7 @@
 //! Prices as data: one dated table for each vendor, read once, applied to real usage. A model that is not in its table has
 //! no price; none is ever made up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -120,6 +120,8 @@ pub struct PriceTable {
     as_of: jiff::civil::Date,
     factors: Factors,
     models: BTreeMap<String, Price>,
+    /// Those of them that an operator's file names.
+    operators: BTreeSet<String>,
 }
 
 /// What prices are multiplied with, where the vendor says so.
@@ -161,6 +163,8 @@ struct Sheet {
     as_of: jiff::civil::Date,
     factors: Factors,
     models: BTreeMap<String, Arc<Row>>,
+    /// Those of them that an operator's file names.
+    operators: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -212,17 +216,16 @@ const PER: f64 = 1_000_000.0;
 impl Prices {
     /// The shipped prices.
     pub fn shipped() -> Result<Self, PriceError> {
-        let mut prices = Self { sheets: HashMap::new() };
-        prices.put_over(SHIPPED)?;
-        Ok(prices)
+        let sheets = sheets(SHIPPED)?;
+        Ok(Self { sheets: sheets.into_iter().collect() })
     }
 
     /// Puts a file of the same form over these prices: its sections are named as kinds of providers are, or as one
     /// provider is. Models of the file replace those of the same id, the others stay, and so do factors.
     pub fn put_over(&mut self, json: &str) -> Result<(), PriceError> {
-        let file: BTreeMap<String, Section> = serde_json::from_str(json)?;
-        let read = file.into_iter().map(|(name, section)| Ok((Sheet::read(section, &name)?, name)));
-        for (sheet, name) in read.collect::<Result<Vec<_>, PriceError>>()? {
+        for (name, sheet) in sheets(json)? {
+            let operators = sheet.models.keys().cloned().collect();
+            let sheet = Sheet { operators, ..sheet };
             let below = self.sheets.remove(&name).unwrap_or_default();
             self.sheets.insert(name, below.under(&sheet));
         }
@@ -247,6 +250,12 @@ impl Prices {
         let sheets = self.sheets.get(kind.as_str()).into_iter().chain(own);
         Arc::new(sheets.fold(sheet, Sheet::under).into())
     }
+}
+
+/// The sections of a file by name.
+fn sheets(json: &str) -> Result<Vec<(String, Sheet)>, PriceError> {
+    let file: BTreeMap<String, Section> = serde_json::from_str(json)?;
+    file.into_iter().map(|(name, section)| Ok((name.clone(), Sheet::read(section, &name)?))).collect()
 }
 
 impl Sheet {
@@ -276,7 +285,7 @@ impl Sheet {
                 }
             }
         }
-        Ok(Self { as_of: section.as_of, factors, models })
+        Ok(Self { as_of: section.as_of, factors, models, operators: BTreeSet::new() })
     }
 
     /// This one with another over it.
@@ -284,6 +293,7 @@ impl Sheet {
         self.as_of = over.as_of;
         self.factors = over.factors.or(self.factors);
         self.models.extend(over.models.iter().map(|(model, row)| (model.clone(), row.clone())));
+        self.operators.extend(over.operators.iter().cloned());
         self
     }
 }
@@ -337,9 +347,9 @@ impl Row {
 }
 
 impl From<Sheet> for PriceTable {
-    fn from(Sheet { as_of, factors, models }: Sheet) -> Self {
+    fn from(Sheet { as_of, factors, models, operators }: Sheet) -> Self {
         let models = models.into_iter().map(|(model, row)| (model, row.price(&factors))).collect();
-        Self { as_of, factors, models }
+        Self { as_of, factors, models, operators }
     }
 }
 
@@ -349,7 +359,14 @@ impl PriceTable {
         self.as_of
     }
 
-    /// The price of a model by the name that was asked for.
+    /// The name of the row that a model is priced by: an alias moves, and the vendor's own name for what stands behind it,
+    /// `told`, is the better one wherever it has a row. What an operator's file says of the name that was asked for holds.
+    pub(crate) fn priced_as(&self, asked: &str, told: Option<String>) -> String {
+        let told = told.filter(|told| self.names(told) && !self.operators.contains(asked));
+        told.unwrap_or_else(|| asked.to_owned())
+    }
+
+    /// The price of a model by the name of its row, mostly the one that was asked for.
     pub fn get(&self, model: &str) -> Option<Price> {
         self.models.get(model).or_else(|| self.models.get(ANY)).copied()
     }

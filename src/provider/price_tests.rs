@@ -72,6 +72,31 @@ fn a_deployment_costs_what_its_model_does_unless_a_file_says_otherwise() {
 }
 
 #[test]
+fn an_alias_is_priced_as_what_stands_behind_it_unless_a_file_names_the_alias() {
+    let mut prices = Prices::shipped().unwrap();
+    let row = |id: &str| {
+        let rates = r#""input": 7, "output": 7"#;
+        format!(r#"{{"mistral":{{"as_of":"2026-11-01","models":[{{"ids":["{id}"],{rates}}}]}}}}"#)
+    };
+    let priced_as = |prices: &Prices, asked: &str, told: Option<&str>| {
+        prices.of("mistral", Kind::Mistral).priced_as(asked, told.map(str::to_owned))
+    };
+    for (asked, told, expected) in [
+        ("mistral-large-latest", Some("mistral-large-4"), "mistral-large-4"),
+        ("pixtral-large-latest", Some("pixtral-large-2411"), "pixtral-large-2411"),
+        ("mistral-large-latest", Some("of-the-future"), "mistral-large-latest"),
+        ("mistral-large-latest", Some("*"), "mistral-large-latest"),
+        ("mistral-large-latest", None, "mistral-large-latest"),
+    ] {
+        assert_eq!(priced_as(&prices, asked, told), expected, "{told:?}");
+    }
+    prices.put_over(&row("*")).unwrap();
+    assert_eq!(priced_as(&prices, "mistral-large-latest", Some("mistral-large-4")), "mistral-large-4");
+    prices.put_over(&row("mistral-large-latest")).unwrap();
+    assert_eq!(priced_as(&prices, "mistral-large-latest", Some("mistral-large-4")), "mistral-large-latest");
+}
+
+#[test]
 fn a_tier_without_a_known_price_has_none() {
     let table = Prices::shipped().unwrap().of("openai", Kind::OpenAi);
     let usage = Usage { prompt_tokens: M, ..Usage::default() };

@@ -133,11 +133,16 @@ pub(super) async fn handle(State(app): State<Arc<App>>, headers: HeaderMap, uri:
         return Ok(failure(StatusCode::NOT_FOUND, "no provider of this name was started"));
     }
     let tables = started.iter().filter(|name| provider.is_none_or(|it| name.eq_ignore_ascii_case(it)));
-    let tables = tables.filter_map(|name| Some((*name, router.provider(name)?.prices()?)));
+    let tables = tables.filter_map(|name| {
+        let provider = router.provider(name)?;
+        Some((*name, provider, provider.prices()?))
+    });
     let pricing: Vec<Row<'_>> = match model {
-        Some(model) => tables.filter_map(|(name, table)| Some(row(name, model, table.get(model)?, table))).collect(),
+        Some(model) => tables
+            .filter_map(|(name, it, table)| Some(row(name, model, table.get(&it.priced_as(model))?, table)))
+            .collect(),
         None => tables
-            .flat_map(|(name, table)| table.models().map(move |(model, price)| row(name, model, price, table)))
+            .flat_map(|(name, _, table)| table.models().map(move |(model, price)| row(name, model, price, table)))
             .collect(),
     };
     match (provider.and(model), pricing.as_slice()) {

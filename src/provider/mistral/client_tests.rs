@@ -207,6 +207,31 @@ async fn what_models_reason_the_vendor_says_better_than_their_names() {
 }
 
 #[tokio::test]
+async fn an_alias_costs_what_the_vendor_says_that_it_is() {
+    let list = r#"{"data":[{"id":"mistral-large-latest","name":"mistral-large-4","aliases":["mistral-large-4"]},
+        {"id":"pixtral-large-latest","name":"pixtral-large-2411"}]}"#;
+    let events = || format!("{HEAD}{STREAM}data: [DONE]\n\n").into_bytes();
+    for (model, input) in [("mistral-large-latest", 1.36), ("pixtral-large-latest", 2.0), ("ministral-3b-2512", 0.1)] {
+        let answers = vec![said("200 OK", "", list), said("200 OK", "", ANSWER), events()];
+        let server = Server::start(Reaction::InTurn(answers)).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        mistral.probe().await.unwrap();
+        let request = ChatRequest { model: Some(model.to_owned()), ..hello() };
+        let priced = |usage: Usage| mistral.price(model, &usage);
+        let estimate = priced(Usage { prompt_tokens: 1_000_000, ..Usage::default() });
+        assert!((estimate.unwrap() - input).abs() < 1e-9, "{model}: {estimate:?}");
+        let answer = mistral.chat(&request).await.unwrap();
+        assert_eq!((answer.cost_usd, answer.model.as_str()), (priced(answer.usage.unwrap()), "mistral-small-latest"));
+        let events: Vec<_> = mistral.stream(&request).await.unwrap().events.collect().await;
+        let told = events.into_iter().flat_map(|event| event.unwrap().deltas).find_map(|delta| match delta {
+            Delta::Usage { usage, cost_usd } => Some((priced(usage), cost_usd)),
+            _ => None,
+        });
+        assert!(told.is_some_and(|(price, cost)| price.is_some() && price == cost), "{model}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_endpoint_may_end_in_the_version() {
     let server = Server::start(reply("200 OK", "", r#"{"object":"list","data":[]}"#)).await;
     let mistral = Mistral::new(settings(&format!("{}/v1/", server.origin))).unwrap();

@@ -17,6 +17,7 @@ mod texts;
 mod tool_id;
 mod wire;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,8 +201,12 @@ impl Mistral {
     ) -> Result<ChatAnswer, ProviderError> {
         let reply = self.upstream.post(url, body).await?;
         let answer = reply.read(|body| results::parse(body, request, model, count))?;
-        let bill = Bill::new(request, model, &self.prices);
+        let bill = self.bill(request, model);
         Ok(self.complete(reply, Parsed { answer, tier: Tier::Standard }, &bill, notes))
+    }
+
+    fn bill(&self, request: &ChatRequest, model: &str) -> Bill {
+        Bill::new(request, model, &self.prices).priced_as(self.priced_as(model).into_owned())
     }
 
     /// An answer with what is known of its call, and of its model.
@@ -277,7 +282,7 @@ impl Provider for Mistral {
             }
         };
         let parsed = reply.read(|body| completion::parse(body, model))?;
-        Ok(self.complete(reply, parsed, &Bill::new(request, model, &self.prices), notes))
+        Ok(self.complete(reply, parsed, &self.bill(request, model), notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
@@ -291,7 +296,7 @@ impl Provider for Mistral {
             }
         };
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
-        let call = Call { bill: Bill::new(request, model, &self.prices), host: self.host, end: End::Said };
+        let call = Call { bill: self.bill(request, model), host: self.host, end: End::Said };
         Ok(chunked::streamed(body, call, notes))
     }
 
@@ -315,8 +320,13 @@ impl Provider for Mistral {
         Some(&self.prices)
     }
 
+    /// Aliases have moved from one price to another, and an answer names the alias that was asked for.
+    fn priced_as<'m>(&self, model: &'m str) -> Cow<'m, str> {
+        Cow::Owned(self.prices.priced_as(model, self.catalogue.canonical(model)))
+    }
+
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
-        self.prices.cost(model, usage, Terms { host: self.host, ..Terms::default() })
+        self.prices.cost(&self.priced_as(model), usage, Terms { host: self.host, ..Terms::default() })
     }
 }
 
