@@ -188,6 +188,9 @@ impl Pipeline {
         let (received, sealed) = (transcript.bytes(), transcript.sealed());
         let chat_answer = transcript.answer(correlation_id, notes);
         let mut routed = Routed { provider, model, answer: chat_answer, attempts };
+        if let Err(Stop::Failed(StreamFailure::Provider(error))) = &stopped {
+            self.broke_off(&mut routed, error);
+        }
 
         let mut outcome = self.answered_outcome(so_far, &routed);
         outcome.streamed = Some(audit::StreamedText { received, released });

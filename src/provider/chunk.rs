@@ -249,10 +249,8 @@ impl Chunks {
                 created: chunk.get("created").and_then(created),
             });
         }
+        // Before the choices: one that failed was counted all the same.
         let beside = choices.first().and_then(|choice| choice.get("usage")?.as_object()).and_then(read_usage);
-        for (place, choice) in choices.into_iter().enumerate() {
-            self.choice(choice, place, &mut telling)?;
-        }
         let usage = chunk.get("usage").and_then(Value::as_object);
         self.tier = match tier(usage, chunk.get("service_tier")) {
             Tier::Standard => self.tier,
@@ -261,6 +259,9 @@ impl Chunks {
         // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
         // told.
         self.usage = usage.and_then(read_usage).or(beside).or(self.usage);
+        for (place, choice) in choices.into_iter().enumerate() {
+            self.choice(choice, place, &mut telling)?;
+        }
         let ends = telling.deltas.iter().any(|delta| matches!(delta, Delta::Finished { .. }));
         telling.verbatim &= usage.is_none() || ends;
         let Telling { deltas, verbatim, left_out, notes } = telling;

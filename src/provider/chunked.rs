@@ -72,6 +72,10 @@ impl Dialect for Chunked {
         }
     }
 
+    fn spent(&self) -> Option<Usage> {
+        self.chunks.usage().map(|(usage, _)| usage)
+    }
+
     fn is_over(&self) -> bool {
         self.over
     }

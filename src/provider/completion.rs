@@ -81,24 +81,25 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     choices.sort_by_key(|choice| choice.index.unwrap_or(0));
     let mut notes = Notes::default();
     let mut ids = Made::of(body);
-    let usage = completion.usage.as_ref().and_then(Value::as_object);
-    let used = usage.and_then(read_usage);
-    let choices = choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes));
-    // The vendor bills one that failed all the same.
-    let choices = choices.collect::<Result<Vec<_>, _>>().map_err(|error| error.with_spent(used))?;
+    let told = completion.usage.as_ref().and_then(Value::as_object);
+    let usage = told.and_then(read_usage);
+    let choices: Result<Vec<_>, _> =
+        choices.into_iter().map(|choice| read_choice(choice, &mut ids, &mut notes)).collect();
+    // What failed was counted all the same.
+    let choices = choices.map_err(|error| error.with_spent(usage))?;
     let fields = left_out::of_answer(unknown::fields(body).iter().map(String::as_str));
-    let tier = tier(usage, completion.service_tier.as_ref());
+    let tier = tier(told, completion.service_tier.as_ref());
     let answer = ChatAnswer {
         id: completion.id.filter(|id| is_token(id)).unwrap_or_default(),
         model: completion.model.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
         aside: Aside {
             created: completion.created.as_ref().and_then(created),
-            service_tier: completion.service_tier.as_ref().and_then(told),
-            system_fingerprint: completion.system_fingerprint.as_ref().and_then(told),
+            service_tier: completion.service_tier.as_ref().and_then(token),
+            system_fingerprint: completion.system_fingerprint.as_ref().and_then(token),
             deprecation: None,
         },
         choices,
-        usage: used,
+        usage,
         notes: notes.into_iter().chain(fields).collect(),
         ..ChatAnswer::default()
     };
@@ -114,7 +115,7 @@ pub(super) fn created(value: &Value) -> Option<i64> {
 }
 
 /// What an answer says of itself, if that is no text.
-fn told(value: &Value) -> Option<String> {
+fn token(value: &Value) -> Option<String> {
     value.as_str().filter(|text| is_token(text)).map(str::to_owned)
 }
 

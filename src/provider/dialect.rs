@@ -10,12 +10,17 @@ use super::http::StreamedBody;
 use super::refusals::Refusals;
 use super::stream::{Delta, StreamEvent, Streamed};
 use super::{ErrorKind, ProviderError, values};
-use crate::chat::whole_characters;
+use crate::chat::{Usage, whole_characters};
 
 /// A vendor's stream, as far as it has come.
 pub(crate) trait Dialect: Send + 'static {
     /// What the data of one event says, which holds no more values than an answer may. An error ends the stream.
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError>;
+
+    /// The tokens that the vendor has counted so far, of a stream that fails.
+    fn spent(&self) -> Option<Usage> {
+        None
+    }
 
     /// Whether the vendor said that the answer is over.
     fn is_over(&self) -> bool;
@@ -92,7 +97,8 @@ impl<D: Dialect> State<D> {
             Some(_) => error,
             None => error.with_correlation_id(self.correlation_id.as_deref()),
         };
-        self.refusals.scrubbed(error.with_status(200))
+        let spent = error.spent().or_else(|| self.dialect.spent());
+        self.refusals.scrubbed(error.with_status(200).with_spent(spent))
     }
 }
 

@@ -39,27 +39,33 @@ pub(crate) fn parse(
             error.column()
         ))
     })?;
-    let used = body.usage.as_ref().and_then(usage);
+    let usage = body.usage.as_ref().and_then(usage);
     let results = match request.task {
-        Task::Embed => {
-            let mut all = body.data.unwrap_or_default();
-            all.sort_by_key(|vector| vector.index.unwrap_or(0));
-            let encoded = |vector: Vector| vectors::encoded(vector.embedding, &request.vectors);
-            all.into_iter().map(encoded).collect::<Result<Vec<_>, _>>().map_err(|error| error.with_spent(used))?
-        }
-        _ => body.results.and_then(|results| serde_json::from_str(results.get()).ok()).unwrap_or_default(),
+        Task::Embed => of_vectors(body.data.unwrap_or_default(), request),
+        _ => Ok(body.results.and_then(|results| serde_json::from_str(results.get()).ok()).unwrap_or_default()),
     };
-    if results.len() != texts {
-        let message = format!("the upstream gave {} results for {texts} texts", results.len());
-        return Err(ProviderError::malformed(&message).with_spent(used));
-    }
+    // What is of no use was counted all the same.
+    let results = results.and_then(|results| counted(results, texts)).map_err(|error| error.with_spent(usage))?;
     Ok(ChatAnswer {
         id: body.id.filter(|id| text::is_token(id)).unwrap_or_default(),
         model: body.model.filter(|model| text::is_token(model)).unwrap_or_else(|| asked.to_owned()),
         results,
-        usage: used,
+        usage,
         ..ChatAnswer::default()
     })
+}
+
+fn of_vectors(mut all: Vec<Vector>, request: &ChatRequest) -> Result<Vec<Json>, ProviderError> {
+    all.sort_by_key(|vector| vector.index.unwrap_or(0));
+    all.into_iter().map(|vector| vectors::encoded(vector.embedding, &request.vectors)).collect()
+}
+
+/// Results, of which there must be one for each text.
+fn counted(results: Vec<Json>, texts: usize) -> Result<Vec<Json>, ProviderError> {
+    match results.len() {
+        count if count == texts => Ok(results),
+        count => Err(ProviderError::malformed(&format!("the upstream gave {count} results for {texts} texts"))),
+    }
 }
 
 fn usage(told: &Json) -> Option<Usage> {
@@ -110,8 +116,11 @@ mod tests {
         let written: Vec<_> = answer.results.iter().map(Json::get).collect();
         assert_eq!(written, ["[0.0]", "[0.50,1e-3]"]);
         assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(4));
-        assert_eq!(parse(body, &about(Task::Embed), "asked", 3).unwrap_err().kind(), ErrorKind::MalformedAnswer);
-        assert_eq!(parse(body, &about(Task::Moderate), "asked", 2).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+        for (task, texts) in [(Task::Embed, 3), (Task::Moderate, 2)] {
+            let error = parse(body, &about(task), "asked", texts).unwrap_err();
+            let spent = error.spent().map(|usage| usage.prompt_tokens);
+            assert_eq!((error.kind(), spent), (ErrorKind::MalformedAnswer, Some(4)), "{task:?}: used all the same");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::Pipeline;
 use crate::audit::record as audit;
 use crate::chat::{self, Usage};
 use crate::gateway::record;
+use crate::provider::ProviderError;
 use crate::router::{Attempt, RouteError, Routed};
 
 /// Notes of a provider that are kept, at most.
@@ -37,6 +38,15 @@ impl Pipeline {
             streamed: None,
             notes: Vec::new(),
             content: None,
+        }
+    }
+
+    /// Puts into an answer that broke off what the vendor counted of it, unless it has told so.
+    pub(in crate::gateway) fn broke_off(&self, routed: &mut Routed, error: &ProviderError) {
+        let Routed { provider, model, answer, .. } = routed;
+        if let (None, Some(spent)) = (answer.usage, error.spent()) {
+            answer.cost_usd = self.gateway.router.price(provider, model, &spent);
+            answer.usage = Some(spent);
         }
     }
 

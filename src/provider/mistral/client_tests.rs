@@ -70,11 +70,27 @@ async fn a_text_that_is_too_much_by_itself_is_told_by_its_place() {
 }
 
 #[tokio::test]
-async fn vectors_that_are_not_one_for_each_text_are_paid_for() {
-    let server = Server::start(Reaction::InTurn(vec![vectors(2)])).await;
-    let mistral = Mistral::new(settings(&server.origin)).unwrap();
-    let error = mistral.chat(&ChatRequest::about(Task::Embed, None, vec!["one".to_owned()])).await.unwrap_err();
-    assert_eq!((error.kind(), error.spent().map(|usage| usage.prompt_tokens)), (ErrorKind::MalformedAnswer, Some(2)));
+async fn what_an_answer_of_no_use_used_is_known() {
+    let used = r#""usage":{"prompt_tokens":1000000,"completion_tokens":1000000}"#;
+    let failed =
+        format!(r#"{{"choices":[{{"index":0,"finish_reason":"error","message":{{"content":"Ye"}}}}],{used}}}"#);
+    let (_server, answer) = chat(reply("200 OK", "", &failed)).await;
+    assert_eq!(answer.unwrap_err().spent().map(|usage| usage.completion_tokens), Some(1_000_000));
+
+    let event = format!(r#"{{"choices":[{{"index":0,"finish_reason":"error","delta":{{"content":""}}}}],{used}}}"#);
+    let server = Server::start(Reaction::Say(format!("{HEAD}data: {event}\n\n").into_bytes())).await;
+    let mut streamed = Mistral::new(settings(&server.origin)).unwrap().stream(&hello()).await.unwrap();
+    let error = streamed.events.next().await.unwrap().unwrap_err();
+    let spent = error.spent().map(|usage| usage.completion_tokens);
+    assert_eq!((error.kind(), spent), (ErrorKind::GenerationFailed, Some(1_000_000)));
+
+    let fewer = said("200 OK", "", r#"{"data":[],"usage":{"prompt_tokens":5,"total_tokens":5}}"#);
+    let server = Server::start(Reaction::InTurn(vec![vectors(512), fewer, vectors(1)])).await;
+    let texts = (0..513).map(|number| number.to_string()).collect();
+    let request = ChatRequest::about(Task::Embed, Some("mistral-embed".to_owned()), texts);
+    let answer = Mistral::new(settings(&server.origin)).unwrap().chat(&request).await.unwrap();
+    assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), Some(518), "and what asking again used");
+    assert!((answer.cost_usd.unwrap() - 518.0 * 0.1 / 1e6).abs() < 1e-12, "{answer:?}");
 }
 
 #[tokio::test]

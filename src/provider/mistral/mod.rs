@@ -154,14 +154,13 @@ impl Mistral {
                 Err(error) => {
                     let error = texts::placed(texts::alone(error, size), all.len() - rest.len());
                     let error = if self.is_callers { error.with_callers_key() } else { error };
-                    let answered = answer.as_mut().filter(|_| error.retryable() && failures < BATCH_RETRIES);
-                    let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
-                    let Some(answered) = answered.filter(|_| wait <= LONGEST_BATCH_WAIT) else {
+                    let (Some(answered), Some(wait)) = (answer.as_mut(), batch_wait(&error, failures)) else {
                         let before = answer.and_then(|answered| answered.usage);
                         let spent = before.into_iter().chain(error.spent()).reduce(Usage::plus);
                         return Err(error.with_spent(spent));
                     };
                     answered.notes.push(format!("a batch of texts asked for again after {}", error.code()));
+                    self.lose(answered, model, error.spent());
                     failures += 1;
                     tokio::time::sleep(wait).await;
                     continue;
@@ -177,6 +176,14 @@ impl Mistral {
             }
         }
         answer.ok_or_else(|| ProviderError::new(ErrorKind::InvalidRequest, "there is no text to be looked at"))
+    }
+
+    /// Tokens of a batch that is of no use are used, and cost, all the same.
+    fn lose(&self, answered: &mut ChatAnswer, model: &str, lost: Option<Usage>) {
+        let Some(lost) = lost else { return };
+        spent::add(lost);
+        answered.usage = answered.usage.map(|before| before.plus(lost));
+        answered.cost_usd = answered.cost_usd.zip(self.price(model, &lost)).map(|(before, cost)| before + cost);
     }
 
     async fn ask_about(&self, request: &ChatRequest, model: &str, texts: &[&str]) -> Result<ChatAnswer, ProviderError> {
@@ -328,6 +335,12 @@ impl Provider for Mistral {
     fn price(&self, model: &str, usage: &Usage) -> Option<f64> {
         self.prices.cost(&self.priced_as(model), usage, Terms { host: self.host, ..Terms::default() })
     }
+}
+
+/// How long to wait with a batch that failed, behind so many failures before, if it is asked for again at all.
+fn batch_wait(error: &ProviderError, failures: u32) -> Option<Duration> {
+    let wait = error.retry_after().unwrap_or(BATCH_WAIT * 2_u32.pow(failures));
+    (error.retryable() && failures < BATCH_RETRIES && wait <= LONGEST_BATCH_WAIT).then_some(wait)
 }
 
 /// One more keyword of a request's schemas without which it is sent again, within the same attempt: nothing was generated
