@@ -8,6 +8,7 @@ pub(super) struct Repairs {
     pub(super) replaced_ids: usize,
     pub(super) dropped_assistants: usize,
     pub(super) dropped_thinking: usize,
+    pub(super) misplaced_thinking: usize,
     pub(super) misplaced_citations: usize,
     pub(super) misplaced_calls: usize,
     pub(super) moved_system: usize,
@@ -28,6 +29,10 @@ impl Repairs {
             (self.replaced_ids, REPLACED),
             (self.dropped_assistants, "empty assistant messages left out"),
             (self.dropped_thinking, "reasoning parts left out, which the model does not take"),
+            (
+                self.misplaced_thinking,
+                "reasoning parts left out, which stood in a message not the assistant's or the system's",
+            ),
             (self.misplaced_citations, "citations left out, which stood in a message not the assistant's"),
             (self.misplaced_calls, "tool calls left out, which stood in a message not the assistant's"),
             (self.moved_system, "system messages moved to the beginning: the provider takes none behind an answer"),

@@ -139,6 +139,27 @@ fn reasoning_is_replayed_to_models_that_reason() {
 }
 
 #[test]
+fn reasoning_stands_in_instructions_too_and_nowhere_else() {
+    let parts = |thought: &str| vec![text("Think."), Part::Thinking { text: thought.into(), seal: None }];
+    let kept = json!([{"type": "text", "text": "Think."},
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": true}]);
+    let not_taken = "1 reasoning parts left out, which the model does not take";
+    let misplaced = "1 reasoning parts left out, which stood in a message not the assistant's or the system's";
+    for (model, role, thought, content, note) in [
+        ("magistral-small-latest", Role::System, "hm", &kept, None),
+        ("mistral-large-latest", Role::System, "hm", &json!("Think."), Some(not_taken)),
+        ("magistral-small-latest", Role::User, "hm", &json!("Think."), Some(misplaced)),
+        ("mistral-large-latest", Role::User, "hm", &json!("Think."), Some(misplaced)),
+        ("mistral-large-latest", Role::System, "", &json!("Think."), None),
+    ] {
+        let messages = vec![message(role, parts(thought)), Message::text(Role::User, "Hi")];
+        let (body, notes) = sent(&ChatRequest { model: Some(model.into()), ..request(messages) });
+        assert_eq!(&body["messages"][0]["content"], content, "{model} {role:?}");
+        assert_eq!(notes.first().map(String::as_str), note, "{model} {role:?}");
+    }
+}
+
+#[test]
 fn signatures_and_citations_are_replayed_where_they_stood() {
     let thought = |seal| Part::Thinking { text: "hm".into(), seal: Some(seal) };
     let cited = Part::Reference { ids: vec![Reference::Number(1), Reference::Id("two".into())] };

@@ -129,6 +129,8 @@ fn push<'a>(
     repairs: &mut Repairs,
 ) {
     let assistant = message.role == Role::Assistant;
+    // Instructions show by it how to reason.
+    let may_think = assistant || message.role == Role::System;
     let mut chunks = Vec::new();
     let mut tool_calls = Vec::new();
     let mut results = 0_usize;
@@ -138,7 +140,10 @@ fn push<'a>(
             Part::Image { url, detail } => {
                 chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
             }
-            Part::Thinking { text, seal } if assistant && thinking == Thinking::Replay && !text.is_empty() => {
+            Part::Thinking { text, .. } if text.is_empty() => {}
+            Part::Thinking { .. } if !may_think => repairs.misplaced_thinking += 1,
+            Part::Thinking { .. } if thinking == Thinking::Drop => repairs.dropped_thinking += 1,
+            Part::Thinking { text, seal } => {
                 let signature = match seal {
                     Some(Seal::Mistral(signature)) => Some(signature.as_str()),
                     _ => None,
@@ -146,7 +151,6 @@ fn push<'a>(
                 let thinking = [Thought { r#type: "text", text }];
                 chunks.push(Chunk::Thinking { thinking, closed: true, signature });
             }
-            Part::Thinking { .. } => repairs.dropped_thinking += 1,
             Part::Reference { ids } if assistant => chunks.push(Chunk::Reference { reference_ids: ids }),
             Part::Reference { .. } => repairs.misplaced_citations += 1,
             Part::ToolCall { id, name, arguments, .. } if assistant => {
