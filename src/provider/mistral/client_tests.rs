@@ -53,20 +53,26 @@ async fn a_batch_that_fails_behind_others_is_asked_for_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_too_much_by_itself_is_told_by_its_place() {
-    let words = "Too many tokens overall, split into more batches.";
-    let refusal =
-        serde_json::json!({ "object": "error", "message": words, "type": "invalid_request_prompt", "code": "3210" });
-    let refused = || said("400 Bad Request", "", &refusal.to_string());
-    // All four, the first two, the others, the first of those.
-    let answers = vec![refused(), vectors(2), refused(), refused()];
-    let server = Server::start(Reaction::InTurn(answers)).await;
-    let mistral = Mistral::new(settings(&server.origin)).unwrap();
-    let texts = (0..4).map(|number| number.to_string()).collect();
-    let error = mistral.chat(&ChatRequest::about(Task::Embed, None, texts)).await.unwrap_err();
-    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::ContextLength, 4), "{error}");
-    assert!(error.message().starts_with("Input id 2 has too many tokens"), "{error}");
-    assert_eq!(error.spent().map(|usage| usage.prompt_tokens), Some(2));
+async fn a_text_that_is_too_large_by_itself_is_named_and_others_may_take_it() {
+    let refused = || {
+        let message = "Too many tokens overall, split into more batches.";
+        let body = serde_json::json!({ "object": "error", "message": message, "code": "3210" });
+        said("400 Bad Request", "", &body.to_string())
+    };
+    for (task, answers, calls) in [
+        // Of two texts together, of the first, of the second.
+        (Task::Embed, vec![refused(), vectors(1), refused()], 3),
+        (Task::Moderate, vec![refused(), refused()], 2),
+    ] {
+        let server = Server::start(Reaction::InTurn(answers)).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        let texts = vec!["short".to_owned(), "long".to_owned()];
+        let error = mistral.chat(&ChatRequest::about(task, None, texts)).await.unwrap_err();
+        assert_eq!((error.kind(), error.fail_over()), (ErrorKind::ContextLength, true), "{task:?}: {error:?}");
+        let named = format!("Input id {} is too large by itself: ", calls - 2);
+        assert!(error.message().starts_with(&named), "{task:?}: {error}");
+        assert_eq!((server.requests().len(), error.status()), (calls, Some(400)), "{task:?}");
+    }
 }
 
 #[tokio::test]

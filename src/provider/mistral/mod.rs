@@ -133,18 +133,19 @@ impl Mistral {
         }
     }
 
-    /// One result for each text. Vectors are asked for in batches; one that is still too large is cut in half, and the next
+    /// One result for each text. Vectors are asked for in batches; a batch that is still too large is cut in half, and the next
     /// is as large as its tokens let expect.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let all: Vec<&str> = request.texts().collect();
         let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
-        let (mut most, mut bytes) = (texts::BATCH_TEXTS, texts::BATCH_BYTES);
+        let (mut most, mut bytes) = match request.task {
+            Task::Embed => (texts::BATCH_TEXTS, texts::BATCH_BYTES),
+            // The vendor names no such bounds for judgements.
+            _ => (usize::MAX, usize::MAX),
+        };
         let mut failures = 0;
         while !rest.is_empty() {
-            let size = match request.task {
-                Task::Embed => results::batch(rest.iter().copied(), most, bytes),
-                _ => rest.len(),
-            };
+            let size = results::batch(rest.iter().copied(), most, bytes);
             let (batch, others) = rest.split_at(size);
             let next = match self.ask_about(request, model, batch).await {
                 Err(error) if error.kind() == ErrorKind::BatchTooLarge && size > 1 => {
@@ -152,7 +153,7 @@ impl Mistral {
                     continue;
                 }
                 Err(error) => {
-                    let error = texts::placed(texts::alone(error, size), all.len() - rest.len());
+                    let error = texts::placed(error, all.len() - rest.len(), size);
                     let error = if self.is_callers { error.with_callers_key() } else { error };
                     let (Some(answered), Some(wait)) = (answer.as_mut(), batch_wait(&error, failures)) else {
                         let before = answer.and_then(|answered| answered.usage);

@@ -34,17 +34,13 @@ pub(super) fn room_behind(texts: &[&str], usage: Option<Usage>) -> usize {
     room.map_or(BATCH_BYTES, |room| room.clamp(BATCH_TOKENS, BATCH_BYTES))
 }
 
-/// A refusal of too many tokens in a batch of so many texts: of one, it is that text which has too many.
-pub(super) fn alone(refusal: ProviderError, texts: usize) -> ProviderError {
-    if refusal.kind() != ErrorKind::BatchTooLarge || texts > 1 {
-        return refusal;
+/// A refusal of so many texts that names one by its place among them, by its place among all, of which so many were before.
+/// Of a text that is a batch too large by itself there is no smaller one: it is too long.
+pub(super) fn placed(refusal: ProviderError, before: usize, texts: usize) -> ProviderError {
+    if refusal.kind() == ErrorKind::BatchTooLarge && texts == 1 {
+        let message = format!("Input id {before} is too large by itself: {}", refusal.message());
+        return refusal.with_kind(ErrorKind::ContextLength).with_message(&message);
     }
-    let message = format!("Input id 0 has too many tokens: {}", refusal.message());
-    refusal.with_kind(ErrorKind::ContextLength).with_message(&message)
-}
-
-/// A refusal that names a text by its place in a batch, which so many were before, by its place among all.
-pub(super) fn placed(refusal: ProviderError, before: usize) -> ProviderError {
     let rest = refusal.message().strip_prefix("Input id ");
     let place =
         rest.and_then(|rest| rest.split_once(' ')).and_then(|(id, rest)| Some((id.parse::<usize>().ok()?, rest)));
