@@ -136,8 +136,9 @@ fn card(mut told: Map<String, Value>) -> Option<Card> {
         None => told.remove("name")?.as_str()?.trim_start_matches("models/").to_owned(),
     };
     let plain = (1..=128).contains(&id.len()) && !id.chars().any(char::is_control);
+    // Some are null where the vendor does not say.
     if let Some(Value::Object(traits)) = told.get_mut("capabilities") {
-        traits.retain(|_, has| has.is_boolean());
+        traits.retain(|_, value| value.is_boolean());
     }
     told.retain(|name, value| is_read(name, value));
     plain.then_some(Card { id, told })
@@ -207,7 +208,8 @@ mod tests {
     #[test]
     fn a_vendor_says_what_its_models_can_do() {
         let catalogue = Catalogue::new(Vec::new());
-        read(&catalogue, r#"[{"id": "a", "capabilities": {"reasoning": true, "vision": false}}, {"id": "b"}]"#);
+        let traits = r#"{"reasoning": true, "vision": false, "audio": null, "batch": {"supported": true}}"#;
+        read(&catalogue, &format!(r#"[{{"id": "a", "capabilities": {traits}}}, {{"id": "b"}}]"#));
         for (id, capability, expected) in [
             ("a", "reasoning", Some(true)),
             ("a", "vision", Some(false)),
