@@ -17,6 +17,10 @@ const MOST: usize = 2_000;
 /// So many models are remembered whose answers said that they will be taken away.
 const MOST_ANNOUNCED: usize = 64;
 
+/// So many models are remembered with the keywords of schemas that they refused, and so many keywords of each.
+const MOST_REFUSING: usize = 64;
+const MOST_REFUSED: usize = 16;
+
 /// A model that a vendor lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
@@ -34,6 +38,8 @@ pub struct Catalogue {
     listed: Arc<ArcSwap<Vec<Card>>>,
     /// When those models will be taken away that said so with their answers.
     announced: Arc<ArcSwap<BTreeMap<String, String>>>,
+    /// The keywords of schemas without which models took what they had refused with them.
+    refused: Arc<ArcSwap<BTreeMap<String, Vec<String>>>>,
     /// An answer that is no list was told of in the log.
     unreadable: Arc<Once>,
 }
@@ -55,6 +61,7 @@ impl Catalogue {
             configured: configured.into(),
             listed: Arc::default(),
             announced: Arc::default(),
+            refused: Arc::default(),
             unreadable: Arc::new(Once::new()),
         }
     }
@@ -112,6 +119,25 @@ impl Catalogue {
     /// The models whose last answers said when they will be taken away, and when that is.
     pub(crate) fn announced(&self) -> Arc<BTreeMap<String, String>> {
         self.announced.load_full()
+    }
+
+    /// A model took a request without these keywords of schemas that it had refused with them.
+    pub(crate) fn refuse(&self, model: &str, keywords: &[String]) {
+        self.refused.rcu(|known| {
+            let mut known = BTreeMap::clone(known);
+            if known.len() < MOST_REFUSING || known.contains_key(model) {
+                let refused = known.entry(model.to_owned()).or_default();
+                let further = keywords.iter().filter(|keyword| !refused.contains(keyword)).cloned().collect::<Vec<_>>();
+                refused.extend(further);
+                refused.truncate(MOST_REFUSED);
+            }
+            known
+        });
+    }
+
+    /// The keywords of schemas that a model is known to refuse.
+    pub(crate) fn refused(&self, model: &str) -> Vec<String> {
+        self.refused.load().get(model).cloned().unwrap_or_default()
     }
 
     /// Reads the body of an answer with status 200 to a probe. One that is no list says nothing of the models, and no ill
@@ -232,6 +258,20 @@ mod tests {
         catalogue.announce("m1", None);
         let announced = catalogue.clone().announced();
         assert_eq!((announced["m0"].as_str(), announced.get("m1")), ("2027-02-28", None));
+    }
+
+    #[test]
+    fn what_models_refuse_is_remembered_within_bounds() {
+        let catalogue = Catalogue::new(Vec::new());
+        for number in 0..2 * MOST_REFUSED {
+            catalogue.clone().refuse("m", &["format".to_owned(), format!("k{number}")]);
+        }
+        assert_eq!(catalogue.refused("m").len(), MOST_REFUSED);
+        assert_eq!(catalogue.refused("m")[..2], ["format", "k0"]);
+        for number in 0..2 * MOST_REFUSING {
+            catalogue.refuse(&format!("m{number}"), &["format".to_owned()]);
+        }
+        assert!(catalogue.refused.load().len() == MOST_REFUSING && catalogue.refused("another").is_empty());
     }
 
     #[test]

@@ -207,9 +207,20 @@ async fn a_schema_that_is_refused_is_sent_again_without_the_keyword() {
     for (count, works) in [(4, true), (5, false)] {
         let refusals = several.into_iter().take(count).map(refused);
         let server = Server::start(Reaction::InTurn(refusals.chain([answer()]).collect())).await;
-        let answer = Mistral::new(settings(&server.origin)).unwrap().chat(&request).await;
+        let mistral = Mistral::new(settings(&server.origin)).unwrap();
+        let answer = mistral.chat(&request).await;
         assert_eq!((answer.is_ok(), server.requests().len()), (works, 5), "{count}: {answer:?}");
         assert!(!works || server.requests()[4].contains(r#""schema":{"pattern":"x"}"#), "{count}");
+        match answer {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported, "another vendor may take it"),
+            Ok(first) => {
+                let again = mistral.with_key(&ApiKey::new("another").unwrap()).unwrap().chat(&request).await.unwrap();
+                assert_eq!((server.requests().len(), again.notes), (6, first.notes), "the vendor is not asked anew");
+                let other = ChatRequest { model: Some("mistral-large-latest".to_owned()), ..request.clone() };
+                mistral.chat(&other).await.unwrap();
+                assert!(server.requests()[6].contains("maxLength"), "what one model refuses another may take");
+            }
+        }
     }
 }
 

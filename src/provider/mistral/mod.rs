@@ -281,28 +281,30 @@ impl Provider for Mistral {
             Task::ModerateChats => return self.about_chats(request, model).await,
             Task::Chat | Task::FillIn => {}
         }
-        let mut without = Vec::new();
+        let mut schemas = Schemas::known(&self.catalogue, request, model);
         let (reply, notes) = loop {
-            let (url, prepared) = self.prepare(request, model, &without, false)?;
+            let (url, prepared) = self.prepare(request, model, &schemas.without, false)?;
             match self.upstream.post(url, prepared.body).await {
                 Ok(reply) => break (reply, prepared.notes),
-                Err(refusal) => without.push(refused_keyword(&without, request, refusal)?),
+                Err(refusal) => schemas.refused(request, refusal)?,
             }
         };
+        schemas.taken(&self.catalogue, model);
         let parsed = reply.read(|body| completion::parse(body, model))?;
         Ok(self.complete(reply, parsed, &self.bill(request, model), notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let mut without = Vec::new();
+        let mut schemas = Schemas::known(&self.catalogue, request, model);
         let (headers, body, mut notes) = loop {
-            let (url, prepared) = self.prepare(request, model, &without, true)?;
+            let (url, prepared) = self.prepare(request, model, &schemas.without, true)?;
             match self.upstream.stream(url, prepared.body).await {
                 Ok((headers, body)) => break (headers, body, prepared.notes),
-                Err(refusal) => without.push(refused_keyword(&without, request, refusal)?),
+                Err(refusal) => schemas.refused(request, refusal)?,
             }
         };
+        schemas.taken(&self.catalogue, model);
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
         let call = Call { bill: self.bill(request, model), host: self.host, end: End::Said };
         Ok(chunked::streamed(body, call, notes))
@@ -344,12 +346,40 @@ fn batch_wait(error: &ProviderError, failures: u32) -> Option<Duration> {
     (error.retryable() && failures < BATCH_RETRIES && wait <= LONGEST_BATCH_WAIT).then_some(wait)
 }
 
-/// One more keyword of a request's schemas without which it is sent again, within the same attempt: nothing was generated
-/// yet, and nobody else would be asked for it (Q17).
-fn refused_keyword(without: &[String], request: &ChatRequest, refusal: ProviderError) -> Result<String, ProviderError> {
-    let keyword = parameters::refused_keyword(request, refusal.message());
-    let helps = |keyword: &String| without.len() < KEYWORDS && !without.contains(keyword);
-    keyword.filter(|keyword| helps(keyword) && refusal.status().is_some()).ok_or(refusal)
+/// The keywords of a request's schemas without which it is sent (Q17).
+struct Schemas {
+    without: Vec<String>,
+    /// How many of them the model was known to refuse.
+    known: usize,
+}
+
+impl Schemas {
+    fn known(catalogue: &Catalogue, request: &ChatRequest, model: &str) -> Self {
+        let mut without = catalogue.refused(model);
+        without.retain(|keyword| parameters::has_keyword(request, keyword));
+        Self { known: without.len(), without }
+    }
+
+    /// One more, if the refusal is for one: the request is sent again without it, within the same attempt, since nothing was
+    /// generated yet. Where that does not help any more, others may take the schema as it is.
+    fn refused(&mut self, request: &ChatRequest, refusal: ProviderError) -> Result<(), ProviderError> {
+        let named = parameters::refused_keyword(request, refusal.message());
+        match named.filter(|_| refusal.status().is_some()) {
+            None => Err(refusal),
+            Some(keyword) if self.without.len() - self.known < KEYWORDS && !self.without.contains(&keyword) => {
+                self.without.push(keyword);
+                Ok(())
+            }
+            Some(_) => Err(refusal.with_kind(ErrorKind::Unsupported)),
+        }
+    }
+
+    /// Remembers what was found. Not before the request was taken: a refusal may repeat what a caller wrote.
+    fn taken(self, catalogue: &Catalogue, model: &str) {
+        if self.without.len() > self.known {
+            catalogue.refuse(model, &self.without);
+        }
+    }
 }
 
 fn deprecated(date: &str) -> String {

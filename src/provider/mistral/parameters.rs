@@ -222,13 +222,17 @@ fn taken<'a>(schema: &'a Schema, without: &[String]) -> Cow<'a, RawValue> {
 
 /// The keyword of a request's schemas that a refusal is about.
 pub(super) fn refused_keyword(request: &ChatRequest, refusal: &str) -> Option<String> {
-    let refused = keyword::named(refusal)?;
+    keyword::named(refusal).filter(|refused| has_keyword(request, refused)).map(str::to_owned)
+}
+
+/// Whether a schema of a request has a keyword.
+pub(super) fn has_keyword(request: &ChatRequest, keyword: &str) -> bool {
     let answer = match &request.response_format {
         Some(ResponseFormat::JsonSchema(asked)) => Some(&asked.schema),
         _ => None,
     };
     let mut schemas = request.tools.iter().filter_map(|tool| tool.parameters.as_ref()).chain(answer);
-    schemas.any(|schema| keyword::is_in(schema, refused)).then(|| refused.to_owned())
+    schemas.any(|schema| keyword::is_in(schema, keyword))
 }
 
 fn format<'a>(format: &'a ResponseFormat, without: &[String]) -> WireFormat<'a> {
