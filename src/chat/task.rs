@@ -56,7 +56,12 @@ impl ChatRequest {
 
     /// The conversations of [`Task::ModerateChats`], as policies left them.
     pub fn conversations(&self) -> impl Iterator<Item = &[Message]> {
-        let mut rest = self.messages.as_slice();
+        self.conversations_of(&self.messages)
+    }
+
+    /// Messages that stand for its own, divided as those are.
+    pub(crate) fn conversations_of<'m>(&'m self, messages: &'m [Message]) -> impl Iterator<Item = &'m [Message]> {
+        let mut rest = messages;
         self.lengths.iter().map(move |length| {
             let (conversation, others) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
             rest = others;

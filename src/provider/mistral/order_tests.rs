@@ -3,7 +3,7 @@
 use super::*;
 use crate::chat::{Message, Part};
 use crate::provider::call_id::fits;
-use crate::provider::mistral::wire::Thinking;
+use crate::provider::mistral::wire::{Blank, Thinking};
 use crate::provider::tool_ids::ToolIds;
 
 /// A conversation in short: `s`ystem, `u`ser, `a`ssistant; `a:x,y` calls tools, `t:x` is a tool's answer.
@@ -53,7 +53,7 @@ fn put_right(before: &str, after_tool: AfterTool) -> (String, Vec<String>) {
     let messages = conversation(before);
     let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
-    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, Blank::Drop, &mut repairs);
     (short(&repaired(wires, after_tool, &mut repairs)), repairs.notes())
 }
 
@@ -103,7 +103,7 @@ fn further_answers_to_a_call_are_part_of_the_first() {
     }
     let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
-    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, Blank::Drop, &mut repairs);
     let sent = serde_json::to_value(repaired(wires, AfterTool::Anything, &mut repairs)).unwrap();
     assert_eq!(sent[2]["content"], "one\ntwo\n");
     assert_eq!(sent.as_array().unwrap().len(), 4);
@@ -137,7 +137,7 @@ fn many_calls_without_answers_are_put_right_in_the_time_that_reading_them_takes(
     let messages = conversation(&short);
     let ids = ToolIds::of(&messages, fits);
     let mut repairs = Repairs::default();
-    let wires = Wire::all(&messages, &ids, Thinking::Drop, &mut repairs);
+    let wires = Wire::all(&messages, &ids, Thinking::Drop, Blank::Drop, &mut repairs);
     assert_eq!(repaired(wires, AfterTool::Anything, &mut repairs).len(), 2 * MANY);
     assert_eq!(repairs.unanswered_calls, MANY);
 }

@@ -11,7 +11,7 @@ use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
 use super::tool_id;
-use super::wire::{self, Thinking, Wire};
+use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat, Role};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
@@ -57,7 +57,7 @@ pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Pre
     let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
     let thinking = if options.reasons { Thinking::Replay } else { Thinking::Drop };
 
-    let messages = Wire::all(&messages, &ids, thinking, &mut repairs);
+    let messages = Wire::all(&messages, &ids, thinking, Blank::Drop, &mut repairs);
     let mut messages = order::repaired(messages, options.after_tool, &mut repairs);
     if messages.is_empty() {
         return Err(ProviderError::new(ErrorKind::Unsupported, "no message is left to send"));

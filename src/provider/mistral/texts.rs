@@ -1,14 +1,18 @@
 //! Requests about texts: filling in, vectors, judgements. Pure.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::parameters::{self, Own};
 use super::repairs::Repairs;
 use super::request::Options;
-use super::wire::{self, Thinking, Wire};
+use super::tool_id;
+use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, Task, Usage};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
+use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, call_id};
 
 /// Texts in one request for vectors, at most.
@@ -129,12 +133,20 @@ pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Resul
 /// The body of `POST /v1/chat/moderations`.
 pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared, ProviderError> {
     wire::check_images(&request.messages)?;
-    let ids = ToolIds::of(&request.messages, call_id::fits);
-    let mut repairs = Repairs { replaced_ids: ids.replaced(), ..Repairs::default() };
-    let one = |messages| Wire::all(messages, &ids, Thinking::Drop, &mut repairs);
-    let input = request.conversations().map(one).collect();
+    // An id of one conversation is none of another's.
+    let apart: Vec<_> = request.conversations().map(tool_id::told_apart).collect();
+    let repeated = apart.iter().map(|(_, repeated)| repeated).sum::<usize>();
+    let messages = match repeated {
+        0 => Cow::Borrowed(request.messages.as_slice()),
+        _ => apart.iter().flat_map(|(messages, _)| messages.iter().cloned()).collect(),
+    };
+    let (messages, renamed) = ToolNames::Common.renamed(messages);
+    let ids = ToolIds::of(&messages, call_id::fits);
+    let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };
+    let one = |messages| Wire::all(messages, &ids, Thinking::Drop, Blank::Keep, &mut repairs);
+    let input = request.conversations_of(&messages).map(one).collect();
     let body = http::json(&AboutChats { model, input })?;
-    let mut notes = repairs.notes();
+    let mut notes: Vec<String> = repairs.notes().into_iter().chain(renamed).collect();
     parameters::own(request, &mut notes);
     Ok(Prepared { body, notes })
 }
@@ -144,7 +156,29 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::chat::{Message, Part, Role};
+    use crate::provider::fixtures::{call, message, read, result};
     use crate::provider::mistral::order::AfterTool;
+
+    #[test]
+    fn conversations_that_are_judged_are_whole_and_in_the_form_that_mistral_takes() {
+        let named =
+            Part::ToolCall { id: "D681PevKt".into(), name: "fs.read".into(), arguments: "{}".into(), seal: None };
+        let mut request = ChatRequest::about(Task::ModerateChats, None, Vec::new());
+        request.messages = vec![
+            Message::text(Role::Assistant, ""),
+            message(Role::Assistant, vec![call("D681PevKs", "{}"), call("D681PevKs", "{}"), named]),
+            message(Role::Tool, vec![result("D681PevKs", "one"), result("D681PevKs", "two")]),
+        ];
+        request.lengths = vec![1, 2];
+        let (body, notes) = read(about_chats(&request, "m").unwrap());
+        assert_eq!(body["input"][0], json!([{"role": "assistant", "content": ""}]));
+        let [first, second, third] = [0, 1, 2].map(|at| &body["input"][1][0]["tool_calls"][at]);
+        assert!(first["id"] != second["id"] && third["function"]["name"] == "fs_read", "{body}");
+        let answers = [1, 2].map(|at| &body["input"][1][at]["tool_call_id"]);
+        assert_eq!(answers, [&first["id"], &second["id"]]);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+    }
 
     #[test]
     fn each_task_has_the_fields_that_mistral_has_for_it() {

@@ -74,6 +74,14 @@ pub(super) enum Thinking {
     Drop,
 }
 
+/// What becomes of an assistant's message that says nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blank {
+    Keep,
+    /// Whoever is to go on refuses it (Q7).
+    Drop,
+}
+
 impl<'a> Wire<'a> {
     /// A message of one text.
     pub(super) fn text(role: Role, text: &'a str) -> Self {
@@ -100,11 +108,12 @@ impl<'a> Wire<'a> {
         messages: &'a [Message],
         ids: &'a ToolIds<'a>,
         thinking: Thinking,
+        blank: Blank,
         repairs: &mut Repairs,
     ) -> Vec<Self> {
         let mut all = Vec::with_capacity(messages.len());
         for message in messages {
-            push(message, ids, thinking, &mut all, repairs);
+            push(message, ids, thinking, blank, &mut all, repairs);
         }
         all
     }
@@ -125,6 +134,7 @@ fn push<'a>(
     message: &'a Message,
     ids: &'a ToolIds<'a>,
     thinking: Thinking,
+    blank: Blank,
     out: &mut Vec<Wire<'a>>,
     repairs: &mut Repairs,
 ) {
@@ -168,7 +178,7 @@ fn push<'a>(
         return;
     }
     let content = content(chunks);
-    if assistant && tool_calls.is_empty() && content.is_blank() {
+    if blank == Blank::Drop && assistant && tool_calls.is_empty() && content.is_blank() {
         repairs.dropped_assistants += 1;
         return;
     }
