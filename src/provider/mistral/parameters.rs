@@ -48,7 +48,7 @@ pub(super) struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<WireFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_effort: Option<&'static str>,
+    reasoning_effort: Option<ReasoningEffort>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_cache_key: Option<String>,
     /// Fields that Mistral has and the canonical request has not.
@@ -132,7 +132,7 @@ pub(super) fn of<'a>(
     };
     if let Some(asked) = request.reasoning_effort {
         if options.reasons {
-            parameters.reasoning_effort = Some(effort(asked));
+            parameters.reasoning_effort = Some(effort(asked, options.model, notes));
         } else {
             notes.push("reasoning_effort left out, which the model does not take".to_owned());
         }
@@ -251,16 +251,18 @@ fn format<'a>(format: &'a ResponseFormat, without: &[String]) -> WireFormat<'a> 
     }
 }
 
-/// There are two efforts (Q13).
-fn effort(effort: ReasoningEffort) -> &'static str {
-    match effort {
-        ReasoningEffort::None | ReasoningEffort::Minimal => "none",
-        ReasoningEffort::Low
-        | ReasoningEffort::Medium
-        | ReasoningEffort::High
-        | ReasoningEffort::Xhigh
-        | ReasoningEffort::Max => "high",
+/// Mistral's own models know two efforts (Q13), those of others that it serves all of them.
+fn effort(asked: ReasoningEffort, model: &str, notes: &mut Vec<String>) -> ReasoningEffort {
+    const OTHERS: [&str; 3] = ["zai-", "glm-", "deepseek-"];
+    let nearest = match asked {
+        _ if OTHERS.iter().any(|family| model.starts_with(family)) => asked,
+        ReasoningEffort::None | ReasoningEffort::Minimal => ReasoningEffort::None,
+        _ => ReasoningEffort::High,
+    };
+    if nearest != asked {
+        notes.push("reasoning_effort sent as the nearest that the model takes".to_owned());
     }
+    nearest
 }
 
 /// Null asks for nothing, and so does the `safe_prompt: false` that a client library always sends and that dedicated

@@ -307,15 +307,19 @@ fn parameters_take_the_form_that_mistral_takes() {
 }
 
 #[test]
-fn there_are_two_efforts() {
-    for (asked, sent_as) in
-        [("none", "none"), ("minimal", "none"), ("low", "high"), ("medium", "high"), ("max", "high")]
-    {
-        let request = asking(|it| {
-            it.model = Some("mistral-small-latest".into());
-            it.reasoning_effort = Some(from(json!(asked)));
-        });
-        assert_eq!(sent(&request).0["reasoning_effort"], sent_as);
+fn mistrals_own_models_know_two_efforts_and_others_all() {
+    let words = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    let two = ["none", "none", "high", "high", "high", "high", "high"];
+    for (model, expected) in [("magistral-medium-latest", two), ("zai-glm-5-2", words), ("glm-5-2", words)] {
+        for (asked, expected) in words.into_iter().zip(expected) {
+            let request = asking(|it| {
+                it.model = Some(model.into());
+                it.reasoning_effort = Some(from(json!(asked)));
+            });
+            let (body, notes) = sent(&request);
+            assert_eq!(body["reasoning_effort"], expected, "{model} {asked}");
+            assert_eq!(notes.len(), usize::from(asked != expected), "{model} {asked}: {notes:?}");
+        }
     }
 }
 
