@@ -41,8 +41,8 @@ const CHOICE: [&str; 4] = ["index", "delta", "finish_reason", "usage"];
 /// The reasons that OpenAI's clients know.
 const REASONS: [&str; 5] = ["stop", "length", "tool_calls", "content_filter", "function_call"];
 
-/// The fields of a delta that is told in full.
-pub(super) const DELTA: [&str; 6] = ["role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning"];
+/// The fields of a delta that is told in full. The last one is that of GLM at Mistral's, a number that says nothing.
+const DELTA: [&str; 7] = ["role", "content", "refusal", "tool_calls", "reasoning_content", "reasoning", "index"];
 
 /// A stream of chunks, as far as it has come.
 #[derive(Debug)]
@@ -331,6 +331,9 @@ impl Choice {
             if delta.get(name).is_some_and(|value| !value.is_string() && !value.is_null()) {
                 telling.leave_out(name);
             }
+        }
+        if delta.get("index").is_some_and(|index| !index.is_u64() && !index.is_null()) {
+            telling.leave_out("index");
         }
         let text = |name| delta.get(name).and_then(Value::as_str);
         let (own, other) = (text("reasoning_content"), text("reasoning").filter(|text| !text.is_empty()));

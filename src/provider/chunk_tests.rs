@@ -312,6 +312,8 @@ fn a_chunk_with_what_no_policy_would_see_is_not_passed_on_as_it_is() {
         (delta(json!({ "role": "assistant", "content": "a" })), true),
         (delta(json!({ "role": "", "content": "a" })), true),
         (delta(json!({ "role": "secret", "content": "a" })), false),
+        (delta(json!({ "index": 0, "content": "a" })), true),
+        (delta(json!({ "index": "secret", "content": "a" })), false),
         (choice("finish_reason", json!(["secret"])), false),
     ] {
         let events = read(std::slice::from_ref(&chunk)).unwrap();

@@ -33,10 +33,12 @@ impl Said {
                 let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
                 let either = |name: &str| field(name).or_else(|| nested.and_then(|error| error.get(name)));
                 Said {
-                    message: either("message")
-                        .or_else(|| field("detail"))
-                        .or_else(|| field("error"))
-                        .map_or_else(String::new, prose),
+                    message: [either("message"), field("detail"), field("error")]
+                        .into_iter()
+                        .flatten()
+                        .map(prose)
+                        .find(|text| !text.trim().is_empty())
+                        .unwrap_or_default(),
                     code: either("code").and_then(scalar),
                     // Anthropic's outer type says only that it is an error.
                     kind: nested.and_then(|error| error.get("type")).or_else(|| field("type")).and_then(scalar),
@@ -194,6 +196,8 @@ mod tests {
                 "1 validation error: n [type=int",
             ),
             ("no [input_value='SECRET']", "no ["),
+            (r#"{"message":[],"detail":[{"loc":["body","tools"],"msg":"too short"}]}"#, "body.tools: too short"),
+            (r#"{"message":"","detail":"Not Found"}"#, "Not Found"),
             (r#"{"message":"the input is too long"}"#, "the input is too long"),
             (r#"{"message":"Invalid 'input': maximum context length"}"#, "Invalid 'input': maximum context length"),
         ] {

@@ -11,10 +11,13 @@ use crate::chat::{Json, VectorForm};
 /// A vector as the caller asked for it. Of whole numbers and bits only the vendor knows how it packs them: those stay as
 /// they are.
 pub(super) fn encoded(vector: Json, form: &VectorForm) -> Result<Json, ProviderError> {
+    let is_text = vector.get().starts_with('"');
+    if !is_text && !vector.get().starts_with('[') {
+        return Err(no_vector());
+    }
     if form.dtype.as_deref().is_some_and(|dtype| dtype != "float") {
         return Ok(vector);
     }
-    let is_text = vector.get().starts_with('"');
     let raw = match form.encoding.as_deref() {
         Some("base64") if !is_text => to_raw_value(&packed(vector.get()).ok_or_else(no_vector)?),
         None | Some("float") if is_text => to_raw_value(&unpacked(vector.get()).ok_or_else(no_vector)?),
@@ -77,8 +80,11 @@ mod tests {
             (None, r#""AADAfw==""#),
             (Some("base64"), r#"["a"]"#),
             (Some("base64"), "{}"),
+            (None, "null"),
+            (Some("float"), "7"),
         ] {
             assert!(encoded(serde_json::from_str(came).unwrap(), &form(None, encoding)).is_err(), "{came}");
         }
+        assert!(encoded(serde_json::from_str("null").unwrap(), &form(Some("int8"), None)).is_err());
     }
 }

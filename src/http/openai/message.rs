@@ -19,7 +19,9 @@ use crate::provider::{call_id, names};
 #[derive(Deserialize)]
 pub(super) struct Wire {
     role: WireRole,
-    content: Option<Content>,
+    /// Mistral's users may say null, which none of OpenAI's may, and which is not the same as nothing.
+    #[serde(default, deserialize_with = "given")]
+    content: Option<Option<Content>>,
     /// What OpenAI's models say instead of content when they refuse.
     refusal: Option<String>,
     /// How several vendors and their clients carry reasoning beside the text.
@@ -35,6 +37,11 @@ pub(super) struct Wire {
     name: Option<String>,
     /// Of the last part, for content that has no parts of its own.
     cache_control: Option<Object<CacheControl>>,
+}
+
+/// A field that is there, be it null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A message in the gateway's terms, who speaks it, and the parts of it that the vendor's cache is to keep.
@@ -175,7 +182,8 @@ impl Wire {
             (None, Some(text)) => parts.push(Part::Thinking { text, seal: None }),
             (None, None) => {}
         }
-        let content = match self.content {
+        let says_null = role == Role::User && matches!(self.content, Some(None));
+        let content = match self.content.flatten() {
             Some(content) if !content.is_empty() => Some(content),
             empty => self.refusal.map(Content::Text).or(empty),
         };
@@ -220,6 +228,9 @@ impl Wire {
                 cache.extend(call.cache_control.map(|Object(control)| (parts.len(), control)));
                 parts.push(call.part());
             }
+        }
+        if parts.is_empty() && says_null {
+            parts.push(Part::Text { text: String::new() });
         }
         if parts.is_empty() && role != Role::Assistant {
             return Err(ApiError::field(field("content"), "expected a text or a list of parts"));

@@ -68,6 +68,7 @@ fn messages_of_both_dialects_are_read() {
                 Part::Image { url: "data:image/png;base64,AA==".into(), detail: None },
             ],
         ),
+        (json!({ "role": "user", "content": null }), Role::User, vec![text("")]),
         (
             json!({ "role": "assistant", "content": "", "reasoning_content": "Hm", "tool_calls": [
                 { "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{\"a\":1}" } },
@@ -210,6 +211,9 @@ fn what_the_answer_would_not_have_is_refused_at_once() {
     let called = json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "" } });
     assert!(message(called).unwrap_err().to_string().starts_with("messages[0].function_call: "));
     assert!(message(json!({ "role": "assistant", "content": "x", "function_call": null })).is_ok());
+    for wire in [json!({ "role": "user" }), json!({ "role": "system", "content": null })] {
+        assert!(message(wire.clone()).is_err(), "{wire}");
+    }
 }
 
 #[test]
