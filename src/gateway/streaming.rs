@@ -389,7 +389,10 @@ impl Passage {
     /// What is told of an answer behind its end: what it used.
     async fn count(&mut self, events: &mut EventStream) {
         while let Some(Ok(event)) = events.next().await {
-            let told = event.deltas.iter().filter(|delta| matches!(delta, Delta::Usage { .. } | Delta::Note(_)));
+            let told = event
+                .deltas
+                .iter()
+                .filter(|delta| matches!(delta, Delta::Usage { .. } | Delta::Served { .. } | Delta::Note(_)));
             told.for_each(|delta| self.transcript.take(delta));
         }
     }
@@ -416,6 +419,7 @@ impl Passage {
                 | Delta::Finished { .. }
                 | Delta::Usage { .. }
                 | Delta::Seal { .. }
+                | Delta::Served { .. }
                 | Delta::Note(_) => continue,
             };
             fresh.push(Fresh { id: PartId { choice, part }, name, text: text.clone() });
@@ -431,7 +435,9 @@ impl Passage {
                 Delta::Started { .. } => deltas.push(delta),
                 // That there was none is no text.
                 Delta::Thinking { ref text, .. } if text.is_empty() => deltas.push(delta),
-                Delta::References { .. } | Delta::Finished { .. } | Delta::Usage { .. } => self.ends.push(delta),
+                Delta::References { .. } | Delta::Finished { .. } | Delta::Usage { .. } | Delta::Served { .. } => {
+                    self.ends.push(delta);
+                }
                 Delta::Seal { .. } => self.seals.push(delta),
                 Delta::Text { .. }
                 | Delta::Refusal { .. }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{created, finish_reason, read_usage, tier};
+use super::completion::{created, finish_reason, read_usage, served, tier};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
@@ -55,6 +55,8 @@ pub(crate) struct Chunks {
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
+    /// The word for that in the usage, until it is told.
+    served: Option<String>,
     /// Whether a whole message came in place of pieces of one.
     told_whole: bool,
     left_out: BTreeSet<String>,
@@ -180,6 +182,7 @@ impl Chunks {
             choices: BTreeMap::new(),
             usage: None,
             tier: Tier::Standard,
+            served: None,
             told_whole: false,
             left_out: BTreeSet::new(),
             notes: Notes::default(),
@@ -189,6 +192,11 @@ impl Chunks {
     /// The tokens of the whole answer, once they are known, and how urgently it was served.
     pub(crate) fn usage(&self) -> Option<(Usage, Tier)> {
         self.usage.map(|usage| (usage, self.tier))
+    }
+
+    /// How urgently it was served, where the usage says so and nothing beside it does.
+    pub(crate) fn served(&mut self) -> Option<Delta> {
+        self.served.take().map(|tier| Delta::Served { tier })
     }
 
     /// What was left out of the answer.
@@ -255,6 +263,10 @@ impl Chunks {
         self.tier = match tier(usage, chunk.get("service_tier")) {
             Tier::Standard => self.tier,
             other => other,
+        };
+        self.served = match chunk.get("service_tier") {
+            None | Some(Value::Null) => served(usage).or(self.served.take()),
+            Some(_) => None,
         };
         // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
         // told.

@@ -60,6 +60,7 @@ impl Dialect for Chunked {
             Read::Event(mut event) => {
                 if self.chunks.is_whole() {
                     event.deltas.extend(self.usage());
+                    event.deltas.extend(self.chunks.served());
                 }
                 Ok(event)
             }
@@ -83,7 +84,9 @@ impl Dialect for Chunked {
     fn end(&mut self) -> Option<Vec<Delta>> {
         let unsaid = self.call.end == End::Unsaid || self.chunks.was_told_whole();
         let whole = self.over || self.chunks.is_whole() && unsaid;
-        whole.then(|| self.usage().into_iter().chain(self.chunks.notes().map(Delta::Note)).collect())
+        whole.then(|| {
+            self.usage().into_iter().chain(self.chunks.served()).chain(self.chunks.notes().map(Delta::Note)).collect()
+        })
     }
 }
 

@@ -48,6 +48,7 @@ struct Answer {
     calls: Vec<(String, String, String)>,
     finished: Vec<FinishReason>,
     usage: Option<(Usage, Option<f64>)>,
+    served: Option<String>,
     started: usize,
 }
 
@@ -56,6 +57,7 @@ impl Answer {
         for delta in &event.deltas {
             match delta {
                 Delta::Seal { .. } | Delta::References { .. } | Delta::Note(_) => {}
+                Delta::Served { tier } => assert_eq!(self.served.replace(tier.clone()), None),
                 Delta::Started { .. } => self.started += 1,
                 Delta::Text { text, .. } | Delta::Refusal { text, .. } => self.text.push_str(text),
                 Delta::Thinking { text, .. } => self.thinking.push_str(text),
@@ -107,7 +109,8 @@ async fn whole(provider: &dyn Provider, behaviour: Behaviour, double: &MistralDo
 async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
     let double = MistralDouble::builder().start().await.unwrap();
     let mistral = mistral(&double);
-    for behaviour in [Behaviour::answer(), Behaviour::answer().cached_tokens(64).service_tier("priority")] {
+    let urgent = Behaviour::answer().cached_tokens(64).service_tier("priority");
+    for (behaviour, served) in [(Behaviour::answer(), None), (urgent, Some("priority"))] {
         double.script(behaviour.clone());
         let chat = mistral.chat(&hello()).await.unwrap();
         double.script(behaviour);
@@ -117,6 +120,7 @@ async fn a_stream_of_mistrals_says_and_costs_what_the_whole_answer_does() {
         assert_eq!((answer.started, answer.finished), (1, vec![FinishReason::Stop]));
         assert_eq!(answer.usage, Some((chat.usage.unwrap(), chat.cost_usd)));
         assert!(answer.usage.unwrap().1.is_some());
+        assert_eq!((answer.served.as_deref(), chat.aside.service_tier.as_deref()), (served, served));
         // Whatever Mistral sends in its ordinary form goes on without its padding.
         assert!(events.iter().all(|event| event.frame.as_deref().is_some_and(|frame| !frame.is_empty())));
     }

@@ -94,7 +94,7 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
         model: completion.model.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
         aside: Aside {
             created: completion.created.as_ref().and_then(created),
-            service_tier: completion.service_tier.as_ref().and_then(token),
+            service_tier: completion.service_tier.as_ref().and_then(token).or_else(|| served(told)),
             system_fingerprint: completion.system_fingerprint.as_ref().and_then(token),
             deprecation: None,
         },
@@ -163,6 +163,12 @@ pub(super) fn finish_reason(reason: Option<&str>, called: bool) -> Result<Finish
 /// How urgently it was served: Mistral says so in the usage.
 pub(super) fn tier(usage: Option<&Map<String, Value>>, beside: Option<&Value>) -> Tier {
     Tier::named(usage.and_then(|usage| usage.get("service_tier")).or(beside).and_then(Value::as_str))
+}
+
+/// The word for that in the usage, unless it is the usual one: others' clients look for it beside the usage, and know no
+/// `standard`.
+pub(super) fn served(usage: Option<&Map<String, Value>>) -> Option<String> {
+    usage?.get("service_tier").filter(|word| Tier::named(word.as_str()) != Tier::Standard).and_then(token)
 }
 
 /// A tool call; `type`, `index` and a usable `id` may be missing, arguments may be an object instead of text (Q23).

@@ -234,7 +234,13 @@ fn usage_is_read_in_every_spelling_and_never_made_up() {
         assert_eq!(read.reasoning_tokens, expected.min(32), "{usage}");
     }
     let priority = json!({"choices": [{"message": {}}], "usage": {"prompt_tokens": 1, "service_tier": "priority"}});
-    assert_eq!(read(&priority).unwrap().tier, Tier::Priority);
+    let told = |body: &Value| read(body).unwrap().answer.aside.service_tier;
+    assert_eq!((read(&priority).unwrap().tier, told(&priority).as_deref()), (Tier::Priority, Some("priority")));
+    for (tier, beside, expected) in [("standard", None, None), ("priority", Some("flex"), Some("flex"))] {
+        let usage = json!({"prompt_tokens": 1, "service_tier": tier});
+        let body = json!({"choices": [{"message": {}}], "service_tier": beside, "usage": usage});
+        assert_eq!(told(&body).as_deref(), expected, "{body}");
+    }
 }
 
 #[test]

@@ -122,6 +122,11 @@ pub enum Delta {
         /// What they cost in US dollars; `None` when the model's price is not known.
         cost_usd: Option<f64>,
     },
+    /// How urgently the answer was served, where the vendor says so in its usage.
+    Served {
+        /// The vendor's word, without white space.
+        tier: String,
+    },
     /// What the vendor wants back beside what its model said. Where policies change that, it is not passed on.
     Seal {
         /// Which choice.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
+use crate::chat::{Aside, ChatAnswer, Choice, FinishReason, Message, Part, Reference, Role, Usage};
 use crate::policy::stream::StreamPart;
 use crate::provider::Delta;
 
@@ -17,6 +17,7 @@ pub(crate) struct Transcript {
     choices: BTreeMap<u32, Spoken>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
+    served: Option<String>,
     notes: Vec<String>,
     bytes: u64,
     sealed: u64,
@@ -39,6 +40,7 @@ impl Transcript {
             choices: BTreeMap::new(),
             usage: None,
             cost_usd: None,
+            served: None,
             notes: Vec::new(),
             bytes: 0,
             sealed: 0,
@@ -71,6 +73,7 @@ impl Transcript {
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
+            Delta::Served { tier } => self.served = Some(tier.clone()),
             Delta::Note(note) => self.notes.push(note.clone()),
             // For whoever sends it back, and no text.
             Delta::Seal { seal, .. } => self.sealed += seal.size() as u64,
@@ -128,6 +131,7 @@ impl Transcript {
             cost_usd: self.cost_usd,
             correlation_id,
             notes,
+            aside: Aside { service_tier: self.served, ..Aside::default() },
             ..ChatAnswer::default()
         }
     }

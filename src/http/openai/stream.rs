@@ -155,7 +155,7 @@ impl Chunks {
                     ends = true;
                     self.choices.insert(*choice, true);
                 }
-                Delta::Usage { .. } | Delta::Seal { .. } | Delta::Note(_) => {}
+                Delta::Usage { .. } | Delta::Served { .. } | Delta::Seal { .. } | Delta::Note(_) => {}
             }
         }
         if !ends {
@@ -192,6 +192,9 @@ impl Chunks {
         };
         if let Some(used) = answer.usage {
             last.insert("usage".to_owned(), json!(Usage::from(used)));
+        }
+        if let Some(tier) = &answer.aside.service_tier {
+            last.insert("service_tier".to_owned(), tier.as_str().into());
         }
         Some(data(last))
     }
@@ -300,7 +303,7 @@ impl Chunks {
                 Delta::Finished { choice, reason } => {
                     at(&mut choices, *choice).finish_reason = Some(finish_reason(*reason));
                 }
-                Delta::Usage { .. } | Delta::Note(_) => {}
+                Delta::Usage { .. } | Delta::Served { .. } | Delta::Note(_) => {}
             }
         }
         if choices.is_empty() {
@@ -396,7 +399,8 @@ mod tests {
             let mut transcript = Transcript::new("m");
             let mut frames = Vec::new();
             let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
-            for deltas in [vec![begun, text.clone()], vec![end.clone(), counted(1)], vec![counted(2)]] {
+            let served = Delta::Served { tier: "priority".to_owned() };
+            for deltas in [vec![begun, text.clone()], vec![end.clone(), counted(1)], vec![counted(2), served]] {
                 deltas.iter().for_each(|delta| transcript.take(delta));
                 frames.extend(chunks.frames(AnswerEvent::Said(StreamEvent { frame: None, deltas })));
             }
@@ -411,7 +415,7 @@ mod tests {
                 .collect();
             assert_eq!(told.len(), if include_usage { 3 } else { 2 }, "{told:?}");
             let (last, others) = told.split_last().unwrap();
-            assert_eq!(last["usage"]["completion_tokens"], 2, "{last}");
+            assert_eq!((&last["usage"]["completion_tokens"], &last["service_tier"]), (&json!(2), &json!("priority")));
             assert_eq!(last["usage"]["completion_tokens_details"], json!({ "reasoning_tokens": 1 }), "{last}");
             assert_eq!(last["choices"] == json!([]), include_usage, "{last}");
             assert_eq!((&last["id"], &last["created"]), (&json!("c-1"), &json!(7)), "{last}");
