@@ -6,11 +6,13 @@
 //! the upstream call but never the record.
 
 mod archive;
-mod check;
+mod llm_call;
 pub(crate) mod meter;
 mod pipeline;
+mod pre_check;
 mod record;
 pub mod replay;
+mod reported;
 mod request;
 mod sharing;
 pub mod static_policies;
@@ -36,15 +38,15 @@ use static_policies::StaticPolicies;
 
 pub use crate::policy::Surface;
 
-pub use check::PreCheckRequest;
 pub(crate) use streaming::Transcript;
 pub use streaming::{AnswerEvent, AnswerStream, Ended, StreamEnd, StreamFailure};
 
+pub use llm_call::LlmCallReport;
+pub use pre_check::{PreCheckReply, PreCheckRequest};
 pub use request::{
-    Answered, Caller, GatewayError, LlmCallReport, Outcome, PolicyInfo, PreCheckReply, Refusal, Reply, Request,
-    RequestId, ToolCallReport,
+    Answered, Caller, GatewayError, Outcome, PolicyInfo, REQUIRE_APPROVAL, Refusal, Reply, Request, RequestId,
 };
-pub use tool_call::ToolCallReply;
+pub use tool_call::{ToolCallReply, ToolCallReport};
 
 /// How long a call may be reported after its pre-check.
 pub const CONTEXT_LIFETIME: Duration = Duration::from_secs(5 * 60);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::request::{Caller, Refusal};
+use super::request::{Caller, REQUIRE_APPROVAL, Refusal};
 use crate::audit::{AuditKey, record as audit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, ResponseFormat};
 use crate::policy::component::{Evaluated, Failed};
@@ -251,7 +251,7 @@ pub(super) fn refusal(decision: &Decision) -> Option<Refusal> {
     }
     let policy = decision.decided_by.clone().unwrap_or_default();
     let reason = match (decision.action, decision.failure) {
-        (Action::RequireApproval, _) => "require_approval".to_owned(),
+        (Action::RequireApproval, _) => REQUIRE_APPROVAL.to_owned(),
         (_, Some(code)) => format!("Request blocked by policy: {policy} ({code})"),
         (_, None) => format!("Request blocked by policy: {policy}"),
     };

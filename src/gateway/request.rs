@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::streaming::AnswerStream;
@@ -126,12 +125,15 @@ impl PolicyInfo {
     }
 }
 
+/// The reason of a refusal that makes AxonFlow's clients ask a human, which nothing else does.
+pub const REQUIRE_APPROVAL: &str = "require_approval";
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The policy that refused it.
     pub policy: String,
-    /// One line for the caller: `Request blocked by policy: NAME`, or `require_approval`.
+    /// One line for the caller: `Request blocked by policy: NAME`, or [`REQUIRE_APPROVAL`].
     pub reason: String,
     /// The policy's own sentence.
     pub explanation: Option<String>,
@@ -174,75 +176,6 @@ pub enum Answered {
     Reply(Reply),
     /// An answer that has begun.
     Stream(AnswerStream),
-}
-
-/// The answer to a pre-check. Its record is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PreCheckReply {
-    /// Under this id the application reports its call.
-    pub context_id: String,
-    /// Until when it may.
-    pub expires_at: Timestamp,
-    /// Why the call may not be made; `None` when it may.
-    pub refusal: Option<Refusal>,
-    /// Whether a policy wants text to be masked before the call.
-    pub requires_redaction: bool,
-    /// What policies said.
-    pub policies: PolicyInfo,
-}
-
-/// A call that an application made by itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LlmCallReport {
-    /// The pre-check under which it was made.
-    pub context_id: String,
-    /// The provider, in the application's words.
-    pub provider: String,
-    /// The model.
-    pub model: String,
-    /// Tokens of the prompt.
-    pub prompt_tokens: u64,
-    /// Tokens of the answer.
-    pub completion_tokens: u64,
-    /// All tokens, as the application counted them.
-    pub total_tokens: u64,
-    /// Milliseconds that it took.
-    pub latency_ms: u64,
-    /// The answer, or what the application says of it.
-    pub response_summary: Option<String>,
-    /// Whatever else it says.
-    pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Its room among the bytes in flight, given back when the report is dropped.
-    pub held: Option<Held>,
-}
-
-/// A tool that an application ran.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ToolCallReport {
-    /// Its name, in the application's words, as are all names here.
-    pub tool: String,
-    /// The program that ran it; empty where the application did not say.
-    pub caller_name: String,
-    /// The tool's type; empty where the application did not say.
-    pub tool_type: String,
-    /// The workflow that it was part of; empty where the application did not say.
-    pub workflow_id: String,
-    /// The step within the workflow; empty where the application did not say.
-    pub step_id: String,
-    /// Policies that the application says it applied.
-    pub policies_applied: Vec<String>,
-    /// Whether it succeeded, where the application said so.
-    pub success: Option<bool>,
-    /// Milliseconds that it took.
-    pub latency_ms: u64,
-    /// What it was given.
-    pub input: Option<serde_json::Value>,
-    /// What it answered.
-    pub output: Option<serde_json::Value>,
-    /// What went wrong.
-    pub error_message: Option<String>,
-    /// Its room among the bytes in flight, given back when the report is dropped.
-    pub held: Option<Held>,
 }
 
 /// Why the gateway gives no answer at all.

@@ -7,16 +7,44 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::record;
-use super::request::{Caller, ToolCallReport};
+use super::reported::Reported;
+use super::request::Caller;
 use super::to_its_end::to_its_end;
-use super::{Gateway, GatewayError, Surface};
+use super::{Gateway, GatewayError, Surface, record};
 use crate::audit::record as audit;
-use crate::chat::{Message, Part, Role};
-use crate::policy::AuditPhase;
+use crate::in_flight::Held;
 
 /// The request type of a report, as policies and the search know it.
 pub(super) const REQUEST_TYPE: &str = "tool-call";
+
+/// A tool that an application ran.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolCallReport {
+    /// Its name, in the application's words, as are all names here.
+    pub tool: String,
+    /// The program that ran it; empty where the application did not say.
+    pub caller_name: String,
+    /// The tool's type; empty where the application did not say.
+    pub tool_type: String,
+    /// The workflow that it was part of; empty where the application did not say.
+    pub workflow_id: String,
+    /// The step within the workflow; empty where the application did not say.
+    pub step_id: String,
+    /// Policies that the application says it applied.
+    pub policies_applied: Vec<String>,
+    /// Whether it succeeded, where the application said so.
+    pub success: Option<bool>,
+    /// Milliseconds that it took.
+    pub latency_ms: u64,
+    /// What it was given.
+    pub input: Option<Value>,
+    /// What it answered.
+    pub output: Option<Value>,
+    /// What went wrong.
+    pub error_message: Option<String>,
+    /// Its room among the bytes in flight, given back when the report is dropped.
+    pub held: Option<Held>,
+}
 
 /// A report that is on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,16 +74,8 @@ impl Gateway {
         let set = self.policies.set();
         let audit_id = Uuid::now_v7().to_string();
         let told = Arc::new(caller.context(Surface::Gateway, REQUEST_TYPE));
-        let mut policies = Vec::new();
         let reported = ReportedTool { input: report.input, output: report.output, error_message: report.error_message };
-        let content = match reported.messages() {
-            Some(messages) => {
-                let messages = Arc::new(messages);
-                let kept = self.keep(&set, AuditPhase::Outcome, &told, &messages, &audit_id, &mut policies).await;
-                reported.content(kept.as_deref())
-            }
-            None => None,
-        };
+        let (content, policies) = self.keep_report(&set, &told, &reported, &audit_id).await;
         let call = audit::ToolCall {
             audit_id: audit_id.clone(),
             at,
@@ -89,27 +109,18 @@ pub(super) struct ReportedTool {
     error_message: Option<String>,
 }
 
-impl ReportedTool {
-    /// The same for the audit policies: input and output as JSON, and behind them the error.
-    pub(super) fn messages(&self) -> Option<Vec<Message>> {
+impl Reported for ReportedTool {
+    /// Input and output, and behind them the error.
+    fn texts(&self) -> impl Iterator<Item = String> {
         let values = [&self.input, &self.output].into_iter().flatten();
-        let texts = values.map(Value::to_string).chain(self.error_message.clone());
-        let parts: Vec<_> = texts.map(|text| Part::Text { text }).collect();
-        (!parts.is_empty()).then(|| vec![Message { role: Role::Assistant, parts }])
+        values.map(Value::to_string).chain(self.error_message.clone())
     }
 
-    /// The report as content. Of input and output that is withheld which the audit policies' edits made unreadable.
-    fn content(&self, kept: Option<&Vec<Message>>) -> Option<audit::Content> {
-        let Some(kept) = kept else { return audit::Content::withheld(self) };
-        let mut texts = kept.iter().flat_map(|message| &message.parts).filter_map(Part::text);
-        let mut value = |was: &Option<Value>| {
-            let text = was.as_ref().and_then(|_| texts.next());
-            text.and_then(|text| serde_json::from_str(text).ok())
-        };
-        let (input, output) = (value(&self.input), value(&self.output));
-        let error_message = self.error_message.as_ref().and_then(|_| texts.next()).map(str::to_owned);
-        let kept = Self { input, output, error_message };
-        if kept == *self { audit::Content::unchanged(self) } else { audit::Content::edited(self, &kept) }
+    fn of_texts(&self, mut texts: impl Iterator<Item = String>) -> Self {
+        let mut next = |was: bool| if was { texts.next() } else { None };
+        let (input, output) = (next(self.input.is_some()), next(self.output.is_some()));
+        let value = |text: Option<String>| serde_json::from_str(&text?).ok();
+        Self { input: value(input), output: value(output), error_message: next(self.error_message.is_some()) }
     }
 }
 
@@ -118,6 +129,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::chat::{Message, Part};
 
     fn texts(messages: &[Message]) -> Vec<&str> {
         messages[0].parts.iter().filter_map(Part::text).collect()

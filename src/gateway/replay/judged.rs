@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::super::check::{self, Reported};
+use super::super::llm_call::{self, ReportedCall};
+use super::super::reported::Reported;
 use super::super::text;
 use super::super::tool_call::{self, ReportedTool};
 use crate::audit::record::{Caller, Intent, LlmCall, Outcome, PolicyEvaluation, PreCheck, RecordKind, ToolCall};
@@ -129,7 +130,7 @@ impl<'r> Judged<'r> {
     /// The record of a report.
     pub(super) fn report(record: &'r TrailRecord) -> Result<Self, AuditError> {
         let LlmCall { at, caller, provider, model, policies, .. } = body(record)?;
-        let asked = context(Surface::Gateway, check::REPORT_TYPE.to_owned(), caller);
+        let asked = context(Surface::Gateway, llm_call::REQUEST_TYPE.to_owned(), caller);
         let context = Context { providers: vec![provider], model: named(model), ..asked };
         Ok(Self { about: About::Report, at, context, policies, ..Self::empty(record) })
     }
@@ -171,12 +172,11 @@ impl<'r> Judged<'r> {
         let unreadable =
             |error: serde_json::Error| AuditError::Encoding(format!("the text of {}: {error}", self.record.id));
         let messages = match self.about {
-            About::Report => serde_json::from_str::<Reported>(json).map_err(unreadable)?.messages().unwrap_or_default(),
-            About::Tool => {
-                serde_json::from_str::<ReportedTool>(json).map_err(unreadable)?.messages().unwrap_or_default()
-            }
-            _ => text::read(json).map_err(unreadable)?.messages,
+            About::Report => reported::<ReportedCall>(json),
+            About::Tool => reported::<ReportedTool>(json),
+            _ => text::read(json).map(|text| text.messages),
         };
+        let messages = messages.map_err(unreadable)?;
         if self.attributes > 0
             && let TrailText::Original(asked) = self.asked.text()?
         {
@@ -185,6 +185,11 @@ impl<'r> Judged<'r> {
         let whole = original && self.context.attributes.len() == self.attributes as usize;
         Ok(if whole { Input::Whole(Arc::new(messages)) } else { Input::Changed(Arc::new(messages)) })
     }
+}
+
+/// The messages that the audit policies saw of a report.
+fn reported<R: Reported>(json: &str) -> serde_json::Result<Vec<Message>> {
+    Ok(serde_json::from_str::<R>(json)?.messages().unwrap_or_default())
 }
 
 fn body<T: DeserializeOwned>(record: &TrailRecord) -> Result<T, AuditError> {

@@ -23,6 +23,7 @@ mod static_policies;
 mod stream;
 mod time;
 mod tool_call;
+mod words;
 
 use std::sync::Arc;
 

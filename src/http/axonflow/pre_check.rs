@@ -13,16 +13,14 @@ use super::context::CheckedContext;
 use super::policy_info::processing_time;
 use super::request_type::RequestType;
 use super::required;
+use super::words::Verdict;
 use crate::chat::{Message, Role};
-use crate::gateway::{PreCheckReply, PreCheckRequest};
+use crate::gateway::{PreCheckReply, PreCheckRequest, REQUIRE_APPROVAL};
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter};
 use crate::router::Preference;
-
-/// The reason that makes clients ask a human, and nothing else does.
-pub(super) const REQUIRE_APPROVAL: &str = "require_approval";
 
 #[derive(Deserialize)]
 struct Body {
@@ -42,7 +40,7 @@ struct Answer<'a> {
     policies: &'a [String],
     expires_at: Timestamp,
     decision_id: &'a str,
-    verdict: &'static str,
+    verdict: Verdict,
     processing_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_reason: Option<&'a str>,
@@ -103,10 +101,10 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
 fn answered(reply: &PreCheckReply) -> Handled {
     let reason = reply.refusal.as_ref().map(|refusal| refusal.reason.as_str());
     let verdict = match reason {
-        Some(REQUIRE_APPROVAL) => "needs_approval",
-        Some(_) => "blocked",
-        None if reply.requires_redaction => "redacted",
-        None => "allowed",
+        Some(REQUIRE_APPROVAL) => Verdict::NeedsApproval,
+        Some(_) => Verdict::Blocked,
+        None if reply.requires_redaction => Verdict::Redacted,
+        None => Verdict::Allowed,
     };
     let answer = Answer {
         context_id: &reply.context_id,

@@ -2,45 +2,12 @@
 
 use std::cmp::Reverse;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::pre_check::REQUIRE_APPROVAL;
+use super::super::words::Verdict;
 use crate::audit::record::{Phase, PolicyEvaluation};
 use crate::audit::{AuditError, Entry};
-
-/// A decision in AxonFlow's words, those of its version 9 and later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// It went through as it was.
-    Allowed,
-    /// A policy refused it.
-    Blocked,
-    /// It went through with text masked.
-    Redacted,
-    /// A policy refused it until somebody approves, which nobody can here.
-    NeedsApproval,
-    /// It failed, or its outcome is not known.
-    Error,
-}
-
-impl Verdict {
-    /// Reads a filter.
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        Self::deserialize(Value::from(word)).ok()
-    }
-
-    /// The word in the store, which tells refusals by who might lift them not apart.
-    pub(super) fn stored(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Blocked | Self::NeedsApproval => "blocked",
-            Self::Redacted => "redacted",
-            Self::Error => "error",
-        }
-    }
-}
+use crate::gateway::REQUIRE_APPROVAL;
 
 /// A decision, and the policies that contributed to it.
 #[derive(Debug)]

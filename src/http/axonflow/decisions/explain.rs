@@ -9,10 +9,11 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::pre_check::REQUIRE_APPROVAL;
-use super::decided::{Decided, Verdict};
-use crate::audit::record::{Action, Finding, Phase, PolicyEvaluation};
+use super::super::words::{ActionWord, SeverityWord, Verdict};
+use super::decided::Decided;
+use crate::audit::record::{Finding, Phase, PolicyEvaluation};
 use crate::audit::{Entries, Query};
+use crate::gateway::REQUIRE_APPROVAL;
 use crate::http::answer::json;
 use crate::http::errors::listing;
 use crate::http::{ApiError, App};
@@ -27,7 +28,7 @@ struct Explanation<'a> {
     matched_rules: Vec<RuleMatch<'a>>,
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    risk_level: Option<Risk>,
+    risk_level: Option<SeverityWord>,
     /// There are no overrides.
     override_available: bool,
     /// Not counted: findings are kept by request, not by session.
@@ -41,9 +42,9 @@ struct Explanation<'a> {
 struct PolicyMatch<'a> {
     policy_id: &'a str,
     policy_name: &'a str,
-    action: &'static str,
+    action: ActionWord,
     #[serde(skip_serializing_if = "Option::is_none")]
-    risk_level: Option<Risk>,
+    risk_level: Option<SeverityWord>,
     allow_override: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_description: Option<&'a str>,
@@ -57,27 +58,6 @@ struct RuleMatch<'a> {
     /// What the rule looks for, in the policy's words: never what it found.
     rule_text: &'a str,
     matched_on: String,
-}
-
-/// How grave a finding is. Clients have no word for less than low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Risk {
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl Risk {
-    fn of(finding: &Finding) -> Self {
-        match finding.severity.as_str() {
-            "medium" => Self::Medium,
-            "high" => Self::High,
-            "critical" => Self::Critical,
-            _ => Self::Low,
-        }
-    }
 }
 
 /// `GET /api/v1/decisions/{id}/explain`. An id of another tenant's is like one of nobody's.
@@ -110,8 +90,8 @@ fn explained<'a>(decided: &'a Decided, live: &'a [PolicyStatus]) -> Explanation<
             policy_matches.push(PolicyMatch {
                 policy_id: name,
                 policy_name: name,
-                action: action(policy.action),
-                risk_level: own.map(|(_, finding)| Risk::of(finding)).max(),
+                action: ActionWord::of_recorded(policy.action),
+                risk_level: own.map(|(_, finding)| SeverityWord::of_recorded(&finding.severity)).max(),
                 allow_override: false,
                 policy_description: description(policy, live),
             });
@@ -134,18 +114,6 @@ fn explained<'a>(decided: &'a Decided, live: &'a [PolicyStatus]) -> Explanation<
         override_available: false,
         historical_hit_count_session: 0,
         tool_signature: decided.tool(),
-    }
-}
-
-/// The action in AxonFlow's words.
-fn action(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "allow",
-        Action::Log => "log",
-        Action::Warn => "warn",
-        Action::Redact => "redact",
-        Action::RequireApproval => "require_approval",
-        Action::Deny => "block",
     }
 }
 

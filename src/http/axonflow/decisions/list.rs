@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::query::{self, given};
 use super::super::time;
-use super::decided::{Decided, Verdict};
+use super::super::words::Verdict;
+use super::decided::Decided;
 use crate::audit::{Entries, Entry, Page, Query};
 use crate::http::answer::json_that_takes_room;
 use crate::http::{ApiError, App};

@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 
 use super::super::query::{self, Pagination, number};
-use super::policy::{Policy, TierWord};
+use super::super::words::TierWord;
+use super::policy::Policy;
 use super::{Answered, Failure, author};
 use crate::config::Role;
 use crate::http::answer::json;

@@ -21,6 +21,7 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::words::{ActionWord, SeverityWord, TierWord};
 use super::{query, time};
 use crate::gateway::static_policies::rules::{Fields, Rule, Tier};
 use crate::gateway::static_policies::{Author, Found, StaticPolicyError};
@@ -28,7 +29,7 @@ use crate::http::answer::json;
 use crate::http::{ApiError, App, body};
 use crate::policy::manifest::Phase;
 use failure::Failure;
-use policy::{ActionWord, ORGANIZATION, Policy, SeverityWord, TierWord};
+use policy::{ORGANIZATION, Policy};
 
 /// The routes. `effective`, `overrides` and `test` stand beside ids.
 pub(super) fn routes() -> Router<Arc<App>> {

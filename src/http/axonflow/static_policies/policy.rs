@@ -1,11 +1,11 @@
-//! A policy as AxonFlow's clients read it. Words that they do not know make them fail: there are none here.
+//! A policy as AxonFlow's clients read it.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::super::words::{ActionWord, SeverityWord, TierWord};
 use crate::gateway::static_policies::rules::{Rule, Tier};
 use crate::policy::manifest::{Mode, Phase};
-use crate::policy::verdict::{Action, Severity};
 use crate::policy::{PolicyState, PolicyStatus};
 
 /// The organization. There is one.
@@ -39,82 +39,6 @@ pub(super) struct Policy {
     pub(super) updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-}
-
-/// To whom a policy applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum TierWord {
-    System,
-    Organization,
-    Tenant,
-}
-
-/// How grave a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum SeverityWord {
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl SeverityWord {
-    pub(super) fn severity(self) -> Severity {
-        match self {
-            Self::Low => Severity::Low,
-            Self::Medium => Severity::Medium,
-            Self::High => Severity::High,
-            Self::Critical => Severity::Critical,
-        }
-    }
-
-    fn of(severity: Severity) -> Self {
-        match severity {
-            // Clients have no word for it.
-            Severity::Info | Severity::Low => Self::Low,
-            Severity::Medium => Self::Medium,
-            Severity::High => Self::High,
-            Severity::Critical => Self::Critical,
-        }
-    }
-}
-
-/// What happens to a text in which something is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ActionWord {
-    Block,
-    RequireApproval,
-    Redact,
-    Warn,
-    Log,
-    Allow,
-}
-
-impl ActionWord {
-    pub(super) fn action(self) -> Action {
-        match self {
-            Self::Block => Action::Deny,
-            Self::RequireApproval => Action::RequireApproval,
-            Self::Redact => Action::Redact,
-            Self::Warn => Action::Warn,
-            Self::Log => Action::Log,
-            Self::Allow => Action::Allow,
-        }
-    }
-
-    fn of(action: Action) -> Self {
-        match action {
-            Action::Deny => Self::Block,
-            Action::RequireApproval => Self::RequireApproval,
-            Action::Redact => Self::Redact,
-            Action::Warn => Self::Warn,
-            Action::Log => Self::Log,
-            Action::Allow => Self::Allow,
-        }
-    }
 }
 
 impl Policy {
