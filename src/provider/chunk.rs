@@ -80,6 +80,8 @@ struct Choice {
     thoughts: Thoughts,
     /// Reasoning in lists of content that is not signed yet.
     thought: String,
+    /// Whether any of it was told, or its end, and not as a whole message.
+    in_pieces: bool,
     finished: bool,
 }
 
@@ -291,23 +293,19 @@ impl Chunks {
         let Value::Object(mut choice) = choice else {
             return Err(ProviderError::malformed("a choice of the upstream's stream is no object"));
         };
-        if choice.get("delta").is_none_or(Value::is_null)
-            && let Some(message @ Value::Object(_)) = choice.remove("message")
-        {
-            choice.insert("delta".to_owned(), message);
-            telling.verbatim = false;
-            self.told_whole = true;
-        }
-        telling.know(&choice, &CHOICE);
         let index = choice.get("index").and_then(Value::as_u64);
-        let is = |name, kind: fn(&Value) -> bool| choice.get(name).is_none_or(|value| value.is_null() || kind(value));
-        let read = is("delta", Value::is_object) && is("finish_reason", Value::is_string);
-        telling.verbatim &= index.is_some() && read && is("usage", Value::is_null);
         let number = u32::try_from(index.unwrap_or(place as u64)).ok().filter(|number| *number < MAX_CHOICES);
         let Some(number) = number else {
             return Err(ProviderError::malformed("the upstream's stream has more choices than are read"));
         };
         let state = self.choices.entry(number).or_default();
+        let whole = state.whole(&mut choice);
+        self.told_whole |= whole;
+        telling.verbatim &= !whole;
+        telling.know(&choice, &CHOICE);
+        let is = |name, kind: fn(&Value) -> bool| choice.get(name).is_none_or(|value| value.is_null() || kind(value));
+        let read = is("delta", Value::is_object) && is("finish_reason", Value::is_string);
+        telling.verbatim &= index.is_some() && read && is("usage", Value::is_null);
         let before = telling.deltas.len();
         if let Some(Value::Object(delta)) = choice.remove("delta") {
             state.delta(delta, number, &mut self.ids, telling)?;
@@ -317,19 +315,33 @@ impl Chunks {
         }
         // Some servers write an empty reason as long as there is none.
         let reason = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty());
-        if let Some(reason) = reason {
-            telling.verbatim &= REASONS.contains(&reason);
-            let reason = finish_reason(Some(reason), false)?;
+        // Nothing follows a whole message, whether or not it has one.
+        if reason.is_some() || whole {
+            telling.verbatim &= reason.is_some_and(|reason| REASONS.contains(&reason));
+            let reason = finish_reason(reason, state.calls.any())?;
             if !std::mem::replace(&mut state.finished, true) {
                 telling.verbatim &= state.calls.finish(number, &mut telling.deltas);
                 telling.deltas.push(Delta::Finished { choice: number, reason });
             }
         }
+        state.in_pieces |= !whole && telling.deltas.len() > before;
         Ok(())
     }
 }
 
 impl Choice {
+    /// Puts a whole message in the place of the delta that it stands for, and says whether it did. Behind pieces it stands
+    /// for none: MiniMax repeats in one what it has said.
+    fn whole(&self, choice: &mut Map<String, Value>) -> bool {
+        let has_delta = choice.get("delta").is_some_and(|delta| !delta.is_null());
+        if has_delta || self.in_pieces || !choice.get("message").is_some_and(Value::is_object) {
+            return false;
+        }
+        let message = choice.remove("message").unwrap_or_default();
+        choice.insert("delta".to_owned(), message);
+        true
+    }
+
     fn delta(
         &mut self,
         mut delta: Map<String, Value>,

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::FinishReason;
+use crate::provider::completion::parse;
 use crate::provider::{ErrorKind, call_id};
 
 fn chunk(choices: Value) -> Value {
@@ -390,6 +391,53 @@ fn a_whole_message_in_place_of_a_piece_is_read_and_not_passed_on() {
     let mut reader = Chunks::new("asked");
     let Read::Event(event) = reader.read(&Bytes::from(chunk(both).to_string())).unwrap() else { panic!() };
     assert_eq!((&event.deltas[1..], reader.was_told_whole()), (&[text("b")][..], false));
+}
+
+#[test]
+fn a_whole_message_behind_its_pieces_is_left_out_but_for_its_end() {
+    let begun =
+        json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "{}" } });
+    let pieces = [json!({ "reasoning_content": "hm" }), json!({ "content": "Hi" }), json!({ "tool_calls": [begun] })];
+    let message = json!({ "content": "Hi", "reasoning_content": "hm", "tool_calls": [begun] });
+    let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9 });
+    let choices = json!([{ "index": 0, "message": message, "finish_reason": "tool_calls" }]);
+    let whole = json!({ "id": "c-1", "object": "chat.completion", "model": "m", "choices": choices, "usage": usage });
+    let finish = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }]));
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::ToolCalls };
+    for (claim, finish, behind) in [("behind pieces", None, vec![finished]), ("behind a finish", Some(finish), vec![])]
+    {
+        let mut reader = Chunks::new("asked");
+        for chunk in pieces.clone().map(delta).into_iter().chain(finish) {
+            reader.read(&Bytes::from(chunk.to_string())).unwrap();
+        }
+        let event = reader.read(&Bytes::from(whole.to_string())).unwrap();
+        assert_eq!(event, Read::Event(StreamEvent { frame: None, deltas: behind }), "{claim}");
+        assert!(reader.is_whole() && !reader.was_told_whole() && reader.usage().is_some(), "{claim}");
+        let noted = "fields of the answer left out, which no policy could see: message";
+        assert_eq!(reader.notes().collect::<Vec<_>>(), [noted], "{claim}");
+    }
+    // What begins with a role alone has told nothing.
+    let whole = chunk(json!([{ "index": 0, "message": { "content": "Hi" }, "finish_reason": "stop" }]));
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::Stop };
+    assert_eq!(read(&[whole]).unwrap()[0].deltas, [text("Hi"), finished]);
+}
+
+#[test]
+fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does() {
+    let call = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
+    for message in [json!({ "content": "Hi" }), json!({ "content": null, "tool_calls": [call] })] {
+        for choice in [json!({ "message": message }), json!({ "message": message, "finish_reason": null })] {
+            let whole = json!({ "choices": [choice] }).to_string();
+            let expected = parse(whole.as_bytes(), "m").unwrap().answer.choices[0].finish_reason;
+            let mut reader = Chunks::new("m");
+            let Read::Event(event) = reader.read(&Bytes::from(whole.clone())).unwrap() else { panic!("{whole}") };
+            let end = Delta::Finished { choice: 0, reason: expected };
+            assert_eq!((event.deltas.last(), reader.is_whole()), (Some(&end), true), "{whole}");
+        }
+    }
+    // A message that goes on is no whole one.
+    let piece = |text: &str| chunk(json!([{ "index": 0, "message": { "content": text }, "finish_reason": null }]));
+    assert_eq!(read(&[piece("a"), piece("b")]).unwrap_err().kind(), ErrorKind::MalformedAnswer);
 }
 
 #[test]

@@ -82,6 +82,11 @@ impl Calls {
         Ok(if verbatim { Told::Verbatim } else { Told::Otherwise })
     }
 
+    /// Whether any was told.
+    pub(super) fn any(&self) -> bool {
+        self.told > 0
+    }
+
     /// Ends the calls. As in whole answers, no arguments at all are an empty object. Gives whether there was nothing to
     /// add.
     pub(super) fn finish(&mut self, choice: u32, deltas: &mut Vec<Delta>) -> bool {
