@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{ChatRequest, FinishReason, Message, Role};
 use crate::in_flight::InFlight;
-use crate::provider::canned::{Server, stall};
+use crate::provider::canned::{Reaction, Server, stall};
 use crate::provider::refusals::Wording;
 use crate::provider::{ApiKey, ErrorKind, Kind, Prices, Provider, Settings, Streamed, build};
 
@@ -167,6 +167,25 @@ async fn what_says_nothing_takes_no_room() {
     while in_flight.held() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+#[tokio::test]
+async fn what_says_nothing_prolongs_no_wait_though_it_is_passed_on() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    let said = |text: &str| {
+        let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+        format!("data: {}\n\n", json!({ "id": "c-1", "choices": [choice] }))
+    };
+    let nothing = (0..1_200).map(|_| (100, said("")));
+    let texts = [(0, format!("{head}{}", said("Yes")))].into_iter().chain(nothing).collect();
+    let server = Server::start(Reaction::Slowly(texts)).await;
+    let made = provider(Kind::OpenAiCompatible, &server.origin, "key", Duration::from_secs(3));
+    let events = made.stream(&hello()).await.unwrap().events.collect::<Vec<_>>();
+    let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
+    assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    let empty = events.split_off(1);
+    let passed = |event: &Result<StreamEvent, _>| event.as_ref().is_ok_and(|event| event.frame.is_some());
+    assert!(!empty.is_empty() && empty.iter().all(passed), "{empty:?}");
 }
 
 #[tokio::test]

@@ -64,13 +64,16 @@ impl<D: Dialect> State<D> {
             };
             values::check(&data)?;
             let event = self.read(&data)?;
-            // What says nothing must not count as the beginning of an answer, and takes no room.
-            let says_something = event.frame.is_some() || !event.deltas.is_empty();
-            if says_something {
+            // What says nothing must not count as the beginning of an answer, nor prolong the wait for more of it.
+            if !event.deltas.is_empty() {
+                body.said();
+            }
+            let goes_on = event.frame.is_some() || !event.deltas.is_empty();
+            if goes_on {
                 body.keep(&data)?;
             }
             self.body = Some(body);
-            if says_something {
+            if goes_on {
                 return Ok(Some(event));
             }
         }

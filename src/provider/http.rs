@@ -163,14 +163,18 @@ impl StreamedBody {
         self.held.clone()
     }
 
-    /// An event that was given out says something, and goes on. The wait for the next one is another.
-    pub(crate) fn keep(&mut self, data: &Bytes) -> Result<(), ProviderError> {
+    /// An event that was given out says something. The wait for the next one is another.
+    pub(crate) fn said(&mut self) {
         self.due = None;
+    }
+
+    /// An event that was given out goes on, and takes room.
+    pub(crate) fn keep(&mut self, data: &Bytes) -> Result<(), ProviderError> {
         self.held.add(data.len()).map_err(full)
     }
 
-    /// The data of the next event; `None` at the end. The wait is for one that is [kept](Self::keep): comments on the way,
-    /// and events that say nothing, prolong nothing.
+    /// The data of the next event; `None` at the end. The wait is for one that [says something](Self::said): comments on
+    /// the way, and events that say nothing, prolong nothing.
     pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
         // Where it is read slowly there is always an event that waits for nothing.
         if Instant::now() >= self.ends {

@@ -39,7 +39,7 @@ async fn events(timeout: u64, texts: Vec<(u64, String)>) -> (Vec<Bytes>, Provide
         match body.event().await {
             Ok(event) => {
                 let event = event.unwrap();
-                body.keep(&event).unwrap();
+                body.said();
                 events.push(event);
             }
             Err(error) => return (events, error),
