@@ -142,6 +142,7 @@ impl Pipeline {
         permit: OutcomePermit,
         answer: Answer,
     ) {
+        let choices = self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES);
         let (client, events) = mpsc::channel(EVENTS);
         let (ended, told_end) = oneshot::channel();
         let begun = answer.send(Ok(Answered::Stream(AnswerStream {
@@ -150,7 +151,7 @@ impl Pipeline {
             model: routed.model.clone(),
             attempts: routed.attempts.clone(),
             generation: self.set.generation().0,
-            choices: self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES),
+            choices,
             events,
             ended: told_end,
             held: routed.answer.held.clone(),
@@ -163,7 +164,7 @@ impl Pipeline {
             transcript: Transcript::new(&model),
             client,
             out_of_time: self.gateway.out_of_time().clone(),
-            choices: self.request.chat.n.unwrap_or(1).max(1) as usize,
+            choices: choices as usize,
             heads: Vec::new(),
             seals: Vec::new(),
             ends: Vec::new(),

@@ -25,8 +25,7 @@ use crate::provider::{Delta, Sealed, StreamEvent};
 /// The answer, and in its headers how it was come by. A streamed answer has no cost yet.
 pub(super) fn response(begun: AnswerStream, pieces: Pieces, form: Form) -> (Response, oneshot::Receiver<Arc<Ended>>) {
     let AnswerStream { request_id, provider, model, attempts, generation, choices, events, ended, held } = begun;
-    let mut chunks = Chunks::new(&model, pieces, form);
-    chunks.choices.extend((0..choices).map(|choice| (choice, false)));
+    let chunks = Chunks::new(&model, choices, pieces, form);
     let response = sse::response(held, events, chunks, Chunks::frames);
     let route = Route { provider: &provider, model: &model, attempts: &attempts, generation };
     (identified(route.told(response, None), request_id.as_str()), ended)
@@ -92,14 +91,15 @@ struct ChoiceBody<'a> {
 }
 
 impl Chunks {
-    fn new(model: &str, pieces: Pieces, form: Form) -> Self {
+    /// Of an answer by this model, of which so many choices were asked for.
+    fn new(model: &str, choices: u32, pieces: Pieces, form: Form) -> Self {
         Self {
             pieces,
             form,
             id: String::new(),
             model: model.to_owned(),
             created: Timestamp::now().as_second(),
-            choices: BTreeMap::new(),
+            choices: (0..choices).map(|choice| (choice, false)).collect(),
             roles: Some(BTreeSet::new()),
             held: None,
         }
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_choice_that_had_ended_keeps_its_end_when_a_policy_ends_the_others() {
-        let mut chunks = Chunks::new("m", Pieces { include_usage: false }, Form::Chat);
+        let mut chunks = Chunks::new("m", 2, Pieces { include_usage: false }, Form::Chat);
         let said = |deltas| AnswerEvent::Said(StreamEvent { frame: None, deltas });
         let text = |choice, text: &str| Delta::Text { choice, text: text.to_owned() };
         chunks.frames(said(vec![text(1, "No")]));
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn an_end_of_no_known_kind_is_a_stop_to_clients() {
         for (reason, told) in [(FinishReason::Other, "stop"), (FinishReason::Length, "length")] {
-            let mut chunks = Chunks::new("m", Pieces { include_usage: true }, Form::Chat);
+            let mut chunks = Chunks::new("m", 1, Pieces { include_usage: true }, Form::Chat);
             let end = StreamEvent { frame: None, deltas: vec![Delta::Finished { choice: 0, reason }] };
             let frames = chunks.frames(AnswerEvent::Said(end));
             let [Frame::Data(end)] = frames.as_slice() else { panic!("{frames:?}") };
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn each_choice_has_a_role_once() {
-        let mut chunks = Chunks::new("m", Pieces { include_usage: false }, Form::Chat);
+        let mut chunks = Chunks::new("m", 1, Pieces { include_usage: false }, Form::Chat);
         let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
         let text = |choice| Delta::Text { choice, text: "Yes".to_owned() };
         let mut roles = Vec::new();
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_the_client_was_too_slow_for_breaks_off() {
-        let mut chunks = Chunks::new("m", Pieces { include_usage: true }, Form::Chat);
+        let mut chunks = Chunks::new("m", 1, Pieces { include_usage: true }, Form::Chat);
         assert_eq!(chunks.frames(over(Transcript::new("m"), StreamEnd::ClientGone)), [Frame::Break]);
     }
 
@@ -395,7 +395,7 @@ mod tests {
         let text = Delta::Text { choice: 0, text: "Yes".to_owned() };
         let end = Delta::Finished { choice: 0, reason: FinishReason::Stop };
         for include_usage in [false, true] {
-            let mut chunks = Chunks::new("m", Pieces { include_usage }, Form::Chat);
+            let mut chunks = Chunks::new("m", 1, Pieces { include_usage }, Form::Chat);
             let mut transcript = Transcript::new("m");
             let mut frames = Vec::new();
             let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
