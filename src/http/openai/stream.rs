@@ -17,7 +17,7 @@ use super::errors;
 use super::reasoning::Content;
 use super::request::Pieces;
 use super::seal::ThinkingBlock;
-use crate::chat::{Called, ChatAnswer, ExtraContent};
+use crate::chat::{Called, ChatAnswer, ExtraContent, Seal};
 use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
 use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, Sealed, StreamEvent};
@@ -282,7 +282,12 @@ impl Chunks {
                         extra_content: None,
                     });
                 }
-                Delta::Seal { of: Sealed::Thoughts(_), .. } if self.form == Form::ChatInParts => {}
+                // Of others no part of a content can tell.
+                Delta::Seal { choice, of: Sealed::Thoughts(_), seal } if self.form == Form::ChatInParts => {
+                    if let Seal::Mistral(signature) = seal {
+                        at(&mut choices, *choice).delta.content.get_or_insert_default().sign(signature);
+                    }
+                }
                 Delta::Seal { choice, of: Sealed::Thoughts(text), seal } => {
                     at(&mut choices, *choice).delta.thinking_blocks.extend(ThinkingBlock::of(text, Some(seal)));
                 }
@@ -378,6 +383,24 @@ mod tests {
         let (role, none) = (json!("assistant"), Value::Null);
         let expected = [(0, &role), (1, &role), (0, &none), (2, &role), (1, &none)];
         assert_eq!(roles, expected.map(|(index, role)| (json!(index), role.clone())));
+    }
+
+    #[test]
+    fn a_signature_of_mistrals_stands_in_the_content_where_reasoning_does() {
+        let thought = |text: &str| Delta::Thinking { choice: 0, text: text.to_owned() };
+        let sealed = |seal| Delta::Seal { choice: 0, of: Sealed::Thoughts("Hm".to_owned()), seal };
+        let signed = || sealed(Seal::Mistral("EqQB".to_owned()));
+        let part = |thinking: Value| json!({ "type": "thinking", "thinking": thinking, "signature": "EqQB" });
+        let text = json!([{ "type": "text", "text": "Hm" }]);
+        for (deltas, content) in [
+            (vec![thought("Hm"), signed()], Some(json!([part(text)]))),
+            (vec![signed()], Some(json!([part(json!([]))]))),
+            (vec![sealed(Seal::Anthropic("EqQB".to_owned()))], None),
+        ] {
+            let mut chunks = Chunks::new("m", 1, Pieces { include_usage: false }, Form::ChatInParts);
+            let told = chunks.chunk(&deltas).map(|chunk| chunk["choices"][0]["delta"]["content"].clone());
+            assert_eq!(told, content, "{deltas:?}");
+        }
     }
 
     #[test]
