@@ -254,6 +254,22 @@ async fn arguments_of_a_tool_are_json_still_when_a_number_is_masked() {
 }
 
 #[tokio::test]
+async fn a_match_in_the_arguments_of_calls_that_come_in_turns_is_masked() {
+    let call = |index: u32, id: Option<&str>, name: &str, arguments: &str| {
+        let function = json!({ "name": name, "arguments": arguments });
+        let call = json!({ "index": index, "id": id, "type": "function", "function": function });
+        (0, json!({ "tool_calls": [call] }), Value::Null)
+    };
+    let begins = |index, id, name| call(index, Some(id), name, "{\"door\":\"47");
+    let goes_on = |index| call(index, None, "", "11\"}");
+    let (open, see) = (begins(0, "callnumb1", "open"), begins(1, "callnumb2", "see"));
+    let setup = mistral_that_says(vec![open, see, goes_on(0), goes_on(1), (0, json!({}), json!("tool_calls"))]).await;
+    let gateway = with_pattern(setup, "codes", "stream: { mode: transform }\n", "redact", "[0-9]{4}");
+    let seen = stream(&gateway, ask("Look")).await;
+    assert_eq!(seen.calls(), ["open", "see"].map(|name| (name.to_owned(), "{\"door\":\"[GONE]\"}".to_owned())));
+}
+
+#[tokio::test]
 async fn the_end_of_a_thought_that_was_taken_up_again_does_not_wait_for_the_end_of_the_text() {
     let says = |text: &str| (0, json!({ "content": text }), Value::Null);
     let thinks = |text: &str| {

@@ -86,16 +86,18 @@ struct PartEntry {
     ended: bool,
     /// The model has gone on to another part of the choice. It may come back.
     left: bool,
-    /// It has come back to it: its end waits for a window of what follows, since it may do so again.
+    /// It has come back to it, and may do so again.
     resumed: bool,
     /// Bytes of the choice's other parts since it was left.
     followed: usize,
 }
 
 impl PartEntry {
-    /// Whether its end need not wait for more: what follows it is not to reach the client before it.
+    /// Whether its end need not wait for more: what follows it is not to reach the client before it. Where the model may
+    /// come back to it, it waits for a window of what follows: several calls may be made in turns.
     fn is_over(&self, window: usize) -> bool {
-        self.ended || self.left && (!self.resumed || self.followed > window)
+        let may_go_on = self.resumed || matches!(self.id.part, StreamPart::ToolCall(_));
+        self.ended || self.left && (!may_go_on || self.followed > window)
     }
 }
 
