@@ -157,6 +157,19 @@ settings: { patterns: [{ name: star, pattern: '\*', action: redact, replacement:
     assert_eq!(answer.body["explanation"], "There is more to mask than one verdict can hold");
 }
 
+#[tokio::test]
+async fn a_long_array_of_numbers_is_masked_within_the_limits() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let rule = r#"{ name: code, pattern: '\b\d{5}\b', action: redact, replacement: "[CODE]", phases: [response] }"#;
+    let manifest = format!("name: house\nmodule: pattern.wasm\nsettings:\n  patterns:\n    - {rule}\n");
+    let gateway = prepared(Setup::with(&double), &manifest).start();
+    let codes: Vec<u32> = (10_000..15_000).collect();
+    double.script(Behaviour::text(serde_json::to_string(&codes).unwrap()));
+    let answer = gateway.ask("Which codes?").await;
+    let masked: Vec<String> = serde_json::from_str(answer.body["data"]["data"].as_str().unwrap()).unwrap();
+    assert_eq!(masked, vec!["[CODE]"; codes.len()]);
+}
+
 #[test]
 fn the_shipped_manifest_passes_its_cases_when_it_is_switched_on() {
     let shipped = fs::read_to_string(repository_policies().join("pattern.yaml")).unwrap();

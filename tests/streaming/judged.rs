@@ -240,17 +240,24 @@ async fn arguments_of_a_tool_are_json_still_when_a_number_is_masked() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();
     let card: u64 = 4_111_111_111_111_111;
-    let arguments =
-        |card: Value| json!({ "cards": [1, card.clone()], "note": "word ".repeat(80), "of": { "card": card } });
+    let arguments = |card: Value, text: &str| {
+        json!({
+            "Cards:": [1, card.clone(), card.clone()],
+            "note": "word ".repeat(80),
+            "numbers": format!("{}{text}, 5", "1234, ".repeat(80)),
+            "of": { "card": card },
+            "path": ["C:\\", card],
+        })
+    };
     double.script(
-        Behaviour::tool_calls(vec![ToolCall::new("pay", &arguments(json!(card)))])
+        Behaviour::tool_calls(vec![ToolCall::new("pay", &arguments(json!(card), &card.to_string()))])
             .tool_call_form(ToolCallForm::Fragments),
     );
     let mut body = ask("Pay");
     body["tools"] = json!([{ "type": "function", "function": { "name": "pay", "parameters": {} } }]);
     let seen = stream(&gateway, body).await;
     let masked: Value = serde_json::from_str(&seen.calls()[0].1).unwrap();
-    assert_eq!(masked, arguments(json!("[CARD]")));
+    assert_eq!(masked, arguments(json!("[CARD]"), "[CARD]"));
 }
 
 #[tokio::test]

@@ -77,10 +77,11 @@ impl Audit for AuditRedact {
                 }
             }
             // Edits may not overlap, as matches of two rules may.
+            let mut masker = text.masker();
             for Match { rule, range } in join_overlapping(matches) {
                 masked += 1;
                 if masked <= MOST_EDITS {
-                    verdict.edits.push(text.mask(range, &self.masks[rule as usize]));
+                    verdict.edits.extend(masker.mask(range, &self.masks[rule as usize]));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use octroi_policy::{Action, Finding, Text, Verdict};
+use octroi_policy::{Action, Finding, Masker, Text, Verdict};
 
 use crate::rule::Rule;
 use crate::rules::{Match, Rules};
@@ -65,6 +65,7 @@ impl<'a> Report<'a> {
 
     /// Adds what was found in one text, by place.
     pub(crate) fn add(&mut self, text: &Text<'_>, matches: &[Match]) {
+        let mut masker = text.masker();
         // What is to be masked next; it grows while matches overlap it.
         let mut masked: Option<(Range<usize>, &Rule)> = None;
         for found in matches {
@@ -83,13 +84,13 @@ impl<'a> Report<'a> {
                 Some((range, _)) if found.range.start < range.end => range.end = range.end.max(found.range.end),
                 masked => {
                     if let Some((range, rule)) = masked.replace((found.range.clone(), rule)) {
-                        self.mask(text, range, rule);
+                        self.mask(text, &mut masker, range, rule);
                     }
                 }
             }
         }
         if let Some((range, rule)) = masked {
-            self.mask(text, range, rule);
+            self.mask(text, &mut masker, range, rule);
         }
     }
 
@@ -120,15 +121,16 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn mask(&mut self, text: &Text<'_>, range: Range<usize>, rule: &Rule) {
+    fn mask(&mut self, text: &Text<'_>, masker: &mut Masker<'_>, range: Range<usize>, rule: &Rule) {
         // What the client of a stream already has cannot be taken back; the rest can.
         let Some(start) =
             range.clone().find(|start| text.is_char_boundary(*start) && text.may_edit(&(*start..range.end)))
         else {
             return;
         };
-        if self.edits.take(OVERHEAD + range.end - start + rule.replacement.len()) {
-            self.verdict.edits.push(text.mask(start..range.end, &rule.replacement));
+        let Some(edit) = masker.mask(start..range.end, &rule.replacement) else { return };
+        if self.edits.take(OVERHEAD + edit.original.len() + edit.replacement.len()) {
+            self.verdict.edits.push(edit);
         } else {
             self.is_cut_off = true;
         }

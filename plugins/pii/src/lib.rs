@@ -78,6 +78,7 @@ impl Pii {
             }
             // Edits may not overlap, as matches of two rules may.
             let is_masked = |found: &Match| milder(self.treatments[found.rule as usize].action) == Action::Redact;
+            let mut masker = text.masker();
             for Match { rule, range } in join_overlapping(matches.into_iter().filter(is_masked)) {
                 if verdict.edits.len() == MOST_EDITS {
                     is_cut_off = true;
@@ -85,7 +86,7 @@ impl Pii {
                 }
                 let mask = &self.treatments[rule as usize].mask;
                 // Of a streamed answer the client may have the beginning.
-                verdict.edits.extend(text.editable(range).map(|rest| text.mask(rest, mask)));
+                verdict.edits.extend(text.editable(range).and_then(|rest| masker.mask(rest, mask)));
             }
         }
         for (_, name) in names(messages) {

@@ -1,89 +1,178 @@
-//! Numbers of JSON texts: what stands in the place of one has to be a JSON value too, or nobody can read the text.
+//! Where values stand in a JSON text.
+//!
+//! The text is read once, forward, however many places are asked about. Each byte leads from the states in which the text
+//! may be to those in which it may be behind it. Where the text's beginning is known there is one, or none when it is no
+//! JSON; where it is not, as in a piece of a stream, all are possible at first, and what cannot stand in a string, or
+//! outside of one, soon leaves one alone.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
 
-/// How far back is looked for what tells a value from prose, in bytes.
-const REACH: usize = 1_024;
+/// What may be true of a JSON text at a place: a set, a bit each.
+type States = u8;
 
-/// How sure it is that a text is JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Json {
-    /// All of it is.
-    Whole,
-    /// Some of it may be: an answer may have a block of it, and of a stream only a piece is known. A value counts as
-    /// one behind the name of a member.
-    Perhaps,
+/// A value may begin.
+const VALUE: States = 1;
+/// In a number, `true`, `false` or `null`.
+const SCALAR: States = 1 << 1;
+/// In a string.
+const STRING: States = 1 << 2;
+/// In a string, behind its backslash.
+const ESCAPE: States = 1 << 3;
+/// Behind a string, which may be a member's name.
+const NAME: States = 1 << 4;
+/// Behind another value.
+const AFTER: States = 1 << 5;
+
+const NO_JSON: States = 0;
+const UNKNOWN: States = VALUE | SCALAR | STRING | ESCAPE | NAME | AFTER;
+
+/// What stands around a block of JSON in an answer.
+const FENCE: &str = "```";
+
+/// Reads a JSON text as far as it is asked about.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    /// What stands before was read.
+    at: usize,
+    states: States,
+    /// Where the scalar at `at` begins, or the one read last; not known of one that is cut off at the text's beginning.
+    scalar: Option<usize>,
+    /// The scalar that was given last.
+    given: Option<Range<usize>>,
 }
 
-impl Json {
-    /// Of a whole text: whether it begins and ends as an object or an array does.
-    pub(crate) fn of(text: &str) -> Self {
-        let text = text.trim();
-        let is_whole = text.starts_with('{') && text.ends_with('}') || text.starts_with('[') && text.ends_with(']');
-        if is_whole { Self::Whole } else { Self::Perhaps }
+impl<'a> Reader<'a> {
+    /// Of a text whose beginning is known: JSON if it begins as an object or an array does. In other text, JSON stands
+    /// behind a line that begins with three backticks.
+    pub(crate) fn new(text: &'a str) -> Self {
+        let states = if opens(text) { VALUE } else { NO_JSON };
+        Self { text, at: 0, states, scalar: None, given: None }
+    }
+
+    /// Of a text that has lost its beginning.
+    pub(crate) fn of_cut(text: &'a str) -> Self {
+        Self { text, at: 0, states: UNKNOWN, scalar: None, given: None }
+    }
+
+    /// The number, truth value or `null` in which all of `range` stands, where that is sure. To be asked about ranges in
+    /// their order; a scalar that has two of them is given twice.
+    pub(crate) fn scalar(&mut self, range: &Range<usize>) -> Option<Range<usize>> {
+        if range.start >= self.at && !range.is_empty() {
+            self.given = self.next(range.start);
+        }
+        self.given
+            .clone()
+            .filter(|given| given.start <= range.start && range.start < given.end && range.end <= given.end)
+    }
+
+    /// The scalar that has the character at `start`, read to its end.
+    fn next(&mut self, start: usize) -> Option<Range<usize>> {
+        self.read_to(start);
+        if self.states != NO_JSON {
+            self.read_to((start + 1).min(self.text.len()));
+        }
+        let begin = self.scalar.filter(|_| self.states == SCALAR)?;
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let end = self.at + rest.iter().position(|byte| !is_of_scalar(*byte)).unwrap_or(rest.len());
+        self.at = end;
+        let next = self.text.get(end..)?.trim_start_matches(is_space).bytes().next();
+        let ends = matches!(next, None | Some(b',' | b'}' | b']'));
+        (ends && serde_json::from_str::<IgnoredAny>(self.text.get(begin..end)?).is_ok()).then_some(begin..end)
+    }
+
+    fn read_to(&mut self, end: usize) {
+        let bytes = self.text.as_bytes();
+        while self.at < end {
+            let rest = &bytes[self.at..end];
+            match self.states {
+                NO_JSON => {
+                    (self.at, self.states) = self.block(end).map_or((end, NO_JSON), |block| (block, VALUE));
+                }
+                STRING if is_of_string(rest[0]) => {
+                    self.at += rest.iter().position(|byte| !is_of_string(*byte)).unwrap_or(rest.len());
+                }
+                _ => self.step(rest[0]),
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        if self.states & SCALAR != 0 && !is_of_scalar(byte) && !self.is_scalar() {
+            self.states &= !SCALAR;
+        }
+        let next = follow(self.states, byte);
+        if next & SCALAR != 0 && self.states & SCALAR == 0 {
+            self.scalar = Some(self.at);
+        }
+        self.states = next;
+        self.at += 1;
+    }
+
+    /// Whether the scalar that ends here is one. Of numbers the characters suffice: prose has words.
+    fn is_scalar(&self) -> bool {
+        let Some(begin) = self.scalar else { return true };
+        let scalar = &self.text.as_bytes()[begin..self.at];
+        !scalar[0].is_ascii_lowercase() || matches!(scalar, b"true" | b"false" | b"null")
+    }
+
+    /// Where the next block of JSON begins, if its fence stands before `end`.
+    fn block(&self, end: usize) -> Option<usize> {
+        let mut at = self.text.ceil_char_boundary(self.at);
+        loop {
+            let fence = at + self.text.get(at..end)?.find(FENCE)?;
+            at = fence + FENCE.len();
+            if fence == 0 || self.text.as_bytes()[fence - 1] == b'\n' {
+                at += self.text.get(at..end)?.find('\n')? + 1;
+                if self.text.get(at..end).is_some_and(opens) {
+                    return Some(at);
+                }
+                // The line's end may be what stands before the next fence.
+                at -= 1;
+            }
+        }
     }
 }
 
-/// What is to stand in the place of `range`: the mask, in quotes where that is a whole number of a JSON text and the
-/// mask by itself no JSON value. `is_cut`: the text has a beginning that is not known.
-pub(crate) fn mask<'a>(text: &str, json: Json, is_cut: bool, range: Range<usize>, mask: &'a str) -> Cow<'a, str> {
-    let is_value = |mask: &str| serde_json::from_str::<IgnoredAny>(mask).is_ok();
-    match serde_json::to_string(mask) {
-        Ok(quoted) if is_number(text, json, is_cut, range) && !is_value(mask) => Cow::Owned(quoted),
-        _ => Cow::Borrowed(mask),
-    }
-}
-
-/// Whether that is a whole number: where a value stands, and not in a string.
-fn is_number(text: &str, json: Json, is_cut: bool, range: Range<usize>) -> bool {
-    let (Some(before), Some(number), Some(after)) =
-        (text.get(..range.start), text.get(range.clone()), text.get(range.end..))
-    else {
-        return false;
+/// The states behind a byte.
+fn follow(states: States, byte: u8) -> States {
+    // Those of `from` that are possible become `to`.
+    let go = |from: States, to: States| if states & from == 0 { NO_JSON } else { to };
+    let outside = match byte {
+        b' ' | b'\t' | b'\n' | b'\r' => states & (VALUE | NAME | AFTER) | go(SCALAR, AFTER),
+        // Behind a value another one may begin: lines of JSON.
+        b'{' | b'[' => go(VALUE | AFTER, VALUE),
+        b'}' | b']' => go(VALUE | SCALAR | NAME | AFTER, AFTER),
+        b',' => go(SCALAR | NAME | AFTER, VALUE),
+        b':' => go(NAME, VALUE),
+        b'"' => go(VALUE, STRING) | go(STRING, NAME),
+        b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => go(VALUE | SCALAR, SCALAR),
+        byte if is_of_scalar(byte) => go(SCALAR, SCALAR),
+        _ => NO_JSON,
     };
-    let next = after.trim_start_matches(is_space).chars().next();
-    if !is_scalar(number) || !matches!(next, None | Some(',' | '}' | ']')) {
-        return false;
-    }
-    let near = before.get(before.floor_char_boundary(before.len().saturating_sub(REACH))..).unwrap_or_default();
-    if !near.trim_end_matches(is_space).ends_with([':', '[', ',']) {
-        return false;
-    }
-    match near.rsplit_once('"') {
-        Some((string, between)) => {
-            let first = between.trim_start_matches(is_space).chars().next();
-            let behind_string = match json {
-                Json::Whole => matches!(first, Some(':' | ',' | '}' | ']')),
-                Json::Perhaps => first == Some(':'),
-            };
-            // Else the quote may as well begin a string, or be one of its characters.
-            let ends = !string.trim_end_matches(is_space).ends_with([':', ',', '[', '{', '\\']);
-            behind_string && ends && has_no_words(between)
-        }
-        None if is_cut || near.len() < before.len() => {
-            // The first word may be half of one.
-            let rest = near.find(is_structure).and_then(|at| near.get(at..));
-            json == Json::Whole && rest.is_some_and(has_no_words)
-        }
-        None => json == Json::Whole && has_no_words(near),
-    }
+    let inside = match byte {
+        b'\\' => go(STRING, ESCAPE) | go(ESCAPE, STRING),
+        b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u' => go(ESCAPE, STRING),
+        _ => NO_JSON,
+    };
+    outside | inside | if is_of_string(byte) { states & STRING } else { NO_JSON }
 }
 
-/// Whether there is nothing in it but what stands between the strings of a JSON text.
-fn has_no_words(between: &str) -> bool {
-    between.split(is_structure).all(|word| word.is_empty() || is_scalar(word))
+/// Whether it may stand in a string, as itself.
+fn is_of_string(byte: u8) -> bool {
+    byte >= b' ' && !matches!(byte, b'"' | b'\\')
 }
 
-/// A number, `true`, `false` or `null`.
-fn is_scalar(word: &str) -> bool {
-    !word.starts_with(['"', '{', '[', ' ']) && serde_json::from_str::<IgnoredAny>(word).is_ok()
+/// Whether it may stand in a number, `true`, `false` or `null`.
+fn is_of_scalar(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.')
 }
 
-fn is_structure(character: char) -> bool {
-    is_space(character) || matches!(character, '{' | '}' | '[' | ']' | ':' | ',')
+/// Whether it begins as an object or an array does.
+fn opens(text: &str) -> bool {
+    text.trim_start_matches(is_space).starts_with(['{', '['])
 }
 
 fn is_space(character: char) -> bool {
@@ -94,61 +183,129 @@ fn is_space(character: char) -> bool {
 mod tests {
     use super::*;
 
-    const CARD: &str = "4111111111111111";
-
-    fn masked(text: &str, json: Json, is_cut: bool) -> String {
-        let start = text.rfind(CARD).unwrap();
-        text.replace(CARD, &mask(text, json, is_cut, start..start + CARD.len(), "[CARD]"))
+    /// The scalar at the `~` of the text, and the text without it.
+    fn at_mark(marked: &str, reader: fn(&str) -> Reader<'_>) -> Option<String> {
+        let start = marked.find('~').unwrap();
+        let text = marked.replacen('~', "", 1);
+        let end = text[start..].find(|it: char| !it.is_ascii_digit()).map_or(text.len(), |end| start + end);
+        reader(&text).scalar(&(start..end)).map(|range| text[range].to_owned())
     }
 
     #[test]
-    fn a_number_of_a_json_text_is_masked_with_a_string() {
-        for text in [
-            r#"{"card": 4111111111111111}"#,
-            r#"{"card":4111111111111111,"name":"Jane"}"#,
-            "{\"cards\":[\n  1,\n  true, 4111111111111111\n]}",
-            "[4111111111111111]",
-            r#"[{"a":"b"},4111111111111111]"#,
-            r#"{"a":{"b":"4"},"c":4111111111111111"#,
+    fn a_scalar_is_found_where_a_value_stands() {
+        for (marked, scalar) in [
+            (r#"{"card": ~411}"#, "411"),
+            (r#" {"card":~411,"name":"Jane"}"#, "411"),
+            ("{\"cards\":[\n  1,\n  true, ~411\n]}", "411"),
+            ("[~411]", "411"),
+            (r#"[{"a":"b"},~411]"#, "411"),
+            (r#"{"a":{"b":"4"},"c":~411"#, "411"),
+            (r#"["Card number:", ~411, "x"]"#, "411"),
+            (r#"["a,", "b[", "c{", ~411]"#, "411"),
+            (r#"{"Card:": ~411, "": 1}"#, "411"),
+            (r#"{"": ~411}"#, "411"),
+            (r#"["C:\\", ~411]"#, "411"),
+            (r#"["a\"", "\\\"", ~411]"#, "411"),
+            (r#"{"n": -~411}"#, "-411"),
+            (r#"{"n": ~411.5e+1}"#, "411.5e+1"),
+            (r#"{"n": 1~411}"#, "1411"),
+            ("{\"n\":1}\n{\"n\":~411}", "411"),
+            ("See:\n```json\n{\"card\": ~411}\n```", "411"),
+            ("```js\nlet a = [];\n```\nor\n```\n[1, ~411]\n```", "411"),
         ] {
-            let expected = text.replace(CARD, "\"[CARD]\"");
-            assert_eq!(masked(text, Json::Whole, false), expected);
-            assert_eq!(masked(text, Json::Whole, true), expected);
+            assert_eq!(at_mark(marked, |text| Reader::new(text)).as_deref(), Some(scalar), "{marked}");
         }
-        let long = format!("[{}4111111111111111]", "12345, ".repeat(300));
-        assert!(masked(&long, Json::Whole, false).ends_with(", \"[CARD]\"]"));
-        assert!(masked("45, 4111111111111111]", Json::Whole, true).ends_with(", \"[CARD]\"]"));
-        let block = "See:\n```json\n{\"card\": 4111111111111111}\n```";
-        assert_eq!(masked(block, Json::Perhaps, true), block.replace(CARD, "\"[CARD]\""));
     }
 
     #[test]
-    fn what_is_no_number_of_a_json_text_keeps_the_bare_mask() {
-        for text in [
-            r#"{"note":"card: 4111111111111111, thanks"}"#,
-            r#"{"note":"4111111111111111"}"#,
-            r#"{"note":"1, 4111111111111111, 2"}"#,
-            r#"{"note":": 4111111111111111, 2"}"#,
-            r#"{"note":"the \"card\": 4111111111111111, 2"}"#,
-            r#"{"card":-4111111111111111}"#,
-            r#"{"card":4111111111111111.5}"#,
-            r#"{"card":4111111111111111e1}"#,
-            "Card: 4111111111111111, thanks",
+    fn there_is_none_in_strings_nor_in_prose() {
+        for marked in [
+            r#"{"note":"card: ~411, thanks"}"#,
+            r#"{"note":"~411"}"#,
+            r#"{"note":"1, ~411, 2"}"#,
+            r#"{"note":": ~411, 2"}"#,
+            r#"{"note":"the \"card\": ~411, 2"}"#,
+            r#"{"note":"C:\\\", ~411, 2"}"#,
+            "Cards: 1, ~411, 2",
+            "1, ~411",
+            "~411",
+            "[Note] Card: ~411, thanks",
+            "[note, ~411, thanks]",
+            "[tests, ~411, thanks]",
+            "[~411 is my card]",
+            "{\"a\n\": ~411}",
+            r#"{"n": ~411-411}"#,
+            r#"He said "yes", ~411, "no""#,
+            "Run ```\n[1, 2]: ~411, 5",
+            "```js\n{ card: ~411 }\n```",
         ] {
-            assert_eq!(masked(text, Json::Whole, false), text.replace(CARD, "[CARD]"));
-        }
-        for text in ["Cards: 1, 4111111111111111, 2", "1, 4111111111111111", r#"He said "yes", 4111111111111111, "no""#]
-        {
-            assert_eq!(masked(text, Json::of(text), false), text.replace(CARD, "[CARD]"));
+            assert_eq!(at_mark(marked, |text| Reader::new(text)), None, "{marked}");
         }
     }
 
+    /// Whatever stands before, what follows tells a string from what stands outside, or nothing is said.
     #[test]
-    fn a_mask_that_is_a_json_value_stays_what_it_is() {
-        let text = r#"{"card":4111111111111111}"#;
-        for (with, expected) in [("0", "0"), ("null", "null"), ("***", "\"***\""), ("a\"b", r#""a\"b""#), ("", "\"\"")]
-        {
-            assert_eq!(mask(text, Json::Whole, false, 8..24, with), expected);
+    fn without_its_beginning_a_text_says_what_is_sure() {
+        for (marked, scalar) in [
+            (r#"rds":["[CARD]",~411], "a": 1"#, Some("411")),
+            (r#"":["[CARD]",~411]"#, Some("411")),
+            (r#"","1","2",~411]"#, Some("411")),
+            (r#"\", \"a", ~411]"#, Some("411")),
+            ("411,\n  ~411\n]", Some("411")),
+            (r#"1, 2, ~411, 5"}"#, None),
+            ("1, ~411]", None),
+            ("1~411]", None),
+            (r#" said "yes", ~411, "no""#, None),
+            (r#"", "b": "1, ~411, 2"}"#, None),
+        ] {
+            assert_eq!(at_mark(marked, |text| Reader::of_cut(text)).as_deref(), scalar, "{marked}");
+        }
+    }
+
+    /// Of each place in these texts it is known whether a number stands there.
+    #[test]
+    fn a_cut_text_never_says_what_the_whole_one_does_not() {
+        for text in [
+            r#"{"cards":[411,-411],"note":"411, 411","C:\\":411,"deep":[{"a":null,"b":411},[411]],"\"411\":":"\\\"411"}"#,
+            r#"{"nums":"411, 411, 411, [411], {411}: 411","a,":[[1,411],[411.5,true,411]],"411":"é411,"}"#,
+            "[\n  {\n    \"a:\": 411,\n    \"b\": [\n      411,\n      \"411,\"\n    ]\n  },\n  411\n]",
+        ] {
+            let places: Vec<_> = text.match_indices("411").map(|(at, found)| at..at + found.len()).collect();
+            let mut whole = Reader::new(text);
+            let known: Vec<_> = places.iter().map(|range| whole.scalar(range)).collect();
+            for cut in (1..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                let mut reader = Reader::of_cut(&text[cut..]);
+                for (range, known) in places.iter().zip(&known).filter(|(range, _)| range.start >= cut) {
+                    let said = reader.scalar(&(range.start - cut..range.end - cut));
+                    let said = said.map(|said| said.start + cut..said.end + cut);
+                    assert!(said.is_none() || said == *known, "{:?} of {text} from {cut}", range);
+                }
+            }
+        }
+    }
+
+    /// Each was made to cost more with every place that is asked about.
+    #[test]
+    fn hostile_texts_are_read_once() {
+        let spaces = " ".repeat(300_000);
+        for (text, expected) in [
+            (format!("[{}1]", "12345,".repeat(50_000)), 50_000),
+            (format!("[{}]", "9".repeat(300_000)), 60_000),
+            (format!("[{}-]", "9".repeat(300_000)), 0),
+            (format!("[\"{}\"]", "12345,".repeat(50_000)), 0),
+            (format!("[12345{spaces}]"), 1),
+            ("```\n".repeat(75_000), 0),
+            ("```12".repeat(60_000), 0),
+        ] {
+            let mut reader = Reader::new(&text);
+            let starts = (0..text.len()).filter(|at| text[*at..].starts_with(|it: char| it.is_ascii_digit()));
+            let starts = starts.scan(0, |free, at| {
+                let is_free = at >= *free;
+                *free = if is_free { at + 5 } else { *free };
+                Some(is_free.then_some(at))
+            });
+            let found = starts.flatten().filter(|at| reader.scalar(&(*at..at + 5)).is_some()).count();
+            assert_eq!(found, expected, "{}", &text[..20]);
         }
     }
 }

@@ -72,6 +72,7 @@ pub mod counters;
 mod export;
 mod json;
 pub mod log;
+mod masker;
 mod matches;
 mod messages;
 mod plain;
@@ -82,6 +83,7 @@ mod verdict;
 
 #[doc(hidden)]
 pub use export::runtime;
+pub use masker::Masker;
 pub use matches::{Match, find_both, join_overlapping};
 pub use plain::Plain;
 pub use policy::{Audit, Policy, PreCheck, Response};

@@ -2,8 +2,7 @@
 
 use std::ops::{Deref, Range};
 
-use crate::json::{self, Json};
-use crate::{Edit, Message, Part, PartKind, Place, Plain, Role};
+use crate::{Edit, Masker, Message, PartKind, Place, Plain, Role, Window};
 
 /// The text of one part, and where it stands. Use it as a `str`.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +16,8 @@ pub struct Text<'a> {
     /// Index of the part in that message.
     pub part: u32,
     text: &'a str,
-    released: usize,
+    /// Of a piece of a stream.
+    window: Option<Window>,
 }
 
 /// Every text of every message, in the order in which they were spoken. Parts without text are left out.
@@ -29,7 +29,7 @@ pub fn texts(messages: &[Message]) -> impl Iterator<Item = Text<'_>> {
             message,
             part: index,
             text: &part.text,
-            released: released(part),
+            window: part.window,
         })
     })
 }
@@ -40,11 +40,6 @@ pub fn names(messages: &[Message]) -> impl Iterator<Item = (Role, &str)> {
     messages.iter().flat_map(|Message { role, parts }| {
         parts.iter().filter_map(|part| part.name.as_deref()).filter(|name| !name.is_empty()).map(|name| (*role, name))
     })
-}
-
-/// Bytes at the start that the client already has.
-fn released(part: &Part) -> usize {
-    part.window.as_ref().map_or(0, |window| window.released as usize)
 }
 
 impl<'a> Text<'a> {
@@ -77,24 +72,27 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// An [`edit`](Self::edit) that masks what was found: where that is a whole number of a JSON text, such as the
-    /// arguments of a tool call, the mask stands in quotes, so that the text is JSON still.
+    /// Masks what was found in it, so that a text that is JSON, such as the arguments of a tool call, is JSON still.
     #[must_use]
-    pub fn mask(&self, range: Range<usize>, mask: &str) -> Edit {
-        let is_cut = self.released > 0;
-        let json = match self.kind {
-            PartKind::ToolCall => Json::Whole,
-            _ if is_cut => Json::Perhaps,
-            _ => Json::of(self.text),
-        };
-        self.edit(range.clone(), json::mask(self.text, json, is_cut, range, mask))
+    pub fn masker(&self) -> Masker<'a> {
+        Masker::new(*self)
+    }
+
+    /// Whether the text's beginning is not shown any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.window.is_some_and(|window| window.offset > 0)
+    }
+
+    /// Bytes at the start that the client already has.
+    fn released(&self) -> usize {
+        self.window.map_or(0, |window| window.released as usize)
     }
 
     /// Whether the gateway would take an edit of this range: not if the client already has some of it. Always true
     /// outside streamed answers.
     #[must_use]
     pub fn may_edit(&self, range: &Range<usize>) -> bool {
-        range.start >= self.released
+        range.start >= self.released()
     }
 
     /// What of this range can still be replaced: all of it outside streamed answers, `None` when the client already has
@@ -104,7 +102,7 @@ impl<'a> Text<'a> {
         if self.may_edit(&range) {
             return Some(range);
         }
-        (range.end > self.released).then_some(self.released..range.end)
+        (range.end > self.released()).then_some(self.released()..range.end)
     }
 
     /// Where a word or phrase stands, in any ASCII case; also inside longer words.
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn what_the_client_has_may_not_be_edited() {
         let mut message = Message::assistant("abcdef");
-        message.parts[0].window = Some(crate::Window { offset: 10, released: 3 });
+        message.parts[0].window = Some(Window { offset: 10, released: 3 });
         let messages = [message];
         let text = texts(&messages).next().unwrap();
         assert!(!text.may_edit(&(2..4)));

@@ -15,8 +15,8 @@ pub(super) const WIT: &[Carried] = carry!("wit":
 
 /// The Rust SDK, without its `wit`, which is [`WIT`].
 pub(super) const SDK: &[Carried] = carry!("plugins/sdk":
-    "Cargo.toml" "src/bindings.rs" "src/byte_range.rs" "src/clock.rs" "src/counters.rs" "src/export.rs" "src/json.rs" "src/lib.rs" "src/log.rs" "src/matches.rs" "src/messages.rs"
-    "src/plain.rs" "src/policy.rs" "src/settings.rs" "src/text.rs" "src/verdict.rs");
+    "Cargo.toml" "src/bindings.rs" "src/byte_range.rs" "src/clock.rs" "src/counters.rs" "src/export.rs" "src/json.rs" "src/lib.rs" "src/log.rs" "src/masker.rs" "src/matches.rs"
+    "src/messages.rs" "src/plain.rs" "src/policy.rs" "src/settings.rs" "src/text.rs" "src/verdict.rs");
 
 /// The policy in Rust.
 pub(super) const RUST: &[Carried] = carry!("plugins/templates/rust":
