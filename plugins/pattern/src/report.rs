@@ -1,5 +1,6 @@
 //! From matches to a verdict that the gateway takes: bounded, and without edits that overlap.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use octroi_policy::{Action, Finding, Masker, Text, Verdict};
@@ -25,6 +26,10 @@ pub(crate) struct Report<'a> {
     verdict: Verdict,
     /// The rule whose reason counts: of the strongest action, the first of the list.
     refusing: Option<usize>,
+    /// A finding of it is there.
+    is_named: bool,
+    /// Each with its rule.
+    found: Vec<(usize, Finding)>,
     findings: Bounded,
     edits: Bounded,
     left_out: usize,
@@ -56,6 +61,8 @@ impl<'a> Report<'a> {
             rules,
             verdict: Verdict::allow(),
             refusing: None,
+            is_named: false,
+            found: Vec::new(),
             findings: Bounded { count: MOST_FINDINGS, bytes: LARGEST_FINDINGS },
             edits: Bounded { count: MOST_EDITS, bytes: LARGEST_EDITS },
             left_out: 0,
@@ -76,7 +83,7 @@ impl<'a> Report<'a> {
                 continue;
             }
             self.judge(found.rule, rule.action);
-            self.find(rule, |finding| finding.at(text.place(found.range.clone())));
+            self.find(found.rule, |finding| finding.at(text.place(found.range.clone())));
             if rule.action != Action::Redact {
                 continue;
             }
@@ -100,16 +107,35 @@ impl<'a> Report<'a> {
             let rule = self.rules.rule(found.rule);
             let action = if rule.action == Action::Redact { Action::Deny } else { rule.action };
             self.judge(found.rule, action);
-            self.find(rule, |finding| finding);
+            self.find(found.rule, |finding| finding);
         }
     }
 
-    fn find(&mut self, rule: &Rule, placed: impl FnOnce(Finding) -> Finding) {
-        if self.findings.take(OVERHEAD + rule.name.len() + rule.category.len()) {
-            self.verdict.findings.push(placed(Finding::new(&rule.name, &rule.category, rule.severity)));
-        } else {
+    fn find(&mut self, index: usize, placed: impl FnOnce(Finding) -> Finding) {
+        let rule = self.rules.rule(index);
+        let names = self.refusing == Some(index) && !self.is_named;
+        let fits = self.findings.take(OVERHEAD + rule.name.len() + rule.category.len());
+        if !fits {
             self.left_out += 1;
         }
+        if !fits && names {
+            self.found.pop();
+        }
+        if fits || names {
+            self.found.push((index, placed(Finding::new(&rule.name, &rule.category, rule.severity))));
+        }
+        self.is_named |= names;
+    }
+
+    /// By place, but what refuses comes first, and before all the rule whose reason counts: a refusal is named after its
+    /// first finding.
+    fn in_order(&mut self) -> Vec<Finding> {
+        let weight =
+            |rule: usize| (Some(rule) != self.refusing, Reverse(self.rules.rule(rule).action.max(Action::Redact)));
+        if self.refusing.is_some() {
+            self.found.sort_by_key(|(rule, _)| weight(*rule));
+        }
+        std::mem::take(&mut self.found).into_iter().map(|(_, finding)| finding).collect()
     }
 
     fn judge(&mut self, rule: usize, action: Action) {
@@ -117,7 +143,7 @@ impl<'a> Report<'a> {
         self.verdict.raise(action);
         let is_first = action > before || (action == before && self.refusing.is_some_and(|first| rule < first));
         if action >= Action::RequireApproval && is_first {
-            self.refusing = Some(rule);
+            (self.refusing, self.is_named) = (Some(rule), false);
         }
     }
 
@@ -137,8 +163,10 @@ impl<'a> Report<'a> {
     }
 
     /// The verdict.
-    pub(crate) fn verdict(self) -> Verdict {
+    pub(crate) fn verdict(mut self) -> Verdict {
+        let findings = self.in_order();
         let mut verdict = self.verdict;
+        verdict.findings = findings;
         verdict.reason = self.refusing.map(|rule| self.rules.rule(rule).refusal());
         if self.is_cut_off {
             if verdict.action < Action::Deny {

@@ -3,16 +3,15 @@
 //! Looked at is every text of every role: prompts, earlier answers, tool arguments, tool results. The rules are those
 //! of `pii-detect`; what happens about each stands in the [`Settings`].
 
+mod findings;
 mod settings;
 
 use octroi_policy::prelude::*;
 use pii_detect::{CATEGORY, Match, Rule, Rules};
 
+use findings::Findings;
 use settings::Treatment;
 pub use settings::{Answers, RuleSettings, Settings};
-
-/// The most findings; what is beyond is counted.
-const MOST_FINDINGS: usize = 2_000;
 
 /// The most edits that the gateway takes. Beyond that the request is refused: the rest would pass unmasked.
 const MOST_EDITS: usize = 10_000;
@@ -59,7 +58,7 @@ impl Pii {
     /// What is found, and what is done about it. `milder`: how hard a rule's action is taken here.
     fn judge(&self, messages: &[Message], milder: impl Fn(Action) -> Action) -> Verdict {
         let mut verdict = Verdict::allow();
-        let (mut refused, mut found, mut is_cut_off) = (Rules::NONE, 0, false);
+        let (mut findings, mut refused, mut is_cut_off) = (Findings::default(), Rules::NONE, false);
         for text in texts(messages) {
             let mut matches = pii_detect::find_both(&text, self.enabled);
             // What of a stream is out was judged when it went, with all that stands before it.
@@ -67,11 +66,8 @@ impl Pii {
             for Match { rule, range } in &matches {
                 let action = milder(self.treatments[*rule as usize].action);
                 verdict.raise(action);
-                found += 1;
-                if found <= MOST_FINDINGS {
-                    let finding = Finding::new(rule.id(), CATEGORY, rule.severity());
-                    verdict.findings.push(finding.at(text.place(range.clone())));
-                }
+                let finding = Finding::new(rule.id(), CATEGORY, rule.severity());
+                findings.add(action, finding.at(text.place(range.clone())));
                 if action >= Action::RequireApproval {
                     refused = refused.with(*rule);
                 }
@@ -93,10 +89,7 @@ impl Pii {
             for Match { rule, .. } in pii_detect::find_both(name, self.enabled) {
                 let action = unmasked(milder(self.treatments[rule as usize].action));
                 verdict.raise(action);
-                found += 1;
-                if found <= MOST_FINDINGS {
-                    verdict.findings.push(Finding::new(rule.id(), CATEGORY, rule.severity()));
-                }
+                findings.add(action, Finding::new(rule.id(), CATEGORY, rule.severity()));
                 if action >= Action::RequireApproval {
                     refused = refused.with(rule);
                 }
@@ -112,8 +105,10 @@ impl Pii {
             verdict.action = Action::Deny;
             verdict.edits.clear();
         }
-        if found > MOST_FINDINGS {
-            verdict = verdict.tag("findings-left-out", (found - MOST_FINDINGS).to_string());
+        let (findings, left_out) = findings.into_parts();
+        verdict.findings = findings;
+        if left_out > 0 {
+            verdict = verdict.tag("findings-left-out", left_out.to_string());
         }
         verdict
     }
@@ -218,7 +213,7 @@ mod tests {
         let text = "Hi jane@10.1.2.3\u{200b}example.org!";
         let settings = r#"{"rules":{"ip-address":{"action":"deny"}}}"#;
         let verdict = check(settings, &[Message::user(text)]);
-        assert_eq!((rules(&verdict), verdict.action), (vec!["email", "ip-address"], Action::Deny));
+        assert_eq!((rules(&verdict), verdict.action), (vec!["ip-address", "email"], Action::Deny));
         assert_eq!(verdict.reason.as_deref(), Some("Personal data detected: IP address"));
         let verdict = check("{}", &[Message::user(text)]);
         let masked: Vec<_> = verdict.edits.iter().map(|edit| (&*edit.original, &*edit.replacement)).collect();
@@ -229,8 +224,19 @@ mod tests {
     fn a_refusal_still_reports_everything() {
         let verdict = check("{}", &[Message::user("jane@example.org 123-45-6789"), Message::user("10.1.2.3")]);
         assert_eq!(verdict.action, Action::Deny);
-        assert_eq!(rules(&verdict), ["email", "us-ssn", "ip-address"]);
+        assert_eq!(rules(&verdict), ["us-ssn", "email", "ip-address"]);
         assert_eq!(verdict.edits.len(), 2);
+    }
+
+    /// A refusal is named after its first finding.
+    #[test]
+    fn what_refuses_is_told_first() {
+        let settings = r#"{"rules":{"phone":{"action":"require-approval"}}}"#;
+        let verdict = check(settings, &[Message::user("jane@example.org, +49 30 123456, 123-45-6789, 10.1.2.3")]);
+        assert_eq!(rules(&verdict), ["us-ssn", "phone", "email", "ip-address"]);
+        let verdict = check("{}", &[Message::user("10.1.2.3 ".repeat(2_000)), Message::user("123-45-6789")]);
+        assert_eq!((rules(&verdict)[0], verdict.findings.len()), ("us-ssn", 2_000));
+        assert_eq!(verdict.tags, [("findings-left-out".to_owned(), "1".to_owned())]);
     }
 
     #[test]
