@@ -31,8 +31,10 @@ impl Assembly<'_> {
         if !self.document.is_empty_at(&path) {
             return Ok(());
         }
-        let reason =
-            format!("found nothing, once variables are expanded; without the key {left_out}: set it, or leave it out");
+        let reason = format!(
+            "found {}; without the key {left_out}: set it, or leave it out",
+            self.document.describe(&path)
+        );
         Err(self.invalid(path, reason))
     }
 

@@ -110,9 +110,14 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// What is there, as errors show it.
+    pub(super) fn describe(&self, path: &KeyPath) -> String {
+        path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(path))
+    }
+
     /// The value at `path` is not one of those allowed.
     pub(super) fn wrong(&self, path: KeyPath, allowed: impl Into<String>) -> Error {
-        let found = path.find(&self.root).map_or_else(|| "nothing".into(), |node| node.describe(&path));
+        let found = self.describe(&path);
         self.refuse(path, Problem::WrongValue { found, allowed: allowed.into() })
     }
 

@@ -5,12 +5,12 @@ use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
 use crate::audit::{
-    AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier,
+    AuditError, AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier,
     Texts, Verified, verify_export,
 };
 use crate::config::Config;
@@ -25,6 +25,9 @@ pub(super) fn store(config: &Config, public_keys: &[PublicKey]) -> anyhow::Resul
         Ok(key) => Some(key),
         // Whoever names public keys may have no other.
         Err(_) if !public_keys.is_empty() => None,
+        Err(error @ AuditError::Key(_)) => {
+            bail!("{error}; to check the chains without it, name the public key with `--public-key`")
+        }
         Err(error) => return Err(error.into()),
     };
     let trusted: Vec<_> = match (public_keys, &key) {

@@ -39,6 +39,20 @@ pub(in crate::config) struct Text {
     pub(in crate::config) template: Option<String>,
 }
 
+impl Text {
+    /// Whether variables were expanded in it, and nothing is left.
+    fn came_to_nothing(&self) -> bool {
+        self.template.is_some() && self.value.trim().is_empty()
+    }
+
+    /// The variable without which it is nothing, where it names no other.
+    fn unset(&self) -> Option<&str> {
+        let inside = self.template.as_deref()?.trim().strip_prefix("${")?.strip_suffix('}')?;
+        let name = inside.split_once(":-").map_or(inside, |(name, _)| name);
+        (!name.contains('$')).then_some(name)
+    }
+}
+
 impl Node {
     /// As errors show it that stands at `path`. An expanded text is shown as its template, since what it expanded to may be
     /// a secret.
@@ -49,6 +63,10 @@ impl Node {
             Node::Null => "nothing".into(),
             Node::List(_) => "a list".into(),
             Node::Map(_) => "a mapping".into(),
+            Node::Text(text) if text.came_to_nothing() => match text.unset() {
+                Some(variable) => format!("nothing, once variables are expanded: {variable} is not set"),
+                None => "nothing, once variables are expanded".into(),
+            },
             Node::Text(_) if secret => "a text (not shown)".into(),
             Node::Bool(_) | Node::Integer(_) | Node::Unsigned(_) | Node::Float(_) if secret => {
                 "a value (not shown)".into()
