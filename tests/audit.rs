@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use mistral_double::MistralDouble;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::{Gateway, Prepared, Setup};
+use support::{Gateway, Prepared, Setup, eventually};
 
 /// Exit code, and both outputs.
 fn run(prepared: &Prepared, arguments: &[&str]) -> (Option<i32>, String) {
@@ -557,4 +557,39 @@ async fn what_callers_wrote_does_nothing_to_a_terminal() {
         let shown = if arguments.contains(&"--json") || arguments[0] == "show" { r"\u202e" } else { r"\u{202e}gro" };
         assert!(text.contains(shown), "{arguments:?} {text}");
     }
+}
+
+#[tokio::test]
+async fn without_the_key_the_chains_are_checked_by_the_public_one() {
+    let (_double, gateway, _) = busy().await;
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let public = fine(prepared, &["key"]);
+    fs::rename(prepared.path().join("octroi.key"), prepared.path().join("elsewhere.key")).unwrap();
+    let (code, text) = run(prepared, &["verify"]);
+    assert!(code == Some(1) && text.contains("name the public key with `--public-key`"), "{text}");
+    assert!(fine(prepared, &["verify", "--public-key", public.trim()]).contains("texts: not checked"));
+}
+
+#[tokio::test]
+async fn a_version_comes_out_of_the_archive_as_it_was_loaded_or_not_at_all() {
+    let (_double, gateway, _) = busy().await;
+    let prepared = gateway.prepared.as_ref().unwrap();
+    let version = gateway.policy("pii").await["version"].as_str().unwrap().to_owned();
+    let written = prepared.path().join("former");
+    let arguments = ["version", &version, "--output", written.to_str().unwrap()];
+    eventually("archived", async || run(prepared, &arguments).0 == Some(0)).await;
+    for file in ["pii.yaml", "pii.wasm"] {
+        assert!(fs::read(written.join(file)).unwrap() == fs::read(prepared.policies().join(file)).unwrap(), "{file}");
+    }
+    let (code, text) = run(prepared, &arguments);
+    assert!(code == Some(1) && text.contains("pii.wasm"), "what is there is not overwritten: {text}");
+    let (code, text) = run(prepared, &["version", &"0".repeat(64), "--output", written.to_str().unwrap()]);
+    assert!(code == Some(1) && text.contains("is not in the archive"), "{text}");
+
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    database.execute("UPDATE versions SET manifest = replace(manifest, 'redact', 'allow')", []).unwrap();
+    let (code, text) =
+        run(prepared, &["version", &version, "--output", prepared.path().join("forged").to_str().unwrap()]);
+    assert!(code == Some(1) && text.contains("somebody changed it"), "{text}");
+    assert!(!prepared.path().join("forged").exists());
 }

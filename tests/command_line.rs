@@ -495,6 +495,10 @@ async fn what_dev_calls_offline_goes_nowhere_else_whatever_the_file_says() {
     assert!(banner.contains("OFFLINE DOUBLE"), "{banner}");
     assert!(body.contains("\"success\":true") && body.contains("EU AI Act"), "{body}");
     assert_eq!(elsewhere.stats().received, 0);
+    let output = prepared.command(&["audit", "export"]).output().unwrap();
+    let trail = String::from_utf8_lossy(&output.stdout).into_owned();
+    let start = trail.lines().find(|line| line.contains(r#""kind":"lifecycle""#)).unwrap();
+    assert!(start.contains(r#"\"offline\":true"#), "its answers are not taken for Mistral's: {start}");
 }
 
 /// What `octroi dev` tells its user, and what it answers to a prompt.

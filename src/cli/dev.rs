@@ -9,6 +9,7 @@ use mistral_double::{MistralDouble, Recording};
 use super::start::Addresses;
 use super::{Configured, serve, start};
 use crate::config::{Config, Endpoint, Environment, ProviderKind, Secret};
+use crate::gateway::Models;
 use crate::telemetry;
 
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
@@ -33,8 +34,8 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
             None
         };
         serve::announce(&loaded);
-        let offline = double.is_some();
-        start::run(loaded.config, |addresses| banner(addresses, offline)).await
+        let models = if double.is_some() { Models::Double } else { Models::Real };
+        start::run(loaded.config, models, |addresses| banner(addresses, models)).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -54,13 +55,14 @@ fn ask_only(double: &MistralDouble, config: &mut Config) -> anyhow::Result<()> {
 }
 
 /// Tells the person at the terminal what runs where. Nobody may be listening; the gateway runs all the same.
-fn banner(Addresses { gateway: address, admin }: Addresses, offline: bool) {
+fn banner(Addresses { gateway: address, admin }: Addresses, models: Models) {
     let line = "-".repeat(78);
-    let double = if offline {
-        "  MISTRAL_API_KEY is not set: answers come from the OFFLINE DOUBLE of Mistral,\n  which enforces what Mistral \
-         enforces and echoes what it is asked.\n"
-    } else {
-        ""
+    let double = match models {
+        Models::Double => {
+            "  MISTRAL_API_KEY is not set: answers come from the OFFLINE DOUBLE of Mistral,\n  which enforces what Mistral \
+             enforces and echoes what it is asked.\n"
+        }
+        Models::Real => "",
     };
     let admin = admin.map_or(String::new(), |admin| format!("  Its policies: http://{admin}/admin/policies\n"));
     let text = format!(

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use super::{Configured, start};
 use crate::config::{Config, Environment, Loaded};
+use crate::gateway::Models;
 use crate::telemetry;
 
 pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(configured.config.as_deref(), &Environment::process())?;
     telemetry::start_log(&loaded.config.log);
     announce(&loaded);
-    start::block_on(start::run(loaded.config, |_| ()))?;
+    start::block_on(start::run(loaded.config, Models::Real, |_| ()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::AuditLog;
 use crate::config::{self, Config};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Models};
 use crate::http;
 use crate::in_flight::InFlight;
 use crate::policy::{Change, Pace, PolicyHost, Settings, Watcher};
@@ -166,7 +166,7 @@ pub(super) struct Addresses {
 }
 
 /// Runs the gateway until a signal ends it. `ready` is called once requests are accepted.
-pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow::Result<()> {
+pub(super) async fn run(config: Config, models: Models, ready: impl FnOnce(Addresses)) -> anyhow::Result<()> {
     if config.providers.is_empty() {
         tracing::warn!("{}; pre-check and audit work, /api/request will fail", config::NO_PROVIDER_ADVICE);
     }
@@ -182,7 +182,7 @@ pub(super) async fn run(config: Config, ready: impl FnOnce(Addresses)) -> anyhow
     }
     let audit = AuditLog::open(&super::audit::settings(&config.audit)?)?;
     // Before the first reload, so that the receiver of changes is read.
-    let gateway = Gateway::start(policies, changes, router, audit, config.digest()).await?;
+    let gateway = Gateway::start(policies, changes, router, audit, config.digest(), models).await?;
     // From here on there is a record of the start: whatever happens, one of the end follows.
     let served = serve(&config, gateway.clone(), ports, in_flight, metrics, stop, ready).await;
     let closed = gateway

@@ -31,10 +31,8 @@ impl Assembly<'_> {
         if !self.document.is_empty_at(&path) {
             return Ok(());
         }
-        let reason = format!(
-            "found {}; without the key {left_out}: set it, or leave it out",
-            self.document.describe(&path)
-        );
+        let reason =
+            format!("found {}; without the key {left_out}: set it, or leave it out", self.document.describe(&path));
         Err(self.invalid(path, reason))
     }
 

@@ -84,6 +84,16 @@ pub struct Gateway {
 struct Run {
     id: String,
     config_digest: String,
+    models: Models,
+}
+
+/// Who answers in this run, which its records say for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Models {
+    /// The configured providers.
+    Real,
+    /// An offline double in their place.
+    Double,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -100,8 +110,9 @@ impl Gateway {
         router: Arc<Router>,
         audit: AuditLog,
         config_digest: String,
+        models: Models,
     ) -> Result<Arc<Self>, AuditError> {
-        let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest };
+        let run = Run { id: uuid::Uuid::now_v7().to_string(), config_digest, models };
         let tasks = TaskTracker::new();
         let static_policies = StaticPolicies::new(policies.clone(), audit.clone(), tasks.clone());
         let (recording, stopping) = (TaskTracker::new(), CancellationToken::new());
@@ -199,6 +210,7 @@ impl Gateway {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.run.config_digest.clone(),
             public_key: Some(self.audit.public_key().to_string()),
+            offline: self.run.models == Models::Double,
         }
     }
 }
@@ -277,7 +289,7 @@ mod tests {
         let (policies, changes) = PolicyHost::start(settings).unwrap();
         let router = Router::new(Vec::new(), crate::router::Routing::default()).unwrap();
         let audit = AuditLog::open(&Settings::new(store.clone()).unwrap()).unwrap();
-        (Gateway::start(policies, changes, Arc::new(router), audit, String::new()).await.unwrap(), store)
+        (Gateway::start(policies, changes, Arc::new(router), audit, String::new(), Models::Real).await.unwrap(), store)
     }
 
     #[tokio::test]

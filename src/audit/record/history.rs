@@ -98,6 +98,10 @@ pub struct Lifecycle {
     /// The key that signs checkpoints from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
+    /// Whether the answers of this run come from an offline double, whatever its records call the provider. Left out where
+    /// they do not, as by the versions that did not say it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
 }
 
 /// Texts were erased; their records stand.

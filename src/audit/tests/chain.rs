@@ -385,6 +385,7 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
             version: "0.1.0".into(),
             config_digest: "sha256:3".into(),
             public_key: Some(key.public().to_string()),
+            offline: false,
         };
         append(&log, started).await.unwrap();
         request(&log, intent(id, 1), outcome(id, 2)).await;

@@ -155,6 +155,7 @@ async fn history_is_recorded_and_is_nobodys_entry(home: Home) {
         version: "0.1.0".into(),
         config_digest: "sha256:3".into(),
         public_key: None,
+        offline: false,
     };
     append(&log, started.clone()).await.unwrap();
     append(&log, change).await.unwrap();

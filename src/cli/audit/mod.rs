@@ -10,6 +10,7 @@ mod show;
 mod shown;
 mod tail;
 mod verify;
+mod version;
 mod when;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use super::Configured;
 use crate::audit::{AuditError, AuditReader, PublicKey, Query};
 use crate::config::{Config, Environment};
 use crate::gateway::replay::ReplayOptions;
+use crate::policy::digest::Digest;
 pub(super) use settings::{check, settings};
 
 /// What to type first.
@@ -147,6 +149,20 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Writes a version of a policy out of the archive: its manifest and its module, as it was loaded then.
+    ///
+    /// In the policies folder they are in force again. What `mode`, `match`, `order` and `limits` say is as it was when the
+    /// version first went live.
+    Version {
+        #[command(flatten)]
+        configured: Configured,
+        /// The version: 64 hexadecimal digits, as `octroi audit show --json` and `GET /admin/policies` give it.
+        #[arg(value_name = "ID")]
+        version: Digest,
+        /// The folder for both files, which is made if need be. Files that are there are not overwritten.
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+    },
     /// Erases texts. Their records stay, and one more says what was erased; `verify` still passes.
     Erase {
         #[command(flatten)]
@@ -255,6 +271,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
             };
             replay::run(&config, &what, &options, *json)
         }
+        Command::Version { configured, version, output } => version::run(&reader(configured)?, version, output),
         Command::Erase { configured, id, client, before, reason } => {
             let selection = erase::selection(id.as_deref(), client.as_deref(), *before)?;
             erase::run(&config(configured)?, selection, reason.clone())

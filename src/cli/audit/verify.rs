@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
 use crate::audit::{
-    AuditError, AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey, TextVerifier,
-    Texts, Verified, verify_export,
+    AuditError, AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey,
+    TextVerifier, Texts, Verified, verify_export,
 };
 use crate::config::Config;
 

@@ -285,7 +285,10 @@ fn a_protection_whose_variable_is_not_set_is_not_left_out_without_a_word() {
         );
     }
     for (client, expected) in [
-        ("id: \"${APP}\", secret_sha256: x", "auth.clients[0].id: found nothing, once variables are expanded: APP is not set"),
+        (
+            "id: \"${APP}\", secret_sha256: x",
+            "auth.clients[0].id: found nothing, once variables are expanded: APP is not set",
+        ),
         (
             "id: app, secret_sha256: \"${APP_SECRET_SHA256}\"",
             "auth.clients[0].secret_sha256: found nothing, once variables are expanded: APP_SECRET_SHA256 is not set",

@@ -1,0 +1,42 @@
+//! `octroi audit version`: a version's files, out of the archive.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use super::print_line;
+use crate::audit::AuditReader;
+use crate::policy::Original;
+use crate::policy::digest::Digest;
+
+pub(super) fn run(reader: &AuditReader, version: &Digest, output: &Path) -> anyhow::Result<ExitCode> {
+    let Some(archived) = reader.version(&version.to_string())? else {
+        bail!("version {version} is not in the archive");
+    };
+    let original = Original { version: *version, manifest: archived.manifest, module: archived.module };
+    // Whoever may write the store may have changed it: these are the version's files, or nothing is written.
+    let manifest = original.manifest()?;
+    let named = Path::new(&manifest.module);
+    let module = named.file_name().map_or(named, Path::new);
+    std::fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+    // The module first, as into a folder that is watched.
+    for (name, bytes) in [
+        (module.to_owned(), original.module.as_slice()),
+        (format!("{}.yaml", manifest.name).into(), original.manifest.as_bytes()),
+    ] {
+        let path = output.join(name);
+        write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        print_line(&path.display().to_string())?;
+    }
+    if module != named {
+        print_line(&format!("the manifest names the module as {}: put it there", named.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+}
