@@ -68,6 +68,7 @@ pub(super) fn policy_host(config: &Config) -> anyhow::Result<(Arc<PolicyHost>, t
         max_streams: policies.max_streams,
         tenants: config.auth.tenants(),
         load_timeout: LOAD_TIMEOUT,
+        quiet: policies.reload_debounce,
     };
     Ok(PolicyHost::start(settings)?)
 }

@@ -285,6 +285,7 @@ mod tests {
             max_streams: 1,
             tenants: crate::config::Tenants::Claimed,
             load_timeout: Duration::from_secs(1),
+            quiet: Duration::from_millis(200),
         };
         let (policies, changes) = PolicyHost::start(settings).unwrap();
         let router = Router::new(Vec::new(), crate::router::Routing::default()).unwrap();

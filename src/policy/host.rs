@@ -1,5 +1,6 @@
 //! The set in force and how it changes: scan, load what is new, keep what was good, swap.
 
+mod ahead;
 mod candidate;
 mod claims;
 mod known;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc};
 
+use self::ahead::Lookout;
 use self::known::Known;
 use self::take::Round;
 use super::component::{Evaluated, Failed, Question};
@@ -56,6 +58,8 @@ pub struct Settings {
     pub tenants: Tenants,
     /// How long one load may take.
     pub load_timeout: Duration,
+    /// How long the folder stands still before a change of it is taken while a policy loads.
+    pub quiet: Duration,
 }
 
 /// The host could not be started.
@@ -255,6 +259,7 @@ impl PolicyHost {
         let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
         let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
         self.warn(warnings);
+        let lookout = Lookout::new(&scan);
         let Scan { mut found, mut orphans, directories, closed, moving, .. } = scan;
         tracing::debug!(manifests = found.len(), moving, "policies directory read");
         meter::scanned();
@@ -264,12 +269,13 @@ impl PolicyHost {
         }
         known.orphans = orphans;
         let cold = !known.warm;
-        let (mut round, now) = (Round { closed, ..Round::default() }, Instant::now());
+        let (mut round, now) = (Round { closed, lookout, ..Round::default() }, Instant::now());
         known.reserve(&mut round, &found, &self.set.load(), now);
         found.sort_by_cached_key(|it| known.claim(it));
         for found in found {
             self.take(&mut known, &mut round, found, cold).await;
         }
+        self.take_what_went_ahead(&mut known, &mut round).await;
         // The last wait. Behind it the set is known, comes into force and is told of, and whoever drops this reload on its
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
@@ -339,6 +345,7 @@ mod tests {
             max_streams: 1,
             tenants: Tenants::Claimed,
             load_timeout: Duration::from_secs(1),
+            quiet: Duration::from_millis(200),
         };
         PolicyHost::start(settings).unwrap()
     }

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod arrival;
 mod cache;
 mod capacity;

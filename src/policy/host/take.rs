@@ -8,6 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::PolicyHost;
+use super::ahead::Lookout;
 use super::known::Known;
 use super::told::report;
 use crate::policy::digest::Digest;
@@ -23,6 +24,7 @@ use crate::policy::status::{self, PolicyStatus};
 impl PolicyHost {
     /// Takes a manifest that was found: it goes live, or is off, or is at fault.
     pub(super) async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
+        let found = round.ahead.remove(&found.path).unwrap_or(found);
         let Found { path, manifest, text, module, fingerprint, .. } = found;
         let before = known.names.get(&path).cloned();
         if let Some(Manifest { name, .. }) = &manifest {
@@ -36,7 +38,10 @@ impl PolicyHost {
         }
         let fault = match (module, manifest) {
             (Ok(Some(module)), Some(manifest)) => {
-                match self.load_found(known, &path, &manifest, module.clone(), fingerprint).await {
+                let loaded = self.load_found(known, round, &path, &manifest, module.clone(), fingerprint).await;
+                match loaded {
+                    // What went ahead of it is taken at the end.
+                    _ if round.ahead.contains_key(&path) => return,
                     Ok(version) => {
                         let original = Original { version: version.id, manifest: text, module: module.bytes };
                         return self.goes_live(known, round, path, manifest, version, original);
@@ -145,6 +150,7 @@ impl PolicyHost {
     async fn load_found(
         &self,
         known: &mut Known,
+        round: &mut Round,
         path: &Path,
         manifest: &Manifest,
         module: Module,
@@ -158,7 +164,7 @@ impl PolicyHost {
             return Err(error.clone());
         }
         let started = Instant::now();
-        let mut loaded = self.worker.load(manifest, module).await;
+        let mut loaded = self.load_on_the_lookout(known, round, manifest, module).await;
         meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
         match &mut loaded {
             Ok(version) => {
@@ -205,6 +211,10 @@ pub(super) struct Round {
     /// Subfolders that cannot be read, and manifests beyond those that are.
     pub(super) closed: Vec<PathBuf>,
     pub(super) statuses: Vec<PolicyStatus>,
+    /// The folder, while it loads.
+    pub(super) lookout: Lookout,
+    /// By path, what came into force meanwhile.
+    pub(super) ahead: HashMap<PathBuf, Found>,
 }
 
 impl Round {

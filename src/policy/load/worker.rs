@@ -70,8 +70,8 @@ impl Worker {
     ) -> Result<Version, LoadError> {
         let id = version_id(manifest, &module.digest);
         let key = self.key(manifest, &id);
-        if let Some((component, about)) = self.map(key).await {
-            return self.ready(manifest, id, component, about);
+        if let Some(cached) = self.cached(manifest, &module.digest).await {
+            return cached;
         }
         let (about, artifact) = self.run_loader(manifest, module.bytes, report).await?;
         let component = match self.keep(key, artifact, &about).await? {
@@ -80,6 +80,13 @@ impl Worker {
                 .map_err(|error| LoadError::new(Step::Link, LoadCode::NotCompilable, format!("{error:#}")))?,
         };
         self.ready(manifest, id, component, about)
+    }
+
+    /// The version, if it is in the cache.
+    pub async fn cached(&self, manifest: &Manifest, module: &Digest) -> Option<Result<Version, LoadError>> {
+        let id = version_id(manifest, module);
+        let (component, about) = self.map(self.key(manifest, &id)).await?;
+        Some(self.ready(manifest, id, component, about))
     }
 
     fn ready(
