@@ -157,7 +157,7 @@ impl ErrorKind {
             401 => Self::Unauthorized,
             402 => Self::SpendCap,
             403 => Self::Forbidden,
-            404 | 405 => Self::EndpointNotFound,
+            404 | 405 | 501 => Self::EndpointNotFound,
             408 | 409 | 425 => Self::TryAgain,
             413 => Self::RequestTooLarge,
             422 => Self::InvalidField,

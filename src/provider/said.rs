@@ -18,7 +18,32 @@ pub(crate) struct Said {
     pub(crate) param: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) guardrails: bool,
+    /// Whether it has the form in which an API says its errors, and not that of an edge or a router before it.
+    of_api: bool,
 }
+
+/// What APIs say in their own form of a route that they do not have.
+const NO_ROUTE: [&str; 9] = [
+    "not found",
+    "page not found",
+    "404 page not found",
+    "file not found",
+    "resource not found",
+    "route not found",
+    "endpoint not found",
+    "method not found",
+    "not implemented",
+];
+
+/// How they begin where they name it.
+const NO_ROUTE_AT: [&str; 6] = [
+    "invalid url",
+    "unknown request url",
+    "unrecognized request url",
+    "unexpected endpoint",
+    "no route",
+    "cannot post",
+];
 
 impl Said {
     pub(crate) fn read(body: &[u8]) -> Self {
@@ -45,6 +70,8 @@ impl Said {
                     param: either("param").and_then(scalar),
                     request_id: field("request_id").and_then(scalar),
                     guardrails: field("guardrails").is_some(),
+                    of_api: nested.is_some()
+                        || field("object").and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case("error")),
                 }
             }
             Some(other) => Said { message: prose(&other), ..Said::default() },
@@ -55,6 +82,21 @@ impl Said {
     /// Whether code or type is this one.
     pub(crate) fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code) || self.kind.as_deref() == Some(code)
+    }
+
+    /// The class of a refusal of which nothing more is known than its HTTP status. Where an API has found something else
+    /// missing than a route, a model that takes images or a file, it is the request that asked for it.
+    pub(crate) fn class(&self, status: u16) -> ErrorKind {
+        match status {
+            404 | 501 if self.of_api && !self.lacks_route() => ErrorKind::Unsupported,
+            _ => ErrorKind::of_status(status),
+        }
+    }
+
+    /// Whether it says no more than that there is no such route.
+    fn lacks_route(&self) -> bool {
+        let said = self.message.trim().trim_end_matches('.').to_ascii_lowercase();
+        said.is_empty() || NO_ROUTE.contains(&said.as_str()) || NO_ROUTE_AT.iter().any(|at| said.starts_with(at))
     }
 
     /// The refusal as an error of this class.
@@ -213,6 +255,33 @@ mod tests {
         assert!(!crate::provider::chunk::says_error(body.as_bytes()));
         let inside = Value::from_iter([("message", format!("[{values}]"))]).to_string();
         assert!(Said::read(inside.as_bytes()).message.starts_with("[0,0"));
+    }
+
+    #[test]
+    fn what_an_api_does_not_find_is_the_requests_affair_unless_it_is_the_route() {
+        let (of_request, no_route) = (ErrorKind::Unsupported, ErrorKind::EndpointNotFound);
+        for (status, body, class) in [
+            (404, r#"{"error":{"message":"No endpoints found that support image input","code":404}}"#, of_request),
+            (404, r#"{"error":{"message":"No allowed providers are available for the selected model."}}"#, of_request),
+            (404, r#"{"error":{"message":"File not found: file-1","type":"not_found_error"}}"#, of_request),
+            (404, r#"{"object":"error","message":"Agent ag_1 not found","type":"not_found","code":null}"#, of_request),
+            (501, r#"{"error":{"code":501,"message":"This server does not support embeddings."}}"#, of_request),
+            (404, r#"{"error":{"message":"Invalid URL (POST /v2/chat)","type":"invalid_request_error"}}"#, no_route),
+            (404, r#"{"error":{"message":"Unknown request URL: POST /x.","code":"unknown_url"}}"#, no_route),
+            (404, r#"{"error":{"message":"Not Found","type":"NotFoundError","code":404}}"#, no_route),
+            (404, r#"{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}"#, no_route),
+            (404, r#"{"error":{"code":"404","message":"Resource not found"}}"#, no_route),
+            (404, r#"{"error":{}}"#, no_route),
+            (404, r#"{"error":"model router: nothing here"}"#, no_route),
+            (404, r#"{"message":"no Route matched with those values"}"#, no_route),
+            (404, r#"{"detail":"Not Found"}"#, no_route),
+            (404, "<html>", no_route),
+            (404, "", no_route),
+            (405, r#"{"error":{"message":"use GET"}}"#, no_route),
+            (501, "", no_route),
+        ] {
+            assert_eq!(Said::read(body.as_bytes()).class(status), class, "{status} {body}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn kind(status: u16, said: &Said) -> ErrorKind {
         400 | 422 => refused(said),
         404 if said.has("model") => ErrorKind::ModelNotFound,
         529 => ErrorKind::CapacityExceeded,
-        _ => ErrorKind::of_status(status),
+        _ => said.class(status),
     }
 }
 

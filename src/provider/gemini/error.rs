@@ -66,7 +66,7 @@ fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
         403 if said.begins("Your API key was reported as leaked") => ErrorKind::Unauthorized,
         404 if said.has("model") => ErrorKind::ModelNotFound,
         429 if said.has("spending cap") || said.has("credits are depleted") => ErrorKind::SpendCap,
-        _ => ErrorKind::of_status(status),
+        _ => said.class(status),
     }
 }
 

@@ -44,7 +44,7 @@ fn kind(status: u16, said: &Said, limits: &Limits) -> ErrorKind {
         429 if said.is("3505") || said.has("capacity exceeded") => ErrorKind::CapacityExceeded,
         429 if limits.never() => ErrorKind::ModelNotAllowed,
         429 if limits.month_spent() => ErrorKind::SpendCap,
-        _ => ErrorKind::of_status(status),
+        _ => said.class(status),
     }
 }
 
@@ -56,7 +56,7 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
     if status == 404 {
         // Of a model that was retired it has other words. An edge that has no route may repeat its path.
         let of_model = said.has("model") && !said.has("/models");
-        return if of_model { ErrorKind::ModelNotFound } else { ErrorKind::EndpointNotFound };
+        return if of_model { ErrorKind::ModelNotFound } else { said.class(status) };
     }
     if said.is("3230") || said.is("invalid_request_message_order") || about_order(said) {
         return ErrorKind::MessageOrder;

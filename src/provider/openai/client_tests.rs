@@ -355,7 +355,6 @@ async fn a_server_without_a_list_of_models_says_so_in_its_own_words() {
             Some(ErrorKind::Unauthorized),
         ),
         (Kind::OpenAi, "403 Forbidden", "", Some(ErrorKind::Forbidden)),
-        (Kind::OpenAi, "501 Not Implemented", "", Some(ErrorKind::UpstreamFailed)),
     ] {
         let server = Server::start(reply(status, "", body)).await;
         let made = settings(kind).at(&server.origin);

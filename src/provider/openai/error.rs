@@ -54,14 +54,15 @@ fn kind(status: u16, said: &Said) -> ErrorKind {
         403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
         404 if no_model(said) => ErrorKind::ModelNotFound,
         429 if said.is("insufficient_quota") || said.is("billing_hard_limit_reached") => ErrorKind::SpendCap,
-        _ => ErrorKind::of_status(status),
+        _ => said.class(status),
     }
 }
 
-/// OpenAI's code, Azure's, and the words of Ollama and vLLM, which have none.
+/// OpenAI's code, Azure's, and the words of OpenRouter, Ollama and vLLM, which have none.
 fn no_model(said: &Said) -> bool {
     said.is("model_not_found")
         || said.is("DeploymentNotFound")
+        || said.begins("No endpoints found for ")
         || (said.has("model") && (said.has("not found") || said.has("does not exist")))
 }
 

@@ -266,11 +266,8 @@ impl Provider for OpenAi {
     /// The list of models: free of charge; says that the key is valid and the edge is up, not that a model serves.
     async fn probe(&self) -> Result<(), ProviderError> {
         let probed = self.upstream.probe(&self.models_url(), &self.catalogue).await;
-        let has_no_list = |status: u16, error: &ProviderError| match self.info.kind {
-            // Some servers like OpenAI's have other words for that.
-            Kind::OpenAiCompatible => status == 501,
-            Kind::OpenAi => matches!(status, 401 | 403) && error.message().contains(LACKS_SCOPE),
-            _ => false,
+        let has_no_list = |status: u16, error: &ProviderError| {
+            self.info.kind == Kind::OpenAi && matches!(status, 401 | 403) && error.message().contains(LACKS_SCOPE)
         };
         probed.map_err(|error| match error.status() {
             Some(status) if has_no_list(status, &error) => {
