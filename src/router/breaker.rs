@@ -40,6 +40,28 @@ struct Breaker {
     of: Option<String>,
     /// Failures of others in a row while it was open for that one.
     others: u32,
+    /// How those others pass meanwhile.
+    passage: Passage,
+}
+
+/// How the others pass while a breaker is open for one tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passage {
+    /// As if there were none.
+    Free,
+    /// One at a time, the last since then, until one of them is answered: it was open for all a moment ago.
+    InTurn { since: Option<Instant> },
+}
+
+/// On what terms a call passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Terms {
+    /// On none.
+    Free,
+    /// The breaker waits for this very call, since then.
+    Trial(Instant),
+    /// It has the turn of those for whom the breaker is not open, since then.
+    Turn(Instant),
 }
 
 impl Breaker {
@@ -48,19 +70,50 @@ impl Breaker {
         self.of.is_none() || self.of.as_deref() == tenant
     }
 
-    /// How long until a call may pass; nothing if it may now.
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        let passes = match self.phase {
-            Phase::Closed => return None,
-            Phase::Open { until } => until,
-            Phase::HalfOpen { since } => since + TRIAL,
+    /// How long until a tenant's call may pass; nothing if it may now.
+    fn wait(&self, tenant: Option<&str>, now: Instant) -> Option<Duration> {
+        let passes = match (self.phase, self.passage) {
+            (Phase::Closed, _) => return None,
+            (_, Passage::Free) if !self.concerns(tenant) => return None,
+            (_, Passage::InTurn { since }) if !self.concerns(tenant) => since? + TRIAL,
+            (Phase::Open { until }, _) => until,
+            (Phase::HalfOpen { since }, _) => since + TRIAL,
         };
         Some(passes.duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// Whether a trial speaks of how things are since the last failure, whoever has tried after it.
-    fn is_tried_by(&self, trial: Option<Instant>) -> bool {
-        trial.is_some_and(|trial| trial >= self.failed)
+    /// A tenant's call passes, which it may.
+    fn pass(&mut self, tenant: Option<&str>, now: Instant) -> Terms {
+        match (self.phase, self.passage) {
+            (Phase::Closed, _) => Terms::Free,
+            (_, Passage::Free) if !self.concerns(tenant) => Terms::Free,
+            (_, Passage::InTurn { .. }) if !self.concerns(tenant) => {
+                self.passage = Passage::InTurn { since: Some(now) };
+                Terms::Turn(now)
+            }
+            _ => {
+                self.phase = Phase::HalfOpen { since: now };
+                Terms::Trial(now)
+            }
+        }
+    }
+
+    /// Whether a call on these terms speaks of how things are since the last failure, whoever has tried after it.
+    fn is_tried_by(&self, terms: Terms) -> bool {
+        match terms {
+            Terms::Free => false,
+            Terms::Trial(since) | Terms::Turn(since) => since >= self.failed,
+        }
+    }
+
+    /// Where it was open for all, it is the tenant's alone whose trial has failed, or has yet to end well; and everybody's
+    /// with the next failure of another one.
+    fn hand_to(&mut self, tenant: Option<&str>, failures: u32) {
+        if self.of.is_none() && tenant.is_some() {
+            self.of = tenant.map(str::to_owned);
+            self.others = failures - 1;
+            self.passage = Passage::InTurn { since: None };
+        }
     }
 }
 
@@ -79,13 +132,14 @@ pub(crate) struct Pass<'a> {
     breakers: &'a Breakers,
     model: &'a str,
     tenant: Option<&'a str>,
-    trial: Option<Instant>,
+    terms: Terms,
 }
 
 impl Breakers {
     /// Where tenants are known, a breaker opens for the one whose requests failed, while they are one tenant's: it may be
     /// that they alone make the model fail. For everybody once as many of others' failed in a row, and where tenants are
-    /// not known. A trial that fails makes it its own tenant's again, and the next failure of another one everybody's.
+    /// not known. A trial that fails makes it its own tenant's again; the others are let in one at a time then, until one
+    /// of them is answered, or fails, which makes it everybody's.
     pub(crate) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
         Self { provider: provider.to_owned(), settings, tenants, models: Mutex::default() }
     }
@@ -96,7 +150,7 @@ impl Breakers {
 
     /// How long until a call may pass; nothing if it may now.
     pub(crate) fn wait(&self, model: &str, tenant: Option<&str>, now: Instant) -> Option<Duration> {
-        self.lock().get(model).filter(|breaker| breaker.concerns(tenant))?.wait(now)
+        self.lock().get(model)?.wait(tenant, now)
     }
 
     /// Leave for a call, or how long until there is one.
@@ -107,41 +161,47 @@ impl Breakers {
         now: Instant,
     ) -> Result<Pass<'a>, Duration> {
         let mut models = self.lock();
-        let trial = match models.get_mut(model).filter(|breaker| breaker.concerns(tenant)) {
-            None => None,
-            Some(breaker) => match (breaker.wait(now), breaker.phase) {
-                (Some(wait), _) => return Err(wait),
-                (None, Phase::Closed) => None,
-                (None, _) => {
-                    breaker.phase = Phase::HalfOpen { since: now };
-                    meter::breaker(&self.provider, "half_open");
-                    Some(now)
-                }
-            },
+        let Some(breaker) = models.get_mut(model) else {
+            return Ok(Pass { breakers: self, model, tenant, terms: Terms::Free });
         };
-        Ok(Pass { breakers: self, model, tenant, trial })
+        if let Some(wait) = breaker.wait(tenant, now) {
+            return Err(wait);
+        }
+        let terms = breaker.pass(tenant, now);
+        if matches!(terms, Terms::Trial(_)) {
+            meter::breaker(&self.provider, "half_open");
+        }
+        Ok(Pass { breakers: self, model, tenant, terms })
     }
 
     /// A tenant's call was answered. An open breaker is closed by a trial alone: what began before it opened says nothing
-    /// new.
-    pub(crate) fn succeeded(&self, model: &str, tenant: Option<&str>, trial: Option<Instant>) {
+    /// new. Nor does another's answer make good what failed of the tenant for whom it has opened.
+    pub(crate) fn succeeded(&self, model: &str, tenant: Option<&str>, terms: Terms) {
         let mut models = self.lock();
         let Some(breaker) = models.get_mut(model) else { return };
         if !breaker.concerns(tenant) {
-            breaker.others = 0;
+            let is_new =
+                breaker.phase == Phase::Closed || breaker.passage == Passage::Free || breaker.is_tried_by(terms);
+            if is_new {
+                breaker.others = 0;
+                breaker.passage = Passage::Free;
+            }
+            if breaker.failures >= self.settings.failures {
+                return;
+            }
         }
         match breaker.phase {
             Phase::Closed => {}
-            Phase::HalfOpen { .. } if breaker.is_tried_by(trial) => self.closed(model),
+            Phase::HalfOpen { .. } if breaker.is_tried_by(terms) => self.closed(model),
             Phase::Open { .. } | Phase::HalfOpen { .. } => return,
         }
         models.remove(model);
     }
 
     /// A tenant's call failed by the provider's fault.
-    pub(crate) fn failed(&self, model: &str, tenant: Option<&str>, trial: Option<Instant>, now: Instant) {
+    pub(crate) fn failed(&self, model: &str, tenant: Option<&str>, terms: Terms, now: Instant) {
         let config::Breaker { failures, open_for } = self.settings;
-        let tenant = tenant.filter(|_| self.tenants == Tenants::Known);
+        let tenant = self.known(tenant);
         let mut models = self.lock();
         if !models.contains_key(model) && models.len() >= MODELS {
             let oldest = models.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(model, _)| model.clone());
@@ -149,7 +209,7 @@ impl Breakers {
         }
         let breaker = models.entry(model.to_owned()).or_insert_with(|| {
             let of = tenant.map(str::to_owned);
-            Breaker { phase: Phase::Closed, failures: 0, failed: now, of, others: 0 }
+            Breaker { phase: Phase::Closed, failures: 0, failed: now, of, others: 0, passage: Passage::Free }
         });
         if !breaker.concerns(tenant) {
             breaker.others += 1;
@@ -163,17 +223,17 @@ impl Breakers {
             Phase::Closed => true,
             // A call from before says nothing new, of the trial that is on its way neither.
             Phase::Open { .. } => false,
-            Phase::HalfOpen { since } => trial == Some(since),
+            Phase::HalfOpen { since } => terms == Terms::Trial(since),
         };
-        if counts {
-            breaker.failures = breaker.failures.saturating_add(1);
-            breaker.failed = now;
+        if !counts {
+            return;
         }
-        if counts && breaker.of.is_none() && tenant.is_some() && trial.is_some() {
-            breaker.of = tenant.map(str::to_owned);
-            breaker.others = failures - 1;
+        breaker.failures = breaker.failures.saturating_add(1);
+        breaker.failed = now;
+        if breaker.phase != Phase::Closed {
+            breaker.hand_to(tenant, failures);
         }
-        if counts && (breaker.phase != Phase::Closed || breaker.failures >= failures) {
+        if breaker.phase != Phase::Closed || breaker.failures >= failures {
             breaker.phase = Phase::Open { until: now + open_for };
             meter::breaker(&self.provider, "open");
             let tenant = breaker.of.as_deref();
@@ -183,7 +243,12 @@ impl Breakers {
 
     /// Models for which no call passes now, for some tenant at least.
     pub(crate) fn open(&self, now: Instant) -> usize {
-        self.lock().values().filter(|breaker| breaker.wait(now).is_some()).count()
+        self.lock().values().filter(|breaker| breaker.wait(breaker.of.as_deref(), now).is_some()).count()
+    }
+
+    /// The tenant, where it has proved to be the one.
+    fn known<'a>(&self, tenant: Option<&'a str>) -> Option<&'a str> {
+        tenant.filter(|_| self.tenants == Tenants::Known)
     }
 
     fn closed(&self, model: &str) {
@@ -194,45 +259,57 @@ impl Breakers {
 
 impl Pass<'_> {
     /// The call was answered.
-    pub(crate) fn succeeded(mut self) {
-        let trial = self.trial.take();
-        self.breakers.succeeded(self.model, self.tenant, trial);
+    pub(crate) fn succeeded(self) {
+        self.breakers.succeeded(self.model, self.tenant, self.terms);
     }
 
     /// The call failed by the provider's fault.
-    pub(crate) fn failed(mut self, now: Instant) {
-        let trial = self.trial.take();
-        self.breakers.failed(self.model, self.tenant, trial, now);
+    pub(crate) fn failed(self, now: Instant) {
+        self.breakers.failed(self.model, self.tenant, self.terms, now);
     }
 
     /// Whether the breaker waits for this very call.
     pub(crate) fn is_trial(&self) -> bool {
-        self.trial.is_some()
+        matches!(self.terms, Terms::Trial(_))
     }
 
     /// The answer has begun to stream. That ends a trial: the stream may last an hour, and nobody else would be asked
     /// meanwhile. But only its end makes good what failed before, so one that breaks opens the breaker again at once.
-    pub(crate) fn began(mut self) {
-        let Some(trial) = self.trial.take() else { return };
+    pub(crate) fn began(self) {
+        if self.terms == Terms::Free {
+            return;
+        }
         let mut models = self.breakers.lock();
-        if let Some(breaker) = models.get_mut(self.model)
-            && matches!(breaker.phase, Phase::HalfOpen { .. })
-            && breaker.is_tried_by(Some(trial))
-        {
-            breaker.phase = Phase::Closed;
-            self.breakers.closed(self.model);
+        let Some(breaker) = models.get_mut(self.model) else { return };
+        match (self.terms, breaker.phase) {
+            (Terms::Trial(_), Phase::HalfOpen { .. }) if breaker.is_tried_by(self.terms) => {
+                breaker.hand_to(self.breakers.known(self.tenant), self.breakers.settings.failures);
+                breaker.phase = Phase::Closed;
+                self.breakers.closed(self.model);
+            }
+            (Terms::Turn(_), _) if breaker.is_tried_by(self.terms) => breaker.passage = Passage::Free,
+            _ => {}
         }
     }
 }
 
-/// A trial that was broken off, or ended in something that is not the provider's fault, leaves its place to the next.
+/// A call that is over gives back its place where nobody has done so: it was broken off, or ended in something that is not
+/// the provider's fault.
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        let Some(trial) = self.trial else { return };
-        if let Some(breaker) = self.breakers.lock().get_mut(self.model)
-            && breaker.phase == (Phase::HalfOpen { since: trial })
-        {
-            breaker.phase = Phase::Open { until: trial };
+        if self.terms == Terms::Free {
+            return;
+        }
+        let mut models = self.breakers.lock();
+        let Some(breaker) = models.get_mut(self.model) else { return };
+        match self.terms {
+            Terms::Trial(since) if breaker.phase == (Phase::HalfOpen { since }) => {
+                breaker.phase = Phase::Open { until: since };
+            }
+            Terms::Turn(since) if breaker.passage == (Passage::InTurn { since: Some(since) }) => {
+                breaker.passage = Passage::InTurn { since: None };
+            }
+            _ => {}
         }
     }
 }
@@ -348,12 +425,12 @@ mod tests {
         let now = now + OPEN_FOR;
         breakers.pass("m", None, now).unwrap().began();
         breakers.pass("m", None, now).unwrap().began();
-        breakers.failed("m", None, None, now);
+        breakers.failed("m", None, Terms::Free, now);
         assert_eq!(breakers.wait("m", None, now), Some(OPEN_FOR));
 
         let now = now + OPEN_FOR;
         breakers.pass("m", None, now).unwrap().began();
-        breakers.succeeded("m", None, None);
+        breakers.succeeded("m", None, Terms::Free);
         fail(&breakers, "m", 1, now);
         assert_eq!(breakers.wait("m", None, now), None, "a stream that ended well makes good what was before");
     }
@@ -448,6 +525,69 @@ mod tests {
         breakers.pass("m", Some("b"), now).unwrap().failed(now);
         for tenant in ["a", "b", "c"] {
             assert_eq!(breakers.wait("m", Some(tenant), now), Some(OPEN_FOR), "{tenant}");
+        }
+    }
+
+    /// Open for all since now, by failures of `a` and `b`.
+    fn open_for_all(now: Instant) -> Breakers {
+        let breakers = of(Tenants::Known);
+        for tenant in ["a", "b"] {
+            breakers.pass("m", Some(tenant), now).unwrap().failed(now);
+        }
+        breakers
+    }
+
+    #[test]
+    fn a_streamed_trial_that_breaks_keeps_nobody_else_out_whoever_is_answered_meanwhile() {
+        for others in [0, 1] {
+            let begun = Instant::now();
+            let (breakers, now) = (open_for_all(begun), begun + OPEN_FOR);
+            breakers.pass("m", Some("a"), now).unwrap().began();
+            for _ in 0..others {
+                breakers.pass("m", Some("b"), now).unwrap().succeeded();
+            }
+            breakers.failed("m", Some("a"), Terms::Free, now);
+            assert_eq!(breakers.wait("m", Some("a"), now), Some(OPEN_FOR), "{others}");
+            assert_eq!(breakers.wait("m", Some("b"), now), None, "{others}");
+        }
+    }
+
+    #[test]
+    fn a_streamed_trial_and_another_tenants_failure_open_it_for_all_again() {
+        let begun = Instant::now();
+        let (breakers, now) = (open_for_all(begun), begun + OPEN_FOR);
+        breakers.pass("m", Some("a"), now).unwrap().began();
+        breakers.pass("m", Some("b"), now).unwrap().failed(now);
+        for tenant in ["a", "b", "c"] {
+            assert_eq!(breakers.wait("m", Some(tenant), now), Some(OPEN_FOR), "{tenant}");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_trial_the_others_pass_one_at_a_time_until_one_is_answered() {
+        for streams in [false, true] {
+            let begun = Instant::now();
+            let (breakers, now) = (open_for_all(begun), begun + OPEN_FOR);
+            breakers.pass("m", Some("a"), now).unwrap().failed(now);
+            drop(breakers.pass("m", Some("b"), now).unwrap());
+            let turn = breakers.pass("m", Some("b"), now).unwrap();
+            assert_eq!(breakers.pass("m", Some("c"), now).unwrap_err(), TRIAL);
+            breakers.succeeded("m", Some("c"), Terms::Free);
+            assert!(breakers.pass("m", Some("c"), now).is_err(), "what began before says nothing new");
+            assert_eq!(breakers.wait("m", Some("c"), now + TRIAL), None, "one that hangs keeps nobody out");
+            if streams {
+                turn.began()
+            } else {
+                turn.succeeded()
+            }
+            let passes: Vec<_> = (0..3).map(|_| breakers.pass("m", Some("c"), now).unwrap()).collect();
+            drop(passes);
+            breakers.failed("m", Some("c"), Terms::Free, now);
+            assert_eq!(
+                breakers.wait("m", Some("c"), now).is_some(),
+                streams,
+                "only its end makes good what was before"
+            );
         }
     }
 

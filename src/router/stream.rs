@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::breaker::Breakers;
+use super::breaker::{Breakers, Terms};
 use super::constraints::Constraints;
 use super::entry::Entry;
 use super::health::Monitor;
@@ -40,7 +40,7 @@ struct Account {
 impl Account {
     fn succeeded(self) {
         self.monitor.call_succeeded(self.key.as_ref(), self.begun);
-        self.breakers.succeeded(&self.model, self.tenant.as_deref(), None);
+        self.breakers.succeeded(&self.model, self.tenant.as_deref(), Terms::Free);
     }
 
     fn failed(self, error: ProviderError) -> ProviderError {
@@ -51,7 +51,7 @@ impl Account {
         }
         self.monitor.call_failed(&error);
         if error.counts_against_model() {
-            self.breakers.failed(&self.model, self.tenant.as_deref(), None, Instant::now());
+            self.breakers.failed(&self.model, self.tenant.as_deref(), Terms::Free, Instant::now());
         }
         error
     }
