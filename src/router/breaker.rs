@@ -1,7 +1,7 @@
 //! Breakers: a provider that keeps failing for a model is left in peace for it, and tried again by one call at a time.
 //!
-//! Health speaks of a provider as a whole and is told by probes too; a breaker speaks of one model and listens to its
-//! calls alone, since a provider's list of models may answer while a model does not.
+//! Health speaks of a provider as a whole and is told by probes too; a breaker speaks of one model and one task and
+//! listens to its calls alone, since a provider's list of models may answer while a model does not.
 //!
 //! A breaker that is closed and has seen no failure is not kept, so the table grows with failing models only, and is
 //! bounded.
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::meter;
+use crate::chat::Task;
 use crate::config::{self, Tenants};
 
 /// So many models of one provider are kept at most; the one that failed longest ago makes room.
@@ -117,10 +118,11 @@ impl Breaker {
     }
 }
 
-/// The breakers of one provider, by model.
+/// The breakers of one provider for one task, by model.
 #[derive(Debug)]
 pub(crate) struct Breakers {
     provider: String,
+    task: Task,
     settings: config::Breaker,
     tenants: Tenants,
     models: Mutex<HashMap<String, Breaker>>,
@@ -140,8 +142,8 @@ impl Breakers {
     /// that they alone make the model fail. For everybody once as many of others' failed in a row, and where tenants are
     /// not known. A trial that fails makes it its own tenant's again; the others are let in one at a time then, until one
     /// of them is answered, or fails, which makes it everybody's.
-    pub(crate) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
-        Self { provider: provider.to_owned(), settings, tenants, models: Mutex::default() }
+    pub(crate) fn new(provider: &str, task: Task, settings: config::Breaker, tenants: Tenants) -> Self {
+        Self { provider: provider.to_owned(), task, settings, tenants, models: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
@@ -236,8 +238,8 @@ impl Breakers {
         if breaker.phase != Phase::Closed || breaker.failures >= failures {
             breaker.phase = Phase::Open { until: now + open_for };
             meter::breaker(&self.provider, "open");
-            let tenant = breaker.of.as_deref();
-            tracing::warn!(provider = self.provider, model, tenant, "breaker is open for {open_for:?}");
+            let (task, tenant) = (self.task.as_str(), breaker.of.as_deref());
+            tracing::warn!(provider = self.provider, model, task, tenant, "breaker is open for {open_for:?}");
         }
     }
 
@@ -253,7 +255,7 @@ impl Breakers {
 
     fn closed(&self, model: &str) {
         meter::breaker(&self.provider, "closed");
-        tracing::info!(provider = self.provider, model, "breaker is closed");
+        tracing::info!(provider = self.provider, model, task = self.task.as_str(), "breaker is closed");
     }
 }
 
@@ -321,7 +323,7 @@ mod tests {
     const OPEN_FOR: Duration = Duration::from_secs(10);
 
     fn of(tenants: Tenants) -> Breakers {
-        Breakers::new("p", config::Breaker { failures: 2, open_for: OPEN_FOR }, tenants)
+        Breakers::new("p", Task::Chat, config::Breaker { failures: 2, open_for: OPEN_FOR }, tenants)
     }
 
     fn breakers() -> (Breakers, Instant) {
@@ -594,7 +596,7 @@ mod tests {
     #[test]
     fn failures_of_several_tenants_in_a_row_are_counted_together() {
         let settings = config::Breaker { failures: 3, open_for: OPEN_FOR };
-        let (breakers, now) = (Breakers::new("p", settings, Tenants::Known), Instant::now());
+        let (breakers, now) = (Breakers::new("p", Task::Chat, settings, Tenants::Known), Instant::now());
         for tenant in ["a", "b", "a"] {
             assert_eq!(breakers.wait("m", Some("c"), now), None);
             breakers.pass("m", Some(tenant), now).unwrap().failed(now);

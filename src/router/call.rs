@@ -96,7 +96,7 @@ pub(super) async fn ask<O: Operation>(
                 }
                 tokio::time::sleep(wait).await;
             }
-            let pass = match entry.breakers.pass(model, tenant, Instant::now()) {
+            let pass = match entry.breakers.of(asked.task).pass(model, tenant, Instant::now()) {
                 Ok(pass) => pass,
                 Err(wait) => {
                     opens = Some(opens.map_or(wait, |soonest: Duration| soonest.min(wait)));
@@ -108,7 +108,8 @@ pub(super) async fn ask<O: Operation>(
             }
             let error = match call.attempt(entry, model, pass, &mut turn.counted).await {
                 Ok(answer) => {
-                    let answer = O::begun(answer, Begun { entry, model, constraints, counted: turn.counted });
+                    let answer =
+                        O::begun(answer, Begun { entry, task: asked.task, model, constraints, counted: turn.counted });
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }

@@ -32,9 +32,8 @@ use tokio::time::Instant;
 use crate::chat::{ChatAnswer, ChatRequest, Usage, estimate_before};
 use crate::config::DEADLINE;
 use crate::provider::{Info, Provider, Streamed};
-use breaker::Breakers;
 use constraints::same;
-use entry::{Asked, Entry, Weight};
+use entry::{Asked, BreakersByTask, Entry, Weight};
 use health::Monitor;
 use order::Turns;
 use retry::Budget;
@@ -175,7 +174,7 @@ impl Router {
                 latencies: Default::default(),
                 limited: Default::default(),
                 tally: Default::default(),
-                breakers: Arc::new(Breakers::new(&info.name, breaker, tenants)),
+                breakers: BreakersByTask::new(&info.name, breaker, tenants),
                 budget: Budget::new(retry.budget),
                 turn: Default::default(),
                 provider,
@@ -219,7 +218,7 @@ impl Router {
         })
     }
 
-    /// Says in the metrics for how many models each provider is left alone now. A breaker's time runs out though nobody
+    /// Says in the metrics for how many models, by task, each provider is left alone now. A breaker's time runs out though nobody
     /// calls, so it is asked when metrics are read.
     pub fn meter_breakers(&self) {
         let now = Instant::now();

@@ -12,11 +12,13 @@ use super::health::Monitor;
 use super::latency::InHand;
 use super::operation::Form;
 use super::tally::Tally;
+use crate::chat::Task;
 use crate::provider::{ApiKey, EventStream, ProviderError};
 
 /// A stream whose first event is there.
 pub(super) struct Begun<'a> {
     pub(super) entry: &'a Entry,
+    pub(super) task: Task,
     pub(super) model: &'a str,
     pub(super) constraints: &'a Constraints,
     /// Whether a failure of its request counts against the provider already.
@@ -59,10 +61,10 @@ impl Account {
 
 /// The same events; their provider's entry is told how they end.
 pub(super) fn watched(events: EventStream, begun: Begun<'_>) -> EventStream {
-    let Begun { entry, model, constraints, counted } = begun;
+    let Begun { entry, task, model, constraints, counted } = begun;
     let account = Account {
         monitor: Arc::clone(&entry.monitor),
-        breakers: Arc::clone(&entry.breakers),
+        breakers: Arc::clone(entry.breakers.of(task)),
         model: model.to_owned(),
         tenant: constraints.tenant().map(str::to_owned),
         key: constraints.key().cloned(),

@@ -210,6 +210,20 @@ async fn a_route_that_a_server_may_lack_says_nothing_of_its_health() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_fails_at_one_task_is_asked_for_others_all_the_same() {
+    let a = Fake::new("a", 9, 1.0);
+    let router = router(&[&a], Routing::default());
+    let embed = ChatRequest { task: Task::Embed, ..hello() };
+    a.fail(ErrorKind::EndpointNotFound);
+    for _ in 0..5 {
+        assert_eq!(router.ask(&embed, &any()).await.unwrap_err().code(), "endpoint_not_found");
+    }
+    a.fail(None);
+    assert_eq!(router.ask(&embed, &any()).await.unwrap_err().code(), "breaker_open");
+    router.ask(&hello(), &any()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_is_probed_sooner_once_it_fell() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
