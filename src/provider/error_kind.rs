@@ -242,11 +242,12 @@ impl ErrorKind {
     /// Whether it is the provider's doing, and not the request's or the gateway's: then it says how soon others are answered.
     pub(crate) fn is_of_provider(self) -> bool {
         let counts = self.health_effect() != HealthEffect::None;
-        counts
-            || matches!(
-                self,
-                Self::Forbidden | Self::RateLimited | Self::TryAgain | Self::Rejected | Self::DeadlineExceeded
-            )
+        counts || matches!(self, Self::RateLimited | Self::TryAgain | Self::DeadlineExceeded)
+    }
+
+    /// Whether it may be the provider's doing or the request's.
+    pub(crate) fn may_be_of_provider(self) -> bool {
+        matches!(self, Self::Forbidden | Self::Rejected)
     }
 
     /// How it is shown to a client.

@@ -248,10 +248,13 @@ impl<O: Operation> Call<'_, O> {
                 attempt.answered(upstream_id, O::lost(answer));
             }
             Err(error) => {
-                if is_providers(error) {
-                    waiting.failed(elapsed, now);
-                } else {
-                    waiting.says_nothing();
+                match error.kind() {
+                    _ if error.is_of_callers_key() => waiting.says_nothing(),
+                    // Others had used up the request's time: it would have taken longer than what was left.
+                    ErrorKind::DeadlineExceeded if !had_its_time => drop(waiting),
+                    kind if kind.is_of_provider() => waiting.failed(elapsed, now),
+                    kind if kind.may_be_of_provider() => waiting.refused(elapsed, now),
+                    _ => waiting.says_nothing(),
                 }
                 // A server may be without a route that a chat does not need.
                 let lacks_route = error.kind() == ErrorKind::EndpointNotFound && asked.task != Task::Chat;

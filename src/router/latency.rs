@@ -72,6 +72,13 @@ impl Waiting {
         self.in_hand.0.failed(elapsed, now);
     }
 
+    /// It was refused after this time, which may be the request's own doing: nobody is slower for it to others than it was
+    /// for this one, but nobody who only refuses is the quickest.
+    pub(crate) fn refused(mut self, elapsed: Duration, now: Instant) {
+        self.is_over = true;
+        self.in_hand.0.at_least(elapsed.as_secs_f64().max(FAILED), now);
+    }
+
     /// It is over, and says nothing of how quick the provider is.
     pub(crate) fn says_nothing(mut self) {
         self.is_over = true;
@@ -82,7 +89,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.is_over {
             let now = Instant::now();
-            self.in_hand.0.given_up(now.duration_since(self.begun), now);
+            // That makes nobody quicker, and slower only than this.
+            self.in_hand.0.at_least(now.duration_since(self.begun).as_secs_f64(), now);
         }
     }
 }
@@ -127,10 +135,10 @@ impl Latency {
         inner.average = Some(Average { seconds, at: now });
     }
 
-    /// Nobody waited for a call's answer any longer than this. That makes nobody quicker, and slower only than this.
-    fn given_up(&self, elapsed: Duration, now: Instant) {
+    /// An answer would have taken so long at least.
+    fn at_least(&self, seconds: f64, now: Instant) {
         let mut inner = self.lock();
-        let seconds = elapsed.as_secs_f64().min(SLOWEST);
+        let seconds = seconds.min(SLOWEST);
         if inner.average.is_none_or(|average| average.seconds * average.weight(now) < seconds) {
             inner.average = Some(Average { seconds, at: now });
         }
@@ -215,6 +223,19 @@ mod tests {
         let unknown = latency(&[], now);
         unknown.failed(Duration::from_millis(1), now);
         assert!(unknown.cost(now) > latency(&[900], now).cost(now), "it does not stay the first");
+    }
+
+    #[test]
+    fn a_refusal_that_may_be_the_requests_own_doing_makes_nobody_slower_than_a_failure_is() {
+        let now = Instant::now();
+        for (measured, expected) in [(None, FAILED), (Some(100), FAILED), (Some(9_000), 9.0)] {
+            let measured: Vec<u64> = measured.into_iter().collect();
+            let refusing = latency(&measured, now);
+            for _ in 0..6 {
+                refusing.wait().refused(Duration::from_millis(2), now);
+            }
+            near(refusing.cost(now), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

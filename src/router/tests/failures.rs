@@ -291,6 +291,22 @@ async fn the_deadline_ends_a_call_and_counts_against_the_model_of_whoever_had_ha
     assert_eq!(whole.asked(), 0);
 
     // What another one used up is not its fault.
+#[tokio::test(start_paused = true)]
+async fn who_had_only_what_others_left_of_the_time_is_no_slower_for_it() {
+    let (first, quick, slow) = (Fake::new("first", 5, 1.0), Fake::new("quick", 5, 1.0), Fake::new("slow", 5, 1.0));
+    let routing = Routing { deadline: Duration::from_secs(2), ..by(Strategy::LeastLatency) };
+    let router = router(&[&first, &quick, &slow], routing);
+    quick.takes(300);
+    slow.takes(800);
+    for name in ["quick", "slow"] {
+        router.ask(&hello(), &pin(name)).await.unwrap();
+    }
+    first.fail(ErrorKind::Unauthorized);
+    first.takes(1_900);
+    assert_eq!(router.ask(&hello(), &prefer("first")).await.unwrap_err().code(), "deadline_exceeded");
+    assert_eq!((quick.asked(), order(&router, &any())), (2, vec!["quick".into(), "slow".into(), "first".into()]));
+}
+
     let (first, second) = (Fake::new("first", 9, 1.0), Fake::new("second", 5, 1.0));
     first.fail(ErrorKind::Unauthorized);
     first.takes(12);
