@@ -1,7 +1,7 @@
 //! What a request and the policies that saw it say about where it may go.
 
 use crate::chat::Task;
-use crate::provider::{ApiKey, Info};
+use crate::provider::{ApiKey, Info, safe_text};
 
 /// What the caller asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,8 +105,8 @@ impl Constraints {
         named && placed
     }
 
-    /// The bounds in words, for the error when they leave nothing.
-    pub(crate) fn describe(&self) -> String {
+    /// The bounds in words, for the error when they leave nothing; empty where there are none.
+    pub(crate) fn describe(&self) -> Vec<String> {
         let list = |names: &Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let mut bounds = Vec::new();
         if self.task != Task::Chat {
@@ -118,7 +118,10 @@ impl Constraints {
         if let Some(regions) = &self.regions {
             bounds.push(format!("only regions: {}", list(regions)));
         }
-        if bounds.is_empty() { "no bounds".to_owned() } else { bounds.join("; ") }
+        if let Preference::Pin(name) = &self.preference {
+            bounds.push(format!("pinned to {}", safe_text(name, 60)));
+        }
+        bounds
     }
 }
 

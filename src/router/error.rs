@@ -100,6 +100,12 @@ pub enum RouteError {
         /// Its name.
         name: String,
     },
+    /// Nobody who takes traffic serves the model that was asked for.
+    #[error("no provider of this gateway serves the model {model}")]
+    NotServed {
+        /// Its name, cleaned.
+        model: String,
+    },
     /// Bounds, weights and the model's name leave nobody.
     #[error("no provider may answer this request ({reason})")]
     NoCandidate {
@@ -132,7 +138,7 @@ impl RouteError {
             Self::NoTraffic { .. } => "provider_without_traffic",
             Self::KeyWithoutProvider { .. } => "key_without_provider",
             Self::KeyInClear { .. } => "key_in_clear",
-            Self::NoCandidate { .. } => "no_candidate",
+            Self::NotServed { .. } | Self::NoCandidate { .. } => "no_candidate",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Failed { error, .. } => error.code(),
         }
@@ -154,7 +160,7 @@ impl RouteError {
             Self::NoTraffic { .. } => Surface { status: 400, code: "provider_without_traffic" },
             Self::KeyWithoutProvider { .. } => Surface { status: 400, code: "key_without_provider" },
             Self::KeyInClear { .. } => Surface { status: 400, code: "key_in_clear" },
-            Self::NoCandidate { .. } => Surface { status: 503, code: "no_candidate" },
+            Self::NotServed { .. } | Self::NoCandidate { .. } => Surface { status: 503, code: "no_candidate" },
             Self::BreakerOpen { .. } => Surface { status: 503, code: "upstream_unavailable" },
             Self::Failed { error, .. } => error.surface_as(),
         }

@@ -376,7 +376,7 @@ impl Router {
         };
         let eligible: Vec<_> = self.serving(asked).filter(fits).collect();
         if eligible.is_empty() {
-            return Err(RouteError::NoCandidate { reason: self.reason(model, constraints) });
+            return Err(self.nobody(model, constraints));
         }
         match (constraints.key(), eligible.as_slice()) {
             (None, _) => Ok(eligible),
@@ -405,18 +405,20 @@ impl Router {
         Ok(entry)
     }
 
-    fn reason(&self, model: Option<&str>, constraints: &Constraints) -> String {
+    /// Why nobody may be asked.
+    fn nobody(&self, model: Option<&str>, constraints: &Constraints) -> RouteError {
         if self.entries.iter().all(|entry| entry.weight.get() == 0.0) {
-            return "every weight is 0".to_owned();
+            return RouteError::NoCandidate { reason: "every weight is 0".to_owned() };
         }
-        let mut reason = constraints.describe();
-        if let Preference::Pin(name) = constraints.preference() {
-            reason.push_str(&format!("; pinned to {}", crate::provider::safe_text(name, 60)));
+        let model = model.map(|name| crate::provider::safe_text(name, 100));
+        let mut bounds = constraints.describe();
+        match model {
+            Some(model) if bounds.is_empty() => return RouteError::NotServed { model },
+            Some(model) => bounds.push(format!("model: {model}")),
+            None if bounds.is_empty() => bounds.push("no provider serves its default model".to_owned()),
+            None => {}
         }
-        if let Some(model) = model {
-            reason.push_str(&format!("; model: {}", crate::provider::safe_text(model, 100)));
-        }
-        reason
+        RouteError::NoCandidate { reason: bounds.join("; ") }
     }
 
     /// Those that may be asked, in the order in which they are.

@@ -101,6 +101,10 @@ fn a_models_name_goes_only_where_it_is_served() {
     assert_eq!(to(Some("mistral-tiny")), [destination("ours", "mistral-tiny")]);
     assert_eq!(to(None), [destination("other", "other-default"), destination("ours", "ours-default")]);
     assert_eq!(router.candidates(Some("mistral-tiny"), &pin("other")).unwrap_err().code(), "no_candidate");
+    router.share(&router.shares(&weights(&[("other", 1.0)]).weights).unwrap());
+    let error = router.candidates(Some("mistral-tiny"), &any()).unwrap_err();
+    assert_eq!(error.code(), "no_candidate");
+    assert_eq!(error.to_string(), "no provider of this gateway serves the model mistral-tiny");
 }
 
 #[test]
