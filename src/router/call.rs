@@ -1,5 +1,6 @@
 //! One request on its way through its candidates: attempts, waits, failover.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,7 +50,7 @@ pub(super) trait Operation: Sync {
 
 /// Asks the candidates in their order until one answers, a failure says that nobody would, attempts or time are used up,
 /// or nobody is left. The same provider is asked again as long as that leaves an attempt for each of the others; and after
-/// them, where it was left for others of whom none answered or can be asked again.
+/// them, where it was left for others of whom none answered or can be asked again sooner.
 pub(super) async fn ask<O: Operation>(
     candidates: &[&Entry],
     operation: &O,
@@ -66,17 +67,20 @@ pub(super) async fn ask<O: Operation>(
     let mut unsupported = None;
     let mut opens = None;
     let mut rest = candidates;
-    let mut left_for_others: Option<Turn<'_>> = None;
+    let mut left_for_others: Vec<Turn<'_>> = Vec::new();
     'candidates: loop {
         let mut turn = match rest.split_first() {
             Some((entry, others)) => {
                 rest = others;
                 Turn { entry, failures: 0, failure: None, counted: false }
             }
-            None => match left_for_others.take() {
-                Some(turn) => turn,
-                None => break,
-            },
+            None => {
+                left_for_others.sort_by_key(|turn| Reverse(turn.hint()));
+                match left_for_others.pop() {
+                    Some(turn) => turn,
+                    None => break,
+                }
+            }
         };
         let entry = turn.entry;
         let Some(model) = entry.model_for(asked) else { continue };
@@ -84,7 +88,7 @@ pub(super) async fn ask<O: Operation>(
             if let Some(error) = &turn.failure {
                 let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
                 if others > 0 && (left as usize <= others || is_sooner_elsewhere(error)) {
-                    left_for_others = Some(turn);
+                    left_for_others.push(turn);
                     break;
                 }
                 let wait = retry.wait(error, turn.failures).filter(|wait| *wait < call.remaining());
@@ -115,12 +119,14 @@ pub(super) async fn ask<O: Operation>(
                 }
                 Err(error) => error,
             };
+            // What was not sent was no call.
+            let was_unsupported = error.kind() == ErrorKind::Unsupported;
+            left -= u32::from(!was_unsupported || error.was_sent());
             // Nothing was generated, and that this one cannot do it at all says nothing of whether to come again.
-            if error.kind() == ErrorKind::Unsupported {
+            if was_unsupported {
                 unsupported.get_or_insert(error);
                 break;
             }
-            left -= 1;
             turn.failures += 1;
             turn.failure = Some(error.clone());
             if !error.fail_over() {
@@ -136,23 +142,30 @@ pub(super) async fn ask<O: Operation>(
             }
         }
     }
+    let attempts = attempts.take();
     Err(match (failure, opens, unsupported) {
-        (Some(error), _, _) | (None, None, Some(error)) => {
-            RouteError::Failed { error: Box::new(error), attempts: attempts.take() }
+        // Nor does a refusal that lasts hide a breaker, which passes.
+        (Some(error), Some(retry_after), _) if error.fail_over() && !passes(&error) => {
+            RouteError::BreakerOpen { retry_after, attempts }
         }
-        (None, Some(retry_after), _) => RouteError::BreakerOpen { retry_after },
+        (Some(error), _, _) | (None, None, Some(error)) => RouteError::Failed { error: Box::new(error), attempts },
+        (None, Some(retry_after), _) => RouteError::BreakerOpen { retry_after, attempts },
         (None, None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
     })
 }
 
 /// Of two failures the one that passes by itself, and of two such that say when the one that passes first; else the later.
 fn milder(before: ProviderError, later: ProviderError) -> ProviderError {
-    let passes = |error: &ProviderError| error.retryable() || error.kind() == ErrorKind::Timeout;
     let is_before = match (passes(&before), passes(&later)) {
         (true, true) => before.retry_after().zip(later.retry_after()).is_some_and(|(before, later)| before < later),
         (before, later) => before && !later,
     };
     if is_before { before } else { later }
+}
+
+/// Whether a failure passes by itself.
+fn passes(error: &ProviderError) -> bool {
+    error.retryable() || error.kind() == ErrorKind::Timeout
 }
 
 /// A provider's turn to be asked.
@@ -166,9 +179,11 @@ struct Turn<'a> {
     counted: bool,
 }
 
-/// Whether a failure says something about the provider, and not about this request or its caller's key alone.
-fn is_providers(error: &ProviderError) -> bool {
-    error.kind().is_of_provider() && !error.is_of_callers_key()
+impl Turn<'_> {
+    /// When it may be asked again, as far as it has said so.
+    fn hint(&self) -> Duration {
+        self.failure.as_ref().and_then(ProviderError::retry_after).unwrap_or_default()
+    }
 }
 
 /// What the attempts of one request share.

@@ -112,11 +112,13 @@ pub enum RouteError {
         /// What left them out.
         reason: String,
     },
-    /// All that could answer have failed too often lately to be asked now.
-    #[error("no provider is asked now: each that may answer this request has failed too often lately")]
+    /// Some have failed too often lately to be asked now, and of the others none can answer.
+    #[error("no provider can answer now: each that could has failed too often lately")]
     BreakerOpen {
         /// When the first of them is tried again.
         retry_after: Duration,
+        /// Those of the others, in order.
+        attempts: Vec<Attempt>,
     },
     /// All that could be asked failed.
     #[error("{error}")]
@@ -169,7 +171,7 @@ impl RouteError {
     /// When to come again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::BreakerOpen { retry_after } => Some(*retry_after),
+            Self::BreakerOpen { retry_after, .. } => Some(*retry_after),
             _ => self.provider_error().and_then(ProviderError::retry_after),
         }
     }
@@ -185,7 +187,7 @@ impl RouteError {
     /// Which providers were asked, in order.
     pub fn attempts(&self) -> &[Attempt] {
         match self {
-            Self::Failed { attempts, .. } => attempts,
+            Self::Failed { attempts, .. } | Self::BreakerOpen { attempts, .. } => attempts,
             _ => &[],
         }
     }

@@ -183,16 +183,57 @@ async fn a_backups_refusal_hides_no_failure_that_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_do_it_at_all_hides_no_open_breaker() {
-    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
-    let breaker = Breaker { failures: 1, ..Breaker::default() };
-    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
-    a.fail(ErrorKind::UpstreamFailed);
-    router.ask(&hello(), &pin("a")).await.unwrap_err();
-    b.fail(ErrorKind::Unsupported);
-    let error = router.ask(&hello(), &any()).await.unwrap_err();
-    assert_eq!((error.code(), error.surface_as().status), ("breaker_open", 503));
-    assert!(error.retry_after().is_some());
+async fn who_cannot_do_it_or_refuses_for_long_hides_no_open_breaker() {
+    for (kind, shown, status) in [
+        (ErrorKind::Unsupported, "breaker_open", 503),
+        (ErrorKind::Unauthorized, "breaker_open", 503),
+        (ErrorKind::ModelNotFound, "breaker_open", 503),
+        (ErrorKind::Timeout, "timeout", 504),
+        // Nobody would take it.
+        (ErrorKind::InvalidRequest, "invalid_request", 400),
+    ] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        let breaker = Breaker { failures: 1, ..Breaker::default() };
+        let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+        a.fail(ErrorKind::UpstreamFailed);
+        router.ask(&hello(), &pin("a")).await.unwrap_err();
+        b.fail(kind);
+        let error = router.ask(&hello(), &any()).await.unwrap_err();
+        assert_eq!((error.code(), error.surface_as().status), (shown, status), "{kind:?}");
+        assert!(error.retry_after().is_some(), "{kind:?}");
+        let attempts: Vec<_> = error.attempts().iter().map(|it| (it.provider.as_str(), it.code)).collect();
+        assert_eq!(attempts, [("b", kind.code())]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_refused_as_unsupported_is_one_of_those_that_a_request_may_cost() {
+    let fakes = [Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0)];
+    for (status, asked) in [(Some(400), "ab"), (None, "abc")] {
+        for fake in &fakes {
+            fake.fail(ErrorKind::Unsupported);
+            *fake.status.lock().unwrap() = status;
+        }
+        let retry = Retry { attempts: 2, ..Retry::default() };
+        let router = router(&fakes.each_ref(), Routing { retry, ..Routing::default() });
+        let error = router.ask(&hello(), &any()).await.unwrap_err();
+        let attempts: String = error.attempts().iter().map(|attempt| attempt.provider.as_str()).collect();
+        assert_eq!((attempts.as_str(), error.code()), (asked, "unsupported"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_who_were_left_for_others_the_one_is_asked_again_that_may_be_first() {
+    for hints in [[1, 60], [60, 1]] {
+        let (a, b, c) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0));
+        for (fake, hint) in [&a, &b].into_iter().zip(hints) {
+            fake.fail_times(ErrorKind::RateLimited, 1);
+            fake.hint(Some(hint));
+        }
+        c.fail(ErrorKind::Unsupported);
+        let routed = router(&[&a, &b, &c], Routing::default()).ask(&hello(), &any()).await.unwrap();
+        assert_eq!(routed.provider, if hints == [1, 60] { "a" } else { "b" });
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,6 +292,22 @@ async fn who_fails_or_hangs_is_not_the_quickest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_had_only_what_others_left_of_the_time_is_no_slower_for_it() {
+    let (first, quick, slow) = (Fake::new("first", 5, 1.0), Fake::new("quick", 5, 1.0), Fake::new("slow", 5, 1.0));
+    let routing = Routing { deadline: Duration::from_secs(2), ..by(Strategy::LeastLatency) };
+    let router = router(&[&first, &quick, &slow], routing);
+    quick.takes(300);
+    slow.takes(800);
+    for name in ["quick", "slow"] {
+        router.ask(&hello(), &pin(name)).await.unwrap();
+    }
+    first.fail(ErrorKind::Unauthorized);
+    first.takes(1_900);
+    assert_eq!(router.ask(&hello(), &prefer("first")).await.unwrap_err().code(), "deadline_exceeded");
+    assert_eq!((quick.asked(), order(&router, &any())), (2, vec!["quick".into(), "slow".into(), "first".into()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
     let mut hasty = Arc::into_inner(Fake::new("a", 9, 1.0)).unwrap();
     hasty.info.timeout = Duration::from_millis(20);
@@ -291,22 +348,6 @@ async fn the_deadline_ends_a_call_and_counts_against_the_model_of_whoever_had_ha
     assert_eq!(whole.asked(), 0);
 
     // What another one used up is not its fault.
-#[tokio::test(start_paused = true)]
-async fn who_had_only_what_others_left_of_the_time_is_no_slower_for_it() {
-    let (first, quick, slow) = (Fake::new("first", 5, 1.0), Fake::new("quick", 5, 1.0), Fake::new("slow", 5, 1.0));
-    let routing = Routing { deadline: Duration::from_secs(2), ..by(Strategy::LeastLatency) };
-    let router = router(&[&first, &quick, &slow], routing);
-    quick.takes(300);
-    slow.takes(800);
-    for name in ["quick", "slow"] {
-        router.ask(&hello(), &pin(name)).await.unwrap();
-    }
-    first.fail(ErrorKind::Unauthorized);
-    first.takes(1_900);
-    assert_eq!(router.ask(&hello(), &prefer("first")).await.unwrap_err().code(), "deadline_exceeded");
-    assert_eq!((quick.asked(), order(&router, &any())), (2, vec!["quick".into(), "slow".into(), "first".into()]));
-}
-
     let (first, second) = (Fake::new("first", 9, 1.0), Fake::new("second", 5, 1.0));
     first.fail(ErrorKind::Unauthorized);
     first.takes(12);

@@ -30,6 +30,8 @@ struct Fake {
     failure: Mutex<Option<ErrorKind>>,
     /// So many calls fail from now on; all of them while it is none.
     failures_left: Mutex<Option<u32>>,
+    /// The status of its refusals: without one what is unsupported was not sent.
+    status: Mutex<Option<u16>>,
     hint: Mutex<Option<Duration>>,
     takes: Mutex<Duration>,
     /// Of a token of the prompt, and of the answer.
@@ -71,6 +73,7 @@ impl Fake {
             catalogue: Catalogue::new(Vec::new()),
             failure: Mutex::new(None),
             failures_left: Mutex::new(None),
+            status: Mutex::default(),
             hint: Mutex::new(Some(Duration::from_secs(7))),
             takes: Mutex::default(),
             price: None,
@@ -134,7 +137,8 @@ impl Fake {
             Some(left) => *left -= 1,
             None => {}
         }
-        Err(ProviderError::new(kind, "no").with_retry_after(*self.hint.lock().unwrap()))
+        let error = ProviderError::new(kind, "no").with_retry_after(*self.hint.lock().unwrap());
+        Err(self.status.lock().unwrap().into_iter().fold(error, ProviderError::with_status))
     }
 }
 
