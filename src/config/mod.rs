@@ -152,8 +152,8 @@ fn assemble(
     let admin = raw.admin.unwrap_or_default().assemble(&server, &assembly)?;
     let mut routing = raw.routing.unwrap_or_default();
     let mut providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;
-    let weights = routing.weights(&providers, &mut assembly)?;
-    provider_cap::apply(&mut providers.started, routing.max_providers, &weights, &mut assembly)?;
+    let mut weights = routing.weights(&providers, &mut assembly)?;
+    provider_cap::apply(&mut providers.started, routing.max_providers, &mut weights, &mut assembly)?;
     let routing = routing.assemble(weights, &providers, &mut assembly)?;
     let policies = raw.policies.unwrap_or_default().assemble(&mut assembly)?;
     let config = Config {

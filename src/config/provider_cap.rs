@@ -1,6 +1,8 @@
 //! How many providers are started, and in which order they stand: `DEPLOYMENT_MODE=community` starts two, as AxonFlow's
 //! community edition does; `routing.max_providers` says another number.
 
+use std::cmp::Reverse;
+
 use super::assembly::Assembly;
 use super::error::ConfigError;
 use super::provider::{Provider, ProviderKind};
@@ -12,12 +14,12 @@ use super::yaml::{Document, KeyPath, Node};
 const COMMUNITY: usize = 2;
 
 /// Puts the providers into the order of `LLM_PROVIDERS` where it is set, and leaves out those beyond the cap, if there is
-/// one: the last in that list; where there is none, those that have a weight stay before those that have none, of them
-/// Mistral before all others, then those of the file in its order.
+/// one, and their weights with them: the last in that list; where there is none, those that have a weight stay before those
+/// that have none, of them Mistral before all others, then those of more weight, then those of the file in its order.
 pub(super) fn apply(
     started: &mut Vec<Provider>,
     max: Option<Whole<1, 1_000>>,
-    weights: &Weights,
+    weights: &mut Weights,
     assembly: &mut Assembly<'_>,
 ) -> Result<(), ConfigError> {
     let listed: Vec<&str> = assembly.environment.list("LLM_PROVIDERS").collect();
@@ -37,12 +39,15 @@ pub(super) fn apply(
     let mut ranked: Vec<_> = started.iter().collect();
     if listed.is_empty() {
         ranked.sort_by_key(|provider| {
-            let has_weight = weights.of(provider) > 0.0;
-            (!has_weight, provider.kind != ProviderKind::Mistral, place(&file, provider))
+            let weight = weights.of(provider);
+            // None is negative, and of such numbers the bits are in the same order.
+            let by_weight = Reverse(weight.to_bits());
+            (weight == 0.0, provider.kind != ProviderKind::Mistral, by_weight, place(&file, provider))
         });
     }
     let left_out: Vec<_> = ranked.into_iter().skip(cap).map(|provider| provider.name.clone()).collect();
     started.retain(|provider| !left_out.contains(&provider.name));
+    weights.leave_out(&left_out);
     let said_by = if max.is_some() { "routing.max_providers" } else { "DEPLOYMENT_MODE=community" };
     let left_out: Vec<_> = left_out.iter().map(|name| name.as_str()).collect();
     let left_out = left_out.join(", ");

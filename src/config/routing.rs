@@ -101,6 +101,16 @@ impl Weights {
             }
         }
     }
+
+    /// Without those of these providers. The others share their part, if there are any.
+    pub(super) fn leave_out(&mut self, names: &[ProviderName]) {
+        let Self::Listed(weights) = self else { return };
+        weights.retain(|name, _| !names.iter().any(|left_out| left_out.as_str().eq_ignore_ascii_case(name.as_str())));
+        let sum: f64 = weights.values().sum();
+        if sum > 0.0 {
+            weights.values_mut().for_each(|weight| *weight /= sum);
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -310,10 +310,15 @@ fn community_mode_starts_those_that_have_a_weight() {
     let community = full().with("DEPLOYMENT_MODE", "community");
     let listed = format!("routing: {{weights: {{a: 1}}}}\n{body}");
     let own = body.replace("z: {type: mistral}", "z: {type: mistral, weight: 0}");
+    let shared = format!("routing: {{weights: {{z: 20, y: 30, a: 50}}}}\n{body}");
+    let Weights::Listed(weights) = load(&shared, &community).config.routing.weights else { panic!("they are listed") };
+    let weights: Vec<_> = weights.iter().map(|(name, weight)| (name.as_str(), (weight * 1e3).round())).collect();
+    assert_eq!(weights, [("a", 625.0), ("y", 375.0)], "shares of what is left");
     for (text, environment, started) in [
         (listed.as_str(), community.clone(), ["a", "z"]),
         (body, community.clone().with("PROVIDER_WEIGHTS", "A:1"), ["a", "z"]),
         (&own, community.clone(), ["a", "y"]),
+        (&shared, community.clone(), ["a", "y"]),
         (&listed, community.clone().with("LLM_PROVIDERS", "z,a,y"), ["z", "a"]),
     ] {
         assert_eq!(names(&load(text, &environment).config), started);
