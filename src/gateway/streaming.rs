@@ -226,6 +226,7 @@ impl Pipeline {
         outcome.latency_ms = self.milliseconds();
         if let (StreamEnd::Failed(StreamFailure::Provider(error)), Some(last)) = (&how, routed.attempts.last_mut()) {
             last.code = error.code();
+            outcome.calls = routed.attempts.iter().map(record::call).collect();
         }
         self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         let over = Arc::new(Ended { routed, how, policies: std::mem::take(&mut self.policies) });

@@ -1,7 +1,7 @@
 //! Upstreams that fail: before the first event, and behind it.
 
 use mistral_double::{Behaviour, Failure, MistralDouble, Rule, StreamFault};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::Setup;
 use super::{ask, last_record, stream, with_pattern};
@@ -48,6 +48,11 @@ async fn an_upstream_that_breaks_off_breaks_the_clients_connection() {
     assert_eq!((&status["request_count"], &status["error_count"]), (&json!(8), &json!(8)), "{status}");
     let calls = "axonflow_orchestrator_llm_calls_total{provider=\"mistral\",status=\"ok\"}";
     assert_eq!(gateway.metric(calls).await, 0.0, "none of them was answered");
+    let id = last_record(&gateway).await["id"].as_str().unwrap().to_owned();
+    let shown = gateway.prepared.as_ref().unwrap().command(&["audit", "show", &id, "--json"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let told: Value = serde_json::from_str(shown.lines().last().unwrap()).unwrap();
+    assert_eq!((&told["kind"], &told["body"]["calls"][0]["code"]), (&json!("outcome"), &json!("timeout")), "{told}");
 }
 
 #[tokio::test]
@@ -66,13 +71,13 @@ async fn a_stream_that_the_end_of_the_gateway_cuts_says_so_to_its_client_and_on_
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
     let last = text.trim_end().rsplit_once("data: ").unwrap().1;
-    let told: serde_json::Value = serde_json::from_str(last).unwrap();
+    let told: Value = serde_json::from_str(last).unwrap();
     assert_eq!(told["error"]["code"], "shutting_down", "{text}");
     assert!(gateway.wait().success());
     let record = last_record(&gateway.restart()).await;
     assert_eq!(record["policy_decision"], "error", "{record}");
     assert_eq!(record["error_message"], "the gateway is shutting down", "{record}");
-    assert_eq!(record["policy_details"]["client_gone"], serde_json::Value::Null, "{record}");
+    assert_eq!(record["policy_details"]["client_gone"], Value::Null, "{record}");
 }
 
 #[tokio::test]
