@@ -65,7 +65,7 @@ pub(super) async fn ask<O: Operation>(
     let mut left = retry.attempts;
     let mut failure: Option<ProviderError> = None;
     let mut unsupported = None;
-    let mut opens = None;
+    let mut opens: Option<Duration> = None;
     let mut rest = candidates;
     let mut left_for_others: Vec<Turn<'_>> = Vec::new();
     'candidates: loop {
@@ -84,6 +84,11 @@ pub(super) async fn ask<O: Operation>(
         };
         let entry = turn.entry;
         let Some(model) = entry.model_for(asked) else { continue };
+        let breakers = entry.breakers.of(asked.task);
+        if left == 0 && turn.failures == 0 {
+            // Nobody asks any more, but that it may be asked later is known.
+            opens = opens.into_iter().chain(breakers.wait(model, tenant, Instant::now())).min();
+        }
         while left > 0 {
             if let Some(error) = &turn.failure {
                 let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
@@ -100,10 +105,10 @@ pub(super) async fn ask<O: Operation>(
                 }
                 tokio::time::sleep(wait).await;
             }
-            let pass = match entry.breakers.of(asked.task).pass(model, tenant, Instant::now()) {
+            let pass = match breakers.pass(model, tenant, Instant::now()) {
                 Ok(pass) => pass,
                 Err(wait) => {
-                    opens = Some(opens.map_or(wait, |soonest: Duration| soonest.min(wait)));
+                    opens = opens.into_iter().chain([wait]).min();
                     break;
                 }
             };

@@ -184,17 +184,20 @@ async fn a_backups_refusal_hides_no_failure_that_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn who_cannot_do_it_or_refuses_for_long_hides_no_open_breaker() {
-    for (kind, shown, status) in [
-        (ErrorKind::Unsupported, "breaker_open", 503),
-        (ErrorKind::Unauthorized, "breaker_open", 503),
-        (ErrorKind::ModelNotFound, "breaker_open", 503),
-        (ErrorKind::Timeout, "timeout", 504),
+    for (attempts, kind, shown, status) in [
+        (3, ErrorKind::Unsupported, "breaker_open", 503),
+        (3, ErrorKind::Unauthorized, "breaker_open", 503),
+        // Nothing is left to ask the other with.
+        (1, ErrorKind::Unauthorized, "breaker_open", 503),
+        (3, ErrorKind::ModelNotFound, "breaker_open", 503),
+        (3, ErrorKind::Timeout, "timeout", 504),
         // Nobody would take it.
-        (ErrorKind::InvalidRequest, "invalid_request", 400),
+        (3, ErrorKind::InvalidRequest, "invalid_request", 400),
     ] {
         let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
         let breaker = Breaker { failures: 1, ..Breaker::default() };
-        let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+        let retry = Retry { attempts, ..Retry::default() };
+        let router = router(&[&a, &b], Routing { breaker, retry, ..Routing::default() });
         a.fail(ErrorKind::UpstreamFailed);
         router.ask(&hello(), &pin("a")).await.unwrap_err();
         b.fail(kind);
