@@ -3,6 +3,7 @@
 //! what the model said.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -27,6 +28,9 @@ pub(super) struct Response {
     pub(super) model_version: Option<String>,
     #[serde(default)]
     pub(super) response_id: Option<String>,
+    /// In a stream: why nothing more comes.
+    #[serde(default)]
+    pub(super) error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
 use crate::chat::{Part, Usage};
@@ -80,13 +79,11 @@ impl Reading {
 
 impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
-        let event: Value =
-            serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
-        if event.get("error").is_some() {
-            return Err(self.refusals.in_stream(data));
-        }
         let response: Response =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
+        if response.error.is_some() {
+            return Err(self.refusals.in_stream(data));
+        }
         let mut deltas = Vec::with_capacity(2);
         if self.ids.is_none() {
             if response.candidates.is_empty() && response.prompt_feedback.is_some() {

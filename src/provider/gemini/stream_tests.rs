@@ -1,6 +1,6 @@
 //! Streams as Google's documentation shows them, and as they might come.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{ChatRequest, FinishReason};
@@ -110,6 +110,7 @@ fn an_error_inside_a_stream_has_its_class() {
         let error = reading().read(&Bytes::from(data.to_string())).unwrap_err();
         assert_eq!((error.kind(), error.message()), (class, "[secret]"));
     }
+    assert!(reading().read(&Bytes::from(r#"{"candidates": [], "error": null}"#)).is_ok(), "no error");
     let cut = json!({"error": {"message": format!("{}AIza-very-secret", ".".repeat(596))}});
     let error = reading().read(&Bytes::from(cut.to_string())).unwrap_err();
     assert!(!error.message().contains("AI"), "a part of the key, where the message is cut");
