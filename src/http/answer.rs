@@ -72,8 +72,8 @@ pub(super) fn text(content_type: &'static str, body: String) -> Response {
     with_headers(StatusCode::OK, content_type, Body::from(body))
 }
 
-/// The answer when a handler panicked. Never fails itself.
-pub(super) fn internal() -> Response {
+/// The answer where a body cannot be written. Never fails itself.
+fn internal() -> Response {
     with_headers(StatusCode::INTERNAL_SERVER_ERROR, "application/json", Body::from(INTERNAL))
 }
 

@@ -1,4 +1,4 @@
-//! The one place where errors become bodies.
+//! Where errors become bodies on AxonFlow's surface; those of `/v1` and of the admin API have their own.
 //!
 //! There are two families, as AxonFlow's clients know them: `{"success":false,"error":TEXT,"code":CODE}` on the core
 //! routes, and `{"error":{"code","message","details"}}` on those that list resources. A refusal by a policy is no error

@@ -1,5 +1,5 @@
-//! What can go wrong with an upstream, classed once. Everything that later decides (retry, failover, health, the answer
-//! to the client) reads the class; nothing looks at a status or a text again.
+//! What can go wrong with an upstream, classed once. What is decided later by all vendors alike (retry, failover, health, the answer
+//! to the client) reads the class; a status or a text is looked at by the vendor's own adapter alone.
 
 /// The classes of failure, vendor-neutral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 //! A [`Provider`] speaks the canonical chat types of [`crate::chat`] on this side and one vendor's dialect on the other.
 //! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
 //! are called with, the price tables, the keys of an account, and one folder per vendor. It never chooses among providers,
-//! never retries with the same key (but a batch of texts behind others that were answered), keeps no state between calls
-//! but idle connections and which keys rest, and reads no file: it is handed [`Settings`]. A key goes into it as
-//! an [`ApiKey`] and comes out in one place only, the one header of the configured host that opens it.
+//! retries nothing with the same key (but a batch of texts behind others that were answered, and a request without what it
+//! was refused for), and reads no file: it is handed [`Settings`]. Between calls it keeps idle connections, which keys rest,
+//! which models a vendor lists, and what they have refused. A key goes into it as an [`ApiKey`] and comes out in one place
+//! only, the one header of the configured host that opens it.
 
 pub mod anthropic;
 mod arguments;

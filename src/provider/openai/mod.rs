@@ -3,7 +3,8 @@
 //!
 //! Owns what a request looks like (`request`) and what a refusal means (`error`); answers are read by the reader that
 //! Mistral's are read by. Those are pure; only this file talks to the network, through the provider's HTTP client. It
-//! never retries, never chooses among providers and never looks at what was said.
+//! sends a request again only without what it was refused for, never chooses among providers and never looks at what was
+//! said.
 
 mod error;
 mod model;
