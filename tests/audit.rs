@@ -583,6 +583,10 @@ async fn a_version_comes_out_of_the_archive_as_it_was_loaded_or_not_at_all() {
     }
     let (code, text) = run(prepared, &arguments);
     assert!(code == Some(1) && text.contains("pii.wasm"), "what is there is not overwritten: {text}");
+    fs::remove_file(written.join("pii.wasm")).unwrap();
+    let (code, text) = run(prepared, &arguments);
+    assert!(code == Some(1) && text.contains("pii.yaml"), "{text}");
+    assert!(!written.join("pii.wasm").exists(), "nothing is left half done");
     let (code, text) = run(prepared, &["version", &"0".repeat(64), "--output", written.to_str().unwrap()]);
     assert!(code == Some(1) && text.contains("is not in the archive"), "{text}");
 

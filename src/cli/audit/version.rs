@@ -23,11 +23,14 @@ pub(super) fn run(reader: &AuditReader, version: &Digest, output: &Path) -> anyh
     let module = named.file_name().map_or(named, Path::new);
     std::fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     // The module first, as into a folder that is watched.
-    for (name, bytes) in [
-        (module.to_owned(), original.module.as_slice()),
-        (format!("{}.yaml", manifest.name).into(), original.manifest.as_bytes()),
-    ] {
-        let path = output.join(name);
+    let files = [
+        (output.join(module), original.module.as_slice()),
+        (output.join(format!("{}.yaml", manifest.name)), original.manifest.as_bytes()),
+    ];
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        bail!("{} is there already, and nothing was written: name another folder", path.display());
+    }
+    for (path, bytes) in files {
         write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
         print_line(&path.display().to_string())?;
     }
