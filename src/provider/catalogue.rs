@@ -90,7 +90,9 @@ impl Catalogue {
 
     /// The vendor's own name for a model that it lists under another, if it told one.
     pub(crate) fn canonical(&self, id: &str) -> Option<String> {
-        Some(self.told(id)?.get("name")?.as_str()?.to_owned())
+        let listed = self.listed.load();
+        let at = listed.binary_search_by(|card| card.id.as_str().cmp(id)).ok()?;
+        listed.get(at)?.told.get("name")?.as_str().map(str::to_owned)
     }
 
     /// Whether the vendor said that a model can do this; none where it said nothing of it.

@@ -1,5 +1,5 @@
-//! What can go wrong with an upstream, classed once. What is decided later by all vendors alike (retry, failover, health, the answer
-//! to the client) reads the class; a status or a text is looked at by the vendor's own adapter alone.
+//! What can go wrong with an upstream, classed once. What is decided later for all vendors alike (retry, failover, health,
+//! the answer to the client) reads the class; a status or a text is looked at by the vendor's own adapter alone.
 
 /// The classes of failure, vendor-neutral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -218,8 +218,8 @@ impl Router {
         })
     }
 
-    /// Says in the metrics for how many models, by task, each provider is left alone now. A breaker's time runs out though nobody
-    /// calls, so it is asked when metrics are read.
+    /// Says in the metrics for how many models, by task, each provider is left alone now. A breaker's time runs out though
+    /// nobody calls, so it is asked when metrics are read.
     pub fn meter_breakers(&self) {
         let now = Instant::now();
         for entry in &self.entries {

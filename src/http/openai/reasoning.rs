@@ -58,7 +58,8 @@ impl Content {
         self.0.push(ContentPart::Thinking { thinking, signature });
     }
 
-    /// Signs the reasoning that was added last. Where that went out before, an empty one says so, as Mistral's own streams do.
+    /// Signs the reasoning that was added last. Where that went out before, an empty one says so, as Mistral's own streams
+    /// do.
     pub(super) fn sign(&mut self, with: &str) {
         match self.0.last_mut() {
             Some(ContentPart::Thinking { signature: signature @ None, .. }) => *signature = Some(with.to_owned()),

@@ -133,8 +133,8 @@ impl Mistral {
         }
     }
 
-    /// One result for each text. Vectors are asked for in batches; a batch that is still too large is cut in half, and the next
-    /// is as large as its tokens let expect.
+    /// One result for each text. Vectors are asked for in batches; a batch that is still too large is cut in half, and the
+    /// next is as large as its tokens let expect.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let all: Vec<&str> = request.texts().collect();
         let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
