@@ -1,12 +1,14 @@
 //! Who is asked: by weight, by model, by pin.
 
+use std::time::Duration;
+
 use anthropic_double::AnthropicDouble;
 use gemini_double::GeminiDouble;
-use mistral_double::MistralDouble;
+use mistral_double::{Behaviour as MistralBehaviour, Failure, MistralDouble, Rule};
 use openai_double::{Behaviour, Host, KEY, OpenAiDouble};
 use serde_json::{Value, json};
 
-use super::support::{Setup, eventually};
+use super::support::{Gateway, Setup, eventually};
 use super::{both, digest, others, provider_of};
 
 #[tokio::test]
@@ -215,4 +217,50 @@ async fn traffic_is_shared_anew_by_admins_only() {
     let changes = exported.lines().filter(|line| line.contains("\"routing_change\"")).count();
     assert_eq!(changes, 2, "{exported}");
     run(&["audit", "verify"]);
+}
+
+/// Two of Mistral's, by this strategy: `large` is asked for its large model, `small` for its small one.
+fn by_strategy(strategy: &str, large: &MistralDouble, small: &MistralDouble) -> Gateway {
+    let provider = |name: &str, double: &MistralDouble| {
+        format!(
+            "  {name}:\n    type: mistral\n    credentials: {{ api_key: \"{}\" }}\n    config: {{ endpoint: \"{}\", model: \
+             mistral-{name}-latest }}\n",
+            double.key(),
+            double.origin()
+        )
+    };
+    let providers = format!("llm_providers:\n{}{}", provider("large", large), provider("small", small));
+    Setup::without_provider().yaml(&providers).yaml(&format!("routing: {{ strategy: {strategy} }}\n")).start()
+}
+
+#[tokio::test]
+async fn by_cost_the_cheaper_model_answers_while_it_can() {
+    let (large, small) =
+        (MistralDouble::builder().start().await.unwrap(), MistralDouble::builder().start().await.unwrap());
+    let gateway = by_strategy("lowest_cost", &large, &small);
+    for _ in 0..8 {
+        assert_eq!(provider_of(&gateway, json!({})).await, "small");
+    }
+    small.script(Rule::always(Failure::unavailable()));
+    assert_eq!(provider_of(&gateway, json!({})).await, "large", "dearer is better than none");
+}
+
+#[tokio::test]
+async fn by_latency_the_faster_provider_answers_most_until_it_is_slow() {
+    let slowly = || Rule::always(MistralBehaviour::answer().before_first_byte(Duration::from_millis(300)));
+    let (large, small) =
+        (MistralDouble::builder().start().await.unwrap(), MistralDouble::builder().start().await.unwrap());
+    let gateway = by_strategy("least_latency", &large, &small);
+    large.script(slowly());
+    let mut answered = Vec::new();
+    for _ in 0..20 {
+        answered.push(provider_of(&gateway, json!({})).await);
+    }
+    let by_large = answered.iter().filter(|it| *it == "large").count();
+    assert!(by_large <= 5, "{answered:?}");
+
+    large.clear_script();
+    small.script(slowly());
+    let to_large = async || provider_of(&gateway, json!({})).await == "large";
+    eventually("the other one answers", to_large).await;
 }

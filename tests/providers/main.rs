@@ -10,6 +10,7 @@ mod dialects;
 mod hosts;
 mod room;
 mod thoughts;
+mod tls;
 mod views;
 
 use anthropic_double::AnthropicDouble;
