@@ -108,7 +108,7 @@ docs: ## write docs/wit.md from wit/, and the audit's test vector
 golden: ## write what vendors and clients get in tests/golden anew; git diff then says what changed
 	OCTROI_WRITE_GOLDEN=1 cargo test --locked --test golden
 
-bench: plugins ## the numbers of the README: records, evaluations, reloads, memory
+bench: plugins ## the numbers of docs/measurements.md: records, evaluations, reloads, memory
 	cargo bench --locked --bench audit
 	cargo bench --locked --bench evaluation
 	cargo bench --locked --bench gateway
