@@ -150,7 +150,7 @@ pub(crate) struct StreamedBody {
     /// Bytes that may still come.
     left: usize,
     /// The room of the events that were given out: as long as a stream lasts its text is kept, for the record.
-    held: Held,
+    pub(crate) held: Held,
     /// The id under which the vendor finds the call.
     pub(crate) correlation_id: Option<String>,
     /// Of errors among its events.
@@ -158,11 +158,6 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// The room that its events take.
-    pub(crate) fn held(&self) -> Held {
-        self.held.clone()
-    }
-
     /// An event that was given out says something. The wait for the next one is another.
     pub(crate) fn said(&mut self) {
         self.due = None;

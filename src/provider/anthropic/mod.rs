@@ -111,7 +111,7 @@ impl Provider for Anthropic {
         let prepare = |without: &Without| request::prepare(request, Options { without: *without, ..options });
         let send = |body| self.upstream.stream(&self.messages_url, body);
         let ((_, body), notes) = until_taken(&mut Without::default(), request, prepare, send).await?;
-        let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
+        let reading = Reading::new(Bill::new(request, model, &self.prices));
         Ok(dialect::streamed(body, reading, notes))
     }
 
