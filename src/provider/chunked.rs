@@ -33,7 +33,6 @@ struct Chunked {
     /// The tokens that were told last.
     told: Option<(Usage, Tier)>,
     over: bool,
-    refusals: Refusals,
     call: Call,
 }
 
@@ -50,12 +49,12 @@ impl Chunked {
 
 /// The answer to a call that a body streams in chunks. `notes`: on what was asked.
 pub(crate) fn streamed(body: Box<StreamedBody>, call: Call, notes: Vec<String>) -> Streamed {
-    let (chunks, refusals) = (Chunks::new(call.bill.model()), body.refusals.clone());
-    dialect::streamed(body, Chunked { chunks, told: None, over: false, refusals, call }, notes)
+    let chunks = Chunks::new(call.bill.model());
+    dialect::streamed(body, Chunked { chunks, told: None, over: false, call }, notes)
 }
 
 impl Dialect for Chunked {
-    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+    fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError> {
         match self.chunks.read(data)? {
             Read::Event(mut event) => {
                 if self.chunks.is_whole() {
@@ -64,7 +63,7 @@ impl Dialect for Chunked {
                 }
                 Ok(event)
             }
-            Read::Error(data) => Err(self.refusals.in_stream(&data)),
+            Read::Error(data) => Err(refusals.in_stream(&data)),
             Read::Done if self.chunks.is_whole() => {
                 self.over = true;
                 Ok(StreamEvent::default())

@@ -386,7 +386,7 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
 fn tokens_are_told_as_they_were_counted_last() {
     let refusals = Refusals { wording: Wording::plain(), key: None };
     let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end: End::Unsaid };
-    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, call };
+    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, call };
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
         Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())
@@ -396,10 +396,10 @@ fn tokens_are_told_as_they_were_counted_last() {
         let usage = Usage { prompt_tokens: 3, completion_tokens: tokens, ..Usage::default() };
         Delta::Usage { usage, cost_usd: Some(3.0) }
     };
-    let event = dialect.read(&finish).unwrap();
+    let event = dialect.read(&finish, &refusals).unwrap();
     assert_eq!((event.frame, event.deltas.last()), (Some(finish), Some(&told(1))));
-    assert_eq!(dialect.read(&chunk(json!([]), 1)).unwrap(), StreamEvent::default());
-    let last = dialect.read(&chunk(json!([]), 2)).unwrap();
+    assert_eq!(dialect.read(&chunk(json!([]), 1), &refusals).unwrap(), StreamEvent::default());
+    let last = dialect.read(&chunk(json!([]), 2), &refusals).unwrap();
     assert_eq!(last, StreamEvent { frame: None, deltas: vec![told(2)] });
     assert_eq!(dialect.end(), Some(vec![]));
 }

@@ -14,8 +14,9 @@ use crate::chat::{Usage, whole_characters};
 
 /// A vendor's stream, as far as it has come.
 pub(crate) trait Dialect: Send + 'static {
-    /// What the data of one event says, which holds no more values than an answer may. An error ends the stream.
-    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError>;
+    /// What the data of one event says, which holds no more values than an answer may. An error ends the stream;
+    /// `refusals` read one that the vendor says.
+    fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError>;
 
     /// The tokens that the vendor has counted so far, of a stream that fails.
     fn spent(&self) -> Option<Usage> {
@@ -30,23 +31,22 @@ pub(crate) trait Dialect: Send + 'static {
 }
 
 struct State<D> {
-    /// None when the stream is over.
-    body: Option<Box<StreamedBody>>,
+    body: Box<StreamedBody>,
     dialect: D,
-    correlation_id: Option<String>,
-    refusals: Refusals,
 }
 
 /// The answer that a body streams, which is read on only when it is asked to. `notes`: on what was asked.
 pub(crate) fn streamed(body: Box<StreamedBody>, dialect: impl Dialect, notes: Vec<String>) -> Streamed {
-    let (correlation_id, held) = (body.correlation_id.clone(), Some(body.held()));
-    let (id, refusals) = (correlation_id.clone(), body.refusals.clone());
-    let state = State { body: Some(body), dialect, correlation_id: id, refusals };
-    let events = Box::pin(stream::unfold(Some(state), |state| async move {
+    let (correlation_id, held) = (body.correlation_id.clone(), Some(body.held.clone()));
+    let events = Box::pin(stream::unfold(Some(State { body, dialect }), |state| async move {
         let mut state = state?;
         match state.next().await {
             Ok(Some(event)) => Some((Ok(event), Some(state))),
-            Ok(None) => None,
+            Ok(None) => {
+                let last = state.last();
+                state.body.give_back();
+                last.map(|last| (last, None))
+            }
             Err(error) => Some((Err(state.failed(error)), None)),
         }
     }));
@@ -54,42 +54,45 @@ pub(crate) fn streamed(body: Box<StreamedBody>, dialect: impl Dialect, notes: Ve
 }
 
 impl<D: Dialect> State<D> {
+    /// The next event that goes on; `None` where no more come.
     async fn next(&mut self) -> Result<Option<StreamEvent>, ProviderError> {
-        while let Some(mut body) = self.body.take() {
-            let next = if self.dialect.is_over() { None } else { body.event().await? };
-            let Some(data) = next else {
-                body.give_back();
-                let deltas = self.dialect.end().ok_or_else(|| broke_off("ended before its answer was whole"))?;
-                return Ok((!deltas.is_empty()).then_some(StreamEvent { frame: None, deltas }));
-            };
+        while !self.dialect.is_over() {
+            let Some(data) = self.body.event().await? else { break };
             values::check(&data)?;
             let event = self.read(&data)?;
             // What says nothing must not count as the beginning of an answer, nor prolong the wait for more of it.
             if !event.deltas.is_empty() {
-                body.said();
+                self.body.said();
             }
-            let goes_on = event.frame.is_some() || !event.deltas.is_empty();
-            if goes_on {
-                body.keep(&data)?;
-            }
-            self.body = Some(body);
-            if goes_on {
+            if event.frame.is_some() || !event.deltas.is_empty() {
+                self.body.keep(&data)?;
                 return Ok(Some(event));
             }
         }
         Ok(None)
     }
 
+    /// What is left to tell behind the last event.
+    fn last(&mut self) -> Option<Result<StreamEvent, ProviderError>> {
+        match self.dialect.end() {
+            Some(deltas) => (!deltas.is_empty()).then_some(Ok(StreamEvent { frame: None, deltas })),
+            None => Some(Err(self.failed(broke_off("ended before its answer was whole")))),
+        }
+    }
+
     /// What the data of one event says. Servers that cut a text within an emoji write halves of characters: these are
     /// replaced, and what has any is not passed on as it came.
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+        let refusals = &self.body.refusals;
         let read = match whole_characters(data) {
-            Cow::Owned(mended) => self.dialect.read(&mended.into()).map(|event| StreamEvent { frame: None, ..event }),
-            Cow::Borrowed(_) => self.dialect.read(data),
+            Cow::Owned(mended) => {
+                self.dialect.read(&mended.into(), refusals).map(|event| StreamEvent { frame: None, ..event })
+            }
+            Cow::Borrowed(_) => self.dialect.read(data, refusals),
         };
         read.map_err(|error| match error.kind() {
             // As for whole answers.
-            ErrorKind::MalformedAnswer => self.refusals.no_answer(error, &HeaderMap::new(), data),
+            ErrorKind::MalformedAnswer => refusals.no_answer(error, &HeaderMap::new(), data),
             _ => error,
         })
     }
@@ -98,10 +101,10 @@ impl<D: Dialect> State<D> {
     fn failed(&self, error: ProviderError) -> ProviderError {
         let error = match error.correlation_id() {
             Some(_) => error,
-            None => error.with_correlation_id(self.correlation_id.as_deref()),
+            None => error.with_correlation_id(self.body.correlation_id.as_deref()),
         };
         let spent = error.spent().or_else(|| self.dialect.spent());
-        self.refusals.scrubbed(error.with_status(200).with_spent(spent))
+        self.body.refusals.scrubbed(error.with_status(200).with_spent(spent))
     }
 }
 

@@ -150,7 +150,7 @@ pub(crate) struct StreamedBody {
     /// Bytes that may still come.
     left: usize,
     /// The room of the events that were given out: as long as a stream lasts its text is kept, for the record.
-    held: Held,
+    pub(crate) held: Held,
     /// The id under which the vendor finds the call.
     pub(crate) correlation_id: Option<String>,
     /// Of errors among its events.
@@ -158,11 +158,6 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// The room that its events take.
-    pub(crate) fn held(&self) -> Held {
-        self.held.clone()
-    }
-
     /// An event that was given out says something. The wait for the next one is another.
     pub(crate) fn said(&mut self) {
         self.due = None;
@@ -330,9 +325,6 @@ impl Upstream {
         let mut request = self.posting(url, body);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let mut response = self.send(request, deadline, self.timeout).await?;
-        if response.status() != 200 {
-            return Err(self.refusal(response, deadline, self.timeout).await);
-        }
         let headers = std::mem::take(response.headers_mut());
         // What says that it is something else, or nothing, may be a stream too, and must not be waited for to its end.
         let content_type = headers.get(CONTENT_TYPE).map_or(EVENT_STREAM, HeaderValue::as_bytes);
@@ -379,32 +371,23 @@ impl Upstream {
 
     async fn exchange(&self, request: Request, timeout: Duration) -> Result<Reply, ProviderError> {
         let deadline = Instant::now() + timeout;
-        let response = self.send(request, deadline, timeout).await?;
-        self.reply(response, deadline, timeout).await
-    }
-
-    async fn send(&self, request: Request, deadline: Instant, timeout: Duration) -> Result<Response, ProviderError> {
-        match timeout_at(deadline, self.client.execute(request)).await {
-            Ok(sent) => sent.map_err(|error| self.refusals.scrubbed(send_error(error))),
-            Err(_) => Err(timed_out("no answer began", timeout)),
-        }
-    }
-
-    /// Reads the rest of an answer, which is one only with status 200.
-    async fn reply(
-        &self,
-        mut response: Response,
-        deadline: Instant,
-        timeout: Duration,
-    ) -> Result<Reply, ProviderError> {
-        if response.status() != 200 {
-            return Err(self.refusal(response, deadline, timeout).await);
-        }
+        let mut response = self.send(request, deadline, timeout).await?;
         let headers = std::mem::take(response.headers_mut());
         let read = self.read(response, deadline, timeout).await;
         let (body, held) = read.map_err(|error| self.refusals.scrubbed(error.with_status(200)))?;
         let correlation_id = self.refusals.correlation_id(&headers);
         Ok(Reply { headers, body, held, correlation_id, refusals: self.refusals.clone() })
+    }
+
+    /// Sends a request, and gives the head of its answer, which is one only with status 200.
+    async fn send(&self, request: Request, deadline: Instant, timeout: Duration) -> Result<Response, ProviderError> {
+        let sent = timeout_at(deadline, self.client.execute(request)).await;
+        let response = sent.map_err(|_| timed_out("no answer began", timeout))?;
+        let response = response.map_err(|error| self.refusals.scrubbed(send_error(error)))?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            _ => Err(self.refusal(response, deadline, timeout).await),
+        }
     }
 
     /// What an answer of another status than 200 says, or why it cannot be read.

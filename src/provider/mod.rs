@@ -37,6 +37,7 @@ pub mod openai;
 mod pool;
 mod price;
 mod refusals;
+mod resend;
 mod results;
 mod said;
 mod schema;

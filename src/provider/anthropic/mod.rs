@@ -26,12 +26,14 @@ use async_trait::async_trait;
 use reqwest::Url;
 
 use super::bill::Bill;
-use super::http::{Credential, Prepared, Upstream};
+use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::PriceTable;
+use super::resend::until_taken;
 use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
 use crate::chat::{ChatAnswer, ChatRequest};
 use answer::Parsed;
+use request::Options;
 use stream::Reading;
 use without::Without;
 
@@ -70,16 +72,6 @@ impl Anthropic {
             prices,
         })
     }
-
-    fn prepare(
-        &self,
-        request: &ChatRequest,
-        model: &str,
-        without: Without,
-        stream: bool,
-    ) -> Result<Prepared, ProviderError> {
-        request::prepare(request, request::Options { model, max_tokens: self.max_tokens, without, stream })
-    }
 }
 
 fn credential(key: &ApiKey) -> Option<Credential> {
@@ -105,29 +97,21 @@ impl Provider for Anthropic {
 
     async fn chat(&self, request: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
         let model = self.model_of(request);
-        let mut without = Without::default();
-        let (reply, notes) = loop {
-            let Prepared { body, notes } = self.prepare(request, model, without, false)?;
-            match self.upstream.post(&self.messages_url, body).await {
-                Ok(reply) => break (reply, notes),
-                Err(refusal) => without = without.after(refusal, request)?,
-            }
-        };
+        let options = Options { model, max_tokens: self.max_tokens, without: Without::default(), stream: false };
+        let prepare = |without: &Without| request::prepare(request, Options { without: *without, ..options });
+        let send = |body| self.upstream.post(&self.messages_url, body);
+        let (reply, notes) = until_taken(&mut Without::default(), request, prepare, send).await?;
         let Parsed { answer, terms } = reply.read(|body| answer::parse(body, model))?;
         Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, notes))
     }
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let mut without = Without::default();
-        let (body, notes) = loop {
-            let Prepared { body, notes } = self.prepare(request, model, without, true)?;
-            match self.upstream.stream(&self.messages_url, body).await {
-                Ok((_, body)) => break (body, notes),
-                Err(refusal) => without = without.after(refusal, request)?,
-            }
-        };
-        let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
+        let options = Options { model, max_tokens: self.max_tokens, without: Without::default(), stream: true };
+        let prepare = |without: &Without| request::prepare(request, Options { without: *without, ..options });
+        let send = |body| self.upstream.stream(&self.messages_url, body);
+        let ((_, body), notes) = until_taken(&mut Without::default(), request, prepare, send).await?;
+        let reading = Reading::new(Bill::new(request, model, &self.prices));
         Ok(dialect::streamed(body, reading, notes))
     }
 

@@ -26,7 +26,6 @@ const MOST_SIGNATURE: usize = 1 << 20;
 /// A message, as far as it has come.
 pub(super) struct Reading {
     bill: Bill,
-    refusals: Refusals,
     /// Made of the beginning, which no other answer has.
     ids: Made<Vec<u8>>,
     /// The calls of tools, by their blocks' index: their number, and whether arguments came.
@@ -135,10 +134,9 @@ struct End {
 
 impl Reading {
     /// Of the answer to a call.
-    pub(super) fn new(bill: Bill, refusals: Refusals) -> Self {
+    pub(super) fn new(bill: Bill) -> Self {
         Self {
             bill,
-            refusals,
             ids: Made::of(Vec::new()),
             calls: BTreeMap::new(),
             thought: None,
@@ -211,7 +209,7 @@ impl Reading {
 }
 
 impl Dialect for Reading {
-    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+    fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError> {
         let event: Event =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "message"))?;
         let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
@@ -287,7 +285,7 @@ impl Dialect for Reading {
                 None
             }
             Event::Message { usage } => return self.whole(data, &usage),
-            Event::Error => return Err(self.refusals.in_stream(data)),
+            Event::Error => return Err(refusals.in_stream(data)),
             Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. } | Event::Unknown => None,
         };
         if self.finished && matches!(delta, Some(Delta::Text { .. } | Delta::ToolCall { .. })) {

@@ -8,12 +8,15 @@ use crate::provider::anthropic::error::WORDING;
 use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
-    let key = ApiKey::new("sk-ant-very-secret").ok();
-    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()), Refusals { wording: WORDING, key })
+    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()))
+}
+
+fn refusals() -> Refusals {
+    Refusals { wording: WORDING, key: ApiKey::new("sk-ant-very-secret").ok() }
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
-    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string())).unwrap().deltas).collect()
+    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string()), &refusals()).unwrap().deltas).collect()
 }
 
 fn text(text: &str) -> Delta {
@@ -203,16 +206,16 @@ fn an_error_inside_a_stream_has_its_class() {
         ("of_the_future", ErrorKind::UpstreamFailed),
     ] {
         let event = json!({"type": "error", "error": {"type": kind, "message": "sk-ant-very-secret"}});
-        let error = reading().read(&Bytes::from(event.to_string())).unwrap_err();
+        let error = reading().read(&Bytes::from(event.to_string()), &refusals()).unwrap_err();
         assert_eq!((error.kind(), error.upstream_code()), (class, Some(kind)));
         assert_eq!(error.message(), "[secret]");
     }
     let cut = format!("{}sk-ant-very-secret", ".".repeat(594));
     let event = json!({"type": "error", "error": {"type": "api_error", "message": cut}});
-    let error = reading().read(&Bytes::from(event.to_string())).unwrap_err();
+    let error = reading().read(&Bytes::from(event.to_string()), &refusals()).unwrap_err();
     assert!(!error.message().contains("sk"), "a part of the key, where the message is cut");
     for broken in ["{", "[DONE]", r#"{"type": "content_block_delta", "delta": "secret"}"#] {
-        let error = reading().read(&Bytes::from(broken)).unwrap_err();
+        let error = reading().read(&Bytes::from(broken), &refusals()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }
@@ -224,7 +227,7 @@ fn calls_are_bounded() {
     let mut call = |index: u64| {
         let block = json!({"type": "tool_use", "name": "look", "input": {}});
         let event = json!({"type": "content_block_start", "index": index, "content_block": block});
-        reading.read(&Bytes::from(event.to_string()))
+        reading.read(&Bytes::from(event.to_string()), &refusals())
     };
     assert!((0..1024).all(|index| call(index).is_ok()));
     assert_eq!(call(1024).unwrap_err().kind(), ErrorKind::MalformedAnswer);
@@ -239,6 +242,6 @@ fn a_signature_without_end_ends_the_stream() {
     let piece = json!({"type": "content_block_delta", "index": 0,
         "delta": {"type": "signature_delta", "signature": "E".repeat(MOST_SIGNATURE / 2)}});
     read(&mut reading, &[piece.clone(), piece.clone()]);
-    let error = reading.read(&Bytes::from(piece.to_string())).unwrap_err();
+    let error = reading.read(&Bytes::from(piece.to_string()), &refusals()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResponseTooLarge);
 }

@@ -1,8 +1,8 @@
-//! What a request is sent again without, when the vendor refuses it for that: within the same attempt, since nothing was
-//! generated yet, and nobody else would be asked for it.
+//! What a request is sent again without, when the vendor refuses it for that: nobody else would be asked for it.
 
 use crate::chat::{ChatRequest, Part, ResponseFormat, Seal};
 use crate::provider::ProviderError;
+use crate::provider::resend::Resend;
 
 /// How the vendor words that schemas are too much.
 const HEAVY: [&[&str]; 4] =
@@ -18,25 +18,24 @@ pub(crate) struct Without {
     pub(crate) schemas: bool,
 }
 
-impl Without {
-    /// What to leave out after a refusal, or the refusal where that is nothing more.
-    pub(crate) fn after(mut self, refusal: ProviderError, request: &ChatRequest) -> Result<Self, ProviderError> {
+impl Resend for Without {
+    fn change(&mut self, request: &ChatRequest, refusal: ProviderError) -> Result<(), ProviderError> {
         let says = |texts: &[&str]| {
             let said = refusal.message().to_ascii_lowercase();
             refusal.status() == Some(400) && texts.iter().all(|text| said.contains(text))
         };
         if !self.thoughts && thinks(request) && says(&["invalid `", "thinking` block"]) {
             self.thoughts = true;
-            return Ok(self);
-        }
-        let are_too_much = HEAVY.iter().any(|texts| says(texts));
-        if !self.schemas && holds(request) && are_too_much {
+        } else if !self.schemas && holds(request) && HEAVY.iter().any(|texts| says(texts)) {
             self.schemas = true;
-            return Ok(self);
+        } else {
+            return Err(refusal);
         }
-        Err(refusal)
+        Ok(())
     }
+}
 
+impl Without {
     /// A note for each thing, for the record.
     pub(super) fn notes(self) -> impl Iterator<Item = String> {
         let thoughts =

@@ -111,7 +111,7 @@ impl Provider for Gemini {
         let mut url = self.url(&["models", &format!("{model}:streamGenerateContent")]);
         url.set_query(Some("alt=sse"));
         let (_, body) = self.upstream.stream(&url, prepared.body).await?;
-        let reading = Reading::new(Bill::new(request, model, &self.prices), body.refusals.clone());
+        let reading = Reading::new(Bill::new(request, model, &self.prices));
         Ok(dialect::streamed(body, reading, prepared.notes))
     }
 

@@ -21,7 +21,6 @@ use crate::provider::{Delta, ProviderError, Sealed, StreamEvent};
 /// An answer, as far as it has come.
 pub(super) struct Reading {
     bill: Bill,
-    refusals: Refusals,
     /// Made of the first event, which no other answer has.
     ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
@@ -38,8 +37,8 @@ struct ChoiceState {
 
 impl Reading {
     /// Of the answer to a call.
-    pub(super) fn new(bill: Bill, refusals: Refusals) -> Self {
-        Self { bill, refusals, ids: None, choices: BTreeMap::new(), usage: None, notes: Notes::default() }
+    pub(super) fn new(bill: Bill) -> Self {
+        Self { bill, ids: None, choices: BTreeMap::new(), usage: None, notes: Notes::default() }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
@@ -78,11 +77,11 @@ impl Reading {
 }
 
 impl Dialect for Reading {
-    fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
+    fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError> {
         let response: Response =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
         if response.error.is_some() {
-            return Err(self.refusals.in_stream(data));
+            return Err(refusals.in_stream(data));
         }
         let mut deltas = Vec::with_capacity(2);
         if self.ids.is_none() {

@@ -8,12 +8,15 @@ use crate::provider::gemini::error::WORDING;
 use crate::provider::{ApiKey, ErrorKind};
 
 fn reading() -> Reading {
-    let key = ApiKey::new("AIza-very-secret").ok();
-    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()), Refusals { wording: WORDING, key })
+    Reading::new(Bill::of_a_dollar_a_token(&ChatRequest::default()))
+}
+
+fn refusals() -> Refusals {
+    Refusals { wording: WORDING, key: ApiKey::new("AIza-very-secret").ok() }
 }
 
 fn read(reading: &mut Reading, events: &[Value]) -> Vec<Delta> {
-    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string())).unwrap().deltas).collect()
+    events.iter().flat_map(|event| reading.read(&Bytes::from(event.to_string()), &refusals()).unwrap().deltas).collect()
 }
 
 fn event(index: u32, parts: Value) -> Value {
@@ -95,7 +98,7 @@ fn an_answer_that_breaks_off_is_not_whole() {
     }
     let mut reading = reading();
     read(&mut reading, &[json!({"candidates": [{"finishReason": "STOP"}]})]);
-    assert!(reading.read(&Bytes::from(event(0, json!([{"text": "more"}])).to_string())).is_err());
+    assert!(reading.read(&Bytes::from(event(0, json!([{"text": "more"}])).to_string()), &refusals()).is_err());
 }
 
 #[test]
@@ -107,17 +110,18 @@ fn an_error_inside_a_stream_has_its_class() {
         ),
         (json!({"error": {"message": "AIza-very-secret"}}), ErrorKind::UpstreamFailed),
     ] {
-        let error = reading().read(&Bytes::from(data.to_string())).unwrap_err();
+        let error = reading().read(&Bytes::from(data.to_string()), &refusals()).unwrap_err();
         assert_eq!((error.kind(), error.message()), (class, "[secret]"));
     }
-    assert!(reading().read(&Bytes::from(r#"{"candidates": [], "error": null}"#)).is_ok(), "no error");
+    assert!(reading().read(&Bytes::from(r#"{"candidates": [], "error": null}"#), &refusals()).is_ok(), "no error");
     let cut = json!({"error": {"message": format!("{}AIza-very-secret", ".".repeat(596))}});
-    let error = reading().read(&Bytes::from(cut.to_string())).unwrap_err();
+    let error = reading().read(&Bytes::from(cut.to_string()), &refusals()).unwrap_err();
     assert!(!error.message().contains("AI"), "a part of the key, where the message is cut");
-    let blocked = reading().read(&Bytes::from(r#"{"promptFeedback": {"blockReason": "SAFETY"}}"#)).unwrap_err();
+    let blocked =
+        reading().read(&Bytes::from(r#"{"promptFeedback": {"blockReason": "SAFETY"}}"#), &refusals()).unwrap_err();
     assert_eq!((blocked.kind(), blocked.upstream_code()), (ErrorKind::ContentFilter, Some("SAFETY")));
     for broken in ["{", "[DONE]", r#"{"candidates": "secret"}"#] {
-        let error = reading().read(&Bytes::from(broken)).unwrap_err();
+        let error = reading().read(&Bytes::from(broken), &refusals()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }
@@ -139,7 +143,7 @@ fn calls_are_bounded() {
     let mut reading = reading();
     let mut read = |count| {
         let parts = json!(vec![json!({"functionCall": {"name": "look"}}); count]);
-        reading.read(&Bytes::from(event(0, parts).to_string()))
+        reading.read(&Bytes::from(event(0, parts).to_string()), &refusals())
     };
     assert!(read(1024).is_ok());
     assert_eq!(read(1).unwrap_err().kind(), ErrorKind::MalformedAnswer);

@@ -1,6 +1,6 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `tool_id`,
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `repeated_ids`,
 //! `cache_key`) and what a refusal means (`error`, `limits`). All of that is pure; only this file talks to the network,
 //! through the provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, and
 //! a request whose schemas have a keyword that the vendor refuses, never chooses among providers and never looks at what was
@@ -12,9 +12,9 @@ mod limits;
 mod order;
 mod parameters;
 mod repairs;
+mod repeated_ids;
 mod request;
 mod texts;
-mod tool_id;
 mod wire;
 
 use std::borrow::Cow;
@@ -31,6 +31,7 @@ use super::completion::{self, Parsed};
 use super::http::{Credential, Prepared, Reply, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms, Tier};
+use super::resend::{Resend, until_taken};
 use super::{
     ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, results, spent,
 };
@@ -107,14 +108,14 @@ impl Mistral {
         })
     }
 
-    /// Where a request goes, and its body. `without`: keywords of schemas.
+    /// `without`: keywords of schemas.
     fn prepare(
         &self,
         request: &ChatRequest,
         model: &str,
         without: &[String],
         stream: bool,
-    ) -> Result<(&Url, Prepared), ProviderError> {
+    ) -> Result<Prepared, ProviderError> {
         let bridged = self.bridged.iter().any(|listed| listed == model || listed == "*");
         let after_tool = if bridged { AfterTool::Assistant } else { AfterTool::Anything };
         let reasons = self.catalogue.says(model, "reasoning").unwrap_or_else(|| request::reasons(model));
@@ -128,9 +129,14 @@ impl Mistral {
             stream,
         };
         match request.task {
-            Task::FillIn => Ok((&self.fill_in_url, texts::fill_in(request, options)?)),
-            _ => Ok((&self.chat_url, request::prepare(request, options)?)),
+            Task::FillIn => texts::fill_in(request, options),
+            _ => request::prepare(request, options),
         }
+    }
+
+    /// Where a request for text goes.
+    fn text_url(&self, task: Task) -> &Url {
+        if task == Task::FillIn { &self.fill_in_url } else { &self.chat_url }
     }
 
     /// One result for each text. Vectors are asked for in batches; a batch that is still too large is cut in half, and the
@@ -282,13 +288,9 @@ impl Provider for Mistral {
             Task::Chat | Task::FillIn => {}
         }
         let mut schemas = Schemas::known(&self.catalogue, request, model);
-        let (reply, notes) = loop {
-            let (url, prepared) = self.prepare(request, model, &schemas.without, false)?;
-            match self.upstream.post(url, prepared.body).await {
-                Ok(reply) => break (reply, prepared.notes),
-                Err(refusal) => schemas.refused(request, refusal)?,
-            }
-        };
+        let prepare = |schemas: &Schemas| self.prepare(request, model, &schemas.without, false);
+        let send = |body| self.upstream.post(self.text_url(request.task), body);
+        let (reply, notes) = until_taken(&mut schemas, request, prepare, send).await?;
         schemas.taken(&self.catalogue, model);
         let parsed = reply.read(|body| completion::parse(body, model))?;
         Ok(self.complete(reply, parsed, &self.bill(request, model), notes))
@@ -297,13 +299,9 @@ impl Provider for Mistral {
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
         let mut schemas = Schemas::known(&self.catalogue, request, model);
-        let (headers, body, mut notes) = loop {
-            let (url, prepared) = self.prepare(request, model, &schemas.without, true)?;
-            match self.upstream.stream(url, prepared.body).await {
-                Ok((headers, body)) => break (headers, body, prepared.notes),
-                Err(refusal) => schemas.refused(request, refusal)?,
-            }
-        };
+        let prepare = |schemas: &Schemas| self.prepare(request, model, &schemas.without, true);
+        let send = |body| self.upstream.stream(self.text_url(request.task), body);
+        let ((headers, body), mut notes) = until_taken(&mut schemas, request, prepare, send).await?;
         schemas.taken(&self.catalogue, model);
         notes.extend(self.deprecation(model, &headers).as_deref().map(deprecated));
         let call = Call { bill: self.bill(request, model), host: self.host, end: End::Said };
@@ -360,9 +358,17 @@ impl Schemas {
         Self { known: without.len(), without }
     }
 
-    /// One more, if the refusal is for one: the request is sent again without it, within the same attempt, since nothing was
-    /// generated yet. Where that does not help any more, others may take the schema as it is.
-    fn refused(&mut self, request: &ChatRequest, refusal: ProviderError) -> Result<(), ProviderError> {
+    /// Remembers what was found. Not before the request was taken: a refusal may repeat what a caller wrote.
+    fn taken(self, catalogue: &Catalogue, model: &str) {
+        if self.without.len() > self.known {
+            catalogue.refuse(model, &self.without);
+        }
+    }
+}
+
+impl Resend for Schemas {
+    /// One keyword more, if the refusal is for one. Where that does not help any more, others may take the schema as it is.
+    fn change(&mut self, request: &ChatRequest, refusal: ProviderError) -> Result<(), ProviderError> {
         let named = parameters::refused_keyword(request, refusal.message());
         match named.filter(|_| refusal.status().is_some()) {
             None => Err(refusal),
@@ -371,13 +377,6 @@ impl Schemas {
                 Ok(())
             }
             Some(_) => Err(refusal.with_kind(ErrorKind::Unsupported)),
-        }
-    }
-
-    /// Remembers what was found. Not before the request was taken: a refusal may repeat what a caller wrote.
-    fn taken(self, catalogue: &Catalogue, model: &str) {
-        if self.without.len() > self.known {
-            catalogue.refuse(model, &self.without);
         }
     }
 }

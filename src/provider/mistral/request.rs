@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::order::{self, AfterTool};
 use super::parameters::{self, Parameters};
 use super::repairs::Repairs;
-use super::tool_id;
+use super::repeated_ids;
 use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat, Role};
 use crate::provider::http::{self, Prepared};
@@ -51,7 +51,7 @@ struct Body<'a> {
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = options.model;
     wire::check_images(&request.messages)?;
-    let (messages, repeated) = tool_id::told_apart(&request.messages);
+    let (messages, repeated) = repeated_ids::told_apart(&request.messages);
     let (messages, renamed) = ToolNames::Common.renamed(messages);
     let ids = ToolIds::of(&messages, call_id::fits);
     let mut repairs = Repairs { replaced_ids: ids.replaced() + repeated, ..Repairs::default() };

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::parameters::{self, Own};
 use super::repairs::Repairs;
+use super::repeated_ids;
 use super::request::Options;
-use super::tool_id;
 use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, Task, Usage};
 use crate::provider::http::{self, Prepared};
@@ -134,7 +134,7 @@ pub(super) fn about(request: &ChatRequest, model: &str, texts: &[&str]) -> Resul
 pub(super) fn about_chats(request: &ChatRequest, model: &str) -> Result<Prepared, ProviderError> {
     wire::check_images(&request.messages)?;
     // An id of one conversation is none of another's.
-    let apart: Vec<_> = request.conversations().map(tool_id::told_apart).collect();
+    let apart: Vec<_> = request.conversations().map(repeated_ids::told_apart).collect();
     let repeated = apart.iter().map(|(_, repeated)| repeated).sum::<usize>();
     let messages = match repeated {
         0 => Cow::Borrowed(request.messages.as_slice()),

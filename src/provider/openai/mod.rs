@@ -24,6 +24,7 @@ use super::completion::{self, Parsed};
 use super::http::{Credential, Upstream};
 use super::names::{self, Vendor};
 use super::price::{Host, PriceTable, Terms};
+use super::resend::{Resend, until_taken};
 use super::{
     ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, results,
 };
@@ -229,14 +230,10 @@ impl Provider for OpenAi {
         if request.task != Task::Chat {
             return self.about_texts(request, model).await;
         }
-        let mut effort = Effort::Sent;
-        let (reply, notes) = loop {
-            let prepared = request::prepare(request, self.options(model, None, effort))?;
-            match self.upstream.post(&self.chat_url(model), prepared.body).await {
-                Ok(reply) => break (reply, prepared.notes),
-                Err(refusal) => effort = refused_effort(effort, request, refusal)?,
-            }
-        };
+        let url = self.chat_url(model);
+        let prepare = |effort: &Effort| request::prepare(request, self.options(model, None, *effort));
+        let send = |body| self.upstream.post(&url, body);
+        let (reply, notes) = until_taken(&mut Effort::Sent, request, prepare, send).await?;
         let Parsed { answer, tier } = reply.read(|body| completion::parse(body, model))?;
         let terms = Terms { tier, ..Terms::default() };
         Ok(reply.complete(answer, &Bill::new(request, model, &self.prices), terms, notes))
@@ -244,14 +241,10 @@ impl Provider for OpenAi {
 
     async fn stream(&self, request: &ChatRequest) -> Result<Streamed, ProviderError> {
         let model = self.model_of(request);
-        let mut effort = Effort::Sent;
-        let (body, notes) = loop {
-            let prepared = request::prepare(request, self.options(model, Some(self.stream_usage()), effort))?;
-            match self.upstream.stream(&self.chat_url(model), prepared.body).await {
-                Ok((_, body)) => break (body, prepared.notes),
-                Err(refusal) => effort = refused_effort(effort, request, refusal)?,
-            }
-        };
+        let (url, usage) = (self.chat_url(model), Some(self.stream_usage()));
+        let prepare = |effort: &Effort| request::prepare(request, self.options(model, usage, *effort));
+        let send = |body| self.upstream.stream(&url, body);
+        let ((_, body), notes) = until_taken(&mut Effort::Sent, request, prepare, send).await?;
         let call = Call {
             bill: Bill::new(request, model, &self.prices),
             host: Host::Global,
@@ -288,11 +281,14 @@ impl Provider for OpenAi {
     }
 }
 
-/// Without the effort that its model refused a request is sent again, once, within the same attempt: nothing was generated
-/// yet.
-fn refused_effort(effort: Effort, request: &ChatRequest, refusal: ProviderError) -> Result<Effort, ProviderError> {
-    let helps = effort == Effort::Sent && request.reasoning_effort.is_some();
-    if helps && error::refuses_effort(&refusal) { Ok(Effort::Refused) } else { Err(refusal) }
+impl Resend for Effort {
+    fn change(&mut self, request: &ChatRequest, refusal: ProviderError) -> Result<(), ProviderError> {
+        if *self == Self::Refused || request.reasoning_effort.is_none() || !error::refuses_effort(&refusal) {
+            return Err(refusal);
+        }
+        *self = Self::Refused;
+        Ok(())
+    }
 }
 
 /// What the key is sent in: of Azure's hosts most have a header of their own.
