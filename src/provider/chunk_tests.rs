@@ -423,7 +423,7 @@ fn a_whole_message_behind_its_pieces_is_left_out_but_for_its_end() {
 }
 
 #[test]
-fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does() {
+fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does_where_nothing_follows() {
     let call = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
     for message in [json!({ "content": "Hi" }), json!({ "content": null, "tool_calls": [call] })] {
         for choice in [json!({ "message": message }), json!({ "message": message, "finish_reason": null })] {
@@ -431,13 +431,70 @@ fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does() {
             let expected = parse(whole.as_bytes(), "m").unwrap().answer.choices[0].finish_reason;
             let mut reader = Chunks::new("m");
             let Read::Event(event) = reader.read(&Bytes::from(whole.clone())).unwrap() else { panic!("{whole}") };
-            let end = Delta::Finished { choice: 0, reason: expected };
-            assert_eq!((event.deltas.last(), reader.is_whole()), (Some(&end), true), "{whole}");
+            assert!(!event.deltas.iter().any(|delta| matches!(delta, Delta::Finished { .. })), "{whole}");
+            assert!(!reader.is_whole() && reader.was_told_whole(), "{whole}");
+            assert_eq!(reader.finish().pop(), Some(Delta::Finished { choice: 0, reason: expected }), "{whole}");
+            assert!(reader.is_whole() && reader.finish().is_empty(), "{whole}");
         }
     }
-    // A message that goes on is no whole one.
-    let piece = |text: &str| chunk(json!([{ "index": 0, "message": { "content": text }, "finish_reason": null }]));
-    assert_eq!(read(&[piece("a"), piece("b")]).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}
+
+#[test]
+fn of_a_message_what_deltas_told_is_left_out_and_the_rest_is_a_piece() {
+    let message = |message: Value, reason: Value| chunk(json!([{ "message": message, "finish_reason": reason }]));
+    let end = |reason: &str| chunk(json!([{ "index": 0, "delta": {}, "finish_reason": reason }]));
+    let finished = |reason| Delta::Finished { choice: 0, reason };
+    let thought = || Delta::Thinking { choice: 0, text: "hm".into() };
+    let whole = || message(json!({ "content": "Hi" }), json!(null));
+    let piece = |text: &str| message(json!({ "content": text }), json!(null));
+    let called = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
+    let calls = json!({ "content": "Hi", "tool_calls": [called] });
+    let beside = |delta: Value| json!({ "index": 0, "delta": delta, "message": { "content": "Hi" } });
+    let told = delta(json!({ "content": "Hi" }));
+    for (claim, chunks, expected) in [
+        ("the reason follows", vec![whole(), end("length")], vec![text("Hi"), finished(FinishReason::Length)]),
+        ("so does a filter's", vec![whole(), end("content_filter")], {
+            vec![text("Hi"), finished(FinishReason::ContentFilter)]
+        }),
+        (
+            "pieces that are called messages",
+            vec![piece("a"), piece("b"), message(json!({ "content": "c" }), json!("stop"))],
+            vec![text("a"), text("b"), text("c"), finished(FinishReason::Stop)],
+        ),
+        ("a message of a role, then deltas", vec![piece(""), told.clone(), end("stop")], {
+            vec![text("Hi"), finished(FinishReason::Stop)]
+        }),
+        (
+            "reasoning in deltas",
+            vec![
+                delta(json!({ "reasoning_content": "hm" })),
+                message(json!({ "content": "Hi", "reasoning_content": "hm" }), json!("stop")),
+            ],
+            vec![thought(), text("Hi"), finished(FinishReason::Stop)],
+        ),
+        ("text in deltas", vec![told.clone(), message(calls, json!("tool_calls"))], {
+            vec![text("Hi"), call(0, "call_1", "look", "{}"), finished(FinishReason::ToolCalls)]
+        }),
+        ("beside an empty delta", vec![chunk(json!([beside(json!({}))])), end("stop")], {
+            vec![text("Hi"), finished(FinishReason::Stop)]
+        }),
+        ("beside a delta of the same", vec![chunk(json!([beside(json!({ "content": "i" }))]))], vec![text("i")]),
+        ("all of it repeated", vec![told.clone(), whole()], vec![text("Hi"), finished(FinishReason::Other)]),
+        ("deltas behind a message, cut off", vec![whole(), told], vec![text("Hi"), text("Hi")]),
+    ] {
+        let mut reader = Chunks::new("m");
+        let mut deltas = Vec::new();
+        for chunk in &chunks {
+            let Read::Event(event) = reader.read(&Bytes::from(chunk.to_string())).unwrap() else { panic!("{claim}") };
+            assert!(event.frame.is_none() || !chunk.to_string().contains("message"), "{claim}");
+            deltas.extend(event.deltas);
+        }
+        deltas.extend(reader.finish());
+        assert_eq!(deltas[1..], expected, "{claim}");
+    }
+    // Behind the end it is no answer any more.
+    let error = read(&[end("stop"), message(json!({ "content": "Hi" }), json!("stop"))]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
 }
 
 #[test]

@@ -382,11 +382,15 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
     assert_eq!(patient.stream(&hello()).await.unwrap_err().kind(), ErrorKind::UpstreamFailed);
 }
 
+fn chunked(end: End) -> Chunked {
+    let refusals = Refusals { wording: Wording::plain(), key: None };
+    let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end };
+    Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, call }
+}
+
 #[test]
 fn tokens_are_told_as_they_were_counted_last() {
-    let refusals = Refusals { wording: Wording::plain(), key: None };
-    let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end: End::Unsaid };
-    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, refusals, call };
+    let mut dialect = chunked(End::Unsaid);
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
         Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())
@@ -402,4 +406,23 @@ fn tokens_are_told_as_they_were_counted_last() {
     let last = dialect.read(&chunk(json!([]), 2)).unwrap();
     assert_eq!(last, StreamEvent { frame: None, deltas: vec![told(2)] });
     assert_eq!(dialect.end(), Some(vec![]));
+}
+
+#[test]
+fn a_message_without_a_reason_is_whole_where_its_stream_is_over() {
+    let whole = json!({ "choices": [{ "message": { "content": "Hi" } }], "usage": { "prompt_tokens": 3 } });
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::Other };
+    for end in [End::Said, End::Unsaid] {
+        for done in [false, true] {
+            let mut dialect = chunked(end);
+            dialect.read(&Bytes::from(whole.to_string())).unwrap();
+            let mut deltas = Vec::new();
+            if done {
+                deltas = dialect.read(&Bytes::from_static(b"[DONE]")).unwrap().deltas;
+            }
+            assert_eq!((deltas.as_slice(), dialect.is_over()), (done.then(|| finished.clone()).as_slice(), done));
+            deltas.extend(dialect.end().unwrap());
+            assert!(matches!(&deltas[..], [end, Delta::Usage { .. }] if *end == finished), "{deltas:?}");
+        }
+    }
 }
