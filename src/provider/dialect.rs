@@ -18,9 +18,7 @@ pub(crate) trait Dialect: Send + 'static {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError>;
 
     /// The tokens that the vendor has counted so far, of a stream that fails.
-    fn spent(&self) -> Option<Usage> {
-        None
-    }
+    fn spent(&self) -> Option<Usage>;
 
     /// Whether the vendor said that the answer is over.
     fn is_over(&self) -> bool;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{self, finish_reason, signed};
 use super::usage::Counted;
-use crate::chat::{Part, Seal};
+use crate::chat::{Part, Seal, Usage};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -294,6 +294,10 @@ impl Dialect for Reading {
             return Err(ProviderError::went_on());
         }
         Ok(StreamEvent { frame: None, deltas: delta.into_iter().collect() })
+    }
+
+    fn spent(&self) -> Option<Usage> {
+        self.counted.usage()
     }
 
     fn is_over(&self) -> bool {

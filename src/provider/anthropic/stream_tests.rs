@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{ChatRequest, FinishReason, Usage};
+use crate::chat::{ChatRequest, FinishReason};
 use crate::provider::anthropic::error::WORDING;
 use crate::provider::{ApiKey, ErrorKind};
 
@@ -216,6 +216,18 @@ fn an_error_inside_a_stream_has_its_class() {
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }
+}
+
+#[test]
+fn what_was_counted_of_a_message_that_breaks_off_is_known() {
+    let mut reading = reading();
+    assert_eq!(reading.spent(), None);
+    let usage = json!({"input_tokens": 25, "output_tokens": 1});
+    read(&mut reading, &[json!({"type": "message_start", "message": {"id": "msg_1", "usage": usage}})]);
+    let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+    assert!(reading.read(&Bytes::from(error.to_string())).is_err());
+    let spent = Usage { prompt_tokens: 25, completion_tokens: 1, ..Usage::default() };
+    assert_eq!(reading.spent(), Some(spent));
 }
 
 #[test]

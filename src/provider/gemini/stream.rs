@@ -81,6 +81,8 @@ impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
         let response: Response =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
+        // The last count is that of the whole. Before the candidates: one that failed was counted all the same.
+        self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
         if response.error.is_some() {
             return Err(self.refusals.in_stream(data));
         }
@@ -102,9 +104,11 @@ impl Dialect for Reading {
         for candidate in response.candidates {
             self.candidate(candidate, &mut deltas)?;
         }
-        // The last count is that of the whole.
-        self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
         Ok(StreamEvent { frame: None, deltas })
+    }
+
+    fn spent(&self) -> Option<Usage> {
+        self.usage
     }
 
     fn is_over(&self) -> bool {

@@ -124,6 +124,17 @@ fn an_error_inside_a_stream_has_its_class() {
 }
 
 #[test]
+fn what_was_counted_of_a_refused_candidate_is_known() {
+    let mut reading = reading();
+    assert_eq!(reading.spent(), None);
+    let usage = json!({"promptTokenCount": 7, "candidatesTokenCount": 3});
+    let end = json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}], "usageMetadata": usage});
+    assert!(reading.read(&Bytes::from(end.to_string())).is_err());
+    let spent = Usage { prompt_tokens: 7, completion_tokens: 3, ..Usage::default() };
+    assert_eq!(reading.spent(), Some(spent));
+}
+
+#[test]
 fn what_is_left_out_is_noted_at_the_end() {
     let mut reading = reading();
     let part = json!([{"executableCode": {"code": "1"}}]);
