@@ -50,6 +50,8 @@ pub(crate) struct Chunks {
     /// The model that was asked.
     asked: String,
     begun: bool,
+    /// Whether the chunk that was read last has a choice.
+    of_a_choice: bool,
     /// For calls that have none. Made of the first event, which no other answer has.
     ids: Made<Bytes>,
     choices: BTreeMap<u32, Choice>,
@@ -207,6 +209,7 @@ impl Chunks {
         Self {
             asked: asked.to_owned(),
             begun: false,
+            of_a_choice: false,
             ids: Made::of(Bytes::new()),
             choices: BTreeMap::new(),
             usage: None,
@@ -216,6 +219,11 @@ impl Chunks {
             left_out: BTreeSet::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// Whether the chunk that was read last has a choice, be its delta empty.
+    pub(crate) fn is_of_a_choice(&self) -> bool {
+        self.of_a_choice
     }
 
     /// The tokens of the whole answer, once they are known, and how urgently it was served.
@@ -284,8 +292,9 @@ impl Chunks {
             None | Some(Value::Null) => Vec::new(),
             Some(_) => return Err(ProviderError::malformed("the choices of the upstream's stream are no list")),
         };
+        self.of_a_choice = !choices.is_empty();
         // Without a choice it is no chunk to many clients.
-        telling.verbatim &= !choices.is_empty();
+        telling.verbatim &= self.of_a_choice;
         if !choices.is_empty() && !self.begun {
             self.begun = true;
             self.ids = Made::of(data.clone());

@@ -74,6 +74,10 @@ impl Dialect for Chunked {
         }
     }
 
+    fn is_of_a_choice(&self) -> bool {
+        self.chunks.is_of_a_choice()
+    }
+
     fn spent(&self) -> Option<Usage> {
         self.chunks.usage().map(|(usage, _)| usage)
     }

@@ -170,22 +170,25 @@ async fn what_says_nothing_takes_no_room() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_prolongs_no_wait_though_it_is_passed_on() {
+async fn a_chunk_with_a_choice_ends_a_wait_though_its_delta_is_empty_and_others_prolong_none() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-    let said = |text: &str| {
-        let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
-        format!("data: {}\n\n", json!({ "id": "c-1", "choices": [choice] }))
+    let event = |choices: Value, more: &str| {
+        let chunk = json!({ "id": "c-1", "choices": choices, "usage": { "prompt_tokens": 3, "completion_tokens": 1 } });
+        format!("data: {chunk}\n\n{more}")
     };
-    let nothing = (0..1_200).map(|_| (100, said("")));
-    let texts = [(0, format!("{head}{}", said("Yes")))].into_iter().chain(nothing).collect();
-    let server = Server::start(Reaction::Slowly(texts)).await;
-    let made = provider(Kind::OpenAiCompatible, &server.origin, "key", Duration::from_secs(3));
-    let events = made.stream(&hello()).await.unwrap().events.collect::<Vec<_>>();
-    let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
-    assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
-    let empty = events.split_off(1);
-    let passed = |event: &Result<StreamEvent, _>| event.as_ref().is_ok_and(|event| event.frame.is_some());
-    assert!(!empty.is_empty() && empty.iter().all(passed), "{empty:?}");
+    let said = |text: &str| json!([{ "index": 0, "delta": { "content": text }, "finish_reason": null }]);
+    // Neither is passed on: they count along, as some servers do that are asked to.
+    for (nothing, kept) in [(event(said(""), ""), true), (event(json!([]), ": a comment\n\n"), false)] {
+        let begun = (0, format!("{head}{}", event(said("Yes"), "")));
+        let waits = (0..50).map(|_| (100, nothing.clone()));
+        let texts = [begun].into_iter().chain(waits).chain([(0, event(said("."), ""))]).collect();
+        let server = Server::start(Reaction::Slowly(texts)).await;
+        let made = provider(Kind::OpenAiCompatible, &server.origin, "key", Duration::from_secs(3));
+        let events = made.stream(&hello()).await.unwrap().events.collect::<Vec<_>>();
+        let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
+        assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(events.len(), if kept { 2 } else { 1 }, "{events:?}");
+    }
 }
 
 #[tokio::test]

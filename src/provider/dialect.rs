@@ -17,6 +17,10 @@ pub(crate) trait Dialect: Send + 'static {
     /// What the data of one event says, which holds no more values than an answer may. An error ends the stream.
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError>;
 
+    /// Whether the event that was read last is of a choice. It may say nothing, as many do while a tool's call or hidden
+    /// reasoning is gathered at the server.
+    fn is_of_a_choice(&self) -> bool;
+
     /// The tokens that the vendor has counted so far, of a stream that fails.
     fn spent(&self) -> Option<Usage>;
 
@@ -62,10 +66,10 @@ impl<D: Dialect> State<D> {
             };
             values::check(&data)?;
             let event = self.read(&data)?;
-            // What says nothing must not count as the beginning of an answer, nor prolong the wait for more of it.
-            if !event.deltas.is_empty() {
+            if !event.deltas.is_empty() || self.dialect.is_of_a_choice() {
                 body.said();
             }
+            // What says nothing must not count as the beginning of an answer.
             let goes_on = event.frame.is_some() || !event.deltas.is_empty();
             if goes_on {
                 body.keep(&data)?;

@@ -36,6 +36,8 @@ pub(super) struct Reading {
     counted: Counted,
     finished: bool,
     over: bool,
+    /// Whether the event that was read last is of a block.
+    of_a_block: bool,
     /// On what is left out.
     notes: Notes,
 }
@@ -145,6 +147,7 @@ impl Reading {
             counted: Counted::default(),
             finished: false,
             over: false,
+            of_a_block: false,
             notes: Notes::default(),
         }
     }
@@ -214,6 +217,10 @@ impl Dialect for Reading {
     fn read(&mut self, data: &Bytes) -> Result<StreamEvent, ProviderError> {
         let event: Event =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "message"))?;
+        self.of_a_block = matches!(
+            event,
+            Event::ContentBlockStart { .. } | Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. }
+        );
         let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
@@ -294,6 +301,10 @@ impl Dialect for Reading {
             return Err(ProviderError::went_on());
         }
         Ok(StreamEvent { frame: None, deltas: delta.into_iter().collect() })
+    }
+
+    fn is_of_a_choice(&self) -> bool {
+        self.of_a_block
     }
 
     fn spent(&self) -> Option<Usage> {

@@ -231,6 +231,17 @@ fn what_was_counted_of_a_message_that_breaks_off_is_known() {
 }
 
 #[test]
+fn an_event_of_a_block_goes_on_though_it_says_nothing() {
+    let mut reading = reading();
+    let delta = json!({"type": "text_delta", "text": ""});
+    let empty = json!({"type": "content_block_delta", "index": 0, "delta": delta});
+    for (event, goes_on) in [(empty, true), (json!({"type": "ping"}), false)] {
+        assert_eq!(read(&mut reading, std::slice::from_ref(&event)), []);
+        assert_eq!(reading.is_of_a_choice(), goes_on, "{event}");
+    }
+}
+
+#[test]
 fn calls_are_bounded() {
     let mut reading = reading();
     let mut call = |index: u64| {

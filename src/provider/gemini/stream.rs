@@ -25,6 +25,8 @@ pub(super) struct Reading {
     /// Made of the first event, which no other answer has.
     ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
+    /// Whether the event that was read last has a candidate.
+    of_a_choice: bool,
     usage: Option<Usage>,
     /// On what is left out.
     notes: Notes,
@@ -39,7 +41,15 @@ struct ChoiceState {
 impl Reading {
     /// Of the answer to a call.
     pub(super) fn new(bill: Bill, refusals: Refusals) -> Self {
-        Self { bill, refusals, ids: None, choices: BTreeMap::new(), usage: None, notes: Notes::default() }
+        Self {
+            bill,
+            refusals,
+            ids: None,
+            choices: BTreeMap::new(),
+            of_a_choice: false,
+            usage: None,
+            notes: Notes::default(),
+        }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
@@ -83,6 +93,7 @@ impl Dialect for Reading {
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
         // The last count is that of the whole. Before the candidates: one that failed was counted all the same.
         self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
+        self.of_a_choice = !response.candidates.is_empty();
         if response.error.is_some() {
             return Err(self.refusals.in_stream(data));
         }
@@ -105,6 +116,10 @@ impl Dialect for Reading {
             self.candidate(candidate, &mut deltas)?;
         }
         Ok(StreamEvent { frame: None, deltas })
+    }
+
+    fn is_of_a_choice(&self) -> bool {
+        self.of_a_choice
     }
 
     fn spent(&self) -> Option<Usage> {
