@@ -16,12 +16,12 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{created, finish_reason, read_usage, served, tier};
+use super::completion::{created, finish_reason, read_usage, served, tier, token};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
 use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names, values};
-use crate::chat::{FinishReason, Part, Usage, outside_strings};
+use crate::chat::{Aside, FinishReason, Part, Usage, outside_strings};
 use call::{Calls, Told};
 
 /// More choices than OpenAI gives to one request.
@@ -57,8 +57,9 @@ pub(crate) struct Chunks {
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
-    /// The word for that in the usage, until it is told.
+    /// The vendor's word for that, and the one that was told.
     served: Option<String>,
+    told_served: Option<String>,
     /// Whether a whole message came in place of pieces of one.
     told_whole: bool,
     left_out: BTreeSet<String>,
@@ -215,6 +216,7 @@ impl Chunks {
             usage: None,
             tier: Tier::Standard,
             served: None,
+            told_served: None,
             told_whole: false,
             left_out: BTreeSet::new(),
             notes: Notes::default(),
@@ -231,9 +233,11 @@ impl Chunks {
         self.usage.map(|usage| (usage, self.tier))
     }
 
-    /// How urgently it was served, where the usage says so and nothing beside it does.
+    /// How urgently it was served, where that is not what was told.
     pub(crate) fn served(&mut self) -> Option<Delta> {
-        self.served.take().map(|tier| Delta::Served { tier })
+        let tier = self.served.clone().filter(|_| self.served != self.told_served)?;
+        self.told_served = Some(tier.clone());
+        Some(Delta::Served { tier })
     }
 
     /// What was left out of the answer.
@@ -295,16 +299,6 @@ impl Chunks {
         self.of_a_choice = !choices.is_empty();
         // Without a choice it is no chunk to many clients.
         telling.verbatim &= self.of_a_choice;
-        if !choices.is_empty() && !self.begun {
-            self.begun = true;
-            self.ids = Made::of(data.clone());
-            let token = |name| chunk.get(name).and_then(Value::as_str).filter(|text| is_token(text));
-            telling.deltas.push(Delta::Started {
-                id: token("id").unwrap_or_default().to_owned(),
-                model: token("model").unwrap_or(&self.asked).to_owned(),
-                created: chunk.get("created").and_then(created),
-            });
-        }
         // Before the choices: one that failed was counted all the same.
         let beside = choices.first().and_then(|choice| choice.get("usage")?.as_object()).and_then(read_usage);
         let usage = chunk.get("usage").and_then(Value::as_object);
@@ -312,10 +306,12 @@ impl Chunks {
             Tier::Standard => self.tier,
             other => other,
         };
-        self.served = match chunk.get("service_tier") {
-            None | Some(Value::Null) => served(usage).or(self.served.take()),
-            Some(_) => None,
-        };
+        let beside_usage = chunk.get("service_tier").and_then(token);
+        self.served = beside_usage.or_else(|| served(usage)).or(self.served.take());
+        if !choices.is_empty() && !self.begun {
+            self.ids = Made::of(data.clone());
+            telling.deltas.push(self.start(&chunk));
+        }
         // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
         // told.
         self.usage = usage.and_then(read_usage).or(beside).or(self.usage);
@@ -332,6 +328,23 @@ impl Chunks {
             false => Some(data.clone()),
         };
         Ok(Read::Event(StreamEvent { frame, deltas }))
+    }
+
+    /// The beginning of the answer, told once.
+    fn start(&mut self, chunk: &Map<String, Value>) -> Delta {
+        self.begun = true;
+        self.told_served.clone_from(&self.served);
+        let token = |name| chunk.get(name).and_then(token);
+        Delta::Started {
+            id: token("id").unwrap_or_default(),
+            model: token("model").unwrap_or_else(|| self.asked.clone()),
+            aside: Aside {
+                created: chunk.get("created").and_then(created),
+                service_tier: self.served.clone(),
+                system_fingerprint: token("system_fingerprint"),
+                deprecation: None,
+            },
+        }
     }
 
     /// `place` stands for an index that is missing.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{self, finish_reason, signed};
 use super::usage::Counted;
-use crate::chat::{Part, Seal, Usage};
+use crate::chat::{Aside, Part, Seal, Usage};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -174,7 +174,7 @@ impl Reading {
         let answer = answer::parse(data, self.bill.model())?.answer;
         self.counted = self.counted.then(Counted::read(usage));
         answer.notes.into_iter().for_each(|note| self.notes.add(note));
-        let mut deltas = vec![Delta::Started { id: answer.id, model: answer.model, created: None }];
+        let mut deltas = vec![Delta::Started { id: answer.id, model: answer.model, aside: Aside::default() }];
         for choice in answer.choices {
             let mut calls = 0;
             for part in choice.message.parts {
@@ -230,7 +230,7 @@ impl Dialect for Reading {
                 let id = message.id.filter(|id| is_token(id)).unwrap_or_default();
                 let model =
                     message.model.filter(|model| is_token(model)).unwrap_or_else(|| self.bill.model().to_owned());
-                Some(Delta::Started { id, model, created: None })
+                Some(Delta::Started { id, model, aside: Aside::default() })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
             Event::ContentBlockStart { content_block: Block::ToolUse { name, .. }, .. } if !names::is_call(&name) => {

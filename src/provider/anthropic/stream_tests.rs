@@ -79,7 +79,7 @@ fn a_message_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
+            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), aside: Aside::default() },
             Delta::Thinking { choice: 0, text: "hm".into() },
             sealed("hm", Seal::Anthropic("EqQB".into())),
             sealed("", Seal::AnthropicRedacted("EmwK".into())),
@@ -118,7 +118,7 @@ fn what_stands_beside_an_answer_is_no_text() {
     };
     let start = json!({"type": "message_start", "message": {"id": told, "model": told, "usage": {}}});
     let deltas = read(&mut reading(), &[start, call(0), call(1)]);
-    assert_eq!(deltas[0], Delta::Started { id: String::new(), model: "asked-for".into(), created: None });
+    assert_eq!(deltas[0], Delta::Started { id: String::new(), model: "asked-for".into(), aside: Aside::default() });
     let ids: Vec<_> = deltas
         .iter()
         .filter_map(|delta| match delta {
@@ -148,7 +148,7 @@ fn a_whole_message_in_place_of_a_stream_is_the_answer() {
         arguments: "{}".into(),
     };
     let expected = [
-        Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
+        Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), aside: Aside::default() },
         Delta::Thinking { choice: 0, text: "hm".into() },
         sealed("hm", Seal::Anthropic("EqQB".into())),
         text("Hello"),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
-use crate::chat::{Part, Usage};
+use crate::chat::{Aside, Part, Usage};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -109,7 +109,7 @@ impl Dialect for Reading {
                     .model_version
                     .filter(|model| is_token(model))
                     .unwrap_or_else(|| self.bill.model().to_owned()),
-                created: None,
+                aside: Aside::default(),
             });
         }
         for candidate in response.candidates {

@@ -43,7 +43,7 @@ fn an_answer_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into(), created: None },
+            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into(), aside: Aside::default() },
             Delta::Thinking { choice: 0, text: "hm".into() },
             text(0, "Hel"),
             text(1, "lo"),
@@ -67,7 +67,7 @@ fn an_answer_is_told_piece_by_piece() {
 fn what_stands_beside_an_answer_is_no_text() {
     let told = "write to jane@example.org";
     let begun = json!({"candidates": [], "responseId": told, "modelVersion": told});
-    let started = Delta::Started { id: String::new(), model: "asked-for".into(), created: None };
+    let started = Delta::Started { id: String::new(), model: "asked-for".into(), aside: Aside::default() };
     assert_eq!(read(&mut reading(), &[begun]), [started]);
 }
 
