@@ -10,7 +10,7 @@
 
 mod transcript;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::chat::Message;
 use crate::in_flight::Held;
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, MAX_CHOICES, PartId, StreamPart};
-use crate::provider::{Delta, EventStream, ProviderError, StreamEvent, Streamed};
+use crate::provider::{Delta, EventStream, ProviderError, Sealed, StreamEvent, Streamed};
 use crate::router::{Attempt, Routed};
 pub(crate) use transcript::Transcript;
 
@@ -167,6 +167,7 @@ impl Pipeline {
             choices: choices as usize,
             heads: Vec::new(),
             seals: Vec::new(),
+            thoughts: BTreeMap::new(),
             ends: Vec::new(),
             released: 0,
             on_their_way: VecDeque::with_capacity(EVENTS + 1),
@@ -246,8 +247,11 @@ struct Passage {
     choices: usize,
     /// Tool calls whose beginning waits for the first of their arguments to be passed on.
     heads: Vec<Head>,
-    /// Seals that wait for the end of their choice: until then what they hold for may be edited.
-    seals: Vec<Delta>,
+    /// Seals that wait for what they hold for, and where in the reasoning of their choice that ends, in bytes. Those of
+    /// calls wait for the end of their choice.
+    seals: Vec<(Delta, u64)>,
+    /// Bytes of reasoning that came, by choice, and those that were passed on.
+    thoughts: BTreeMap<u32, (u64, u64)>,
     /// Ends of choices, and the usage, that wait until a policy has seen all choices.
     ends: Vec<Delta>,
     /// Bytes of text that were passed on.
@@ -440,12 +444,13 @@ impl Passage {
                 Delta::References { .. } | Delta::Finished { .. } | Delta::Usage { .. } | Delta::Served { .. } => {
                     self.ends.push(delta);
                 }
-                Delta::Seal { .. } => self.seals.push(delta),
-                Delta::Text { .. }
-                | Delta::Refusal { .. }
-                | Delta::Thinking { .. }
-                | Delta::ToolCall { .. }
-                | Delta::Note(_) => {}
+                Delta::Seal { choice, of: Sealed::Thoughts(_), .. } => {
+                    let (came, _) = *self.thoughts.entry(choice).or_default();
+                    self.seals.push((delta, came));
+                }
+                Delta::Seal { .. } => self.seals.push((delta, u64::MAX)),
+                Delta::Thinking { choice, text } => self.thoughts.entry(choice).or_default().0 += text.len() as u64,
+                Delta::Text { .. } | Delta::Refusal { .. } | Delta::ToolCall { .. } | Delta::Note(_) => {}
             }
         }
         for (id, text) in passed {
@@ -456,7 +461,10 @@ impl Passage {
             deltas.push(match id.part {
                 StreamPart::Text => Delta::Text { choice, text },
                 StreamPart::Refusal => Delta::Refusal { choice, text },
-                StreamPart::Thinking => Delta::Thinking { choice, text },
+                StreamPart::Thinking => {
+                    self.think(choice, text, &mut deltas);
+                    continue;
+                }
                 StreamPart::ToolCall(call) => {
                     let head = self.heads.iter().position(|head| head.id == id);
                     let head = head.map(|index| self.heads.remove(index));
@@ -471,8 +479,8 @@ impl Passage {
         let finished: Vec<u32> = self.ends.iter().filter_map(finished).collect();
         let bare = self.heads.extract_if(.., |head| finished.contains(&head.id.choice));
         deltas.extend(bare.map(Head::bare));
-        let of_finished = |seal: &mut Delta| matches!(seal, Delta::Seal { choice, .. } if finished.contains(choice));
-        let due: Vec<Delta> = self.seals.extract_if(.., of_finished).collect();
+        let of_finished = |seal: &Delta| matches!(seal, Delta::Seal { choice, .. } if finished.contains(choice));
+        let due: Vec<_> = self.seals.extract_if(.., |(seal, _)| of_finished(seal)).map(|(seal, _)| seal).collect();
         // They hold for the text as the model wrote it.
         if !self.inspection.edited() {
             deltas.extend(due);
@@ -481,5 +489,26 @@ impl Passage {
         }
         deltas.append(&mut self.ends);
         StreamEvent { frame: None, deltas }
+    }
+
+    /// Passes on reasoning, and behind what they hold for the seals of what ends in it: where nothing was edited so far, that
+    /// went out as the model wrote it.
+    fn think(&mut self, choice: u32, mut text: String, deltas: &mut Vec<Delta>) {
+        let edited = self.inspection.edited();
+        let (_, passed) = self.thoughts.entry(choice).or_default();
+        let of_choice = |seal: &Delta| matches!(seal, Delta::Seal { choice: of, .. } if *of == choice);
+        let whole = *passed + text.len() as u64;
+        let due = self.seals.extract_if(.., |(seal, end)| !edited && of_choice(seal) && *end <= whole);
+        for (seal, end) in due {
+            let cut = usize::try_from(end.saturating_sub(*passed)).unwrap_or(usize::MAX);
+            if let Some((before, behind)) = text.split_at_checked(cut) {
+                deltas.extend((!before.is_empty()).then(|| Delta::Thinking { choice, text: before.to_owned() }));
+                text = behind.to_owned();
+                *passed = end.max(*passed);
+            }
+            deltas.push(seal);
+        }
+        *passed = whole;
+        deltas.extend((!text.is_empty()).then_some(Delta::Thinking { choice, text }));
     }
 }

@@ -16,12 +16,12 @@ use serde_json::{Map, Value};
 
 use super::call_id::Made;
 use super::completion::content::Content;
-use super::completion::{created, finish_reason, read_usage, served, tier};
+use super::completion::{created, finish_reason, read_usage, served, tier, token};
 use super::notes::Notes;
 use super::price::Tier;
 use super::text::is_token;
 use super::{Delta, ProviderError, Sealed, StreamEvent, left_out, names, values};
-use crate::chat::{Part, Usage, outside_strings};
+use crate::chat::{Aside, FinishReason, Part, Usage, outside_strings};
 use call::{Calls, Told};
 
 /// More choices than OpenAI gives to one request.
@@ -50,13 +50,16 @@ pub(crate) struct Chunks {
     /// The model that was asked.
     asked: String,
     begun: bool,
+    /// Whether the chunk that was read last has a choice.
+    of_a_choice: bool,
     /// For calls that have none. Made of the first event, which no other answer has.
     ids: Made<Bytes>,
     choices: BTreeMap<u32, Choice>,
     usage: Option<Usage>,
     tier: Tier,
-    /// The word for that in the usage, until it is told.
+    /// The vendor's word for that, and the one that was told.
     served: Option<String>,
+    told_served: Option<String>,
     /// Whether a whole message came in place of pieces of one.
     told_whole: bool,
     left_out: BTreeSet<String>,
@@ -80,9 +83,36 @@ struct Choice {
     thoughts: Thoughts,
     /// Reasoning in lists of content that is not signed yet.
     thought: String,
-    /// Whether any of it was told, or its end, and not as a whole message.
-    in_pieces: bool,
+    /// What was told of it in deltas.
+    told: BTreeSet<Kind>,
+    /// Whether what came last was a message: that may have been all of it.
+    whole: bool,
     finished: bool,
+}
+
+/// What a choice can say, where a whole message may repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Content,
+    Reasoning,
+    Refusal,
+    Calls,
+}
+
+impl Kind {
+    fn of(delta: &Delta) -> Option<Self> {
+        match delta {
+            Delta::Text { .. } | Delta::References { .. } => Some(Self::Content),
+            Delta::Thinking { .. } | Delta::Seal { of: Sealed::Thoughts(_), .. } => Some(Self::Reasoning),
+            Delta::Refusal { .. } => Some(Self::Refusal),
+            Delta::ToolCall { .. } | Delta::Seal { of: Sealed::Call(_), .. } => Some(Self::Calls),
+            Delta::Started { .. }
+            | Delta::Finished { .. }
+            | Delta::Usage { .. }
+            | Delta::Served { .. }
+            | Delta::Note(_) => None,
+        }
+    }
 }
 
 /// Whether a choice has told of reasoning.
@@ -180,15 +210,22 @@ impl Chunks {
         Self {
             asked: asked.to_owned(),
             begun: false,
+            of_a_choice: false,
             ids: Made::of(Bytes::new()),
             choices: BTreeMap::new(),
             usage: None,
             tier: Tier::Standard,
             served: None,
+            told_served: None,
             told_whole: false,
             left_out: BTreeSet::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// Whether the chunk that was read last has a choice, be its delta empty.
+    pub(crate) fn is_of_a_choice(&self) -> bool {
+        self.of_a_choice
     }
 
     /// The tokens of the whole answer, once they are known, and how urgently it was served.
@@ -196,9 +233,11 @@ impl Chunks {
         self.usage.map(|usage| (usage, self.tier))
     }
 
-    /// How urgently it was served, where the usage says so and nothing beside it does.
+    /// How urgently it was served, where that is not what was told.
     pub(crate) fn served(&mut self) -> Option<Delta> {
-        self.served.take().map(|tier| Delta::Served { tier })
+        let tier = self.served.clone().filter(|_| self.served != self.told_served)?;
+        self.told_served = Some(tier.clone());
+        Some(Delta::Served { tier })
     }
 
     /// What was left out of the answer.
@@ -210,6 +249,16 @@ impl Chunks {
     /// Whether every choice that has begun has ended, and one has.
     pub(crate) fn is_whole(&self) -> bool {
         !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished)
+    }
+
+    /// Ends the choices that a message without a reason may have been all of. Nothing more comes.
+    pub(crate) fn finish(&mut self) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        for (number, state) in self.choices.iter_mut().filter(|(_, state)| state.whole) {
+            let reason = finish_reason(None, state.calls.any()).unwrap_or(FinishReason::Other);
+            state.finish(*number, reason, &mut deltas);
+        }
+        deltas
     }
 
     /// Whether it came as whole messages, of servers that do not stream: what is whole then says so itself.
@@ -247,18 +296,9 @@ impl Chunks {
             None | Some(Value::Null) => Vec::new(),
             Some(_) => return Err(ProviderError::malformed("the choices of the upstream's stream are no list")),
         };
+        self.of_a_choice = !choices.is_empty();
         // Without a choice it is no chunk to many clients.
-        telling.verbatim &= !choices.is_empty();
-        if !choices.is_empty() && !self.begun {
-            self.begun = true;
-            self.ids = Made::of(data.clone());
-            let token = |name| chunk.get(name).and_then(Value::as_str).filter(|text| is_token(text));
-            telling.deltas.push(Delta::Started {
-                id: token("id").unwrap_or_default().to_owned(),
-                model: token("model").unwrap_or(&self.asked).to_owned(),
-                created: chunk.get("created").and_then(created),
-            });
-        }
+        telling.verbatim &= self.of_a_choice;
         // Before the choices: one that failed was counted all the same.
         let beside = choices.first().and_then(|choice| choice.get("usage")?.as_object()).and_then(read_usage);
         let usage = chunk.get("usage").and_then(Value::as_object);
@@ -266,10 +306,12 @@ impl Chunks {
             Tier::Standard => self.tier,
             other => other,
         };
-        self.served = match chunk.get("service_tier") {
-            None | Some(Value::Null) => served(usage).or(self.served.take()),
-            Some(_) => None,
-        };
+        let beside_usage = chunk.get("service_tier").and_then(token);
+        self.served = beside_usage.or_else(|| served(usage)).or(self.served.take());
+        if !choices.is_empty() && !self.begun {
+            self.ids = Made::of(data.clone());
+            telling.deltas.push(self.start(&chunk));
+        }
         // Some servers count along with every chunk; the last count is that of the whole, and clients add up what they are
         // told.
         self.usage = usage.and_then(read_usage).or(beside).or(self.usage);
@@ -288,6 +330,23 @@ impl Chunks {
         Ok(Read::Event(StreamEvent { frame, deltas }))
     }
 
+    /// The beginning of the answer, told once.
+    fn start(&mut self, chunk: &Map<String, Value>) -> Delta {
+        self.begun = true;
+        self.told_served.clone_from(&self.served);
+        let token = |name| chunk.get(name).and_then(token);
+        Delta::Started {
+            id: token("id").unwrap_or_default(),
+            model: token("model").unwrap_or_else(|| self.asked.clone()),
+            aside: Aside {
+                created: chunk.get("created").and_then(created),
+                service_tier: self.served.clone(),
+                system_fingerprint: token("system_fingerprint"),
+                deprecation: None,
+            },
+        }
+    }
+
     /// `place` stands for an index that is missing.
     fn choice(&mut self, choice: Value, place: usize, telling: &mut Telling) -> Result<(), ProviderError> {
         let Value::Object(mut choice) = choice else {
@@ -299,9 +358,7 @@ impl Chunks {
             return Err(ProviderError::malformed("the upstream's stream has more choices than are read"));
         };
         let state = self.choices.entry(number).or_default();
-        let whole = state.whole(&mut choice);
-        self.told_whole |= whole;
-        telling.verbatim &= !whole;
+        let message = choice.get_mut("message").filter(|message| message.is_object()).map(Value::take);
         telling.know(&choice, &CHOICE);
         let is = |name, kind: fn(&Value) -> bool| choice.get(name).is_none_or(|value| value.is_null() || kind(value));
         let read = is("delta", Value::is_object) && is("finish_reason", Value::is_string);
@@ -310,36 +367,60 @@ impl Chunks {
         if let Some(Value::Object(delta)) = choice.remove("delta") {
             state.delta(delta, number, &mut self.ids, telling)?;
         }
+        state.told.extend(telling.deltas.iter().skip(before).filter_map(Kind::of));
+        state.whole &= telling.deltas.len() == before;
+        if let Some(Value::Object(message)) = message {
+            self.told_whole |= state.told.is_empty();
+            state.whole |= telling.deltas.len() == before;
+            state.message(message, number, &mut self.ids, telling)?;
+        }
         if state.finished && telling.deltas.len() > before {
             return Err(ProviderError::went_on());
         }
         // Some servers write an empty reason as long as there is none.
         let reason = choice.get("finish_reason").and_then(Value::as_str).filter(|reason| !reason.is_empty());
-        // Nothing follows a whole message, whether or not it has one.
-        if reason.is_some() || whole {
-            telling.verbatim &= reason.is_some_and(|reason| REASONS.contains(&reason));
-            let reason = finish_reason(reason, state.calls.any())?;
-            if !std::mem::replace(&mut state.finished, true) {
-                telling.verbatim &= state.calls.finish(number, &mut telling.deltas);
-                telling.deltas.push(Delta::Finished { choice: number, reason });
-            }
+        if let Some(reason) = reason {
+            telling.verbatim &= REASONS.contains(&reason);
+            let reason = finish_reason(Some(reason), state.calls.any())?;
+            telling.verbatim &= state.finish(number, reason, &mut telling.deltas);
         }
-        state.in_pieces |= !whole && telling.deltas.len() > before;
         Ok(())
     }
 }
 
 impl Choice {
-    /// Puts a whole message in the place of the delta that it stands for, and says whether it did. Behind pieces it stands
-    /// for none: MiniMax repeats in one what it has said.
-    fn whole(&self, choice: &mut Map<String, Value>) -> bool {
-        let has_delta = choice.get("delta").is_some_and(|delta| !delta.is_null());
-        if has_delta || self.in_pieces || !choice.get("message").is_some_and(Value::is_object) {
-            return false;
+    /// Ends it, once. Gives whether there was nothing to add but that.
+    fn finish(&mut self, choice: u32, reason: FinishReason, deltas: &mut Vec<Delta>) -> bool {
+        if std::mem::replace(&mut self.finished, true) {
+            return true;
         }
-        let message = choice.remove("message").unwrap_or_default();
-        choice.insert("delta".to_owned(), message);
-        true
+        let is_told = self.calls.finish(choice, deltas);
+        deltas.push(Delta::Finished { choice, reason });
+        is_told
+    }
+
+    /// Reads a message. Of what was told in deltas it is a repetition, as MiniMax's last one is; the rest is a piece as any
+    /// other, all of it or one of many.
+    fn message(
+        &mut self,
+        mut message: Map<String, Value>,
+        choice: u32,
+        ids: &mut Made<Bytes>,
+        telling: &mut Telling,
+    ) -> Result<(), ProviderError> {
+        telling.verbatim = false;
+        let before = telling.deltas.len();
+        // Told again they could be other calls.
+        let calls = self.told.contains(&Kind::Calls).then(|| message.remove("tool_calls")).flatten();
+        self.delta(message, choice, ids, telling)?;
+        let said = telling.deltas.split_off(before);
+        let (repeated, new): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|delta| Kind::of(delta).is_some_and(|kind| self.told.contains(&kind)));
+        telling.deltas.extend(new);
+        if !repeated.is_empty() || calls.is_some_and(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty())) {
+            telling.leave_out("message");
+        }
+        Ok(())
     }
 
     fn delta(

@@ -10,6 +10,11 @@ fn chunk(choices: Value) -> Value {
     json!({ "id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices })
 }
 
+/// What is told beside the beginning of such chunks.
+fn made() -> Aside {
+    Aside { created: Some(1), ..Aside::default() }
+}
+
 fn delta(delta: Value) -> Value {
     chunk(json!([{ "index": 0, "delta": delta, "finish_reason": null }]))
 }
@@ -19,7 +24,7 @@ fn read(chunks: &[Value]) -> Result<Vec<StreamEvent>, ProviderError> {
     let mut reader = Chunks::new("asked");
     let first = Bytes::from(delta(json!({ "role": "assistant", "content": "" })).to_string());
     let Ok(Read::Event(event)) = reader.read(&first) else { panic!("the first chunk") };
-    assert_eq!(event.deltas, [Delta::Started { id: "c-1".into(), model: "m".into(), created: Some(1) }]);
+    assert_eq!(event.deltas, [Delta::Started { id: "c-1".into(), model: "m".into(), aside: made() }]);
     chunks
         .iter()
         .map(|chunk| match reader.read(&Bytes::from(chunk.to_string()))? {
@@ -325,16 +330,25 @@ fn a_chunk_with_what_no_policy_would_see_is_not_passed_on_as_it_is() {
 
 #[test]
 fn an_answer_begins_with_no_text_in_its_names() {
-    for (id, model, created, expected) in [
-        (json!("c-1"), json!("m"), json!(1_780_000_000), ("c-1", "m", Some(1_780_000_000))),
-        (json!(""), json!(""), json!(0), ("", "asked", None)),
-        (json!("a secret"), json!("x".repeat(81)), json!("secret"), ("", "asked", None)),
+    let fingerprint = json!("fp_44709d6fcb");
+    for (id, model, created, tier, fingerprint, expected) in [
+        (json!("c-1"), json!("m"), json!(1_780_000_000), json!("flex"), fingerprint, {
+            ("c-1", "m", Some(1_780_000_000), Some("flex"), Some("fp_44709d6fcb"))
+        }),
+        (json!(""), json!(""), json!(0), json!(null), json!(null), ("", "asked", None, None, None)),
+        (json!("a secret"), json!("x".repeat(81)), json!("secret"), json!("a secret"), json!({ "x": "secret" }), {
+            ("", "asked", None, None, None)
+        }),
     ] {
-        let chunk = json!({ "id": id, "model": model, "created": created, "choices": [{ "index": 0, "delta": {} }] });
-        let read = Chunks::new("asked").read(&Bytes::from(chunk.to_string())).unwrap();
-        let Read::Event(event) = read else { panic!("{chunk}") };
-        let (id, model, created) = expected;
-        assert_eq!(event.deltas, [Delta::Started { id: id.into(), model: model.into(), created }], "{chunk}");
+        let chunk = json!({ "id": id, "model": model, "created": created, "service_tier": tier,
+            "system_fingerprint": fingerprint, "choices": [{ "index": 0, "delta": {} }] });
+        let mut reader = Chunks::new("asked");
+        let Read::Event(event) = reader.read(&Bytes::from(chunk.to_string())).unwrap() else { panic!("{chunk}") };
+        let (id, model, created, tier, fingerprint) = expected;
+        let (service_tier, system_fingerprint) = (tier.map(str::to_owned), fingerprint.map(str::to_owned));
+        let aside = Aside { created, service_tier, system_fingerprint, deprecation: None };
+        assert_eq!(event.deltas, [Delta::Started { id: id.into(), model: model.into(), aside }], "{chunk}");
+        assert_eq!(reader.served(), None, "it was told");
     }
     let odd = json!({ "choices": [{ "index": 0, "delta": "secret" }] });
     let read = Chunks::new("asked").read(&Bytes::from(odd.to_string())).unwrap();
@@ -356,7 +370,7 @@ fn odd_chunks_of_servers_that_are_compatible_are_read() {
     assert_eq!(read(json!({})), (vec![], false));
     // No index, and a reason that is no reason yet.
     let unnumbered = json!({ "choices": [{ "delta": { "content": "a" }, "finish_reason": "" }] });
-    let started = Delta::Started { id: String::new(), model: "asked".into(), created: None };
+    let started = Delta::Started { id: String::new(), model: "asked".into(), aside: Aside::default() };
     assert_eq!(read(unnumbered), (vec![started, text("a")], false));
     let foreign = chunk(json!([{ "index": 0, "delta": {}, "finish_reason": "model_length" }]));
     assert_eq!(read(foreign), (vec![Delta::Finished { choice: 0, reason: FinishReason::Length }], false));
@@ -376,7 +390,7 @@ fn a_whole_message_in_place_of_a_piece_is_read_and_not_passed_on() {
     let mut reader = Chunks::new("asked");
     let Read::Event(event) = reader.read(&Bytes::from(whole.to_string())).unwrap() else { panic!("{whole}") };
     let expected = [
-        Delta::Started { id: "c-1".into(), model: "m".into(), created: None },
+        Delta::Started { id: "c-1".into(), model: "m".into(), aside: Aside::default() },
         Delta::Thinking { choice: 0, text: "hm".into() },
         text("Hi"),
         self::call(0, "call_1", "look", ""),
@@ -423,7 +437,7 @@ fn a_whole_message_behind_its_pieces_is_left_out_but_for_its_end() {
 }
 
 #[test]
-fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does() {
+fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does_where_nothing_follows() {
     let call = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
     for message in [json!({ "content": "Hi" }), json!({ "content": null, "tool_calls": [call] })] {
         for choice in [json!({ "message": message }), json!({ "message": message, "finish_reason": null })] {
@@ -431,13 +445,70 @@ fn a_whole_message_without_a_reason_ends_as_a_whole_answer_does() {
             let expected = parse(whole.as_bytes(), "m").unwrap().answer.choices[0].finish_reason;
             let mut reader = Chunks::new("m");
             let Read::Event(event) = reader.read(&Bytes::from(whole.clone())).unwrap() else { panic!("{whole}") };
-            let end = Delta::Finished { choice: 0, reason: expected };
-            assert_eq!((event.deltas.last(), reader.is_whole()), (Some(&end), true), "{whole}");
+            assert!(!event.deltas.iter().any(|delta| matches!(delta, Delta::Finished { .. })), "{whole}");
+            assert!(!reader.is_whole() && reader.was_told_whole(), "{whole}");
+            assert_eq!(reader.finish().pop(), Some(Delta::Finished { choice: 0, reason: expected }), "{whole}");
+            assert!(reader.is_whole() && reader.finish().is_empty(), "{whole}");
         }
     }
-    // A message that goes on is no whole one.
-    let piece = |text: &str| chunk(json!([{ "index": 0, "message": { "content": text }, "finish_reason": null }]));
-    assert_eq!(read(&[piece("a"), piece("b")]).unwrap_err().kind(), ErrorKind::MalformedAnswer);
+}
+
+#[test]
+fn of_a_message_what_deltas_told_is_left_out_and_the_rest_is_a_piece() {
+    let message = |message: Value, reason: Value| chunk(json!([{ "message": message, "finish_reason": reason }]));
+    let end = |reason: &str| chunk(json!([{ "index": 0, "delta": {}, "finish_reason": reason }]));
+    let finished = |reason| Delta::Finished { choice: 0, reason };
+    let thought = || Delta::Thinking { choice: 0, text: "hm".into() };
+    let whole = || message(json!({ "content": "Hi" }), json!(null));
+    let piece = |text: &str| message(json!({ "content": text }), json!(null));
+    let called = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
+    let calls = json!({ "content": "Hi", "tool_calls": [called] });
+    let beside = |delta: Value| json!({ "index": 0, "delta": delta, "message": { "content": "Hi" } });
+    let told = delta(json!({ "content": "Hi" }));
+    for (claim, chunks, expected) in [
+        ("the reason follows", vec![whole(), end("length")], vec![text("Hi"), finished(FinishReason::Length)]),
+        ("so does a filter's", vec![whole(), end("content_filter")], {
+            vec![text("Hi"), finished(FinishReason::ContentFilter)]
+        }),
+        (
+            "pieces that are called messages",
+            vec![piece("a"), piece("b"), message(json!({ "content": "c" }), json!("stop"))],
+            vec![text("a"), text("b"), text("c"), finished(FinishReason::Stop)],
+        ),
+        ("a message of a role, then deltas", vec![piece(""), told.clone(), end("stop")], {
+            vec![text("Hi"), finished(FinishReason::Stop)]
+        }),
+        (
+            "reasoning in deltas",
+            vec![
+                delta(json!({ "reasoning_content": "hm" })),
+                message(json!({ "content": "Hi", "reasoning_content": "hm" }), json!("stop")),
+            ],
+            vec![thought(), text("Hi"), finished(FinishReason::Stop)],
+        ),
+        ("text in deltas", vec![told.clone(), message(calls, json!("tool_calls"))], {
+            vec![text("Hi"), call(0, "call_1", "look", "{}"), finished(FinishReason::ToolCalls)]
+        }),
+        ("beside an empty delta", vec![chunk(json!([beside(json!({}))])), end("stop")], {
+            vec![text("Hi"), finished(FinishReason::Stop)]
+        }),
+        ("beside a delta of the same", vec![chunk(json!([beside(json!({ "content": "i" }))]))], vec![text("i")]),
+        ("all of it repeated", vec![told.clone(), whole()], vec![text("Hi"), finished(FinishReason::Other)]),
+        ("deltas behind a message, cut off", vec![whole(), told], vec![text("Hi"), text("Hi")]),
+    ] {
+        let mut reader = Chunks::new("m");
+        let mut deltas = Vec::new();
+        for chunk in &chunks {
+            let Read::Event(event) = reader.read(&Bytes::from(chunk.to_string())).unwrap() else { panic!("{claim}") };
+            assert!(event.frame.is_none() || !chunk.to_string().contains("message"), "{claim}");
+            deltas.extend(event.deltas);
+        }
+        deltas.extend(reader.finish());
+        assert_eq!(deltas[1..], expected, "{claim}");
+    }
+    // Behind the end it is no answer any more.
+    let error = read(&[end("stop"), message(json!({ "content": "Hi" }), json!("stop"))]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
 }
 
 #[test]
@@ -485,6 +556,8 @@ fn an_answer_is_whole_when_each_choice_has_ended() {
     assert!(read(json!({ "choices": [], "usage": usage, "service_tier": "priority" })));
     let usage = Usage { prompt_tokens: 7, completion_tokens: 2, cached_tokens: 4, ..Usage::default() };
     assert_eq!(reader.usage(), Some((usage, Tier::Priority)));
+    assert_eq!(reader.served(), Some(Delta::Served { tier: "priority".into() }));
+    assert_eq!(reader.served(), None);
     assert_eq!(reader.read(&Bytes::from_static(b"[DONE]")).unwrap(), Read::Done);
     for data in
         ["", "{", "<html>secret</html>", "[]", "\"secret\"", r#"{"choices":[{"delta":{"content":{"secret":1}}}]}"#]
@@ -606,7 +679,7 @@ fn a_call_of_what_can_be_no_tool_is_left_out_with_all_of_its_fragments() {
         assert_eq!(event.frame, None, "{calls}");
         deltas.extend(event.deltas);
     }
-    let begun = Delta::Started { id: "c-1".into(), model: "m".into(), created: Some(1) };
+    let begun = Delta::Started { id: "c-1".into(), model: "m".into(), aside: made() };
     let told = Delta::ToolCall {
         choice: 0,
         call: 0,

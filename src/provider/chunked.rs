@@ -64,12 +64,17 @@ impl Dialect for Chunked {
                 Ok(event)
             }
             Read::Error(data) => Err(refusals.in_stream(&data)),
-            Read::Done if self.chunks.is_whole() => {
-                self.over = true;
-                Ok(StreamEvent::default())
+            Read::Done => {
+                let deltas = self.chunks.finish();
+                self.over = self.chunks.is_whole();
+                let early = || broke_off("said that it was done before its answer was");
+                self.over.then_some(StreamEvent { frame: None, deltas }).ok_or_else(early)
             }
-            Read::Done => Err(broke_off("said that it was done before its answer was")),
         }
+    }
+
+    fn is_of_a_choice(&self) -> bool {
+        self.chunks.is_of_a_choice()
     }
 
     fn spent(&self) -> Option<Usage> {
@@ -81,10 +86,13 @@ impl Dialect for Chunked {
     }
 
     fn end(&mut self) -> Option<Vec<Delta>> {
+        let mut deltas = self.chunks.finish();
         let unsaid = self.call.end == End::Unsaid || self.chunks.was_told_whole();
         let whole = self.over || self.chunks.is_whole() && unsaid;
         whole.then(|| {
-            self.usage().into_iter().chain(self.chunks.served()).chain(self.chunks.notes().map(Delta::Note)).collect()
+            deltas.extend(self.usage().into_iter().chain(self.chunks.served()));
+            deltas.extend(self.chunks.notes().map(Delta::Note));
+            deltas
         })
     }
 }

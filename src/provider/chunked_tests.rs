@@ -170,22 +170,25 @@ async fn what_says_nothing_takes_no_room() {
 }
 
 #[tokio::test]
-async fn what_says_nothing_prolongs_no_wait_though_it_is_passed_on() {
+async fn a_chunk_with_a_choice_ends_a_wait_though_its_delta_is_empty_and_others_prolong_none() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-    let said = |text: &str| {
-        let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
-        format!("data: {}\n\n", json!({ "id": "c-1", "choices": [choice] }))
+    let event = |choices: Value, more: &str| {
+        let chunk = json!({ "id": "c-1", "choices": choices, "usage": { "prompt_tokens": 3, "completion_tokens": 1 } });
+        format!("data: {chunk}\n\n{more}")
     };
-    let nothing = (0..1_200).map(|_| (100, said("")));
-    let texts = [(0, format!("{head}{}", said("Yes")))].into_iter().chain(nothing).collect();
-    let server = Server::start(Reaction::Slowly(texts)).await;
-    let made = provider(Kind::OpenAiCompatible, &server.origin, "key", Duration::from_secs(3));
-    let events = made.stream(&hello()).await.unwrap().events.collect::<Vec<_>>();
-    let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
-    assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
-    let empty = events.split_off(1);
-    let passed = |event: &Result<StreamEvent, _>| event.as_ref().is_ok_and(|event| event.frame.is_some());
-    assert!(!empty.is_empty() && empty.iter().all(passed), "{empty:?}");
+    let said = |text: &str| json!([{ "index": 0, "delta": { "content": text }, "finish_reason": null }]);
+    // Neither is passed on: they count along, as some servers do that are asked to.
+    for (nothing, kept) in [(event(said(""), ""), true), (event(json!([]), ": a comment\n\n"), false)] {
+        let begun = (0, format!("{head}{}", event(said("Yes"), "")));
+        let waits = (0..50).map(|_| (100, nothing.clone()));
+        let texts = [begun].into_iter().chain(waits).chain([(0, event(said("."), ""))]).collect();
+        let server = Server::start(Reaction::Slowly(texts)).await;
+        let made = provider(Kind::OpenAiCompatible, &server.origin, "key", Duration::from_secs(3));
+        let events = made.stream(&hello()).await.unwrap().events.collect::<Vec<_>>();
+        let mut events = tokio::time::timeout(Duration::from_secs(60), events).await.unwrap();
+        assert_eq!(events.pop().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(events.len(), if kept { 2 } else { 1 }, "{events:?}");
+    }
 }
 
 #[tokio::test]
@@ -382,11 +385,18 @@ async fn a_stream_of_openais_that_breaks_is_classed() {
     assert_eq!(patient.stream(&hello()).await.unwrap_err().kind(), ErrorKind::UpstreamFailed);
 }
 
+fn chunked(end: End) -> Chunked {
+    let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end };
+    Chunked { chunks: Chunks::new("m"), told: None, over: false, call }
+}
+
+fn refusals() -> Refusals {
+    Refusals { wording: Wording::plain(), key: None }
+}
+
 #[test]
 fn tokens_are_told_as_they_were_counted_last() {
-    let refusals = Refusals { wording: Wording::plain(), key: None };
-    let call = Call { bill: Bill::of_a_dollar_a_token(&ChatRequest::default()), host: Host::Global, end: End::Unsaid };
-    let mut dialect = Chunked { chunks: Chunks::new("m"), told: None, over: false, call };
+    let mut dialect = chunked(End::Unsaid);
     let chunk = |choices: Value, tokens: u64| {
         let usage = json!({ "prompt_tokens": 3, "completion_tokens": tokens });
         Bytes::from(json!({ "id": "c", "model": "m", "choices": choices, "usage": usage }).to_string())
@@ -402,4 +412,23 @@ fn tokens_are_told_as_they_were_counted_last() {
     let last = dialect.read(&chunk(json!([]), 2), &refusals).unwrap();
     assert_eq!(last, StreamEvent { frame: None, deltas: vec![told(2)] });
     assert_eq!(dialect.end(), Some(vec![]));
+}
+
+#[test]
+fn a_message_without_a_reason_is_whole_where_its_stream_is_over() {
+    let whole = json!({ "choices": [{ "message": { "content": "Hi" } }], "usage": { "prompt_tokens": 3 } });
+    let finished = Delta::Finished { choice: 0, reason: FinishReason::Other };
+    for end in [End::Said, End::Unsaid] {
+        for done in [false, true] {
+            let mut dialect = chunked(end);
+            dialect.read(&Bytes::from(whole.to_string()), &refusals()).unwrap();
+            let mut deltas = Vec::new();
+            if done {
+                deltas = dialect.read(&Bytes::from_static(b"[DONE]"), &refusals()).unwrap().deltas;
+            }
+            assert_eq!((deltas.as_slice(), dialect.is_over()), (done.then(|| finished.clone()).as_slice(), done));
+            deltas.extend(dialect.end().unwrap());
+            assert!(matches!(&deltas[..], [end, Delta::Usage { .. }] if *end == finished), "{deltas:?}");
+        }
+    }
 }

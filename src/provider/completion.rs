@@ -115,7 +115,7 @@ pub(super) fn created(value: &Value) -> Option<i64> {
 }
 
 /// What an answer says of itself, if that is no text.
-fn token(value: &Value) -> Option<String> {
+pub(super) fn token(value: &Value) -> Option<String> {
     value.as_str().filter(|text| is_token(text)).map(str::to_owned)
 }
 

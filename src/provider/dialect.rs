@@ -18,10 +18,12 @@ pub(crate) trait Dialect: Send + 'static {
     /// `refusals` read one that the vendor says.
     fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError>;
 
+    /// Whether the event that was read last is of a choice. It may say nothing, as many do while a tool's call or hidden
+    /// reasoning is gathered at the server.
+    fn is_of_a_choice(&self) -> bool;
+
     /// The tokens that the vendor has counted so far, of a stream that fails.
-    fn spent(&self) -> Option<Usage> {
-        None
-    }
+    fn spent(&self) -> Option<Usage>;
 
     /// Whether the vendor said that the answer is over.
     fn is_over(&self) -> bool;
@@ -60,10 +62,10 @@ impl<D: Dialect> State<D> {
             let Some(data) = self.body.event().await? else { break };
             values::check(&data)?;
             let event = self.read(&data)?;
-            // What says nothing must not count as the beginning of an answer, nor prolong the wait for more of it.
-            if !event.deltas.is_empty() {
+            if !event.deltas.is_empty() || self.dialect.is_of_a_choice() {
                 self.body.said();
             }
+            // What says nothing must not count as the beginning of an answer.
             if event.frame.is_some() || !event.deltas.is_empty() {
                 self.body.keep(&data)?;
                 return Ok(Some(event));

@@ -139,7 +139,7 @@ pub(crate) struct StreamedBody {
     ready: VecDeque<Bytes>,
     /// The room of what has come and was not given out yet. Comments take none.
     unread: Held,
-    /// The longest wait for the next event that says something.
+    /// The longest wait for the next event of the answer.
     patience: Duration,
     /// When that has to be there, since it is waited for.
     due: Option<Instant>,
@@ -158,7 +158,7 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// An event that was given out says something. The wait for the next one is another.
+    /// An event that was given out is of the answer. The wait for the next one is another.
     pub(crate) fn said(&mut self) {
         self.due = None;
     }
@@ -168,8 +168,8 @@ impl StreamedBody {
         self.held.add(data.len()).map_err(full)
     }
 
-    /// The data of the next event; `None` at the end. The wait is for one that [says something](Self::said): comments on
-    /// the way, and events that say nothing, prolong nothing.
+    /// The data of the next event; `None` at the end. The wait is for one [of the answer](Self::said): comments on the way,
+    /// and other events, prolong nothing.
     pub(crate) async fn event(&mut self) -> Result<Option<Bytes>, ProviderError> {
         // Where it is read slowly there is always an event that waits for nothing.
         if Instant::now() >= self.ends {

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::error::ProviderError;
 use super::error_kind::ErrorKind;
-use crate::chat::{FinishReason, Reference, Seal, Usage};
+use crate::chat::{Aside, FinishReason, Reference, Seal, Usage};
 use crate::in_flight::Held;
 
 /// A streamed answer. Dropping it closes the upstream's socket, which ends generation and billing there. An error is the
@@ -63,8 +63,8 @@ pub enum Delta {
         id: String,
         /// The model, as the provider names it.
         model: String,
-        /// When that was, in seconds since 1970, by the provider's clock.
-        created: Option<i64>,
+        /// What the provider says beside it.
+        aside: Aside,
     },
     /// More text.
     Text {
@@ -122,7 +122,7 @@ pub enum Delta {
         /// What they cost in US dollars; `None` when the model's price is not known.
         cost_usd: Option<f64>,
     },
-    /// How urgently the answer was served, where the vendor says so in its usage.
+    /// How urgently the answer was served, where that is not known from its beginning.
     Served {
         /// The vendor's word, without white space.
         tier: String,

@@ -101,6 +101,31 @@ async fn a_seal_is_left_out_where_a_policy_changes_what_it_holds_for() {
 }
 
 #[tokio::test]
+async fn a_seal_goes_out_right_behind_thoughts_that_no_policy_changed() {
+    let anthropic = AnthropicDouble::start().await.unwrap();
+    let gemini = GeminiDouble::start().await.unwrap();
+    let gateway = others(&anthropic, &gemini).policies(&["pii", "audit-redact"]).start();
+    let thought =
+        |text: &str| json!({ "type": "thinking", "thinking": text, "signature": anthropic_double::SIGNATURE });
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    // What is edited behind them is nothing of theirs.
+    let blocks = json!([thought("hm"), thought("so"), text("Ask jane@example.org")]);
+    anthropic.script(anthropic_double::Behaviour::Content(blocks));
+    let ask = json!({ "model": "claude-sonnet-4-6", "messages": [{ "role": "user", "content": "Hello" }] });
+    let (chunks, done) = streamed(&gateway, ask).await;
+    let said = |name: &str| {
+        let told = |chunk: &Value| {
+            let said = &chunk["choices"][0]["delta"][name];
+            !said.is_null() && said != ""
+        };
+        chunks.iter().position(told).unwrap_or_else(|| panic!("{name}: {chunks:?}"))
+    };
+    assert!(done && said("thinking_blocks") < said("content"), "{chunks:?}");
+    assert_eq!(assembled(&chunks)["thinking_blocks"], json!([thought("hm"), thought("so")]), "{chunks:?}");
+    assert!(json!(chunks).to_string().contains("[EMAIL]"), "{chunks:?}");
+}
+
+#[tokio::test]
 async fn thoughts_that_are_bound_to_another_conversation_are_left_out() {
     let anthropic = AnthropicDouble::start().await.unwrap();
     let gemini = GeminiDouble::start().await.unwrap();

@@ -17,7 +17,7 @@ pub(crate) struct Transcript {
     choices: BTreeMap<u32, Spoken>,
     usage: Option<Usage>,
     cost_usd: Option<f64>,
-    served: Option<String>,
+    aside: Aside,
     notes: Vec<String>,
     bytes: u64,
     sealed: u64,
@@ -40,7 +40,7 @@ impl Transcript {
             choices: BTreeMap::new(),
             usage: None,
             cost_usd: None,
-            served: None,
+            aside: Aside::default(),
             notes: Vec::new(),
             bytes: 0,
             sealed: 0,
@@ -51,9 +51,10 @@ impl Transcript {
     /// Adds what came.
     pub(crate) fn take(&mut self, delta: &Delta) {
         match delta {
-            Delta::Started { id, model, .. } => {
+            Delta::Started { id, model, aside } => {
                 id.clone_into(&mut self.id);
                 model.clone_into(&mut self.model);
+                aside.clone_into(&mut self.aside);
             }
             Delta::Text { choice, text } => self.add(*choice, StreamPart::Text, text),
             Delta::Refusal { choice, text } => self.add(*choice, StreamPart::Refusal, text),
@@ -73,7 +74,7 @@ impl Transcript {
             }
             Delta::Finished { choice, reason } => self.choices.entry(*choice).or_default().finish = Some(*reason),
             Delta::Usage { usage, cost_usd } => (self.usage, self.cost_usd) = (Some(*usage), *cost_usd),
-            Delta::Served { tier } => self.served = Some(tier.clone()),
+            Delta::Served { tier } => self.aside.service_tier = Some(tier.clone()),
             Delta::Note(note) => self.notes.push(note.clone()),
             // For whoever sends it back, and no text.
             Delta::Seal { seal, .. } => self.sealed += seal.size() as u64,
@@ -131,7 +132,7 @@ impl Transcript {
             cost_usd: self.cost_usd,
             correlation_id,
             notes,
-            aside: Aside { service_tier: self.served, ..Aside::default() },
+            aside: self.aside,
             ..ChatAnswer::default()
         }
     }

@@ -192,11 +192,16 @@ impl Wire {
             None => {}
             Some(Content::Text(text)) => parts.push(Part::Text { text }),
             Some(Content::Pieces(pieces)) => {
+                // By themselves: a thought among them goes on from none that stands beside them.
+                let mut said = Vec::with_capacity(pieces.len());
                 for (place, Object(mut piece)) in pieces.into_iter().enumerate() {
                     let field = field(&format!("content[{place}]"));
-                    cache.extend(piece.cache(&field)?.map(|control| (parts.len(), control)));
-                    piece.read(&field, &mut parts)?;
+                    let (control, at) = (piece.cache(&field)?, said.len());
+                    piece.read(&field, &mut said)?;
+                    let at = parts.len() + at.min(said.len().saturating_sub(1));
+                    cache.extend(control.map(|control| (at, control)));
                 }
+                parts.append(&mut said);
             }
         }
         if role == Role::Tool {
@@ -276,8 +281,16 @@ impl Piece {
                 let thoughts = self.thinking.ok_or_else(|| missing("thinking"))?;
                 let ids = thoughts.iter().filter_map(|Object(thought)| thought.reference_ids.as_deref());
                 cited.extend(ids.flat_map(Reference::read));
-                let text = thoughts.into_iter().filter_map(|Object(thought)| thought.text).collect();
-                parts.push(Part::Thinking { text, seal: self.signature.and_then(Seal::of_mistral) });
+                let more: String = thoughts.into_iter().filter_map(|Object(thought)| thought.text).collect();
+                let signed = self.signature.and_then(Seal::of_mistral);
+                // Of a stream a client may keep one thought in as many parts as it came in, the signature in the last.
+                match parts.last_mut() {
+                    Some(Part::Thinking { text, seal: seal @ None }) => {
+                        text.push_str(&more);
+                        *seal = signed;
+                    }
+                    _ => parts.push(Part::Thinking { text: more, seal: signed }),
+                }
             }
             "reference" => {
                 cited.extend(Reference::read(&self.reference_ids.ok_or_else(|| missing("reference_ids"))?));

@@ -130,6 +130,23 @@ fn messages_of_both_dialects_are_read() {
             ],
         ),
         (
+            // As a client keeps what came in a stream.
+            json!({ "role": "assistant", "reasoning_content": "Well. ", "content": [
+                { "type": "thinking", "thinking": [{ "type": "text", "text": "H" }] },
+                { "type": "thinking", "thinking": [{ "type": "text", "text": "m" }] },
+                { "type": "thinking", "thinking": [], "signature": "EqQB" },
+                { "type": "thinking", "thinking": [{ "type": "text", "text": "So" }] },
+                { "type": "text", "text": "Yes" },
+            ] }),
+            Role::Assistant,
+            vec![
+                Part::Thinking { text: "Well. ".into(), seal: None },
+                Part::Thinking { text: "Hm".into(), seal: Some(Seal::Mistral("EqQB".into())) },
+                Part::Thinking { text: "So".into(), seal: None },
+                text("Yes"),
+            ],
+        ),
+        (
             json!({ "role": "assistant", "content": "Yes", "thinking_blocks": [
                 { "type": "thinking", "thinking": "Hm", "signature": "EqQB", "vendor": "mistral" },
                 { "type": "thinking", "thinking": "So", "signature": "EmwK" },

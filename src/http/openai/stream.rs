@@ -17,7 +17,7 @@ use super::errors;
 use super::reasoning::Content;
 use super::request::Pieces;
 use super::seal::ThinkingBlock;
-use crate::chat::{Called, ChatAnswer, ExtraContent, Seal};
+use crate::chat::{Aside, Called, ChatAnswer, ExtraContent, Seal};
 use crate::gateway::{AnswerEvent, AnswerStream, Ended, Refusal, StreamEnd};
 use crate::http::sse::{self, Frame};
 use crate::provider::{Delta, Sealed, StreamEvent};
@@ -38,6 +38,8 @@ struct Chunks {
     id: String,
     model: String,
     created: i64,
+    /// What the provider says beside its answer.
+    aside: Aside,
     /// Choices that were asked for or have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
     /// Choices whose role was told; none where the provider's own chunks tell it.
@@ -99,6 +101,7 @@ impl Chunks {
             id: String::new(),
             model: model.to_owned(),
             created: Timestamp::now().as_second(),
+            aside: Aside::default(),
             choices: (0..choices).map(|choice| (choice, false)).collect(),
             roles: Some(BTreeSet::new()),
             held: None,
@@ -139,11 +142,13 @@ impl Chunks {
         let mut ends = false;
         for delta in &event.deltas {
             match delta {
-                Delta::Started { id, model, created } => {
+                Delta::Started { id, model, aside } => {
                     id.clone_into(&mut self.id);
                     model.clone_into(&mut self.model);
-                    self.created = created.unwrap_or(self.created);
+                    self.created = aside.created.unwrap_or(self.created);
+                    aside.clone_into(&mut self.aside);
                 }
+                Delta::Served { tier } => self.aside.service_tier = Some(tier.clone()),
                 Delta::Text { choice, .. }
                 | Delta::Refusal { choice, .. }
                 | Delta::Thinking { choice, .. }
@@ -155,7 +160,7 @@ impl Chunks {
                     ends = true;
                     self.choices.insert(*choice, true);
                 }
-                Delta::Usage { .. } | Delta::Served { .. } | Delta::Seal { .. } | Delta::Note(_) => {}
+                Delta::Usage { .. } | Delta::Seal { .. } | Delta::Note(_) => {}
             }
         }
         if !ends {
@@ -246,6 +251,9 @@ impl Chunks {
         chunk.insert("created".to_owned(), self.created.into());
         chunk.insert("model".to_owned(), self.model.clone().into());
         chunk.insert("choices".to_owned(), choices);
+        let Aside { service_tier, system_fingerprint, .. } = &self.aside;
+        let beside = [("service_tier", service_tier), ("system_fingerprint", system_fingerprint)];
+        chunk.extend(beside.into_iter().filter_map(|(name, word)| Some((name.to_owned(), word.as_deref()?.into()))));
         chunk
     }
 
@@ -370,7 +378,7 @@ mod tests {
     #[test]
     fn each_choice_has_a_role_once() {
         let mut chunks = Chunks::new("m", 1, Pieces { include_usage: false }, Form::Chat);
-        let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
+        let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), aside: aside() };
         let text = |choice| Delta::Text { choice, text: "Yes".to_owned() };
         let mut roles = Vec::new();
         for delta in [begun, text(1), text(0), text(2), text(1)] {
@@ -421,7 +429,7 @@ mod tests {
             let mut chunks = Chunks::new("m", 1, Pieces { include_usage }, Form::Chat);
             let mut transcript = Transcript::new("m");
             let mut frames = Vec::new();
-            let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), created: Some(7) };
+            let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), aside: aside() };
             let served = Delta::Served { tier: "priority".to_owned() };
             for deltas in [vec![begun, text.clone()], vec![end.clone(), counted(1)], vec![counted(2), served]] {
                 deltas.iter().for_each(|delta| transcript.take(delta));
@@ -444,6 +452,34 @@ mod tests {
             assert_eq!((&last["id"], &last["created"]), (&json!("c-1"), &json!(7)), "{last}");
             assert!(others.iter().all(|chunk| chunk.get("usage").is_none()), "{others:?}");
         }
+    }
+
+    #[test]
+    fn what_the_provider_says_beside_its_answer_stands_in_each_chunk() {
+        let mut chunks = Chunks::new("m", 1, Pieces { include_usage: true }, Form::Chat);
+        let aside = Aside { service_tier: Some("flex".to_owned()), ..aside() };
+        let begun = Delta::Started { id: "c-1".to_owned(), model: "m".to_owned(), aside };
+        let text = Delta::Text { choice: 0, text: "Yes".to_owned() };
+        let end = Delta::Finished { choice: 0, reason: FinishReason::Stop };
+        let usage = Delta::Usage { usage: crate::chat::Usage::default(), cost_usd: None };
+        let mut transcript = Transcript::new("m");
+        let mut frames = Vec::new();
+        for deltas in [vec![begun], vec![text], vec![end, usage]] {
+            deltas.iter().for_each(|delta| transcript.take(delta));
+            frames.extend(chunks.frames(AnswerEvent::Said(StreamEvent { frame: None, deltas })));
+        }
+        frames.extend(chunks.frames(over(transcript, StreamEnd::Whole)));
+        assert_eq!(frames.len(), 5);
+        for frame in &frames[..4] {
+            let Frame::Data(chunk) = frame else { panic!("{frame:?}") };
+            let chunk: Value = serde_json::from_str(chunk).unwrap();
+            let told = (&chunk["service_tier"], &chunk["system_fingerprint"]);
+            assert_eq!(told, (&json!("flex"), &json!("fp_1")), "{chunk}");
+        }
+    }
+
+    fn aside() -> Aside {
+        Aside { created: Some(7), system_fingerprint: Some("fp_1".to_owned()), ..Aside::default() }
     }
 
     fn over(transcript: Transcript, how: StreamEnd) -> AnswerEvent {

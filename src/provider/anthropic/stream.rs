@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{self, finish_reason, signed};
 use super::usage::Counted;
-use crate::chat::{Part, Seal};
+use crate::chat::{Aside, Part, Seal, Usage};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -35,6 +35,8 @@ pub(super) struct Reading {
     counted: Counted,
     finished: bool,
     over: bool,
+    /// Whether the event that was read last is of a block.
+    of_a_block: bool,
     /// On what is left out.
     notes: Notes,
 }
@@ -143,6 +145,7 @@ impl Reading {
             counted: Counted::default(),
             finished: false,
             over: false,
+            of_a_block: false,
             notes: Notes::default(),
         }
     }
@@ -169,7 +172,7 @@ impl Reading {
         let answer = answer::parse(data, self.bill.model())?.answer;
         self.counted = self.counted.then(Counted::read(usage));
         answer.notes.into_iter().for_each(|note| self.notes.add(note));
-        let mut deltas = vec![Delta::Started { id: answer.id, model: answer.model, created: None }];
+        let mut deltas = vec![Delta::Started { id: answer.id, model: answer.model, aside: Aside::default() }];
         for choice in answer.choices {
             let mut calls = 0;
             for part in choice.message.parts {
@@ -212,6 +215,10 @@ impl Dialect for Reading {
     fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError> {
         let event: Event =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "message"))?;
+        self.of_a_block = matches!(
+            event,
+            Event::ContentBlockStart { .. } | Event::ContentBlockDelta { .. } | Event::ContentBlockStop { .. }
+        );
         let thinks = |text: String| (!text.is_empty()).then_some(Delta::Thinking { choice: 0, text });
         let text = |text: String| (!text.is_empty()).then_some(Delta::Text { choice: 0, text });
         let delta = match event {
@@ -221,7 +228,7 @@ impl Dialect for Reading {
                 let id = message.id.filter(|id| is_token(id)).unwrap_or_default();
                 let model =
                     message.model.filter(|model| is_token(model)).unwrap_or_else(|| self.bill.model().to_owned());
-                Some(Delta::Started { id, model, created: None })
+                Some(Delta::Started { id, model, aside: Aside::default() })
             }
             Event::ContentBlockStart { content_block: Block::Text { text: begun }, .. } => text(begun),
             Event::ContentBlockStart { content_block: Block::ToolUse { name, .. }, .. } if !names::is_call(&name) => {
@@ -292,6 +299,14 @@ impl Dialect for Reading {
             return Err(ProviderError::went_on());
         }
         Ok(StreamEvent { frame: None, deltas: delta.into_iter().collect() })
+    }
+
+    fn is_of_a_choice(&self) -> bool {
+        self.of_a_block
+    }
+
+    fn spent(&self) -> Option<Usage> {
+        self.counted.usage()
     }
 
     fn is_over(&self) -> bool {

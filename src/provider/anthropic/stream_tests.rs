@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::chat::{ChatRequest, FinishReason, Usage};
+use crate::chat::{ChatRequest, FinishReason};
 use crate::provider::anthropic::error::WORDING;
 use crate::provider::{ApiKey, ErrorKind};
 
@@ -82,7 +82,7 @@ fn a_message_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
+            Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), aside: Aside::default() },
             Delta::Thinking { choice: 0, text: "hm".into() },
             sealed("hm", Seal::Anthropic("EqQB".into())),
             sealed("", Seal::AnthropicRedacted("EmwK".into())),
@@ -121,7 +121,7 @@ fn what_stands_beside_an_answer_is_no_text() {
     };
     let start = json!({"type": "message_start", "message": {"id": told, "model": told, "usage": {}}});
     let deltas = read(&mut reading(), &[start, call(0), call(1)]);
-    assert_eq!(deltas[0], Delta::Started { id: String::new(), model: "asked-for".into(), created: None });
+    assert_eq!(deltas[0], Delta::Started { id: String::new(), model: "asked-for".into(), aside: Aside::default() });
     let ids: Vec<_> = deltas
         .iter()
         .filter_map(|delta| match delta {
@@ -151,7 +151,7 @@ fn a_whole_message_in_place_of_a_stream_is_the_answer() {
         arguments: "{}".into(),
     };
     let expected = [
-        Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), created: None },
+        Delta::Started { id: "msg_1".into(), model: "claude-sonnet-4-6".into(), aside: Aside::default() },
         Delta::Thinking { choice: 0, text: "hm".into() },
         sealed("hm", Seal::Anthropic("EqQB".into())),
         text("Hello"),
@@ -218,6 +218,29 @@ fn an_error_inside_a_stream_has_its_class() {
         let error = reading().read(&Bytes::from(broken), &refusals()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
+    }
+}
+
+#[test]
+fn what_was_counted_of_a_message_that_breaks_off_is_known() {
+    let mut reading = reading();
+    assert_eq!(reading.spent(), None);
+    let usage = json!({"input_tokens": 25, "output_tokens": 1});
+    read(&mut reading, &[json!({"type": "message_start", "message": {"id": "msg_1", "usage": usage}})]);
+    let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+    assert!(reading.read(&Bytes::from(error.to_string()), &refusals()).is_err());
+    let spent = Usage { prompt_tokens: 25, completion_tokens: 1, ..Usage::default() };
+    assert_eq!(reading.spent(), Some(spent));
+}
+
+#[test]
+fn an_event_of_a_block_goes_on_though_it_says_nothing() {
+    let mut reading = reading();
+    let delta = json!({"type": "text_delta", "text": ""});
+    let empty = json!({"type": "content_block_delta", "index": 0, "delta": delta});
+    for (event, goes_on) in [(empty, true), (json!({"type": "ping"}), false)] {
+        assert_eq!(read(&mut reading, std::slice::from_ref(&event)), []);
+        assert_eq!(reading.is_of_a_choice(), goes_on, "{event}");
     }
 }
 

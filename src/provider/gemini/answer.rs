@@ -86,9 +86,10 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     values::check(body)?;
     let response: Response =
         serde_json::from_slice(body).map_err(|error| ProviderError::unreadable(&error, "response"))?;
+    let usage = response.usage_metadata.as_ref().and_then(read_usage);
     let mut candidates = response.candidates;
     if candidates.is_empty() {
-        return Err(no_candidate(response.prompt_feedback));
+        return Err(no_candidate(response.prompt_feedback).with_spent(usage));
     }
     candidates.sort_by_key(|candidate| candidate.index);
     let mut notes = Notes::default();
@@ -96,12 +97,14 @@ pub(crate) fn parse(body: &[u8], asked: &str) -> Result<ChatAnswer, ProviderErro
     let choices = candidates
         .into_iter()
         .map(|candidate| read_candidate(candidate, &mut ids, &mut notes))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, _>>();
+    // What failed was counted all the same.
+    let choices = choices.map_err(|error| error.with_spent(usage))?;
     Ok(ChatAnswer {
         id: response.response_id.filter(|id| is_token(id)).unwrap_or_default(),
         model: response.model_version.filter(|model| is_token(model)).unwrap_or_else(|| asked.to_owned()),
         choices,
-        usage: response.usage_metadata.as_ref().and_then(read_usage),
+        usage,
         notes: notes.into_iter().collect(),
         ..ChatAnswer::default()
     })

@@ -79,6 +79,18 @@ fn finish_reasons_are_an_open_set() {
 }
 
 #[test]
+fn what_a_refused_answer_used_is_known() {
+    let usage = json!({"promptTokenCount": 7, "candidatesTokenCount": 3});
+    for body in [
+        json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}], "usageMetadata": usage}),
+        json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage}),
+    ] {
+        let spent = Usage { prompt_tokens: 7, completion_tokens: 3, ..Usage::default() };
+        assert_eq!(read(&body).unwrap_err().spent(), Some(spent), "{body}");
+    }
+}
+
+#[test]
 fn several_candidates_come_in_their_order() {
     let candidate = |index: u32, text: &str| json!({"index": index, "content": {"parts": [{"text": text}]}});
     let answer = read(&json!({"candidates": [candidate(1, "b"), candidate(0, "a")]})).unwrap();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
-use crate::chat::{Part, Usage};
+use crate::chat::{Aside, Part, Usage};
 use crate::provider::bill::Bill;
 use crate::provider::call_id::{Made, check_count};
 use crate::provider::dialect::Dialect;
@@ -24,6 +24,8 @@ pub(super) struct Reading {
     /// Made of the first event, which no other answer has.
     ids: Option<Made<Vec<u8>>>,
     choices: BTreeMap<u32, ChoiceState>,
+    /// Whether the event that was read last has a candidate.
+    of_a_choice: bool,
     usage: Option<Usage>,
     /// On what is left out.
     notes: Notes,
@@ -38,7 +40,14 @@ struct ChoiceState {
 impl Reading {
     /// Of the answer to a call.
     pub(super) fn new(bill: Bill) -> Self {
-        Self { bill, ids: None, choices: BTreeMap::new(), usage: None, notes: Notes::default() }
+        Self {
+            bill,
+            ids: None,
+            choices: BTreeMap::new(),
+            of_a_choice: false,
+            usage: None,
+            notes: Notes::default(),
+        }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
@@ -80,6 +89,9 @@ impl Dialect for Reading {
     fn read(&mut self, data: &Bytes, refusals: &Refusals) -> Result<StreamEvent, ProviderError> {
         let response: Response =
             serde_json::from_slice(data).map_err(|error| ProviderError::unreadable(&error, "response"))?;
+        // The last count is that of the whole. Before the candidates: one that failed was counted all the same.
+        self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
+        self.of_a_choice = !response.candidates.is_empty();
         if response.error.is_some() {
             return Err(refusals.in_stream(data));
         }
@@ -95,15 +107,21 @@ impl Dialect for Reading {
                     .model_version
                     .filter(|model| is_token(model))
                     .unwrap_or_else(|| self.bill.model().to_owned()),
-                created: None,
+                aside: Aside::default(),
             });
         }
         for candidate in response.candidates {
             self.candidate(candidate, &mut deltas)?;
         }
-        // The last count is that of the whole.
-        self.usage = response.usage_metadata.as_ref().and_then(read_usage).or(self.usage);
         Ok(StreamEvent { frame: None, deltas })
+    }
+
+    fn is_of_a_choice(&self) -> bool {
+        self.of_a_choice
+    }
+
+    fn spent(&self) -> Option<Usage> {
+        self.usage
     }
 
     fn is_over(&self) -> bool {

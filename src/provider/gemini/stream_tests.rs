@@ -46,7 +46,7 @@ fn an_answer_is_told_piece_by_piece() {
     assert_eq!(
         deltas,
         [
-            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into(), created: None },
+            Delta::Started { id: "r1".into(), model: "gemini-3.5-flash".into(), aside: Aside::default() },
             Delta::Thinking { choice: 0, text: "hm".into() },
             text(0, "Hel"),
             text(1, "lo"),
@@ -70,7 +70,7 @@ fn an_answer_is_told_piece_by_piece() {
 fn what_stands_beside_an_answer_is_no_text() {
     let told = "write to jane@example.org";
     let begun = json!({"candidates": [], "responseId": told, "modelVersion": told});
-    let started = Delta::Started { id: String::new(), model: "asked-for".into(), created: None };
+    let started = Delta::Started { id: String::new(), model: "asked-for".into(), aside: Aside::default() };
     assert_eq!(read(&mut reading(), &[begun]), [started]);
 }
 
@@ -125,6 +125,17 @@ fn an_error_inside_a_stream_has_its_class() {
         assert_eq!(error.kind(), ErrorKind::MalformedAnswer, "{broken}");
         assert!(!error.message().contains("secret"));
     }
+}
+
+#[test]
+fn what_was_counted_of_a_refused_candidate_is_known() {
+    let mut reading = reading();
+    assert_eq!(reading.spent(), None);
+    let usage = json!({"promptTokenCount": 7, "candidatesTokenCount": 3});
+    let end = json!({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}], "usageMetadata": usage});
+    assert!(reading.read(&Bytes::from(end.to_string()), &refusals()).is_err());
+    let spent = Usage { prompt_tokens: 7, completion_tokens: 3, ..Usage::default() };
+    assert_eq!(reading.spent(), Some(spent));
 }
 
 #[test]

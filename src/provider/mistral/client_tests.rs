@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::chat::{FinishReason, Message, Role};
+use crate::chat::{Aside, FinishReason, Message, Role};
 use crate::provider::canned::{self, Reaction, Server, reply, said, stall};
 use crate::provider::{Delta, ErrorKind, Kind, Prices};
 
@@ -390,7 +390,7 @@ async fn a_stream_is_read_to_its_end() {
     assert_eq!(
         said,
         [
-            Delta::Started { id: "s1".into(), model: "mistral-small-latest".into(), created: None },
+            Delta::Started { id: "s1".into(), model: "mistral-small-latest".into(), aside: Aside::default() },
             text("Grüße"),
             text("!"),
             Delta::Finished { choice: 0, reason: FinishReason::Stop },

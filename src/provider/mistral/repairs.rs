@@ -8,6 +8,7 @@ pub(super) struct Repairs {
     pub(super) replaced_ids: usize,
     pub(super) dropped_assistants: usize,
     pub(super) dropped_thinking: usize,
+    pub(super) dropped_seals: usize,
     pub(super) misplaced_thinking: usize,
     pub(super) misplaced_citations: usize,
     pub(super) misplaced_calls: usize,
@@ -29,6 +30,7 @@ impl Repairs {
             (self.replaced_ids, REPLACED),
             (self.dropped_assistants, "empty assistant messages left out"),
             (self.dropped_thinking, "reasoning parts left out, which the model does not take"),
+            (self.dropped_seals, "signatures of reasoning left out, which stood beside none"),
             (
                 self.misplaced_thinking,
                 "reasoning parts left out, which stood in a message not the assistant's or the system's",

@@ -166,6 +166,8 @@ fn signatures_and_citations_are_replayed_where_they_stood() {
     let parts = vec![
         thought(Seal::Mistral("EqQB".into())),
         thought(Seal::Anthropic("EmwK".into())),
+        Part::Thinking { text: String::new(), seal: Some(Seal::Mistral("AAEC".into())) },
+        Part::Thinking { text: String::new(), seal: None },
         text("Paris"),
         cited.clone(),
         text(" is big"),
@@ -188,7 +190,8 @@ fn signatures_and_citations_are_replayed_where_they_stood() {
         ])
     );
     assert_eq!(body["messages"][0]["content"], "Hi");
-    assert_eq!(notes, ["1 citations left out, which stood in a message not the assistant's"]);
+    let seal = "1 signatures of reasoning left out, which stood beside none";
+    assert_eq!(notes, [seal, "1 citations left out, which stood in a message not the assistant's"]);
 }
 
 #[test]

@@ -150,7 +150,9 @@ fn push<'a>(
             Part::Image { url, detail } => {
                 chunks.push(Chunk::ImageUrl { image_url: Url { url, detail: *detail } });
             }
-            Part::Thinking { text, .. } if text.is_empty() => {}
+            Part::Thinking { text, seal } if text.is_empty() => {
+                repairs.dropped_seals += usize::from(matches!(seal, Some(Seal::Mistral(_))));
+            }
             Part::Thinking { .. } if !may_think => repairs.misplaced_thinking += 1,
             Part::Thinking { .. } if thinking == Thinking::Drop => repairs.dropped_thinking += 1,
             Part::Thinking { text, seal } => {

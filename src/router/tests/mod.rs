@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::chat::{Choice, FinishReason, Message, Role, Task, Usage};
+use crate::chat::{Aside, Choice, FinishReason, Message, Role, Task, Usage};
 use crate::provider::{ApiKey, Catalogue, Delta, ErrorKind, Kind, ProviderError, StreamEvent};
 
 /// The clock stands still but for those who wait for it, and tells no shorter time.
@@ -191,7 +191,7 @@ impl Provider for Fake {
         // A failure is told by the first event, as by an upstream that has answered 200 already.
         let begun = answer.map(|answer| StreamEvent {
             frame: None,
-            deltas: vec![Delta::Started { id: answer.id, model: answer.model, created: None }],
+            deltas: vec![Delta::Started { id: answer.id, model: answer.model, aside: Aside::default() }],
         });
         let broken = self.breaks.lock().unwrap().map(|kind| Err(ProviderError::new(kind, "broke off")));
         let events = Box::pin(futures_util::stream::iter([begun].into_iter().chain(broken)));
