@@ -246,14 +246,22 @@ async fn who_goes_away_while_policies_judge_costs_no_call() {
     let prepared = Setup::with(&double).policies(&["audit-redact"]).prepare();
     put_slow(&prepared);
     let gateway = prepared.start();
-    let asking = gateway.client.post(gateway.url("/api/request")).json(&json!({ "query": "Hello" })).send();
-    let asking = tokio::spawn(asking);
-    gateway.until_passed("quick", 1.0).await;
-    asking.abort();
-    let record = async || gateway.search(json!({ "limit": 1 })).await.pop().unwrap_or_default();
-    let is_gone = async || record().await["policy_details"]["client_gone"] == true;
-    eventually("it is on record that the client is gone", is_gone).await;
-    assert_eq!(record().await["policy_details"]["attempts"], 0, "{}", record().await);
+    let ask = |stream: bool| {
+        let body = json!({ "query": "Hello", "stream": stream });
+        tokio::spawn(gateway.client.post(gateway.url("/api/request")).json(&body).send())
+    };
+    let asking = [ask(false), ask(true)];
+    gateway.until_passed("quick", 2.0).await;
+    asking.iter().for_each(|asking| asking.abort());
+    let records = async || gateway.search(json!({ "limit": 10 })).await;
+    let are_gone = async || {
+        let records = records().await;
+        records.len() == 2 && records.iter().all(|it| it["policy_details"]["client_gone"] == true)
+    };
+    eventually("it is on record that the clients are gone", are_gone).await;
+    for record in records().await {
+        assert_eq!(record["policy_details"]["attempts"], 0, "{record}");
+    }
     assert_eq!(asked(&double), 0);
 }
 

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::meter;
@@ -48,29 +47,14 @@ impl Gateway {
         self.begin(request, true).await
     }
 
+    /// Of a stream this is the first half: what comes behind its beginning has a task of its own.
     async fn begin(self: &Arc<Self>, request: Request, streams: bool) -> Result<Answered, GatewayError> {
-        if self.tasks.is_closed() {
-            return Err(GatewayError::ShuttingDown);
-        }
         let gone = CancellationToken::new();
-        let guard = gone.clone().drop_guard();
-        let (reply, replied) = oneshot::channel();
+        let _guard = gone.clone().drop_guard();
         let held = request.held.clone();
-        // Boxed before it is handed on: it is ten kilobytes.
-        let run = Box::pin(Pipeline::run(self.clone(), request, streams, gone, reply));
-        let run = in_flight::charged(held.as_ref(), run);
-        if streams {
-            // Its answer begins long before its end.
-            self.tasks.spawn(run);
-        } else {
-            to_its_end(&self.tasks, run)?.await;
-        }
-        let replied = replied.await.unwrap_or_else(|_| {
-            tracing::error!("a request's task ended without an answer");
-            Err(GatewayError::Internal)
-        });
-        guard.disarm();
-        replied
+        // Boxed before it is handed on: it is some kilobytes.
+        let run = Box::pin(Pipeline::run(self.clone(), request, streams, gone));
+        to_its_end(&self.tasks, in_flight::charged(held.as_ref(), run))?.await
     }
 }
 
@@ -113,18 +97,13 @@ impl Upstream {
     }
 }
 
-pub(super) type Answer = oneshot::Sender<Result<Answered, GatewayError>>;
+/// What comes of a request.
+type Answer = Result<Answered, GatewayError>;
 
 impl Pipeline {
-    async fn run(gateway: Arc<Gateway>, mut request: Request, streams: bool, gone: CancellationToken, answer: Answer) {
+    async fn run(gateway: Arc<Gateway>, mut request: Request, streams: bool, gone: CancellationToken) -> Answer {
         let started = Instant::now();
-        let permit = match gateway.audit.reserve_request() {
-            Ok(permit) => permit,
-            Err(error) => {
-                let _ = answer.send(Err(error.into()));
-                return;
-            }
-        };
+        let permit = gateway.audit.reserve_request()?;
         let estimated = estimate_before(&request.chat);
         let original = Arc::new(std::mem::take(&mut request.chat.messages));
         let mut constraints = Constraints::new(request.preference.clone())
@@ -152,7 +131,7 @@ impl Pipeline {
             ..request.caller.context(request.surface, &request.request_type)
         });
         let set = gateway.policies.set();
-        let mut pipeline = Self {
+        let pipeline = Box::new(Self {
             gateway,
             set,
             id: RequestId::new(),
@@ -164,18 +143,17 @@ impl Pipeline {
             at: Timestamp::now(),
             started,
             policies: PolicyInfo::default(),
-        };
-        pipeline.decide(permit, constraints, unroutable, gone, answer).await;
+        });
+        pipeline.decide(permit, constraints, unroutable, gone).await
     }
 
     async fn decide(
-        &mut self,
+        mut self: Box<Self>,
         permit: RequestPermit,
         mut constraints: Constraints,
         unroutable: Option<Box<RouteError>>,
         gone: CancellationToken,
-        answer: Answer,
-    ) {
+    ) -> Answer {
         let mut messages = self.original.clone();
         let gateway = self.gateway.clone();
         let decided = gateway
@@ -192,12 +170,12 @@ impl Pipeline {
                     content,
                     ..self.bare_intent(audit::Decision::Error)
                 };
-                return self.give_up(permit, intent, error, answer).await;
+                return self.give_up(permit, intent, error).await;
             }
         };
         self.policies.add(&decision);
         if let Some(refusal) = record::refusal(&decision) {
-            return self.refuse(permit, &decision, refusal, answer).await;
+            return self.refuse(permit, &decision, refusal).await;
         }
         if let Some(routing) = &decision.routing {
             if !routing.providers.is_empty() {
@@ -215,27 +193,26 @@ impl Pipeline {
             let explanation = decision.reason_of(policy).map(str::to_owned);
             let refusal = Refusal { policy: policy.clone(), reason, explanation, rule: None };
             self.policies.refused_by(policy);
-            return self.refuse(permit, &decision, refusal, answer).await;
+            return self.refuse(permit, &decision, refusal).await;
         }
         if self.request.skip_llm {
-            return self.end(permit, &decision, Outcome::Checked, answer).await;
+            return self.end(permit, &decision, Outcome::Checked).await;
         }
         if let Some(error) = unroutable {
-            return self.end(permit, &decision, Outcome::Failed(error), answer).await;
+            return self.end(permit, &decision, Outcome::Failed(error)).await;
         }
-        self.call(permit, &decision, messages, constraints, gone, answer).await;
+        self.call(permit, &decision, messages, constraints, gone).await
     }
 
     /// Asks the model while the intent is written.
     async fn call(
-        &mut self,
+        mut self: Box<Self>,
         permit: RequestPermit,
         decision: &Decision,
         messages: Arc<Vec<Message>>,
         constraints: Constraints,
         gone: CancellationToken,
-        answer: Answer,
-    ) {
+    ) -> Answer {
         let intent_decision = record::decided(decision);
         // What a stream needs is taken before the upstream is asked.
         let inspection =
@@ -245,7 +222,7 @@ impl Pipeline {
             Err(overloaded) => {
                 let error = GatewayError::from(overloaded);
                 let intent = self.intent(decision, audit::Decision::Error, None, Some(error.to_string())).await;
-                return self.give_up(permit, intent, error, answer).await;
+                return self.give_up(permit, intent, error).await;
             }
         };
         let tenant = self.request.caller.tenant.clone();
@@ -286,21 +263,19 @@ impl Pipeline {
             Err(error) => {
                 let (attempts, answered) = upstream.calls(&attempts);
                 meter::proxied(&gateway.router, &attempts, answered);
-                let _ = answer.send(Err(error.into()));
-                return;
+                return Err(error.into());
             }
         };
         match upstream {
-            Upstream::Answered(routed) => self.answered(*routed, intent_decision, permit, answer).await,
+            Upstream::Answered(routed) => self.answered(*routed, intent_decision, permit).await,
             Upstream::Streams(begun) => {
                 let (routed, inspection) = *begun;
-                // Whole answers need none of its room.
-                Box::pin(self.stream(routed, inspection, intent_decision, permit, answer)).await;
+                Ok(Answered::Stream(self.stream(routed, inspection, intent_decision, permit)))
             }
             Upstream::Failed(error) => {
                 let outcome = self.failed_outcome(&error);
                 self.close(permit, outcome, error.attempts(), None);
-                self.reply(Outcome::Failed(error), answer);
+                Ok(self.reply(Outcome::Failed(error)))
             }
             Upstream::ClientGone => {
                 let mut outcome = self.outcome(audit::Decision::Error);
@@ -309,12 +284,14 @@ impl Pipeline {
                 let attempts = attempts.take();
                 self.tried_into(&mut outcome, &attempts);
                 self.close(permit, outcome, &attempts, None);
+                // Nobody hears it.
+                Err(GatewayError::Internal)
             }
         }
     }
 
     /// Judges the answer, then what is kept of it.
-    async fn answered(&mut self, mut routed: Routed, so_far: audit::Decision, permit: OutcomePermit, answer: Answer) {
+    async fn answered(&mut self, mut routed: Routed, so_far: audit::Decision, permit: OutcomePermit) -> Answer {
         let told = self.told_of(&routed);
         let original: Arc<Vec<Message>> =
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());
@@ -330,8 +307,7 @@ impl Pipeline {
                 outcome.error = Some(format!("{error}; the answer was withheld"));
                 outcome.content = text::content(&original, &Vec::new(), None);
                 self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
-                let _ = answer.send(Err(error));
-                return;
+                return Err(error);
             }
         };
         self.policies.add(&decision);
@@ -346,18 +322,15 @@ impl Pipeline {
         outcome.content = self.keep(AuditPhase::Outcome, &told, original, &mut outcome.policies).await;
         outcome.latency_ms = self.milliseconds();
         self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
-        let reply = match refusal {
-            Some(refusal) => Outcome::Withheld(refusal, Box::new(routed)),
-            None => {
-                if decision.edited {
-                    for (choice, message) in routed.answer.choices.iter_mut().zip(shown.iter()) {
-                        choice.message = message.clone();
-                    }
-                }
-                Outcome::Answered(Box::new(routed))
+        if let Some(refusal) = refusal {
+            return Ok(self.reply(Outcome::Refused(refusal)));
+        }
+        if decision.edited {
+            for (choice, message) in routed.answer.choices.iter_mut().zip(shown.iter()) {
+                choice.message = message.clone();
             }
-        };
-        self.reply(reply, answer);
+        }
+        Ok(self.reply(Outcome::Answered(Box::new(routed))))
     }
 
     /// What policies are told once a provider answers.
@@ -371,44 +344,32 @@ impl Pipeline {
     }
 
     /// A request that a policy refused.
-    async fn refuse(&mut self, permit: RequestPermit, decision: &Decision, refusal: Refusal, answer: Answer) {
+    async fn refuse(&mut self, permit: RequestPermit, decision: &Decision, refusal: Refusal) -> Answer {
         let reason = refusal.reason.clone();
         let intent = self.intent(decision, audit::Decision::Blocked, Some(reason.clone()), None).await;
         let mut outcome = self.outcome(audit::Decision::Blocked);
         outcome.block_reason = Some(reason);
-        self.finish(permit, intent, outcome, Ok(Outcome::Refused(refusal)), answer).await;
+        permit.intent_and_outcome(intent, outcome).await?;
+        Ok(self.reply(Outcome::Refused(refusal)))
     }
 
     /// A request that is over before a provider is asked.
-    async fn end(&mut self, permit: RequestPermit, decision: &Decision, reply: Outcome, answer: Answer) {
+    async fn end(&mut self, permit: RequestPermit, decision: &Decision, reply: Outcome) -> Answer {
         let outcome = match &reply {
             Outcome::Failed(error) => self.failed_outcome(error),
             _ => self.outcome(record::decided(decision)),
         };
         let intent = self.intent(decision, outcome.decision, None, outcome.error.clone()).await;
-        self.finish(permit, intent, outcome, Ok(reply), answer).await;
+        permit.intent_and_outcome(intent, outcome).await?;
+        Ok(self.reply(reply))
     }
 
     /// A request that could not be judged: recorded as an error, answered with one.
-    async fn give_up(&mut self, permit: RequestPermit, intent: audit::Intent, error: GatewayError, answer: Answer) {
+    async fn give_up(&self, permit: RequestPermit, intent: audit::Intent, error: GatewayError) -> Answer {
         let mut outcome = self.outcome(audit::Decision::Error);
         outcome.error.clone_from(&intent.error);
-        self.finish(permit, intent, outcome, Err(error), answer).await;
-    }
-
-    async fn finish(
-        &mut self,
-        permit: RequestPermit,
-        intent: audit::Intent,
-        outcome: audit::Outcome,
-        reply: Result<Outcome, GatewayError>,
-        answer: Answer,
-    ) {
-        let answered = match permit.intent_and_outcome(intent, outcome).await {
-            Ok(_) => reply.map(|reply| Answered::Reply(self.make_reply(reply))),
-            Err(error) => Err(error.into()),
-        };
-        let _ = answer.send(answered);
+        permit.intent_and_outcome(intent, outcome).await?;
+        Err(error)
     }
 
     /// Counts and records what became of a request whose intent is on record. `answer`: that of the last attempt.
@@ -423,18 +384,13 @@ impl Pipeline {
         permit.outcome(outcome);
     }
 
-    /// Answers while the outcome is on its way.
-    fn reply(&mut self, outcome: Outcome, answer: Answer) {
-        let _ = answer.send(Ok(Answered::Reply(self.make_reply(outcome))));
-    }
-
-    fn make_reply(&mut self, outcome: Outcome) -> Reply {
-        Reply {
+    fn reply(&mut self, outcome: Outcome) -> Answered {
+        Answered::Reply(Reply {
             request_id: self.id.clone(),
             outcome,
             policies: std::mem::take(&mut self.policies),
             generation: self.set.generation().0,
-        }
+        })
     }
 
     fn bare_intent(&self, decision: audit::Decision) -> audit::Intent {

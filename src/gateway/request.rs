@@ -148,10 +148,8 @@ pub enum Outcome {
     Answered(Box<Routed>),
     /// Policies let it pass; no model was to be asked.
     Checked,
-    /// A policy refused it.
+    /// A policy refused it, or the answer that a model gave.
     Refused(Refusal),
-    /// A policy refused the answer that a model gave.
-    Withheld(Refusal, Box<Routed>),
     /// No model answered.
     Failed(Box<RouteError>),
 }

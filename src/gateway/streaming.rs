@@ -20,13 +20,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::pipeline::{Answer, Pipeline};
+use super::pipeline::Pipeline;
 use super::record;
-use super::request::{Answered, PolicyInfo, Refusal, RequestId};
+use super::request::{PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
 use crate::audit::record as audit;
 use crate::chat::Message;
-use crate::in_flight::Held;
+use crate::in_flight::{self, Held};
 use crate::policy::AuditPhase;
 use crate::policy::stream::{Fresh, Inspection, InspectionError, MAX_CHOICES, PartId, StreamPart};
 use crate::provider::{Delta, EventStream, ProviderError, Sealed, StreamEvent, Streamed};
@@ -132,20 +132,41 @@ pub enum StreamEnd {
     ClientGone,
 }
 
+impl StreamEnd {
+    /// Puts into what is recorded how the stream ended.
+    fn put_into(&self, outcome: &mut audit::Outcome) {
+        match self {
+            Self::Whole => {}
+            Self::Refused(refusal) => {
+                outcome.decision = audit::Decision::Blocked;
+                outcome.block_reason = Some(refusal.reason.clone());
+            }
+            Self::Failed(failure) => {
+                outcome.decision = audit::Decision::Error;
+                outcome.error = Some(failure.brief());
+            }
+            Self::ClientGone => {
+                outcome.decision = audit::Decision::Error;
+                outcome.client_gone = true;
+                outcome.error = Some("the client went away before it had its answer".to_owned());
+            }
+        }
+    }
+}
+
 impl Pipeline {
-    /// Passes an answer on until it ends, and records it.
-    pub(super) async fn stream(
-        &mut self,
+    /// An answer that has begun. The rest of it has a task of its own, which outlives the client.
+    pub(super) fn stream(
+        self: Box<Self>,
         routed: Routed<Streamed>,
-        mut inspection: Inspection,
+        inspection: Inspection,
         so_far: audit::Decision,
         permit: OutcomePermit,
-        answer: Answer,
-    ) {
+    ) -> AnswerStream {
         let choices = self.request.chat.n.unwrap_or(1).clamp(1, MAX_CHOICES);
         let (client, events) = mpsc::channel(EVENTS);
         let (ended, told_end) = oneshot::channel();
-        let begun = answer.send(Ok(Answered::Stream(AnswerStream {
+        let begun = AnswerStream {
             request_id: self.id.clone(),
             provider: routed.provider.clone(),
             model: routed.model.clone(),
@@ -155,13 +176,10 @@ impl Pipeline {
             events,
             ended: told_end,
             held: routed.answer.held.clone(),
-        })));
-        let told = self.told_of(&routed);
-        inspection.went_to(told.clone());
-        let Routed { provider, model, answer: mut streamed, attempts } = routed;
-        let mut passage = Passage {
+        };
+        let passage = Passage {
             inspection,
-            transcript: Transcript::new(&model),
+            transcript: Transcript::new(&routed.model),
             client,
             out_of_time: self.gateway.out_of_time().clone(),
             choices: choices as usize,
@@ -171,12 +189,27 @@ impl Pipeline {
             ends: Vec::new(),
             released: 0,
             on_their_way: VecDeque::with_capacity(EVENTS + 1),
-            held: streamed.held.clone(),
+            held: routed.answer.held.clone(),
         };
-        let stopped = match begun {
-            Ok(()) => passage.run(&mut streamed).await,
-            Err(_) => Err(Stop::ClientGone),
-        };
+        let (tasks, held) = (self.gateway.tasks.clone(), self.request.held.clone());
+        let rest = self.pass_on(routed, passage, so_far, permit, ended);
+        tasks.spawn(in_flight::charged(held.as_ref(), rest));
+        begun
+    }
+
+    /// Passes an answer on until it ends, and records it.
+    async fn pass_on(
+        mut self: Box<Self>,
+        routed: Routed<Streamed>,
+        mut passage: Passage,
+        so_far: audit::Decision,
+        permit: OutcomePermit,
+        ended: oneshot::Sender<Arc<Ended>>,
+    ) {
+        let told = self.told_of(&routed);
+        passage.inspection.went_to(told.clone());
+        let Routed { provider, model, answer: mut streamed, attempts } = routed;
+        let stopped = passage.run(&mut streamed).await;
         if matches!(stopped, Err(Stop::Refused)) && passage.is_whole() {
             let _ = timeout(COUNT_PATIENCE, passage.count(&mut streamed.events)).await;
         }
@@ -204,22 +237,9 @@ impl Pipeline {
             (None, Err(Stop::ClientGone)) => StreamEnd::ClientGone,
             (None, Err(Stop::Refused) | Ok(())) => StreamEnd::Whole,
         };
-        match &how {
-            StreamEnd::Refused(refusal) => {
-                outcome.decision = audit::Decision::Blocked;
-                outcome.block_reason = Some(refusal.reason.clone());
-            }
-            StreamEnd::Failed(failure) => {
-                outcome.decision = audit::Decision::Error;
-                outcome.error = Some(failure.brief());
-            }
-            StreamEnd::ClientGone => {
-                outcome.decision = audit::Decision::Error;
-                outcome.client_gone = true;
-                outcome.error = Some("the client went away before it had its answer".to_owned());
-            }
-            StreamEnd::Whole if decision.edited => outcome.decision = audit::Decision::Redacted,
-            StreamEnd::Whole => {}
+        how.put_into(&mut outcome);
+        if decision.edited && how == StreamEnd::Whole {
+            outcome.decision = audit::Decision::Redacted;
         }
         let said: Arc<Vec<Message>> =
             Arc::new(routed.answer.choices.iter().map(|choice| choice.message.clone()).collect());

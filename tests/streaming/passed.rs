@@ -192,6 +192,28 @@ async fn a_client_that_goes_away_ends_the_upstream_call() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_before_its_stream_begins_ends_the_upstream_call_and_leaves_its_place() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).policies_further(", max_streams: 1").start();
+    double.script(Behaviour::text("late").before_first_byte(Duration::from_secs(600)));
+    let mut body = ask("Hello");
+    body["stream"] = json!(true);
+    let asking = gateway.client.post(gateway.url("/v1/chat/completions")).json(&body).send();
+    let asking = tokio::spawn(asking);
+    double.wait_until(|stats| stats.in_flight >= 1).await.unwrap();
+    asking.abort();
+    // It takes less than a second on a machine that has time, and a time-out would take a minute.
+    let cancelled = double.wait_until(|stats| stats.cancelled_requests == 1);
+    tokio::time::timeout(Duration::from_secs(20), cancelled).await.unwrap().unwrap();
+    eventually("the record says that the client is gone", async || {
+        last_record(&gateway).await["policy_details"]["client_gone"] == true
+    })
+    .await;
+    assert_eq!(last_record(&gateway).await["policy_details"]["attempts"], 1);
+    assert!(stream(&gateway, ask("Hello")).await.done, "its place is another's");
+}
+
+#[tokio::test]
 async fn proxy_mode_streams_pieces_and_ends_with_the_usual_body() {
     let double = MistralDouble::builder().start().await.unwrap();
     let gateway = Setup::with(&double).start();

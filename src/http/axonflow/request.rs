@@ -233,9 +233,6 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
             (Ending::Success, json(StatusCode::OK, &success("", Vec::new(), metadata, id, policy_info)))
         }
         Outcome::Refused(refusal) => (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info))),
-        Outcome::Withheld(refusal, _) => {
-            (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info)))
-        }
         Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
     };
     Handled { ending, response: with_request_id(response, id) }

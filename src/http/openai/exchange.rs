@@ -77,7 +77,6 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
     let (ending, response) = match &reply.outcome {
         Outcome::Answered(routed) => (Ending::Success, answer::response(routed, reply.generation, form)),
         Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
-        Outcome::Withheld(refusal, _) => (Ending::Blocked, errors::refused(refusal)),
         Outcome::Failed(error) => {
             let unknown = named.is_some_and(|model| app.gateway.router().lacks(&model, task));
             let response = if unknown { errors::no_such_model() } else { errors::failed(error) };
