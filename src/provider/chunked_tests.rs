@@ -406,10 +406,10 @@ fn tokens_are_told_as_they_were_counted_last() {
         let usage = Usage { prompt_tokens: 3, completion_tokens: tokens, ..Usage::default() };
         Delta::Usage { usage, cost_usd: Some(3.0) }
     };
-    let event = dialect.read(&finish, &refusals).unwrap();
+    let event = dialect.read(&finish, &refusals()).unwrap();
     assert_eq!((event.frame, event.deltas.last()), (Some(finish), Some(&told(1))));
-    assert_eq!(dialect.read(&chunk(json!([]), 1), &refusals).unwrap(), StreamEvent::default());
-    let last = dialect.read(&chunk(json!([]), 2), &refusals).unwrap();
+    assert_eq!(dialect.read(&chunk(json!([]), 1), &refusals()).unwrap(), StreamEvent::default());
+    let last = dialect.read(&chunk(json!([]), 2), &refusals()).unwrap();
     assert_eq!(last, StreamEvent { frame: None, deltas: vec![told(2)] });
     assert_eq!(dialect.end(), Some(vec![]));
 }
