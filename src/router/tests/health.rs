@@ -92,12 +92,21 @@ async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
     assert_eq!(router.ask(&hello(), &one).await.unwrap_err().code(), "breaker_open");
 
     *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
-    router.listen(&other).await.unwrap();
-    router.ask(&hello(), &other).await.unwrap();
     for _ in 0..2 {
         router.listen(&other).await.unwrap();
     }
     assert_eq!(router.ask(&hello(), &other).await.unwrap_err().code(), "breaker_open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_one_tenant_is_asked_last_by_all() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing { tenants: Tenants::Known, ..Routing::default() });
+    a.fail(ErrorKind::UpstreamFailed);
+    for _ in 0..3 {
+        router.ask(&hello(), &any().of_tenant("one")).await.unwrap();
+    }
+    assert_eq!(order(&router, &any().of_tenant("other")), ["b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
