@@ -190,7 +190,7 @@ impl KeyPool {
 /// the one that passes by itself, and of those the one that passes first; else the one of a key that works.
 fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
     let severity = |error: &ProviderError| match error.kind() {
-        ErrorKind::EndpointNotFound | ErrorKind::Unsupported => (0, Duration::ZERO),
+        ErrorKind::EndpointNotFound | ErrorKind::Unsupported | ErrorKind::ModelNotFound => (0, Duration::ZERO),
         ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
         kind if of_a_model(kind) => (1, Duration::MAX),
         _ => (2, Duration::MAX),

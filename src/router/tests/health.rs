@@ -172,6 +172,7 @@ async fn a_probe_that_is_answered_says_that_the_provider_is_up() {
         (ErrorKind::RateLimited, State::Healthy),
         (ErrorKind::EndpointNotFound, State::Healthy),
         (ErrorKind::Unsupported, State::Healthy),
+        (ErrorKind::ModelNotFound, State::Healthy),
         (ErrorKind::Forbidden, State::Unhealthy),
         (ErrorKind::Unauthorized, State::Unhealthy),
         (ErrorKind::UpstreamFailed, State::Unhealthy),
