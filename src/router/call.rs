@@ -248,7 +248,7 @@ impl<O: Operation> Call<'_, O> {
             Ok(answer) => {
                 waiting.answered(elapsed, now);
                 if self.key.is_none() {
-                    entry.limited.answered(model, begun);
+                    entry.limited.answered(model, asked.task, begun);
                 }
                 match O::FORM {
                     Form::Whole => {
@@ -287,7 +287,7 @@ impl<O: Operation> Call<'_, O> {
                 *counted |= error.counts_against_health();
                 // What a caller's own key may not use, others' may: of a model that is not there some vendors say it so.
                 if self.key.is_none() {
-                    entry.limited.failed(model, error, now);
+                    entry.limited.failed(model, asked.task, error, now);
                 }
                 let (code, upstream_id) = (error.code(), error.correlation_id());
                 let said = error.logged();

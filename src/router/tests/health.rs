@@ -234,6 +234,17 @@ async fn who_fails_at_one_task_is_asked_for_others_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_no_such_model_for_one_task_is_asked_for_others_all_the_same() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    a.fail(ErrorKind::ModelNotFound);
+    let embed = ChatRequest { task: Task::Embed, ..hello() };
+    router.ask(&embed, &any().for_task(Task::Embed)).await.unwrap();
+    assert_eq!(order(&router, &any().for_task(Task::Embed)), ["b", "a"]);
+    assert_eq!(order(&router, &any()), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_provider_is_probed_sooner_once_it_fell() {
     let a = Fake::new("a", 9, 1.0);
     let router = router(&[&a], Routing::default());
