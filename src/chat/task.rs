@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{ChatRequest, Message, Part, Role};
 
 /// What is wanted of a model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Task {
     /// The next message of a conversation.
     #[default]

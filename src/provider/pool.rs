@@ -1,5 +1,5 @@
 //! Several keys of one account: a key that the vendor refuses rests, and the next one is used. One that may not use a
-//! model, or is over its limit for it, rests for that model alone.
+//! model, or is over its limit for it, rests for that model and what it was asked for alone.
 //!
 //! To everybody else a pool is a provider like any other: what fails for one key and is answered for another never
 //! shows as a failure.
@@ -49,8 +49,8 @@ struct Member {
 struct Rest {
     until: Instant,
     why: ErrorKind,
-    /// For this model alone.
-    model: Option<String>,
+    /// For this model alone, and this task.
+    of: Option<(String, Task)>,
 }
 
 impl Member {
@@ -59,9 +59,10 @@ impl Member {
     }
 
     /// How long it rests for a model from `now` on, and why; nothing if it does not.
-    fn rest(&self, model: &str, now: Instant) -> Option<(Duration, ErrorKind)> {
+    fn rest(&self, (model, task): (&str, Task), now: Instant) -> Option<(Duration, ErrorKind)> {
         let rests = self.rests();
-        let of_model = rests.iter().filter(|rest| rest.model.as_deref().is_none_or(|only| only == model));
+        let is_of = |rest: &&Rest| rest.of.as_ref().is_none_or(|(only, its)| only == model && *its == task);
+        let of_model = rests.iter().filter(is_of);
         let longest = of_model.filter(|rest| rest.until > now).max_by_key(|rest| rest.until)?;
         Some((longest.until - now, longest.why))
     }
@@ -99,9 +100,9 @@ impl KeyPool {
 
     /// Every key: those that do not rest in turn, as if there were no others, and then the others, the one first whose rest
     /// ends first.
-    fn in_turn(&self, model: &str) -> Vec<&Member> {
+    fn in_turn(&self, of: (&str, Task)) -> Vec<&Member> {
         let now = Instant::now();
-        let mut members: Vec<_> = self.members.iter().map(|member| (member.rest(model, now), member)).collect();
+        let mut members: Vec<_> = self.members.iter().map(|member| (member.rest(of, now), member)).collect();
         members.sort_by_key(|(rest, _)| rest.map(|(rest, _)| rest));
         let free = members.partition_point(|(rest, _)| rest.is_none());
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
@@ -111,18 +112,18 @@ impl KeyPool {
         members.into_iter().map(|(_, member)| member).collect()
     }
 
-    /// Lets a key rest that was asked for `model`, if the failure is its own.
-    fn rests(&self, member: &Member, model: &str, error: &ProviderError) -> bool {
+    /// Lets a key rest that was asked for a model and task, if the failure is its own.
+    fn rests(&self, member: &Member, (model, task): (&str, Task), error: &ProviderError) -> bool {
         let Some(rest) = rest(error) else { return false };
         let (now, why) = (Instant::now(), error.kind());
-        let model = of_a_model(why).then(|| model.to_owned());
+        let of = of_a_model(why).then(|| (model.to_owned(), task));
         let mut rests = member.rests();
         rests.retain(|rest| rest.until > now);
-        let known = rests.iter().position(|rest| rest.model == model).map(|at| rests.remove(at));
+        let known = rests.iter().position(|rest| rest.of == of).map(|at| rests.remove(at));
         if rests.len() >= RESTS {
             rests.remove(0);
         }
-        rests.push(Rest { until: now + rest, why, model });
+        rests.push(Rest { until: now + rest, why, of });
         drop(rests);
         if known.is_none_or(|known| known.why != why) {
             let (provider, of) = (&self.first.info().name, self.members.len());
@@ -145,15 +146,15 @@ impl KeyPool {
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
-        let model = self.model_of(request);
+        let of = (self.model_of(request), request.task);
         let now = Instant::now();
         let mut failure: Option<ProviderError> = None;
         let mut lost: Option<Usage> = None;
         let mut forbidden = Vec::new();
-        for member in self.in_turn(model) {
+        for member in self.in_turn(of) {
             // It may rest since a moment ago, and those behind it may not.
             if let Some(before) = &failure
-                && let Some((rest, why)) = member.rest(model, now)
+                && let Some((rest, why)) = member.rest(of, now)
             {
                 if why == ErrorKind::RateLimited {
                     failure = Some(milder(before.clone(), over_limit(rest)));
@@ -164,7 +165,7 @@ impl KeyPool {
                 Ok(answer) => {
                     // Where another key may, it was the key's.
                     for (member, error) in forbidden {
-                        self.rests(member, model, &error);
+                        self.rests(member, of, &error);
                     }
                     return Ok((answer, lost));
                 }
@@ -173,7 +174,7 @@ impl KeyPool {
             lost = lost.into_iter().chain(error.spent()).reduce(Usage::plus);
             if error.kind() == ErrorKind::Forbidden {
                 forbidden.push((member, error.clone()));
-            } else if !self.rests(member, model, &error) {
+            } else if !self.rests(member, of, &error) {
                 return Err(error.with_spent(lost));
             }
             failure = Some(match failure.take() {
@@ -190,7 +191,7 @@ impl KeyPool {
 /// the one that passes by itself, and of those the one that passes first; else the one of a key that works.
 fn milder(one: ProviderError, other: ProviderError) -> ProviderError {
     let severity = |error: &ProviderError| match error.kind() {
-        ErrorKind::EndpointNotFound | ErrorKind::Unsupported => (0, Duration::ZERO),
+        ErrorKind::EndpointNotFound | ErrorKind::Unsupported | ErrorKind::ModelNotFound => (0, Duration::ZERO),
         ErrorKind::RateLimited => (0, error.retry_after().unwrap_or(Duration::MAX)),
         kind if of_a_model(kind) => (1, Duration::MAX),
         _ => (2, Duration::MAX),
@@ -259,7 +260,7 @@ impl Provider for KeyPool {
                 Err(error) => {
                     // A probe that comes too often says nothing of the limit for chats.
                     if !matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Forbidden) {
-                        self.rests(member, self.default_model(Task::Chat), &error);
+                        self.rests(member, (self.default_model(Task::Chat), Task::Chat), &error);
                     }
                     failure = Some(match failure.take() {
                         Some(before) => milder(error, before),
@@ -425,7 +426,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_may_not_use_a_model_now_rests_for_that_model_alone() {
+    async fn a_key_that_may_not_use_a_model_now_rests_for_that_model_and_task_alone() {
         for kind in [ErrorKind::ModelNotAllowed, ErrorKind::RateLimited] {
             let of = |model: &str| ChatRequest { model: Some(model.into()), ..ChatRequest::default() };
             let (pool, ways) = pool([vec![failure(kind, Some(60))], vec![]]);
@@ -437,6 +438,10 @@ mod tests {
                 pool.chat(&of("small")).await.unwrap();
             }
             assert_eq!(asked(&ways), [2, 2], "{kind:?}");
+            for _ in 0..4 {
+                pool.chat(&ChatRequest { task: Task::FillIn, ..of("large") }).await.unwrap();
+            }
+            assert_eq!(asked(&ways), [2, 2], "{kind:?}: it was said of chats");
             pool.probe().await.unwrap();
             asked(&ways);
             pool.stream(&of("large")).await.unwrap();
@@ -469,7 +474,7 @@ mod tests {
         let second = &pool.members[1];
         let asked_of = |provider: Arc<dyn Provider>| {
             // The first answers when another request has found the second over its limit.
-            pool.rests(second, pool.default_model(Task::Chat), &limited());
+            pool.rests(second, (pool.default_model(Task::Chat), Task::Chat), &limited());
             async move { provider.chat(&ChatRequest::default()).await }
         };
         pool.ask(&ChatRequest::default(), asked_of).await.unwrap();
@@ -525,15 +530,19 @@ mod tests {
         for kind in [ErrorKind::SpendCap, ErrorKind::Unauthorized] {
             let limited = failure(ErrorKind::RateLimited, Some(2));
             let (pool, ways) = pool([vec![limited], vec![failure(kind, None)]]);
-            let (first, model) = (&pool.members[0], pool.default_model(Task::Chat));
-            pool.rests(first, model, &failure(ErrorKind::RateLimited, Some(2)));
+            let (first, of) = (&pool.members[0], (pool.default_model(Task::Chat), Task::Chat));
+            pool.rests(first, of, &failure(ErrorKind::RateLimited, Some(2)));
             let error = pool.chat(&ChatRequest::default()).await.unwrap_err();
             assert_eq!((error.kind(), asked(&ways)), (ErrorKind::RateLimited, vec![0, 1]), "{kind:?}");
             let hint = error.retry_after().unwrap();
             assert!(hint <= Duration::from_secs(2) && hint > Duration::from_secs(1), "{hint:?}");
         }
         let (pool, _) = pool([vec![], vec![failure(ErrorKind::SpendCap, None)]]);
-        pool.rests(&pool.members[0], pool.default_model(Task::Chat), &failure(ErrorKind::Unauthorized, None));
+        pool.rests(
+            &pool.members[0],
+            (pool.default_model(Task::Chat), Task::Chat),
+            &failure(ErrorKind::Unauthorized, None),
+        );
         assert_eq!(pool.chat(&ChatRequest::default()).await.unwrap_err().kind(), ErrorKind::SpendCap);
     }
 

@@ -36,13 +36,19 @@ const NO_ROUTE: [&str; 9] = [
 ];
 
 /// How they begin where they name it.
-const NO_ROUTE_AT: [&str; 6] = [
+const NO_ROUTE_AT: [&str; 12] = [
     "invalid url",
     "unknown request url",
     "unrecognized request url",
     "unexpected endpoint",
     "no route",
     "cannot post",
+    "cannot get",
+    "route get",
+    "route post",
+    "the route",
+    "the requested url",
+    "no static resource",
 ];
 
 impl Said {
@@ -52,7 +58,7 @@ impl Said {
     }
 
     fn read_all(body: &[u8]) -> Self {
-        match json(body) {
+        match refusal(body) {
             Some(Value::Object(fields)) => {
                 let nested = fields.get("error").filter(|error| error.is_object());
                 let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
@@ -99,6 +105,12 @@ impl Said {
         said.is_empty() || NO_ROUTE.contains(&said.as_str()) || NO_ROUTE_AT.iter().any(|at| said.starts_with(at))
     }
 
+    /// Whether it speaks of a model, and does not merely repeat the path of a route that is not there, which may be that of
+    /// the models. How it begins tells: callers write into the rest.
+    pub(crate) fn is_of_model(&self) -> bool {
+        self.has("model") && !self.lacks_route()
+    }
+
     /// The refusal as an error of this class.
     pub(crate) fn error(&self, kind: ErrorKind, status: u16) -> ProviderError {
         let message = match (kind, self.message.trim()) {
@@ -133,7 +145,7 @@ pub(crate) fn status(body: &[u8]) -> u16 {
     const LIMITS: [&str; 6] =
         ["rate_limit_exceeded", "rate_limited", "1300", "service_tier_capacity_exceeded", "3505", "insufficient_quota"];
     const REQUESTS: [&str; 3] = ["invalid_request_error", "context_length_exceeded", "content_filter"];
-    let fields = json(body).unwrap_or_default();
+    let fields = refusal(body).unwrap_or_default();
     let named = [&fields, &fields["error"]].into_iter().flat_map(|object| NAMES.map(|name| &object[name]));
     let mut statuses = named.filter_map(|value| scalar(value)?.parse().ok());
     let said = Said::read(body);
@@ -150,6 +162,16 @@ pub(crate) fn status(body: &[u8]) -> u16 {
 pub(crate) fn json(body: &[u8]) -> Option<Value> {
     values::check(body).ok()?;
     serde_json::from_slice(body).ok()
+}
+
+/// The same of a refusal: Google answers with a list of one.
+pub(crate) fn refusal(body: &[u8]) -> Option<Value> {
+    match json(body)? {
+        Value::Array(mut items) if items.len() == 1 && items.iter().all(|item| item.get("error").is_some()) => {
+            items.pop()
+        }
+        whole => Some(whole),
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {

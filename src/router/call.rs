@@ -84,10 +84,10 @@ pub(super) async fn ask<O: Operation>(
         };
         let entry = turn.entry;
         let Some(model) = entry.model_for(asked) else { continue };
-        let breakers = entry.breakers.of(asked.task);
+        let circuit = entry.breakers.circuit(model, asked.task, tenant);
         if left == 0 && turn.failures == 0 {
             // Nobody asks any more, but that it may be asked later is known.
-            opens = opens.into_iter().chain(breakers.wait(model, tenant, Instant::now())).min();
+            opens = opens.into_iter().chain(entry.breakers.wait(&circuit, Instant::now())).min();
         }
         while left > 0 {
             if let Some(error) = &turn.failure {
@@ -105,7 +105,7 @@ pub(super) async fn ask<O: Operation>(
                 }
                 tokio::time::sleep(wait).await;
             }
-            let pass = match breakers.pass(model, tenant, Instant::now()) {
+            let mut pass = match entry.breakers.pass(&circuit, Instant::now()) {
                 Ok(pass) => pass,
                 Err(wait) => {
                     opens = opens.into_iter().chain([wait]).min();
@@ -115,10 +115,9 @@ pub(super) async fn ask<O: Operation>(
             if turn.failures == 0 {
                 entry.budget.earn();
             }
-            let error = match call.attempt(entry, model, pass, &mut turn.counted).await {
+            let error = match call.attempt(entry, model, &mut pass, &mut turn.counted).await {
                 Ok(answer) => {
-                    let answer =
-                        O::begun(answer, Begun { entry, task: asked.task, model, constraints, counted: turn.counted });
+                    let answer = O::begun(answer, Begun { entry, pass, key, counted: turn.counted });
                     let (provider, model) = (entry.info().name.clone(), model.to_owned());
                     return Ok(Routed { provider, model, answer, attempts: attempts.take() });
                 }
@@ -222,7 +221,7 @@ impl<O: Operation> Call<'_, O> {
         &self,
         entry: &Entry,
         model: &str,
-        pass: Pass<'_>,
+        pass: &mut Pass,
         counted: &mut bool,
     ) -> Result<O::Answer, ProviderError> {
         let asked = self.operation.asked();
@@ -249,7 +248,7 @@ impl<O: Operation> Call<'_, O> {
             Ok(answer) => {
                 waiting.answered(elapsed, now);
                 if self.key.is_none() {
-                    entry.limited.answered(model, begun);
+                    entry.limited.answered(model, asked.task, begun);
                 }
                 match O::FORM {
                     Form::Whole => {
@@ -269,12 +268,12 @@ impl<O: Operation> Call<'_, O> {
             }
             Err(error) => {
                 match error.kind() {
-                    _ if error.is_of_callers_key() => waiting.says_nothing(),
+                    _ if error.is_of_callers_key() || !error.was_sent() => waiting.says_nothing(),
                     // Others had used up the request's time: it would have taken longer than what was left.
                     ErrorKind::DeadlineExceeded if !had_its_time => drop(waiting),
                     kind if kind.is_of_provider() => waiting.failed(elapsed, now),
                     kind if kind.may_be_of_provider() => waiting.refused(elapsed, now),
-                    _ => waiting.says_nothing(),
+                    _ => waiting.turned_away(now),
                 }
                 // A server may be without a route that a chat does not need.
                 let lacks_route = error.kind() == ErrorKind::EndpointNotFound && asked.task != Task::Chat;
@@ -288,7 +287,7 @@ impl<O: Operation> Call<'_, O> {
                 *counted |= error.counts_against_health();
                 // What a caller's own key may not use, others' may: of a model that is not there some vendors say it so.
                 if self.key.is_none() {
-                    entry.limited.failed(model, error, now);
+                    entry.limited.failed(model, asked.task, error, now);
                 }
                 let (code, upstream_id) = (error.code(), error.correlation_id());
                 let said = error.logged();

@@ -47,7 +47,7 @@ impl Constraints {
         self
     }
 
-    /// Asked by this tenant: what it makes fail keeps others out no more than it must ([`super::Routing::tenants`]).
+    /// Asked by this tenant: where it is known, what it makes fail keeps nobody else out ([`super::Routing::tenants`]).
     pub fn of_tenant(mut self, tenant: &str) -> Self {
         self.tenant = Some(tenant.to_owned());
         self

@@ -15,7 +15,6 @@ use super::operation::Form;
 use super::retry::Budget;
 use super::tally::Tally;
 use crate::chat::{ChatRequest, Task};
-use crate::config::{self, Tenants};
 use crate::provider::{Info, Provider};
 
 /// A provider, and what the router knows of it.
@@ -31,7 +30,7 @@ pub(super) struct Entry {
     pub(super) latencies: Latencies,
     pub(super) limited: Limited,
     pub(super) tally: Arc<Tally>,
-    pub(super) breakers: BreakersByTask,
+    pub(super) breakers: Arc<Breakers>,
     pub(super) budget: Budget,
     pub(super) turn: AtomicU64,
 }
@@ -85,42 +84,6 @@ impl Latencies {
     }
 }
 
-/// The breakers of a provider, by what it is asked for: a server may have no route for vectors, or fail at them, and chat
-/// all the same.
-#[derive(Debug)]
-pub(super) struct BreakersByTask {
-    chats: Arc<Breakers>,
-    fills_in: Arc<Breakers>,
-    embeds: Arc<Breakers>,
-    moderates: Arc<Breakers>,
-}
-
-impl BreakersByTask {
-    pub(super) fn new(provider: &str, settings: config::Breaker, tenants: Tenants) -> Self {
-        let of = |task| Arc::new(Breakers::new(provider, task, settings, tenants));
-        Self {
-            chats: of(Task::Chat),
-            fills_in: of(Task::FillIn),
-            embeds: of(Task::Embed),
-            moderates: of(Task::Moderate),
-        }
-    }
-
-    pub(super) fn of(&self, task: Task) -> &Arc<Breakers> {
-        match task {
-            Task::Chat => &self.chats,
-            Task::FillIn => &self.fills_in,
-            Task::Embed => &self.embeds,
-            Task::Moderate | Task::ModerateChats => &self.moderates,
-        }
-    }
-
-    /// Those through which no call passes now, for some tenant at least.
-    pub(super) fn open(&self, now: Instant) -> usize {
-        [&self.chats, &self.fills_in, &self.embeds, &self.moderates].map(|breakers| breakers.open(now)).iter().sum()
-    }
-}
-
 impl Entry {
     pub(super) fn info(&self) -> &Info {
         self.provider.info()
@@ -157,8 +120,8 @@ impl Entry {
 
     /// Whether its breaker lets nothing of this tenant pass for the model now.
     pub(super) fn refuses(&self, asked: Asked<'_>, tenant: Option<&str>) -> bool {
-        let breakers = self.breakers.of(asked.task);
-        self.model_for(asked).is_some_and(|model| breakers.wait(model, tenant, Instant::now()).is_some())
+        let circuit = self.model_for(asked).map(|model| self.breakers.circuit(model, asked.task, tenant));
+        circuit.is_some_and(|circuit| self.breakers.wait(&circuit, Instant::now()).is_some())
     }
 
     /// When it last had its turn.

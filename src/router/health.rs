@@ -132,10 +132,13 @@ impl Monitor {
     }
 
     /// A probe failed. A refusal for its rate says that the edge is up and the key known; hosts without a list of models
-    /// (Codestral's, many a server of one's own) answer and are up too. Says whether it is.
+    /// (Codestral's, many a server of one's own) answer and are up too, in words that may be those for a model, though a
+    /// probe names none. Says whether it is.
     pub(crate) fn probe_failed(&self, error: &ProviderError) -> bool {
-        let is_up =
-            matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::EndpointNotFound | ErrorKind::Unsupported);
+        let is_up = matches!(
+            error.kind(),
+            ErrorKind::RateLimited | ErrorKind::EndpointNotFound | ErrorKind::Unsupported | ErrorKind::ModelNotFound
+        );
         if is_up {
             self.succeeded();
         } else {

@@ -1,11 +1,12 @@
 //! A provider that has said for how long it takes no more for a model, or that this key has no use of it there: others are
-//! asked first until then.
+//! asked first until then, for that model and task.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chat::Task;
 use crate::provider::{ErrorKind, ProviderError};
 
 /// Where a refusal for the rate does not say when to come again.
@@ -14,7 +15,7 @@ const UNSAID: Duration = Duration::from_secs(1);
 /// No provider stands behind for longer without being asked again.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Models of one provider that are remembered.
+/// Models of one provider, with their tasks, that are remembered.
 const MODELS: usize = 64;
 
 /// Until when one provider stands behind.
@@ -23,11 +24,17 @@ pub(super) struct Limited(Mutex<Vec<Rest>>);
 
 #[derive(Debug)]
 struct Rest {
-    /// `None`: all models.
-    model: Option<String>,
+    /// The model, and what it was asked for: a server that has no such model for vectors may chat with it. `None`: all.
+    of: Option<(String, Task)>,
     until: Instant,
     /// When it was said last.
     said: Instant,
+}
+
+impl Rest {
+    fn is_of(&self, model: &str, task: Task) -> bool {
+        self.of.as_ref().is_none_or(|(of, its)| of == model && *its == task)
+    }
 }
 
 impl Limited {
@@ -37,40 +44,43 @@ impl Limited {
 
     /// A call for a model failed; only what is said of the key counts, and what lasts: no breaker, no average and no probe
     /// remembers it. Of several words the one counts that holds longest.
-    pub(super) fn failed(&self, model: &str, error: &ProviderError, now: Instant) {
-        let (model, rest) = match error.kind() {
+    pub(super) fn failed(&self, model: &str, task: Task, error: &ProviderError, now: Instant) {
+        let of_model = Some((model.to_owned(), task));
+        let (of, rest) = match error.kind() {
             ErrorKind::SpendCap => (None, LONGEST),
             // The vendors' limits of a minute are each of a model or a group of them.
-            ErrorKind::RateLimited => (Some(model), error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
+            ErrorKind::RateLimited => (of_model, error.retry_after().unwrap_or(UNSAID).min(LONGEST)),
             // Not `Forbidden`: some say it of what one caller wrote.
-            ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound => (Some(model), LONGEST),
+            ErrorKind::ModelNotAllowed | ErrorKind::ModelNotFound => (of_model, LONGEST),
             _ => return,
         };
         let until = now + rest;
         let mut rests = self.lock();
         rests.retain(|rest| rest.until > now);
-        let known = rests.iter().position(|rest| rest.model.as_deref() == model).map(|at| rests.remove(at));
+        let known = rests.iter().position(|rest| rest.of == of).map(|at| rests.remove(at));
         // Callers name models: they push out none but each other's.
-        if let (true, Some(oldest)) = (rests.len() > MODELS, rests.iter().position(|rest| rest.model.is_some())) {
+        if let (true, Some(oldest)) = (rests.len() > MODELS, rests.iter().position(|rest| rest.of.is_some())) {
             rests.remove(oldest);
         }
         let until = known.map_or(until, |known| known.until.max(until));
-        rests.push(Rest { model: model.map(str::to_owned), until, said: now });
+        rests.push(Rest { of, until, said: now });
     }
 
     /// A call for a model was answered that was made then. What was said since stands.
-    pub(super) fn answered(&self, model: &str, begun: Instant) {
-        self.lock().retain(|rest| rest.said > begun || rest.model.as_deref().is_some_and(|of| of != model));
+    pub(super) fn answered(&self, model: &str, task: Task, begun: Instant) {
+        self.lock().retain(|rest| rest.said > begun || !rest.is_of(model, task));
     }
 
-    pub(super) fn holds(&self, model: Option<&str>, now: Instant) -> bool {
-        self.lock().iter().any(|rest| rest.until > now && (rest.model.is_none() || rest.model.as_deref() == model))
+    pub(super) fn holds(&self, model: &str, task: Task, now: Instant) -> bool {
+        self.lock().iter().any(|rest| rest.until > now && rest.is_of(model, task))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CHAT: Task = Task::Chat;
 
     #[test]
     fn what_is_said_of_the_key_puts_behind_for_a_time() {
@@ -89,21 +99,21 @@ mod tests {
             (ErrorKind::UpstreamFailed, None, 0, 0),
         ] {
             let limited = Limited::default();
-            limited.failed("m", &error(kind, hint), now);
+            limited.failed("m", CHAT, &error(kind, hint), now);
             for (model, seconds) in [("other", of_all), ("m", of_model)] {
                 for (at, holds) in [(0, seconds > 0), (seconds, false)] {
                     let then = now + Duration::from_secs(at);
-                    assert_eq!(limited.holds(Some(model), then), holds, "{kind:?} {model} {at}");
+                    assert_eq!(limited.holds(model, CHAT, then), holds, "{kind:?} {model} {at}");
                 }
             }
         }
         let limited = Limited::default();
-        limited.failed("m", &error(ErrorKind::ModelNotAllowed, None), now);
-        limited.failed("n", &error(ErrorKind::SpendCap, None), now);
-        limited.answered("n", now);
-        assert!(limited.holds(Some("m"), now) && !limited.holds(Some("n"), now));
-        limited.answered("m", now);
-        assert!(!limited.holds(Some("m"), now));
+        limited.failed("m", CHAT, &error(ErrorKind::ModelNotAllowed, None), now);
+        limited.failed("n", CHAT, &error(ErrorKind::SpendCap, None), now);
+        limited.answered("n", CHAT, now);
+        assert!(limited.holds("m", CHAT, now) && !limited.holds("n", CHAT, now));
+        limited.answered("m", CHAT, now);
+        assert!(!limited.holds("m", CHAT, now));
     }
 
     #[test]
@@ -112,25 +122,30 @@ mod tests {
         let second = Duration::from_secs(1);
         for hint in [30, 2] {
             let hint = Some(Duration::from_secs(hint));
-            limited.failed("m", &ProviderError::new(ErrorKind::RateLimited, "no").with_retry_after(hint), now + second);
+            limited.failed(
+                "m",
+                CHAT,
+                &ProviderError::new(ErrorKind::RateLimited, "no").with_retry_after(hint),
+                now + second,
+            );
         }
         let then = now + 10 * second;
-        assert!(limited.holds(Some("m"), then));
-        limited.answered("m", now);
-        assert!(limited.holds(Some("m"), then), "what was answered was asked before");
-        limited.answered("m", now + 2 * second);
-        assert!(!limited.holds(Some("m"), then));
+        assert!(limited.holds("m", CHAT, then));
+        limited.answered("m", CHAT, now);
+        assert!(limited.holds("m", CHAT, then), "what was answered was asked before");
+        limited.answered("m", CHAT, now + 2 * second);
+        assert!(!limited.holds("m", CHAT, then));
     }
 
     #[test]
     fn models_are_bounded() {
         let limited = Limited::default();
-        limited.failed("m", &ProviderError::new(ErrorKind::SpendCap, "no"), Instant::now());
+        limited.failed("m", CHAT, &ProviderError::new(ErrorKind::SpendCap, "no"), Instant::now());
         for model in 0..2 * MODELS {
             let error = ProviderError::new(ErrorKind::ModelNotAllowed, "no");
-            limited.failed(&model.to_string(), &error, Instant::now());
+            limited.failed(&model.to_string(), CHAT, &error, Instant::now());
         }
         assert_eq!(limited.lock().len(), MODELS + 1);
-        assert!(limited.holds(Some("other"), Instant::now()), "the word on all models stands");
+        assert!(limited.holds("other", CHAT, Instant::now()), "the word on all models stands");
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn breaker(provider: &str, to: &'static str) {
     metrics::counter!("octroi_breaker_changes_total", "provider" => provider.to_owned(), "to" => to).increment(1);
 }
 
-/// So many breakers of a provider are not closed.
+/// So many breakers of a provider let nothing pass.
 pub(super) fn breakers_open(provider: &str, count: usize) {
     metrics::gauge!("octroi_breakers_open", "provider" => provider.to_owned()).set(count as f64);
 }

@@ -32,8 +32,9 @@ use tokio::time::Instant;
 use crate::chat::{ChatAnswer, ChatRequest, Usage, estimate_before};
 use crate::config::DEADLINE;
 use crate::provider::{Info, Provider, Streamed};
+use breaker::Breakers;
 use constraints::same;
-use entry::{Asked, BreakersByTask, Entry, Weight};
+use entry::{Asked, Entry, Weight};
 use health::Monitor;
 use order::Turns;
 use retry::Budget;
@@ -65,7 +66,7 @@ pub struct Routing {
     pub retry: Retry,
     /// When a provider that keeps failing is left in peace.
     pub breaker: Breaker,
-    /// For whom it then is: where tenants are known, for one of them at first.
+    /// For whom it then is: where tenants are known, for the one whose requests failed.
     pub tenants: Tenants,
 }
 
@@ -174,7 +175,7 @@ impl Router {
                 latencies: Default::default(),
                 limited: Default::default(),
                 tally: Default::default(),
-                breakers: BreakersByTask::new(&info.name, breaker, tenants),
+                breakers: Arc::new(Breakers::new(&info.name, breaker, tenants)),
                 budget: Budget::new(retry.budget),
                 turn: Default::default(),
                 provider,
@@ -218,8 +219,8 @@ impl Router {
         })
     }
 
-    /// Says in the metrics for how many models, by task, each provider is left alone now. A breaker's time runs out though
-    /// nobody calls, so it is asked when metrics are read.
+    /// Says in the metrics how many breakers of each provider let nothing pass now. A breaker's time runs out though nobody
+    /// calls, so it is asked when metrics are read.
     pub fn meter_breakers(&self) {
         let now = Instant::now();
         for entry in &self.entries {

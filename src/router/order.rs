@@ -100,7 +100,7 @@ pub(super) fn failing_last(entries: &mut [&Entry], asked: Asked<'_>, tenant: Opt
     let now = Instant::now();
     entries.sort_by_cached_key(|entry| {
         entry.monitor.state() == State::Unhealthy
-            || entry.limited.holds(entry.model_for(asked), now)
+            || entry.model_for(asked).is_some_and(|model| entry.limited.holds(model, asked.task, now))
             || entry.refuses(asked, tenant)
     });
 }

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::breaker::{Breakers, Terms};
-use super::constraints::Constraints;
+use super::breaker::Pass;
 use super::entry::Entry;
 use super::health::Monitor;
 use super::latency::InHand;
 use super::operation::Form;
 use super::tally::Tally;
-use crate::chat::Task;
 use crate::provider::{ApiKey, EventStream, ProviderError};
 
 /// A stream whose first event is there.
 pub(super) struct Begun<'a> {
     pub(super) entry: &'a Entry,
-    pub(super) task: Task,
-    pub(super) model: &'a str,
-    pub(super) constraints: &'a Constraints,
+    pub(super) pass: Pass,
+    /// The caller's own key.
+    pub(super) key: Option<&'a ApiKey>,
     /// Whether a failure of its request counts against the provider already.
     pub(super) counted: bool,
 }
@@ -29,9 +27,7 @@ pub(super) struct Begun<'a> {
 /// policy stopped it) they are told nothing.
 struct Account {
     monitor: Arc<Monitor>,
-    breakers: Arc<Breakers>,
-    model: String,
-    tenant: Option<String>,
+    pass: Pass,
     key: Option<ApiKey>,
     counted: bool,
     tally: Arc<Tally>,
@@ -42,7 +38,7 @@ struct Account {
 impl Account {
     fn succeeded(self) {
         self.monitor.call_succeeded(self.key.as_ref(), self.begun);
-        self.breakers.succeeded(&self.model, self.tenant.as_deref(), Terms::Free);
+        self.pass.succeeded();
     }
 
     fn failed(self, error: ProviderError) -> ProviderError {
@@ -53,7 +49,7 @@ impl Account {
         }
         self.monitor.call_failed(&error);
         if error.counts_against_model() {
-            self.breakers.failed(&self.model, self.tenant.as_deref(), Terms::Free, Instant::now());
+            self.pass.failed(Instant::now());
         }
         error
     }
@@ -61,13 +57,11 @@ impl Account {
 
 /// The same events; their provider's entry is told how they end.
 pub(super) fn watched(events: EventStream, begun: Begun<'_>) -> EventStream {
-    let Begun { entry, task, model, constraints, counted } = begun;
+    let Begun { entry, pass, key, counted } = begun;
     let account = Account {
         monitor: Arc::clone(&entry.monitor),
-        breakers: Arc::clone(entry.breakers.of(task)),
-        model: model.to_owned(),
-        tenant: constraints.tenant().map(str::to_owned),
-        key: constraints.key().cloned(),
+        pass,
+        key: key.cloned(),
         counted,
         tally: Arc::clone(&entry.tally),
         begun: Instant::now(),

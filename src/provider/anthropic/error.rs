@@ -44,7 +44,7 @@ fn status(data: &[u8]) -> u16 {
 fn kind(status: u16, said: &Said) -> ErrorKind {
     match status {
         400 | 422 => refused(said),
-        404 if said.has("model") => ErrorKind::ModelNotFound,
+        404 if said.is_of_model() => ErrorKind::ModelNotFound,
         529 => ErrorKind::CapacityExceeded,
         _ => said.class(status),
     }

@@ -57,6 +57,7 @@ fn every_refusal_has_its_class() {
         (403, error("permission_error", "no"), ErrorKind::Forbidden),
         (404, error("not_found_error", "model: claude-0"), ErrorKind::ModelNotFound),
         (404, error("not_found_error", "Not Found"), ErrorKind::EndpointNotFound),
+        (404, r#"{"message":"Cannot GET /v1/models"}"#.to_owned(), ErrorKind::EndpointNotFound),
         (404, error("not_found_error", "File not found: file_1"), ErrorKind::Unsupported),
         (409, error("conflict_error", "no"), ErrorKind::TryAgain),
         (413, error("request_too_large", "Request exceeds the maximum size"), ErrorKind::RequestTooLarge),

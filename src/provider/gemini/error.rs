@@ -27,13 +27,7 @@ struct Refusal {
 
 impl Refusal {
     fn read(body: &[u8]) -> Self {
-        let Some(mut whole) = said::json(body) else {
-            return Self { said: Said::read(body), ..Self::default() };
-        };
-        // A stream that is refused is answered with a list of one.
-        if let Some(first) = whole.get_mut(0) {
-            whole = first.take();
-        }
+        let whole = said::refusal(body).unwrap_or_default();
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let error = whole.get("error");
         let details = || error?.get("details")?.as_array();
@@ -42,7 +36,7 @@ impl Refusal {
             status: text(error.and_then(|error| error.get("status"))),
             reason: text(detail("reason")),
             retry_delay: detail("retryDelay").and_then(Value::as_str).and_then(reset),
-            said: Said::read(whole.to_string().as_bytes()),
+            said: Said::read(body),
         }
     }
 }
@@ -64,7 +58,7 @@ fn kind(status: u16, refusal: &Refusal) -> ErrorKind {
     match status {
         400 | 422 => refused(refusal),
         403 if said.begins("Your API key was reported as leaked") => ErrorKind::Unauthorized,
-        404 if said.has("model") => ErrorKind::ModelNotFound,
+        404 if said.is_of_model() => ErrorKind::ModelNotFound,
         429 if said.has("spending cap") || said.has("credits are depleted") => ErrorKind::SpendCap,
         _ => said.class(status),
     }

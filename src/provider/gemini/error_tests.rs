@@ -51,6 +51,11 @@ fn every_refusal_has_its_class() {
         (403, error(403, "PERMISSION_DENIED", "no"), ErrorKind::Forbidden),
         (403, error(403, "PERMISSION_DENIED", "Your API key was reported as leaked."), ErrorKind::Unauthorized),
         (404, error(404, "NOT_FOUND", "models/gemini-0 is not found for API version v1beta"), ErrorKind::ModelNotFound),
+        (
+            404,
+            json!({"message": "Cannot POST /v1beta/models/x:generateContent", "statusCode": 404}).to_string(),
+            ErrorKind::EndpointNotFound,
+        ),
         (404, error(404, "NOT_FOUND", "Requested entity was not found."), ErrorKind::Unsupported),
         (404, error(404, "NOT_FOUND", "Method not found."), ErrorKind::EndpointNotFound),
         (404, "<html><title>Error 404 (Not Found)!!1</title></html>".to_owned(), ErrorKind::EndpointNotFound),

@@ -54,9 +54,8 @@ fn refused(status: u16, said: &Said) -> ErrorKind {
         return ErrorKind::ModelNotFound;
     }
     if status == 404 {
-        // Of a model that was retired it has other words. An edge that has no route may repeat its path.
-        let of_model = said.has("model") && !said.has("/models");
-        return if of_model { ErrorKind::ModelNotFound } else { said.class(status) };
+        // Of a model that was retired it has other words.
+        return if said.is_of_model() { ErrorKind::ModelNotFound } else { said.class(status) };
     }
     if said.is("3230") || said.is("invalid_request_message_order") || about_order(said) {
         return ErrorKind::MessageOrder;

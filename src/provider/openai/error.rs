@@ -58,12 +58,13 @@ fn kind(status: u16, said: &Said) -> ErrorKind {
     }
 }
 
-/// OpenAI's code, Azure's, and the words of OpenRouter, Ollama and vLLM, which have none.
+/// OpenAI's code, Azure's, and the words of OpenRouter, Envoy, Ollama and vLLM, which have none.
 fn no_model(said: &Said) -> bool {
     said.is("model_not_found")
         || said.is("DeploymentNotFound")
         || said.begins("No endpoints found for ")
-        || (said.has("model") && (said.has("not found") || said.has("does not exist")))
+        || said.begins("No matching route found. It is likely because the model")
+        || said.is_of_model() && (said.has("not found") || said.has("does not exist"))
 }
 
 /// OpenAI's code, llama.cpp's, and the words of vLLM and xAI, which have none.

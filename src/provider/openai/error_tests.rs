@@ -50,6 +50,22 @@ fn every_refusal_has_its_class() {
         (404, error("model 'x' not found", "not_found_error", None), ErrorKind::ModelNotFound),
         (404, error("The model `x` does not exist.", "NotFoundError", Some("404")), ErrorKind::ModelNotFound),
         (404, error("No endpoints found for acme/x.", request, None), ErrorKind::ModelNotFound),
+        (
+            404,
+            r#"[{"error":{"code":404,"message":"models/x is not found for API version v1main","status":"NOT_FOUND"}}]"#
+                .to_owned(),
+            ErrorKind::ModelNotFound,
+        ),
+        (
+            404,
+            "No matching route found. It is likely because the model specified in your request is not configured in the \
+             Gateway."
+                .to_owned(),
+            ErrorKind::ModelNotFound,
+        ),
+        (404, json!({"message": "Route GET:/v1/models not found"}).to_string(), ErrorKind::EndpointNotFound),
+        (404, json!({"message": "Cannot GET /v1/models, not found"}).to_string(), ErrorKind::EndpointNotFound),
+        (404, error("The model `/models/x` does not exist.", "NotFoundError", None), ErrorKind::ModelNotFound),
         (404, error("No endpoints found that support tool use.", request, None), ErrorKind::Unsupported),
         (404, error("Invalid URL (POST /v1/x)", request, None), ErrorKind::EndpointNotFound),
         (404, json!({"detail": "Not Found"}).to_string(), ErrorKind::EndpointNotFound),

@@ -92,12 +92,21 @@ async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
     assert_eq!(router.ask(&hello(), &one).await.unwrap_err().code(), "breaker_open");
 
     *a.breaks.lock().unwrap() = Some(ErrorKind::ReadFailed);
-    router.listen(&other).await.unwrap();
-    router.ask(&hello(), &other).await.unwrap();
     for _ in 0..2 {
         router.listen(&other).await.unwrap();
     }
     assert_eq!(router.ask(&hello(), &other).await.unwrap_err().code(), "breaker_open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_one_tenant_is_asked_last_by_all() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing { tenants: Tenants::Known, ..Routing::default() });
+    a.fail(ErrorKind::UpstreamFailed);
+    for _ in 0..3 {
+        router.ask(&hello(), &any().of_tenant("one")).await.unwrap();
+    }
+    assert_eq!(order(&router, &any().of_tenant("other")), ["b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +172,7 @@ async fn a_probe_that_is_answered_says_that_the_provider_is_up() {
         (ErrorKind::RateLimited, State::Healthy),
         (ErrorKind::EndpointNotFound, State::Healthy),
         (ErrorKind::Unsupported, State::Healthy),
+        (ErrorKind::ModelNotFound, State::Healthy),
         (ErrorKind::Forbidden, State::Unhealthy),
         (ErrorKind::Unauthorized, State::Unhealthy),
         (ErrorKind::UpstreamFailed, State::Unhealthy),
@@ -221,6 +231,17 @@ async fn who_fails_at_one_task_is_asked_for_others_all_the_same() {
     a.fail(None);
     assert_eq!(router.ask(&embed, &any()).await.unwrap_err().code(), "breaker_open");
     router.ask(&hello(), &any()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_such_model_for_one_task_is_asked_for_others_all_the_same() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let router = router(&[&a, &b], Routing::default());
+    a.fail(ErrorKind::ModelNotFound);
+    let embed = ChatRequest { task: Task::Embed, ..hello() };
+    router.ask(&embed, &any().for_task(Task::Embed)).await.unwrap();
+    assert_eq!(order(&router, &any().for_task(Task::Embed)), ["b", "a"]);
+    assert_eq!(order(&router, &any()), ["a", "b"]);
 }
 
 #[tokio::test(start_paused = true)]
