@@ -276,6 +276,30 @@ async fn a_match_in_the_arguments_of_calls_that_come_in_turns_is_masked() {
     assert_eq!(seen.calls(), ["open", "see"].map(|name| (name.to_owned(), "{\"door\":\"[GONE]\"}".to_owned())));
 }
 
+/// Between the two halves of the number the model says more of another call than a window has.
+#[tokio::test]
+async fn half_a_number_in_the_arguments_of_a_call_waits_while_another_is_written() {
+    let call = |index: u32, id: Option<&str>, name: &str, arguments: &str| {
+        let function = json!({ "name": name, "arguments": arguments });
+        let call = json!({ "index": index, "id": id, "type": "function", "function": function });
+        (0, json!({ "tool_calls": [call] }), Value::Null)
+    };
+    let note = json!({ "note": "word ".repeat(200) }).to_string();
+    let events = vec![
+        call(0, Some("callnumb1"), "pay", "{\"card\":41111111111"),
+        call(1, Some("callnumb2"), "see", &note[..600]),
+        call(0, None, "", "11111"),
+        call(1, None, "", &note[600..]),
+        call(0, None, "", "}"),
+        (0, json!({}), json!("tool_calls")),
+    ];
+    let manifest = "stream: { mode: transform }\n";
+    let gateway = with_pattern(mistral_that_says(events).await, "cards", manifest, "redact", "[0-9]{16}");
+    let seen = stream(&gateway, ask("Pay")).await;
+    let expected = [("pay", r#"{"card":"[GONE]"}"#), ("see", &note)];
+    assert_eq!(seen.calls(), expected.map(|(name, arguments)| (name.to_owned(), arguments.to_owned())));
+}
+
 #[tokio::test]
 async fn the_end_of_a_thought_that_was_taken_up_again_does_not_wait_for_the_end_of_the_text() {
     let says = |text: &str| (0, json!({ "content": text }), Value::Null);

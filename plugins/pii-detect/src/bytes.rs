@@ -84,27 +84,27 @@ pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
 /// part of one.
 fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     const REACH: usize = 32;
-    let mut rest = &text[at.saturating_sub(REACH)..at];
-    std::iter::from_fn(move || {
-        while let Some(last) = rest.last().filter(|last| **last != b'\n') {
-            match escape_before(rest, rest.len()) {
-                Some(('\n', _)) => break,
-                Some((_, length)) => rest = &rest[..rest.len() - length],
-                None if !last.is_ascii_alphabetic() => rest = &rest[..rest.len() - 1],
-                None => {
-                    let letters = rest.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
-                    let start = rest.len() - letters;
-                    let begins = |three: &[u8]| three[1].is_ascii_lowercase() && three[2].is_ascii_uppercase();
-                    let start = start + rest[start..].windows(3).rposition(begins).map_or(0, |before| before + 2);
-                    // The first letter may be that of `\n`.
-                    let (before, word) = rest.split_at(start + usize::from(rest[..start].ends_with(b"\\")));
-                    rest = before;
-                    return Some(word);
-                }
-            }
-        }
-        None
-    })
+    let pieces =
+        std::iter::successors(last_piece(&text[at.saturating_sub(REACH)..at]), |(before, _)| last_piece(before));
+    pieces.map(|(_, word)| word).filter(|word| !word.is_empty())
+}
+
+/// What stands before the last word or mark of a line, always less than the line, and that word; empty, if it is none.
+fn last_piece(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (last, before) = line.split_last().filter(|(last, _)| **last != b'\n')?;
+    match escape_before(line, line.len()) {
+        Some(('\n', _)) => return None,
+        Some((_, length)) => return Some((&before[..line.len() - length], &[])),
+        None if !last.is_ascii_alphabetic() => return Some((before, &[])),
+        None => {}
+    }
+    let letters = line.iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let start = line.len() - letters;
+    let begins = |three: &[u8]| three[1].is_ascii_lowercase() && three[2].is_ascii_uppercase();
+    let start = start + line[start..].windows(3).rposition(begins).map_or(0, |before| before + 2);
+    // The first letter may be that of `\n`. Alone, as in `C:\D` and `\u00fc`, it is no word.
+    let start = start + usize::from(line[..start].ends_with(b"\\"));
+    Some((&before[..start.min(before.len())], &line[start..]))
 }
 
 /// The words of a name, the last first.
@@ -202,4 +202,39 @@ pub(crate) fn is_in_uuid(text: &[u8], start: usize, end: usize) -> bool {
     let after = text[end..].iter().take(37).take_while(|byte| belongs(byte)).count();
     let token = &text[start - before..end + after];
     token.len() == 36 && (0..36).all(|at| (token[at] == b'-') == matches!(at, 8 | 13 | 18 | 23))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_whatever_backslashes_stand_among_them() {
+        let mut texts = vec![Vec::new()];
+        for _ in 0..=6 {
+            for text in &texts {
+                let words: Vec<_> = words(text).take(text.len() + 1).collect();
+                let letters: usize = words.iter().map(|word| word.len()).sum();
+                assert!(letters <= text.len() && !words.contains(&&b""[..]), "{}", text.escape_ascii());
+            }
+            let longer = |text: &Vec<u8>| br#"\unDf0""#.map(|byte| [&text[..], &[byte]].concat());
+            texts = texts.iter().flat_map(longer).collect();
+        }
+    }
+
+    #[test]
+    fn an_escape_is_no_part_of_a_word() {
+        for (text, expected) in [
+            (r"phoneNumber: ", &["Number", "phone"][..]),
+            (r"iPhone ", &["iPhone"]),
+            (r"id\nSSN: ", &["SSN"]),
+            (r"id\tSSN: ", &["SSN", "id"]),
+            (r"M\u00fc ssn", &["ssn", "M"]),
+            (r"C:\Users\D: ", &["sers", "C"]),
+            (r"\d \\D \U", &[]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|word| word.as_bytes()).collect();
+            assert_eq!(words(text.as_bytes()).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
 }

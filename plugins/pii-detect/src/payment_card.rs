@@ -1,6 +1,6 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
-use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_outside_row};
+use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_outside_row, is_word};
 use crate::checksum::{ean13, luhn};
 use crate::digits::{Digits, Gap, Group};
 
@@ -103,12 +103,22 @@ fn has_issuer(digits: &[u8]) -> bool {
 /// `card4111...` is a card.
 fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
     let decimal_before = byte_before(text, start) == Some(b'.') && start >= 2 && is_digit(byte_before(text, start - 1));
-    let decimal_after = byte(text, end) == Some(b'.') && is_digit(byte(text, end + 1));
+    let decimal_after =
+        byte(text, end) == Some(b'.') && is_digit(byte(text, end + 1)) && !is_whole_decimal(text, start, end);
     let letters_before = text[..start].iter().rev().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let letters_after = text[end..].iter().take(16).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let mixed_before = letters_before > 0 && is_digit(byte_before(text, start - letters_before));
     let mixed_after = letters_after > 0 && is_digit(byte(text, end + letters_after));
     !(decimal_before || decimal_after || mixed_before || mixed_after)
+}
+
+/// Whether the fraction of a decimal is zeros alone, as tools for tables write whole numbers: `4111111111111111.0`.
+fn is_whole_decimal(text: &[u8], start: usize, end: usize) -> bool {
+    const REACH: usize = 16;
+    let zeros = text[end + 1..].iter().take(REACH).take_while(|byte| **byte == b'0').count();
+    let behind = end + 1 + zeros;
+    let goes_on = is_word(byte(text, behind)) || byte(text, behind) == Some(b'.') && is_digit(byte(text, behind + 1));
+    text[start..end].iter().all(u8::is_ascii_digit) && zeros > 0 && !goes_on
 }
 
 #[cfg(test)]
@@ -154,10 +164,15 @@ mod tests {
         assert_passes(
             PaymentCard,
             &[
-                "4111 1111 1111 1112",    // Luhn
-                "1234567812345670",       // no issuer
-                "41111111111111111",      // no such length
-                "0.4111111111111111",     // a decimal
+                "4111 1111 1111 1112", // Luhn
+                "1234567812345670",    // no issuer
+                "41111111111111111",   // no such length
+                "0.4111111111111111",  // a decimal
+                "4111111111111111.5",  // another
+                "4111111111111111.05",
+                "4111111111111111.0e1",
+                "4111111111111111.0.1", // a version
+                "4111.1111.1111.1111.0",
                 "3f4111111111111111ab09", // a hash
                 "Unix time 1700000000000 or 1700000000000000",
                 "IMEI 490154203237518",
@@ -196,6 +211,9 @@ mod tests {
         assert_finds(PaymentCard, "4111 1111 1111 1111");
         let text = "12 4111 1111 1111 1111 12/27 123";
         assert_eq!(found(PaymentCard, text), ["4111 1111 1111 1111"]);
+        for text in ["17,4111111111111111.0,Jane", "4111111111111111.00", r#"{"card":4111111111111111.0}"#] {
+            assert_eq!(found(PaymentCard, text), ["4111111111111111"], "{text}");
+        }
         assert_eq!(found(PaymentCard, "cc4111111111111111."), ["4111111111111111"]);
     }
 }

@@ -120,6 +120,7 @@ mod tests {
             r#"{"type":"SSN","id":"123456789"}"#,
             r#"{"args":"{\"label\": \"SSN\", \"text\": \"123456789\"}"}"#,
             r#"{"question":"What is your SSN?","answer":"123456789"}"#,
+            r#"{"name":"M\u00fcller","ssn":123456789}"#,
             "String ssnStr = \"123456789\";",
             "validate_ssn(\"123456789\")",
             "SSN McDonald 123456789",
@@ -145,6 +146,9 @@ mod tests {
                 r#"{"ssn_verified_by": 123456789}"#,
                 "ssn_hash=123456789",
                 "ssnHash: 123456789",
+                r#"{"name": "M\u00fcller", "id": 123456789}"#,
+                r#"{"path": "C:\\Users\\D", "id": 123456789}"#,
+                r#"{"pattern": "\\d+", "id": "123456789"}"#,
             ],
         );
     }

@@ -38,6 +38,12 @@ pub(crate) struct Reader<'a> {
     /// What stands before was read.
     at: usize,
     states: States,
+    /// Where the text or the block of JSON begins that is read.
+    begin: usize,
+    /// The backticks that a fence at the text's very beginning has at least.
+    first_fence: usize,
+    /// Where the escape read last begins.
+    escape: Option<usize>,
     /// Where the scalar at `at` begins, or the one read last; not known of one that is cut off at the text's beginning.
     scalar: Option<usize>,
     /// The scalar that was given last.
@@ -48,13 +54,31 @@ impl<'a> Reader<'a> {
     /// Of a text whose beginning is known: JSON if it begins as an object or an array does. In other text, JSON stands
     /// behind a line that begins with three backticks.
     pub(crate) fn new(text: &'a str) -> Self {
-        let states = if opens(text) { VALUE } else { NO_JSON };
-        Self { text, at: 0, states, scalar: None, given: None }
+        Self::from(text, if opens(text) { VALUE } else { NO_JSON }, FENCE.len())
     }
 
-    /// Of a text that has lost its beginning.
+    /// Of a text that has lost its beginning, which may be a part of a fence.
     pub(crate) fn of_cut(text: &'a str) -> Self {
-        Self { text, at: 0, states: UNKNOWN, scalar: None, given: None }
+        Self::from(text, UNKNOWN, 1)
+    }
+
+    fn from(text: &'a str, states: States, first_fence: usize) -> Self {
+        Self { text, at: 0, states, begin: 0, first_fence, escape: None, scalar: None, given: None }
+    }
+
+    /// The escape of a string that has its beginning before `place` and its end behind it. To be asked about places in
+    /// their order, before [`scalar`](Self::scalar) is asked about what begins there.
+    pub(crate) fn escape_around(&mut self, place: usize) -> Option<Range<usize>> {
+        self.read_to(place);
+        let bytes = self.text.as_bytes();
+        let begin = match self.states {
+            states if self.at > place || states & (STRING | ESCAPE) == 0 => None,
+            states if states & ESCAPE != 0 => self.at.checked_sub(1),
+            _ => self.escape,
+        }?;
+        let is_unicode = bytes.get(begin + 1) == Some(&b'u');
+        let end = begin + if is_unicode { "\\u0000".len() } else { "\\n".len() };
+        (place < end && self.text.is_char_boundary(end)).then_some(begin..end)
     }
 
     /// The number, truth value or `null` in which all of `range` stands, where that is sure. To be asked about ranges in
@@ -89,7 +113,9 @@ impl<'a> Reader<'a> {
             let rest = &bytes[self.at..end];
             match self.states {
                 NO_JSON => {
-                    (self.at, self.states) = self.block(end).map_or((end, NO_JSON), |block| (block, VALUE));
+                    let block = self.block(end);
+                    (self.at, self.states) = block.map_or((end, NO_JSON), |block| (block, VALUE));
+                    self.begin = block.unwrap_or(self.begin);
                 }
                 STRING if is_of_string(rest[0]) => {
                     self.at += rest.iter().position(|byte| !is_of_string(*byte)).unwrap_or(rest.len());
@@ -107,8 +133,17 @@ impl<'a> Reader<'a> {
         if next & SCALAR != 0 && self.states & SCALAR == 0 {
             self.scalar = Some(self.at);
         }
+        if self.states & ESCAPE != 0 {
+            self.escape = self.at.checked_sub(1);
+        }
         self.states = next;
-        self.at += 1;
+        self.at = if next == NO_JSON { self.line() } else { self.at + 1 };
+    }
+
+    /// Where the line at `at` begins, or what is read of it: it may be the fence of the next block.
+    fn line(&self) -> usize {
+        let read = &self.text.as_bytes()[self.begin..self.at];
+        self.begin + read.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
     }
 
     /// Whether the scalar that ends here is one. Of numbers the characters suffice: prose has words.
@@ -122,15 +157,29 @@ impl<'a> Reader<'a> {
     fn block(&self, end: usize) -> Option<usize> {
         let mut at = self.text.ceil_char_boundary(self.at);
         loop {
+            at = self.fence(at, end)?;
+            at += self.text.get(at..end)?.find('\n')? + 1;
+            if self.text.get(at..end).is_some_and(opens) {
+                return Some(at);
+            }
+            // The line's end may be what stands before the next fence.
+            at -= 1;
+        }
+    }
+
+    /// Behind the backticks of the first line from `at` on that begins with a fence.
+    fn fence(&self, mut at: usize, end: usize) -> Option<usize> {
+        let ticks = self.text.bytes().take_while(|byte| *byte == b'`').take(FENCE.len()).count();
+        if at == 0 && ticks >= self.first_fence {
+            return Some(ticks);
+        }
+        loop {
             let fence = at + self.text.get(at..end)?.find(FENCE)?;
             at = fence + FENCE.len();
-            if fence == 0 || self.text.as_bytes()[fence - 1] == b'\n' {
-                at += self.text.get(at..end)?.find('\n')? + 1;
-                if self.text.get(at..end).is_some_and(opens) {
-                    return Some(at);
-                }
-                // The line's end may be what stands before the next fence.
-                at -= 1;
+            // In a list it is indented.
+            let before = self.text.get(..fence)?.trim_end_matches(|it| is_space(it) && it != '\n');
+            if before.is_empty() || before.ends_with('\n') {
+                return Some(at);
             }
         }
     }
@@ -141,7 +190,7 @@ fn follow(states: States, byte: u8) -> States {
     // Those of `from` that are possible become `to`.
     let go = |from: States, to: States| if states & from == 0 { NO_JSON } else { to };
     let outside = match byte {
-        b' ' | b'\t' | b'\n' | b'\r' => states & (VALUE | NAME | AFTER) | go(SCALAR, AFTER),
+        b' ' | b'\t' | b'\n' | b'\r' | b'>' => states & (VALUE | NAME | AFTER) | go(SCALAR, AFTER),
         // Behind a value another one may begin: lines of JSON.
         b'{' | b'[' => go(VALUE | AFTER, VALUE),
         b'}' | b']' => go(VALUE | SCALAR | NAME | AFTER, AFTER),
@@ -175,8 +224,9 @@ fn opens(text: &str) -> bool {
     text.trim_start_matches(is_space).starts_with(['{', '['])
 }
 
+/// Also what stands at the beginning of a line that is quoted.
 fn is_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\n' | '\r')
+    matches!(character, ' ' | '\t' | '\n' | '\r' | '>')
 }
 
 #[cfg(test)]
@@ -212,6 +262,8 @@ mod tests {
             ("{\"n\":1}\n{\"n\":~411}", "411"),
             ("See:\n```json\n{\"card\": ~411}\n```", "411"),
             ("```js\nlet a = [];\n```\nor\n```\n[1, ~411]\n```", "411"),
+            ("1. It is\n   ```json\n   {\"card\": ~411}\n   ```", "411"),
+            ("He wrote:\n> ```json\n> {\n>   \"card\": ~411\n> }\n> ```", "411"),
         ] {
             assert_eq!(at_mark(marked, |text| Reader::new(text)).as_deref(), Some(scalar), "{marked}");
         }
@@ -252,6 +304,14 @@ mod tests {
             (r#"","1","2",~411]"#, Some("411")),
             (r#"\", \"a", ~411]"#, Some("411")),
             ("411,\n  ~411\n]", Some("411")),
+            ("```json\n{\"a\": ~411}", Some("411")),
+            ("``json\n{\"a\": ~411}", Some("411")),
+            ("`\n{\"a\": ~411}", Some("411")),
+            ("json\n{\"a\": ~411}", Some("411")),
+            ("as \"JSON\",\n```json\n{\"a\": ~411}", Some("411")),
+            ("as JSON:\n```json\n{\"a\": ~411}", Some("411")),
+            ("as `JSON`\n{\"a\": ~411}", None),
+            ("`JSON` is\nthis\n{\"a\": ~411}", None),
             (r#"1, 2, ~411, 5"}"#, None),
             ("1, ~411]", None),
             ("1~411]", None),
@@ -296,6 +356,9 @@ mod tests {
             (format!("[12345{spaces}]"), 1),
             ("```\n".repeat(75_000), 0),
             ("```12".repeat(60_000), 0),
+            ("```\n[12345#\n".repeat(30_000), 0),
+            (format!("```\n[{}", "#12345".repeat(40_000)), 0),
+            (format!("x{}\n[12345]", "    ```".repeat(40_000)), 0),
         ] {
             let mut reader = Reader::new(&text);
             let starts = (0..text.len()).filter(|at| text[*at..].starts_with(|it: char| it.is_ascii_digit()));

@@ -24,19 +24,37 @@ impl<'a> Masker<'a> {
 
     /// The edit that puts `mask` in the place of `range`. A number, truth value or `null` of a JSON text is replaced
     /// whole, sign and fraction included, and by a JSON value: the mask in quotes, where it is none by itself. Only in
-    /// a number that the mask leaves one are its digits enough. `None`: an earlier edit has replaced all of it.
+    /// a number that the mask leaves one are its digits enough. No escape of a string is cut in two: what begins in one,
+    /// as `n` in `\n` does, begins behind it, and what ends in one takes it along. `None`: an earlier edit has replaced all
+    /// of it, or it is a part of an escape alone.
     pub fn mask(&mut self, range: Range<usize>, mask: &str) -> Option<Edit> {
         if range.start < self.masked && range.end <= self.masked {
             return None;
         }
+        let start = self.outside_escape(range.start);
+        if start >= range.end {
+            return None;
+        }
+        let range = start..range.end;
         let scalar =
             self.json.scalar(&range).filter(|scalar| scalar.start >= self.masked && self.text.may_edit(scalar));
         let (range, replacement) = match scalar {
             Some(scalar) if !self.leaves_number(&scalar, &range, mask) => (scalar, as_value(mask)),
-            _ => (range.start.max(self.masked)..range.end, mask.to_owned()),
+            _ => {
+                let end = self.json.escape_around(range.end).map_or(range.end, |escape| escape.end);
+                (range.start.max(self.masked)..end, mask.to_owned())
+            }
         };
         self.masked = range.end;
         Some(self.text.edit(range, replacement))
+    }
+
+    /// Where a match that begins at `start` may begin: behind the escape that it would cut, or before one that stands for
+    /// the character at `start` itself.
+    fn outside_escape(&mut self, start: usize) -> usize {
+        let Some(escape) = self.json.escape_around(start) else { return start };
+        let is_itself = matches!(self.text.as_bytes()[escape.start + 1], b'"' | b'\\' | b'/');
+        if is_itself && escape.start >= self.masked && self.text.may_edit(&escape) { escape.start } else { escape.end }
     }
 
     /// Whether it is digits in place of a number's digits, behind its first.
@@ -115,6 +133,25 @@ mod tests {
         }
         assert_eq!(masked(r#"{"card":4111}"#, r#""card":4111"#, "#"), "{#}");
         assert_eq!(masked("[1, 4111]", "[1, 4", "#"), "#111]");
+    }
+
+    #[test]
+    fn an_escape_in_a_string_is_not_cut_in_two() {
+        for (text, found, expected) in [
+            (r#"{"on":"it:\nbuild-7"}"#, "nbuild-7", r##"{"on":"it:\n#"}"##),
+            (r#"{"on":"it:\u00e9build-7"}"#, "u00e9build-7", r##"{"on":"it:\u00e9#"}"##),
+            (r#"{"on":"it:\u00e9build-7"}"#, "9build-7", r##"{"on":"it:\u00e9#"}"##),
+            (r#"{"on":"it:\u00e9build-7"}"#, r"\u00e9build-7", r##"{"on":"it:#"}"##),
+            (r#"{"on":"say \"hi\""}"#, "\"hi", r##"{"on":"say #\""}"##),
+            (r#"{"on":"say \"hi\""}"#, r"hi\", r##"{"on":"say \"#"}"##),
+            (r#"{"on":"C:\\nas"}"#, r"nas", r##"{"on":"C:\\#"}"##),
+            (r#"{"on":"C:\\nas"}"#, r"\nas", r##"{"on":"C:#"}"##),
+            (r#"{"of":"a\nb"}"#, "n", r#"{"of":"a\nb"}"#),
+            ("See:\n```\n[\"a\\nbuild-7\"]\n```", "nbuild-7", "See:\n```\n[\"a\\n#\"]\n```"),
+            (r"C:\nas and C:\home", "nas", r"C:\# and C:\home"),
+        ] {
+            assert_eq!(masked(text, found, "#"), expected);
+        }
     }
 
     /// However a streamed text is cut: the strings behind the cut tell where a number stands.

@@ -6,6 +6,7 @@
 //! and are shown what went out. Text moves on from policy to policy as each has let it go. Nothing here knows providers,
 //! dialects or HTTP.
 
+mod arguments;
 mod held;
 mod refusal;
 mod stage;
@@ -16,6 +17,8 @@ use super::Context;
 use super::manifest::Phase;
 use super::run::{Decision, Overloaded, Runner};
 use super::set::PolicySet;
+use arguments::Arguments;
+use held::Held;
 use stage::Stage;
 
 /// A part of an answer that streams.
@@ -90,14 +93,21 @@ struct PartEntry {
     resumed: bool,
     /// Bytes of the choice's other parts since it was left.
     followed: usize,
+    /// Of a tool call: how far they are.
+    arguments: Arguments,
 }
 
 impl PartEntry {
     /// Whether its end need not wait for more: what follows it is not to reach the client before it. Where the model may
-    /// come back to it, it waits for a window of what follows: several calls may be made in turns.
+    /// come back to it, it waits for a window of what follows. Several calls may be made in turns: one that is not whole
+    /// waits as long as a match does.
     fn is_over(&self, window: usize) -> bool {
-        let may_go_on = self.resumed || matches!(self.id.part, StreamPart::ToolCall(_));
-        self.ended || self.left && (!may_go_on || self.followed > window)
+        let is_followed = match self.id.part {
+            StreamPart::ToolCall(_) if !self.arguments.are_whole() => Held::is_too_much(self.followed, window),
+            StreamPart::ToolCall(_) => self.followed > window,
+            _ => !self.resumed || self.followed > window,
+        };
+        self.ended || self.left && is_followed
     }
 }
 
@@ -198,8 +208,13 @@ impl Inspection {
     pub fn take(&mut self, fresh: Vec<Fresh>) -> Result<(), InspectionError> {
         for Fresh { id, name, text } in fresh {
             let part = self.turn_to(id)?;
-            if let (Some(name), Some(entry)) = (name, self.parts.get_mut(part)) {
-                entry.name = name;
+            if let Some(entry) = self.parts.get_mut(part) {
+                if let Some(name) = name {
+                    entry.name = name;
+                }
+                if matches!(id.part, StreamPart::ToolCall(_)) {
+                    entry.arguments.push(&text);
+                }
             }
             for other in self.parts.iter_mut().filter(|other| other.left && other.id.choice == id.choice) {
                 other.followed += text.len();
@@ -277,8 +292,16 @@ impl Inspection {
         }
         let position = self.parts.iter().filter(|part| part.id.choice == id.choice).count();
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        let name = String::new();
-        self.parts.push(PartEntry { id, position, name, ended: false, left: false, resumed: false, followed: 0 });
+        self.parts.push(PartEntry {
+            id,
+            position,
+            name: String::new(),
+            ended: false,
+            left: false,
+            resumed: false,
+            followed: 0,
+            arguments: Arguments::default(),
+        });
         Ok(self.parts.len() - 1)
     }
 }
