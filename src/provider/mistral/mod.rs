@@ -6,6 +6,7 @@
 //! a request whose schemas have a keyword that the vendor refuses, never chooses among providers and never looks at what was
 //! said.
 
+mod batch_room;
 mod cache_key;
 mod error;
 mod limits;
@@ -37,6 +38,7 @@ use super::{
 };
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use crate::config::CacheKey;
+use batch_room::BatchRoom;
 use order::AfterTool;
 
 /// How often a batch of texts is asked for again that fails behind others: what those cost would be lost with it.
@@ -139,23 +141,17 @@ impl Mistral {
         if task == Task::FillIn { &self.fill_in_url } else { &self.chat_url }
     }
 
-    /// One result for each text. Vectors are asked for in batches; a batch that is still too large is cut in half, and the
-    /// next is as large as its tokens let expect.
+    /// One result for each text, which are asked for in batches.
     async fn about_texts(&self, request: &ChatRequest, model: &str) -> Result<ChatAnswer, ProviderError> {
         let all: Vec<&str> = request.texts().collect();
         let (mut rest, mut answer) = (all.as_slice(), None::<ChatAnswer>);
-        let (mut most, mut bytes) = match request.task {
-            Task::Embed => (texts::BATCH_TEXTS, texts::BATCH_BYTES),
-            // The vendor names no such bounds for judgements.
-            _ => (usize::MAX, usize::MAX),
-        };
-        let mut failures = 0;
+        let (mut room, mut failures) = (BatchRoom::of(request.task), 0);
         while !rest.is_empty() {
-            let size = results::batch(rest.iter().copied(), most, bytes);
+            let size = room.size(rest);
             let (batch, others) = rest.split_at(size);
             let next = match self.ask_about(request, model, batch).await {
                 Err(error) if error.kind() == ErrorKind::BatchTooLarge && size > 1 => {
-                    (most, bytes) = (size / 2, texts::bytes(batch) / 2);
+                    room.refused(batch);
                     continue;
                 }
                 Err(error) => {
@@ -175,8 +171,8 @@ impl Mistral {
                 Ok(next) => next,
             };
             next.usage.into_iter().for_each(spent::add);
-            bytes = texts::room_behind(batch, next.usage);
-            (rest, most, failures) = (others, texts::BATCH_TEXTS, 0);
+            room.taken(batch, next.usage);
+            (rest, failures) = (others, 0);
             match &mut answer {
                 None => answer = Some(next),
                 Some(answer) => results::merge(answer, next),

@@ -9,34 +9,11 @@ use super::repairs::Repairs;
 use super::repeated_ids;
 use super::request::Options;
 use super::wire::{self, Blank, Thinking, Wire};
-use crate::chat::{ChatRequest, Task, Usage};
+use crate::chat::{ChatRequest, Task};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::ToolIds;
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, call_id};
-
-/// Texts in one request for vectors, at most.
-pub(super) const BATCH_TEXTS: usize = 512;
-
-/// Tokens in one request for vectors, at most.
-const BATCH_TOKENS: usize = 16_384;
-
-/// Bytes in one request for vectors, at most: few texts have more than one token for two bytes, and those are refused and cut
-/// in half.
-pub(super) const BATCH_BYTES: usize = 2 * BATCH_TOKENS;
-
-/// Bytes of texts.
-pub(super) fn bytes(texts: &[&str]) -> usize {
-    texts.iter().map(|text| text.len()).sum()
-}
-
-/// Bytes in the next request for vectors, whose texts may have as many tokens as those before. Hardly a text has more than
-/// one for each byte.
-pub(super) fn room_behind(texts: &[&str], usage: Option<Usage>) -> usize {
-    let tokens = usage.map_or(0, |usage| usize::try_from(usage.prompt_tokens).unwrap_or(usize::MAX));
-    let room = bytes(texts).saturating_mul(BATCH_TOKENS).checked_div(tokens);
-    room.map_or(BATCH_BYTES, |room| room.clamp(BATCH_TOKENS, BATCH_BYTES))
-}
 
 /// A refusal of so many texts that names one by its place among them, by its place among all, of which so many were before.
 /// Of a text that is a batch too large by itself there is no smaller one: it is too long.
