@@ -81,7 +81,15 @@ enum Upstream {
     Answered(Box<Routed>),
     Streams(Box<(Routed<Streamed>, Inspection)>),
     Failed(Box<RouteError>),
+    /// It was broken off, for this reason.
+    BrokenOff(BrokenOff),
+}
+
+/// Why nobody waits for the upstream any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BrokenOff {
     ClientGone,
+    OutOfTime,
 }
 
 impl Upstream {
@@ -92,7 +100,7 @@ impl Upstream {
             Self::Answered(routed) => (routed.attempts.clone(), Some(&routed.answer)),
             Self::Streams(begun) => (begun.0.attempts.clone(), None),
             Self::Failed(error) => (error.attempts().to_vec(), None),
-            Self::ClientGone => (attempts.take(), None),
+            Self::BrokenOff(_) => (attempts.take(), None),
         }
     }
 }
@@ -231,14 +239,15 @@ impl Pipeline {
         let is_durable = AtomicBool::new(false);
         let attempts = Attempts::default();
         // Stands here, so that what was answered is counted where the intent cannot be written.
-        let mut upstream = Upstream::ClientGone;
+        let mut upstream = Upstream::BrokenOff(BrokenOff::ClientGone);
         let asked = async {
             // Who left while policies judged costs no call.
             if !gone.is_cancelled() {
                 upstream = tokio::select! {
                     biased;
                     upstream = ask(&gateway.router, &chat, &constraints, inspection, &attempts) => upstream,
-                    () = gone.cancelled() => Upstream::ClientGone,
+                    () = gone.cancelled() => Upstream::BrokenOff(BrokenOff::ClientGone),
+                    () = gateway.out_of_time().cancelled() => Upstream::BrokenOff(BrokenOff::OutOfTime),
                 };
             }
             if !is_durable.load(Ordering::Relaxed) {
@@ -277,15 +286,20 @@ impl Pipeline {
                 self.close(permit, outcome, error.attempts(), None);
                 Ok(self.reply(Outcome::Failed(error)))
             }
-            Upstream::ClientGone => {
+            Upstream::BrokenOff(why) => {
                 let mut outcome = self.outcome(audit::Decision::Error);
-                outcome.client_gone = true;
-                outcome.error = Some("the client went away before it had its answer".to_owned());
+                let (client_gone, error, answer) = match why {
+                    // Nobody hears it.
+                    BrokenOff::ClientGone => {
+                        (true, "the client went away before it had its answer".to_owned(), GatewayError::Internal)
+                    }
+                    BrokenOff::OutOfTime => (false, GatewayError::ShuttingDown.to_string(), GatewayError::ShuttingDown),
+                };
+                (outcome.client_gone, outcome.error) = (client_gone, Some(error));
                 let attempts = attempts.take();
                 self.tried_into(&mut outcome, &attempts);
                 self.close(permit, outcome, &attempts, None);
-                // Nobody hears it.
-                Err(GatewayError::Internal)
+                Err(answer)
             }
         }
     }

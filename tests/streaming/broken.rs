@@ -1,9 +1,11 @@
 //! Upstreams that fail: before the first event, and behind it.
 
+use std::time::Duration;
+
 use mistral_double::{Behaviour, Failure, MistralDouble, Rule, StreamFault};
 use serde_json::{Value, json};
 
-use super::support::Setup;
+use super::support::{Setup, eventually};
 use super::{ask, last_record, stream, with_pattern};
 
 #[tokio::test]
@@ -78,6 +80,37 @@ async fn a_stream_that_the_end_of_the_gateway_cuts_says_so_to_its_client_and_on_
     assert_eq!(record["policy_decision"], "error", "{record}");
     assert_eq!(record["error_message"], "the gateway is shutting down", "{record}");
     assert_eq!(record["policy_details"]["client_gone"], Value::Null, "{record}");
+}
+
+#[tokio::test]
+async fn what_has_not_begun_at_the_end_of_the_gateway_is_answered_and_is_not_the_clients_doing() {
+    let double = MistralDouble::builder().before_first_byte(Duration::from_secs(600)).start().await.unwrap();
+    let server = "server: { listen: \"127.0.0.1:0\", shutdown_timeout: 1s }\n";
+    let mut gateway = Setup::with(&double).policies(&["audit-redact"]).yaml(server).start();
+    let mut streamed = ask("Hello");
+    streamed["stream"] = json!(true);
+    let (chat, query) = (("/v1/chat/completions", ask("Hello")), ("/api/request", json!({ "query": "Hello" })));
+    let asked: Vec<_> = [chat, ("/v1/chat/completions", streamed), query]
+        .map(|(path, body)| tokio::spawn(gateway.client.post(gateway.url(path)).json(&body).send()))
+        .into();
+    eventually("all of them wait for the model", async || {
+        double.requests().iter().filter(|request| !request.is_probe()).count() == 3
+    })
+    .await;
+    gateway.terminate();
+    for answer in asked {
+        let answer = answer.await.unwrap().unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"1"));
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("the gateway is shutting down"), "{text}");
+    }
+    assert!(gateway.wait().success());
+    let records = gateway.restart().search(json!({ "limit": 3 })).await;
+    assert_eq!(records.len(), 3);
+    for record in records {
+        assert_eq!(record["error_message"], "the gateway is shutting down", "{record}");
+        assert_eq!(record["policy_details"]["client_gone"], Value::Null, "{record}");
+    }
 }
 
 #[tokio::test]
