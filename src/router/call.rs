@@ -268,12 +268,12 @@ impl<O: Operation> Call<'_, O> {
             }
             Err(error) => {
                 match error.kind() {
-                    _ if error.is_of_callers_key() => waiting.says_nothing(),
+                    _ if error.is_of_callers_key() || !error.was_sent() => waiting.says_nothing(),
                     // Others had used up the request's time: it would have taken longer than what was left.
                     ErrorKind::DeadlineExceeded if !had_its_time => drop(waiting),
                     kind if kind.is_of_provider() => waiting.failed(elapsed, now),
                     kind if kind.may_be_of_provider() => waiting.refused(elapsed, now),
-                    _ => waiting.says_nothing(),
+                    _ => waiting.turned_away(now),
                 }
                 // A server may be without a route that a chat does not need.
                 let lacks_route = error.kind() == ErrorKind::EndpointNotFound && asked.task != Task::Chat;

@@ -20,6 +20,8 @@ const SLOWEST: f64 = 60.0;
 #[derive(Debug, Default)]
 struct Inner {
     average: Option<Average>,
+    /// The time of the quickest answer so far, in seconds.
+    quickest: Option<f64>,
     in_hand: u32,
 }
 
@@ -79,6 +81,14 @@ impl Waiting {
         self.in_hand.0.at_least(elapsed.as_secs_f64().max(FAILED), now);
     }
 
+    /// It was refused for what it asked. Any number of such requests makes nobody slower to others than he has been; but
+    /// who has answered nothing yet is not asked first for ever.
+    pub(crate) fn turned_away(mut self, now: Instant) {
+        self.is_over = true;
+        let quickest = self.in_hand.0.lock().quickest.unwrap_or(FAILED);
+        self.in_hand.0.at_least(quickest.min(FAILED), now);
+    }
+
     /// It is over, and says nothing of how quick the provider is.
     pub(crate) fn says_nothing(mut self) {
         self.is_over = true;
@@ -116,6 +126,7 @@ impl Latency {
     fn answered(&self, elapsed: Duration, now: Instant) {
         let mut inner = self.lock();
         let measured = elapsed.as_secs_f64();
+        inner.quickest = Some(inner.quickest.map_or(measured, |quickest| quickest.min(measured)));
         let seconds = match inner.average {
             Some(average) if measured < average.seconds => {
                 let weight = average.weight(now);
@@ -235,6 +246,27 @@ mod tests {
                 refusing.wait().refused(Duration::from_millis(2), now);
             }
             near(refusing.cost(now), expected);
+        }
+    }
+
+    #[test]
+    fn requests_that_are_turned_away_make_nobody_slower_than_he_was_and_the_unmeasured_not_the_first() {
+        let now = Instant::now();
+        for (measured, later, expected) in [
+            (vec![], 0, FAILED),
+            (vec![], 10, FAILED),
+            (vec![300], 0, 0.3),
+            (vec![300], 10, 0.3),
+            (vec![300, 5_000], 0, 5.0),
+            (vec![300, 5_000], 10, 0.3),
+        ] {
+            let refusing = latency(&measured, now);
+            for then in [now, now + later * FADES_IN] {
+                for _ in 0..100 {
+                    refusing.wait().turned_away(then);
+                }
+            }
+            near(refusing.cost(now + later * FADES_IN), expected);
         }
     }
 

@@ -271,11 +271,14 @@ async fn who_fails_or_hangs_is_not_the_quickest() {
         ErrorKind::Redirected,
         ErrorKind::Forbidden,
         ErrorKind::TryAgain,
+        ErrorKind::Unsupported,
+        ErrorKind::InvalidRequest,
         hangs,
     ] {
         let (bad, good) = (Fake::new("bad", 5, 1.0), Fake::new("good", 5, 1.0));
         good.takes(300);
         bad.fail(kind);
+        *bad.status.lock().unwrap() = Some(404);
         bad.takes(if kind == hangs { 60_000 } else { 2 });
         let routing = Routing { deadline: Duration::from_millis(900), ..by(Strategy::LeastLatency) };
         let router = router(&[&bad, &good], routing);
