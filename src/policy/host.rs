@@ -86,8 +86,10 @@ pub struct PolicyHost {
     mismatches: ArcSwap<Vec<String>>,
     /// Why compiled code is not kept.
     cache_problem: Option<String>,
-    /// Held for a whole reload: loads are serial.
+    /// Held for a whole reload.
     known: Mutex<Known>,
+    /// Held while the loader runs, for a reload or for a trial: one at a time.
+    loader: Mutex<()>,
     changes: mpsc::Sender<Change>,
 }
 
@@ -153,6 +155,7 @@ impl PolicyHost {
             mismatches: ArcSwap::default(),
             cache_problem,
             known: Mutex::default(),
+            loader: Mutex::default(),
             changes,
             settings,
         };

@@ -162,7 +162,10 @@ impl PolicyHost {
         manifest: &Manifest,
         module: Module,
     ) -> Loaded {
-        let mut load = pin!(self.worker.load(manifest, module));
+        let mut load = pin!(async {
+            let _turn = self.loader.lock().await;
+            self.worker.load(manifest, module).await
+        });
         let mut told = false;
         loop {
             if let Ok(loaded) = timeout(self.settings.quiet.max(LOOK), &mut load).await {
