@@ -591,6 +591,16 @@ async fn a_version_comes_out_of_the_archive_as_it_was_loaded_or_not_at_all() {
     assert!(code == Some(1) && text.contains("is not in the archive"), "{text}");
 
     let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    // What the version does not cover is not vouched for, and that is said.
+    database.execute("UPDATE versions SET manifest = replace(manifest, 'mode: enforce', 'mode: off')", []).unwrap();
+    let other = prepared.path().join("other");
+    let text = fine(prepared, &["version", &version, "--output", other.to_str().unwrap()]);
+    assert!(fs::read_to_string(other.join("pii.yaml")).unwrap().contains("\nmode: off"));
+    assert!(
+        text.contains("the manifest is `pii`'s\nnot part of a version, and not checked: name, order, mode,"),
+        "{text}"
+    );
+
     database.execute("UPDATE versions SET manifest = replace(manifest, 'redact', 'allow')", []).unwrap();
     let (code, text) =
         run(prepared, &["version", &version, "--output", prepared.path().join("forged").to_str().unwrap()]);

@@ -3,6 +3,7 @@
 mod ahead;
 mod candidate;
 mod claims;
+mod intake;
 mod known;
 mod take;
 mod told;
@@ -14,9 +15,10 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, mpsc};
 
-use self::ahead::Lookout;
+use self::intake::Intake;
 use self::known::Known;
 use self::take::Round;
+use super::Context;
 use super::component::{Evaluated, Failed, Question};
 use super::counters::{CounterStore, InProcess};
 use super::engine::{Allocation, Engine, EngineError};
@@ -26,11 +28,9 @@ use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
 use super::readings::{Source, Stated};
 use super::run::{Decision, Overloaded, Runner};
-use super::scan::{self, Scan};
 use super::set::{Generation, LivePolicy, Member, PolicySet};
 use super::status::PolicyStatus;
 use super::stream::Inspection;
-use super::{Context, meter, writers};
 use crate::chat::Message;
 use crate::config::Tenants;
 pub use candidate::{Candidate, CandidateError};
@@ -86,8 +86,10 @@ pub struct PolicyHost {
     mismatches: ArcSwap<Vec<String>>,
     /// Why compiled code is not kept.
     cache_problem: Option<String>,
-    /// Held for a whole reload: loads are serial.
+    /// Held for a whole reload.
     known: Mutex<Known>,
+    /// Held while the loader runs, for a reload or for a trial: one at a time.
+    loader: Mutex<()>,
     changes: mpsc::Sender<Change>,
 }
 
@@ -109,7 +111,7 @@ pub struct Reload {
     pub from: Generation,
     /// The set now in force.
     pub set: Arc<PolicySet>,
-    /// Whether it is another one.
+    /// Whether it is another one; it may also have come into force while others were loaded.
     pub changed: bool,
     /// When another reload is due, even if nothing changes until then: a file vanished or did not stand still, or a
     /// loader that failed is to be tried again.
@@ -153,6 +155,7 @@ impl PolicyHost {
             mismatches: ArcSwap::default(),
             cache_problem,
             known: Mutex::default(),
+            loader: Mutex::default(),
             changes,
             settings,
         };
@@ -250,57 +253,45 @@ impl PolicyHost {
     /// The same, but a policy whose files changed less than `still_for` ago stays as it is for this time.
     pub async fn reload_what_stands_still(&self, still_for: Duration) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
-        let directory = self.settings.directory.clone();
-        let scanning = tokio::task::spawn_blocking(move || {
-            let scan = scan::scan(&directory, still_for)?;
-            let warnings = writers::warnings(&directory, &scan);
-            std::io::Result::Ok((scan, warnings))
-        });
-        let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
-        let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
-        self.warn(warnings);
-        let lookout = Lookout::new(&scan);
-        let Scan { mut found, mut orphans, directories, closed, moving, .. } = scan;
-        tracing::debug!(manifests = found.len(), moving, "policies directory read");
-        meter::scanned();
-        orphans.retain(|module| !known.has_in_force(module));
-        for orphan in orphans.iter().filter(|it| !known.orphans.contains(it)) {
-            tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
-        }
-        known.orphans = orphans;
-        let cold = !known.warm;
-        let (mut round, now) = (Round { closed, lookout, ..Round::default() }, Instant::now());
-        known.reserve(&mut round, &found, &self.set.load(), now);
-        found.sort_by_cached_key(|it| known.claim(it));
-        for found in found {
-            self.take(&mut known, &mut round, found, cold).await;
-        }
-        self.take_what_went_ahead(&mut known, &mut round).await;
+        let from = self.set.load().generation();
+        let intake = self.take_in(&mut known, still_for).await?;
         // The last wait. Behind it the set is known, comes into force and is told of, and whoever drops this reload on its
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
+        let Intake { at: now, found, reserved, orphans, directories, closed, moving, loaded, .. } = intake;
+        known.tell_orphans(orphans);
+        let cold = !known.warm;
+        let mut round = Round { seen: reserved, closed, loaded, ..Round::default() };
+        for found in found {
+            self.take(&mut known, &mut round, found, cold);
+        }
         let gone = known.forget_absent(&mut round, &self.set.load(), now);
         let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();
         known.warm = true;
         let members =
             round.live.into_values().map(Member::Live).chain(round.broken.into_iter().map(Member::Broken)).collect();
-        let (from, set, changed) = self.publish(members, cold);
-        if let Some(place) = place.filter(|_| changed) {
-            place.send(Change { from, set: set.clone(), originals: round.originals });
-        }
+        let set = self.publish(members, round.originals, place, cold);
         self.tell(round.statuses, &set);
         let needed = set.live().map(|policy| (policy.manifest.as_ref(), &policy.version));
         self.worker.tidy(self.settings.cache_size, needed).await;
+        let changed = set.generation() != from;
         Ok(Reload { from, set, changed, again, directories })
     }
 
-    fn publish(&self, members: Vec<Member>, cold: bool) -> (Generation, Arc<PolicySet>, bool) {
+    /// Puts these into force, if they make another set, and tells of it in the place that was kept for that.
+    fn publish(
+        &self,
+        members: Vec<Member>,
+        originals: Vec<Original>,
+        place: Option<mpsc::Permit<'_, Change>>,
+        cold: bool,
+    ) -> Arc<PolicySet> {
         let before = self.set.load_full();
         let from = before.generation();
         let next = PolicySet::new(Generation(from.0 + 1), members, &self.settings.required);
         if !cold && before.same_as(&next) {
-            return (from, before, false);
+            return before;
         }
         let next = Arc::new(next);
         self.set.store(next.clone());
@@ -318,7 +309,10 @@ impl PolicyHost {
         if !next.live().any(keeps_text) {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
         }
-        (from, next, true)
+        if let Some(place) = place {
+            place.send(Change { from, set: next.clone(), originals });
+        }
+        next
     }
 }
 

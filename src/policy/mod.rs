@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use component::Question;
 pub use host::{Candidate, CandidateError, Change, HostError, PolicyHost, Reload, Settings};
-pub use original::{NotOriginal, Original};
+pub use original::{NOT_COVERED, NotOriginal, Original};
 pub use run::{Decision, Evaluation, Outcome, Overloaded};
 pub(crate) use scan::is_manifest;
 pub use set::{Generation, Label, LivePolicy, PolicySet};

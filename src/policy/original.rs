@@ -7,6 +7,11 @@ use super::load::worker::version_id;
 use super::manifest::Manifest;
 use crate::config::yaml;
 
+/// The keys of a manifest that its version does not cover: policies that differ in these alone share one, and who changes
+/// them in an archive is not found out by it.
+pub const NOT_COVERED: &[&str] =
+    &["name", "order", "mode", "rollout", "match", "phases", "on_error", "stream", "limits", "capabilities"];
+
 /// Module and manifest of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
@@ -66,6 +71,14 @@ mod tests {
         ] {
             assert!(matches!(changed.manifest(), Err(NotOriginal::Another { kept, .. }) if kept == version));
         }
+        // The module's file and its pin go without saying: its bytes are checked.
+        let further = "order: 1\nmode: off\nrollout: 5\nmatch: { clients: [c] }\nphases: [audit]\non_error: allow\n\
+                       stream: { mode: buffer }\nlimits: { time: 1ms }\ncapabilities: [clock]\n";
+        let others = Original { manifest: (text.replace("name: p", "name: q") + further).into(), ..original.clone() };
+        assert_eq!(others.manifest().unwrap().name.as_str(), "q");
+        let keys = others.manifest.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key);
+        let uncovered: Vec<_> = keys.filter(|key| !["module", "settings"].contains(key)).collect();
+        assert_eq!(uncovered, NOT_COVERED);
         let unreadable = Original { manifest: "name: [".into(), ..original };
         assert!(matches!(unreadable.manifest(), Err(NotOriginal::Manifest { .. })));
     }

@@ -116,6 +116,8 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
             scan.moving = true;
             // Half a manifest may name something else, or cover less.
             found.manifest = None;
+            // So that it is another one when it stands still, whatever was read.
+            found.fingerprint = Digest::of(b"");
             found.module = Err(LoadError::new(
                 Step::Read,
                 LoadCode::Unreadable,

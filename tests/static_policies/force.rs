@@ -133,6 +133,26 @@ async fn a_caller_who_goes_away_leaves_no_half_of_a_change() {
     assert_eq!(pre_check(&gateway, "helpdesk", "project x").await.body["approved"], false);
 }
 
+#[tokio::test]
+async fn a_policy_that_is_being_tried_keeps_no_other_from_being_switched_off() {
+    let prepared = prepared(Setup::without_provider().policies(&["pii"]));
+    let gate = gated(&prepared);
+    let gateway = prepared.start();
+    fs::remove_file(&gate.open).unwrap();
+    fs::remove_file(&gate.reached).unwrap();
+    let switch = async {
+        eventually("the policy is being tried", async || gate.reached.exists()).await;
+        let manifest = gateway.policies().join("pii.yaml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        assert!(text.contains("\nmode: enforce "));
+        fs::write(manifest, text.replace("\nmode: enforce ", "\nmode: off ")).unwrap();
+        eventually("the other one off", async || gateway.policy("pii").await["state"] == "off").await;
+        fs::write(&gate.open, "").unwrap();
+    };
+    let (made, ()) = tokio::join!(create(&gateway, "helpdesk", project_x()), switch);
+    assert_eq!(made.status, 201, "{made:?}");
+}
+
 /// It would end without a verdict on every longer request, and refuse it.
 #[tokio::test]
 async fn a_policy_that_is_too_slow_for_its_limits_is_not_taken() {

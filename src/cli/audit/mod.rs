@@ -151,8 +151,9 @@ pub(super) enum Command {
     },
     /// Writes a version of a policy out of the archive: its manifest and its module, as it was loaded then.
     ///
-    /// In the policies folder they are in force again. What `mode`, `match`, `order` and `limits` say is as it was when the
-    /// version first went live.
+    /// In the policies folder they are in force again. Module, settings and cases are those of the version, or nothing is
+    /// written. What else the manifest says, its `name` too, is not part of a version and not checked: it is that of the
+    /// first policy that went live with it, as it was then. Compare it before you use it.
     Version {
         #[command(flatten)]
         configured: Configured,

@@ -9,15 +9,16 @@ use anyhow::{Context as _, bail};
 
 use super::print_line;
 use crate::audit::AuditReader;
-use crate::policy::Original;
 use crate::policy::digest::Digest;
+use crate::policy::{NOT_COVERED, Original};
 
 pub(super) fn run(reader: &AuditReader, version: &Digest, output: &Path) -> anyhow::Result<ExitCode> {
     let Some(archived) = reader.version(&version.to_string())? else {
         bail!("version {version} is not in the archive");
     };
     let original = Original { version: *version, manifest: archived.manifest, module: archived.module };
-    // Whoever may write the store may have changed it: these are the version's files, or nothing is written.
+    // Whoever may write the store may have changed it. Module, settings and cases are the version's, or nothing is written;
+    // for the rest of the manifest nothing vouches.
     let manifest = original.manifest()?;
     let named = Path::new(&manifest.module);
     let module = named.file_name().map_or(named, Path::new);
@@ -37,6 +38,8 @@ pub(super) fn run(reader: &AuditReader, version: &Digest, output: &Path) -> anyh
     if module != named {
         print_line(&format!("the manifest names the module as {}: put it there", named.display()))?;
     }
+    print_line(&format!("module, settings and cases are those of the version; the manifest is `{}`'s", manifest.name))?;
+    print_line(&format!("not part of a version, and not checked: {}", NOT_COVERED.join(", ")))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,35 +3,35 @@
 //! A reload takes what stood in the folder at one moment, and is through when all of it is loaded: a minute, where an
 //! interpreter is compiled. `mode: off`, another `mode` or `match`, or a version that is in the cache must not wait for
 //! that. So the folder is looked at meanwhile, and such changes come into force as a set of their own, beside what else is
-//! in force then. The reload takes them, when it is through, in the place of what it had read.
+//! in force then. The reload has them in the place of what it had read.
 //!
-//! What changes together goes in together: nothing goes ahead where something that came with it must be loaded, or where a
-//! manifest is gone, which a second scan has to agree on.
+//! What changes together goes in together: nothing goes ahead where something that came with it must be loaded, has
+//! another name than before, or where the manifest of a policy in force is gone, which a second scan has to agree on. What
+//! is at fault changes no set, and holds nothing up.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::pin::pin;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
+use super::PolicyHost;
+use super::claims::Claim;
+use super::intake::Intake;
 use super::known::Known;
-use super::take::Round;
-use super::{Change, PolicyHost};
 use crate::policy::digest::Digest;
-use crate::policy::load::worker::{Version, version_id};
-use crate::policy::load::{LoadError, Module};
-use crate::policy::manifest::Manifest;
+use crate::policy::manifest::Name;
 use crate::policy::original::Original;
 use crate::policy::scan::{self, Found, Scan};
 use crate::policy::set::{LivePolicy, Member};
 use crate::policy::status::PolicyStatus;
 
 /// The folder is looked at no more often than this.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// A change is looked at no later than this, even if something in the folder changes all the time: as by the watch.
+const AT_MOST: Duration = Duration::from_secs(2);
 
 /// What a reload knows of the folder, which may change while it loads.
 #[derive(Default)]
@@ -42,104 +42,106 @@ pub(super) struct Lookout {
     read: Option<Digest>,
     /// And at the last glance.
     last: Option<Digest>,
+    /// Since when it has been seen to differ from that.
+    changed: Option<Instant>,
     /// Each manifest, with its module, as it was when the folder was last read.
     seen: HashMap<PathBuf, Digest>,
 }
 
 impl Lookout {
     pub(super) fn new(scan: &Scan) -> Self {
-        let seen = scan.found.iter().map(|it| (it.path.clone(), it.fingerprint)).collect();
-        Self { directories: scan.directories.clone(), seen, ..Self::default() }
+        Self { directories: scan.directories.clone(), seen: fingerprints(&scan.found), ..Self::default() }
     }
 
-    /// Whether it has changed since it was read, and not since the last glance.
-    fn is_still(&mut self, glance: Option<Digest>) -> bool {
-        let still = glance.is_some() && glance == self.last && glance != self.read;
+    /// What stood at this path when the folder was last read.
+    pub(super) fn seen(&self, path: &Path) -> Option<&Digest> {
+        self.seen.get(path)
+    }
+
+    /// Whether it is to be read, and then how long it must stand still meanwhile: not at all, where it has since the last
+    /// glance.
+    fn is_due(&mut self, glance: Option<Digest>, quiet: Duration) -> Option<Duration> {
+        let is_still = glance.is_some() && glance == self.last;
         self.last = glance;
-        still
+        if glance.is_none() || glance == self.read {
+            self.changed = None;
+            return None;
+        }
+        let changed = *self.changed.get_or_insert_with(Instant::now);
+        if is_still { Some(Duration::ZERO) } else { (changed.elapsed() >= AT_MOST).then_some(quiet) }
     }
 
-    /// What is new since it was last read; nothing, where something is gone.
-    fn news(&mut self, found: Vec<Found>) -> Vec<Found> {
-        let seen: HashMap<_, _> = found.iter().map(|it| (it.path.clone(), it.fingerprint)).collect();
-        let before = std::mem::replace(&mut self.seen, seen);
-        if before.keys().any(|path| !self.seen.contains_key(path)) {
-            return Vec::new();
-        }
-        found.into_iter().filter(|it| before.get(&it.path) != Some(&it.fingerprint)).collect()
+    /// What it was read like before.
+    fn reads(&mut self, found: &[Found], glance: Option<Digest>) -> HashMap<PathBuf, Digest> {
+        self.read = glance;
+        self.changed = None;
+        std::mem::replace(&mut self.seen, fingerprints(found))
     }
 }
 
-/// What a change comes to that needs no load.
+fn fingerprints(found: &[Found]) -> HashMap<PathBuf, Digest> {
+    found.iter().map(|it| (it.path.clone(), it.fingerprint)).collect()
+}
+
+/// What a change comes to that need not be waited for.
 enum Next {
     Off,
     Live(Arc<LivePolicy>),
+    /// It is at fault, and what is in force stays: the next reload tells of it.
+    Stays,
 }
 
 impl PolicyHost {
-    /// Loads a version; while that takes its time, lets go ahead what need not wait for it.
-    pub(super) async fn load_on_the_lookout(
-        &self,
-        known: &mut Known,
-        round: &mut Round,
-        manifest: &Manifest,
-        module: Module,
-    ) -> Result<Version, LoadError> {
-        let mut load = pin!(self.worker.load(manifest, module));
-        let mut told = false;
-        loop {
-            if let Ok(loaded) = timeout(self.settings.quiet.max(LOOK), &mut load).await {
-                return loaded;
-            }
-            if !std::mem::replace(&mut told, true) {
-                tracing::info!(policy = %manifest.name, "policy is being loaded");
-            }
-            // At the start nothing is in force, and everything counts.
-            if known.warm {
-                self.look_out(known, round).await;
-            }
-        }
-    }
-
-    async fn look_out(&self, known: &mut Known, round: &mut Round) {
-        let (directory, further) = (self.settings.directory.clone(), round.lookout.directories.clone());
+    /// Looks whether the folder has changed, and lets go ahead what can.
+    pub(super) async fn look_out(&self, known: &mut Known, intake: &mut Intake) {
+        let (directory, further) = (self.settings.directory.clone(), intake.lookout.directories.clone());
         let glance = spawn_blocking(move || scan::glance(&directory, &further)).await.ok().flatten();
-        if !round.lookout.is_still(glance) {
-            return;
-        }
+        let Some(still_for) = intake.lookout.is_due(glance, self.settings.quiet) else { return };
         let directory = self.settings.directory.clone();
-        let scanned = spawn_blocking(move || scan::scan(&directory, Duration::ZERO)).await;
-        let Ok(Ok(scan)) = scanned else { return };
-        if scan.moving {
+        let scanned = spawn_blocking(move || scan::scan(&directory, still_for)).await;
+        let Ok(Ok(Scan { found, .. })) = scanned else { return };
+        let before = intake.lookout.reads(&found, glance);
+        let set = self.set.load_full();
+        if before.keys().any(|path| intake.lookout.seen(path).is_none() && known.counts(path, &set)) {
             return;
         }
-        round.lookout.read = glance;
+        let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
+        let held = holders.filter_map(|it| known.names.get(&it.path).cloned()).collect();
         let mut ready = Vec::new();
-        for found in round.lookout.news(scan.found) {
-            let Some(next) = self.without_load(known, &found).await else { return };
-            ready.push((found, next));
+        for found in found.into_iter().filter(|it| before.get(&it.path) != Some(&it.fingerprint)) {
+            match self.without_load(known, intake, &found, &held).await {
+                Some(Next::Stays) => {}
+                Some(next) => ready.push((found, next)),
+                None => return,
+            }
         }
         if !ready.is_empty() {
-            self.go_ahead(known, round, ready).await;
+            self.go_ahead(known, intake, ready).await;
         }
     }
 
-    /// What the manifest comes to without a load; `None` where it needs one, or is another policy's than before.
-    async fn without_load(&self, known: &Known, found: &Found) -> Option<Next> {
-        let manifest = found.manifest.as_ref().filter(|it| known.names.get(&found.path) == Some(&it.name))?;
-        let Some(module) = found.module.as_ref().ok()? else { return Some(Next::Off) };
-        let id = version_id(manifest, &module.digest);
-        let live = known.live.get(&manifest.name);
-        if let Some(live) = live.filter(|live| live.is_ready_as(&id, manifest)) {
-            let policy = LivePolicy::counted_on(manifest.clone(), live.version.clone(), live.tally.clone());
-            return Some(Next::Live(policy));
+    /// What this comes to without a load; `None` where it needs one, or is another policy's than in the set in force.
+    /// `held` are the names that manifests have and go on saying.
+    async fn without_load(&self, known: &Known, intake: &Intake, found: &Found, held: &HashSet<Name>) -> Option<Next> {
+        let (Some(manifest), Ok(module)) = (&found.manifest, &found.module) else { return Some(Next::Stays) };
+        if known.names.get(&found.path) != Some(&manifest.name) {
+            return held.contains(&manifest.name).then_some(Next::Stays);
         }
-        let version = self.worker.cached(manifest, &module.digest).await?.ok()?;
-        Some(Next::Live(LivePolicy::new(manifest.clone(), version)))
+        let Some(module) = module else { return Some(Next::Off) };
+        let loaded = match intake.at_hand(known, &found.path, manifest, module, found.fingerprint) {
+            Some(loaded) => loaded,
+            None => self.worker.cached(manifest, &module.digest).await?,
+        };
+        let Ok(version) = loaded else { return Some(Next::Stays) };
+        let live = known.live.get(&manifest.name).filter(|live| live.version.id == version.id);
+        Some(Next::Live(match live.map(|live| live.tally.clone()) {
+            Some(tally) => LivePolicy::counted_on(manifest.clone(), version, tally),
+            None => LivePolicy::new(manifest.clone(), version),
+        }))
     }
 
     /// Swaps in a set with these changes and nothing else.
-    async fn go_ahead(&self, known: &mut Known, round: &mut Round, ready: Vec<(Found, Next)>) {
+    async fn go_ahead(&self, known: &mut Known, intake: &mut Intake, ready: Vec<(Found, Next)>) {
         // The last wait, as of a reload.
         let place = self.changes.reserve().await.ok();
         let mut members = self.set.load().members().to_vec();
@@ -152,58 +154,28 @@ impl PolicyHost {
                 Member::Broken(policy) => policy.path != found.path,
             });
             statuses.retain(|it| it.path != found.path);
-            match next {
-                Next::Off => {
-                    known.live.remove(&manifest.name);
-                    statuses.push(PolicyStatus::off(found.path.clone(), Some(manifest.clone())));
+            if let Next::Live(policy) = &next {
+                let before = known.live.insert(manifest.name.clone(), policy.clone());
+                if before.is_none_or(|before| before.version.id != policy.version.id) {
+                    known.since.insert(manifest.name.clone(), Timestamp::now());
+                    originals.extend(original(&found, policy.version.id));
                 }
-                Next::Live(policy) => {
-                    let before = known.live.insert(manifest.name.clone(), policy.clone());
-                    if before.is_none_or(|before| before.version.id != policy.version.id) {
-                        known.since.insert(manifest.name.clone(), Timestamp::now());
-                        originals.extend(original(&found, policy.version.id));
-                    }
-                    let since = known.since.get(&manifest.name).copied();
-                    statuses.push(PolicyStatus::live(found.path.clone(), &policy, None, since));
-                    members.push(Member::Live(policy));
-                }
+                let since = known.since.get(&manifest.name).copied();
+                statuses.push(PolicyStatus::live(found.path.clone(), policy, None, since));
+                intake.is_loaded(found.path.clone(), found.fingerprint, Ok(policy.version.clone()));
+                members.push(Member::Live(policy.clone()));
+            } else {
+                known.live.remove(&manifest.name);
+                statuses.push(PolicyStatus::off(found.path.clone(), Some(manifest.clone())));
             }
-            round.ahead.insert(found.path.clone(), found);
+            intake.replace(found);
         }
-        let (from, set, changed) = self.publish(members, false);
-        if let Some(place) = place.filter(|_| changed) {
-            place.send(Change { from, set: set.clone(), originals });
-        }
+        let set = self.publish(members, originals, place, false);
         self.tell(statuses, &set);
-    }
-
-    /// Takes what went ahead of what the reload had already taken, in its place.
-    pub(super) async fn take_what_went_ahead(&self, known: &mut Known, round: &mut Round) {
-        while let Some(path) = round.ahead.keys().next().cloned()
-            && let Some(found) = round.ahead.remove(&path)
-        {
-            round.forget(&found);
-            self.take(known, round, found, false).await;
-        }
     }
 }
 
 fn original(found: &Found, version: Digest) -> Option<Original> {
     let module = found.module.as_ref().ok()?.as_ref()?;
     Some(Original { version, manifest: found.text.clone(), module: module.bytes.clone() })
-}
-
-impl Round {
-    /// As if nothing had been taken of this manifest's path.
-    fn forget(&mut self, found: &Found) {
-        self.seen.retain(|_, at| *at != found.path);
-        self.statuses.retain(|it| it.path != found.path);
-        self.broken.retain(|it| it.path != found.path);
-        if let Some(Manifest { name, .. }) = &found.manifest {
-            self.off.remove(name);
-            if let Some(taken) = self.live.remove(name) {
-                self.originals.retain(|it| it.version != taken.version.id);
-            }
-        }
-    }
 }

@@ -51,8 +51,8 @@ pub enum CandidateError {
 impl PolicyHost {
     /// Loads what a reload would load if a manifest with this text stood at `path`, which lies in the policies
     /// directory and need not exist; its folder must. A reload that finds it there takes it from the cache. `held` is
-    /// given back if it is the same version. It waits for other loads, and then for its own, no longer than `patience`
-    /// each.
+    /// given back if it is the same version. It waits for the reload that is under way and for other loads, and then for
+    /// its own, no longer than `patience` each. No reload waits for it, unless it has something to load.
     pub async fn candidate(
         &self,
         path: &Path,
@@ -79,11 +79,13 @@ impl PolicyHost {
         let version = match loaded {
             Some(policy) => policy.version.clone(),
             None => {
-                // Loads are serial.
-                let serial = tokio::time::timeout(patience, self.known.lock()).await;
-                let serial = serial.map_err(|_| CandidateError::Busy)?;
+                let turn = async {
+                    drop(self.known.lock().await);
+                    self.loader.lock().await
+                };
+                let turn = tokio::time::timeout(patience, turn).await.map_err(|_| CandidateError::Busy)?;
                 let loaded = tokio::time::timeout(patience, self.worker.load(&manifest, module)).await;
-                drop(serial);
+                drop(turn);
                 loaded.map_err(|_| {
                     let message = format!("the loader was not done after {} s and was ended", patience.as_secs());
                     LoadError::new(Step::Start, LoadCode::LoaderTimeout, message)
@@ -95,9 +97,9 @@ impl PolicyHost {
 
     /// Loads a version whose files stand nowhere in the policies directory.
     pub async fn load(&self, manifest: Manifest, module: Module) -> Result<Arc<LivePolicy>, LoadError> {
-        let serial = self.known.lock().await;
+        let turn = self.loader.lock().await;
         let version = self.worker.load(&manifest, module).await?;
-        drop(serial);
+        drop(turn);
         Ok(LivePolicy::new(manifest, version))
     }
 

@@ -1,12 +1,11 @@
 //! Who gets a name that several manifests say. It stays with the one that has it: whatever another one of that name says,
 //! and wherever its path stands in the order, it would change a policy that is in force.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
+use super::intake::Intake;
 use super::known::{Known, absent_since};
-use super::take::Round;
 use crate::policy::load::worker::version_id;
 use crate::policy::manifest::Name;
 use crate::policy::scan::Found;
@@ -41,18 +40,25 @@ impl Known {
         live.is_some_and(|live| live.version.id == version_id(manifest, &module.digest))
     }
 
-    /// Keeps everybody else from the names whose manifests are out of sight and not yet gone.
-    pub(super) fn reserve(&self, round: &mut Round, found: &[Found], before: &PolicySet, now: Instant) {
+    /// The names that nobody gets whose manifests are out of sight and not yet gone, with the paths of those.
+    pub(super) fn reserved(&self, intake: &Intake, before: &PolicySet) -> HashMap<Name, PathBuf> {
+        let found = &intake.found;
         let there: HashSet<_> = found.iter().map(|it| it.path.as_path()).collect();
         let says = |it: &Found, name: &Name| it.manifest.as_ref().is_some_and(|manifest| manifest.name == *name);
         let has_moved = |name: &Name| found.iter().any(|it| says(it, name) && self.claim(it) == Claim::Moved);
+        let is_closed = |path: &Path| intake.closed.iter().any(|folder| path.starts_with(folder));
         let is_reserved = |(path, name): &(&PathBuf, &Name)| {
-            let counts = self.live.contains_key(*name) || before.broken().any(|it| it.path == **path);
             let absent = self.absent.get(*name).or_else(|| self.absent_broken.get(*path));
-            counts && (round.is_closed(path) || (absent_since(absent, now).is_some() && !has_moved(name)))
+            self.counts(path, before)
+                && (is_closed(path) || (absent_since(absent, intake.at).is_some() && !has_moved(name)))
         };
         let out_of_sight = self.names.iter().filter(|(path, _)| !there.contains(path.as_path()));
-        let reserved = out_of_sight.filter(is_reserved).map(|(path, name)| (name.clone(), path.clone()));
-        round.seen = reserved.collect();
+        out_of_sight.filter(is_reserved).map(|(path, name)| (name.clone(), path.clone())).collect()
+    }
+
+    /// Whether requests are judged, or refused, for what stood at this path.
+    pub(super) fn counts(&self, path: &Path, before: &PolicySet) -> bool {
+        let is_live = self.names.get(path).is_some_and(|name| self.live.contains_key(name));
+        is_live || before.broken().any(|it| it.path == *path)
     }
 }

@@ -46,11 +46,20 @@ impl Known {
     }
 
     /// Whether a policy in force is made of this module, whatever its manifest says now.
-    pub(super) fn has_in_force(&self, module: &Path) -> bool {
+    fn has_in_force(&self, module: &Path) -> bool {
         self.names.iter().any(|(path, name)| {
             let policy = self.live.get(name);
             policy.is_some_and(|policy| path.with_file_name(&policy.manifest.module) == module)
         })
+    }
+
+    /// Says which modules no manifest names, once.
+    pub(super) fn tell_orphans(&mut self, mut orphans: Vec<PathBuf>) {
+        orphans.retain(|module| !self.has_in_force(module));
+        for orphan in orphans.iter().filter(|it| !self.orphans.contains(it)) {
+            tracing::info!(module = %orphan.display(), "no manifest names this module; it is not loaded");
+        }
+        self.orphans = orphans;
     }
 
     /// What could not be read, with the time of the next try where one may help.

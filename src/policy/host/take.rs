@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::PolicyHost;
-use super::ahead::Lookout;
+use super::intake::{Loaded, LoadedByPath};
 use super::known::Known;
 use super::told::report;
 use crate::policy::digest::Digest;
-use crate::policy::load::worker::{Version, version_id};
-use crate::policy::load::{LoadCode, LoadError, Module, Step};
+use crate::policy::load::worker::Version;
+use crate::policy::load::{LoadCode, LoadError, Step};
 use crate::policy::manifest::{Manifest, Mode, Name};
 use crate::policy::meter;
 use crate::policy::original::Original;
@@ -22,9 +21,8 @@ use crate::policy::set::{BrokenPolicy, LivePolicy};
 use crate::policy::status::{self, PolicyStatus};
 
 impl PolicyHost {
-    /// Takes a manifest that was found: it goes live, or is off, or is at fault.
-    pub(super) async fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
-        let found = round.ahead.remove(&found.path).unwrap_or(found);
+    /// Takes a manifest that was read, and loaded where it must be: it goes live, or is off, or is at fault.
+    pub(super) fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
         let Found { path, manifest, text, module, fingerprint, .. } = found;
         let before = known.names.get(&path).cloned();
         if let Some(Manifest { name, .. }) = &manifest {
@@ -37,18 +35,13 @@ impl PolicyHost {
             known.call(&path, name);
         }
         let fault = match (module, manifest) {
-            (Ok(Some(module)), Some(manifest)) => {
-                let loaded = self.load_found(known, round, &path, &manifest, module.clone(), fingerprint).await;
-                match loaded {
-                    // What went ahead of it is taken at the end.
-                    _ if round.ahead.contains_key(&path) => return,
-                    Ok(version) => {
-                        let original = Original { version: version.id, manifest: text, module: module.bytes };
-                        return self.goes_live(known, round, path, manifest, version, original);
-                    }
-                    Err(error) => Fault { path, manifest: Some(manifest), before, error },
+            (Ok(Some(module)), Some(manifest)) => match round.loaded(&path, fingerprint) {
+                Ok(version) => {
+                    let original = Original { version: version.id, manifest: text, module: module.bytes };
+                    return self.goes_live(known, round, path, manifest, version, original);
                 }
-            }
+                Err(error) => Fault { path, manifest: Some(manifest), before, error },
+            },
             (Ok(_), manifest) => return round.is_off(path, manifest),
             (Err(error), manifest) => {
                 let error = known.noted(&path, fingerprint, error);
@@ -146,40 +139,6 @@ impl PolicyHost {
         let itself = set.broken().find(|it| it.path == status.path || it.name == status.name);
         itself.or_else(|| set.broken().find(|it| status.path.starts_with(&it.path))).cloned()
     }
-
-    async fn load_found(
-        &self,
-        known: &mut Known,
-        round: &mut Round,
-        path: &Path,
-        manifest: &Manifest,
-        module: Module,
-        fingerprint: Digest,
-    ) -> Result<Version, LoadError> {
-        let id = version_id(manifest, &module.digest);
-        if let Some(live) = known.live.get(&manifest.name).filter(|live| live.is_ready_as(&id, manifest)) {
-            return Ok(live.version.clone());
-        }
-        if let Some(error) = known.refused.standing(path, fingerprint) {
-            return Err(error.clone());
-        }
-        let started = Instant::now();
-        let mut loaded = self.load_on_the_lookout(known, round, manifest, module).await;
-        meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
-        match &mut loaded {
-            Ok(version) => {
-                known.refused.forget(path);
-                tracing::info!(
-                    policy = %manifest.name,
-                    version = %version.id,
-                    milliseconds = started.elapsed().as_millis() as u64,
-                    "policy loaded"
-                );
-            }
-            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
-        }
-        loaded
-    }
 }
 
 /// A manifest of which no version can go live.
@@ -211,13 +170,19 @@ pub(super) struct Round {
     /// Subfolders that cannot be read, and manifests beyond those that are.
     pub(super) closed: Vec<PathBuf>,
     pub(super) statuses: Vec<PolicyStatus>,
-    /// The folder, while it loads.
-    pub(super) lookout: Lookout,
-    /// By path, what came into force meanwhile.
-    pub(super) ahead: HashMap<PathBuf, Found>,
+    pub(super) loaded: LoadedByPath,
 }
 
 impl Round {
+    /// What became of loading this.
+    fn loaded(&mut self, path: &Path, fingerprint: Digest) -> Loaded {
+        let loaded = self.loaded.remove(path).filter(|(of, _)| *of == fingerprint);
+        loaded.map(|(_, loaded)| loaded).unwrap_or_else(|| {
+            let message = "another manifest had its name while policies were loaded; it is loaded next";
+            Err(LoadError::new(Step::Manifest, LoadCode::DuplicateName, message))
+        })
+    }
+
     /// Whether another manifest has this name.
     pub(super) fn is_taken(&self, name: &Name, path: &Path) -> bool {
         self.seen.get(name).is_some_and(|at| at != path)

@@ -20,7 +20,7 @@ use crate::policy::limits::Limits;
 use crate::policy::manifest::Manifest;
 use crate::text::one_line;
 
-/// Loads versions, one at a time.
+/// Loads versions. Whoever uses it loads one at a time.
 #[derive(Debug)]
 pub struct Worker {
     engine: Arc<Engine>,

@@ -1,0 +1,236 @@
+//! What a reload reads, and loads before it takes any of it.
+//!
+//! Loads take their time, and the folder may change meanwhile. Nothing of what was read is taken until all of it is
+//! loaded: until then names, versions and the set are what the last reload left, save for what goes ahead. What was
+//! overtaken by then is not taken at all; everything is read anew, and what is loaded already is not loaded again.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::PolicyHost;
+use super::ahead::{LOOK, Lookout};
+use super::known::Known;
+use crate::policy::digest::Digest;
+use crate::policy::load::worker::{Version, version_id};
+use crate::policy::load::{LoadError, Module};
+use crate::policy::manifest::{Manifest, Name};
+use crate::policy::scan::{self, Found, Scan};
+use crate::policy::{meter, writers};
+
+/// How often everything is read for one reload. What was read last is taken, even if it was overtaken again: edits
+/// without end must not keep every version from going live.
+const READINGS: usize = 3;
+
+/// What became of loading a version.
+pub(super) type Loaded = Result<Version, LoadError>;
+
+/// The same by path, with the fingerprint of what was loaded.
+pub(super) type LoadedByPath = HashMap<PathBuf, (Digest, Loaded)>;
+
+/// What one reload read, and what became of loading it.
+pub(super) struct Intake {
+    /// When it was read.
+    pub(super) at: Instant,
+    /// The manifests, in the order in which names are given out.
+    pub(super) found: Vec<Found>,
+    /// The names that are kept for manifests out of sight.
+    pub(super) reserved: HashMap<Name, PathBuf>,
+    pub(super) orphans: Vec<PathBuf>,
+    pub(super) directories: Vec<PathBuf>,
+    /// Subfolders that cannot be read, and manifests beyond those that are.
+    pub(super) closed: Vec<PathBuf>,
+    /// Whether something changed all the time.
+    pub(super) moving: bool,
+    /// The folder, while it loads.
+    pub(super) lookout: Lookout,
+    /// What is loaded or cannot be; of former readings too.
+    pub(super) loaded: LoadedByPath,
+    /// By path, the fingerprints of what the loader was started for.
+    waited_for: HashMap<PathBuf, Digest>,
+}
+
+impl PolicyHost {
+    /// Reads the folder and loads what is new there, until none of it was overtaken.
+    pub(super) async fn take_in(&self, known: &mut Known, still_for: Duration) -> Result<Intake, std::io::Error> {
+        let (mut still_for, mut loaded) = (still_for, HashMap::new());
+        for _ in 1..READINGS {
+            let intake = self.read_and_load(known, still_for, loaded).await?;
+            if !intake.is_overtaken() {
+                return Ok(intake);
+            }
+            (still_for, loaded) = (self.settings.quiet, intake.loaded);
+        }
+        self.read_and_load(known, still_for, loaded).await
+    }
+
+    /// What is loaded already is not loaded again.
+    async fn read_and_load(
+        &self,
+        known: &mut Known,
+        still_for: Duration,
+        loaded: LoadedByPath,
+    ) -> Result<Intake, std::io::Error> {
+        let scan = self.read(still_for).await?;
+        let mut intake = Intake::new(known, scan, loaded);
+        intake.reserved = known.reserved(&intake, &self.set.load());
+        self.load_all(known, &mut intake).await;
+        Ok(intake)
+    }
+
+    async fn read(&self, still_for: Duration) -> Result<Scan, std::io::Error> {
+        let directory = self.settings.directory.clone();
+        let scanning = spawn_blocking(move || {
+            let scan = scan::scan(&directory, still_for)?;
+            let warnings = writers::warnings(&directory, &scan);
+            std::io::Result::Ok((scan, warnings))
+        });
+        let scanned = scanning.await.map_err(std::io::Error::other).and_then(|scanned| scanned);
+        let (scan, warnings) = scanned.inspect_err(|error| self.note_unreadable(error))?;
+        self.warn(warnings);
+        tracing::debug!(manifests = scan.found.len(), moving = scan.moving, "policies directory read");
+        meter::scanned();
+        Ok(scan)
+    }
+
+    /// Loads what is not at hand, one after the other.
+    async fn load_all(&self, known: &mut Known, intake: &mut Intake) {
+        let mut names: HashSet<_> = intake.reserved.keys().cloned().collect();
+        for at in 0..intake.found.len() {
+            let Some(Found { path, manifest: Some(manifest), module, fingerprint, .. }) = intake.found.get(at) else {
+                continue;
+            };
+            let is_first = names.insert(manifest.name.clone());
+            let (true, Ok(Some(module))) = (is_first, module) else { continue };
+            let (path, fingerprint) = (path.clone(), *fingerprint);
+            let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
+                Some(loaded) => loaded,
+                None => {
+                    let (manifest, module) = (manifest.clone(), module.clone());
+                    self.load_one(known, intake, &path, &manifest, module, fingerprint).await
+                }
+            };
+            // What went ahead of it meanwhile stays.
+            if intake.found.get(at).is_some_and(|found| found.fingerprint == fingerprint) {
+                intake.is_loaded(path, fingerprint, loaded);
+            }
+        }
+    }
+
+    async fn load_one(
+        &self,
+        known: &mut Known,
+        intake: &mut Intake,
+        path: &Path,
+        manifest: &Manifest,
+        module: Module,
+        fingerprint: Digest,
+    ) -> Loaded {
+        let started = Instant::now();
+        let mut loaded = match self.worker.cached(manifest, &module.digest).await {
+            Some(cached) => cached,
+            None => {
+                intake.waited_for.insert(path.to_owned(), fingerprint);
+                self.load_on_the_lookout(known, intake, manifest, module).await
+            }
+        };
+        meter::loaded(manifest.name.as_str(), loaded.as_ref().map(|_| ()));
+        match &mut loaded {
+            Ok(version) => {
+                known.refused.forget(path);
+                tracing::info!(
+                    policy = %manifest.name,
+                    version = %version.id,
+                    milliseconds = started.elapsed().as_millis() as u64,
+                    "policy loaded"
+                );
+            }
+            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
+        }
+        loaded
+    }
+
+    /// Loads a version; while that takes its time, lets go ahead what need not wait for it.
+    async fn load_on_the_lookout(
+        &self,
+        known: &mut Known,
+        intake: &mut Intake,
+        manifest: &Manifest,
+        module: Module,
+    ) -> Loaded {
+        let mut load = pin!(async {
+            let _turn = self.loader.lock().await;
+            self.worker.load(manifest, module).await
+        });
+        let mut told = false;
+        loop {
+            if let Ok(loaded) = timeout(self.settings.quiet.max(LOOK), &mut load).await {
+                return loaded;
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!(policy = %manifest.name, "policy is being loaded");
+            }
+            // At the start nothing is in force, and everything counts.
+            if known.warm {
+                self.look_out(known, intake).await;
+            }
+        }
+    }
+}
+
+impl Intake {
+    fn new(known: &Known, scan: Scan, loaded: LoadedByPath) -> Self {
+        let (at, lookout) = (Instant::now(), Lookout::new(&scan));
+        let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
+        found.sort_by_cached_key(|it| known.claim(it));
+        let (reserved, waited_for) = (HashMap::new(), HashMap::new());
+        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited_for }
+    }
+
+    /// Whether the folder says something else by now of what had to be loaded.
+    fn is_overtaken(&self) -> bool {
+        let is_taken_in = |path: &Path, fingerprint: &Digest| {
+            self.found.iter().any(|found| found.path == *path && found.fingerprint == *fingerprint)
+        };
+        self.waited_for.iter().any(|(path, of)| is_taken_in(path, of) && self.lookout.seen(path) != Some(of))
+    }
+
+    /// What this comes to, where that is known without the cache and the loader.
+    pub(super) fn at_hand(
+        &self,
+        known: &Known,
+        path: &Path,
+        manifest: &Manifest,
+        module: &Module,
+        fingerprint: Digest,
+    ) -> Option<Loaded> {
+        let id = version_id(manifest, &module.digest);
+        if let Some(live) = known.live.get(&manifest.name).filter(|live| live.is_ready_as(&id, manifest)) {
+            return Some(Ok(live.version.clone()));
+        }
+        if let Some((_, loaded)) = self.loaded.get(path).filter(|(of, _)| *of == fingerprint) {
+            return Some(loaded.clone());
+        }
+        known.refused.standing(path, fingerprint).map(|error| Err(error.clone()))
+    }
+
+    pub(super) fn is_loaded(&mut self, path: PathBuf, fingerprint: Digest, loaded: Loaded) {
+        self.loaded.insert(path, (fingerprint, loaded));
+    }
+
+    /// Has this in the place of what was read of its path.
+    pub(super) fn replace(&mut self, found: Found) {
+        match self.found.iter_mut().find(|it| it.path == found.path) {
+            Some(read) => *read = found,
+            // It was away when the rest was read, and its name kept for it.
+            None => {
+                self.reserved.retain(|_, path| *path != found.path);
+                self.found.push(found);
+            }
+        }
+    }
+}
