@@ -361,6 +361,8 @@ impl Router {
         }
         let pinned = match constraints.preference() {
             Preference::Any => None,
+            // Those who share were found for the model: this one, which was seen to take traffic then, need not have it.
+            Preference::Prefer(_) if constraints.knows_who_shares() => None,
             Preference::Prefer(name) => {
                 self.named(name, constraints)?;
                 None
