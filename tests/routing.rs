@@ -206,6 +206,39 @@ async fn the_bounds_of_several_policies_meet_and_the_first_one_is_named_when_not
 }
 
 #[tokio::test]
+async fn a_preferred_provider_without_the_model_leaves_the_request_to_one_that_has_it() {
+    let (mistral, openai) = (double().await, OpenAiDouble::start().await.unwrap());
+    let provider = |kind: &str, key: &str, endpoint: &str| {
+        format!(
+            "  {kind}:\n    region: eu\n    credentials: {{ api_key: \"{key}\" }}\n    config: {{ endpoint: \"{endpoint}\" }}\n"
+        )
+    };
+    let providers = format!(
+        "llm_providers:\n{}{}",
+        provider("mistral", mistral.key(), &mistral.origin()),
+        provider("openai", openai_double::KEY, &openai.origin())
+    );
+    let setup = || Setup::without_provider().policies(&["audit-redact"]).yaml(&providers);
+    let bounded = setup().prepare();
+    Guest::pre_check("allow").only_regions(&["eu"]).put(&bounded.policies(), "at-home", "");
+    for (bounds, gateway) in [("none", setup().start()), ("a policy's", bounded.start())] {
+        let request = |field: &str, value: bool| {
+            let context = json!({ "provider": "openai", "model": "mistral-small-latest" });
+            json!({ "query": "Hi", "context": context, field: value })
+        };
+        let answer = gateway.post("/api/request", request("stream", false)).await;
+        let provider = &answer.body["metadata"]["provider"];
+        assert_eq!((answer.status, provider), (200, &json!("mistral")), "{bounds}: {answer:?}");
+        let checked = gateway.post("/api/request", request("skip_llm", true)).await;
+        assert_eq!((checked.status, &checked.body["success"]), (200, &json!(true)), "{bounds}: {checked:?}");
+        let streamed = gateway.client.post(gateway.url("/api/request")).json(&request("stream", true)).send();
+        let text = streamed.await.unwrap().text().await.unwrap();
+        assert!(text.contains("data: ") && !text.contains("error"), "{bounds}: {text}");
+    }
+    assert_eq!(asked(&mistral), 4);
+}
+
+#[tokio::test]
 async fn a_policy_in_shadow_sends_nobody_elsewhere() {
     let (eu, us) = (double().await, double().await);
     let gateway = bounded(&eu, &us, &[("home", &["eu"]), ("nowhere", &["mars"])], "mode: shadow\n");

@@ -61,6 +61,11 @@ impl Endpoint {
         self.0.host_str() == Some("codestral.mistral.ai")
     }
 
+    /// Whether its path leads to one of Azure's deployments.
+    pub(super) fn is_of_a_deployment(&self) -> bool {
+        self.0.path().split('/').any(|step| step == "deployments")
+    }
+
     /// Whether it is this machine.
     pub(super) fn is_local(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();

@@ -12,7 +12,7 @@ use super::error::ConfigError;
 use super::provider::{CacheKey, DEFAULT_PRIORITY, Key, Provider, ProviderKind, ProviderName};
 use super::scalar::{FromText, Line, Parsed, Share, Whole};
 use super::secret::Secret;
-use super::yaml::KeyPath;
+use super::yaml::{KeyPath, quoted};
 
 type Seconds = Whole<1, 3_600>;
 
@@ -42,6 +42,13 @@ impl RawCredentials {
     fn keys(self) -> impl Iterator<Item = Secret> {
         let all = self.api_key.into_iter().chain(self.api_keys.into_iter().flatten());
         all.map(|Parsed(key)| key).filter(|key| !key.is_empty())
+    }
+
+    /// Where they stand, of the provider at `path`, in whatever order.
+    fn paths(&self, path: &KeyPath) -> impl Iterator<Item = KeyPath> {
+        let path = path.clone().key("credentials");
+        let (list, listed) = (path.clone().key("api_keys"), self.api_keys.as_ref().map_or(0, Vec::len));
+        (0..listed).map(move |index| list.clone().index(index)).chain([path.key("api_key")])
     }
 }
 
@@ -167,25 +174,29 @@ impl RawProvider {
         let environment = assembly.environment;
         let credentials = self.credentials.unwrap_or_default();
         // Where others are written, which are not set, this one may be another account's.
+        let path = KeyPath::of("llm_providers").key(name.as_str());
+        let templates: Vec<&str> = credentials.paths(&path).filter_map(|it| assembly.document.template(&it)).collect();
         let variable = variables.api_key.filter(|own| {
-            let path = KeyPath::of("llm_providers").key(name.as_str()).key("credentials");
-            let of_list = credentials.api_keys.iter().flatten().enumerate();
-            let paths = of_list.map(|(index, _)| path.clone().key("api_keys").index(index));
-            let paths = paths.chain([path.clone().key("api_key")]);
-            let mut templates = paths.filter_map(|path| assembly.document.template(&path)).peekable();
-            templates.peek().is_none() || templates.any(|template| references(template).any(|name| name == *own))
+            templates.is_empty() || templates.iter().any(|template| references(template).any(|(name, _)| name == *own))
         });
         let mut written = credentials.keys();
         let (api_key, of_environment) = match written.next() {
             Some(key) => (Some(key), None),
             None => (read::<Secret>(environment, variable)?.filter(|key| !key.is_empty()), variable),
         };
-        if api_key.is_none() && variables.key == Key::Needed {
-            assembly.warn(left_out(&name, "key", variable, "credentials.api_key"));
+        // Where a key is optional, one that is written is meant all the same, unless its default is to have none.
+        let is_meant = templates.iter().any(|template| references(template).any(|(_, default)| default.is_none()));
+        if api_key.is_none() && (variables.key == Key::Needed || is_meant) {
+            assembly.warn(left_out(&name, "key", variable, "credentials.api_key", &unset(&templates, environment)));
             return Ok(None);
         }
         let further_keys = written.collect();
         let config = self.config.unwrap_or_default();
+        let document = assembly.document;
+        let unset = |keys: &[&str]| {
+            let paths = keys.iter().map(|key| path.clone().key("config").key(*key));
+            unset(&paths.filter_map(|path| document.template(&path)).collect::<Vec<_>>(), environment)
+        };
         let azure = kind == ProviderKind::AzureOpenAi;
         for (key, is_there, only) in [
             ("deployment_name", config.deployment_name.is_some(), ProviderKind::AzureOpenAi),
@@ -216,17 +227,30 @@ impl RawProvider {
             _ => variables.default_model,
         };
         let Some(model) = model.or_else(|| default_model.map(str::to_owned)) else {
-            assembly.warn(left_out(&name, "model", variables.model, "config.model"));
+            let unset = unset(&["deployment_name", "model"]);
+            assembly.warn(left_out(&name, "model", variables.model, "config.model", &unset));
             return Ok(None);
         };
         let default = variables.default_endpoint.and_then(Endpoint::parse);
         let origin = |endpoint: &Endpoint| endpoint.without("/v1");
         let elsewhere = of_file && default.is_some() && endpoint.as_ref().map(origin) != default;
         let Some(endpoint) = endpoint.or(default) else {
-            assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint"));
+            assembly.warn(left_out(&name, "endpoint", variables.endpoint, "config.endpoint", &unset(&["endpoint"])));
             return Ok(None);
         };
-        let endpoint = if azure { bare(&endpoint, &said_by, assembly) } else { endpoint };
+        let endpoint = match azure {
+            true if endpoint.is_of_a_deployment() => {
+                return Err(match variables.endpoint.filter(|_| !of_file) {
+                    Some(name) => {
+                        let found = quoted(endpoint.as_str());
+                        ConfigError::Variable { name, found, allowed: RESOURCE.to_owned() }
+                    }
+                    None => assembly.wrong(path.key("config").key("endpoint"), RESOURCE),
+                });
+            }
+            true => bare(&endpoint, &said_by, assembly),
+            false => endpoint,
+        };
         if let Some(variable) = of_environment.filter(|_| api_key.is_some() && elsewhere && !endpoint.is_local()) {
             assembly.warn(format!(
                 "{said_by}: the key in {variable} goes to {endpoint}; write llm_providers.{name}.credentials.api_key if \
@@ -269,6 +293,10 @@ impl RawProvider {
     }
 }
 
+/// What an endpoint of Azure's is.
+const RESOURCE: &str = "the address of the resource alone, such as \"https://acme.openai.azure.com\": the provider adds the \
+                        path of the deployment, whose name belongs in config.deployment_name";
+
 /// Azure's, without what other software wants at its end.
 fn bare(written: &Endpoint, said_by: &str, assembly: &mut Assembly<'_>) -> Endpoint {
     let bare = written.without("/v1").without("/openai");
@@ -279,10 +307,19 @@ fn bare(written: &Endpoint, said_by: &str, assembly: &mut Assembly<'_>) -> Endpo
     bare
 }
 
-/// The variables that a text refers to.
-fn references(template: &str) -> impl Iterator<Item = &str> {
+/// The variables that a text refers to, and their defaults.
+fn references(template: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let inside = template.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
-    inside.map(|(inside, _)| inside.split_once(":-").map_or(inside, |(name, _)| name))
+    inside.map(|(inside, _)| match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    })
+}
+
+/// The variables of these texts that are not set.
+fn unset<'a>(templates: &[&'a str], environment: &Environment) -> Vec<&'a str> {
+    let names = templates.iter().flat_map(|template| references(template)).map(|(name, _)| name);
+    names.filter(|name| environment.get(name).is_none()).collect()
 }
 
 /// Names of models, as they are written.
@@ -295,10 +332,17 @@ fn read<T: FromText>(environment: &Environment, variable: Option<&'static str>) 
     variable.map_or(Ok(None), |variable| environment.parsed(variable))
 }
 
-/// Why a provider is not started, and what to do.
-fn left_out(name: &ProviderName, what: &str, variable: Option<&str>, key: &str) -> String {
-    let variable = variable.map_or_else(String::new, |variable| format!("{variable} or "));
-    format!("provider {name} is left out: it has no {what}; set {variable}llm_providers.{name}.{key}")
+/// Why a provider is not started, and what to do. `unset`: the variables that would have said it.
+fn left_out(name: &ProviderName, what: &str, variable: Option<&str>, key: &str, unset: &[&str]) -> String {
+    let remedy = match unset {
+        [] => {
+            let variable = variable.map_or_else(String::new, |variable| format!("{variable} or "));
+            format!("; set {variable}llm_providers.{name}.{key}")
+        }
+        [one] => format!(": {one} is not set"),
+        several => format!(": {} are not set", several.join(" and ")),
+    };
+    format!("provider {name} is left out: it has no {what}{remedy}")
 }
 
 /// The models that requests name, by what the provider calls them.

@@ -141,7 +141,11 @@ impl RawRouting {
         providers: &Providers,
         assembly: &mut Assembly<'_>,
     ) -> Result<Weights, ConfigError> {
-        let Some(weights) = self.weights.take() else { return Ok(weights_of_environment(providers, assembly)) };
+        let Some(weights) = self.weights.take() else {
+            let weights = weights_of_environment(providers, assembly);
+            tell_of_idle("PROVIDER_WEIGHTS", &weights, providers, assembly);
+            return Ok(weights);
+        };
         let path = KeyPath::of("routing.weights");
         if let Some((name, _)) = weights.iter().find(|(_, weight)| !is_weight(**weight)) {
             return Err(assembly.wrong(path.key(name.as_str()), "a number, not negative"));
@@ -151,7 +155,9 @@ impl RawRouting {
             let problem = Problem::UnknownKey { nearest: None, known };
             return Err(assembly.refuse(path.key(name.as_str()), problem).into());
         }
-        normalised(weights).ok_or_else(|| assembly.wrong(path, WEIGHTS_ALLOWED))
+        let weights = normalised(weights).ok_or_else(|| assembly.wrong(path, WEIGHTS_ALLOWED))?;
+        tell_of_idle("routing.weights", &weights, providers, assembly);
+        Ok(weights)
     }
 
     pub(super) fn assemble(
@@ -160,6 +166,10 @@ impl RawRouting {
         providers: &Providers,
         assembly: &mut Assembly<'_>,
     ) -> Result<Routing, ConfigError> {
+        let started = &providers.started;
+        if !started.is_empty() && started.iter().all(|provider| weights.of(provider) == 0.0) {
+            return Err(without_traffic(&weights, started, assembly));
+        }
         let strategy = self.strategy.unwrap_or_else(|| strategy_of_environment(assembly));
         let default = match self.default.filter(|name| !name.is_empty()) {
             Some(name) if !providers.known.contains(&name) => {
@@ -167,9 +177,9 @@ impl RawRouting {
                 let known = if known.is_empty() { "none is configured".into() } else { known.join(", ") };
                 return Err(assembly.wrong(KeyPath::of("routing.default"), format!("a provider's name ({known})")));
             }
-            Some(name) => started(&name, "routing.default", providers, assembly),
+            Some(name) => first_choice(&name, "routing.default", providers, assembly),
             None => match assembly.environment.get("DEFAULT_LLM_PROVIDER") {
-                Some(name) => started(name.trim(), "DEFAULT_LLM_PROVIDER", providers, assembly),
+                Some(name) => first_choice(name.trim(), "DEFAULT_LLM_PROVIDER", providers, assembly),
                 None => None,
             },
         };
@@ -197,8 +207,38 @@ impl RawRouting {
     }
 }
 
+/// Warns of weights of providers that are known and not started.
+fn tell_of_idle(said_by: &str, weights: &Weights, providers: &Providers, assembly: &mut Assembly<'_>) {
+    let Weights::Listed(weights) = weights else { return };
+    let is = |name: &ProviderName, other: &str| name.as_str().eq_ignore_ascii_case(other);
+    for (name, _) in weights.iter().filter(|(_, weight)| **weight > 0.0) {
+        let is_known = providers.known.iter().any(|known| is(name, known));
+        if is_known && !providers.started.iter().any(|provider| is(name, provider.name.as_str())) {
+            assembly.warn(format!("{said_by}: provider {name} is not started, and its share goes to the others"));
+        }
+    }
+}
+
+/// Where every request would fail.
+fn without_traffic(weights: &Weights, started: &[Provider], assembly: &Assembly<'_>) -> ConfigError {
+    let path = match weights {
+        Weights::OfProviders => "llm_providers",
+        Weights::Listed(_) => "routing.weights",
+    };
+    let names: Vec<_> = started.iter().map(|provider| provider.name.as_str()).collect();
+    let names = names.join(", ");
+    let mut reason = format!(
+        "no provider that is started has a weight above 0, and no request would be answered: give one to {names}"
+    );
+    if let Weights::Listed(weights) = weights {
+        let idle: Vec<_> = weights.iter().filter(|(_, weight)| **weight > 0.0).map(|(name, _)| name.as_str()).collect();
+        reason.push_str(&format!(", or start {}, which has one here or in PROVIDER_WEIGHTS", idle.join(" or ")));
+    }
+    assembly.invalid(KeyPath::of(path), reason)
+}
+
 /// The name, unless no such provider is started.
-fn started(name: &str, said_by: &str, providers: &Providers, assembly: &mut Assembly<'_>) -> Option<ProviderName> {
+fn first_choice(name: &str, said_by: &str, providers: &Providers, assembly: &mut Assembly<'_>) -> Option<ProviderName> {
     let found = providers.started.iter().find(|provider| provider.name.as_str().eq_ignore_ascii_case(name));
     if found.is_none() {
         assembly.warn(format!("{said_by} is passed over: provider \"{}\" is not started", name.escape_debug()));

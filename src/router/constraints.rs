@@ -88,6 +88,11 @@ impl Constraints {
         self.sharing = Some(names.into_iter().map(Into::into).collect());
     }
 
+    /// Whether those with a share of the traffic were found before.
+    pub(crate) fn knows_who_shares(&self) -> bool {
+        self.sharing.is_some()
+    }
+
     /// Whether a provider has a share, whose weight is this now.
     pub(crate) fn shares(&self, info: &Info, weight: f64) -> bool {
         match &self.sharing {

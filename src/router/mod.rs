@@ -149,8 +149,8 @@ pub struct Router {
 impl Router {
     /// Puts providers into their places. Without any, every request ends in [`RouteError::NoProviders`].
     ///
-    /// A weight or a default for a provider that is not there is warned of and has no effect: an entry without a key is
-    /// left out of the gateway, and its share with it.
+    /// A weight or a default for a provider that is not there has no effect: an entry without a key is left out of the
+    /// gateway, and its share with it.
     pub fn new(providers: Vec<Arc<dyn Provider>>, routing: Routing) -> Result<Self, BuildError> {
         let Routing { strategy, weights, default, mut model_maps, deadline, retry, breaker, tenants } = routing;
         let mut entries: Vec<Entry> = Vec::with_capacity(providers.len());
@@ -180,11 +180,6 @@ impl Router {
                 turn: Default::default(),
                 provider,
             });
-        }
-        for name in weights.keys().chain(&default) {
-            if !entries.iter().any(|entry| same(&entry.info().name, name)) {
-                tracing::warn!(provider = %name, "routing names a provider that has not been started");
-            }
         }
         Ok(Self { entries, strategy, default, turns: Turns::default(), deadline, retry, probes: OnceLock::new() })
     }
@@ -362,6 +357,8 @@ impl Router {
         }
         let pinned = match constraints.preference() {
             Preference::Any => None,
+            // Those who share were found for the model: this one, which was seen to take traffic then, need not have it.
+            Preference::Prefer(_) if constraints.knows_who_shares() => None,
             Preference::Prefer(name) => {
                 self.named(name, constraints)?;
                 None

@@ -52,17 +52,18 @@ fn a_provider_that_the_file_disables_stays_out() {
 
 #[test]
 fn an_enabled_provider_without_a_key_is_left_out_with_a_warning() {
-    for key in ["${MISTRAL_API_KEY}", "", " "] {
+    for (key, remedy) in [
+        ("${MISTRAL_API_KEY}", ": MISTRAL_API_KEY is not set"),
+        ("${MISTRAL_API_KEY:-}${B}", ": MISTRAL_API_KEY and B are not set"),
+        ("", "; set MISTRAL_API_KEY or llm_providers.mistral.credentials.api_key"),
+        (" ", "; set MISTRAL_API_KEY or llm_providers.mistral.credentials.api_key"),
+    ] {
         let loaded = load(
             &format!("llm_providers: {{mistral: {{credentials: {{api_key: \"{key}\"}}}}}}"),
             &environment([("MISTRAL_API_KEY", "")]),
         );
         assert!(loaded.config.providers.is_empty());
-        assert_eq!(
-            loaded.warnings,
-            ["provider mistral is left out: it has no key; set MISTRAL_API_KEY or \
-              llm_providers.mistral.credentials.api_key"]
-        );
+        assert_eq!(loaded.warnings, [format!("provider mistral is left out: it has no key{remedy}")]);
     }
 }
 
@@ -169,6 +170,42 @@ fn what_a_kind_needs_and_has_not_leaves_it_out_with_a_warning() {
              llm_providers.openai.credentials.api_key",
         ]
     );
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named_whatever_it_was_to_say() {
+    let started = |kind: &str, key: &str, config: &str| {
+        let config =
+            if config.contains("endpoint") { config.to_owned() } else { format!("{config}, endpoint: \"https://x\"") };
+        let provider = format!("{{type: {kind}, credentials: {{api_key: \"{key}\"}}, config: {{{config}}}}}");
+        let loaded = load(&format!("llm_providers: {{x: {provider}}}"), &environment([]));
+        (loaded.config.providers.len(), loaded.warnings.join("; "))
+    };
+    let left_out = |why: &str| (0, format!("provider x is left out: it has no {why}"));
+    for (kind, key, config, expected) in [
+        ("openai-compatible", "${VLLM_KEY}", "model: m", left_out("key: VLLM_KEY is not set")),
+        ("openai-compatible", "${VLLM_KEY:-}", "model: m", (1, String::new())),
+        ("openai-compatible", "", "model: m", (1, String::new())),
+        ("openai-compatible", "k", "model: \"${MODEL}\"", left_out("model: MODEL is not set")),
+        ("azure-openai", "k", "deployment_name: \"${DEPLOYMENT}\"", left_out("model: DEPLOYMENT is not set")),
+        ("openai-compatible", "k", "model: m, endpoint: \"${HOUSE}\"", left_out("endpoint: HOUSE is not set")),
+    ] {
+        assert_eq!(started(kind, key, config), expected, "{kind} {key} {config}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_azures_with_a_deployment_in_it_is_refused() {
+    let whole = "https://acme.openai.azure.com/openai/deployments/acme-gpt";
+    let azure = environment([("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_DEPLOYMENT_NAME", "acme-gpt")]);
+    let file = format!("version: \"1.0\"\nllm_providers: {{azure-openai: {{config: {{endpoint: \"{whole}\"}}}}}}");
+    for (text, environment, field) in [
+        (file.as_str(), azure.clone(), "llm_providers.azure-openai.config.endpoint: found"),
+        ("version: \"1.0\"", azure.with("AZURE_OPENAI_ENDPOINT", whole), "AZURE_OPENAI_ENDPOINT: found"),
+    ] {
+        let error = parse(text, &environment).unwrap_err().to_string();
+        assert!(error.contains(field) && error.contains("config.deployment_name"), "{error}");
+    }
 }
 
 #[test]
@@ -387,13 +424,15 @@ fn a_key_of_the_environment_does_not_go_elsewhere_unsaid() {
         );
         load(&yaml, &environment([("OPENAI_API_KEY", "k")]))
     };
-    for credentials in
-        ["api_key: \"${GROQ_API_KEY}\"", "api_key: \"${GROQ_OPENAI_API_KEY}\"", "api_keys: [\"${GROQ_1}\"]"]
-    {
+    for (credentials, meant) in [
+        ("api_key: \"${GROQ_API_KEY}\"", "GROQ_API_KEY"),
+        ("api_key: \"${GROQ_OPENAI_API_KEY}\"", "GROQ_OPENAI_API_KEY"),
+        ("api_keys: [\"${GROQ_1}\"]", "GROQ_1"),
+    ] {
         let loaded = groq(&format!(", credentials: {{{credentials}}}"));
         assert!(loaded.config.providers.is_empty(), "{credentials}: the key that was meant is not set");
-        let told = "provider groq is left out: it has no key; set llm_providers.groq.credentials.api_key";
-        assert!(loaded.warnings.iter().any(|it| it == told), "{:?}", loaded.warnings);
+        let told = format!("provider groq is left out: it has no key: {meant} is not set");
+        assert!(loaded.warnings.contains(&told), "{:?}", loaded.warnings);
     }
     assert_eq!(groq(", credentials: {api_key: \"${OPENAI_API_KEY:-}\"}").config.providers.len(), 1);
     let loaded = groq("");

@@ -208,6 +208,16 @@ const CASES: &[(&str, &str)] = &[
         "2:11: routing.weights: found a mapping, allowed: numbers that are not negative, at least one above 0",
     ),
     (
+        "llm_providers: {mistral: {}, openai: {}}\nrouting: {weights: {openai: 1}}",
+        "3:11: routing.weights: no provider that is started has a weight above 0, and no request would be answered: give \
+         one to mistral, or start openai, which has one here or in PROVIDER_WEIGHTS",
+    ),
+    (
+        "llm_providers: {mistral: {weight: 0}}",
+        "2:1: llm_providers: no provider that is started has a weight above 0, and no request would be answered: give one \
+         to mistral",
+    ),
+    (
         "routing: {retry: {attempts: 0}}",
         "2:19: routing.retry.attempts: found the number 0, allowed: an integer from 1 to 10",
     ),

@@ -215,7 +215,9 @@ impl Wire {
             if let Some(place) = parts.iter().position(|part| !matches!(part, Part::Text { .. })) {
                 return Err(ApiError::field(field(&format!("content[{place}].type")), "a tool's result is text"));
             }
-            let text = unescaped_if_json(Message { role, parts }.plain_text());
+            // A line each: two results must not become one word.
+            let texts: Vec<&str> = parts.iter().filter_map(Part::text).collect();
+            let text = unescaped_if_json(texts.join("\n"));
             let message = Message { role, parts: vec![Part::ToolResult { id, name, text }] };
             let last = own_cache.or(cache.last().map(|(_, control)| *control));
             return Ok(Read { message, name: None, cache: last.map(|control| (0, control)).into_iter().collect() });

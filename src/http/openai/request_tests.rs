@@ -160,10 +160,14 @@ fn messages_of_both_dialects_are_read() {
         ),
         (
             json!({ "role": "tool", "tool_call_id": "call_1", "name": "look", "content": [
-                { "type": "text", "text": "4" }, { "type": "text", "text": "2" },
+                { "type": "text", "text": "balance: 12" }, { "type": "text", "text": "34 items" },
             ] }),
             Role::Tool,
-            vec![Part::ToolResult { id: "call_1".into(), name: Some("look".into()), text: "42".into() }],
+            vec![Part::ToolResult {
+                id: "call_1".into(),
+                name: Some("look".into()),
+                text: "balance: 12\n34 items".into(),
+            }],
         ),
         (
             json!({ "role": "tool", "tool_call_id": "call_1", "name": "", "content": "42" }),

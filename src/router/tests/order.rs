@@ -292,4 +292,7 @@ async fn traffic_is_shared_anew() {
         before.share_among(["a"]);
         assert_eq!(router.candidates(None, &before).unwrap(), ["a"], "whoever was let in before is answered");
     }
+    let mut without_the_model = prefer("a");
+    without_the_model.share_among(["b"]);
+    assert_eq!(router.candidates(None, &without_the_model).unwrap(), ["b"]);
 }
