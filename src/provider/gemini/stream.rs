@@ -40,14 +40,7 @@ struct ChoiceState {
 impl Reading {
     /// Of the answer to a call.
     pub(super) fn new(bill: Bill) -> Self {
-        Self {
-            bill,
-            ids: None,
-            choices: BTreeMap::new(),
-            of_a_choice: false,
-            usage: None,
-            notes: Notes::default(),
-        }
+        Self { bill, ids: None, choices: BTreeMap::new(), of_a_choice: false, usage: None, notes: Notes::default() }
     }
 
     fn candidate(&mut self, candidate: Candidate, deltas: &mut Vec<Delta>) -> Result<(), ProviderError> {
