@@ -157,7 +157,7 @@ impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
         if !json.get().starts_with('{') {
-            return Err(D::Error::custom("a JSON schema is an object"));
+            return Err(D::Error::custom("expected an object, which a JSON schema is"));
         }
         // Nobody reads the text on its way, so that half a character in it would be no error before the vendor's.
         if !["\\ud", "\\uD"].iter().any(|half| json.get().contains(half)) {

@@ -12,7 +12,7 @@ use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::request::{self, Pieces, Stop, StreamOptions};
 use crate::chat::{ChatRequest, Object, Task};
-use crate::http::{ApiError, App, body};
+use crate::http::{ApiError, App, body, whole};
 
 /// Where the caller names no model: a provider's default is one that chats.
 const MODEL: &str = "codestral-latest";
@@ -23,12 +23,15 @@ struct Body {
     model: Option<String>,
     prompt: Option<Prompt>,
     suffix: Option<String>,
+    #[serde(default, deserialize_with = "whole::read")]
     max_tokens: Option<u32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     stop: Option<Stop>,
+    #[serde(default, deserialize_with = "whole::read")]
     seed: Option<i64>,
     /// Mistral's name for it.
+    #[serde(default, deserialize_with = "whole::read")]
     random_seed: Option<i64>,
     stream: Option<bool>,
     stream_options: Option<Object<StreamOptions>>,
@@ -38,7 +41,7 @@ struct Body {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, or a list of one")]
 enum Prompt {
     One(String),
     /// OpenAI takes several; here it must be one.

@@ -13,7 +13,7 @@ use crate::chat::{
     CachePoints, ChatRequest, Object, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked, VectorForm,
     held_field,
 };
-use crate::http::{ApiError, body};
+use crate::http::{ApiError, body, whole};
 use crate::provider::names;
 
 /// More messages than this no request has, nor more texts.
@@ -24,15 +24,20 @@ pub(super) const MOST: usize = 10_000;
 struct Body {
     model: Option<String>,
     messages: Option<Vec<Object<message::Wire>>>,
+    #[serde(default, deserialize_with = "whole::read")]
     max_completion_tokens: Option<u32>,
     /// The older name, and Mistral's.
+    #[serde(default, deserialize_with = "whole::read")]
     max_tokens: Option<u32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "whole::read")]
     n: Option<u32>,
     stop: Option<Stop>,
+    #[serde(default, deserialize_with = "whole::read")]
     seed: Option<i64>,
     /// Mistral's name for it.
+    #[serde(default, deserialize_with = "whole::read")]
     random_seed: Option<i64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
@@ -76,7 +81,7 @@ pub(super) struct StreamOptions {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(super) enum Stop {
     One(String),
     Several(Vec<String>),

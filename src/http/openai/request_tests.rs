@@ -286,6 +286,19 @@ fn names_and_refusals_are_read() {
     assert!(chat.messages.iter().all(|message| message.parts.len() == 1), "{chat:?}");
 }
 
+/// A body that says hello, and these fields.
+fn asking(fields: Value) -> Value {
+    let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn a_whole_number_may_have_a_point() {
+    let chat = parsed(&asking(json!({ "n": 2.0, "max_tokens": 5.0, "seed": -7.0 }))).unwrap().chat;
+    assert_eq!((chat.n, chat.max_tokens, chat.seed), (Some(2), Some(5), Some(-7)));
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     for (body, says) in [
@@ -330,6 +343,19 @@ fn what_is_wrong_is_named() {
                 "tools": [{ "function": { "name": "look" } }],
                 "tool_choice": { "type": "function", "function": { "name": "API key not valid" } } }),
             "tool_choice: names a function",
+        ),
+        (asking(json!({ "n": 1.5 })), "n: expected a whole number from 0 to 4294967295 at line"),
+        (asking(json!({ "seed": "x" })), "seed: expected a whole number at line"),
+        (asking(json!({ "stop": 7 })), "stop: expected a text or a list of texts at line"),
+        (
+            asking(json!({ "tools": [{ "function": { "name": "f", "parameters": [] } }] })),
+            "tools[0].function.parameters: expected an object, which a JSON schema is at line",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": [
+                { "type": "image_url", "image_url": { "url": "https://example.org/a.png", "detail": "most" } },
+            ] }] }),
+            "messages[0].content[0].image_url: expected a URL, or an object with a `url`, and a `detail` of",
         ),
     ] {
         let error = parsed(&body).err().unwrap().to_string();

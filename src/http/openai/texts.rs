@@ -14,15 +14,17 @@ use super::exchange::{self, Asked};
 use super::message::Wire;
 use super::request::{self, MOST};
 use crate::chat::{ChatRequest, Object, Task, VectorForm};
-use crate::http::{ApiError, App, body};
+use crate::http::{ApiError, App, body, whole};
 
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
     input: Option<Input>,
     /// OpenAI's name.
+    #[serde(default, deserialize_with = "whole::read")]
     dimensions: Option<u32>,
     /// Mistral's.
+    #[serde(default, deserialize_with = "whole::read")]
     output_dimension: Option<u32>,
     output_dtype: Option<String>,
     encoding_format: Option<String>,
