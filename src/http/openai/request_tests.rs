@@ -31,7 +31,7 @@ fn every_field_has_its_place_and_the_rest_is_kept() {
     assert_eq!((chat.max_tokens, chat.seed, chat.n), (Some(5), Some(1), Some(2)));
     assert_eq!((chat.stop.as_slice(), chat.tools.len()), (["END".to_owned()].as_slice(), 1));
     assert_eq!((chat.tool_choice, chat.response_format), (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject)));
-    assert_eq!(Value::Object(chat.extra), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
+    assert_eq!(serde_json::to_value(&chat.extra).unwrap(), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
 }
 
 #[test]
@@ -291,6 +291,15 @@ fn asking(fields: Value) -> Value {
     let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     body
+}
+
+#[test]
+fn a_field_that_is_not_known_keeps_its_words() {
+    let guided = r#"{"z": {"b": 1, "a": 2}, "of": 12345678901234567890123, "sure": 1.10}"#;
+    let body =
+        format!(r#"{{"messages":[{{"role":"user","content":"cut \ud83d"}}],"guided_json":{guided},"none":null}}"#);
+    let chat = parse(&Bytes::from(body)).unwrap().chat;
+    assert_eq!(serde_json::to_string(&chat.extra).unwrap(), format!(r#"{{"guided_json":{guided}}}"#));
 }
 
 #[test]
