@@ -3,6 +3,7 @@
 //! They are a superset of OpenAI's: a message is a list of typed parts, so that text, reasoning, tool calls and images
 //! stand side by side in the order in which they were spoken. Nothing here does I/O.
 
+mod as_written;
 mod cache;
 mod called;
 mod estimate;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::in_flight::Held;
 
+pub use as_written::AsWritten;
 pub use cache::{CacheControl, CachePoints};
 pub use called::Called;
 pub(crate) use called::TOOL_NAME;

@@ -122,6 +122,18 @@ fn check_names_what_cannot_be_read_and_says_ok_of_nothing_else() {
     let (fine, text) = run(&prepared, &["check"]);
     assert!(!fine && text.contains("routing.prices: no-such-prices.json"), "{text}");
     assert!(!text.contains("ok"), "{text}");
+    let prices = prepared.path().join("no-such-prices.json");
+    let with_input = |input: &str| {
+        let row = format!(r#"{{"ids":["a"],"input":{input},"output":1}}"#);
+        format!(r#"{{"grok":{{"as_of":"2026-11-01","models":[{row}]}}}}"#)
+    };
+    fs::write(&prices, with_input("\"1\"")).unwrap();
+    let (fine, text) = run(&prepared, &["check"]);
+    let problem = "grok.models[0].input: invalid type";
+    assert!(!fine && text.matches("invalid type").count() == 1 && text.contains(problem), "{text}");
+    fs::write(&prices, with_input("1")).unwrap();
+    let (_, text) = run(&prepared, &["check"]);
+    assert!(text.contains("warning: routing.prices: no-such-prices.json: section `grok` is neither"), "{text}");
 
     let prepared = Setup::without_provider().prepare();
     let away = prepared.policies();

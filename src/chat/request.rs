@@ -6,10 +6,10 @@ use serde::de::Error;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::{
-    CacheControl, CachePoints, Json, Message, Object, Part, Room, Task, ToolChoice, VectorForm, whole_characters,
+    AsWritten, CacheControl, CachePoints, Json, Message, Object, Part, Room, Task, ToolChoice, VectorForm,
+    whole_characters,
 };
 
 /// What a caller asks of a model. What is `None` or empty was not asked for and is not sent.
@@ -59,7 +59,7 @@ pub struct ChatRequest {
     pub reasoning_effort: Option<ReasoningEffort>,
     /// Fields of a body that have no place above: passed on to providers of OpenAI's dialect, left out with a note for those
     /// that refuse what they do not know.
-    pub extra: Map<String, Value>,
+    pub extra: BTreeMap<String, AsWritten>,
 }
 
 impl ChatRequest {
@@ -70,7 +70,7 @@ impl ChatRequest {
             + parts * size_of::<Part>()
             + size_of_val(self.tools.as_slice())
             + size_of_val(self.stop.as_slice());
-        2 * listed + Room::of_entries(&self.extra)
+        2 * listed + self.extra.values().map(|field| Room::ENTRY + field.room()).sum::<usize>()
     }
 }
 
@@ -157,7 +157,7 @@ impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
         if !json.get().starts_with('{') {
-            return Err(D::Error::custom("a JSON schema is an object"));
+            return Err(D::Error::custom("expected an object, which a JSON schema is"));
         }
         // Nobody reads the text on its way, so that half a character in it would be no error before the vendor's.
         if !["\\ud", "\\uD"].iter().any(|half| json.get().contains(half)) {

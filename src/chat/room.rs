@@ -29,6 +29,9 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// What an entry of a map takes beside its key and its value.
+    pub(crate) const ENTRY: usize = ENTRY + VALUE;
+
     /// Of JSON that is not read yet.
     pub(crate) fn of_text(json: &[u8]) -> Self {
         let (mut values, mut bytes) = (0, 0);

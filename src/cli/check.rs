@@ -20,11 +20,11 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     if std::env::var_os("RUST_LOG").is_some_and(|it| !it.is_empty()) {
         telemetry::start_log(&log);
     }
-    let router = start::router(&config, &InFlight::default())?;
+    let (router, of_prices) = start::router(&config, &InFlight::default())?;
     audit::check(&config.audit)?;
     let file = loaded.source.map_or_else(|| "the environment alone".to_owned(), |path| path.display().to_string());
     print::line(format_args!("configuration: {file}: ok"))?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&of_prices) {
         print::line(format_args!("  warning: {warning}"))?;
     }
     let names: Vec<_> = router.providers().map(|it| it.info.name.clone()).collect();

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,9 +94,10 @@ fn tell_of_few_files(config: &Config, policies: usize) {
     }
 }
 
-/// The providers and the order among them. Their answers are counted among what is `in_flight`.
-pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Router> {
-    let prices = prices(config.routing.prices.as_deref())?;
+/// The providers and the order among them, and what whoever starts them should know. Their answers are counted among what
+/// is `in_flight`.
+pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<(Router, Vec<String>)> {
+    let (prices, warnings) = prices(config)?;
     let started = |provider| started(provider, &config.routing, &prices, in_flight);
     let providers = config.providers.iter().map(started).collect::<anyhow::Result<Vec<_>>>()?;
     let routing = &config.routing;
@@ -118,18 +118,25 @@ pub(super) fn router(config: &Config, in_flight: &InFlight) -> anyhow::Result<Ro
         breaker: routing.breaker,
         tenants: config.auth.tenants(),
     };
-    Ok(Router::new(providers, routing)?)
+    Ok((Router::new(providers, routing)?, warnings))
 }
 
-/// The shipped prices, and over them those of the operator's file.
-fn prices(file: Option<&Path>) -> anyhow::Result<Prices> {
+/// The shipped prices, and over them those of the operator's file; a warning for each of its sections that nobody reads.
+fn prices(config: &Config) -> anyhow::Result<(Prices, Vec<String>)> {
     let mut prices = Prices::shipped().context("the shipped prices")?;
-    if let Some(file) = file {
-        let at = || format!("routing.prices: {}", file.display());
-        let json = std::fs::read_to_string(file).with_context(at)?;
-        prices.put_over(&json).with_context(at)?;
-    }
-    Ok(prices)
+    let Some(file) = &config.routing.prices else { return Ok((prices, Vec::new())) };
+    let at = || format!("routing.prices: {}", file.display());
+    let json = std::fs::read_to_string(file).with_context(at)?;
+    let sections = prices.put_over(&json).with_context(at)?;
+    let types = config::ProviderKind::ALL.map(config::ProviderKind::as_str);
+    let names = config.providers.iter().map(|provider| provider.name.as_str());
+    let known: Vec<&str> = names.chain(types).collect();
+    let idle = sections.iter().filter(|section| !known.contains(&section.as_str()));
+    let warning = |section: &String| {
+        let section = section.escape_debug();
+        format!("{}: section `{section}` is neither a type nor a provider that is started", at())
+    };
+    Ok((prices, idle.map(warning).collect()))
 }
 
 fn started(
@@ -176,7 +183,11 @@ pub(super) async fn run(config: Config, models: Models, ready: impl FnOnce(Addre
     let ports = Ports::take(&config)?;
     let metrics = telemetry::start_metrics().context("metrics")?;
     let in_flight = InFlight::new(config.server.max_bytes_in_flight);
-    let router = Arc::new(router(&config, &in_flight)?);
+    let (router, warnings) = router(&config, &in_flight)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let router = Arc::new(router);
     let (policies, changes) = policy_host(&config)?;
     if config.audit.store == config::AuditStore::None {
         tracing::warn!("audit.url is none: nothing is recorded");

@@ -1,6 +1,5 @@
 //! Request bodies: bounded in bytes and time, read as JSON whatever the content type says.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -139,6 +138,10 @@ pub(super) fn parse_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<
     }
 }
 
+/// How errors of the types begin that repeat nothing of what they found. The last are of untagged enums, whose
+/// `expecting` is the whole error.
+const OURS: [&str; 3] = ["missing field", "duplicate field", "expected "];
+
 #[cold]
 fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -> ApiError {
     if error.classify() != Category::Data {
@@ -149,7 +152,7 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
     let text = error.to_string();
     let problem = match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {}", in_json(expected)),
-        None if text.starts_with("missing field") || text.starts_with("duplicate field") => text,
+        None if OURS.iter().any(|begins| text.starts_with(begins)) => text,
         None => format!("a value that cannot be at line {} column {}", error.line(), error.column()),
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -162,13 +165,21 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
     ApiError::Body { field, problem: problem.into() }
 }
 
-/// What was expected, in the caller's words where it is a type of ours.
-fn in_json(expected: &str) -> Cow<'_, str> {
-    let ours = ["struct ", "internally tagged enum "].iter().find_map(|kind| expected.strip_prefix(kind));
-    match ours.and_then(|ours| ours.split_once(' ')) {
-        Some((_, place)) => format!("an object {place}").into(),
-        None => expected.into(),
-    }
+/// What was expected and where, in the caller's words where it is a type of ours.
+fn in_json(expected: &str) -> String {
+    let (what, place) = expected.split_at(expected.rfind(" at line ").unwrap_or(expected.len()));
+    let what = match what {
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 on",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a boolean" => "true or false",
+        what if ["struct ", "internally tagged enum "].iter().any(|kind| what.starts_with(kind)) => "an object",
+        what => what,
+    };
+    format!("{what}{place}")
 }
 
 #[cfg(test)]
@@ -189,6 +200,19 @@ mod tests {
     #[expect(dead_code, reason = "only whether it can be read counts")]
     struct Inner {
         tokens: Option<u32>,
+        share: Option<f64>,
+        list: Option<Vec<String>>,
+        map: Option<std::collections::BTreeMap<String, String>>,
+        flag: Option<bool>,
+        either: Option<Either>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list")]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    enum Either {
+        Text(String),
+        List(Vec<String>),
     }
 
     #[test]
@@ -199,8 +223,19 @@ mod tests {
             ("{\"name\":hidden}", "expected value at line 1 column 9"),
             ("{\"name\":\"hidden\"", "EOF while parsing an object at line 1 column 16"),
             ("{\"name\":{\"hidden\":1}}", "name: expected a string at line 1 column 8"),
-            ("{\"inner\":{\"tokens\":\"hidden\"}}", "inner.tokens: expected u32 at line 1 column 27"),
-            ("{\"inner\":{\"tokens\":-1}}", "inner.tokens: expected u32 at line 1 column 21"),
+            (
+                "{\"inner\":{\"tokens\":\"hidden\"}}",
+                "inner.tokens: expected a whole number from 0 to 4294967295 at line 1 column 27",
+            ),
+            (
+                "{\"inner\":{\"tokens\":-1}}",
+                "inner.tokens: expected a whole number from 0 to 4294967295 at line 1 column 21",
+            ),
+            ("{\"inner\":{\"share\":\"hidden\"}}", "inner.share: expected a number at line 1 column 26"),
+            ("{\"inner\":{\"list\":7}}", "inner.list: expected a list at line 1 column 18"),
+            ("{\"inner\":{\"map\":[]}}", "inner.map: expected an object at line 1 column 16"),
+            ("{\"inner\":{\"flag\":\"hidden\"}}", "inner.flag: expected true or false at line 1 column 25"),
+            ("{\"inner\":{\"either\":7}}", "inner.either: expected a text or a list at line 1 column 21"),
             ("{\"inner\":\"hidden, expected nothing\"}", "inner: expected an object at line 1 column 35"),
             ("{\"name\":\"a\",\"name\":\"b\"}", "duplicate field `name` at line 1 column 18"),
         ] {

@@ -254,6 +254,8 @@ pub(super) fn on_listing(error: ApiError) -> Response {
     let detail = match &error {
         ApiError::Field { field, problem } => Some(Detail { field, message: problem }),
         ApiError::Parameter { field, problem } => Some(Detail { field, message: problem }),
+        ApiError::Body { field: Some(field), problem } => Some(Detail { field, message: problem }),
+        ApiError::Required(field) => Some(Detail { field, message: "is required" }),
         _ => None,
     };
     listing(status, &text, detail)

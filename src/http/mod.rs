@@ -30,6 +30,7 @@ mod provider_key;
 pub mod serve;
 mod sse;
 mod stats;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Instant;

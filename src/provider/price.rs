@@ -20,8 +20,13 @@ const ANY: &str = "*";
 #[non_exhaustive]
 pub enum PriceError {
     /// Not the JSON that was expected.
-    #[error("{0}")]
-    Format(#[from] serde_json::Error),
+    #[error("{}{reason}", path.as_deref().map(|path| format!("{path}: ")).unwrap_or_default())]
+    Format {
+        /// The way to the value at fault, such as `mistral.models[0].input`, where there is one.
+        path: Option<String>,
+        /// What is wrong, and in which line.
+        reason: serde_json::Error,
+    },
     /// The same id twice.
     #[error("`{section}`: model `{model}` has two prices")]
     Duplicate {
@@ -221,15 +226,18 @@ impl Prices {
     }
 
     /// Puts a file of the same form over these prices: its sections are named as kinds of providers are, or as one
-    /// provider is. Models of the file replace those of the same id, the others stay, and so do factors.
-    pub fn put_over(&mut self, json: &str) -> Result<(), PriceError> {
+    /// provider is. Models of the file replace those of the same id, the others stay, and so do factors. Gives the
+    /// sections' names.
+    pub fn put_over(&mut self, json: &str) -> Result<Vec<String>, PriceError> {
+        let mut sections = Vec::new();
         for (name, sheet) in sheets(json)? {
+            sections.push(name.clone());
             let operators = sheet.models.keys().cloned().collect();
             let sheet = Sheet { operators, ..sheet };
             let below = self.sheets.remove(&name).unwrap_or_default();
             self.sheets.insert(name, below.under(&sheet));
         }
-        Ok(())
+        Ok(sections)
     }
 
     /// The prices of a provider: those of its kind, and over them those under its own name.
@@ -254,7 +262,12 @@ impl Prices {
 
 /// The sections of a file by name.
 fn sheets(json: &str) -> Result<Vec<(String, Sheet)>, PriceError> {
-    let file: BTreeMap<String, Section> = serde_json::from_str(json)?;
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let file: BTreeMap<String, Section> = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().iter().next().is_some().then(|| error.path().to_string());
+        PriceError::Format { path, reason: error.into_inner() }
+    })?;
+    deserializer.end().map_err(|reason| PriceError::Format { path: None, reason })?;
     file.into_iter().map(|(name, section)| Ok((name.clone(), Sheet::read(section, &name)?))).collect()
 }
 

@@ -246,6 +246,9 @@ fn prices_that_do_not_hold_are_refused_and_change_nothing() {
     let negative = r#"{"ids":["a"],"input":-1,"output":1}"#;
     assert_eq!(refused(file("0.1", negative)), "`mistral`: input of model `a` must be a number of zero or more");
     assert!(refused(file("0.1", r#"{"ids":["a"],"input":1,"output":1,"typo":1}"#)).contains("typo"));
+    let odd = refused(file("0.1", &format!(r#"{a},{{"ids":["b"],"input":"1","output":1}}"#)));
+    assert!(odd.starts_with("mistral.models[1].input: ") && odd.contains(" at line 1 column "), "{odd}");
+    assert!(refused("{} {}".into()).starts_with("trailing characters"));
     assert!(refused("[]".into()).contains("map"));
     assert!(prices.of("mistral", Kind::Mistral).get("a").is_none());
 }

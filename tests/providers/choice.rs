@@ -171,9 +171,15 @@ async fn traffic_is_shared_anew_by_admins_only() {
     assert_eq!(put("client-secret-0123456789", all_to_openai.clone()).await.0, 403);
     let (status, body) = put("admin-secret-0123456789", json!({ "weights": { "opnai": 100 } })).await;
     assert_eq!((status, &body["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{body}");
-    for wrong in [json!({}), json!({ "weights": "all" }), json!([])] {
+    for (wrong, field) in [
+        (json!({}), json!("weights")),
+        (json!({ "weights": "all" }), json!("weights")),
+        (json!({ "weights": { "openai": "all" } }), json!("weights.openai")),
+        (json!([]), Value::Null),
+    ] {
         let (status, body) = put("admin-secret-0123456789", wrong).await;
         assert_eq!((status, &body["error"]["code"]), (400, &json!("VALIDATION_ERROR")), "{body}");
+        assert_eq!(body["error"]["details"][0]["field"], field, "{body}");
     }
     let test = async |secret: &str| {
         let request = gateway.client.post(gateway.url("/api/v1/llm-providers/openai/test")).bearer_auth(secret);

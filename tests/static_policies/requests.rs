@@ -192,9 +192,18 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         assert!(detail["message"].as_str().unwrap().contains(says), "{answer:?}");
         assert!(!answer.body.to_string().contains("settings"), "{answer:?}");
     }
-    for body in [json!({ "severity": "grave" }), json!({ "action": "deny" }), json!({ "enabled": "yes" }), json!([])] {
+    for (body, field, says) in [
+        (json!({ "severity": "grave" }), json!("severity"), "expected one of"),
+        (json!({ "action": "deny" }), json!("action"), "expected one of"),
+        (json!({ "enabled": "yes" }), json!("enabled"), "expected true or false"),
+        (json!({ "phases": ["pre-check", "audit"] }), json!("phases[1]"), "expected `pre-check` or `response`"),
+        (json!([]), Value::Null, ""),
+    ] {
         let answer = create(&gateway, "helpdesk", body).await;
         assert_eq!(code(&answer), (400, "VALIDATION_ERROR"), "{answer:?}");
+        let detail = &answer.body["error"]["details"][0];
+        assert_eq!(detail["field"], field, "{answer:?}");
+        assert!(detail["message"].as_str().unwrap_or_default().starts_with(says), "{answer:?}");
     }
     let answer =
         create(&gateway, "helpdesk", json!({ "tier": "system", "name": "x", "category": "y", "pattern": "z" })).await;
@@ -298,7 +307,7 @@ async fn an_expression_is_tried_in_the_sandbox() {
     assert!(wrong.body["error"].as_str().unwrap().contains("unclosed group"), "{wrong:?}");
     assert_eq!(test(json!({ "pattern": "x" })).await.body["valid"], true);
     for (body, field) in [
-        (json!({ "inputs": [] }), Value::Null),
+        (json!({ "inputs": [] }), json!("pattern")),
         (json!({ "pattern": "x".repeat(1_001) }), json!("pattern")),
         (json!({ "pattern": "x", "inputs": vec!["x"; 101] }), json!("inputs")),
         (json!({ "pattern": "x", "inputs": ["x".repeat(10_001)] }), json!("inputs")),

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
-use serde_json::Number;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::extension::Extension;
 use super::name;
 use crate::chat::{ResponseFormat, Tool, ToolChoiceAsked};
-use crate::http::ApiError;
+use crate::http::{ApiError, whole};
 use crate::router::Preference;
 
 /// Facts beyond these bounds are not passed on to policies; nothing else reads them.
@@ -98,16 +97,13 @@ impl<'de> Deserialize<'de> for CheckedContext {
     }
 }
 
-/// A bound on tokens. None are no bound: Go's client writes them where its caller gave none. Java's writes whole numbers
-/// with a point.
+/// A bound on tokens. None are no bound: Go's client writes them where its caller gave none.
 struct MaxTokens(Option<u32>);
 
 impl<'de> Deserialize<'de> for MaxTokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(Self(None)) };
-        let whole = number.as_f64().filter(|it| (0.0..=f64::from(u32::MAX)).contains(it) && it.fract() == 0.0);
-        let whole = whole.ok_or_else(|| D::Error::invalid_value(Unexpected::Other("number"), &"a whole number"))?;
-        Ok(Self(Some(whole as u32).filter(|bound| *bound > 0)))
+        let bound: Option<u32> = whole::read(deserializer)?;
+        Ok(Self(bound.filter(|bound| *bound > 0)))
     }
 }
 

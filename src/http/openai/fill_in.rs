@@ -6,39 +6,55 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::request::{self, Pieces, Stop, StreamOptions};
 use crate::chat::{ChatRequest, Object, Task};
-use crate::http::{ApiError, App, body};
+use crate::http::{ApiError, App, body, whole};
 
 /// Where the caller names no model: a provider's default is one that chats.
 const MODEL: &str = "codestral-latest";
 
-/// A body of either route.
+/// What is known of a body of either route. Whatever else it holds is kept as `extra`.
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
     prompt: Option<Prompt>,
     suffix: Option<String>,
+    #[serde(default, deserialize_with = "whole::read")]
     max_tokens: Option<u32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     stop: Option<Stop>,
+    #[serde(default, deserialize_with = "whole::read")]
     seed: Option<i64>,
     /// Mistral's name for it.
+    #[serde(default, deserialize_with = "whole::read")]
     random_seed: Option<i64>,
     stream: Option<bool>,
     stream_options: Option<Object<StreamOptions>>,
     user: Option<String>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
 }
 
+/// Its fields.
+const KNOWN: [&str; 12] = [
+    "model",
+    "prompt",
+    "suffix",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "random_seed",
+    "stream",
+    "stream_options",
+    "user",
+];
+
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, or a list of one")]
 enum Prompt {
     One(String),
     /// OpenAI takes several; here it must be one.
@@ -67,7 +83,7 @@ fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         top_p: read.top_p,
         stop: read.stop.map(Stop::texts).unwrap_or_default(),
         seed: read.seed.or(read.random_seed),
-        extra: request::unknown(read.extra)?,
+        extra: request::extra(bytes, &KNOWN)?,
         ..ChatRequest::about(Task::FillIn, Some(model), [prompt].into_iter().chain(read.suffix).collect())
     };
     Ok(Asked { chat, user: read.user, stream: Pieces::of(read.stream, read.stream_options) })

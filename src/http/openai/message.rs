@@ -113,7 +113,10 @@ struct Piece {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a URL, or an object with a `url`, and a `detail` of `auto`, `low` or `high` if need be"
+)]
 enum ImageUrl {
     Mistral(String),
     OpenAi(Object<Address>),
@@ -147,7 +150,7 @@ struct Function {
 
 /// OpenAI sends JSON as text, Mistral's SDKs an object too.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or an object")]
 enum Arguments {
     Text(String),
     Object(serde_json::Map<String, serde_json::Value>),

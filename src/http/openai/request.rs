@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::exchange::Asked;
 use super::message;
 use crate::chat::{
-    CachePoints, ChatRequest, Object, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked, VectorForm,
-    held_field,
+    AsWritten, CachePoints, ChatRequest, Object, ReasoningEffort, ResponseFormat, Task, Tool, ToolChoiceAsked,
+    VectorForm, held_field,
 };
-use crate::http::{ApiError, body};
+use crate::http::{ApiError, body, whole};
 use crate::provider::names;
 
 /// More messages than this no request has, nor more texts.
@@ -24,15 +24,20 @@ pub(super) const MOST: usize = 10_000;
 struct Body {
     model: Option<String>,
     messages: Option<Vec<Object<message::Wire>>>,
+    #[serde(default, deserialize_with = "whole::read")]
     max_completion_tokens: Option<u32>,
     /// The older name, and Mistral's.
+    #[serde(default, deserialize_with = "whole::read")]
     max_tokens: Option<u32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "whole::read")]
     n: Option<u32>,
     stop: Option<Stop>,
+    #[serde(default, deserialize_with = "whole::read")]
     seed: Option<i64>,
     /// Mistral's name for it.
+    #[serde(default, deserialize_with = "whole::read")]
     random_seed: Option<i64>,
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
@@ -76,7 +81,7 @@ pub(super) struct StreamOptions {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(super) enum Stop {
     One(String),
     Several(Vec<String>),
@@ -107,10 +112,15 @@ impl Pieces {
     }
 }
 
-/// The fields of a body that are not known, but for nulls. None may be another spelling of one that is: who reads it as
-/// that one reads what no policy saw.
-pub(super) fn unknown(mut fields: Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    fields.retain(|_, value| !value.is_null());
+/// The fields of a body that are not `known`, but for nulls. None may be another spelling of one that the gateway holds: who
+/// reads it as that one reads what no policy saw.
+pub(super) fn extra(bytes: &[u8], known: &[&str]) -> Result<BTreeMap<String, AsWritten>, ApiError> {
+    let fields = body::mending(bytes, |bytes| {
+        let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
+        let others = fields.into_iter().filter(|(name, text)| !known.contains(&name.as_str()) && text.get() != "null");
+        let read = others.map(|(name, text)| serde_json::from_str(text.get()).map(|value| (name, value)));
+        read.collect::<Result<BTreeMap<_, AsWritten>, _>>().map_err(|error| ApiError::body(error.to_string()))
+    })?;
     let misspelt = fields.keys().find_map(|name| held_field(name).filter(|held| *held != name.as_str()));
     match misspelt {
         Some(held) => {
@@ -170,7 +180,7 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
         lengths: Vec::new(),
         vectors: VectorForm::default(),
         reasoning_effort: read.reasoning_effort,
-        extra: extra(bytes)?,
+        extra: extra(bytes, &KNOWN)?,
     };
     answerable(&chat.extra)?;
     if let Some(index) = chat.tools.iter().position(|tool| !names::is_call(&tool.name)) {
@@ -184,8 +194,9 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
 }
 
 /// Refuses what asks for an answer that would not be passed on, or would miss what is told in an older form.
-fn answerable(extra: &Map<String, Value>) -> Result<(), ApiError> {
-    let asks = |name: &str| match extra.get(name) {
+fn answerable(extra: &BTreeMap<String, AsWritten>) -> Result<(), ApiError> {
+    let value = |name: &str| extra.get(name).map(|value| &**value);
+    let asks = |name: &str| match value(name) {
         None | Some(Value::Bool(false)) => false,
         Some(Value::Number(number)) => number.as_f64() != Some(0.0),
         Some(Value::Array(list)) => !list.is_empty(),
@@ -204,23 +215,12 @@ fn answerable(extra: &Map<String, Value>) -> Result<(), ApiError> {
         }
     }
     let is_text = |modality: &Value| modality == "text";
-    match extra.get("modalities") {
+    match value("modalities") {
         Some(Value::Array(modalities)) if !modalities.iter().all(is_text) => {
             Err(ApiError::field("modalities", "answers are text here: no policy could judge others"))
         }
         _ => Ok(()),
     }
-}
-
-/// The fields that are not known, but for nulls.
-fn extra(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let others = body::mending(bytes, |bytes| {
-        let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
-        let others = fields.into_iter().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
-        let read = others.map(|(name, value)| serde_json::from_str(value.get()).map(|value: Value| (name, value)));
-        read.collect::<Result<Map<_, _>, _>>().map_err(|error| ApiError::body(error.to_string()))
-    });
-    unknown(others?)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn every_field_has_its_place_and_the_rest_is_kept() {
     assert_eq!((chat.max_tokens, chat.seed, chat.n), (Some(5), Some(1), Some(2)));
     assert_eq!((chat.stop.as_slice(), chat.tools.len()), (["END".to_owned()].as_slice(), 1));
     assert_eq!((chat.tool_choice, chat.response_format), (Some(ToolChoice::Auto), Some(ResponseFormat::JsonObject)));
-    assert_eq!(Value::Object(chat.extra), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
+    assert_eq!(serde_json::to_value(&chat.extra).unwrap(), json!({ "user": "u-1", "logit_bias": { "50256": -100 } }));
 }
 
 #[test]
@@ -303,6 +303,28 @@ fn names_and_refusals_are_read() {
     assert!(chat.messages.iter().all(|message| message.parts.len() == 1), "{chat:?}");
 }
 
+/// A body that says hello, and these fields.
+fn asking(fields: Value) -> Value {
+    let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    body
+}
+
+#[test]
+fn a_field_that_is_not_known_keeps_its_words() {
+    let guided = r#"{"z": {"b": 1, "a": 2}, "of": 12345678901234567890123, "sure": 1.10}"#;
+    let body =
+        format!(r#"{{"messages":[{{"role":"user","content":"cut \ud83d"}}],"guided_json":{guided},"none":null}}"#);
+    let chat = parse(&Bytes::from(body)).unwrap().chat;
+    assert_eq!(serde_json::to_string(&chat.extra).unwrap(), format!(r#"{{"guided_json":{guided}}}"#));
+}
+
+#[test]
+fn a_whole_number_may_have_a_point() {
+    let chat = parsed(&asking(json!({ "n": 2.0, "max_tokens": 5.0, "seed": -7.0 }))).unwrap().chat;
+    assert_eq!((chat.n, chat.max_tokens, chat.seed), (Some(2), Some(5), Some(-7)));
+}
+
 #[test]
 fn what_is_wrong_is_named() {
     for (body, says) in [
@@ -347,6 +369,19 @@ fn what_is_wrong_is_named() {
                 "tools": [{ "function": { "name": "look" } }],
                 "tool_choice": { "type": "function", "function": { "name": "API key not valid" } } }),
             "tool_choice: names a function",
+        ),
+        (asking(json!({ "n": 1.5 })), "n: expected a whole number from 0 to 4294967295 at line"),
+        (asking(json!({ "seed": "x" })), "seed: expected a whole number at line"),
+        (asking(json!({ "stop": 7 })), "stop: expected a text or a list of texts at line"),
+        (
+            asking(json!({ "tools": [{ "function": { "name": "f", "parameters": [] } }] })),
+            "tools[0].function.parameters: expected an object, which a JSON schema is at line",
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": [
+                { "type": "image_url", "image_url": { "url": "https://example.org/a.png", "detail": "most" } },
+            ] }] }),
+            "messages[0].content[0].image_url: expected a URL, or an object with a `url`, and a `detail` of",
         ),
     ] {
         let error = parsed(&body).err().unwrap().to_string();

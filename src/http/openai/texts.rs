@@ -1,35 +1,39 @@
 //! `POST /v1/embeddings` and `POST /v1/moderations`: one result for each text. `POST /v1/chat/moderations`: one for each
 //! conversation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::message::Wire;
 use super::request::{self, MOST};
-use crate::chat::{ChatRequest, Object, Task, VectorForm};
-use crate::http::{ApiError, App, body};
+use crate::chat::{AsWritten, ChatRequest, Object, Task, VectorForm};
+use crate::http::{ApiError, App, body, whole};
 
 #[derive(Deserialize)]
 struct Body {
     model: Option<String>,
     input: Option<Input>,
     /// OpenAI's name.
+    #[serde(default, deserialize_with = "whole::read")]
     dimensions: Option<u32>,
     /// Mistral's.
+    #[serde(default, deserialize_with = "whole::read")]
     output_dimension: Option<u32>,
     output_dtype: Option<String>,
     encoding_format: Option<String>,
     user: Option<String>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
 }
+
+/// Its fields. `user` is not one of them: it is read for the record, and that of a request for vectors passed on too.
+const KNOWN: [&str; 6] = ["model", "input", "dimensions", "output_dimension", "output_dtype", "encoding_format"];
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -55,8 +59,6 @@ struct Conversations {
     model: Option<String>,
     input: Option<Vec<Value>>,
     user: Option<String>,
-    #[serde(flatten)]
-    extra: Map<String, Value>,
 }
 
 /// `POST /v1/embeddings`.
@@ -64,7 +66,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
     exchange::handle(app, request, Task::Embed, Ok(Form::Vectors), |bytes| {
         let read: Body = body::parse(bytes)?;
         let model = request::model(read.model.clone())?.ok_or(ApiError::Required("model"))?;
-        asked(read, Task::Embed, Some(model))
+        asked(read, request::extra(bytes, &KNOWN)?, Task::Embed, Some(model))
     })
     .await
 }
@@ -74,7 +76,9 @@ pub(super) async fn moderations(State(app): State<Arc<App>>, request: Request) -
     exchange::handle(app, request, Task::Moderate, Ok(Form::Judgements), |bytes| {
         let read: Body = body::parse(bytes)?;
         let model = request::model(read.model.clone())?;
-        asked(read, Task::Moderate, model)
+        let mut extra = request::extra(bytes, &KNOWN)?;
+        extra.remove("user");
+        asked(read, extra, Task::Moderate, model)
     })
     .await
 }
@@ -85,7 +89,7 @@ pub(super) async fn chat_moderations(State(app): State<Arc<App>>, request: Reque
         let read: Conversations = body::parse(bytes)?;
         let model = request::model(read.model)?;
         let input = read.input.filter(|input| !input.is_empty()).ok_or(ApiError::Required("input"))?;
-        let (task, extra) = (Task::ModerateChats, request::unknown(read.extra)?);
+        let (task, extra) = (Task::ModerateChats, request::extra(bytes, &["model", "input", "user"])?);
         let mut chat = ChatRequest { task, model, extra, ..ChatRequest::default() };
         if input.iter().any(Value::is_array) {
             for (index, conversation) in input.into_iter().enumerate() {
@@ -137,7 +141,7 @@ fn one_text(pieces: Vec<Object<Piece>>) -> Result<String, ApiError> {
     Ok(texts?.join("\n"))
 }
 
-fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiError> {
+fn asked(read: Body, extra: BTreeMap<String, AsWritten>, task: Task, model: Option<String>) -> Result<Asked, ApiError> {
     let texts = match read.input {
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
@@ -157,11 +161,6 @@ fn asked(read: Body, task: Task, model: Option<String>) -> Result<Asked, ApiErro
         dtype: read.output_dtype,
         encoding: read.encoding_format,
     };
-    let mut extra = request::unknown(read.extra)?;
-    if task == Task::Embed {
-        // Passed on, as that of a chat is. Requests for judgements have none.
-        extra.extend(read.user.clone().map(|user| ("user".to_owned(), user.into())));
-    }
     let chat = ChatRequest { vectors, extra, ..ChatRequest::about(task, model, texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }

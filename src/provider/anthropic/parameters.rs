@@ -11,7 +11,7 @@ use super::held::Held;
 use super::model::Model;
 use super::thinking::{self, Circumstances, Plan};
 use super::without::Without;
-use crate::chat::{CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
+use crate::chat::{AsWritten, CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out};
 
@@ -37,7 +37,7 @@ pub(super) struct Parameters<'a> {
     output_config: OutputConfig<'a>,
     /// Fields that Anthropic has and the canonical request has not.
     #[serde(flatten)]
-    own: BTreeMap<&'a str, &'a Value>,
+    own: BTreeMap<&'a str, &'a AsWritten>,
     /// What is said to the model because no field says it.
     #[serde(skip)]
     pub(super) instruction: Option<String>,

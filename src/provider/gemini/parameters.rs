@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::model::{Model, Thinking};
@@ -134,7 +133,7 @@ pub(super) fn of<'a>(
     let tools = if has_tools { vec![Declarations { function_declarations }] } else { Vec::new() };
     let (format, instruction) = format(request, model, notes);
     let penalties = model.takes_penalties();
-    let top_k = request.extra.get("top_k").and_then(Value::as_u64);
+    let top_k = request.extra.get("top_k").and_then(|value| value.as_u64());
     let plain = Plain {
         max_output_tokens: max_tokens,
         temperature: request.temperature,

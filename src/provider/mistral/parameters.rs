@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::cache_key;
 use super::request::Options;
-use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Schema, Task, Tool, ToolChoice};
+use crate::chat::{AsWritten, ChatRequest, ReasoningEffort, ResponseFormat, Schema, Task, Tool, ToolChoice};
 use crate::provider::schema::{keyword, without_identity};
 use crate::provider::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError, left_out};
@@ -57,7 +57,7 @@ pub(super) struct Parameters<'a> {
 }
 
 /// Fields of the caller's.
-pub(super) type Own<'a> = BTreeMap<&'a str, &'a Value>;
+pub(super) type Own<'a> = BTreeMap<&'a str, &'a AsWritten>;
 
 #[derive(Debug, Serialize)]
 struct WireTool<'a> {

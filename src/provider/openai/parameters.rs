@@ -106,7 +106,7 @@ impl<'a> Parameters<'a> {
         };
         let mut field = |name: &str, taken: bool| {
             let asks = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
-            !taken && extra.remove(name).is_some_and(asks)
+            !taken && extra.remove(name).is_some_and(|value| asks(value))
         };
         let stops = !model.stops() && !std::mem::take(&mut self.stop).is_empty();
         let parallel = !model.takes_parallel_calls() && self.parallel_tool_calls.take() == Some(false);

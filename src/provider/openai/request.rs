@@ -8,7 +8,9 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::parameters::Parameters;
-use crate::chat::{Called, ChatRequest, Detail, ExtraContent, Message, Part, ResponseFormat, Role, Task, held_field};
+use crate::chat::{
+    AsWritten, Called, ChatRequest, Detail, ExtraContent, Message, Part, ResponseFormat, Role, Task, held_field,
+};
 use crate::provider::arguments::{self, WRAPPED};
 use crate::provider::http::{self, Prepared};
 use crate::provider::tool_ids::{REPLACED, ToolIds};
@@ -123,7 +125,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
     #[serde(flatten)]
-    extra: BTreeMap<&'a str, &'a Value>,
+    extra: Fields<'a>,
 }
 
 #[derive(Serialize)]
@@ -249,7 +251,7 @@ fn is_openais(kind: Kind) -> bool {
 }
 
 /// Fields of the caller's.
-pub(super) type Fields<'a> = BTreeMap<&'a str, &'a Value>;
+pub(super) type Fields<'a> = BTreeMap<&'a str, &'a AsWritten>;
 
 /// Those that are passed on to a provider of this kind, and those that are not: none that is read as one that the body
 /// has.

@@ -285,7 +285,7 @@ fn no_field_stands_in_a_body_twice_in_whatever_letters() {
         capital[..1].make_ascii_uppercase();
         [held.to_owned(), held.to_uppercase(), capital, held.replace('s', "ſ"), held.replace('k', "\u{212a}")]
     });
-    let extra = odd.into_iter().flatten().map(|name| (name, json!("unseen"))).collect();
+    let extra = odd.into_iter().flatten().map(|name| (name, serde_json::from_str("\"unseen\"").unwrap())).collect();
     let messages = vec![Message::text(Role::User, "seen")];
     let request = ChatRequest { messages, extra, ..ChatRequest::default() };
     for kind in [Kind::OpenAi, Kind::AzureOpenAi, Kind::Ollama, Kind::OpenAiCompatible] {

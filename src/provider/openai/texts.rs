@@ -66,7 +66,8 @@ mod tests {
         for task in [Task::Embed, Task::Moderate] {
             let mut request = ChatRequest::about(task, None, vec!["seen".to_owned()]);
             let odd = HELD_FIELDS.map(|held| [held.to_owned(), held.to_uppercase(), held.replace('s', "ſ")]);
-            request.extra = odd.into_iter().flatten().map(|name| (name, json!("unseen"))).collect();
+            request.extra =
+                odd.into_iter().flatten().map(|name| (name, serde_json::from_str("\"unseen\"").unwrap())).collect();
             let prepared = about(&request, Kind::OpenAiCompatible, Some("m")).unwrap();
             let sent: Value = serde_json::from_slice(&prepared.body).unwrap();
             assert_eq!(sent, json!({ "model": "m", "input": ["seen"] }), "{task:?}");

@@ -54,7 +54,7 @@ struct Said {
     tier: Option<TierWord>,
     pattern: Option<String>,
     severity: Option<SeverityWord>,
-    phases: Option<Vec<Phase>>,
+    phases: Option<Vec<PhaseWord>>,
     enabled: Option<bool>,
     action: Option<ActionWord>,
     priority: Option<i64>,
@@ -70,10 +70,27 @@ impl Said {
             pattern: self.pattern,
             severity: self.severity.map(SeverityWord::severity),
             action: self.action.map(ActionWord::action),
-            phases: self.phases,
+            phases: self.phases.map(|phases| phases.into_iter().map(PhaseWord::phase).collect()),
             enabled: self.enabled,
             priority: self.priority,
             tags: self.tags,
+        }
+    }
+}
+
+/// What a rule may judge.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PhaseWord {
+    PreCheck,
+    Response,
+}
+
+impl PhaseWord {
+    fn phase(self) -> Phase {
+        match self {
+            Self::PreCheck => Phase::PreCheck,
+            Self::Response => Phase::Response,
         }
     }
 }
