@@ -74,9 +74,7 @@ async fn what_an_answer_cites_and_signs_comes_back_to_the_vendor() {
         json!({ "type": "reference", "reference_ids": ["two"] }),
     ];
     let user = json!({ "role": "user", "content": "Whom?" });
-    for (policies, said, signed) in
-        [(&["audit-redact"], "Write to jane@example.org", true), (&["pii"], "Write to [EMAIL]", false)]
-    {
+    for (policies, said) in [(&["audit-redact"], "Write to jane@example.org"), (&["pii"], "Write to [EMAIL]")] {
         let gateway = Setup::with(&double).policies(policies).start();
         let body = json!({ "model": "magistral-small-latest", "messages": [user] });
         double.script(Behaviour::parts(cited.clone()));
@@ -99,7 +97,7 @@ async fn what_an_answer_cites_and_signs_comes_back_to_the_vendor() {
         let ids: Vec<_> =
             deltas.iter().filter_map(|delta| delta["octroi"]["reference_ids"].as_array()).flatten().collect();
         assert_eq!((content.as_str(), ids), (said, vec![&json!(1), &json!("two")]), "{frames}");
-        assert_eq!(deltas.iter().any(|delta| delta["thinking_blocks"][0]["signature"] == "EqQB"), signed, "{frames}");
+        assert!(deltas.iter().any(|delta| delta["thinking_blocks"][0]["signature"] == "EqQB"), "{frames}");
 
         chat(&gateway, json!({ "model": "magistral-small-latest", "messages": [user, whole, user] })).await;
         let sent = double.last_request().unwrap().json()["messages"][1].clone();
