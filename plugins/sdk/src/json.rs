@@ -76,8 +76,12 @@ impl<'a> Reader<'a> {
             states if states & ESCAPE != 0 => self.at.checked_sub(1),
             _ => self.escape,
         }?;
-        let is_unicode = bytes.get(begin + 1) == Some(&b'u');
-        let end = begin + if is_unicode { "\\u0000".len() } else { "\\n".len() };
+        let end = match bytes.get(begin + 1)? {
+            b'u' => begin + "\\u0000".len(),
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => begin + "\\n".len(),
+            // None of JSON's.
+            _ => return None,
+        };
         (place < end && self.text.is_char_boundary(end)).then_some(begin..end)
     }
 
