@@ -9,7 +9,7 @@
 //! written while the model works, and the reply waits for it. The outcome is queued before the reply leaves, so that a
 //! search behind the reply finds it.
 
-mod outcome;
+pub(super) mod outcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,7 +86,7 @@ enum Upstream {
 }
 
 /// Why nobody waits for the upstream any more.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum BrokenOff {
     ClientGone,
     OutOfTime,
@@ -288,14 +288,17 @@ impl Pipeline {
             }
             Upstream::BrokenOff(why) => {
                 let mut outcome = self.outcome(audit::Decision::Error);
-                let (client_gone, error, answer) = match why {
-                    // Nobody hears it.
+                let answer = match why {
                     BrokenOff::ClientGone => {
-                        (true, "the client went away before it had its answer".to_owned(), GatewayError::Internal)
+                        outcome::client_left(&mut outcome);
+                        // Nobody hears it.
+                        GatewayError::Internal
                     }
-                    BrokenOff::OutOfTime => (false, GatewayError::ShuttingDown.to_string(), GatewayError::ShuttingDown),
+                    BrokenOff::OutOfTime => {
+                        outcome.error = Some(GatewayError::ShuttingDown.to_string());
+                        GatewayError::ShuttingDown
+                    }
                 };
-                (outcome.client_gone, outcome.error) = (client_gone, Some(error));
                 let attempts = attempts.take();
                 self.tried_into(&mut outcome, &attempts);
                 self.close(permit, outcome, &attempts, None);

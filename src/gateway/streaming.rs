@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::pipeline::Pipeline;
+use super::pipeline::outcome::client_left;
 use super::record;
 use super::request::{PolicyInfo, Refusal, RequestId};
 use crate::audit::OutcomePermit;
@@ -145,11 +146,7 @@ impl StreamEnd {
                 outcome.decision = audit::Decision::Error;
                 outcome.error = Some(failure.brief());
             }
-            Self::ClientGone => {
-                outcome.decision = audit::Decision::Error;
-                outcome.client_gone = true;
-                outcome.error = Some("the client went away before it had its answer".to_owned());
-            }
+            Self::ClientGone => client_left(outcome),
         }
     }
 }

@@ -99,6 +99,13 @@ impl Pipeline {
     }
 }
 
+/// Puts into what is recorded that the client left.
+pub(in crate::gateway) fn client_left(outcome: &mut audit::Outcome) {
+    outcome.decision = audit::Decision::Error;
+    outcome.client_gone = true;
+    outcome.error = Some("the client went away before it had its answer".to_owned());
+}
+
 /// What was used so far.
 fn usage_of(outcome: &audit::Outcome) -> Usage {
     Usage {

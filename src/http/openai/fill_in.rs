@@ -88,3 +88,23 @@ fn parse(bytes: &Bytes) -> Result<Asked, ApiError> {
     };
     Ok(Asked { chat, user: read.user, stream: Pieces::of(read.stream, read.stream_options) })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_place_and_the_rest_is_kept() {
+        let body = json!({
+            "model": "m", "prompt": ["fn "], "suffix": "}", "max_tokens": 5, "temperature": 0.5, "top_p": 0.9, "stop": "END",
+            "seed": 1, "random_seed": 2, "stream": true, "stream_options": { "include_usage": true }, "user": "u-1",
+            "min_tokens": 3,
+        });
+        let Asked { chat, user, stream } = parse(&Bytes::from(body.to_string())).unwrap();
+        assert_eq!((chat.max_tokens, chat.seed, user.as_deref()), (Some(5), Some(1), Some("u-1")));
+        assert!(stream.is_some_and(|pieces| pieces.include_usage));
+        assert_eq!(serde_json::to_value(&chat.extra).unwrap(), json!({ "min_tokens": 3 }));
+    }
+}

@@ -164,3 +164,24 @@ fn asked(read: Body, extra: BTreeMap<String, AsWritten>, task: Task, model: Opti
     let chat = ChatRequest { vectors, extra, ..ChatRequest::about(task, model, texts) };
     Ok(Asked { chat, user: read.user, stream: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_field_has_its_place_and_the_rest_is_kept() {
+        let body = json!({
+            "model": "m", "input": "Hi", "dimensions": 8, "output_dimension": 9, "output_dtype": "int8",
+            "encoding_format": "float", "user": "u-1", "task": "search",
+        });
+        let bytes = body.to_string();
+        let read: Body = body::parse(bytes.as_bytes()).unwrap();
+        let extra = request::extra(bytes.as_bytes(), &KNOWN).unwrap();
+        let Asked { chat, user, .. } = asked(read, extra, Task::Embed, Some("m".to_owned())).unwrap();
+        assert_eq!((chat.vectors.dimensions, user.as_deref()), (Some(8), Some("u-1")));
+        assert_eq!(serde_json::to_value(&chat.extra).unwrap(), json!({ "user": "u-1", "task": "search" }));
+    }
+}
