@@ -495,7 +495,7 @@ async fn the_key_comes_from_the_environment_or_a_file_and_is_made_once() {
     assert!(!prepared.path().join("octroi.key").exists());
     let public = fine(&prepared, &["key"]);
     fine(&prepared, &["verify"]);
-    gateway.log.wait(|_| false);
+    gateway.log.wait(|_| false).await;
     assert!(!gateway.log.text().contains(&secret));
 
     // Another key takes over. Whoever trusts both sees one chain.

@@ -142,7 +142,7 @@ async fn a_change_of_the_policies_on_a_full_disk_is_in_force_and_recorded_once_t
         let message = line["fields"]["message"].as_str().unwrap_or_default();
         message.ends_with("trying again") && line["fields"]["generation"] == 2
     };
-    assert!(gateway.log.wait(told).is_some(), "{}", gateway.log.text());
+    assert!(gateway.log.wait(told).await.is_some(), "{}", gateway.log.text());
     assert_eq!(recorded(&gateway, 2), 0);
     disk.is_no_longer("full");
     eventually("the change is recorded", async || recorded(&gateway, 2) == 1).await;

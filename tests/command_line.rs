@@ -266,19 +266,19 @@ fn a_reader_that_went_away_ends_a_command_without_a_panic() {
     }
 }
 
-#[test]
-fn an_audit_key_that_was_lost_is_a_warning_that_names_both_keys() {
-    let told = |gateway: &Gateway, message: &str| {
+#[tokio::test]
+async fn an_audit_key_that_was_lost_is_a_warning_that_names_both_keys() {
+    let told = async |gateway: &Gateway, message: &str| {
         let begins = |line: &Value| line["fields"]["message"].as_str().unwrap_or_default().starts_with(message);
-        gateway.log.wait(begins).unwrap()["fields"].clone()
+        gateway.log.wait(begins).await.unwrap()["fields"].clone()
     };
     let mut gateway = Setup::without_provider().policies(&["pii"]).start();
-    let first = told(&gateway, "made a new audit key");
+    let first = told(&gateway, "made a new audit key").await;
     gateway.terminate();
     assert!(gateway.wait().success());
     fs::remove_file(gateway.folder().join("octroi.key")).unwrap();
     let gateway = gateway.restart();
-    let lost = told(&gateway, "the audit key is lost");
+    let lost = told(&gateway, "the audit key is lost").await;
     assert_eq!(lost["former"], first["public"]);
     assert_ne!(lost["public"], first["public"]);
 }
@@ -370,10 +370,10 @@ fn an_empty_filter_of_the_log_is_none() {
     Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "").start();
 }
 
-#[test]
-fn a_filter_of_the_log_that_is_none_is_told_of_and_passed_over() {
+#[tokio::test]
+async fn a_filter_of_the_log_that_is_none_is_told_of_and_passed_over() {
     let gateway = Setup::without_provider().policies(&["pii"]).env("RUST_LOG", "octroi=verbose").start();
-    assert_eq!(gateway.log.count("RUST_LOG is passed over"), 1);
+    assert_eq!(gateway.log.count("RUST_LOG is passed over").await, 1);
 }
 
 #[tokio::test]
@@ -437,7 +437,7 @@ async fn who_else_may_write_the_policies_is_told_and_nothing_is_refused_for_it()
     let told = |line: &Value| {
         line["level"] == "WARN" && line["fields"]["message"].as_str().unwrap_or_default().ends_with(expected[3])
     };
-    assert!(gateway.log.wait(told).is_some());
+    assert!(gateway.log.wait(told).await.is_some());
 
     for (name, mode) in [("", 0o755), ("team-a", 0o755), ("team-a/pii.yaml", 0o644), ("audit-redact.wasm", 0o644)] {
         set(name, mode);
@@ -462,7 +462,7 @@ async fn a_signal_ends_it_after_the_requests_in_flight() {
     gateway.terminate();
     let refused = async || tokio::net::TcpStream::connect(gateway.address).await.is_err();
     eventually("it listens no longer", refused).await;
-    assert_eq!(gateway.log.count("shutting down"), 1, "it says so before it waits");
+    assert_eq!(gateway.log.count("shutting down").await, 1, "it says so before it waits");
     gate.open();
     let answer = support::answer(asking.await.unwrap().unwrap()).await;
     assert_eq!(answer.body["data"]["data"], "just in time");

@@ -111,7 +111,7 @@ async fn without_a_grant_it_is_not_loaded_and_the_log_names_what_is_missing() {
     let health = gateway.get("/health").await.body;
     let error = &health["policies"]["errors"][0];
     assert_eq!((&error["policy"], &error["code"]), (&json!("request-limit"), &json!("import_refused")), "{health}");
-    let line = gateway.log.wait(|line| line["fields"]["code"] == "import_refused").unwrap();
+    let line = gateway.log.wait(|line| line["fields"]["code"] == "import_refused").await.unwrap();
     let message = line["fields"]["message"].as_str().unwrap();
     assert!(message.contains("octroi:policy/counters@0.1.0") && message.contains("`capabilities`"), "{message}");
 }

@@ -328,13 +328,13 @@ async fn a_policys_log_can_neither_steer_a_terminal_nor_forge_a_line() {
     until_known(&gateway, 4).await;
     let policy = name(&attack, "deny");
     assert_eq!(ask(&gateway, &policy).await.0["approved"], true);
-    let said = |level: &str, message: &str| {
+    let said = async |level: &str, message: &str| {
         let wanted = |line: &Value| line["level"] == level && line["fields"]["message"] == message;
-        assert!(gateway.log.wait(|line| wanted(line) && line["fields"]["policy"] == policy).is_some(), "{level}");
+        assert!(gateway.log.wait(|line| wanted(line) && line["fields"]["policy"] == policy).await.is_some(), "{level}");
     };
-    said("INFO", &format!("ERROR: {HARMLESS}"));
+    said("INFO", &format!("ERROR: {HARMLESS}")).await;
     for level in ["DEBUG", "INFO", "WARN", "ERROR"] {
-        said(level, HARMLESS);
+        said(level, HARMLESS).await;
     }
     let of_the_request = gateway.log.all(|line| line["fields"]["message"] == HARMLESS);
     assert!(of_the_request.iter().all(|line| line["fields"]["request"].is_string()), "{of_the_request:?}");

@@ -139,7 +139,7 @@ async fn with_clients_configured_every_route_but_health_wants_a_secret() {
     let body = json!({ "query": "x", "client_id": "off" });
     let answer = send(&gateway, "/api/policy/pre-check", &[basic("off", OFF)], body).await;
     assert_eq!((answer.status, &answer.body["error"]), (403, &json!("Client disabled")));
-    assert!(!gateway.whole_log().contains(ONE));
+    assert!(!gateway.whole_log().await.contains(ONE));
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn in_open_mode_the_caller_says_who_it_is() {
         let answer = send(&gateway, "/api/request", &headers, body).await;
         assert_eq!(answer.body["policy_info"]["tenant_id"], expected, "{answer:?}");
     }
-    assert!(!gateway.whole_log().contains("ignored"));
+    assert!(!gateway.whole_log().await.contains("ignored"));
 }
 
 #[tokio::test]

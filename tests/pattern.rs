@@ -132,9 +132,14 @@ async fn an_edited_list_is_in_force_and_a_bad_expression_leaves_the_last_good_on
         replace(&manifest, &edited);
         gateway.until("/health", |body| body["status"] == "healthy").await;
     }
-    let told = gateway.log.wait(|line| {
-        line["fields"]["message"].as_str().is_some_and(|it| it.contains("settings.patterns[0].pattern: unclosed group"))
-    });
+    let told = gateway
+        .log
+        .wait(|line| {
+            line["fields"]["message"]
+                .as_str()
+                .is_some_and(|it| it.contains("settings.patterns[0].pattern: unclosed group"))
+        })
+        .await;
     assert!(told.is_some());
 }
 

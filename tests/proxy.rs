@@ -199,7 +199,7 @@ async fn a_key_follows_no_redirect_and_is_never_shown() {
     let answer = gateway.ask("Hello").await;
     assert_eq!(answer.body["success"], false, "{answer:?}");
     assert!(thief.requests().is_empty(), "the key went to another host");
-    assert!(!gateway.whole_log().contains(double.key()));
+    assert!(!gateway.whole_log().await.contains(double.key()));
 }
 
 #[tokio::test]

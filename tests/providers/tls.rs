@@ -95,7 +95,7 @@ async fn is_not_believed(gateway: &Gateway, double: &MistralDouble, why: &str) {
     let answer = gateway.ask("Hello").await;
     assert_eq!(answer.body["success"], false, "{answer:?}");
     assert_eq!(answer.body["metadata"]["error_code"], "connect_failed", "{answer:?}");
-    assert!(gateway.log.count(why) > 0);
+    assert!(gateway.log.count(why).await > 0);
     assert_eq!(double.requests().len(), 0);
 }
 

@@ -41,8 +41,8 @@ fn permit(gateway: &Gateway) {
     fs::write(gateway.folder().join("permit"), "").unwrap();
 }
 
-fn until_loading(gateway: &Gateway, policy: &str) {
-    assert!(gateway.log.wait(is_loading(policy)).is_some(), "{policy} is not being loaded");
+async fn until_loading(gateway: &Gateway, policy: &str) {
+    assert!(gateway.log.wait(is_loading(policy)).await.is_some(), "{policy} is not being loaded");
 }
 
 /// Until a version of it is being loaded for that time.
@@ -97,7 +97,7 @@ async fn what_needs_no_load_does_not_wait_for_one() {
     until_said(&gateway, "one", "two").await;
     hold(&gateway);
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
-    until_loading(&gateway, "slow");
+    until_loading(&gateway, "slow").await;
     // A version that was live before, another mode, none, and all the way back.
     replace(&module, refusing("one").module());
     until_said(&gateway, "two", "one").await;
@@ -123,7 +123,7 @@ async fn a_version_that_was_overtaken_while_it_loaded_never_goes_live() {
     let gateway = prepared.start();
     hold(&gateway);
     replace(&gateway.policies().join("house.wasm"), refusing("two").module());
-    until_loading(&gateway, "house");
+    until_loading(&gateway, "house").await;
     replace(&gateway.policies().join("house.yaml"), manifest("house", "mode: off\n"));
     until_off(&gateway, "house").await;
     let off = generation(&gateway).await;
@@ -153,7 +153,7 @@ async fn what_came_with_something_that_must_be_loaded_waits_for_it() {
     let gateway = prepared.start();
     hold(&gateway);
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
-    until_loading(&gateway, "slow");
+    until_loading(&gateway, "slow").await;
     swap(&gateway.policies(), ".new");
     until_seen(&gateway).await;
     assert_eq!((state(&gateway, "house").await, said(&gateway).await), ("live".to_owned(), "one".to_owned()));
@@ -185,7 +185,7 @@ async fn what_takes_over_a_name_switches_nothing_off_before_it_has_it() {
     for file in ["house.yaml", "new.yaml"] {
         fs::rename(deployed.join(file), gateway.policies().join(file)).unwrap();
     }
-    until_loading(&gateway, "house");
+    until_loading(&gateway, "house").await;
     replace(&gateway.policies().join("new.yaml"), "name: house\nmodule: new.wasm\nmode: off\n");
     until_seen(&gateway).await;
     assert_eq!(said(&gateway).await, "one");
@@ -231,12 +231,12 @@ async fn a_newcomer_whose_manifest_went_while_it_loaded_never_goes_live() {
     let gateway = prepared.start();
     hold(&gateway);
     refusing("oops").put(&gateway.policies(), "oops", "");
-    until_loading(&gateway, "oops");
+    until_loading(&gateway, "oops").await;
     fs::remove_file(gateway.policies().join("oops.yaml")).unwrap();
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
     until_seen(&gateway).await;
     permit(&gateway);
-    until_loading(&gateway, "slow");
+    until_loading(&gateway, "slow").await;
     assert_eq!(said(&gateway).await, "nothing");
     release(&gateway);
     eventually("the next one live", async || {
@@ -256,7 +256,7 @@ async fn what_changes_no_set_keeps_nothing_from_going_ahead() {
     let (policies, text) = (gateway.policies(), gateway.policies().join("house.yaml"));
     hold(&gateway);
     refusing("slow").put(&policies, "slow", NOBODYS);
-    until_loading(&gateway, "slow");
+    until_loading(&gateway, "slow").await;
     let off = async || {
         replace(&text, manifest("house", "mode: off\n"));
         until_off(&gateway, "house").await;
@@ -279,7 +279,7 @@ async fn a_file_that_is_written_all_the_time_keeps_nothing_from_going_ahead() {
     let gateway = prepared.start();
     hold(&gateway);
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
-    until_loading(&gateway, "slow");
+    until_loading(&gateway, "slow").await;
     let notes = gateway.policies().join("notes.txt");
     let writing = tokio::spawn(async move {
         for number in 0_u64.. {

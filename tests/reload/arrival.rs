@@ -31,6 +31,7 @@ async fn a_newcomer_comes_to_life_with_its_second_file_whichever_that_is() {
         gateway
             .log
             .wait(|line| line["fields"]["message"] == "no manifest names this module; it is not loaded")
+            .await
             .is_some()
     );
     let before = generation(&gateway).await;

@@ -173,7 +173,8 @@ async fn a_folder_that_others_may_write_is_not_used() {
         assert_eq!(said(&gateway).await, "house");
         assert!(gateway.mapped().is_empty());
         assert_eq!(fs::read_dir(cache(gateway.folder())).unwrap().count(), 0, "{problem}");
-        let told = gateway.log.wait(|line| line["fields"]["error"].as_str().is_some_and(|it| it.contains(problem)));
+        let told =
+            gateway.log.wait(|line| line["fields"]["error"].as_str().is_some_and(|it| it.contains(problem))).await;
         assert!(told.is_some_and(|it| it.to_string().contains("compiled policies are not kept")), "{problem}");
     }
 }
@@ -189,10 +190,13 @@ async fn a_folder_that_becomes_writable_for_others_is_no_longer_used() {
     replace(&gateway.policies().join("house.wasm"), refusing("new").module());
     until_said(&gateway, "old", "new").await;
     assert_eq!(fs::read_dir(&cache).unwrap().count(), before, "nothing was written");
-    let told = gateway.log.wait(|line| {
-        let error = line["fields"]["error"].as_str().unwrap_or_default();
-        error.contains("other users may write it") && line.to_string().contains("cannot be kept")
-    });
+    let told = gateway
+        .log
+        .wait(|line| {
+            let error = line["fields"]["error"].as_str().unwrap_or_default();
+            error.contains("other users may write it") && line.to_string().contains("cannot be kept")
+        })
+        .await;
     assert!(told.is_some());
 }
 
@@ -208,7 +212,7 @@ async fn a_full_disk_costs_the_cache_and_not_the_policy() {
     replace(&gateway.policies().join("house.wasm"), refusing("large").bytes(100_000).module());
     until_said(&gateway, "small", "large").await;
     let told = "compiled policies cannot be kept; the next start compiles them again";
-    let line = gateway.log.wait(|line| line["fields"]["message"] == told).unwrap();
+    let line = gateway.log.wait(|line| line["fields"]["message"] == told).await.unwrap();
     assert!(line["fields"]["error"].as_str().unwrap().contains("No space left on device"), "{line}");
     assert_eq!(gateway.get("/health").await.body["status"], "healthy");
     // In the namespace, the folder is what the gateway sees there.
@@ -242,7 +246,7 @@ async fn the_cache_keeps_to_its_size_and_what_is_in_force() {
         written += one;
     }
     assert!(written > 2 * size, "{one} bytes a version are too few to test anything");
-    let tidied = gateway.log.wait(|line| line["fields"]["message"] == "removed from the policies' cache");
+    let tidied = gateway.log.wait(|line| line["fields"]["message"] == "removed from the policies' cache").await;
     assert!(tidied.is_some());
     super::until_looked_at(&gateway).await;
     assert!(bytes() <= size + one, "{} bytes", bytes());

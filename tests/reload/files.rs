@@ -406,7 +406,7 @@ async fn the_module_of_a_policy_in_force_is_not_told_as_one_without_a_manifest()
     fs::write(gateway.policies().join("stray.wasm"), refusing("stray").module()).unwrap();
     let message = "no manifest names this module; it is not loaded";
     let told = |line: &Value| line["fields"]["message"] == message;
-    assert!(gateway.log.wait(told).is_some());
+    assert!(gateway.log.wait(told).await.is_some());
     let modules: Vec<_> = gateway.log.all(told).iter().map(|line| line["fields"]["module"].to_string()).collect();
     assert!(modules.len() == 1 && modules[0].contains("stray.wasm"), "{modules:?}");
 }
@@ -602,5 +602,5 @@ async fn a_folder_that_is_away_is_told_of_until_it_is_back() {
     fs::rename(&away, &folder).unwrap();
     gateway.until("/health", |body| body["status"] == "healthy").await;
     assert_eq!(gateway.metric("octroi_policies_degraded").await, 0.0);
-    assert_eq!(gateway.log.count("the policies directory cannot be read"), 1, "told once");
+    assert_eq!(gateway.log.count("the policies directory cannot be read").await, 1, "told once");
 }

@@ -43,7 +43,7 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     replace(&gateway.policies().join("house.wasm"), refusing("new").module());
     let health = gateway.until("/health", |body| body["status"] == "degraded").await;
     assert_eq!(health["policies"]["errors"][0]["code"], "loader_failed");
-    let told = gateway.log.wait(|line| line["fields"]["code"] == "loader_failed").unwrap();
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "loader_failed").await.unwrap();
     assert!(
         told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
     );
@@ -70,7 +70,7 @@ async fn a_memory_may_be_full_to_its_limit_but_not_to_its_own_maximum() {
     let health = gateway.until("/health", |body| body["status"] == "degraded").await;
     let refused = serde_json::json!({ "policy": "full", "step": "snapshot", "code": "not_freezable" });
     assert_eq!(health["policies"]["errors"][0], refused);
-    let told = gateway.log.wait(|line| line["fields"]["code"] == "not_freezable").unwrap();
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "not_freezable").await.unwrap();
     let message = told["fields"]["message"].as_str().unwrap();
     assert!(message.contains("its memory is at its own maximum; to be frozen it must have room"), "{message}");
 }
@@ -107,7 +107,7 @@ async fn a_file_whose_device_failed_is_read_again_later() {
     let health = gateway.get("/health").await.body;
     let failed = serde_json::json!({ "policy": "house", "step": "read", "code": "read_failed" });
     assert_eq!(health["policies"]["errors"][0], failed);
-    let told = gateway.log.wait(|line| line["fields"]["code"] == "read_failed").unwrap();
+    let told = gateway.log.wait(|line| line["fields"]["code"] == "read_failed").await.unwrap();
     assert!(
         told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
     );

@@ -108,7 +108,11 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
         scans(&gateway).await > reads
     })
     .await;
-    assert_eq!(gateway.log.count("at most 20000 manifests are read, in order of path; 1 more are not"), 1, "told once");
+    assert_eq!(
+        gateway.log.count("at most 20000 manifests are read, in order of path; 1 more are not").await,
+        1,
+        "told once"
+    );
 
     // At the start nobody knows what it would have judged.
     let gateway = gateway.stop().start_within(LOADING);

@@ -15,7 +15,7 @@ async fn without_notifications_every_change_is_still_seen() {
     refusing("one").put(&prepared.policies(), "house", "");
     let gateway = start_through(prepared, command);
     let told = "no notifications of changed files; the policies directory is polled";
-    assert!(gateway.log.wait(|line| line["fields"]["message"] == told).is_some());
+    assert!(gateway.log.wait(|line| line["fields"]["message"] == told).await.is_some());
     let (module, manifest) = (gateway.policies().join("house.wasm"), gateway.policies().join("house.yaml"));
     replace(&module, refusing("two").module());
     until_said(&gateway, "one", "two").await;
@@ -43,7 +43,7 @@ async fn a_directory_beyond_the_table_of_watches_is_polled_and_the_others_are_no
     refusing("one").put(&team, "house", "");
     let gateway = start_through(prepared, command);
     let told = "this directory cannot be watched; it is polled";
-    assert!(gateway.log.wait(|line| line["fields"]["message"] == told).is_some());
+    assert!(gateway.log.wait(|line| line["fields"]["message"] == told).await.is_some());
     for (old, new) in [("one", "two"), ("two", "six")] {
         replace(&team.join("house.wasm"), refusing(new).module());
         until_said(&gateway, old, new).await;

@@ -19,7 +19,7 @@ async fn edited_settings_come_into_force() {
     until_generation(&gateway, before + 1).await;
     eprintln!("new settings of pii were live {:?} after the write", edited.elapsed());
     assert_eq!(gateway.pre_check(EMAIL).await.body["approved"], false);
-    assert!(gateway.log.wait(|line| line["fields"]["generation"] == before + 1).is_some());
+    assert!(gateway.log.wait(|line| line["fields"]["generation"] == before + 1).await.is_some());
 }
 
 #[tokio::test]

@@ -19,9 +19,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mistral_double::MistralDouble;
@@ -206,7 +207,7 @@ impl Prepared {
             self.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("octroi starts");
         let log = Log::of(child.stderr.take().unwrap());
         let accepts = |line: &Value| line["fields"]["message"] == "octroi accepts requests";
-        let Some(line) = log.wait_for(patience, accepts) else {
+        let Some(line) = log.wait_blocking(patience, accepts) else {
             let _ = child.kill();
             panic!("octroi did not start:\n{}", log.text());
         };
@@ -223,7 +224,7 @@ pub fn client(patience: Duration) -> reqwest::Client {
 
 /// The lines of a gateway's log.
 #[derive(Clone)]
-pub struct Log(Arc<(Mutex<Lines>, Condvar)>);
+pub struct Log(Arc<Mutex<Lines>>);
 
 #[derive(Default)]
 struct Lines {
@@ -238,56 +239,67 @@ impl Log {
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
                 let Ok(line) = line else { break };
-                shared.0.lock().unwrap().lines.push(line);
-                shared.1.notify_all();
+                shared.lock().unwrap().lines.push(line);
             }
-            shared.0.lock().unwrap().ended = true;
-            shared.1.notify_all();
+            shared.lock().unwrap().ended = true;
         });
         log
     }
 
-    /// Waits for a line, from the first on.
-    pub fn wait(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
-        self.wait_for(PATIENCE, fits)
-    }
-
-    fn wait_for(&self, patience: Duration, fits: impl Fn(&Value) -> bool) -> Option<Value> {
-        let (lines, more) = &*self.0;
-        let mut lines = lines.lock().unwrap();
-        let until = Instant::now() + patience;
+    /// Waits for a line, from the first on. What the test itself serves goes on meanwhile: an upstream, say.
+    pub async fn wait(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let until = Instant::now() + PATIENCE;
         let mut seen = 0;
         loop {
-            while let Some(line) = lines.lines.get(seen) {
-                seen += 1;
-                if let Ok(value) = serde_json::from_str::<Value>(line)
-                    && fits(&value)
-                {
-                    return Some(value);
-                }
+            match self.look(&mut seen, &fits) {
+                ControlFlow::Break(line) => return line,
+                ControlFlow::Continue(()) if Instant::now() >= until => return None,
+                ControlFlow::Continue(()) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
-            let left = until.checked_duration_since(Instant::now())?;
-            if lines.ended {
-                return None;
-            }
-            lines = more.wait_timeout(lines, left).unwrap().0;
         }
     }
 
+    /// The same, and nothing goes on meanwhile.
+    fn wait_blocking(&self, patience: Duration, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let until = Instant::now() + patience;
+        let mut seen = 0;
+        loop {
+            match self.look(&mut seen, &fits) {
+                ControlFlow::Break(line) => return line,
+                ControlFlow::Continue(()) if Instant::now() >= until => return None,
+                ControlFlow::Continue(()) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// The first line behind those seen that fits. There is none where the log has ended without.
+    fn look(&self, seen: &mut usize, fits: impl Fn(&Value) -> bool) -> ControlFlow<Option<Value>> {
+        let lines = self.0.lock().unwrap();
+        while let Some(line) = lines.lines.get(*seen) {
+            *seen += 1;
+            if let Ok(value) = serde_json::from_str::<Value>(line)
+                && fits(&value)
+            {
+                return ControlFlow::Break(Some(value));
+            }
+        }
+        if lines.ended { ControlFlow::Break(None) } else { ControlFlow::Continue(()) }
+    }
+
     /// How many lines hold this text, once one does: the gateway writes its log behind what it does.
-    pub fn count(&self, text: &str) -> usize {
-        self.wait(|line| line.to_string().contains(text));
-        self.0.0.lock().unwrap().lines.iter().filter(|line| line.contains(text)).count()
+    pub async fn count(&self, text: &str) -> usize {
+        self.wait(|line| line.to_string().contains(text)).await;
+        self.0.lock().unwrap().lines.iter().filter(|line| line.contains(text)).count()
     }
 
     /// The lines so far that fit.
     pub fn all(&self, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let lines = self.0.0.lock().unwrap();
+        let lines = self.0.lock().unwrap();
         lines.lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(|line| fits(line)).collect()
     }
 
     pub fn text(&self) -> String {
-        self.0.0.lock().unwrap().lines.join("\n")
+        self.0.lock().unwrap().lines.join("\n")
     }
 }
 
@@ -495,10 +507,10 @@ impl Gateway {
     }
 
     /// Ends it in order, and gives all that it has logged, which it writes behind what it does.
-    pub fn whole_log(mut self) -> String {
+    pub async fn whole_log(mut self) -> String {
         self.terminate();
         self.wait();
-        self.log.wait(|_| false);
+        self.log.wait(|_| false).await;
         self.log.text()
     }
 
