@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::values;
+use super::answer::values;
 
 /// More models than any vendor lists.
 const MOST: usize = 2_000;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error_kind::{ErrorKind, HealthEffect, Surface};
 use super::key::ApiKey;
-use super::text::{MESSAGE_CHARS, clean, field_path, token};
+use super::upstream::text::{MESSAGE_CHARS, clean, field_path, token};
 use crate::chat::Usage;
 
 /// A failed call to an upstream. Its message is one line of bounded length, without control characters, without the key;

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ProviderError;
-use super::http::Prepared;
-use super::refusals::Wording;
+use super::upstream::http::Prepared;
+use super::upstream::refusals::Wording;
 use crate::chat::{ChatRequest, Message, Part, Role};
 
 /// What the JSON says.

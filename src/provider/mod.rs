@@ -1,56 +1,32 @@
 //! Providers: who answers a chat.
 //!
 //! A [`Provider`] speaks the canonical chat types of [`crate::chat`] on this side and one vendor's dialect on the other.
-//! This module owns the trait, the one classification of failures ([`ProviderError`]), the HTTP client that upstreams
-//! are called with, the price tables, the keys of an account, and one folder per vendor. It never chooses among providers,
+//! This module owns the trait, the one classification of failures ([`ProviderError`]), the price tables, the keys of an
+//! account, one folder per vendor, and what vendors share: the client that upstreams are called with (`upstream`), and what
+//! becomes of requests (`request`, `tools`) and answers (`answer`) on their way. It never chooses among providers,
 //! retries nothing with the same key (but a batch of texts behind others that were answered, and a request without what it
 //! was refused for), and reads no file: it is handed [`Settings`]. Between calls it keeps idle connections, which keys rest,
 //! which models a vendor lists, and what they have refused. A key goes into it as an [`ApiKey`] and comes out in one place
 //! only, the one header of the configured host that opens it.
 
+pub(crate) mod answer;
 pub mod anthropic;
-mod arguments;
-mod bill;
-pub(crate) mod call_id;
-#[cfg(test)]
-mod canned;
 mod catalogue;
-mod changes;
-mod chunk;
-mod chunked;
-mod completion;
-mod dialect;
 mod error;
 mod error_kind;
 #[cfg(test)]
 mod fixtures;
 pub mod gemini;
-mod http;
-mod image;
-mod json_prompt;
 mod key;
-mod left_out;
 pub mod mistral;
 pub(crate) mod names;
-mod notes;
 pub mod openai;
 mod pool;
 mod price;
-mod refusals;
-mod resend;
-mod results;
-mod said;
-mod schema;
+mod request;
 mod settings;
-pub(crate) mod spent;
-mod sse;
-mod stream;
-mod text;
-mod tool_ids;
-mod tool_name;
-mod values;
-mod vectors;
-mod wait;
+pub(crate) mod tools;
+mod upstream;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -60,6 +36,8 @@ use async_trait::async_trait;
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 
 pub use crate::config::ProviderKind as Kind;
+pub(crate) use answer::spent::Spent;
+pub use answer::stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};
 pub use catalogue::{Card, Catalogue};
 pub use error::ProviderError;
 pub use error_kind::{ErrorKind, HealthEffect, Surface};
@@ -67,9 +45,7 @@ pub use key::{ApiKey, KeyError};
 pub(crate) use names::chats;
 pub use price::{Host, Price, PriceError, PriceTable, Prices, Rates, Terms, Tier};
 pub use settings::{BuildError, Info, Settings};
-pub(crate) use spent::Spent;
-pub use stream::{Delta, EventStream, Sealed, StreamEvent, Streamed};
-pub use text::clean as safe_text;
+pub use upstream::text::clean as safe_text;
 
 /// One account at one vendor.
 #[async_trait]

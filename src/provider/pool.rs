@@ -324,7 +324,7 @@ mod tests {
 
         async fn chat(&self, _: &ChatRequest) -> Result<ChatAnswer, ProviderError> {
             self.next()?;
-            Ok(crate::provider::completion::parse(
+            Ok(crate::provider::answer::completion::parse(
                 br#"{"choices":[{"message":{"content":"Yes."}}]}"#,
                 self.info.name.as_str(),
             )?

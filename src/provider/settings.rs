@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::http::Credential;
 use super::key::{ApiKey, KeyError};
 use super::price::PriceTable;
+use super::upstream::http::Credential;
 use crate::config::{self, Endpoint, ProviderKind as Kind};
 use crate::in_flight::InFlight;
 

@@ -13,7 +13,8 @@ use crate::chat::{
 };
 use crate::http::ApiError;
 use crate::http::image::is_image;
-use crate::provider::{call_id, names};
+use crate::provider::names;
+use crate::provider::tools::call_id;
 
 /// A message on the wire. What is not read here, such as a reference to audio, is not passed on.
 #[derive(Deserialize)]

@@ -8,11 +8,13 @@ use serde_json::value::RawValue;
 
 use super::usage::Counted;
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, unescaped};
-use crate::provider::call_id::{Made, check_count};
-use crate::provider::notes::Notes;
+use crate::provider::answer::notes::Notes;
+use crate::provider::answer::values;
 use crate::provider::price::Terms;
-use crate::provider::text::is_token;
-use crate::provider::{ProviderError, left_out, names, values};
+use crate::provider::request::left_out;
+use crate::provider::tools::call_id::{Made, check_count};
+use crate::provider::upstream::text::is_token;
+use crate::provider::{ProviderError, names};
 
 /// An answer, and which prices hold for it.
 #[derive(Debug, PartialEq)]

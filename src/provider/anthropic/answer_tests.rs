@@ -65,7 +65,7 @@ fn what_stands_beside_an_answer_is_no_text() {
             _ => None,
         })
         .collect();
-    assert!(ids.iter().all(|id| crate::provider::call_id::fits(id)) && ids[0] != ids[1], "{ids:?}");
+    assert!(ids.iter().all(|id| crate::provider::tools::call_id::fits(id)) && ids[0] != ids[1], "{ids:?}");
 }
 
 #[test]

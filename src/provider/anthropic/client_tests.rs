@@ -6,8 +6,8 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::chat::{Message, Part, Role, Seal, Usage};
-use crate::provider::canned::{Reaction, Server, reply, said, stall};
 use crate::provider::names::tests::serves_what_it_lists;
+use crate::provider::upstream::canned::{Reaction, Server, reply, said, stall};
 use crate::provider::{ErrorKind, Host, Kind, Prices, Settings, Terms, Tier};
 
 const M: u64 = 1_000_000;

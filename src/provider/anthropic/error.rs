@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::provider::refusals::Wording;
-use crate::provider::said::Said;
-use crate::provider::wait::{retry_after, text};
+use crate::provider::upstream::refusals::Wording;
+use crate::provider::upstream::said::Said;
+use crate::provider::upstream::wait::{retry_after, text};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// How Anthropic words its refusals.

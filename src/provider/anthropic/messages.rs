@@ -11,9 +11,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::chat::{CacheControl, CachePoints, Message, Part, Role, Seal};
-use crate::provider::arguments::Arguments;
-use crate::provider::changes::{Changes, OPENING};
-use crate::provider::image::{self, asks};
+use crate::provider::request::changes::{Changes, OPENING};
+use crate::provider::request::image::{self, asks};
+use crate::provider::tools::arguments::Arguments;
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What images may be.

@@ -25,12 +25,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
-use super::bill::Bill;
-use super::http::{Credential, Upstream};
+use super::answer::dialect;
 use super::names::{self, Vendor};
 use super::price::PriceTable;
-use super::resend::until_taken;
-use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
+use super::price::bill::Bill;
+use super::upstream::http::{Credential, Upstream};
+use super::upstream::resend::until_taken;
+use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest};
 use answer::Parsed;
 use request::Options;

@@ -12,8 +12,9 @@ use super::model::Model;
 use super::thinking::{self, Circumstances, Plan};
 use super::without::Without;
 use crate::chat::{AsWritten, CacheControl, ChatRequest, ResponseFormat, Schema, Tool, ToolChoice};
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, ProviderError, json_prompt, left_out};
+use crate::provider::request::{json_prompt, left_out};
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::{ErrorKind, ProviderError};
 
 /// A function's parameters where the caller gave none: some are wanted.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;

@@ -11,8 +11,8 @@ use super::parameters::{self, Parameters};
 use super::without::Without;
 use crate::chat::{ChatRequest, ReasoningEffort};
 use crate::provider::ProviderError;
-use crate::provider::http::{self, Prepared};
-use crate::provider::tool_name::ToolNames;
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::upstream::http::{self, Prepared};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::value::RawValue;
 
 use crate::chat::Schema;
-use crate::provider::schema::{Entry, Place, recursion, rewritten};
+use crate::provider::request::schema::{Entry, Place, recursion, rewritten};
 
 /// Keywords that are taken.
 #[rustfmt::skip]

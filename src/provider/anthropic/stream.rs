@@ -12,13 +12,14 @@ use serde_json::Value;
 use super::answer::{self, finish_reason, signed};
 use super::usage::Counted;
 use crate::chat::{Aside, Part, Seal, Usage};
-use crate::provider::bill::Bill;
-use crate::provider::call_id::{Made, check_count};
-use crate::provider::dialect::Dialect;
-use crate::provider::notes::Notes;
-use crate::provider::refusals::Refusals;
-use crate::provider::text::is_token;
-use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, left_out, names};
+use crate::provider::answer::dialect::Dialect;
+use crate::provider::answer::notes::Notes;
+use crate::provider::price::bill::Bill;
+use crate::provider::request::left_out;
+use crate::provider::tools::call_id::{Made, check_count};
+use crate::provider::upstream::refusals::Refusals;
+use crate::provider::upstream::text::is_token;
+use crate::provider::{Delta, ErrorKind, ProviderError, Sealed, StreamEvent, names};
 
 /// Bytes of one signature at most: it is gathered here, where no room is counted.
 const MOST_SIGNATURE: usize = 1 << 20;

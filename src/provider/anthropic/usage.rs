@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::chat::Usage;
-use crate::provider::completion::number;
+use crate::provider::answer::completion::number;
 use crate::provider::price::{Host, Terms, Tier};
 
 /// What the `usage` of an answer, or of its events so far, tells.

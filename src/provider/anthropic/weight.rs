@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::provider::schema::Place;
+use crate::provider::request::schema::Place;
 
 /// Tools.
 const MOST_TOOLS: usize = 20;

@@ -2,7 +2,7 @@
 
 use crate::chat::{ChatRequest, Part, ResponseFormat, Seal};
 use crate::provider::ProviderError;
-use crate::provider::resend::Resend;
+use crate::provider::upstream::resend::Resend;
 
 /// How the vendor words that schemas are too much.
 const HEAVY: [&[&str]; 4] =

@@ -8,11 +8,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{ChatAnswer, Choice, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
-use crate::provider::call_id::{Made, check_count};
-use crate::provider::completion::number;
-use crate::provider::notes::Notes;
-use crate::provider::text::is_token;
-use crate::provider::{ErrorKind, ProviderError, names, values};
+use crate::provider::answer::completion::number;
+use crate::provider::answer::notes::Notes;
+use crate::provider::answer::values;
+use crate::provider::tools::call_id::{Made, check_count};
+use crate::provider::upstream::text::is_token;
+use crate::provider::{ErrorKind, ProviderError, names};
 
 /// What Gemini answers, whole or as one event of a stream.
 #[derive(Deserialize)]

@@ -34,7 +34,7 @@ fn content_is_read_in_order_and_unknown_kinds_are_noted() {
     assert_eq!(seals, [None, None, Some(&Seal::Google("EqQB".into())), None, None]);
     assert_eq!(call(&message.parts[2]), ("k3".into(), "look".into(), r#"{"z": 1, "a": "A"}"#.into()));
     let (made, other) = (call(&message.parts[3]).0, call(&message.parts[4]).0);
-    assert!(crate::provider::call_id::fits(&made) && made != other, "{made} {other}");
+    assert!(crate::provider::tools::call_id::fits(&made) && made != other, "{made} {other}");
     assert_eq!(*finish_reason, FinishReason::ToolCalls);
     assert_eq!((answer.model.as_str(), answer.usage), ("asked-for", None));
     assert_eq!(

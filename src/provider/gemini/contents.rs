@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use super::model::Model;
 use crate::chat::{Message, Part, Role, Seal};
-use crate::provider::arguments::{Arguments, object};
-use crate::provider::changes::{Changes, OPENING};
-use crate::provider::image::{self, asks};
+use crate::provider::request::changes::{Changes, OPENING};
+use crate::provider::request::image::{self, asks};
+use crate::provider::tools::arguments::{Arguments, object};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// What stands in the place of a signature that is not there: Google's documentation gives it for calls that come from

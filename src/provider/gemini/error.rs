@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::provider::refusals::Wording;
-use crate::provider::said::{self, Said};
-use crate::provider::wait::{reset, retry_after};
+use crate::provider::upstream::refusals::Wording;
+use crate::provider::upstream::said::{self, Said};
+use crate::provider::upstream::wait::{reset, retry_after};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// How Gemini words its refusals. It names no call.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
-use super::bill::Bill;
-use super::http::{Credential, Upstream};
+use super::answer::dialect;
 use super::names::{self, Vendor};
+use super::price::bill::Bill;
 use super::price::{PriceTable, Terms};
-use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed, dialect};
+use super::upstream::http::{Credential, Upstream};
+use super::{ApiKey, BuildError, Catalogue, Info, Provider, ProviderError, Settings, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest};
 use stream::Reading;
 

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use super::model::{Model, Thinking};
 use crate::chat::{ChatRequest, ReasoningEffort, ResponseFormat, Tool, ToolChoice};
-use crate::provider::schema::without_identity;
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ProviderError, json_prompt, left_out};
+use crate::provider::ProviderError;
+use crate::provider::request::schema::without_identity;
+use crate::provider::request::{json_prompt, left_out};
+use crate::provider::tools::tool_name::ToolNames;
 
 /// Texts at which an answer ends, at most.
 const STOPS: usize = 5;

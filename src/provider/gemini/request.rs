@@ -10,8 +10,8 @@ use super::model::Model;
 use super::parameters::{self, Parameters};
 use crate::chat::ChatRequest;
 use crate::provider::ProviderError;
-use crate::provider::http::{self, Prepared};
-use crate::provider::tool_name::ToolNames;
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::upstream::http::{self, Prepared};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]

@@ -9,13 +9,13 @@ use bytes::Bytes;
 
 use super::answer::{Candidate, Response, finish_reason, no_candidate, read_part, read_usage};
 use crate::chat::{Aside, Part, Usage};
-use crate::provider::bill::Bill;
-use crate::provider::call_id::{Made, check_count};
-use crate::provider::dialect::Dialect;
-use crate::provider::notes::Notes;
+use crate::provider::answer::dialect::Dialect;
+use crate::provider::answer::notes::Notes;
 use crate::provider::price::Terms;
-use crate::provider::refusals::Refusals;
-use crate::provider::text::is_token;
+use crate::provider::price::bill::Bill;
+use crate::provider::tools::call_id::{Made, check_count};
+use crate::provider::upstream::refusals::Refusals;
+use crate::provider::upstream::text::is_token;
 use crate::provider::{Delta, ProviderError, Sealed, StreamEvent};
 
 /// An answer, as far as it has come.

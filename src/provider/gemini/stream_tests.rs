@@ -86,7 +86,7 @@ fn calls_without_an_id_get_one_each() {
         })
         .collect();
     assert_eq!((ids[0].1, ids[1].1), (0, 1));
-    assert!(crate::provider::call_id::fits(&ids[0].0) && ids[0].0 != ids[1].0, "{ids:?}");
+    assert!(crate::provider::tools::call_id::fits(&ids[0].0) && ids[0].0 != ids[1].0, "{ids:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How many texts go into one request about them.
 
 use crate::chat::{Task, Usage};
-use crate::provider::results;
+use crate::provider::answer::results;
 
 /// Texts in one request for vectors, at most.
 const TEXTS: usize = 512;

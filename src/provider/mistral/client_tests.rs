@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::chat::{Aside, FinishReason, Message, Role};
-use crate::provider::canned::{self, Reaction, Server, reply, said, stall};
+use crate::provider::upstream::canned::{self, Reaction, Server, reply, said, stall};
 use crate::provider::{Delta, ErrorKind, Kind, Prices};
 
 const KEY: &str = "sk-very-secret-key";

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
 use super::limits::Limits;
-use crate::provider::refusals::Wording;
-use crate::provider::said::{self, Said};
+use crate::provider::upstream::refusals::Wording;
+use crate::provider::upstream::said::{self, Said};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// Code 3505 comes back at once if asked again sooner.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::provider::wait::{retry_after, seconds, text};
+use crate::provider::upstream::wait::{retry_after, seconds, text};
 
 /// The window of the limits a minute is a sliding one; no header says when it is over.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -26,16 +26,15 @@ use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::bill::Bill;
-use super::chunked::{self, Call, End};
-use super::completion::{self, Parsed};
-use super::http::{Credential, Prepared, Reply, Upstream};
+use super::answer::chunked::{self, Call, End};
+use super::answer::completion::{self, Parsed};
+use super::answer::{results, spent};
 use super::names::{self, Vendor};
+use super::price::bill::Bill;
 use super::price::{Host, PriceTable, Terms, Tier};
-use super::resend::{Resend, until_taken};
-use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed, results, spent,
-};
+use super::upstream::http::{Credential, Prepared, Reply, Upstream};
+use super::upstream::resend::{Resend, until_taken};
+use super::{ApiKey, BuildError, Catalogue, ErrorKind, Info, Provider, ProviderError, Settings, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest, Task, Usage};
 use crate::config::CacheKey;
 use batch_room::BatchRoom;
@@ -231,8 +230,9 @@ impl Mistral {
 
     /// Mistral says of a model that is about to be retired when that will be (Q28).
     fn deprecation(&self, model: &str, headers: &HeaderMap) -> Option<String> {
-        let date =
-            headers.get("x-model-deprecation-timestamp").and_then(|date| super::text::token(date.to_str().ok()?));
+        let date = headers
+            .get("x-model-deprecation-timestamp")
+            .and_then(|date| super::upstream::text::token(date.to_str().ok()?));
         self.catalogue.announce(model, date.as_deref());
         date
     }

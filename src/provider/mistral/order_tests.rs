@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::chat::{Message, Part};
-use crate::provider::call_id::fits;
 use crate::provider::mistral::wire::{Blank, Thinking};
-use crate::provider::tool_ids::ToolIds;
+use crate::provider::tools::call_id::fits;
+use crate::provider::tools::tool_ids::ToolIds;
 
 /// A conversation in short: `s`ystem, `u`ser, `a`ssistant; `a:x,y` calls tools, `t:x` is a tool's answer.
 fn conversation(short: &str) -> Vec<Message> {

@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use super::cache_key;
 use super::request::Options;
 use crate::chat::{AsWritten, ChatRequest, ReasoningEffort, ResponseFormat, Schema, Task, Tool, ToolChoice};
-use crate::provider::schema::{keyword, without_identity};
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, ProviderError, left_out};
+use crate::provider::request::left_out;
+use crate::provider::request::schema::{keyword, without_identity};
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::{ErrorKind, ProviderError};
 
 /// Of two numbers in the vendor's documentation, that of its specification.
 const HIGHEST_TEMPERATURE: f64 = 1.5;

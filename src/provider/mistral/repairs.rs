@@ -1,6 +1,6 @@
 //! What is changed in messages that Mistral would not take as they are, for the record.
 
-use crate::provider::tool_ids::REPLACED;
+use crate::provider::tools::tool_ids::REPLACED;
 
 /// How often it was done.
 #[derive(Default)]

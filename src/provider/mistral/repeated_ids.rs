@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::chat::{Message, Part};
-use crate::provider::call_id::derive;
-use crate::provider::tool_ids::id;
+use crate::provider::tools::call_id::derive;
+use crate::provider::tools::tool_ids::id;
 
 /// A conversation in which each call of a message has an id of its own (Q6): where one id calls several times at once, the
 /// further calls get stand-ins, and answers belong to them in order. And how many those are.
@@ -55,8 +55,8 @@ fn has_each_id_once(message: &Message) -> bool {
 mod tests {
     use super::*;
     use crate::chat::Role;
-    use crate::provider::call_id::fits;
-    use crate::provider::tool_ids::tests::conversation;
+    use crate::provider::tools::call_id::fits;
+    use crate::provider::tools::tool_ids::tests::conversation;
 
     #[test]
     fn calls_of_one_id_at_once_are_told_apart_and_so_are_their_answers() {

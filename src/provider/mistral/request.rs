@@ -13,10 +13,12 @@ use super::repairs::Repairs;
 use super::repeated_ids;
 use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, ResponseFormat, Role};
-use crate::provider::http::{self, Prepared};
-use crate::provider::tool_ids::ToolIds;
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, ProviderError, call_id, json_prompt};
+use crate::provider::request::json_prompt;
+use crate::provider::tools::call_id;
+use crate::provider::tools::tool_ids::ToolIds;
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::upstream::http::{self, Prepared};
+use crate::provider::{ErrorKind, ProviderError};
 
 /// What the provider decides about a request.
 #[derive(Clone, Copy, Debug)]

@@ -10,10 +10,11 @@ use super::repeated_ids;
 use super::request::Options;
 use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::http::{self, Prepared};
-use crate::provider::tool_ids::ToolIds;
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, ProviderError, call_id};
+use crate::provider::tools::call_id;
+use crate::provider::tools::tool_ids::ToolIds;
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::upstream::http::{self, Prepared};
+use crate::provider::{ErrorKind, ProviderError};
 
 /// A refusal of so many texts that names one by its place among them, by its place among all, of which so many were before.
 /// Of a text that is a batch too large by itself there is no smaller one: it is too long.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::repairs::Repairs;
 use crate::chat::{Called, Detail, Message, Part, Reference, Role, Seal};
-use crate::provider::tool_ids::ToolIds;
-use crate::provider::tool_name::ToolNames;
+use crate::provider::tools::tool_ids::ToolIds;
+use crate::provider::tools::tool_name::ToolNames;
 use crate::provider::{ErrorKind, ProviderError};
 
 /// One message. `prefix` is legal on the last, `tool_call_id` and `name` on those of tools only (Q5, Q19).

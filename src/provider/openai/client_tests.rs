@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::chat::{Message, ReasoningEffort, Role, Usage};
 use crate::provider::Prices;
-use crate::provider::canned::{Server, reply};
+use crate::provider::upstream::canned::{Server, reply};
 
 fn settings(kind: Kind) -> Settings {
     Settings {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
-use crate::provider::refusals::Wording;
-use crate::provider::said::{self, Said};
-use crate::provider::wait::{reset, retry_after, text};
+use crate::provider::upstream::refusals::Wording;
+use crate::provider::upstream::said::{self, Said};
+use crate::provider::upstream::wait::{reset, retry_after, text};
 use crate::provider::{ErrorKind, ProviderError};
 
 /// How refusals are worded in this dialect.

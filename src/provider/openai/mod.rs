@@ -18,16 +18,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Url;
 
-use super::bill::Bill;
-use super::chunked::{self, Call, End};
-use super::completion::{self, Parsed};
-use super::http::{Credential, Upstream};
+use super::answer::chunked::{self, Call, End};
+use super::answer::completion::{self, Parsed};
+use super::answer::results;
 use super::names::{self, Vendor};
+use super::price::bill::Bill;
 use super::price::{Host, PriceTable, Terms};
-use super::resend::{Resend, until_taken};
-use super::{
-    ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed, results,
-};
+use super::upstream::http::{Credential, Upstream};
+use super::upstream::resend::{Resend, until_taken};
+use super::{ApiKey, BuildError, Catalogue, ErrorKind, Info, Kind, Provider, ProviderError, Settings, Streamed};
 use crate::chat::{ChatAnswer, ChatRequest, Task};
 use own_version::has_own_version;
 use parameters::AZURE_2024_09;

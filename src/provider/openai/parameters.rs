@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::model::Model;
 use super::request::{Effort, Fields, Options};
 use crate::chat::{ChatRequest, ReasoningEffort, Tool, ToolChoice};
-use crate::provider::{Kind, left_out};
+use crate::provider::Kind;
+use crate::provider::request::left_out;
 
 /// From this version on Azure knows `parallel_tool_calls`, as well as `max_completion_tokens` and `stream_options`.
 pub(super) const AZURE_2024_09: &str = "2024-09-01";

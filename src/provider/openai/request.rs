@@ -11,11 +11,12 @@ use super::parameters::Parameters;
 use crate::chat::{
     AsWritten, Called, ChatRequest, Detail, ExtraContent, Message, Part, ResponseFormat, Role, Task, held_field,
 };
-use crate::provider::arguments::{self, WRAPPED};
-use crate::provider::http::{self, Prepared};
-use crate::provider::tool_ids::{REPLACED, ToolIds};
-use crate::provider::tool_name::ToolNames;
-use crate::provider::{ErrorKind, Kind, ProviderError, json_prompt, left_out};
+use crate::provider::request::{json_prompt, left_out};
+use crate::provider::tools::arguments::{self, WRAPPED};
+use crate::provider::tools::tool_ids::{REPLACED, ToolIds};
+use crate::provider::tools::tool_name::ToolNames;
+use crate::provider::upstream::http::{self, Prepared};
+use crate::provider::{ErrorKind, Kind, ProviderError};
 
 /// Fields of Mistral's and others', which OpenAI and Azure refuse.
 const OTHERS: [&str; 10] = [

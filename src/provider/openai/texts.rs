@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::request::{self, Fields};
 use crate::chat::{ChatRequest, Task};
-use crate::provider::http::{self, Prepared};
-use crate::provider::{Kind, ProviderError, left_out};
+use crate::provider::request::left_out;
+use crate::provider::upstream::http::{self, Prepared};
+use crate::provider::{Kind, ProviderError};
 
 #[derive(Serialize)]
 struct AboutTexts<'a> {

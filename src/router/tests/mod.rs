@@ -168,7 +168,7 @@ impl Provider for Fake {
         let model = self.model_of(request).to_owned();
         self.asked.lock().unwrap().push(model.clone());
         let part = *self.part.lock().unwrap();
-        part.into_iter().for_each(crate::provider::spent::add);
+        part.into_iter().for_each(crate::provider::answer::spent::add);
         let takes = *self.takes.lock().unwrap();
         if !takes.is_zero() {
             sleep(takes).await;
