@@ -1,10 +1,9 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
-use crate::bytes::{
-    REFERENCES, byte, byte_before, follows, is_in_uuid, is_outside_row, is_whole_number, is_word, is_word_before,
-};
+use crate::bytes::{REFERENCES, byte, byte_before, follows, is_in_uuid, is_whole_number, is_word, is_word_before};
 use crate::checksum::verhoeff;
 use crate::digits::{Digits, Gap, Group};
+use crate::row::is_outside_row;
 
 /// Words that say what the number is, as people spell them.
 const NAMES: &[&str] = &["aadhaar", "aadhar", "adhaar", "adhar", "uidai"];
@@ -27,7 +26,7 @@ pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
     let (start, end) = (groups[0].start, groups[count - 1].end);
     let digits = Digits::of(text, groups)?;
     let digits = digits.as_slice();
-    let one_of_many = groups.last()?.gap == Some(Gap::Space) && !is_outside_row(text, start, end);
+    let one_of_many = groups.last()?.gap.is_some_and(|gap| !is_outside_row(text, start, end, gap));
     (digits[0] >= b'2'
         && verhoeff(digits)
         && is_whole_number(text, start, end)
@@ -121,6 +120,15 @@ mod tests {
     }
 
     #[test]
+    fn another_number_beside_it_with_another_gap_makes_no_row() {
+        for text in
+            ["17  2341 2341 2346  42", "17\t2341 2341 2346\t42", "17 - 2341 2341 2346", r"caf\u00e9 2341 2341 2346"]
+        {
+            assert_eq!(found(Aadhaar, text), ["2341 2341 2346"], "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_of_accounts_and_articles_pass() {
         assert_passes(
             Aadhaar,
@@ -150,6 +158,10 @@ mod tests {
                 "order number 234123412346",
                 "arn:aws:iam::234123412346:user/jane",
                 "2341 2341 2346 1234",
+                "1201  2341  2341  2346  9870",
+                "9870   2341   2341   2346",
+                "12010  2341  2341  2346 98700",
+                "12\u{a0}2341\u{a0}2341\u{a0}2346",
                 "23412341-2346",
                 "2341\n2341\n2346",
                 "2341\t2341\t2346",

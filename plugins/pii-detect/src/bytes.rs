@@ -73,13 +73,6 @@ pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
     !another_before && !another_after
 }
 
-/// Not a group in the middle of a row of numbers with spaces between.
-pub(crate) fn is_outside_row(text: &[u8], start: usize, end: usize) -> bool {
-    let before = byte_before(text, start) == Some(b' ') && start >= 2 && is_digit(byte_before(text, start - 1));
-    let after = byte(text, end) == Some(b' ') && is_digit(byte(text, end + 1));
-    !before && !after
-}
-
 /// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
 /// part of one.
 fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {

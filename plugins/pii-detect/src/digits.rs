@@ -1,7 +1,7 @@
 //! Digits in groups, as people write long numbers.
 
-use crate::bytes::byte;
-use crate::escape::escape;
+use crate::bytes::{byte, byte_before};
+use crate::escape::{escape, escape_before};
 
 /// What stands between two groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,29 @@ pub(crate) fn read_gap(text: &[u8], start: usize) -> Option<(usize, Gap)> {
         });
     }
     gap.map(|gap| (end, gap))
+}
+
+/// The group before the one that begins at `start`, and the gap between them. A longer one than is looked for is cut.
+pub(crate) fn group_before(text: &[u8], start: usize) -> Option<(Group, Gap)> {
+    let mut end = start;
+    match byte_before(text, start)? {
+        b'.' | b'/' | b'_' => end -= 1,
+        _ => (0..3).for_each(|_| end -= separator_before(text, end)),
+    }
+    let (next, gap) = read_gap(text, end)?;
+    let digits = text[..end].iter().rev().take(LONGEST).take_while(|byte| byte.is_ascii_digit()).count();
+    // Those of an escape are none.
+    let is_group = next == start && digits > 0 && escape_before(text, end).is_none();
+    is_group.then_some((Group { start: end - digits, end, gap: None }, gap))
+}
+
+/// The bytes of the separator that ends at `end`; 0, if none does.
+fn separator_before(text: &[u8], end: usize) -> usize {
+    let ends = |length: &usize| {
+        let last = end.checked_sub(*length).and_then(|start| separator(&text[start..end]));
+        last.is_some_and(|(_, found)| found == *length)
+    };
+    [1, 2, 3, 6].into_iter().find(ends).unwrap_or(0)
 }
 
 /// The separator that `text` begins with, also as an escape, and its bytes.

@@ -19,6 +19,7 @@ mod ip_address;
 mod pan;
 mod payment_card;
 mod phone;
+mod row;
 mod rule;
 mod scan;
 mod ssn;

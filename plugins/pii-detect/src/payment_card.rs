@@ -1,8 +1,9 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
-use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_outside_row, is_word};
+use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_word};
 use crate::checksum::{ean13, luhn};
 use crate::digits::{Digits, Gap, Group};
+use crate::row::{is_outside_row, is_part_of_row};
 
 /// Where the card number that begins with the first group ends.
 pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
@@ -11,16 +12,22 @@ pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
     (1..=groups.len().min(5)).rev().find_map(|count| {
         let groups = &groups[..count];
         let end = groups[count - 1].end;
-        let is_card = is_grouped_like_a_card(groups) && is_joined_like_a_card(text, groups);
-        let digits = is_card.then(|| Digits::of(text, groups)).flatten()?;
-        let digits = digits.as_slice();
-        // Articles have thirteen digits, too, and are more common than such old Visa cards.
-        (has_issuer(digits)
-            && luhn(digits)
-            && !ean13(digits)
+        (is_grouped_like_a_card(groups)
+            && is_joined_like_a_card(text, groups)
+            && is_number_of_card(text, groups)
             && stands_alone(text, start, end)
-            && !is_in_uuid(text, start, end))
+            && !is_in_uuid(text, start, end)
+            && !is_part_of_row(text, groups, |groups| is_number_of_card(text, groups)))
         .then_some(end)
+    })
+}
+
+/// Whether an issuer gives out such numbers, with this check digit. Articles have thirteen digits, too, and are more
+/// common than such old Visa cards.
+fn is_number_of_card(text: &[u8], groups: &[Group]) -> bool {
+    Digits::of(text, groups).is_some_and(|digits| {
+        let digits = digits.as_slice();
+        has_issuer(digits) && luhn(digits) && !ean13(digits)
     })
 }
 
@@ -48,13 +55,15 @@ fn is_grouped_like_a_card(groups: &[Group]) -> bool {
 fn is_joined_like_a_card(text: &[u8], groups: &[Group]) -> bool {
     let gaps = || groups.iter().filter_map(|group| group.gap);
     let (start, end) = (groups[0].start, groups[groups.len() - 1].end);
-    let begins_on_line = !matches!(byte_before(text, start), None | Some(b'\n')) && is_outside_row(text, start, end);
+    let inner = gaps().find(|gap| *gap != Gap::Line).unwrap_or(Gap::Space);
+    let begins_on_line =
+        || !matches!(byte_before(text, start), None | Some(b'\n')) && is_outside_row(text, start, end, inner);
     match gaps().filter(|gap| *gap == Gap::Line).count() {
         0 => {
             [Gap::Dot, Gap::Tab, Gap::Underscore].iter().any(|one| gaps().all(|gap| gap == *one))
                 || gaps().all(Gap::is_plain)
         }
-        1 => gaps().all(|gap| gap.is_plain() || gap == Gap::Line) && groups.len() > 2 && begins_on_line,
+        1 => gaps().all(|gap| gap.is_plain() || gap == Gap::Line) && groups.len() > 2 && begins_on_line(),
         _ => false,
     }
 }
@@ -204,6 +213,36 @@ mod tests {
                 "4111.1111.1111.1111.5",
             ],
         );
+    }
+
+    #[test]
+    fn rows_of_numbers_in_fours_are_none() {
+        for row in [
+            "2816 2762 6007 2230 4319 5039",
+            "1234 6007 2230 4319 5039 1234",
+            "1234 1234 6007 2230 4319 5039",
+            "6007 2230 4319 5039 1234 1234",
+            "1234 41111111 11111111 41111111 12345678 12345678",
+        ] {
+            for gap in [" ", "  ", "   ", "\t", r"\t", "-", "\u{a0}"] {
+                let row = row.replace(' ', gap);
+                assert_passes(PaymentCard, &[&row, &format!("{row}\n{row}"), &format!(r"a\n{row}\n{row}")]);
+            }
+        }
+        assert_passes(PaymentCard, &["1 2816  2762\n6007  2230  4319", "1  4111  1111\n1111  1111"]);
+    }
+
+    #[test]
+    fn cards_in_a_table_are_found_whatever_stands_in_other_columns() {
+        let (one, two) = ("4111 1111 1111 1111", "5555 5555 5555 4444");
+        for between in [" ", "  ", "\t", "\n", r"\t", r"\n", " 1234\n"] {
+            for row in [[one, two].join(between), ["17", one, two].join(between), [one, two, "1225"].join(between)] {
+                assert_eq!(found(PaymentCard, &row), [one, two], "{row}");
+            }
+        }
+        for text in ["2024 {} 123", "{} 1225", "2024  {}  1225", "1234 1234  {}\t1225 1234", r"caf\u00e9 {} 1225"] {
+            assert_eq!(found(PaymentCard, &text.replace("{}", one)), [one], "{text}");
+        }
     }
 
     #[test]

@@ -7,11 +7,11 @@
 mod announced;
 
 use crate::bytes::{
-    byte, byte_before, is_decimal_comma, is_digit, is_outside_row, is_reference, is_whole_number, is_word,
-    is_word_before,
+    byte, byte_before, is_decimal_comma, is_digit, is_reference, is_whole_number, is_word, is_word_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::escape_before;
+use crate::row::is_outside_row;
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
 const FROM_AREA: &[&str] =
@@ -92,7 +92,7 @@ fn north_american(text: &[u8], start: usize, patterns: &[&str]) -> Option<usize>
         let spaced = !pattern.contains(['-', '.', '/', '(']);
         ((b'2'..=b'9').contains(&area)
             && is_whole_number(text, start, end)
-            && (!spaced || is_outside_row(text, start, end)))
+            && (!spaced || is_outside_row(text, start, end, Gap::Space)))
         .then_some(end)
     })
 }
@@ -121,7 +121,8 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
     // Numbers of one length are a row, such as `01 02 03 04 05 06`; a French number has five pairs and stands alone.
     let is_row = groups.iter().all(|group| group.len() == first.len())
-        && ((first.len() == 2 && same != 5) || (second.gap == Some(Gap::Space) && !is_outside_row(text, start, end)));
+        && ((first.len() == 2 && same != 5)
+            || (second.gap == Some(Gap::Space) && !is_outside_row(text, start, end, Gap::Space)));
     ((9..=most).contains(&digits) && !is_date && !is_time && !is_row && is_whole_number(text, start, end))
         .then_some(end)
 }

@@ -1,7 +1,8 @@
 //! US social security numbers.
 
-use crate::bytes::{follows, is_any, is_outside_row, is_whole_number, name_of_value, word_before, words};
+use crate::bytes::{follows, is_any, is_whole_number, name_of_value, word_before, words};
 use crate::digits::{Gap, Groups, shape};
+use crate::row::is_outside_row;
 
 /// Where the number that begins at `start` ends. Nine digits without their dashes or spaces count only when the words
 /// before them say what they are.
@@ -67,7 +68,7 @@ fn grouped(text: &[u8], start: usize) -> Option<(usize, [usize; 3])> {
     let groups = Groups::read(text, start);
     let [area, group, serial, rest @ ..] = groups.as_slice() else { return None };
     let gap = group.gap.filter(|gap| matches!(gap, Gap::Space | Gap::Dash))?;
-    let is_row = gap == Gap::Space && !is_outside_row(text, start, serial.end);
+    let is_row = gap == Gap::Space && !is_outside_row(text, start, serial.end, gap);
     let goes_on = rest.first().is_some_and(|next| next.gap == Some(gap));
     ([area.len(), group.len(), serial.len()] == [3, 2, 4] && serial.gap == Some(gap) && !is_row && !goes_on)
         .then_some((serial.end, [area.start, group.start, serial.start]))
