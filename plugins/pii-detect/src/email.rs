@@ -10,11 +10,13 @@ const LONGEST_DOMAIN: usize = 255;
 
 /// The address around the `@` at `sign`, as start and end. It does not begin before `from`.
 pub(crate) fn email(text: &str, sign: Range<usize>, from: usize) -> Option<(usize, usize)> {
-    let start = local_start(text, sign.start, from)?;
+    // First what is cheap where there is no address: in `%40a%40a` each sign has a local part, none a domain.
     let end = domain_end(text, sign.end)?;
-    let (local, domain) = (&text[start..sign.start], &text[sign.end..end]);
-    let is_version = text[sign].starts_with('%') && begins_with_version(domain);
-    (!is_git_remote(local, &text[..start]) && !is_version).then_some((start, end))
+    let domain = &text[sign.end..end];
+    let is_version = text[sign.clone()].starts_with('%') && begins_with_version(domain);
+    let start = if is_version { None } else { local_start(text, sign.start, from) }?;
+    let local = &text[start..sign.start];
+    (!is_git_remote(local, &text[..start]) && !is_program_text(local, domain)).then_some((start, end))
 }
 
 /// Last parts of names of files, none of which is a top-level domain: `icon@2x.png`, `react@next.min.js`.
@@ -24,6 +26,33 @@ const FILES: &[&str] = &[
     "tiff", "psd", "woff", "ttf", "otf", "wav", "webm", "tgz", "gz", "tar", "whl", "jar", "exe", "dll", "git",
 ];
 
+/// Last parts of names of systemd's units, `getty@tty1.service`, and of members, `A@B.values`: no top-level domains either.
+const UNITS_AND_MEMBERS: &[&str] = &[
+    "service",
+    "socket",
+    "timer",
+    "mount",
+    "automount",
+    "slice",
+    "scope",
+    "path",
+    "swap",
+    "device",
+    "value",
+    "values",
+    "shape",
+];
+
+/// Top-level domains of which many addresses are, and whose names are no members': where program text would be one as
+/// well, it is an address.
+const COMMON: &[&str] = &[
+    "com", "org", "net", "edu", "gov", "info", "biz", "io", "eu", "de", "uk", "fr", "es", "nl", "ch", "pl", "se", "dk",
+    "fi", "cz", "pt", "ru", "br", "mx", "jp", "cn", "kr", "sg", "au", "nz", "za", "ca", "us",
+];
+
+/// What Kotlin has before the label of a class or block: `this@Main.value`, `return@forEach.run`.
+const LABELLED: &[&str] = &["this", "super", "return", "break", "continue"];
+
 /// Letters of alphabets that are written with spaces between words (Latin to Armenian) belong to an address; those of
 /// others do not, or an address behind Chinese text would take the sentence along.
 fn is_letter(char: char) -> bool {
@@ -31,6 +60,9 @@ fn is_letter(char: char) -> bool {
 }
 
 fn local_start(text: &str, at: usize, from: usize) -> Option<usize> {
+    if text[..at].ends_with(['.', '\'']) {
+        return None;
+    }
     let belongs = |char: char| is_letter(char) || matches!(char, '.' | '_' | '%' | '+' | '-' | '\'' | '&' | '~' | '!');
     let (mut start, mut begin) = (None, at);
     while let Some((char, length)) = last_char(&text[from..begin])
@@ -43,28 +75,28 @@ fn local_start(text: &str, at: usize, from: usize) -> Option<usize> {
             start = Some(begin);
         }
     }
-    start.filter(|_| !text[..at].ends_with(['.', '\'']))
+    start
 }
 
 fn domain_end(text: &str, start: usize) -> Option<usize> {
     let text = &text[..text.floor_char_boundary(start + LONGEST_DOMAIN + 1)];
     let (mut end, mut valid) = (start, None);
-    for (index, label) in text[start..].split('.').enumerate() {
-        let length =
-            chars(label).take_while(|(char, _)| is_letter(*char) || *char == '-').map(|(_, length)| length).sum();
-        let (name, complete) = (label[..length].trim_end_matches('-'), length == label.len());
+    loop {
+        let label = chars(&text[end..]).take_while(|(char, _)| is_letter(*char) || *char == '-');
+        let length: usize = label.map(|(_, length)| length).sum();
+        let name = text[end..end + length].trim_end_matches('-');
         if name.is_empty() || name.starts_with('-') || end + length - start > LONGEST_DOMAIN {
-            break;
+            return valid;
         }
-        if index > 0 && is_top_level(name) {
+        let is_called = text[end + name.len()..].starts_with('(') && !is_any(name, COMMON);
+        if end > start && is_top_level(name) && !is_called {
             valid = Some(end + name.len());
         }
-        if !complete {
-            break;
+        if !text[end + length..].starts_with('.') {
+            return valid;
         }
         end += length + 1;
     }
-    valid
 }
 
 /// The characters and their bytes; an escape is the character that it stands for.
@@ -84,12 +116,34 @@ fn last_char(text: &str) -> Option<(char, usize)> {
     escape_before(text.as_bytes(), text.len()).or_else(|| text.chars().next_back().map(last))
 }
 
-/// Two letters or more that end no file's name, or a domain in another alphabet's ASCII form.
+/// Two letters or more that end no file's name and are no member's, or a domain in another alphabet's ASCII form.
 fn is_top_level(label: &str) -> bool {
     let letters = || chars(label).all(|(char, _)| char.is_alphabetic()) && chars(label).count() >= 2;
-    let is_file = || FILES.iter().any(|file| label.eq_ignore_ascii_case(file));
-    (letters() && !is_file())
+    (letters() && !is_any(label, FILES) && !is_any(label, UNITS_AND_MEMBERS) && !is_camel_case(label))
         || (label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
+}
+
+fn is_any(label: &str, labels: &[&str]) -> bool {
+    labels.iter().any(|one| label.eq_ignore_ascii_case(one))
+}
+
+/// `applicationContext`, `DotProduct`. In `jane@example.comPhone` the space between was lost.
+fn is_camel_case(label: &str) -> bool {
+    let mut rest = chars(label).map(|(char, _)| char);
+    let is_capital = rest.next().is_some_and(char::is_uppercase);
+    let (mut has_small, mut has_capital) = (false, false);
+    rest.for_each(|char| {
+        (has_small, has_capital) = (has_small | char.is_lowercase(), has_capital | char.is_uppercase())
+    });
+    let behind = |domain: &&str| label.split_at_checked(domain.len()).filter(|(it, _)| it.eq_ignore_ascii_case(domain));
+    let is_glued = COMMON.iter().filter_map(behind).any(|(_, rest)| rest.starts_with(char::is_uppercase));
+    has_capital && (has_small || !is_capital) && !is_glued
+}
+
+/// `this@Main.value`, and a slot of an object in R: `data@meta.data`.
+fn is_program_text(local: &str, domain: &str) -> bool {
+    let is_common = domain.rsplit('.').next().is_some_and(|label| is_any(label, COMMON));
+    (LABELLED.contains(&local) && !is_common) || domain == "meta.data"
 }
 
 /// `git@github.com:owner/name` and `https://example.org/name.git@main` name a repository.
@@ -138,6 +192,13 @@ mod tests {
             ("https://example.org/?to=jane%40example.org&x=1", "jane%40example.org"),
             ("https://example.org/?to=jane%40163.com", "jane%40163.com"),
             ("mails/jane@example.org.txt", "jane@example.org"),
+            ("jane@example.org(work)", "jane@example.org"),
+            ("jane@example.org.finish()", "jane@example.org"),
+            ("E-Mail: jane@example.comTelefon: -", "jane@example.comTelefon"),
+            ("JANE@EXAMPLE.COMPhone", "JANE@EXAMPLE.COMPhone"),
+            ("Jane@Example.Org", "Jane@Example.Org"),
+            ("this@example.org", "this@example.org"),
+            ("jane@meta.data.example.org", "jane@meta.data.example.org"),
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
         }
@@ -158,6 +219,41 @@ mod tests {
             assert_eq!(found(Email, text), [address], "{text}");
         }
         assert_passes(Email, &[r"\u0040jane", r"a\u0040b", r"\n@example.org"]);
+    }
+
+    #[test]
+    fn program_text_passes() {
+        assert_passes(
+            Email,
+            &[
+                "this@MainActivity.finish()",
+                "Toast.makeText(this@MainActivity.applicationContext, x)",
+                "Toast.makeText(owner@MainActivity.applicationContext, x)",
+                "return@forEach.run { }",
+                "val x = this@Outer.value",
+                "break@outer.loop",
+                "pbmc@meta.data$percent.mt",
+                "y = X@W.transpose() + A@B.conj()",
+                "y = T@y.values",
+                "A@B.HTMLElement",
+            ],
+        );
+    }
+
+    #[test]
+    fn names_of_units_pass() {
+        assert_passes(
+            Email,
+            &[
+                "getty@tty1.service",
+                "user@1000.service",
+                "postgresql@15-main.service:",
+                "wg-quick@wg0.service",
+                "sshd@internal.socket",
+                "systemd-fsck@dev-sda1.device",
+                "jane@backup.timer",
+            ],
+        );
     }
 
     #[test]
