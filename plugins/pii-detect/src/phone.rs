@@ -11,7 +11,7 @@ use crate::bytes::{
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::escape_before;
-use crate::row::is_outside_row;
+use crate::row::{is_in_dump, is_outside_row};
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
 const FROM_AREA: &[&str] =
@@ -119,11 +119,13 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let most = if international { 17 } else { 12 };
     let is_date = matches!(groups, [a, b, c, ..] if a.len() == 2 && b.len() == 2 && c.len() == 4);
     let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
+    // A US ZIP code with its four, `02110-1301`.
+    let is_zip = matches!(groups, [a, b] if (a.len(), b.len(), b.gap) == (5, 4, Some(Gap::Dash)));
     // Numbers of one length are a row, such as `01 02 03 04 05 06`; a French number has five pairs and stands alone.
     let is_row = groups.iter().all(|group| group.len() == first.len())
-        && ((first.len() == 2 && same != 5)
+        && ((first.len() == 2 && (same != 5 || is_in_dump(text, start, end)))
             || (second.gap == Some(Gap::Space) && !is_outside_row(text, start, end, Gap::Space)));
-    ((9..=most).contains(&digits) && !is_date && !is_time && !is_row && is_whole_number(text, start, end))
+    ((9..=most).contains(&digits) && !is_date && !is_time && !is_zip && !is_row && is_whole_number(text, start, end))
         .then_some(end)
 }
 
@@ -271,6 +273,9 @@ mod tests {
             ("17,(555) 123-4567,42", "(555) 123-4567"),
             ("17,030 1234567,42", "030 1234567"),
             ("17,06 12 34 56 78,42", "06 12 34 56 78"),
+            ("de 06 12 34 56 78 ou 07", "06 12 34 56 78"),
+            ("06 12 34 56 78  01", "06 12 34 56 78"),
+            ("Fax 02110-1301", "02110-1301"),
             ("17,+49 30 123456,42", "+49 30 123456"),
             ("17,+34 612 345 678,42", "+34 612 345 678"),
             ("+15551234567,42", "+15551234567"),
@@ -311,6 +316,12 @@ mod tests {
                 "1700000000",
                 "01 02 03 04 05 06 07 08 09 10",
                 "01 02 03 04 05 06",
+                "Boston, MA 02110-1301 USA",
+                "(02110-1301)",
+                "07 02 73 69 39 6b",
+                "0a 07 02 73 69 39",
+                "07 02 73 69 39  08 ff 0a",
+                "ff fe 07 02 73 69 39",
                 "Lottery: 03 12 25 31 44 48",
                 "012 013 014 015 016",
                 "01.02.2024 1030",

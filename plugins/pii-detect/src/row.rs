@@ -38,3 +38,25 @@ pub(crate) fn is_part_of_row(text: &[u8], groups: &[Group], found: impl Fn(&[Gro
         (false, false) => true,
     }
 }
+
+/// Whether pairs of hexadecimal digits stand beside, as in the dump of a file. Two letters alone may be a word.
+pub(crate) fn is_in_dump(text: &[u8], start: usize, end: usize) -> bool {
+    /// Two spaces, a pair, a space, a pair and what shows whether it ends.
+    const REACH: usize = 8;
+    let before = text[start.saturating_sub(REACH)..start].rsplit(|byte| *byte == b' ');
+    let after = text[end..].get(..REACH).unwrap_or(&text[end..]).split(|byte| *byte == b' ');
+    begins_like_a_dump(before) || begins_like_a_dump(after)
+}
+
+fn begins_like_a_dump<'a>(words: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut words = words.filter(|word| !word.is_empty());
+    let mut letters_of_pair = || {
+        let pair = words.next().filter(|word| word.len() == 2 && word.iter().all(u8::is_ascii_hexdigit));
+        pair.map(|pair| pair.iter().filter(|byte| byte.is_ascii_alphabetic()).count())
+    };
+    match letters_of_pair() {
+        Some(1) => true,
+        Some(_) => letters_of_pair().is_some_and(|letters| letters > 0),
+        None => false,
+    }
+}
