@@ -2,11 +2,14 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before};
+use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before, word_before};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
-    &["ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v"];
+    &["ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v", "oid"];
+
+/// Those that count only with nothing but a space between: in `ARP table: 10.1.2.3` stands an address.
+const HEADINGS: &[&str] = &["table", "step", "part"];
 
 /// Longest textual IPv4 address.
 const LONGEST_V4: usize = 15;
@@ -21,7 +24,8 @@ pub(crate) fn v4(text: &[u8], start: usize) -> Option<usize> {
     (is_host_v4(address)
         && is_apart(text, start, end)
         && !is_product_version(text, start)
-        && !is_numbering(text, start))
+        && !is_numbering(text, start)
+        && !is_in_drawing(text, start, end))
     .then_some(end)
 }
 
@@ -67,12 +71,54 @@ fn is_product_version(text: &[u8], start: usize) -> bool {
     length > 0 && !matches!(byte_before(before, before.len() - length), Some(b'.' | b'/'))
 }
 
-/// `version 1.2.3.4`, `FileVersion="1.2.3.4"`, `section 4.3.2.1`.
+/// `version 1.2.3.4`, `FileVersion="1.2.3.4"`, `section 4.3.2.1`, `§ 4.3.2.1`.
 fn is_numbering(text: &[u8], start: usize) -> bool {
-    name_before(text, start).is_some_and(|name| {
-        let end = &name[name.len().saturating_sub("version".len())..];
-        end.eq_ignore_ascii_case(b"version") || is_any(name, NUMBERINGS)
-    })
+    let before = &text[..start];
+    let is_joined = matches!(before, [.., last, b' '] if last.is_ascii_alphabetic());
+    let is_heading = || word_before(text, start, &[]).is_some_and(|word| is_any(word, HEADINGS));
+    let is_named =
+        || name_before(text, start).is_some_and(|name| ends_with(name, b"version") || is_any(name, NUMBERINGS));
+    before.strip_suffix(b" ").unwrap_or(before).ends_with("§".as_bytes())
+        || (is_joined && is_heading())
+        || is_version_name(text, start)
+        || is_named()
+}
+
+/// Behind `version_name` or `versionName`.
+fn is_version_name(text: &[u8], start: usize) -> bool {
+    const REACH: usize = 32;
+    let before = &text[start.saturating_sub(REACH)..start];
+    let marks = before.iter().rev().take_while(|byte| !is_word(Some(**byte))).count();
+    let name = &before[..before.len() - marks];
+    ends_with(name, b"version_name") || ends_with(name, b"versionName")
+}
+
+/// Whether `name` ends so, in any case.
+fn ends_with(name: &[u8], end: &[u8]) -> bool {
+    name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
+}
+
+/// `2.83-2.12 3.51.98.32 2.03.5`, a path's numbers, between which stands only what must: decimals on both sides, at
+/// least on one of them two without a gap. A time or a share may stand on both sides of an address.
+fn is_in_drawing(text: &[u8], start: usize, end: usize) -> bool {
+    const REACH: usize = 16;
+    let is_gap = |byte: Option<u8>| matches!(byte, Some(b' ' | b','));
+    if !is_gap(byte_before(text, start)) || !is_gap(byte(text, end)) {
+        return false;
+    }
+    if is_dotted_before(text, start - 1) || dotted(text, end + 1).is_some() {
+        return false;
+    }
+    let belongs = |byte: &&u8| byte.is_ascii_digit() || matches!(**byte, b'.' | b'-');
+    let before = text[..start - 1].iter().rev().take(REACH).take_while(belongs).count();
+    let after = text[end + 1..].iter().take(REACH).take_while(belongs).count();
+    let sides = [&text[start - 1 - before..start - 1], &text[end + 1..end + 1 + after]];
+    let fractions = |side: &[u8]| side.windows(2).filter(|pair| pair[0] == b'.' && pair[1].is_ascii_digit()).count();
+    let is_joined = |side: &[u8]| side.windows(2).any(|pair| pair[0].is_ascii_digit() && pair[1] == b'-');
+    // Dates have years.
+    let are_short = |side: &[u8]| side.split(|byte| !byte.is_ascii_digit()).all(|digits| digits.len() <= 3);
+    sides.iter().all(|side| fractions(side) > 0 && are_short(side))
+        && sides.iter().any(|side| fractions(side) > 1 || is_joined(side))
 }
 
 /// The IPv6 address around the first colon of a run of hexadecimal digits and colons: `Ok(start, end)`, or `Err(end)`
@@ -152,6 +198,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_found_among_decimals_and_behind_names() {
+        for text in [
+            "0.004 10.1.2.3 0.003",
+            "1715524211.25,10.1.2.3,0.03",
+            "06.05.2024 10.1.2.3 0.3",
+            "0.5-0.7 10.1.2.3 GET",
+            "ARP table: 10.1.2.3",
+            "step 1: 10.1.2.3",
+            "Table 1 10.1.2.3",
+            "RFC 1918: 10.1.2.3",
+            r#"{"version":"2","name":"10.1.2.3"}"#,
+            "server_name 10.1.2.3",
+        ] {
+            assert_eq!(found(IpAddress, text), ["10.1.2.3"], "{text}");
+        }
+        assert_eq!(found(IpAddress, "1.1.1.1 10.1.2.3 2.83-2.12"), ["1.1.1.1", "10.1.2.3"]);
+    }
+
+    #[test]
     fn both_ends_of_a_range_are_found() {
         let text = "192.168.1.10-192.168.1.20";
         assert_eq!(found(IpAddress, text), ["192.168.1.10", "192.168.1.20"]);
@@ -182,6 +247,15 @@ mod tests {
                 "255.255.255.0",
                 "1.2.3.4-beta",
                 "section 4.3.2.1",
+                "RFC 9110 §8.8.3.2",
+                "§ 8.8.3.2",
+                "OID 2.5.4.3",
+                r#"{"oid":"2.5.4.3"}"#,
+                "Table 3.2.1.4",
+                "version_name: 1.0.2.94",
+                "versionName \"1.0.2.94\"",
+                "c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",
+                "-.6,3.38.85.9,3.79-2.08",
                 "12:34:56",
                 "::1",
                 "std::vec",
