@@ -42,6 +42,9 @@ pub(crate) struct Reader<'a> {
     begin: usize,
     /// The backticks that a fence at the text's very beginning has at least.
     first_fence: usize,
+    /// Whether what can only stand in a string does stand in one. In a text that has lost its beginning it may be prose
+    /// until a quotation mark was read.
+    has_strings: bool,
     /// Where the escape read last begins.
     escape: Option<usize>,
     /// Where the scalar at `at` begins, or the one read last; not known of one that is cut off at the text's beginning.
@@ -62,8 +65,13 @@ impl<'a> Reader<'a> {
         Self::from(text, UNKNOWN, 1)
     }
 
+    /// Of a text that has lost its beginning, and is JSON.
+    pub(crate) fn of_cut_json(text: &'a str) -> Self {
+        Self { has_strings: true, ..Self::of_cut(text) }
+    }
+
     fn from(text: &'a str, states: States, first_fence: usize) -> Self {
-        Self { text, at: 0, states, begin: 0, first_fence, escape: None, scalar: None, given: None }
+        Self { text, at: 0, states, begin: 0, first_fence, has_strings: false, escape: None, scalar: None, given: None }
     }
 
     /// The escape of a string that has its beginning before `place` and its end behind it. To be asked about places in
@@ -83,6 +91,13 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         (place < end && self.text.is_char_boundary(end)).then_some(begin..end)
+    }
+
+    /// Whether `place` is in a string, where that is sure. To be asked about places in their order, before
+    /// [`scalar`](Self::scalar) is asked about what begins there.
+    pub(crate) fn is_in_string(&mut self, place: usize) -> bool {
+        self.read_to(place);
+        self.has_strings && self.at == place && matches!(self.states, STRING | ESCAPE)
     }
 
     /// The number, truth value or `null` in which all of `range` stands, where that is sure. To be asked about ranges in
@@ -140,6 +155,7 @@ impl<'a> Reader<'a> {
         if self.states & ESCAPE != 0 {
             self.escape = self.at.checked_sub(1);
         }
+        self.has_strings |= byte == b'"' && self.states != ESCAPE;
         self.states = next;
         self.at = if next == NO_JSON { self.line() } else { self.at + 1 };
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::de::IgnoredAny;
 
 use crate::json::Reader;
-use crate::{Edit, Text};
+use crate::{Edit, PartKind, Text};
 
 /// Masks what was found in a text, place by place in their order. See [`Text::masker`].
 #[derive(Debug, Clone)]
@@ -18,19 +18,24 @@ pub struct Masker<'a> {
 
 impl<'a> Masker<'a> {
     pub(crate) fn new(text: Text<'a>) -> Self {
-        let json = if text.is_cut() { Reader::of_cut(text.as_str()) } else { Reader::new(text.as_str()) };
+        let json = match text.kind {
+            _ if !text.is_cut() => Reader::new(text.as_str()),
+            PartKind::ToolCall => Reader::of_cut_json(text.as_str()),
+            _ => Reader::of_cut(text.as_str()),
+        };
         Self { text, json, masked: 0 }
     }
 
     /// The edit that puts `mask` in the place of `range`. A number, truth value or `null` of a JSON text is replaced
     /// whole, sign and fraction included, and by a JSON value: the mask in quotes, where it is none by itself. Only in
-    /// a number that the mask leaves one are its digits enough. No escape of a string is cut in two: what begins in one,
-    /// as `n` in `\n` does, begins behind it, and what ends in one takes it along. `None`: an earlier edit has replaced all
-    /// of it, or it is a part of an escape alone.
+    /// a number that the mask leaves one are its digits enough. In a string the mask is escaped. No escape of a string is
+    /// cut in two: what begins in one, as `n` in `\n` does, begins behind it, and what ends in one takes it along. `None`:
+    /// an earlier edit has replaced all of it, or it is a part of an escape alone.
     pub fn mask(&mut self, range: Range<usize>, mask: &str) -> Option<Edit> {
         if range.start < self.masked && range.end <= self.masked {
             return None;
         }
+        let is_in_string = self.json.is_in_string(range.start.max(self.masked));
         let start = self.outside_escape(range.start);
         if start >= range.end {
             return None;
@@ -42,7 +47,8 @@ impl<'a> Masker<'a> {
             Some(scalar) if !self.leaves_number(&scalar, &range, mask) => (scalar, as_value(mask)),
             _ => {
                 let end = self.json.escape_around(range.end).map_or(range.end, |escape| escape.end);
-                (range.start.max(self.masked)..end, mask.to_owned())
+                let replacement = if is_in_string { escaped(mask) } else { mask.to_owned() };
+                (range.start.max(self.masked)..end, replacement)
             }
         };
         self.masked = range.end;
@@ -71,6 +77,12 @@ fn as_value(mask: &str) -> String {
         Ok(quoted) if serde_json::from_str::<IgnoredAny>(mask).is_err() => quoted,
         _ => mask.to_owned(),
     }
+}
+
+/// As a part of a JSON string.
+fn escaped(mask: &str) -> String {
+    let quoted = serde_json::to_string(mask).unwrap_or_default();
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(mask).to_owned()
 }
 
 #[cfg(test)]
@@ -133,6 +145,44 @@ mod tests {
         }
         assert_eq!(masked(r#"{"card":4111}"#, r#""card":4111"#, "#"), "{#}");
         assert_eq!(masked("[1, 4111]", "[1, 4", "#"), "#111]");
+    }
+
+    #[test]
+    fn in_a_string_the_mask_is_escaped() {
+        let mask = "<pii type=\"x\">\n\\";
+        let escaped = r#"<pii type=\"x\">\n\\"#;
+        for text in [
+            r#"{"to":"4111"}"#,
+            r#"{"4111":"a \" 4111, 4111"}"#,
+            r#"{"to":"\u00e94111 \"4111\""}"#,
+            r#"["a\/4111","{\"card\":4111}"]"#,
+            "See:\n```json\n{\"to\": \"4111\"}\n```",
+        ] {
+            assert_eq!(masked(text, "4111", mask), text.replace("4111", escaped));
+        }
+        for text in ["Cards: \"4111\"", "\"4111\"", "[see \"4111\"]", "```js\nf(\"4111\")\n```"] {
+            assert_eq!(masked(text, "4111", mask), text.replace("4111", mask));
+        }
+        assert_eq!(masked(r#"{"on":"say \"hi\""}"#, "\"hi", "\""), r#"{"on":"say \"\""}"#);
+        assert_eq!(masked(r#"{"to":"41114111"}"#, "4111", "\""), r#"{"to":"\"\""}"#);
+    }
+
+    /// Prose looks as a string does inside.
+    #[test]
+    fn of_a_cut_text_it_is_escaped_where_a_quotation_mark_tells_of_strings_or_it_is_a_tool_calls() {
+        let cut = |mut message: Message, rest: &str| {
+            message.parts[0].window = Some(Window { offset: 9, released: 0 });
+            message.parts[0].text = rest.to_owned();
+            masked_in(&message, "4111", "\"#\"")
+        };
+        for (rest, of_text, of_call) in [
+            ("Call Jane, 4111 is hers", "Call Jane, \"#\" is hers", r##"Call Jane, \"#\" is hers"##),
+            (r#"Jane 4111","card":"4111""#, r##"Jane "#"","card":"\"#\"""##, r##"Jane \"#\"","card":"\"#\"""##),
+            (r#"Jane \"4111"#, r##"Jane \""#""##, r##"Jane \"\"#\""##),
+        ] {
+            assert_eq!(cut(Message::assistant("x"), rest), of_text);
+            assert_eq!(cut(Message::tool_call("pay", "x"), rest), of_call);
+        }
     }
 
     #[test]
