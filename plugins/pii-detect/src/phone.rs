@@ -7,7 +7,8 @@
 mod announced;
 
 use crate::bytes::{
-    byte, byte_before, is_decimal_comma, is_digit, is_reference, is_whole_number, is_word, is_word_before,
+    byte, byte_before, is_any, is_decimal_comma, is_digit, is_reference, is_whole_number, is_word, is_word_before,
+    name_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::escape_before;
@@ -35,10 +36,11 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start + 1);
-    let is_added_date = is_first_on_line(text, start) && is_date(text, start + 1);
-    let is_number =
-        digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, start + 1, end, digits) && !is_added_date;
-    (is_number && !is_decimal(&text[start + 1..end])).then_some(end)
+    let is_number = digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, start + 1, end, digits);
+    let is_bare = end - start - 1 == digits;
+    let is_added =
+        || is_first_on_line(text, start) && (is_date(text, start + 1) || is_bare && is_behind_diff(text, start));
+    (is_number && !is_decimal(&text[start + 1..end]) && !is_added()).then_some(end)
 }
 
 /// Digits with at most three separators and `./()` between them, up to the 15 of E.164; groups beyond are left.
@@ -69,7 +71,7 @@ pub(crate) fn national(text: &[u8], start: usize, digits: usize, groups: &[Group
         _ => &[],
     };
     north_american(text, start, patterns)
-        .or_else(|| with_trunk_zero(text, groups))
+        .or_else(|| with_trunk_zero(text, groups).filter(|_| !is_part_of_code(text, groups)))
         .or_else(|| announced::announced(text, start))
         .filter(|_| !is_reference(text, start))
 }
@@ -129,6 +131,14 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
         .then_some(end)
 }
 
+/// `account 001-123456-789`, `model 0258-006537`, and the end of a parcel's `1Z 999 AA1 01 2345 6784`.
+fn is_part_of_code(text: &[u8], groups: &[Group]) -> bool {
+    let [first, second, ..] = groups else { return false };
+    let is_named = || name_before(text, first.start).is_some_and(|name| is_any(name, &["account", "model"]));
+    let parcel = first.start.checked_sub("1Z 999 AA1 ".len()).map(|start| &text[start..first.start]);
+    (second.gap == Some(Gap::Dash) && is_named()) || parcel.is_some_and(|parcel| parcel.starts_with(b"1Z "))
+}
+
 /// `(030) 1234567`, `(01) 23 45 67 89`.
 fn with_trunk_zero_in_brackets(text: &[u8], start: usize) -> Option<usize> {
     let area = text[start + 1..].iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
@@ -176,6 +186,21 @@ fn goes_on(text: &[u8], start: usize, end: usize, digits: usize) -> bool {
 fn is_first_on_line(text: &[u8], at: usize) -> bool {
     matches!(byte_before(text, at), None | Some(b'\n' | b'\r'))
         || matches!(escape_before(text, at), Some(('\n' | '\r', _)))
+}
+
+/// Whether what stands before the line at `start`, and before others that are added, is a line of a diff: `@@ -1 +1 @@`, or
+/// a number that is taken out.
+fn is_behind_diff(text: &[u8], start: usize) -> bool {
+    const REACH: usize = 100;
+    // The last byte of a line break, also of one that is escaped, is looked at first.
+    let is_begin = |at: &usize| {
+        matches!(byte_before(text, *at), None | Some(b'\n' | b'\r' | b'n' | b'r'))
+            && is_first_on_line(text, *at)
+            && !text[..=*at].ends_with(b"\r\n")
+    };
+    let lines = (start.saturating_sub(REACH)..start).rev().filter(is_begin);
+    let line = lines.map(|at| &text[at..]).find(|line| !line.starts_with(b"+"));
+    matches!(line, Some([b'@', b'@', ..] | [b'-', b'0'..=b'9', ..]))
 }
 
 /// A date at `start`: `2024-05-06`, `6.5.2024`, `05/06/2024`, `20240506`, `20240506103000`.
@@ -259,6 +284,7 @@ mod tests {
             "Your order\n555-123-4567",
             r"Your order\n555-123-4567",
             "part of (555-123-4567)",
+            "Account 555-123-4567",
         ] {
             assert_eq!(found(Phone, text), ["555-123-4567"], "{text}");
         }
@@ -286,21 +312,29 @@ mod tests {
     }
 
     #[test]
-    fn dates_where_a_diff_adds_a_line_pass() {
+    fn dates_and_numbers_where_a_diff_adds_a_line_pass() {
         for text in [
             "+2024-05-06 10:30 started",
             "+20240101 12:00 backup",
             "+1999-12-31 23:59",
+            "-1699999999\n+1700000000",
+            "-1699999999\r\n+1700000000\r\n+1700000001",
+            "@@ -1,2 +1,2 @@ fn main()\n+1700000000",
+            r"@@ -1,2 +1,2 @@\n+1700000000",
             "@@ -1 +1 @@\n+2024-05-06 10:30 started\n+20240101 12:00 backup\n",
             r"@@ -1 +1 @@\n+2024-05-06 10:30 started\n+20240101 12:00 backup",
         ] {
             assert_eq!(found(Phone, text), [""; 0], "{text}");
         }
+        assert_eq!(found(Phone, "+4930123456\n+4930123457"), ["+4930123456", "+4930123457"]);
         for (text, number) in [
             ("+20 24 0101 1234", "+20 24 0101 1234"),
             ("+201001234567", "+201001234567"),
             ("+2024-13-06 10", "+2024-13-06 10"),
             ("call +20240101 12", "+20240101 12"),
+            ("- Jane:\n+4930123456", "+4930123456"),
+            ("-1\n\n+4930123456", "+4930123456"),
+            ("-1699999999\n+49 30 123456", "+49 30 123456"),
             ("+49 30 123456", "+49 30 123456"),
         ] {
             assert_eq!(found(Phone, text), [number], "{text}");
@@ -324,6 +358,9 @@ mod tests {
                 "ff fe 07 02 73 69 39",
                 "Lottery: 03 12 25 31 44 48",
                 "012 013 014 015 016",
+                "Account 001-123456-789",
+                "Model no. 0258-006537",
+                "1Z 999 AA1 01 2345 6784",
                 "01.02.2024 1030",
                 "01/02/2024 1030",
                 "01/02/2024/1030",
