@@ -235,7 +235,7 @@ impl<O: Operation> Call<'_, O> {
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
         // Texts may go to it in many calls, one after the other, and each has its time-out.
-        let is_one_call = asked.task != Task::Embed;
+        let is_one_call = !matches!(asked.task, Task::Embed | Task::Moderate);
         // One that never answers would have no failure where its time-out is longer than the request's time.
         let had_its_time = called.is_err() && is_one_call && elapsed >= self.whole / 2;
         let result = called.unwrap_or_else(|_| {

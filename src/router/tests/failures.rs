@@ -320,10 +320,15 @@ async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
     let a = Arc::new(hasty);
     a.takes(60_000);
     let router = router(&[&a], Routing { deadline: Duration::from_millis(50), ..Routing::default() });
-    let texts = ChatRequest { task: Task::Embed, ..hello() };
-    for (request, code) in [(&texts, "deadline_exceeded"), (&hello(), "timeout")] {
-        let constraints = any().for_task(request.task);
-        assert_eq!(router.ask(request, &constraints).await.unwrap_err().code(), code);
+    for (task, code) in [
+        (Task::Embed, "deadline_exceeded"),
+        (Task::Moderate, "deadline_exceeded"),
+        (Task::ModerateChats, "timeout"),
+        (Task::Chat, "timeout"),
+    ] {
+        let request = ChatRequest { task, ..hello() };
+        let error = router.ask(&request, &any().for_task(task)).await.unwrap_err();
+        assert_eq!(error.code(), code, "{task:?}");
     }
 }
 
