@@ -21,6 +21,10 @@ const CIRCUITS: usize = 1024;
 /// A trial that takes longer keeps nobody else from trying.
 const TRIAL: Duration = Duration::from_secs(10);
 
+/// Whoever waits so long for an answer and leaves has seen a provider that hangs, however long its time-out is: many clients
+/// wait no longer, and nobody else would see it.
+const HANGS: Duration = Duration::from_secs(30);
+
 /// What one breaker of a provider stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Circuit {
@@ -106,7 +110,7 @@ impl Breakers {
                 meter::breaker(&self.provider, "half_open");
             }
         }
-        Ok(Pass { breakers: Arc::clone(self), circuit: circuit.clone(), begun: now, is_trial })
+        Ok(Pass { breakers: Arc::clone(self), circuit: circuit.clone(), begun: now, is_trial, patience: None })
     }
 
     /// Breakers that let nothing pass now.
@@ -128,7 +132,8 @@ fn make_room(table: &mut HashMap<Circuit, Breaker>, tenant: Option<&str>, now: I
     leaving.and_then(|circuit| table.remove(&circuit));
 }
 
-/// Leave for one call, which is told how it ends. Dropped without a word it says nothing.
+/// Leave for one call, which is told how it ends. Dropped without a word it says nothing, save while it
+/// [waits](Self::waits).
 #[derive(Debug)]
 pub(super) struct Pass {
     breakers: Arc<Breakers>,
@@ -136,9 +141,21 @@ pub(super) struct Pass {
     begun: Instant,
     /// Whether it passed though the breaker was not closed, to see whether it can be.
     is_trial: bool,
+    /// After so long a wait for the answer it has failed where it is dropped.
+    patience: Option<Duration>,
 }
 
 impl Pass {
+    /// An answer is waited for that may take so long. Dropped after half of that, or half a minute, the call has failed.
+    pub(super) fn waits(&mut self, timeout: Duration) {
+        self.patience = Some(HANGS.min(timeout / 2));
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn has_waited(&mut self) {
+        self.patience = None;
+    }
+
     pub(super) fn is_trial(&self) -> bool {
         self.is_trial
     }
@@ -211,6 +228,9 @@ impl Pass {
 /// the provider's fault.
 impl Drop for Pass {
     fn drop(&mut self) {
+        if self.patience.is_some_and(|patience| self.begun.elapsed() >= patience) {
+            self.failed(Instant::now());
+        }
         if self.is_trial
             && let Some(breaker) = self.breakers.lock().get_mut(&self.circuit)
             && breaker.phase == (Phase::HalfOpen { since: self.begun })

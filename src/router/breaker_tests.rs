@@ -1,3 +1,5 @@
+use tokio::time::advance;
+
 use super::*;
 
 const OPEN_FOR: Duration = Duration::from_secs(10);
@@ -85,6 +87,40 @@ fn a_trial_that_says_nothing_gives_back_its_place_if_it_still_has_it() {
     assert!(breakers.pass(&m, now).is_err(), "the place is the next one's");
     next.succeeded();
     assert_eq!(breakers.wait(&m, now), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_left_after_a_long_wait_has_failed() {
+    for (timeout, waited, opens) in [(10, 4, false), (10, 5, true), (120, 29, false), (120, 30, true)] {
+        let (breakers, m, _) = breakers();
+        for _ in 0..2 {
+            let mut call = breakers.pass(&m, Instant::now()).unwrap();
+            call.waits(Duration::from_secs(timeout));
+            advance(Duration::from_secs(waited)).await;
+        }
+        assert_eq!(breakers.wait(&m, Instant::now()).is_some(), opens, "{waited} s of {timeout}");
+    }
+    let (breakers, m, now) = breakers();
+    for _ in 0..2 {
+        let mut answered = breakers.pass(&m, now).unwrap();
+        answered.waits(Duration::from_secs(10));
+        answered.has_waited();
+        advance(OPEN_FOR).await;
+    }
+    assert_eq!(breakers.wait(&m, now), None, "its answer is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_left_early_gives_back_its_place_and_after_a_long_wait_has_failed() {
+    for (waited, wait) in [(4, None), (5, Some(OPEN_FOR))] {
+        let (breakers, m, now) = waiting();
+        advance(OPEN_FOR).await;
+        let mut trial = breakers.pass(&m, now).unwrap();
+        trial.waits(Duration::from_secs(10));
+        advance(Duration::from_secs(waited)).await;
+        drop(trial);
+        assert_eq!(breakers.wait(&m, Instant::now()), wait, "{waited} s");
+    }
 }
 
 #[test]

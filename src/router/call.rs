@@ -220,12 +220,16 @@ impl<O: Operation> Call<'_, O> {
         let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();
         let waiting = entry.latencies.of(O::FORM).wait();
-        let asking = attempt.spent().watch(self.ask(entry.provider.as_ref(), renamed));
-        let called = timeout_at(self.deadline, asking).await;
-        let now = Instant::now();
-        let elapsed = now.duration_since(begun);
         // Texts may go to it in many calls, one after the other, and each has its time-out.
         let is_one_call = !matches!(asked.task, Task::Embed | Task::Moderate);
+        if is_one_call && (!*counted || pass.is_trial()) {
+            pass.waits(info.timeout);
+        }
+        let asking = attempt.spent().watch(self.ask(entry.provider.as_ref(), renamed));
+        let called = timeout_at(self.deadline, asking).await;
+        pass.has_waited();
+        let now = Instant::now();
+        let elapsed = now.duration_since(begun);
         // One that never answers would have no failure where its time-out is longer than the request's time.
         let had_its_time = called.is_err() && is_one_call && elapsed >= self.whole / 2;
         let result = called.unwrap_or_else(|_| {
