@@ -1,8 +1,9 @@
 //! Breakers: a provider that keeps failing for a model is left in peace for it, and tried again by one call at a time.
 //!
 //! Health speaks of a provider as a whole and is told by probes too; a breaker speaks of one [`Circuit`] and listens to
-//! its calls alone, since a provider's list of models may answer while a model does not. One that is closed and was
-//! answered last is not kept, so the table grows with what fails only, and is bounded.
+//! its calls alone, since a provider's list of models may answer while a model does not. One is kept from its first failure
+//! to the next answer, or, once it was open, as long as there is room: so the table grows with what fails only, and is
+//! bounded.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +15,15 @@ use super::meter;
 use crate::chat::Task;
 use crate::config::{self, Tenants};
 
-/// So many breakers of one provider are kept at most; the one that failed longest ago makes room.
+/// So many breakers of one tenant are kept at one provider at most.
 const CIRCUITS: usize = 1024;
 
 /// A trial that takes longer keeps nobody else from trying.
 const TRIAL: Duration = Duration::from_secs(10);
+
+/// Whoever waits so long for an answer and leaves has seen a provider that hangs, however long its time-out is: many clients
+/// wait no longer, and nobody else would see it.
+const HANGS: Duration = Duration::from_secs(30);
 
 /// What one breaker of a provider stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +53,6 @@ struct Breaker {
     phase: Phase,
     /// In a row.
     failures: u32,
-    /// The last one.
-    failed: Instant,
 }
 
 impl Breaker {
@@ -107,7 +110,7 @@ impl Breakers {
                 meter::breaker(&self.provider, "half_open");
             }
         }
-        Ok(Pass { breakers: Arc::clone(self), circuit: circuit.clone(), begun: now, is_trial })
+        Ok(Pass { breakers: Arc::clone(self), circuit: circuit.clone(), begun: now, is_trial, patience: None })
     }
 
     /// Breakers that let nothing pass now.
@@ -116,7 +119,21 @@ impl Breakers {
     }
 }
 
-/// Leave for one call, which is told how it ends. Dropped without a word it says nothing.
+/// Takes away one of a tenant's breakers where no more are kept: nobody's pushes out another's. It is one that lets calls
+/// pass, if there is any, and of those one without failures, and else by chance: were it the oldest, circuits that fail in
+/// turn would all be gone before their turn comes again, and none would ever open.
+fn make_room(table: &mut HashMap<Circuit, Breaker>, tenant: Option<&str>, now: Instant) {
+    let kept = || table.iter().filter(|(circuit, _)| circuit.tenant.as_deref() == tenant);
+    if table.len() < CIRCUITS || kept().count() < CIRCUITS {
+        return;
+    }
+    let leaving = kept().min_by_key(|(_, breaker)| (breaker.wait(now), breaker.failures > 0, fastrand::u32(..)));
+    let leaving = leaving.map(|(circuit, _)| circuit.clone());
+    leaving.and_then(|circuit| table.remove(&circuit));
+}
+
+/// Leave for one call, which is told how it ends. Dropped without a word it says nothing, save while it
+/// [waits](Self::waits).
 #[derive(Debug)]
 pub(super) struct Pass {
     breakers: Arc<Breakers>,
@@ -124,9 +141,21 @@ pub(super) struct Pass {
     begun: Instant,
     /// Whether it passed though the breaker was not closed, to see whether it can be.
     is_trial: bool,
+    /// After so long a wait for the answer it has failed where it is dropped.
+    patience: Option<Duration>,
 }
 
 impl Pass {
+    /// An answer is waited for that may take so long. Dropped after half of that, or half a minute, the call has failed.
+    pub(super) fn waits(&mut self, timeout: Duration) {
+        self.patience = Some(HANGS.min(timeout / 2));
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn has_waited(&mut self) {
+        self.patience = None;
+    }
+
     pub(super) fn is_trial(&self) -> bool {
         self.is_trial
     }
@@ -153,7 +182,9 @@ impl Pass {
         let mut table = self.breakers.lock();
         let Some(breaker) = table.get_mut(&self.circuit).filter(|breaker| self.is_news_to(breaker)) else { return };
         match breaker.phase {
-            Phase::Closed { .. } => drop(table.remove(&self.circuit)),
+            Phase::Closed { tried: None } => drop(table.remove(&self.circuit)),
+            // What began before the trial may still fail.
+            Phase::Closed { tried: Some(_) } => breaker.failures = 0,
             Phase::Open { .. } | Phase::HalfOpen { .. } => self.closes(breaker, 0),
         }
     }
@@ -175,17 +206,15 @@ impl Pass {
     pub(super) fn failed(&self, now: Instant) {
         let config::Breaker { failures, open_for } = self.breakers.settings;
         let mut table = self.breakers.lock();
-        if !table.contains_key(&self.circuit) && table.len() >= CIRCUITS {
-            let oldest = table.iter().min_by_key(|(_, breaker)| breaker.failed).map(|(circuit, _)| circuit.clone());
-            oldest.and_then(|circuit| table.remove(&circuit));
+        if !table.contains_key(&self.circuit) {
+            make_room(&mut table, self.circuit.tenant.as_deref(), now);
         }
-        let fresh = Breaker { phase: Phase::Closed { tried: None }, failures: 0, failed: now };
+        let fresh = Breaker { phase: Phase::Closed { tried: None }, failures: 0 };
         let breaker = table.entry(self.circuit.clone()).or_insert(fresh);
         if !self.is_news_to(breaker) {
             return;
         }
         breaker.failures = breaker.failures.saturating_add(1);
-        breaker.failed = now;
         if !matches!(breaker.phase, Phase::Closed { .. }) || breaker.failures >= failures {
             breaker.phase = Phase::Open { until: now + open_for };
             meter::breaker(&self.breakers.provider, "open");
@@ -199,6 +228,9 @@ impl Pass {
 /// the provider's fault.
 impl Drop for Pass {
     fn drop(&mut self) {
+        if self.patience.is_some_and(|patience| self.begun.elapsed() >= patience) {
+            self.failed(Instant::now());
+        }
         if self.is_trial
             && let Some(breaker) = self.breakers.lock().get_mut(&self.circuit)
             && breaker.phase == (Phase::HalfOpen { since: self.begun })

@@ -1,6 +1,9 @@
+use tokio::time::advance;
+
 use super::*;
 
 const OPEN_FOR: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(1);
 
 fn of(tenants: Tenants) -> Arc<Breakers> {
     Arc::new(Breakers::new("p", config::Breaker { failures: 2, open_for: OPEN_FOR }, tenants))
@@ -84,6 +87,40 @@ fn a_trial_that_says_nothing_gives_back_its_place_if_it_still_has_it() {
     assert!(breakers.pass(&m, now).is_err(), "the place is the next one's");
     next.succeeded();
     assert_eq!(breakers.wait(&m, now), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_left_after_a_long_wait_has_failed() {
+    for (timeout, waited, opens) in [(10, 4, false), (10, 5, true), (120, 29, false), (120, 30, true)] {
+        let (breakers, m, _) = breakers();
+        for _ in 0..2 {
+            let mut call = breakers.pass(&m, Instant::now()).unwrap();
+            call.waits(Duration::from_secs(timeout));
+            advance(Duration::from_secs(waited)).await;
+        }
+        assert_eq!(breakers.wait(&m, Instant::now()).is_some(), opens, "{waited} s of {timeout}");
+    }
+    let (breakers, m, now) = breakers();
+    for _ in 0..2 {
+        let mut answered = breakers.pass(&m, now).unwrap();
+        answered.waits(Duration::from_secs(10));
+        answered.has_waited();
+        advance(OPEN_FOR).await;
+    }
+    assert_eq!(breakers.wait(&m, now), None, "its answer is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_left_early_gives_back_its_place_and_after_a_long_wait_has_failed() {
+    for (waited, wait) in [(4, None), (5, Some(OPEN_FOR))] {
+        let (breakers, m, now) = waiting();
+        advance(OPEN_FOR).await;
+        let mut trial = breakers.pass(&m, now).unwrap();
+        trial.waits(Duration::from_secs(10));
+        advance(Duration::from_secs(waited)).await;
+        drop(trial);
+        assert_eq!(breakers.wait(&m, Instant::now()), wait, "{waited} s");
+    }
 }
 
 #[test]
@@ -175,8 +212,12 @@ fn failures_from_before_the_trial_that_closed_it_say_nothing_new() {
         } else {
             trial.succeeded()
         }
+        // However many were answered since.
+        (0..3).for_each(|_| breakers.pass(&m, now).unwrap().succeeded());
         old.iter().chain([&hanging]).for_each(|call| call.failed(now));
         assert_eq!(breakers.wait(&m, now), None);
+        fail(&breakers, &m, 2, now);
+        assert_eq!(breakers.wait(&m, now), Some(OPEN_FOR), "what began behind it counts");
     }
 }
 
@@ -195,14 +236,75 @@ fn open_is_what_lets_nothing_pass_now() {
     assert_eq!(breakers.open(now), 0);
 }
 
+/// One of many circuits of a tenant.
+fn nth(breakers: &Breakers, number: usize, tenant: &str) -> Circuit {
+    breakers.circuit(&format!("m{number}"), Task::Chat, Some(tenant))
+}
+
 #[test]
-fn the_table_is_bounded() {
+fn the_table_is_bounded_and_what_opens_soonest_makes_room() {
     let (breakers, _, mut now) = breakers();
-    let circuit = |number: usize| breakers.circuit(&format!("m{number}"), Task::Chat, None);
     for number in 0..2 * CIRCUITS {
-        fail(&breakers, &circuit(number), 2, now);
+        fail(&breakers, &nth(&breakers, number, "a"), 2, now);
         now += Duration::from_millis(1);
     }
     assert_eq!(breakers.lock().len(), CIRCUITS);
-    assert!(breakers.wait(&circuit(0), now).is_none() && breakers.wait(&circuit(2 * CIRCUITS - 1), now).is_some());
+    for (number, passes) in [(0, true), (CIRCUITS - 1, true), (CIRCUITS, false), (2 * CIRCUITS - 1, false)] {
+        assert_eq!(breakers.wait(&nth(&breakers, number, "a"), now).is_none(), passes, "{number}");
+    }
+}
+
+#[test]
+fn more_circuits_than_are_kept_fail_in_turn_and_almost_all_of_them_open() {
+    let (breakers, _, now) = breakers();
+    let circuits: Vec<_> = (0..CIRCUITS + 10).map(|number| nth(&breakers, number, "a")).collect();
+    for _ in 0..2 {
+        circuits.iter().filter_map(|circuit| breakers.pass(circuit, now).ok()).for_each(|call| call.failed(now));
+    }
+    // Each of the ten, at both turns, takes the place of one, which may take the place of another.
+    assert!(breakers.open(now) > CIRCUITS * 3 / 4, "{}", breakers.open(now));
+}
+
+#[test]
+fn one_that_lets_calls_pass_makes_room_before_one_that_does_not() {
+    let (breakers, _, now) = breakers();
+    for number in 0..CIRCUITS / 2 {
+        fail(&breakers, &nth(&breakers, number, "a"), 2, now);
+    }
+    for number in CIRCUITS / 2..CIRCUITS + 100 {
+        fail(&breakers, &nth(&breakers, number, "a"), 1, now + MOMENT);
+    }
+    assert_eq!(breakers.lock().len(), CIRCUITS);
+    assert_eq!(breakers.open(now + MOMENT), CIRCUITS / 2);
+    // Their time is up, and nobody has asked since.
+    let later = now + OPEN_FOR;
+    for number in 2 * CIRCUITS..3 * CIRCUITS {
+        fail(&breakers, &nth(&breakers, number, "a"), 2, later);
+    }
+    assert_eq!(breakers.open(later), CIRCUITS);
+}
+
+#[test]
+fn one_that_recovered_makes_room_before_one_that_fails() {
+    let (breakers, m, now) = waiting();
+    breakers.pass(&m, now).unwrap().succeeded();
+    for number in 0..CIRCUITS {
+        fail(&breakers, &nth(&breakers, number, "a"), 1, now);
+    }
+    assert!(!breakers.lock().contains_key(&m));
+    assert!((0..CIRCUITS).all(|number| breakers.lock().contains_key(&nth(&breakers, number, "a"))));
+}
+
+#[test]
+fn no_tenants_failures_push_out_anothers_breakers() {
+    let (breakers, now) = (of(Tenants::Known), Instant::now());
+    fail(&breakers, &nth(&breakers, 0, "b"), 2, now);
+    fail(&breakers, &nth(&breakers, 1, "b"), 1, now);
+    for number in 0..2 * CIRCUITS {
+        fail(&breakers, &nth(&breakers, number, "a"), 2, now + MOMENT);
+    }
+    assert_eq!(breakers.lock().len(), CIRCUITS + 2);
+    assert!(breakers.wait(&nth(&breakers, 0, "b"), now).is_some());
+    fail(&breakers, &nth(&breakers, 1, "b"), 1, now);
+    assert!(breakers.wait(&nth(&breakers, 1, "b"), now).is_some());
 }

@@ -12,6 +12,7 @@ use super::breaker::Pass;
 use super::constraints::Constraints;
 use super::entry::{Asked, Entry};
 use super::error::RouteError;
+use super::failure::Failure;
 use super::operation::Form;
 use super::retry::is_sooner_elsewhere;
 use super::stream::Begun;
@@ -63,9 +64,9 @@ pub(super) async fn ask<O: Operation>(
     let (key, tenant) = (constraints.key(), constraints.tenant());
     let call = Call { operation, key, deadline: Instant::now() + deadline, whole: deadline, attempts };
     let mut left = retry.attempts;
-    let mut failure: Option<ProviderError> = None;
+    let mut failure: Option<Failure> = None;
     let mut unsupported = None;
-    let mut opens: Option<Duration> = None;
+    let mut opens: Option<Instant> = None;
     let mut rest = candidates;
     let mut left_for_others: Vec<Turn<'_>> = Vec::new();
     'candidates: loop {
@@ -75,7 +76,7 @@ pub(super) async fn ask<O: Operation>(
                 Turn { entry, failures: 0, failure: None, counted: false }
             }
             None => {
-                left_for_others.sort_by_key(|turn| Reverse(turn.hint()));
+                left_for_others.sort_by_key(|turn| Reverse(turn.again()));
                 match left_for_others.pop() {
                     Some(turn) => turn,
                     None => break,
@@ -87,16 +88,18 @@ pub(super) async fn ask<O: Operation>(
         let circuit = entry.breakers.circuit(model, asked.task, tenant);
         if left == 0 && turn.failures == 0 {
             // Nobody asks any more, but that it may be asked later is known.
-            opens = opens.into_iter().chain(entry.breakers.wait(&circuit, Instant::now())).min();
+            let now = Instant::now();
+            opens = opens.into_iter().chain(entry.breakers.wait(&circuit, now).map(|wait| now + wait)).min();
         }
         while left > 0 {
-            if let Some(error) = &turn.failure {
+            if let Some(failure) = &turn.failure {
                 let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
-                if others > 0 && (left as usize <= others || is_sooner_elsewhere(error)) {
+                if others > 0 && (left as usize <= others || is_sooner_elsewhere(&failure.error)) {
                     left_for_others.push(turn);
                     break;
                 }
-                let wait = retry.wait(error, turn.failures).filter(|wait| *wait < call.remaining());
+                let wait = retry.wait(&failure.error, turn.failures, failure.age());
+                let wait = wait.filter(|wait| *wait < call.remaining());
                 let Some(wait) = wait else { break };
                 let affordable = entry.budget.spend();
                 meter::retry(&entry.info().name, affordable);
@@ -105,10 +108,11 @@ pub(super) async fn ask<O: Operation>(
                 }
                 tokio::time::sleep(wait).await;
             }
-            let mut pass = match entry.breakers.pass(&circuit, Instant::now()) {
+            let now = Instant::now();
+            let mut pass = match entry.breakers.pass(&circuit, now) {
                 Ok(pass) => pass,
                 Err(wait) => {
-                    opens = opens.into_iter().chain([wait]).min();
+                    opens = opens.into_iter().chain([now + wait]).min();
                     break;
                 }
             };
@@ -132,44 +136,30 @@ pub(super) async fn ask<O: Operation>(
                 break;
             }
             turn.failures += 1;
-            turn.failure = Some(error.clone());
-            if !error.fail_over() {
-                failure = Some(error);
+            let later = Failure::new(error);
+            turn.failure = Some(later.clone());
+            if !later.error.fail_over() {
+                failure = Some(later);
                 break 'candidates;
             }
-            failure = Some(match failure.take() {
-                Some(before) => milder(before, error),
-                None => error,
-            });
+            failure = Some(later.or_milder(failure.take()));
             if call.remaining().is_zero() {
                 break 'candidates;
             }
         }
     }
     let attempts = attempts.take();
+    let opens = opens.map(|opens| opens.saturating_duration_since(Instant::now()));
     Err(match (failure, opens, unsupported) {
         // Nor does a refusal that lasts hide a breaker, which passes.
-        (Some(error), Some(retry_after), _) if error.fail_over() && !passes(&error) => {
+        (Some(failure), Some(retry_after), _) if failure.error.fail_over() && !failure.passes() => {
             RouteError::BreakerOpen { retry_after, attempts }
         }
-        (Some(error), _, _) | (None, None, Some(error)) => RouteError::Failed { error: Box::new(error), attempts },
+        (Some(failure), _, _) => RouteError::Failed { error: Box::new(failure.told()), attempts },
+        (None, None, Some(error)) => RouteError::Failed { error: Box::new(error), attempts },
         (None, Some(retry_after), _) => RouteError::BreakerOpen { retry_after, attempts },
         (None, None, None) => RouteError::NoCandidate { reason: "nobody was asked".to_owned() },
     })
-}
-
-/// Of two failures the one that passes by itself, and of two such that say when the one that passes first; else the later.
-fn milder(before: ProviderError, later: ProviderError) -> ProviderError {
-    let is_before = match (passes(&before), passes(&later)) {
-        (true, true) => before.retry_after().zip(later.retry_after()).is_some_and(|(before, later)| before < later),
-        (before, later) => before && !later,
-    };
-    if is_before { before } else { later }
-}
-
-/// Whether a failure passes by itself.
-fn passes(error: &ProviderError) -> bool {
-    error.retryable() || error.kind() == ErrorKind::Timeout
 }
 
 /// A provider's turn to be asked.
@@ -178,15 +168,15 @@ struct Turn<'a> {
     /// How often it has failed for this request.
     failures: u32,
     /// How it did so last.
-    failure: Option<ProviderError>,
+    failure: Option<Failure>,
     /// Whether one of these failures counts against it.
     counted: bool,
 }
 
 impl Turn<'_> {
     /// When it may be asked again, as far as it has said so.
-    fn hint(&self) -> Duration {
-        self.failure.as_ref().and_then(ProviderError::retry_after).unwrap_or_default()
+    fn again(&self) -> Option<Instant> {
+        self.failure.as_ref().and_then(Failure::again)
     }
 }
 
@@ -230,12 +220,16 @@ impl<O: Operation> Call<'_, O> {
         let attempt = self.attempts.begin(&info.name, model);
         let begun = Instant::now();
         let waiting = entry.latencies.of(O::FORM).wait();
+        // Texts may go to it in many calls, one after the other, and each has its time-out.
+        let is_one_call = !matches!(asked.task, Task::Embed | Task::Moderate);
+        if is_one_call && (!*counted || pass.is_trial()) {
+            pass.waits(info.timeout);
+        }
         let asking = attempt.spent().watch(self.ask(entry.provider.as_ref(), renamed));
         let called = timeout_at(self.deadline, asking).await;
+        pass.has_waited();
         let now = Instant::now();
         let elapsed = now.duration_since(begun);
-        // Texts may go to it in many calls, one after the other, and each has its time-out.
-        let is_one_call = asked.task != Task::Embed;
         // One that never answers would have no failure where its time-out is longer than the request's time.
         let had_its_time = called.is_err() && is_one_call && elapsed >= self.whole / 2;
         let result = called.unwrap_or_else(|_| {

@@ -11,6 +11,7 @@ mod call;
 mod constraints;
 mod entry;
 mod error;
+mod failure;
 mod health;
 mod latency;
 mod limited;

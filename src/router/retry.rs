@@ -17,8 +17,8 @@ const RESERVE: f64 = 10.0;
 
 impl Retry {
     /// The wait before a failed call is tried again, if it is worth it: `failures` is how often this provider has failed
-    /// for this request.
-    pub(super) fn wait(&self, error: &ProviderError, failures: u32) -> Option<Duration> {
+    /// for this request, `age` how long ago it did so last, since it may have been left for others.
+    pub(super) fn wait(&self, error: &ProviderError, failures: u32, age: Duration) -> Option<Duration> {
         if !error.retryable() {
             return None;
         }
@@ -26,9 +26,9 @@ impl Retry {
         // From half the wait to the whole of it, so that those who failed together do not come back together.
         let backoff = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
         match error.retry_after() {
-            Some(hint) if hint > self.max_wait => None,
-            Some(hint) => Some(hint + backoff),
-            None => Some(backoff.min(self.max_wait)),
+            Some(hint) if hint.saturating_sub(age) > self.max_wait => None,
+            Some(hint) => Some((hint + backoff).saturating_sub(age)),
+            None => Some(backoff.min(self.max_wait).saturating_sub(age)),
         }
     }
 }
@@ -81,7 +81,8 @@ mod tests {
         let error = failed(ErrorKind::UpstreamFailed, None);
         for (failures, longest) in [(1, 200), (2, 400), (3, 800), (6, 5_000), (u32::MAX, 5_000)] {
             let longest = Duration::from_millis(longest);
-            let waits: Vec<_> = (0..50).filter_map(|_| Retry::default().wait(&error, failures)).collect();
+            let wait = |_| Retry::default().wait(&error, failures, Duration::ZERO);
+            let waits: Vec<_> = (0..50).filter_map(wait).collect();
             assert_eq!(waits.len(), 50);
             assert!(waits.iter().all(|wait| (longest / 2..=longest).contains(wait)), "{waits:?}");
             assert!(waits.iter().any(|wait| *wait != waits[0]));
@@ -91,18 +92,23 @@ mod tests {
     #[test]
     fn only_what_may_be_retried_is() {
         for kind in ErrorKind::ALL {
-            let wait = Retry::default().wait(&failed(*kind, None), 1);
+            let wait = Retry::default().wait(&failed(*kind, None), 1, Duration::ZERO);
             assert_eq!(wait.is_some(), kind.retryable(), "{kind:?}");
         }
     }
 
     #[test]
     fn a_hint_is_a_lower_bound_and_too_long_a_one_is_not_waited_for() {
-        let retry = Retry::default();
-        let wait = retry.wait(&failed(ErrorKind::RateLimited, Some(2)), 1).unwrap();
-        assert!((Duration::from_secs(2)..Duration::from_millis(2_300)).contains(&wait), "{wait:?}");
-        assert!(!retry.wait(&failed(ErrorKind::RateLimited, Some(0)), 1).unwrap().is_zero());
-        assert_eq!(retry.wait(&failed(ErrorKind::RateLimited, Some(11)), 1), None);
+        let wait = |hint, age| {
+            let error = failed(ErrorKind::RateLimited, Some(hint));
+            Some(Retry::default().wait(&error, 1, Duration::from_secs(age))?.as_millis())
+        };
+        // With half to all of the first wait.
+        for (hint, age, at_least) in [(2, 0, 2_000), (0, 0, 1), (12, 3, 9_000)] {
+            let wait = wait(hint, age).unwrap();
+            assert!((at_least..=at_least + 200).contains(&wait), "{hint} {age}: {wait}");
+        }
+        assert_eq!((wait(11, 0), wait(4, 5), wait(12, 14)), (None, Some(0), Some(0)));
     }
 
     #[test]

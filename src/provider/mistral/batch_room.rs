@@ -13,9 +13,10 @@ const TOKENS: usize = 16_384;
 /// in half.
 const BYTES: usize = 2 * TOKENS;
 
-/// What fits into the next batch. One that is refused is cut in half, and those behind it stay as small until as many were
-/// taken as the server's refusals so far, doubled each time, make probable: a server with a smaller limit is not asked for
-/// more again and again.
+/// What fits into the next batch. One that is refused is cut in half, and those behind it stay as small until some were
+/// taken. That is one, and twice as many each time that the next larger batch is refused as well: a server with a smaller
+/// limit is not asked for more again and again. Once a batch is taken that has as many texts as a refused one, it is one
+/// again: a few long texts make not all the others go in small batches.
 #[derive(Debug)]
 pub(super) struct BatchRoom {
     texts: usize,
@@ -25,6 +26,8 @@ pub(super) struct BatchRoom {
     /// So many batches are taken before one is larger.
     patience: u32,
     taken: u32,
+    /// So many texts had the batch that was refused last, unless as many were taken since.
+    too_many: Option<usize>,
 }
 
 impl BatchRoom {
@@ -34,7 +37,7 @@ impl BatchRoom {
             Task::Embed => (TEXTS, Some(BYTES)),
             _ => (usize::MAX, None),
         };
-        Self { texts, most_texts: texts, bytes, patience: 1, taken: 0 }
+        Self { texts, most_texts: texts, bytes, patience: 1, taken: 0, too_many: None }
     }
 
     /// How many of these are the next batch.
@@ -44,9 +47,13 @@ impl BatchRoom {
 
     /// A batch of several was too large.
     pub(super) fn refused(&mut self, batch: &[&str]) {
+        // On the way down, where no batch grew since, it is still the same refusal.
+        if self.too_many.is_some_and(|before| batch.len() > before / 2) {
+            self.patience = self.patience.saturating_mul(2);
+        }
+        self.too_many = Some(batch.len());
         self.texts = batch.len() / 2;
         self.bytes = self.bytes.map(|_| bytes(batch) / 2);
-        self.patience = self.patience.saturating_mul(2);
         self.taken = 0;
     }
 
@@ -56,6 +63,10 @@ impl BatchRoom {
         let tokens = usage.map_or(0, |usage| usize::try_from(usage.prompt_tokens).unwrap_or(usize::MAX));
         let room = bytes(batch).saturating_mul(TOKENS).checked_div(tokens);
         self.bytes = self.bytes.map(|_| room.map_or(BYTES, |room| room.clamp(TOKENS, BYTES)));
+        // It was their length that the server refused, and not their number.
+        if self.too_many.is_some_and(|refused| batch.len() >= refused) {
+            (self.too_many, self.patience) = (None, 1);
+        }
         self.taken += 1;
         if self.taken >= self.patience {
             self.texts = self.texts.saturating_mul(2).min(self.most_texts);
@@ -72,22 +83,27 @@ fn bytes(texts: &[&str]) -> usize {
 mod tests {
     use super::*;
 
-    /// The sizes of the batches that a server with this limit is sent for so many texts, and how many it refused.
-    fn sent(task: Task, texts: usize, limit: usize) -> (Vec<usize>, usize) {
-        let (texts, mut room) = (vec!["text"; texts], BatchRoom::of(task));
-        let (mut rest, mut sizes, mut refused) = (texts.as_slice(), Vec::new(), 0);
+    /// The sizes of the batches of these texts that a server is sent, and how many it refused.
+    fn batches(task: Task, texts: &[&str], is_taken: impl Fn(&[&str]) -> bool) -> (Vec<usize>, usize) {
+        let (mut rest, mut room) = (texts, BatchRoom::of(task));
+        let (mut sizes, mut refused) = (Vec::new(), 0);
         while !rest.is_empty() {
             let (batch, others) = rest.split_at(room.size(rest));
             sizes.push(batch.len());
-            if batch.len() > limit {
-                refused += 1;
-                room.refused(batch);
-            } else {
+            if is_taken(batch) {
                 room.taken(batch, Some(Usage { prompt_tokens: 1, ..Usage::default() }));
                 rest = others;
+            } else {
+                refused += 1;
+                room.refused(batch);
             }
         }
         (sizes, refused)
+    }
+
+    /// The same for so many texts and a server that takes at most `limit` of them.
+    fn sent(task: Task, texts: usize, limit: usize) -> (Vec<usize>, usize) {
+        batches(task, &vec!["text"; texts], |batch| batch.len() <= limit)
     }
 
     #[test]
@@ -100,9 +116,20 @@ mod tests {
     fn a_smaller_limit_is_learnt_and_not_run_into_again_and_again() {
         for task in [Task::Embed, Task::Moderate] {
             let (sizes, refused) = sent(task, 2000, 64);
-            assert!(refused <= 8 && sizes.len() <= 50, "{refused} of {}", sizes.len());
+            assert!(refused <= 10 && sizes.len() <= 50, "{refused} of {}", sizes.len());
             let (sizes, refused) = sent(task, 3000, 1);
-            assert!(refused <= 13 && sizes.len() <= 3013, "{refused} of {}", sizes.len());
+            assert!(refused <= 22 && sizes.len() <= 3022, "{refused} of {}", sizes.len());
+        }
+    }
+
+    #[test]
+    fn a_few_long_texts_make_not_all_the_others_small_wherever_they_stand() {
+        let long = "x".repeat(10_000);
+        for at in [vec![0, 1], vec![1998, 1999], (0..2000).step_by(200).flat_map(|at| [at, at + 1]).collect()] {
+            let mut texts = vec!["short"; 2000];
+            at.iter().for_each(|at| texts[*at] = &long);
+            let (sizes, _) = batches(Task::Moderate, &texts, |batch| batch.len() == 1 || bytes(batch) <= 16_384);
+            assert!(sizes.len() <= 30 * at.len() / 2, "{} for {at:?}", sizes.len());
         }
     }
 

@@ -143,6 +143,8 @@ pub(crate) struct StreamedBody {
     patience: Duration,
     /// When that has to be there, since it is waited for.
     due: Option<Instant>,
+    /// Whether any event of the answer has come.
+    has_begun: bool,
     /// When it has to be over.
     ends: Instant,
     /// The time that it has been given as a whole.
@@ -161,6 +163,7 @@ impl StreamedBody {
     /// An event that was given out is of the answer. The wait for the next one is another.
     pub(crate) fn said(&mut self) {
         self.due = None;
+        self.has_begun = true;
     }
 
     /// An event that was given out goes on, and takes room.
@@ -200,8 +203,10 @@ impl StreamedBody {
     async fn piece(&mut self, due: Instant) -> Result<Option<Bytes>, ProviderError> {
         let piece = match timeout_at(due.min(self.ends), self.response.chunk()).await {
             Ok(piece) => piece.map_err(read_error)?,
+            // An answer that comes steadily is cut short by the operator's bound, and by no fault of the upstream's.
             Err(_) if self.ends <= due => {
-                return Err(timed_out(STREAM_DEADLINE, self.whole));
+                let kind = if self.has_begun { ErrorKind::DeadlineExceeded } else { ErrorKind::Timeout };
+                return Err(late(kind, STREAM_DEADLINE, self.whole));
             }
             Err(_) => return Err(timed_out("no next event of the stream came", self.patience)),
         };
@@ -338,6 +343,7 @@ impl Upstream {
             unread: self.in_flight.hold(),
             patience: self.timeout,
             due: Some(deadline),
+            has_begun: false,
             ends: Instant::now() + self.stream_deadline,
             whole: self.stream_deadline,
             left: MAX_STREAM_BYTES,

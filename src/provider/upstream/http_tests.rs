@@ -79,6 +79,26 @@ async fn a_stream_whose_events_wait_for_their_reader_ends_all_the_same_and_by_no
 }
 
 #[tokio::test]
+async fn a_stream_that_comes_steadily_and_lasts_too_long_is_no_fault_of_the_upstream_but_one_that_never_begins_is() {
+    let events = (0..1_200).map(|_| (50, "data: 1\n\n".to_owned()));
+    let steady = [(0, STREAM.to_owned())].into_iter().chain(events).collect();
+    for (texts, kind) in [(steady, ErrorKind::DeadlineExceeded), (vec![(0, STREAM.to_owned())], ErrorKind::Timeout)] {
+        let url = Server::start(Reaction::Slowly(texts)).await.url();
+        let upstream = Upstream { stream_deadline: Duration::from_secs(2), ..upstream(&url, 20_000) };
+        let (_, mut body) = upstream.stream(&url, Vec::new()).await.unwrap();
+        let error = loop {
+            match body.event().await {
+                Ok(event) => assert_eq!(event.unwrap(), "1"),
+                Err(error) => break error,
+            }
+            body.said();
+        };
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.message().contains("routing.stream_deadline"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed_and_the_key_stays_here() {
     let elsewhere = Server::start(reply("200 OK", "", "Yes.")).await;
     let location = format!("location: {}/v1/chat/completions\r\n", elsewhere.origin);

@@ -251,6 +251,35 @@ async fn who_was_left_for_others_is_not_asked_again_where_one_of_them_failed_too
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hint_is_counted_from_when_it_was_said() {
+    for (hint, ends_after, shown) in [(12, 14.0, None), (4, 14.0, None), (17, 17.0, None), (60, 14.0, Some(46))] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        a.fail_times(ErrorKind::RateLimited, 1);
+        a.hint(Some(hint));
+        b.fail(ErrorKind::Unauthorized);
+        b.takes(14_000);
+        let begun = Instant::now();
+        let answer = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await;
+        let took = begun.elapsed().as_secs_f64();
+        assert!((ends_after..ends_after + 0.21).contains(&took), "{hint}: {took}");
+        assert_eq!(answer.err().map(|error| error.retry_after().unwrap().as_secs()), shown, "{hint}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_a_breaker_opens_is_counted_from_when_it_was_asked() {
+    let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+    let breaker = Breaker { failures: 1, ..Breaker::default() };
+    let router = router(&[&a, &b], Routing { breaker, ..Routing::default() });
+    a.fail_times(ErrorKind::Timeout, 1);
+    router.ask(&hello(), &pin("a")).await.unwrap_err();
+    b.fail(ErrorKind::Unauthorized);
+    b.takes(4_000);
+    let error = router.ask(&hello(), &prefer("a")).await.unwrap_err();
+    assert_eq!((error.code(), error.retry_after()), ("breaker_open", Some(Duration::from_secs(6))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_model_that_is_not_there_is_not_asked_for_first_by_every_request() {
     let (quick, other) = (Fake::new("quick", 5, 1.0), Fake::new("other", 5, 1.0));
     quick.fail(ErrorKind::ModelNotFound);
@@ -320,10 +349,15 @@ async fn of_a_task_that_takes_many_calls_the_deadline_is_nobodys_fault() {
     let a = Arc::new(hasty);
     a.takes(60_000);
     let router = router(&[&a], Routing { deadline: Duration::from_millis(50), ..Routing::default() });
-    let texts = ChatRequest { task: Task::Embed, ..hello() };
-    for (request, code) in [(&texts, "deadline_exceeded"), (&hello(), "timeout")] {
-        let constraints = any().for_task(request.task);
-        assert_eq!(router.ask(request, &constraints).await.unwrap_err().code(), code);
+    for (task, code) in [
+        (Task::Embed, "deadline_exceeded"),
+        (Task::Moderate, "deadline_exceeded"),
+        (Task::ModerateChats, "timeout"),
+        (Task::Chat, "timeout"),
+    ] {
+        let request = ChatRequest { task, ..hello() };
+        let error = router.ask(&request, &any().for_task(task)).await.unwrap_err();
+        assert_eq!(error.code(), code, "{task:?}");
     }
 }
 

@@ -78,6 +78,55 @@ async fn with_the_defaults_a_provider_that_answers_again_is_used_again_within_20
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_is_found_out_though_no_caller_waits_for_its_time_out() {
+    for (task, form, waits, found) in [
+        (Task::Chat, Form::Whole, 500, true),
+        (Task::Chat, Form::Streamed, 500, true),
+        (Task::Chat, Form::Whole, 400, false),
+        (Task::Chat, Form::Streamed, 400, false),
+        // It may be at work on one batch after the other.
+        (Task::Embed, Form::Whole, 500, false),
+        (Task::Moderate, Form::Whole, 500, false),
+    ] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        let router = router(&[&a, &b], failover(Some("a")));
+        a.takes(60_000);
+        let (request, constraints) = (ChatRequest { task, ..hello() }, any().for_task(task));
+        for _ in 0..5 {
+            let asking = async {
+                match form {
+                    Form::Whole => router.ask(&request, &constraints).await.map(|routed| routed.provider),
+                    Form::Streamed => router.begin(&request, &constraints).await.map(|routed| routed.provider),
+                }
+            };
+            tokio::time::timeout(Duration::from_millis(waits), asking).await.unwrap_err();
+        }
+        assert_eq!(router.state_of("a"), State::Unknown, "others may have more patience");
+        let answered = router.ask(&request, &constraints).await.unwrap().provider;
+        assert_eq!(answered, if found { "b" } else { "a" }, "{task:?} {form:?} {waits}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_fails_and_then_hangs_counts_once() {
+    let a = Fake::new("a", 9, 1.0);
+    let breaker = Breaker { failures: 3, ..Breaker::default() };
+    let router = router(&[&a], Routing { breaker, ..Routing::default() });
+    for _ in 0..2 {
+        a.takes(0);
+        a.fail_times(ErrorKind::UpstreamFailed, 1);
+        let (request, constraints) = (hello(), any());
+        let asking = tokio::time::timeout(Duration::from_secs(1), router.ask(&request, &constraints));
+        let hangs = async {
+            settle().await;
+            a.takes(60_000);
+        };
+        tokio::join!(asking, hangs).0.unwrap_err();
+    }
+    assert_eq!((a.asked(), router.entries[0].breakers.open(Instant::now())), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_tenants_requests_open_a_breaker_for_nobody_else() {
     let a = Fake::new("a", 5, 1.0);
     let breaker = Breaker { failures: 2, ..Breaker::default() };
