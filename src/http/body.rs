@@ -157,12 +157,22 @@ fn explain<'a, T: Deserialize<'a>>(bytes: &'a [u8], error: &serde_json::Error) -
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let field = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) if error.path().iter().next().is_some() => {
-            Some(error.path().to_string().chars().filter(|it| !it.is_control()).take(PATH).collect())
-        }
+        Err(error) if error.path().iter().next().is_some() => Some(shown(&error.path().to_string())),
         _ => None,
     };
     ApiError::Body { field, problem: problem.into() }
+}
+
+/// A key or a path of such, as errors show it.
+fn shown(path: &str) -> String {
+    path.chars().filter(|it| !it.is_control()).take(PATH).collect()
+}
+
+/// An error of the syntax of a field's value that was read by itself. Its place is one in the value, and not said.
+pub(super) fn in_field(name: &str, error: &serde_json::Error) -> ApiError {
+    let mut problem = error.to_string();
+    problem.truncate(problem.rfind(" at line ").unwrap_or(problem.len()));
+    ApiError::Body { field: Some(shown(name)), problem: problem.into() }
 }
 
 /// What was expected and where, in the caller's words where it is a type of ours.

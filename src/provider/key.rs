@@ -32,6 +32,9 @@ impl KeyError {
 
 const SCHEME: &str = "Bearer ";
 
+/// Bytes that a key has at least where it is a secret: a shorter one is guessed.
+const SECRET: usize = 8;
+
 impl ApiKey {
     /// Takes a key, white space around it cut off: keys come from files that end in a line feed.
     pub fn new(key: &str) -> Result<Self, KeyError> {
@@ -64,10 +67,11 @@ impl ApiKey {
         self.0.to_str().ok()?.strip_prefix(SCHEME).map(digest)
     }
 
-    /// `text` without the key, should an upstream have repeated it.
+    /// `text` without the key, should an upstream have repeated it. A key of fewer than [`SECRET`] bytes stays: it is a word
+    /// where a server wants none, such as `test`, and stands in other words too.
     pub(crate) fn scrub(&self, text: String) -> String {
         match self.0.to_str().ok().and_then(|value| value.strip_prefix(SCHEME)) {
-            Some(key) if text.contains(key) => text.replace(key, "[secret]"),
+            Some(key) if key.len() >= SECRET && text.contains(key) => text.replace(key, "[secret]"),
             _ => text,
         }
     }
@@ -96,6 +100,12 @@ mod tests {
         assert!(!format!("{:?}", key.bearer()).contains("very"));
         assert_eq!(key.bearer().to_str().unwrap(), "Bearer sk-very-secret");
         assert_eq!(key.scrub("Invalid key sk-very-secret!".into()), "Invalid key [secret]!");
+    }
+
+    #[test]
+    fn a_word_in_the_place_of_a_key_stays_in_other_words() {
+        assert_eq!(ApiKey::new("test").unwrap().scrub("the latest model".into()), "the latest model");
+        assert_eq!(ApiKey::new("12345678").unwrap().scrub("is 12345678".into()), "is [secret]");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{name, time};
 use crate::audit::{Page, Query};
 use crate::http::answer::{json, json_that_takes_room};
 use crate::http::identity::{checked, user};
-use crate::http::{ApiError, App, body};
+use crate::http::{ApiError, App, body, whole};
 
 /// The page of the tenant route when the caller names no size.
 const TENANT_LIMIT: u32 = 50;
@@ -31,7 +31,9 @@ struct Body {
     request_id: Option<String>,
     policy_name: Option<String>,
     override_id: Option<String>,
+    #[serde(default, deserialize_with = "whole::read")]
     limit: Option<u32>,
+    #[serde(default, deserialize_with = "whole::read")]
     offset: Option<u64>,
 }
 

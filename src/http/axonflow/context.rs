@@ -123,8 +123,12 @@ impl<'de> Visitor<'de> for ContextVisitor {
         let mut context = Context::default();
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
-                "provider" => context.provider = map.next_value()?,
-                "model" => context.model = map.next_value()?,
+                "provider" if self.asks => context.provider = map.next_value()?,
+                "model" if self.asks => context.model = map.next_value()?,
+                // Without a model to ask, one that cannot be is no reason to leave a prompt unjudged: there are clients that
+                // take a refusal of their request for an outage, and go on without an answer.
+                "provider" => context.provider = context.asked(&key, map.next_value()?),
+                "model" => context.model = context.asked(&key, map.next_value()?),
                 "system_prompt" => context.system_prompt = map.next_value()?,
                 "strict_provider" if self.asks => {
                     context.strict_provider = map.next_value::<Option<bool>>()?.unwrap_or(false);
@@ -267,6 +271,17 @@ mod tests {
             "max_tokens":-1,"response_format":"json","strict_provider":"yes"}"#;
         let CheckedContext(mut context) = serde_json::from_str(json).unwrap();
         assert_eq!(context.provider.as_deref(), Some("mistral"));
+        for (json, told) in [
+            (r#"{"provider":7,"model":true}"#, &[("model", "true"), ("provider", "7")][..]),
+            (r#"{"provider":["a"],"model":{"name":"b"}}"#, &[]),
+            (r#"{"provider":null,"model":null}"#, &[]),
+        ] {
+            let CheckedContext(mut context) = serde_json::from_str(json).unwrap();
+            assert_eq!((&context.provider, &context.model), (&None, &None), "{json}");
+            let told: Vec<_> = told.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            assert_eq!(context.attributes(), told, "{json}");
+        }
+        assert!(serde_json::from_str::<CheckedContext>(r#"{"system_prompt":7}"#).is_err());
         let attributes = context.attributes();
         let told: Vec<_> = attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected =

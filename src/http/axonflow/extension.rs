@@ -38,6 +38,12 @@ pub(super) trait Form: Sized {
     }
 }
 
+impl Form for String {
+    fn of_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
 impl Form for bool {
     fn of_truth(truth: bool) -> Option<Self> {
         Some(truth)

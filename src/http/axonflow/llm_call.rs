@@ -15,7 +15,7 @@ use crate::gateway::LlmCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
 use crate::http::stats::Ending;
-use crate::http::{ApiError, App, body, meter};
+use crate::http::{ApiError, App, body, meter, whole};
 
 #[derive(Deserialize)]
 struct Body {
@@ -35,8 +35,11 @@ const MOST_TOKENS: u64 = i32::MAX as u64;
 
 #[derive(Clone, Copy, Default, Deserialize)]
 struct TokenUsage {
+    #[serde(default, deserialize_with = "whole::read")]
     prompt_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "whole::read")]
     completion_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "whole::read")]
     total_tokens: Option<u64>,
 }
 
@@ -112,6 +115,7 @@ mod tests {
             (r#"{"token_usage":null,"latency_ms":null,"metadata":null,"response_summary":null}"#, None, None),
             (r#"{"token_usage":{"prompt_tokens":1,"total_tokens":null},"latency_ms":812.6}"#, Some(1), Some(813)),
             (r#"{"token_usage":{"prompt_tokens":0},"latency_ms":-3}"#, Some(0), Some(0)),
+            (r#"{"token_usage":{"prompt_tokens":7.0,"total_tokens":9.0}}"#, Some(7), None),
         ] {
             let body: Body = serde_json::from_str(json).unwrap();
             assert_eq!(body.token_usage.and_then(|Object(it)| it.prompt_tokens), tokens, "{json}");

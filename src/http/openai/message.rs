@@ -4,12 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::SeqAccessDeserializer;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::seal::{self, ThinkingBlock};
 use crate::chat::{
     CacheControl, Detail, ExtraContent, Message, Object, Part, Reference, Role, Seal, unescaped, unescaped_if_json,
+    whole_characters,
 };
 use crate::http::ApiError;
 use crate::http::image::is_image;
@@ -149,12 +151,21 @@ struct Function {
     arguments: Option<Arguments>,
 }
 
-/// OpenAI sends JSON as text, Mistral's SDKs an object too.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a text or an object")]
-enum Arguments {
-    Text(String),
-    Object(serde_json::Map<String, serde_json::Value>),
+/// OpenAI sends JSON as text, Mistral's SDKs an object too. That is kept as it is written: a [`serde_json::Value`] keeps
+/// neither the order of keys nor all digits of a number.
+struct Arguments(String);
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Box::<RawValue>::deserialize(deserializer)?;
+        // What is read by itself is not read once more with its body.
+        let written = whole_characters(written.get().as_bytes());
+        let text = match written.first() {
+            Some(b'{') => Ok(String::from_utf8_lossy(&written).into_owned()),
+            _ => serde_json::from_slice(&written).map_err(|_| D::Error::custom("expected a text or an object")),
+        };
+        text.map(unescaped).map(Self)
+    }
 }
 
 impl Wire {
@@ -328,11 +339,7 @@ impl Piece {
 impl ToolCall {
     fn part(self) -> Part {
         let Object(Function { name, arguments }) = self.function;
-        let arguments = match arguments {
-            None => String::new(),
-            Some(Arguments::Text(text)) => unescaped(text),
-            Some(Arguments::Object(object)) => serde_json::Value::Object(object).to_string(),
-        };
+        let arguments = arguments.map(|Arguments(text)| text).unwrap_or_default();
         let seal = self.extra_content.and_then(|Object(extra)| extra.seal());
         Part::ToolCall { id: self.id.map(call_id::bounded).unwrap_or_default(), name, arguments, seal }
     }

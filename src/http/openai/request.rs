@@ -118,8 +118,11 @@ pub(super) fn extra(bytes: &[u8], known: &[&str]) -> Result<BTreeMap<String, AsW
     let fields = body::mending(bytes, |bytes| {
         let fields: BTreeMap<String, &RawValue> = body::parse_borrowed(bytes)?;
         let others = fields.into_iter().filter(|(name, text)| !known.contains(&name.as_str()) && text.get() != "null");
-        let read = others.map(|(name, text)| serde_json::from_str(text.get()).map(|value| (name, value)));
-        read.collect::<Result<BTreeMap<_, AsWritten>, _>>().map_err(|error| ApiError::body(error.to_string()))
+        let read = others.map(|(name, text)| match serde_json::from_str(text.get()) {
+            Ok(value) => Ok((name, value)),
+            Err(error) => Err(body::in_field(&name, &error)),
+        });
+        read.collect::<Result<BTreeMap<_, AsWritten>, _>>()
     })?;
     let misspelt = fields.keys().find_map(|name| held_field(name).filter(|held| *held != name.as_str()));
     match misspelt {

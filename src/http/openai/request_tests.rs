@@ -320,6 +320,35 @@ fn a_field_that_is_not_known_keeps_its_words() {
 }
 
 #[test]
+fn arguments_that_are_an_object_keep_their_words() {
+    for (arguments, read) in [
+        (
+            r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#,
+            r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#,
+        ),
+        (r#"{"at":"\u004aane","cut":"\ud83d"}"#, "{\"at\":\"Jane\",\"cut\":\"\u{fffd}\"}"),
+        (r#""{\"cut\":\"\ud83d\"}""#, "{\"cut\":\"\u{fffd}\"}"),
+        ("null", ""),
+    ] {
+        let body = format!(
+            r#"{{"messages":[{{"role":"assistant","tool_calls":[{{"function":{{"name":"look","arguments":{arguments}}}}}]}}]}}"#
+        );
+        let chat = parse(&Bytes::from(body)).unwrap().chat;
+        let [Part::ToolCall { arguments, .. }] = &chat.messages[0].parts[..] else { panic!("{chat:?}") };
+        assert_eq!(arguments, read);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_field_that_is_not_known_is_said_of_it() {
+    let body = r#"{"messages":[{"role":"user","content":"x"}],
+        "metadata":{"a":1e999}}"#;
+    let error = parse(&Bytes::from(body)).err().unwrap();
+    let ApiError::Body { field, problem } = error else { panic!("{error:?}") };
+    assert_eq!((field.as_deref(), &*problem), (Some("metadata"), "number out of range"));
+}
+
+#[test]
 fn a_whole_number_may_have_a_point() {
     let chat = parsed(&asking(json!({ "n": 2.0, "max_tokens": 5.0, "seed": -7.0 }))).unwrap().chat;
     assert_eq!((chat.n, chat.max_tokens, chat.seed), (Some(2), Some(5), Some(-7)));
@@ -372,6 +401,11 @@ fn what_is_wrong_is_named() {
         ),
         (asking(json!({ "n": 1.5 })), "n: expected a whole number from 0 to 4294967295 at line"),
         (asking(json!({ "seed": "x" })), "seed: expected a whole number at line"),
+        (
+            json!({ "messages": [{ "role": "assistant",
+                "tool_calls": [{ "function": { "name": "f", "arguments": [] } }] }] }),
+            "messages[0].tool_calls[0].function.arguments: expected a text or an object at line",
+        ),
         (asking(json!({ "stop": 7 })), "stop: expected a text or a list of texts at line"),
         (
             asking(json!({ "tools": [{ "function": { "name": "f", "parameters": [] } }] })),

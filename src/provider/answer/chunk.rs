@@ -6,6 +6,7 @@
 //! deltas do not say no policy has seen.
 
 mod call;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -285,9 +286,10 @@ impl Chunks {
         if is_error(&chunk) {
             return Ok(Read::Error(data.clone()));
         }
+        let verbatim = !data.contains(&b'\n') && keys_in_text(data) == keys(&chunk);
         let mut telling = Telling {
             deltas: Vec::with_capacity(2),
-            verbatim: !data.contains(&b'\n') && keys_in_text(data) == keys(&chunk),
+            verbatim: verbatim && !written::put_as_texts(&mut chunk, data),
             left_out: std::mem::take(&mut self.left_out),
             notes: std::mem::take(&mut self.notes),
         };

@@ -189,6 +189,25 @@ fn fragments_of_a_tool_call_find_each_other() {
 }
 
 #[test]
+fn arguments_that_are_an_object_keep_their_words() {
+    let words = r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#;
+    let call_of = |arguments: &str| {
+        format!(
+            r#"{{"id":"abcdefghi","index":0,"type":"function","function":{{"name":"look","arguments":{arguments}}}}}"#
+        )
+    };
+    for arguments in [words, "{}"] {
+        let chunk = Bytes::from(format!(
+            r#"{{"choices":[{{"index":1}},{{"index":0,"delta":{{"tool_calls":[{}]}}}}]}}"#,
+            call_of(arguments)
+        ));
+        let Ok(Read::Event(event)) = Chunks::new("m").read(&chunk) else { panic!() };
+        assert_eq!(event.deltas.last(), Some(&call(0, "abcdefghi", "look", arguments)));
+        assert_eq!(event.frame, None, "a client of OpenAI's expects a text");
+    }
+}
+
+#[test]
 fn googles_signature_is_told_with_its_call() {
     let seal = |call| Delta::Seal { choice: 0, of: Sealed::Call(call), seal: crate::chat::Seal::Google("EqQB".into()) };
     let extra = json!({ "google": { "thought_signature": "EqQB" } });

@@ -7,6 +7,7 @@ pub(super) mod content;
 mod unknown;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::chat::{Aside, ChatAnswer, Choice, ExtraContent, FinishReason, Message, Part, Role, Seal, Usage, unescaped};
@@ -60,7 +61,7 @@ struct WireMessage {
     #[serde(default)]
     content: Content,
     #[serde(default)]
-    tool_calls: Option<Vec<Value>>,
+    tool_calls: Option<Vec<Box<RawValue>>>,
     /// Where servers of open models put what others put into the content.
     #[serde(default)]
     reasoning_content: Option<Value>,
@@ -74,8 +75,7 @@ struct WireMessage {
 /// Reads the body of an answer with status 200 to a request for the model `asked`.
 pub(crate) fn parse(body: &[u8], asked: &str) -> Result<Parsed, ProviderError> {
     values::check(body)?;
-    let completion: Completion =
-        serde_json::from_slice(body).map_err(|error| ProviderError::unreadable(&error, "chat completion"))?;
+    let completion: Completion = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let mut choices = completion.choices.unwrap_or_default();
     if choices.is_empty() {
         return Err(ProviderError::malformed("the upstream's answer has no choices"));
@@ -139,7 +139,10 @@ fn read_choice(choice: WireChoice, ids: &mut Made<&[u8]>, notes: &mut Notes) -> 
         notes.add("the model refused to answer");
         parts.push(Part::Refusal { text: text.to_owned() });
     }
-    parts.extend(calls.iter().filter_map(|call| read_call(call, ids, notes)));
+    for call in &calls {
+        let read = serde_json::from_str(call.get()).map_err(|error| unreadable(&error))?;
+        parts.extend(read_call(&read, call, ids, notes));
+    }
     let called = parts.iter().any(|part| matches!(part, Part::ToolCall { .. }));
     let finish_reason = finish_reason(choice.finish_reason.as_deref(), called)?;
     Ok(Choice { message: Message { role: Role::Assistant, parts }, finish_reason })
@@ -173,8 +176,13 @@ pub(super) fn served(usage: Option<&Map<String, Value>>) -> Option<String> {
     usage?.get("service_tier").filter(|word| Tier::named(word.as_str()) != Tier::Standard).and_then(token)
 }
 
-/// A tool call; `type`, `index` and a usable `id` may be missing, arguments may be an object instead of text (Q23).
-fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<Part> {
+fn unreadable(error: &serde_json::Error) -> ProviderError {
+    ProviderError::unreadable(error, "chat completion")
+}
+
+/// A tool call, and the same as it is written; `type`, `index` and a usable `id` may be missing, arguments may be an object
+/// instead of text (Q23).
+fn read_call(call: &Value, written: &RawValue, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<Part> {
     let function = call.get("function").and_then(Value::as_object);
     let name = function.and_then(|function| function.get("name")).and_then(Value::as_str);
     let Some(name) = name.filter(|name| names::is_call(name)) else {
@@ -185,10 +193,27 @@ fn read_call(call: &Value, ids: &mut Made<&[u8]>, notes: &mut Notes) -> Option<P
         None | Some(Value::Null) => "{}".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "{}".to_owned(),
         Some(Value::String(text)) => unescaped(text.clone()),
-        Some(other) => other.to_string(),
+        Some(other) => arguments_as_written(written).unwrap_or_else(|| other.to_string()),
     };
     let id = ids.or_made(call.get("id").and_then(Value::as_str));
     Some(Part::ToolCall { id, name: name.to_owned(), arguments, seal: seal(call) })
+}
+
+/// Arguments of a call that are no text, in the upstream's words: a [`Value`] keeps neither the order of keys nor all digits
+/// of a number.
+pub(super) fn arguments_as_written(call: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        function: Function<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Function<'a> {
+        #[serde(borrow)]
+        arguments: &'a RawValue,
+    }
+    let Call { function } = serde_json::from_str(call.get()).ok()?;
+    Some(unescaped(function.arguments.get().to_owned()))
 }
 
 /// Google's seal beside a call.

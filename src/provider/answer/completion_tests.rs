@@ -22,6 +22,16 @@ fn read(body: &Value) -> Result<Parsed, ProviderError> {
 }
 
 #[test]
+fn arguments_that_are_an_object_keep_their_words() {
+    let words = r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#;
+    let body = format!(
+        r#"{{"choices":[{{"message":{{"tool_calls":[{{"id":"c","function":{{"name":"look","arguments":{words}}}}}]}}}}]}}"#
+    );
+    let answer = parse(body.as_bytes(), "asked-for").unwrap().answer;
+    assert_eq!(answer.choices[0].message.parts, [call("c", words)]);
+}
+
+#[test]
 fn a_message_is_read_in_every_form() {
     let cases = [
         ("null", json!({"content": null}), vec![], 0),

@@ -11,6 +11,8 @@ use super::parameters::{self, Parameters};
 use super::without::Without;
 use crate::chat::{ChatRequest, ReasoningEffort};
 use crate::provider::ProviderError;
+use crate::provider::tools::repeated_ids::told_apart;
+use crate::provider::tools::tool_ids;
 use crate::provider::tools::tool_name::ToolNames;
 use crate::provider::upstream::http::{self, Prepared};
 
@@ -42,13 +44,15 @@ struct Body<'a> {
 /// The body of `POST /v1/messages`.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
-    let (messages, renamed) = ToolNames::Anthropic.renamed(&request.messages);
+    let (messages, repeated) = told_apart(&request.messages);
+    let (messages, renamed) = ToolNames::Anthropic.renamed(messages);
     let takes = Takes {
         thoughts: thinks(request, model) && !options.without.thoughts,
         instructions: model.takes_later_instructions(),
     };
     let conversation = Conversation::of(&messages, &request.cache, takes)?;
     let mut notes = conversation.notes();
+    notes.extend(tool_ids::note(repeated));
     notes.extend(renamed);
     notes.extend(options.without.notes());
     let bound = request.max_tokens.or(options.max_tokens);

@@ -1,11 +1,13 @@
 //! What a canonical request looks like in Anthropic's dialect.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{CacheControl, Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
-use crate::provider::fixtures::{call, from, hi, message, read, result, text};
+use crate::provider::fixtures::{call, from, hi, message, read, request, result, text};
 
 const OPTIONS: Options<'_> = Options { model: "claude-sonnet-4-5", max_tokens: None, without: NOTHING, stream: false };
 
@@ -192,6 +194,29 @@ fn messages_take_the_form_that_anthropic_takes() {
         assert_eq!(body["messages"], expected, "{claim}");
         assert_eq!(body["system"], system, "{claim}");
         assert_eq!(noted.len(), notes, "{claim}: {noted:?}");
+    }
+}
+
+#[test]
+fn each_call_has_an_id_of_its_own_and_its_answer_has_it_too() {
+    for ids in [["", "", ""], ["functions.look:0", "functions.look:1", "functions.look:0"], ["c", "c", "c"]] {
+        let [one, two, three] = ids;
+        let messages = vec![
+            Message::text(Role::User, "Hi"),
+            message(Role::Assistant, vec![call(one, "{}"), call(two, "{}")]),
+            message(Role::Tool, vec![result(one, "1"), result(two, "2")]),
+            message(Role::Assistant, vec![call(three, "{}")]),
+            message(Role::Tool, vec![result(three, "3")]),
+        ];
+        let (body, notes) = sent(&request(messages), OPTIONS);
+        let blocks = |turn: usize, field: &str| -> Vec<String> {
+            let blocks = body["messages"][turn]["content"].as_array().unwrap();
+            blocks.iter().map(|block| block[field].as_str().unwrap().to_owned()).collect()
+        };
+        let calls = [blocks(1, "id"), blocks(3, "id")];
+        assert_eq!([blocks(2, "tool_use_id"), blocks(4, "tool_use_id")], calls);
+        assert_eq!(HashSet::<String>::from_iter(calls.concat()).len(), 3, "{body}");
+        assert_eq!(notes.len(), 1, "{notes:?}");
     }
 }
 

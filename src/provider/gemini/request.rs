@@ -10,6 +10,8 @@ use super::model::Model;
 use super::parameters::{self, Parameters};
 use crate::chat::ChatRequest;
 use crate::provider::ProviderError;
+use crate::provider::tools::repeated_ids::told_apart;
+use crate::provider::tools::tool_ids;
 use crate::provider::tools::tool_name::ToolNames;
 use crate::provider::upstream::http::{self, Prepared};
 
@@ -45,10 +47,13 @@ struct Instruction<'a> {
 /// The body of `POST /v1beta/models/MODEL:generateContent`, and of its streaming sister.
 pub(crate) fn prepare(request: &ChatRequest, options: Options<'_>) -> Result<Prepared, ProviderError> {
     let model = Model::named(options.model);
-    let (messages, renamed) = ToolNames::Gemini.renamed(&request.messages);
+    // An answer has the name of its call.
+    let (messages, repeated) = told_apart(&request.messages);
+    let (messages, renamed) = ToolNames::Gemini.renamed(messages);
     let conversation = Conversation::of(&messages, model)?;
     let mut notes = conversation.notes();
     notes.extend(renamed);
+    notes.extend(tool_ids::note(repeated));
     let parameters = parameters::of(request, model, request.max_tokens.or(options.max_tokens), &mut notes)?;
     let texts = conversation.system.iter().copied().chain(parameters.instruction.as_deref());
     let parts: Vec<_> = texts.map(|text| Instruction { text }).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{Message, Part, Role, Seal, ToolChoice};
 use crate::provider::ErrorKind;
-use crate::provider::fixtures::{call, from, hi, message, read, result, text};
+use crate::provider::fixtures::{call, from, hi, message, read, request, result, text};
 
 const OPTIONS: Options<'_> = Options { model: "gemini-2.5-flash", max_tokens: None };
 
@@ -253,6 +253,24 @@ fn an_answer_with_an_empty_name_has_that_of_its_call() {
     ];
     let (body, _) = sent(&ChatRequest { messages, ..ChatRequest::default() }, OPTIONS);
     assert_eq!(body["contents"][2]["parts"][0]["functionResponse"]["name"], "look");
+}
+
+#[test]
+fn an_answer_has_the_name_of_the_call_before_it_where_an_id_calls_again() {
+    let named = |name: &str| Part::ToolCall { id: "".into(), name: name.into(), arguments: "{}".into(), seal: None };
+    let messages = vec![
+        message(Role::User, vec![text("Look")]),
+        message(Role::Assistant, vec![named("weather"), named("clock")]),
+        message(Role::Tool, vec![result("", "sun"), result("", "noon")]),
+        message(Role::Assistant, vec![named("map")]),
+        message(Role::Tool, vec![result("", "here")]),
+    ];
+    let (body, notes) = sent(&request(messages), OPTIONS);
+    for (turn, at, name, output) in [(2, 0, "weather", "sun"), (2, 1, "clock", "noon"), (4, 0, "map", "here")] {
+        let answer = &body["contents"][turn]["parts"][at]["functionResponse"];
+        assert_eq!((answer["name"].as_str(), answer["response"]["output"].as_str()), (Some(name), Some(output)));
+    }
+    assert_eq!(notes, ["2 tool call ids replaced by ones that the provider takes"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Mistral: the adapter between the canonical chat types and `api.mistral.ai`.
 //!
-//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`, `repeated_ids`,
+//! Owns Mistral's dialect: what a request looks like (`request`, `wire`, `order`, `parameters`,
 //! `cache_key`) and what a refusal means (`error`, `limits`). All of that is pure; only this file talks to the network,
 //! through the provider's HTTP client. It retries nothing but a batch of texts behind others that are answered already, and
 //! a request whose schemas have a keyword that the vendor refuses, never chooses among providers and never looks at what was
@@ -13,7 +13,6 @@ mod limits;
 mod order;
 mod parameters;
 mod repairs;
-mod repeated_ids;
 mod request;
 mod texts;
 mod wire;

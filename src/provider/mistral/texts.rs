@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::parameters::{self, Own};
 use super::repairs::Repairs;
-use super::repeated_ids;
 use super::request::Options;
 use super::wire::{self, Blank, Thinking, Wire};
 use crate::chat::{ChatRequest, Task};
 use crate::provider::tools::call_id;
+use crate::provider::tools::repeated_ids;
 use crate::provider::tools::tool_ids::ToolIds;
 use crate::provider::tools::tool_name::ToolNames;
 use crate::provider::upstream::http::{self, Prepared};

@@ -2,5 +2,6 @@
 
 pub(crate) mod arguments;
 pub(crate) mod call_id;
+pub(crate) mod repeated_ids;
 pub(crate) mod tool_ids;
 pub(crate) mod tool_name;

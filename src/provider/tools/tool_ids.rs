@@ -8,6 +8,11 @@ use crate::provider::tools::call_id::derive;
 /// Of replaced ids: what the record says of them, behind their number.
 pub(crate) const REPLACED: &str = "tool call ids replaced by ones that the provider takes";
 
+/// A note on so many replaced ids.
+pub(crate) fn note(replaced: usize) -> Option<String> {
+    (replaced > 0).then(|| format!("{replaced} {REPLACED}"))
+}
+
 /// Which id stands for which in one conversation. The same id gets the same stand-in in every turn, so that a
 /// conversation that grows stays the same text to the vendor's prompt cache.
 #[derive(Debug, Default)]

@@ -64,14 +64,14 @@ impl Said {
                 let nested = fields.get("error").filter(|error| error.is_object());
                 let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
                 let either = |name: &str| field(name).or_else(|| nested.and_then(|error| error.get(name)));
+                let Said { message: wrapped, code: wrapped_code, .. } = nested.map(Self::wrapped).unwrap_or_default();
+                let own = [either("message"), field("detail"), field("error")];
                 Said {
-                    message: [either("message"), field("detail"), field("error")]
-                        .into_iter()
-                        .flatten()
-                        .map(prose)
+                    message: std::iter::once(wrapped)
+                        .chain(own.into_iter().flatten().map(prose))
                         .find(|text| !text.trim().is_empty())
                         .unwrap_or_default(),
-                    code: either("code").and_then(scalar),
+                    code: wrapped_code.or_else(|| either("code").and_then(scalar)),
                     // Anthropic's outer type says only that it is an error.
                     kind: nested.and_then(|error| error.get("type")).or_else(|| field("type")).and_then(scalar),
                     param: either("param").and_then(scalar),
@@ -83,6 +83,15 @@ impl Said {
             }
             Some(other) => Said { message: prose(&other), ..Said::default() },
             None => Said { message: page(body), ..Said::default() },
+        }
+    }
+
+    /// What the vendor behind a router says: OpenRouter puts its body as text into an error of its own, whose message says
+    /// only that there was one.
+    fn wrapped(error: &Value) -> Self {
+        match error.pointer("/metadata/raw") {
+            Some(Value::String(raw)) => Self::read_all(raw.as_bytes()),
+            _ => Self::default(),
         }
     }
 
@@ -239,6 +248,8 @@ fn page(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -267,6 +278,28 @@ mod tests {
             (r#"{"message":"Invalid 'input': maximum context length"}"#, "Invalid 'input': maximum context length"),
         ] {
             assert_eq!(Said::read(body.as_bytes()).message, said);
+        }
+    }
+
+    #[test]
+    fn what_a_router_wraps_is_what_the_vendor_behind_it_says() {
+        let wrapped = |raw: Value| {
+            let metadata = json!({ "raw": raw, "provider_name": "X" });
+            let error = json!({ "message": "Provider returned error", "code": 400, "metadata": metadata });
+            let said = Said::read(json!({ "error": error }).to_string().as_bytes());
+            (said.message, said.code.unwrap_or_default())
+        };
+        let too_long = r#"{"error":{"message":"It is too long.","code":"context_length_exceeded"}}"#;
+        for (raw, message, code) in [
+            (json!(too_long), "It is too long.", "context_length_exceeded"),
+            (json!("Preserve the details."), "Preserve the details.", "400"),
+            (json!("<html><title>Oops</title>"), "the upstream answered with a page titled `Oops`", "400"),
+            (json!("no [input_value='SECRET']"), "no [", "400"),
+            (json!(""), "Provider returned error", "400"),
+            (json!({ "message": "an object" }), "Provider returned error", "400"),
+            (json!(null), "Provider returned error", "400"),
+        ] {
+            assert_eq!(wrapped(raw), (message.to_owned(), code.to_owned()));
         }
     }
 
