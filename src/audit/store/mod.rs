@@ -206,6 +206,9 @@ pub(crate) trait Session {
     /// Where a node's chain ends, and the last record that a checkpoint covers.
     fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError>;
 
+    /// The last checkpoint or cut of a node's chain, whoever signed it.
+    fn last_checkpoint(&mut self, node: &Node) -> Result<Option<Checkpoint>, AuditError>;
+
     /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;
 
