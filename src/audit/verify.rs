@@ -182,6 +182,20 @@ pub enum Misfit {
         /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
     },
+    /// A record without a chain came when there was one.
+    #[error(
+        "record {seq} ({kind} {id}) stands among those that are older than the chain, and is not: no version without one \
+         wrote it",
+        seq = seq.0
+    )]
+    NotOlder {
+        /// Its number among them.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
 }
 
 fn missing(node: &str, Seq(after): &Seq, Seq(found): &Seq) -> String {

@@ -87,6 +87,11 @@ pub(crate) trait Store: Send + Sync {
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;
 
+    /// Whether a version before the chain can have written here, at node 0.
+    fn may_be_older(&self) -> bool {
+        false
+    }
+
     /// All nodes that ever wrote here.
     fn nodes(&self) -> Result<Vec<Node>, AuditError>;
 

@@ -23,6 +23,8 @@ on_both_stores! {
     a_start_or_an_end_that_is_not_signed_is_none,
     a_signature_that_is_not_the_gateways_own_hides_nothing,
     another_key_goes_on_behind_what_the_old_one_signed,
+    a_record_that_claims_to_be_older_than_the_chain_is_not,
+    a_row_of_a_node_without_records_is_found,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
@@ -444,6 +446,38 @@ async fn another_key_goes_on_behind_what_the_old_one_signed(home: Home) {
         verifier.end().unwrap()
     });
     assert!(found.taken_over.is_empty(), "all was signed: {found:?}");
+}
+
+async fn a_record_that_claims_to_be_older_than_the_chain_is_not(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    let hash = if matches!(home.at, At::Sqlite(_)) { "NULL" } else { "hash" };
+    home.tamper(&format!(
+        "INSERT INTO records (place, at, kind, id, body, hash) SELECT 7, at, kind, 'r0', body, {hash} FROM records \
+         WHERE place & 255 = 1"
+    ));
+    let misfit = apart(|| {
+        let reader = AuditReader::open(&home.store()).unwrap();
+        reader.check_older(&reader.chains().unwrap()[0]).unwrap().unwrap_err()
+    });
+    assert!(misfit.to_string().contains("record 7 (intent r0) stands among those that are older"), "{misfit}");
+}
+
+async fn a_row_of_a_node_without_records_is_found(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    home.tamper("INSERT INTO nodes (id, role) VALUES ('another', 'gateway')");
+    verify(&home, &home.key).unwrap();
+    home.tamper(
+        "INSERT INTO entries SELECT (SELECT number FROM nodes WHERE id = 'another') * 1099511627776 + 1, NULL, 'forged', \
+         NULL, kind, at, tenant, client, \"user\", request_type, decision FROM entries",
+    );
+    let misfit = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(misfit.contains("another: the row of record 1 (forged) in `entries`: no record opened it"), "{misfit}");
 }
 
 async fn each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original(home: Home) {

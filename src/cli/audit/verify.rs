@@ -77,6 +77,10 @@ fn check(
     for chain in reader.chains_in_turn()? {
         let chain = chain?;
         if chain.node.is_empty() {
+            if let Err(misfit) = reader.check_older(&chain)? {
+                bar.finish_and_clear();
+                return Ok(Err(misfit));
+            }
             bar.inc(chain.records());
             bar.suspend(|| {
                 print_line(&format!("{} records are older than the chain; nothing proves them", chain.records()))
