@@ -120,6 +120,23 @@ async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway(
 }
 
 #[tokio::test]
+async fn show_says_of_a_request_that_its_outcome_is_missing() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mut gateway = Setup::with(&double).start();
+    let id = gateway.ask("What is an octroi?").await.body["request_id"].as_str().unwrap().to_owned();
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let told = "outcome  none is on record: the request is still under way, or the gateway ended before";
+    assert!(!fine(&prepared, &["show", &id]).contains(told));
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    assert_eq!(database.execute("DELETE FROM records WHERE kind = 'outcome'", []), Ok(1));
+    drop(database);
+    let story = fine(&prepared, &["show", &id]);
+    assert!(story.starts_with("intent") && story.contains(told), "{story}");
+}
+
+#[tokio::test]
 async fn tail_shows_what_is_there_and_what_comes() {
     let (_double, gateway, _) = busy().await;
     let prepared = gateway.prepared.as_ref().unwrap();
