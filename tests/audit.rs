@@ -183,6 +183,22 @@ fn of_a_reader(prepared: &Prepared, arguments: &[&str]) -> Option<Command> {
 }
 
 #[tokio::test]
+async fn check_finds_a_store_that_this_user_may_not_write() {
+    let (_double, mut gateway, _) = busy().await;
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    fs::set_permissions(prepared.path().join("octroi.key"), fs::Permissions::from_mode(0o444)).unwrap();
+    let Some(mut command) = of_a_reader(&prepared, &["check"]) else { return };
+    let output = command.output().unwrap();
+    fs::set_permissions(prepared.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("octroi.db cannot be written: Permission denied"), "{said}");
+    assert!(said.contains("this user must be able to write the file and its folder (audit.url)"), "{said}");
+}
+
+#[tokio::test]
 async fn who_may_read_the_store_and_not_write_it_is_told_what_to_do() {
     let (_double, mut gateway, _) = busy().await;
     gateway.terminate();
