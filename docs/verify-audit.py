@@ -124,6 +124,8 @@ class Chain:
         self.node, self.whole, self.keys = node, whole, keys
         # The number of its last record, and its hash.
         self.head = None
+        # The number, event, id and `most_unsigned` of each start and end; the numbers that are signed.
+        self.history, self.signatures = [], [0]
         self.records, self.first, self.signed, self.cut = 0, None, None, None
 
     def record(self, line):
@@ -145,6 +147,35 @@ class Chain:
         self.head = line["seq"], found
         self.first = self.first or line["seq"]
         self.records += 1
+        self.look_for_unsigned(line)
+
+    def look_for_unsigned(self, line):
+        if line["kind"] not in ("lifecycle", "takeover"):
+            return
+        try:
+            body = json.loads(line["body"])
+            if line["kind"] == "lifecycle":
+                self.history.append((line["seq"], body["event"], line["id"], body.get("most_unsigned")))
+                return
+            first, last, most = (field(body, key, int) for key in ("from", "through", "most_unsigned"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        if last < line["seq"]:
+            signed = max(seq for seq in self.signatures if seq <= max(last, 0))
+            self.can_be_left(max(first, signed + 1), last, most)
+
+    def can_be_left(self, first, last, most):
+        """Whether a gateway can have left these records unsigned."""
+        before = [event for event in self.history if event[0] < first]
+        start = next((event for event in reversed(before) if event[1] == "start"), None)
+        if start is not None:
+            most = start[3]
+        if first > last or most is None:
+            return
+        is_among = start is not None and any(first <= event[0] <= last for event in self.history)
+        has_ended = start is not None and before[-1][:3] == (first - 1, "stop", start[2])
+        if is_among or has_ended or last - first + 1 > most:
+            raise Misfit(f"{self.node}: records {first} to {last} were not signed, and no gateway leaves such")
 
     def checkpoint(self, line):
         where = f"{self.node}: the {line['type']} at record {sequence(line)}"
@@ -164,12 +195,14 @@ class Chain:
         elif hexadecimal(line["hash"], 32) != self.head[1]:
             raise Misfit(f"{self.node}: records up to {line['seq']} were rewritten")
         self.signed = line["seq"]
+        self.signatures.append(line["seq"])
 
     def end(self):
         """What is to be said of it."""
         if self.records and self.signed is None:
             raise Misfit(f"{self.node}: nothing is signed")
         seq, found = self.head or (0, bytes(32))
+        self.can_be_left((self.signed or 0) + 1, seq, None)
         begins = ""
         if self.cut is not None:
             begins = f"; those up to {self.cut} were removed by a signed cut"

@@ -120,6 +120,23 @@ async fn what_is_on_record_is_found_shown_and_exported_beside_a_running_gateway(
 }
 
 #[tokio::test]
+async fn show_says_of_a_request_that_its_outcome_is_missing() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let mut gateway = Setup::with(&double).start();
+    let id = gateway.ask("What is an octroi?").await.body["request_id"].as_str().unwrap().to_owned();
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let told = "outcome  none is on record: the request is still under way, or the gateway ended before";
+    assert!(!fine(&prepared, &["show", &id]).contains(told));
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    assert_eq!(database.execute("DELETE FROM records WHERE kind = 'outcome'", []), Ok(1));
+    drop(database);
+    let story = fine(&prepared, &["show", &id]);
+    assert!(story.starts_with("intent") && story.contains(told), "{story}");
+}
+
+#[tokio::test]
 async fn tail_shows_what_is_there_and_what_comes() {
     let (_double, gateway, _) = busy().await;
     let prepared = gateway.prepared.as_ref().unwrap();
@@ -163,6 +180,22 @@ fn of_a_reader(prepared: &Prepared, arguments: &[&str]) -> Option<Command> {
     command.args(own.get_args()).current_dir(prepared.path());
     command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Some(command)
+}
+
+#[tokio::test]
+async fn check_finds_a_store_that_this_user_may_not_write() {
+    let (_double, mut gateway, _) = busy().await;
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    fs::set_permissions(prepared.path().join("octroi.key"), fs::Permissions::from_mode(0o444)).unwrap();
+    let Some(mut command) = of_a_reader(&prepared, &["check"]) else { return };
+    let output = command.output().unwrap();
+    fs::set_permissions(prepared.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("octroi.db cannot be written: Permission denied"), "{said}");
+    assert!(said.contains("this user must be able to write the file and its folder (audit.url)"), "{said}");
 }
 
 #[tokio::test]

@@ -36,6 +36,8 @@ struct Shared {
     store: Arc<dyn Store>,
     contexts: Arc<RecentContexts>,
     key: AuditKey,
+    /// The most records of the chain that stand in the store unsigned.
+    most_unsigned: u64,
     searches: Line,
     lookups: Arc<Semaphore>,
     /// Whether there is a journal for what the store does not take.
@@ -79,6 +81,7 @@ impl AuditLog {
             store,
             contexts,
             key: settings.key.clone(),
+            most_unsigned: settings.checkpoint.records,
             searches: Line::new(SEARCHES, SEARCH_PATIENCE),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             spills: spill.is_some(),
@@ -90,6 +93,11 @@ impl AuditLog {
     /// The key that signs checkpoints.
     pub fn public_key(&self) -> PublicKey {
         self.0.key.public()
+    }
+
+    /// The most records of this gateway's chain that stand in the store without a signature behind them.
+    pub fn most_unsigned(&self) -> u64 {
+        self.0.most_unsigned
     }
 
     /// Digests what a record must not hold as it is.
@@ -309,6 +317,7 @@ mod tests {
             store: store::open(&settings).unwrap().into(),
             contexts: Arc::default(),
             key: settings.key.clone(),
+            most_unsigned: settings.checkpoint.records,
             searches: Line::new(SEARCHES, SEARCH_PATIENCE),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             spills: false,

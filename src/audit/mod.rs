@@ -37,6 +37,7 @@ mod text_rule;
 mod trail_text;
 mod verify;
 mod verify_entries;
+mod verify_unsigned;
 mod version;
 mod writer;
 
@@ -67,5 +68,6 @@ pub use text_rule::ContentMode;
 pub use trail_text::TrailText;
 pub use verify::{Begins, ChainVerifier, Misfit, TextVerifier, Verified, VerifiedTexts};
 pub use verify_entries::EntryVerifier;
+pub use verify_unsigned::TakenOver;
 pub use version::ArchivedVersion;
 pub use writer::Keep;

@@ -13,6 +13,7 @@ use super::erase::OPERATOR;
 use super::record::RecordKind;
 use super::search::{Page, Query};
 use super::store::{self, Node, Store, StoredRecord};
+use super::verify::Misfit;
 use super::{ArchivedVersion, AuditError, AuditStore, CheckpointKind, PublicKey, Texts};
 
 /// Records that are read at a time.
@@ -209,6 +210,34 @@ impl AuditReader {
                 .filter(|it| it.head.seq >= first || it.kind == CheckpointKind::Cut)
                 .collect(),
         })
+    }
+
+    /// Whether records that are older than the chain can be so: nothing proves them, and none was written since.
+    pub fn check_older(&self, older: &ChainInfo) -> Result<Result<(), Misfit>, AuditError> {
+        let begun = if self.store.may_be_older() { self.first_chain_begun()? } else { Some(Timestamp::MIN) };
+        let (mut next, last) = (Place::new(older.number, older.first), Place::new(older.number, older.last));
+        while let Some(begun) = begun
+            && next <= last
+        {
+            let records = self.store.records(next, last, AT_ONCE, Texts::Left)?;
+            let Some(end) = records.last().map(|record| record.place) else { break };
+            for record in records {
+                let TrailRecord { seq, at, kind, id, .. } = TrailRecord::of("", record)?;
+                if at >= begun {
+                    return Ok(Err(Misfit::NotOlder { seq, kind, id }));
+                }
+            }
+            next = Place(end.0 + 1);
+        }
+        Ok(Ok(()))
+    }
+
+    /// When the first record of the first chain was; `None` where that has none, or was cut.
+    fn first_chain_begun(&self) -> Result<Option<Timestamp>, AuditError> {
+        let Some(node) = self.store.nodes()?.into_iter().min_by_key(|node| node.number) else { return Ok(None) };
+        let (checkpoints, extent) = self.store.outline(node.number)?;
+        let is_cut = checkpoints.iter().any(|it| it.kind == CheckpointKind::Cut);
+        extent.filter(|_| !is_cut).map_or(Ok(None), |(first, _)| self.time_at(first))
     }
 
     /// So many records behind this one; fewer at the end alone.

@@ -52,6 +52,7 @@ impl Effect {
             | Record::StaticPolicyChange(_)
             | Record::RoutingChange(_)
             | Record::Lifecycle(_)
+            | Record::Takeover(_)
             | Record::Retention(_) => Self::None,
             Record::Erasure(erasure) => Self::Erase(erasure.places),
         }
@@ -192,6 +193,7 @@ impl Row {
             Record::StaticPolicyChange(it) => encoded(it, None, rule)?,
             Record::RoutingChange(it) => encoded(it, None, rule)?,
             Record::Lifecycle(it) => encoded(it, None, rule)?,
+            Record::Takeover(it) => encoded(it, None, rule)?,
             Record::Retention(it) => encoded(it, None, rule)?,
             Record::Erasure(it) => encoded(it, None, rule)?,
         };

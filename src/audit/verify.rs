@@ -12,7 +12,8 @@ use super::checkpoint::{Checkpoint, CheckpointKind};
 use super::erase::OPERATOR;
 use super::key::PublicKey;
 use super::reader::TrailRecord;
-use super::record::RecordKind;
+use super::record::{Found, RecordKind};
+use super::verify_unsigned::{TakenOver, UnsignedVerifier};
 
 /// The first thing in a chain that does not fit.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -113,6 +114,23 @@ pub enum Misfit {
         /// Its records.
         records: u64,
     },
+    /// Records stood in the store unsigned, and no gateway leaves such.
+    #[error(
+        "{node}: records {} to {} were not signed, although {why}: somebody wrote them who has no key, and what is signed \
+         behind them covers them since",
+        from.0,
+        through.0
+    )]
+    NotLeft {
+        /// The chain.
+        node: String,
+        /// The first of them.
+        from: Seq,
+        /// The last of them.
+        through: Seq,
+        /// What tells.
+        why: String,
+    },
     /// A text is not the one that its record names.
     #[error("{node}: the text of record {seq} ({kind} {id}) was changed: its HMAC does not fit", seq = seq.0)]
     Text {
@@ -164,6 +182,20 @@ pub enum Misfit {
         /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
     },
+    /// A record without a chain came when there was one.
+    #[error(
+        "record {seq} ({kind} {id}) stands among those that are older than the chain, and is not: no version without one \
+         wrote it",
+        seq = seq.0
+    )]
+    NotOlder {
+        /// Its number among them.
+        seq: Seq,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
 }
 
 fn missing(node: &str, Seq(after): &Seq, Seq(found): &Seq) -> String {
@@ -214,6 +246,8 @@ pub struct Verified {
     pub signed: Seq,
     /// Records up to this one were removed on purpose.
     pub cut: Option<Seq>,
+    /// Records that were not signed when a gateway went on behind them.
+    pub taken_over: BTreeMap<Found, TakenOver>,
 }
 
 /// Checks one chain.
@@ -221,6 +255,7 @@ pub struct ChainVerifier<'k> {
     trusted: &'k [PublicKey],
     begins: Begins,
     head: Option<Head>,
+    unsigned: UnsignedVerifier,
     found: Verified,
 }
 
@@ -235,8 +270,9 @@ impl<'k> ChainVerifier<'k> {
             checkpoints: 0,
             signed: Seq(0),
             cut: None,
+            taken_over: BTreeMap::new(),
         };
-        Self { trusted, begins, head: None, found }
+        Self { trusted, begins, head: None, unsigned: UnsignedVerifier::default(), found }
     }
 
     /// The next record. `previous` is what the record itself says of the one before, where it says it.
@@ -273,7 +309,7 @@ impl<'k> ChainVerifier<'k> {
         }
         self.found.records += 1;
         self.head = Some(Head { seq: record.seq, hash });
-        Ok(())
+        self.unsigned.record(record)
     }
 
     /// The next checkpoint, behind the record that it ends with.
@@ -311,6 +347,7 @@ impl<'k> ChainVerifier<'k> {
                 });
             }
         }
+        self.unsigned.checkpoint(seq);
         self.found.checkpoints += 1;
         self.found.signed = self.found.signed.max(seq);
         Ok(())
@@ -322,6 +359,7 @@ impl<'k> ChainVerifier<'k> {
             return Err(Misfit::Unsigned { node: self.found.node, records: self.found.records });
         }
         self.found.head = self.head.unwrap_or(Head::EMPTY);
+        self.found.taken_over = self.unsigned.end(&self.found.node, self.found.signed, self.found.head.seq)?;
         Ok(self.found)
     }
 }

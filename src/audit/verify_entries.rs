@@ -8,12 +8,12 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
 
-use super::AuditError;
 use super::chain::{Place, Seq};
 use super::reader::{AuditReader, ChainInfo, TrailRecord};
 use super::row::{Effect, EntryKind, Opening};
 use super::store::{EntryRow, Node, PolicyRow, storable};
 use super::verify::Misfit;
+use super::{AuditError, CheckpointKind};
 
 /// Rows that are read at a time.
 const AT_ONCE: usize = 1_000;
@@ -306,8 +306,16 @@ impl<'r> EntryVerifier<'r> {
     /// What stands behind the last record has come since; or no record ever was there.
     fn rest_of_chain(&mut self) -> Result<(), Unfit> {
         let store = &self.reader.store;
-        let (number, (_, end)) = (self.chain.node.number, Place::of_node(self.chain.node.number));
-        let last = || Ok::<_, AuditError>(store.extent(number)?.map(|(_, last)| last));
+        let (number, (start, end)) = (self.chain.node.number, Place::of_node(self.chain.node.number));
+        // The last place that has a record; the node's first, where there never was one. `None` where a cut removed all:
+        // nobody can say then which rows may stay.
+        let last = || {
+            let Some((_, last)) = store.extent(number)? else {
+                let was_cut = store.checkpoints(number)?.iter().any(|it| it.kind == CheckpointKind::Cut);
+                return Ok::<_, AuditError>((!was_cut).then_some(start));
+            };
+            Ok(Some(last))
+        };
         if let Some(Place(written)) = last()?
             && let Some(row) = store.entry_rows(Place(written + 1), end, 1)?.first()
             && last()?.is_some_and(|last| row.place > last.0)

@@ -209,6 +209,7 @@ impl Gateway {
             event,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config_digest: self.run.config_digest.clone(),
+            most_unsigned: Some(self.audit.most_unsigned()),
             public_key: Some(self.audit.public_key().to_string()),
             offline: self.run.models == Models::Double,
         }

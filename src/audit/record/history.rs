@@ -95,6 +95,10 @@ pub struct Lifecycle {
     pub version: String,
     /// Digest of the configuration, secrets left out.
     pub config_digest: String,
+    /// The most records of this run that stand in the store without a signature behind them. `None` in records of versions
+    /// that kept to no such number, and did not sign each start and each stop at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_unsigned: Option<u64>,
     /// The key that signs checkpoints from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
@@ -102,6 +106,33 @@ pub struct Lifecycle {
     /// they do not, as by the versions that did not say it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub offline: bool,
+}
+
+/// How a gateway came upon records that nobody had signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// They stood there when it opened the store: what wrote them ended before it had signed them.
+    AtTheStart,
+    /// They came while it ran, and are not its own.
+    WhileRunning,
+}
+
+/// A gateway writes behind records that nobody had signed, and signs them with its own. It cannot say who wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// Its own id.
+    pub takeover_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// How it came upon them.
+    pub found: Found,
+    /// The first of them, in the chain of this record.
+    pub from: i64,
+    /// The last of them.
+    pub through: i64,
+    /// The most records that this gateway itself leaves unsigned.
+    pub most_unsigned: u64,
 }
 
 /// Texts were erased; their records stand.

@@ -26,6 +26,8 @@ pub enum RecordKind {
     RoutingChange,
     /// The gateway started or stopped.
     Lifecycle,
+    /// A gateway took over records that nobody had signed.
+    Takeover,
     /// Texts were erased.
     Erasure,
     /// Old records are removed.
@@ -45,6 +47,7 @@ impl RecordKind {
             Self::StaticPolicyChange => "static_policy_change",
             Self::RoutingChange => "routing_change",
             Self::Lifecycle => "lifecycle",
+            Self::Takeover => "takeover",
             Self::Erasure => "erasure",
             Self::Retention => "retention",
         }
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn a_kind_is_the_word_that_stands_in_stores() {
         let words = "intent outcome pre_check llm_call tool_call policy_set_change static_policy_change routing_change \
-                     lifecycle erasure retention";
+                     lifecycle takeover erasure retention";
         for word in words.split(' ') {
             assert_eq!(RecordKind::parse(word).map(RecordKind::as_str), Some(word));
         }

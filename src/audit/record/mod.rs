@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use content::Content;
 pub use gateway_mode::{LlmCall, PreCheck};
 pub use history::{
-    Erasure, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange, Retention, RoutingChange, StaticPolicyChange,
+    Erasure, Found, Lifecycle, LifecycleEvent, LivePolicy, PolicySetChange, Retention, RoutingChange,
+    StaticPolicyChange, Takeover,
 };
 pub use kind::RecordKind;
 pub(crate) use policy::matched_names;
@@ -101,6 +102,8 @@ pub enum Record {
     RoutingChange(Box<RoutingChange>),
     /// The gateway started or stopped.
     Lifecycle(Box<Lifecycle>),
+    /// A gateway took over records that nobody had signed.
+    Takeover(Box<Takeover>),
     /// Texts were erased.
     Erasure(Box<Erasure>),
     /// Old records are removed.
@@ -120,6 +123,7 @@ impl Record {
             Self::StaticPolicyChange(_) => RecordKind::StaticPolicyChange,
             Self::RoutingChange(_) => RecordKind::RoutingChange,
             Self::Lifecycle(_) => RecordKind::Lifecycle,
+            Self::Takeover(_) => RecordKind::Takeover,
             Self::Erasure(_) => RecordKind::Erasure,
             Self::Retention(_) => RecordKind::Retention,
         }
@@ -137,12 +141,13 @@ impl Record {
             Self::StaticPolicyChange(record) => record.at,
             Self::RoutingChange(record) => record.at,
             Self::Lifecycle(record) => record.at,
+            Self::Takeover(record) => record.at,
             Self::Erasure(record) => record.at,
             Self::Retention(record) => record.at,
         }
     }
 
-    /// The request, context or audit id, or the generation, run or erasure that it is about.
+    /// The request, context or audit id, or the generation, run, takeover or erasure that it is about.
     pub fn id(&self) -> Cow<'_, str> {
         match self {
             Self::Intent(record) => (&*record.request_id).into(),
@@ -154,6 +159,7 @@ impl Record {
             Self::StaticPolicyChange(record) => (&*record.change_id).into(),
             Self::RoutingChange(record) => (&*record.change_id).into(),
             Self::Lifecycle(record) => (&*record.run_id).into(),
+            Self::Takeover(record) => (&*record.takeover_id).into(),
             Self::Erasure(record) => (&*record.erasure_id).into(),
             Self::Retention(record) => (&*record.retention_id).into(),
         }
@@ -179,6 +185,7 @@ into_record!(
     StaticPolicyChange,
     RoutingChange,
     Lifecycle,
+    Takeover,
     Erasure,
     Retention
 );

@@ -87,6 +87,11 @@ pub(crate) trait Store: Send + Sync {
     /// The context of that id.
     fn context(&self, id: &str) -> Result<Option<ContextRow>, AuditError>;
 
+    /// Whether a version before the chain can have written here, at node 0.
+    fn may_be_older(&self) -> bool {
+        false
+    }
+
     /// All nodes that ever wrote here.
     fn nodes(&self) -> Result<Vec<Node>, AuditError>;
 
@@ -205,6 +210,9 @@ impl Role {
 pub(crate) trait Session {
     /// Where a node's chain ends, and the last record that a checkpoint covers.
     fn head(&mut self, node: &Node) -> Result<(Head, Seq), AuditError>;
+
+    /// The last checkpoint or cut of a node's chain, whoever signed it.
+    fn last_checkpoint(&mut self, node: &Node) -> Result<Option<Checkpoint>, AuditError>;
 
     /// Writes all records and the checkpoint, or nothing; durable on return. `ChainMoved` when a place is taken.
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError>;

@@ -98,6 +98,10 @@ impl Session for NoSession {
         Ok((self.head, self.head.seq))
     }
 
+    fn last_checkpoint(&mut self, _: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        Ok(None)
+    }
+
     fn commit(&mut self, links: &[Link<'_>], _: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         if let Some(Link { place, hash, .. }) = links.last() {
             self.head = Head { seq: place.seq(), hash: *hash };

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::audit::record::{Lifecycle, LifecycleEvent};
+use crate::audit::record::{Found, Lifecycle, LifecycleEvent};
 use crate::audit::{
     AuditReader, Begins, ChainInfo, ChainVerifier, CheckpointEvery, EntryVerifier, ExportOptions, Item, Misfit,
-    PublicKey, TextVerifier, Texts, Verified, VerifiedTexts, export, verify_export,
+    PublicKey, TakenOver, TextVerifier, Texts, Verified, VerifiedTexts, export, verify_export,
 };
 
 on_both_stores! {
@@ -16,6 +16,15 @@ on_both_stores! {
     whatever_is_changed_behind_its_back_is_named,
     what_a_search_goes_by_is_compared_with_the_records,
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
+    what_a_kill_left_unsigned_is_taken_over_and_told_of,
+    a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of,
+    more_than_a_gateway_leaves_unsigned_is_no_kills_doing,
+    what_stands_behind_an_orderly_end_is_no_kills_doing,
+    a_start_or_an_end_that_is_not_signed_is_none,
+    a_signature_that_is_not_the_gateways_own_hides_nothing,
+    another_key_goes_on_behind_what_the_old_one_signed,
+    a_record_that_claims_to_be_older_than_the_chain_is_not,
+    a_row_of_a_node_without_records_is_found,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
@@ -107,9 +116,12 @@ async fn the_chain_is_signed_after_so_many_records_and_when_time_is_up(home: Hom
     // Time is up at once for what an earlier run left unsigned.
     let soon = CheckpointEvery { records: 1_000, interval: Duration::from_millis(10) };
     let log = AuditLog::open(&Settings { checkpoint: soon, ..settings.clone() }).unwrap();
-    until("what an earlier run left is signed", || home.count("SELECT max(place) & 255 FROM checkpoints") == 10).await;
+    until("what an earlier run left is signed, with what tells of it", || {
+        home.count("SELECT max(place) & 255 FROM checkpoints") == 11
+    })
+    .await;
     append(&log, intent("r9", 9)).await.unwrap();
-    until("a lone record is signed", || home.count("SELECT max(place) & 255 FROM checkpoints") == 11).await;
+    until("a lone record is signed", || home.count("SELECT max(place) & 255 FROM checkpoints") == 12).await;
 }
 
 pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
@@ -253,6 +265,221 @@ async fn a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint(hom
     assert_eq!(misfit, Misfit::Rewritten { node, seq: Seq(5) });
 }
 
+/// Writes so many records behind the last one, as somebody does who may write the store and has no key. Each is a copy of the
+/// first intent, or a lifecycle record of this event, and has its hash.
+fn forge(home: &Home, records: usize, event: Option<&str>) {
+    let node = home.column("SELECT id FROM nodes").remove(0);
+    let last = |what: &str| home.column(&format!("SELECT {what} FROM records ORDER BY place DESC LIMIT 1")).remove(0);
+    let hex = if matches!(home.at, At::Sqlite(_)) { "lower(hex(hash))" } else { "encode(hash, 'hex')" };
+    let (mut place, mut previous) = (last("place").parse::<i64>().unwrap(), last(hex).parse().unwrap());
+    let intent = |what: &str| {
+        home.column(&format!("SELECT {what} FROM records WHERE kind = 'intent' ORDER BY place LIMIT 1")).remove(0)
+    };
+    let at: i64 = intent("at").parse().unwrap();
+    for _ in 0..records {
+        place += 1;
+        let id = format!("forged-{}", place & 255);
+        let (kind, body) = match event {
+            Some(event) => ("lifecycle", format!(r#"{{"run_id":"{id}","event":"{event}"}}"#)),
+            // Without what says that there is a text.
+            None => (
+                "intent",
+                intent("body").replace(&intent("id"), &id).split(",\"content_hmac\"").next().unwrap().to_owned() + "}",
+            ),
+        };
+        let seq = Seq(place & ((1 << 40) - 1));
+        let covered = crate::audit::chain::Covered {
+            node: &node,
+            seq,
+            previous,
+            at_microseconds: at,
+            kind,
+            id: &id,
+            body: &body,
+        };
+        previous = covered.hash();
+        let bytes = match home.at {
+            At::Sqlite(_) => format!("x'{previous}'"),
+            At::Postgres(_) => format!("decode('{previous}', 'hex')"),
+        };
+        let mut sql = format!(
+            "INSERT INTO records (place, at, kind, id, body, hash) VALUES ({place}, {at}, '{kind}', '{id}', '{body}', {bytes})"
+        );
+        if event.is_none() && matches!(home.at, At::Postgres(_)) {
+            sql += &format!(
+                "; INSERT INTO entries SELECT {place}, NULL, '{id}', context_id, kind, at, tenant, client, \"user\", \
+                 request_type, 'error' FROM entries ORDER BY place LIMIT 1"
+            );
+        }
+        home.tamper(&sql);
+    }
+}
+
+/// The first record of a run that leaves so many unsigned at most, or its last.
+fn lifecycle(settings: &Settings, run: &str, event: LifecycleEvent) -> Lifecycle {
+    Lifecycle {
+        run_id: run.into(),
+        at: at(0),
+        event,
+        version: "0.1.0".into(),
+        config_digest: "sha256:3".into(),
+        most_unsigned: Some(settings.checkpoint.records),
+        public_key: None,
+        offline: false,
+    }
+}
+
+/// A run with one request, and an orderly end.
+async fn run(settings: &Settings, name: &str) {
+    let log = AuditLog::open(settings).unwrap();
+    append(&log, lifecycle(settings, name, LifecycleEvent::Start)).await.unwrap();
+    request(&log, intent(name, 1), outcome(name, 2)).await;
+    append(&log, lifecycle(settings, name, LifecycleEvent::Stop)).await.unwrap();
+    log.shutdown().await.unwrap();
+}
+
+/// A run that was killed when its start was signed and its request was not.
+async fn killed_run(home: &Home, settings: &Settings, name: &str) {
+    let log = AuditLog::open(settings).unwrap();
+    append(&log, lifecycle(settings, name, LifecycleEvent::Start)).await.unwrap();
+    request(&log, intent(name, 1), outcome(name, 2)).await;
+    log.shutdown().await.unwrap();
+    home.tamper("DELETE FROM checkpoints WHERE place = (SELECT max(place) FROM records)");
+}
+
+/// What is said of records that no gateway left.
+async fn misfit_behind_the_next_run(home: &Home, settings: &Settings) -> String {
+    let before = verify(home, &settings.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".into());
+    run(settings, "next").await;
+    let misfit = verify(home, &settings.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".into());
+    assert_eq!(misfit, before, "the same before they are covered by a signature and after");
+    misfit
+}
+
+fn taken_over(chain: &Verified, found: Found) -> Option<(u64, u64, i64, i64)> {
+    let TakenOver { times, records, latest } = *chain.taken_over.get(&found)?;
+    latest.map(|(from, through)| (times, records, from.0, through.0))
+}
+
+async fn what_a_kill_left_unsigned_is_taken_over_and_told_of(home: Home) {
+    let settings = Settings { checkpoint: every(4), ..home.settings() };
+    killed_run(&home, &settings, "r1").await;
+    run(&settings, "r2").await;
+    let (chains, _) = verify(&home, &settings.key).unwrap();
+    // Of the first run the start was signed; behind it came its request, what tells of that, and the second run.
+    assert_eq!(taken_over(&chains[0], Found::AtTheStart), Some((1, 2, 2, 3)));
+    assert_eq!((chains[0].taken_over.len(), chains[0].records, chains[0].signed), (1, 8, Seq(8)));
+    assert_eq!(home.column("SELECT kind FROM records WHERE place & 255 = 4"), ["takeover"]);
+}
+
+async fn a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of(home: Home) {
+    let settings = Settings { checkpoint: every(100), ..home.settings() };
+    let log = AuditLog::open(&settings).unwrap();
+    append(&log, lifecycle(&settings, "r1", LifecycleEvent::Start)).await.unwrap();
+    request(&log, intent("r1", 1), outcome("r1", 2)).await;
+    forge(&home, 1, None);
+    request(&log, intent("r2", 3), outcome("r2", 4)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    let (chains, _) = verify(&home, &settings.key).unwrap();
+    assert_eq!(taken_over(&chains[0], Found::WhileRunning), Some((1, 1, 4, 4)));
+    assert_eq!(chains[0].taken_over.len(), 1);
+}
+
+async fn more_than_a_gateway_leaves_unsigned_is_no_kills_doing(home: Home) {
+    let settings = Settings { checkpoint: every(4), ..home.settings() };
+    killed_run(&home, &settings, "r1").await;
+    forge(&home, 3, None);
+    let said = misfit_behind_the_next_run(&home, &settings).await;
+    assert!(said.contains("records 2 to 6 were not signed, although they are 5, and a gateway leaves 4"), "{said}");
+}
+
+async fn what_stands_behind_an_orderly_end_is_no_kills_doing(home: Home) {
+    let settings = Settings { checkpoint: every(100), ..home.settings() };
+    run(&settings, "r1").await;
+    forge(&home, 1, None);
+    let said = misfit_behind_the_next_run(&home, &settings).await;
+    assert!(said.contains("records 5 to 5 were not signed, although they stand behind the end"), "{said}");
+}
+
+async fn a_start_or_an_end_that_is_not_signed_is_none(home: Home) {
+    killed_run(&home, &Settings { checkpoint: every(100), ..home.settings() }, "r1").await;
+    for event in ["start", "stop"] {
+        let home = home.copy();
+        let settings = Settings { checkpoint: every(100), ..home.settings() };
+        forge(&home, 1, Some(event));
+        let said = misfit_behind_the_next_run(&home, &settings).await;
+        assert!(said.contains("records 2 to 4 were not signed, although record 4 is a start or an end"), "{said}");
+    }
+}
+
+async fn a_signature_that_is_not_the_gateways_own_hides_nothing(home: Home) {
+    let settings = Settings { checkpoint: every(100), ..home.settings() };
+    run(&settings, "r1").await;
+    forge(&home, 1, None);
+    // Such a row is there while the gateway looks, and gone when somebody verifies.
+    home.tamper(
+        "INSERT INTO checkpoints SELECT place + 1, kind, at, hash, public_key, signature FROM checkpoints \
+         ORDER BY place DESC LIMIT 1",
+    );
+    run(&settings, "r2").await;
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 = 5");
+    let said = verify(&home, &settings.key).unwrap_err().to_string();
+    assert!(said.contains("records 5 to 5 were not signed, although they stand behind the end"), "{said}");
+}
+
+async fn another_key_goes_on_behind_what_the_old_one_signed(home: Home) {
+    let (old, new) = (home.settings(), Settings { key: AuditKey::random().unwrap(), ..home.settings() });
+    run(&old, "r1").await;
+    run(&new, "r2").await;
+    let keys = [old.key.public(), new.key.public()];
+    let found = apart(|| {
+        let reader = AuditReader::open(&home.store()).unwrap();
+        let chain = reader.chains().unwrap().remove(0);
+        let mut verifier = ChainVerifier::new(&chain.node, &keys, Begins::AtItsStart);
+        for item in reader.chain(&chain, Texts::Left).unwrap() {
+            match item.unwrap() {
+                Item::Record(record) => verifier.record(&record, None).unwrap(),
+                Item::Checkpoint(checkpoint) => verifier.checkpoint(&checkpoint).unwrap(),
+            }
+        }
+        verifier.end().unwrap()
+    });
+    assert!(found.taken_over.is_empty(), "all was signed: {found:?}");
+}
+
+async fn a_record_that_claims_to_be_older_than_the_chain_is_not(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    let hash = if matches!(home.at, At::Sqlite(_)) { "NULL" } else { "hash" };
+    home.tamper(&format!(
+        "INSERT INTO records (place, at, kind, id, body, hash) SELECT 7, at, kind, 'r0', body, {hash} FROM records \
+         WHERE place & 255 = 1"
+    ));
+    let misfit = apart(|| {
+        let reader = AuditReader::open(&home.store()).unwrap();
+        reader.check_older(&reader.chains().unwrap()[0]).unwrap().unwrap_err()
+    });
+    assert!(misfit.to_string().contains("record 7 (intent r0) stands among those that are older"), "{misfit}");
+}
+
+async fn a_row_of_a_node_without_records_is_found(home: Home) {
+    let log = home.open();
+    request(&log, intent("r1", 0), outcome("r1", 1)).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    home.tamper("INSERT INTO nodes (id, role) VALUES ('another', 'gateway')");
+    verify(&home, &home.key).unwrap();
+    home.tamper(
+        "INSERT INTO entries SELECT (SELECT number FROM nodes WHERE id = 'another') * 1099511627776 + 1, NULL, 'forged', \
+         NULL, kind, at, tenant, client, \"user\", request_type, decision FROM entries",
+    );
+    let misfit = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(misfit.contains("another: the row of record 1 (forged) in `entries`: no record opened it"), "{misfit}");
+}
+
 async fn each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original(home: Home) {
     for (id, content, kept) in [
         ("c1", ContentMode::Redacted, Some("\"write to [email]\"")),
@@ -282,7 +509,10 @@ async fn two_writers_of_one_node_make_one_chain(home: Home) {
     first.shutdown().await.unwrap();
     second.shutdown().await.unwrap();
     let (chains, _) = verify(&home, &settings.key).unwrap();
-    assert_eq!(chains.iter().map(|chain| chain.records).collect::<Vec<_>>(), [40]);
+    let told = home.count("SELECT count(*) FROM records WHERE kind = 'takeover'") as u64;
+    assert_eq!(chains.iter().map(|chain| chain.records).collect::<Vec<_>>(), [40 + told]);
+    let counted = chains[0].taken_over.get(&Found::WhileRunning).map_or(0, |it| it.times);
+    assert_eq!(counted, told, "what one had not signed when the other came, that one tells of");
 }
 
 async fn a_named_node_has_a_chain_of_its_own(home: Home) {
@@ -384,6 +614,7 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
             event: LifecycleEvent::Start,
             version: "0.1.0".into(),
             config_digest: "sha256:3".into(),
+            most_unsigned: None,
             public_key: Some(key.public().to_string()),
             offline: false,
         };
@@ -391,7 +622,7 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
         request(&log, intent(id, 1), outcome(id, 2)).await;
         log.shutdown().await.unwrap();
     }
-    // The record that names the old key goes, and its other two stay.
+    // The record that names the old key goes, and its other two stay. Behind them the new key's chain tells of them.
     let home = Home { key: new, ..home };
     retention::cut(&home, &[1]);
     let verify = |home: &Home| {
@@ -402,9 +633,9 @@ async fn behind_a_cut_another_keys_texts_are_not_taken_for_changed_ones(home: Ho
     };
     let (_, texts) = verify(&home).unwrap();
     assert_eq!(texts, VerifiedTexts { texts: 2, erased: 0, unchecked: 2 });
-    home.tamper("UPDATE contents SET content = '\"never said\"' WHERE place & 255 = 5");
+    home.tamper("UPDATE contents SET content = '\"never said\"' WHERE place & 255 = 6");
     let misfit = verify(&home).unwrap_err().to_string();
-    assert!(misfit.contains("the text of record 5 (intent r2) was changed"), "{misfit}");
+    assert!(misfit.contains("the text of record 6 (intent r2) was changed"), "{misfit}");
 }
 
 async fn a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_record_on(home: Home) {
@@ -424,11 +655,11 @@ async fn a_part_of_which_nothing_is_signed_yet_is_exported_from_the_last_signed_
         });
         let found = verify_export(&mut &*exported, &[home.key.public()], &mut || ()).unwrap();
         let chain = &found.chains[0];
-        assert_eq!((chain.first, chain.head.seq, chain.signed), (Seq(first), Seq(11), Seq(9)), "{since}");
+        assert_eq!((chain.first, chain.head.seq, chain.signed), (Seq(first), Seq(12), Seq(9)), "{since}");
     }
     let nothing = apart(|| {
         let mut out = Vec::new();
-        let options = ExportOptions { since: Some(at(21)), without_content: false };
+        let options = ExportOptions { since: Some(Timestamp::MAX), without_content: false };
         export(&AuditReader::open(&home.store()).unwrap(), &options, &mut out, &mut || ()).unwrap();
         out
     });

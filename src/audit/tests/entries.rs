@@ -154,6 +154,7 @@ async fn history_is_recorded_and_is_nobodys_entry(home: Home) {
         event: LifecycleEvent::Start,
         version: "0.1.0".into(),
         config_digest: "sha256:3".into(),
+        most_unsigned: None,
         public_key: None,
         offline: false,
     };

@@ -29,7 +29,7 @@ impl Chain {
         Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None }
     }
 
-    /// Goes on from what the store says. A store with records that nobody signed is signed with the next ones.
+    /// Goes on from what the store says. What is not signed there is signed with the next records.
     pub(super) fn go_on_from(&mut self, head: Head, signed: Seq) {
         (self.head, self.signed) = (head, signed);
         self.due = (head.seq > signed).then(Instant::now);
@@ -82,7 +82,8 @@ impl Chain {
         (self.head.seq > self.signed).then(|| self.signed_head(self.head))
     }
 
-    fn signed_head(&self, head: Head) -> Checkpoint {
+    /// The checkpoint of this head, whether or not it is time for one.
+    pub(super) fn signed_head(&self, head: Head) -> Checkpoint {
         Checkpoint::sign(CheckpointKind::Checkpoint, &self.node.id, Timestamp::now(), head, &self.key)
     }
 
@@ -104,6 +105,16 @@ impl Chain {
         session.commit(&links, Some((self.place(&checkpoint), &checkpoint)))?;
         self.moved_to(head, Some(head.seq));
         Ok(head.seq)
+    }
+
+    /// Whether this chain's key made the signature.
+    pub(super) fn has_signed(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.public_key == self.key.public() && checkpoint.is_signed_for(&self.node.id)
+    }
+
+    /// The most records that stand in the store unsigned.
+    pub(super) fn most_unsigned(&self) -> u64 {
+        self.every.records
     }
 
     /// The place of a checkpoint: that of the record that it ends with.

@@ -12,6 +12,7 @@ mod chain;
 mod inbox;
 mod retention;
 mod spill;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use super::chain::{Head, Seq};
 use super::contexts::RecentContexts;
 use super::journal::Journal;
 use super::queue::{Job, Message};
+use super::record::RecordKind;
 use super::row::Row;
 use super::store::{Session, Store};
 pub(crate) use chain::Chain;
@@ -75,6 +77,11 @@ struct Writer {
     crowded: Option<u64>,
     /// Where the chain ends in the store: before the records in the journal.
     stored: Head,
+    /// Up to where the store's chain needs no telling of: it is this process's own, or signed, or was told of. `None` before
+    /// the first look.
+    own: Option<Head>,
+    /// What tells of other records, until it is written.
+    taken_over: Option<Row>,
     /// What was being committed when the connection broke.
     unsure: Option<Unsure>,
     /// What was taken from the queue behind that and waits for the next connection.
@@ -129,6 +136,8 @@ impl Writer {
             cutting: Vec::new(),
             crowded: None,
             stored: Head::EMPTY,
+            own: None,
+            taken_over: None,
             unsure: None,
             behind: Vec::new(),
             next_drain: now,
@@ -142,7 +151,7 @@ impl Writer {
     /// Commits batch after batch. Returns at the end, or when the connection is to be replaced; an error when it could
     /// not begin.
     fn serve(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        self.find_head(session)?;
+        self.find_head(session, self.unsure.as_ref().map(|unsure| unsure.head))?;
         let mut state = self.go_on(session);
         loop {
             if state == Connection::Usable {
@@ -218,9 +227,16 @@ impl Writer {
         self.commit(session, batch, attempt)
     }
 
-    fn find_head(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
-        let (head, signed) = session.head(&self.chain.node)?;
+    /// Where the store's chain ends; `tried` is where an attempt ends of which nobody knows yet what became of it.
+    fn find_head(&mut self, session: &mut dyn Session, tried: Option<Head>) -> Result<(), AuditError> {
+        let (head, _) = session.head(&self.chain.node)?;
+        let signed = self.last_signed(session)?;
         self.stored = head;
+        if tried == Some(head) {
+            self.has_told(head);
+        } else if self.own.is_none() || !self.is_spilling() {
+            self.take_over(session, head, signed)?;
+        }
         // With the records that wait, the chain ends later than the store knows.
         let waiting = self.journal.as_ref().and_then(Journal::head).filter(|waiting| waiting.seq > head.seq);
         self.chain.go_on_from(waiting.unwrap_or(head), signed);
@@ -284,6 +300,9 @@ impl Writer {
     fn sign(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         // Of records that wait nobody can say yet that the store has them.
         let Some(checkpoint) = self.chain.last_checkpoint().filter(|_| !self.is_spilling()) else { return Ok(()) };
+        if self.taken_over.is_some() {
+            return self.append(session, &[]).map(drop);
+        }
         session.commit(&[], Some((self.chain.place(&checkpoint), &checkpoint)))?;
         self.chain.moved_to(self.chain.head(), Some(checkpoint.head.seq));
         Ok(())
@@ -315,7 +334,7 @@ impl Writer {
             }
             Err(error) if error.leaves_it_open() && attempt == Attempt::First => {
                 tracing::warn!(code = error.code(), %error, "the audit store's connection broke; once more on a new one");
-                let (_, head) = self.chain.links(&rows);
+                let (_, head) = self.chain.links(&self.with_takeover(&rows));
                 self.unsure = Some(Unsure { batch, head });
                 Connection::Broken
             }
@@ -331,22 +350,30 @@ impl Writer {
         }
     }
 
+    /// The rows behind what tells of records that were taken over.
+    fn with_takeover<'r>(&'r self, rows: &[&'r Row]) -> Vec<&'r Row> {
+        self.taken_over.iter().chain(rows.iter().copied()).collect()
+    }
+
     /// Links the rows to the chain and writes them; returns the number of the last.
     fn append(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<Seq, AuditError> {
         let mut moves = 0;
         loop {
-            let (links, head) = self.chain.links(rows);
-            let checkpoint = self.chain.checkpoint(head);
+            let written = self.with_takeover(rows);
+            let (links, head) = self.chain.links(&written);
+            let at_once = moves > 0 || self.inbox.is_to_end() || written.iter().any(|row| is_signed_at_once(row.kind));
+            let checkpoint = if at_once { Some(self.chain.signed_head(head)) } else { self.chain.checkpoint(head) };
             let placed = checkpoint.as_ref().map(|checkpoint| (self.chain.place(checkpoint), checkpoint));
             match session.commit(&links, placed) {
                 Ok(()) => {
                     self.chain.moved_to(head, checkpoint.map(|checkpoint| checkpoint.head.seq));
                     self.stored = head;
+                    self.has_told(head);
                     return Ok(head.seq);
                 }
                 Err(AuditError::ChainMoved) if moves < MOVES => {
                     moves += 1;
-                    self.find_head(session)?;
+                    self.find_head(session, Some(head))?;
                     // It was this very batch: an attempt that was given up here went on in the store.
                     if self.stored == head {
                         return Ok(head.seq);
@@ -400,6 +427,12 @@ impl Writer {
             Err(error) => tracing::warn!(code = error.code(), %error, "expired contexts were not removed"),
         }
     }
+}
+
+/// Whether a record is signed in its own transaction: so nothing unsigned stands between an end and the next start, but what
+/// somebody else wrote.
+fn is_signed_at_once(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::Lifecycle | RecordKind::Takeover | RecordKind::Retention)
 }
 
 fn state_after(error: &AuditError) -> Connection {

@@ -30,13 +30,16 @@ impl Writer {
 
     /// Writes a batch into the journal and answers its waiters.
     pub(super) fn spill(&mut self, batch: Vec<Job>) {
-        let rows: Vec<&Row> = batch.iter().flat_map(|job| &job.rows).collect();
+        let rows: Vec<&Row> = self.taken_over.iter().chain(batch.iter().flat_map(|job| &job.rows)).collect();
         let (links, head) = self.chain.links(&rows);
         let Some(journal) = &mut self.journal else { return fail(batch, &AuditError::Closed) };
         match journal.append(&links) {
             Ok(()) => {
                 metrics::counter!("octroi_audit_spilled_records_total").increment(rows.len() as u64);
                 self.chain.moved_to(head, None);
+                if self.taken_over.is_some() {
+                    self.has_told(self.stored);
+                }
                 self.succeed_all(batch, head.seq);
             }
             Err(error) => {
@@ -71,6 +74,10 @@ impl Writer {
     pub(super) fn drain(&mut self, session: &mut dyn Session) -> Connection {
         if self.drain_in().is_none_or(|left| !left.is_zero()) {
             return Connection::Usable;
+        }
+        if self.taken_over.is_some() {
+            // Behind what waits, and before any of that is signed.
+            self.spill(Vec::new());
         }
         let tried = Instant::now();
         match self.drain_some(session) {
@@ -107,13 +114,18 @@ impl Writer {
             self.drained_to(passed)?;
             return self.drain_anew(session, &AuditError::ChainMoved);
         }
+        if let Some(last) = there.last() {
+            self.vouch_for(last.head()?);
+        }
         if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
             let links = missing.iter().map(|it| link(it)).collect::<Result<Vec<_>, _>>()?;
             let continues = first.head()? == self.chain.behind(self.stored, &first.row)
                 && self.chain.node.number == first.place.node();
-            let committed = if continues { session.commit(&links, None) } else { Err(AuditError::ChainMoved) };
+            let head = last.head()?;
+            let committed =
+                if continues { self.commit_drained(session, &links, head) } else { Err(AuditError::ChainMoved) };
             match committed {
-                Ok(()) => self.stored = last.head()?,
+                Ok(()) => {}
                 Err(error) if error == AuditError::ChainMoved || error.is_of_one_record() => {
                     return self.drain_anew(session, &error);
                 }
@@ -135,8 +147,11 @@ impl Writer {
         }
         self.stored = session.head(&self.chain.node)?.0;
         if self.pass_over_linked(session)? {
+            self.vouch_for(self.stored);
             return Ok(());
         }
+        let signed = self.last_signed(session)?;
+        self.take_over(session, self.stored, signed)?;
         let Some(journal) = &self.journal else { return Ok(()) };
         let (records, end) = journal.next(journal.drained(), AT_ONCE)?;
         let rows: Vec<&Row> = records.iter().map(|it| &it.row).collect();
@@ -174,8 +189,17 @@ impl Writer {
     /// Writes the rows behind what the store has.
     fn link_anew(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<(), AuditError> {
         let (links, head) = self.chain.links_behind(self.stored, rows);
-        session.commit(&links, None)?;
+        self.commit_drained(session, &links, head)
+    }
+
+    /// Writes records that waited, up to this head, and signs them with it: the journal may hold more of them than may stand
+    /// in the store unsigned.
+    fn commit_drained(&mut self, session: &mut dyn Session, links: &[Link<'_>], head: Head) -> Result<(), AuditError> {
+        let checkpoint = self.chain.signed_head(head);
+        session.commit(links, Some((self.chain.place(&checkpoint), &checkpoint)))?;
+        self.chain.moved_to(self.chain.head(), Some(head.seq));
         self.stored = head;
+        self.vouch_for(head);
         Ok(())
     }
 

@@ -26,14 +26,14 @@ struct Scripted {
     answers: VecDeque<Answer>,
     attempts: usize,
     records: Vec<(Head, String)>,
-    signed: Seq,
+    signed: Option<Checkpoint>,
     /// When the first records were, where that counts.
     times: Vec<Timestamp>,
 }
 
 impl Scripted {
     fn new(answers: impl Into<VecDeque<Answer>>) -> Self {
-        Self { answers: answers.into(), attempts: 0, records: Vec::new(), signed: Seq(0), times: Vec::new() }
+        Self { answers: answers.into(), attempts: 0, records: Vec::new(), signed: None, times: Vec::new() }
     }
 
     fn ids(&self) -> Vec<&str> {
@@ -43,7 +43,12 @@ impl Scripted {
 
 impl Session for Scripted {
     fn head(&mut self, _: &Node) -> Result<(Head, Seq), AuditError> {
-        Ok((self.records.last().map_or(Head::EMPTY, |(head, _)| *head), self.signed))
+        let signed = self.signed.as_ref().map_or(Seq(0), |it| it.head.seq);
+        Ok((self.records.last().map_or(Head::EMPTY, |(head, _)| *head), signed))
+    }
+
+    fn last_checkpoint(&mut self, _: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        Ok(self.signed.clone())
     }
 
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
@@ -56,7 +61,7 @@ impl Session for Scripted {
         let records = links.iter().map(|it| (Head { seq: it.place.seq(), hash: it.hash }, it.row.id.to_string()));
         self.records.extend(records);
         if let Some((_, checkpoint)) = checkpoint {
-            self.signed = checkpoint.head.seq;
+            self.signed = Some(checkpoint.clone());
         }
         answer
     }
@@ -148,7 +153,7 @@ async fn a_commit_that_was_given_up_and_got_through_is_not_taken_for_another_pro
     // What is given up at the first attempt goes on in the store, and is there before the second one.
     let mut store = Scripted::new([Refuses(no_answer()), TakesAndSays(AuditError::ChainMoved)]);
     assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Broken);
-    writer.find_head(&mut store).unwrap();
+    writer.find_head(&mut store, writer.unsure.as_ref().map(|unsure| unsure.head)).unwrap();
     assert!(writer.go_on(&mut store) == Connection::Usable);
     assert_eq!(durable.await, Ok(Seq(1)), "it is there");
     assert_eq!((store.attempts, store.ids()), (2, vec!["generation-2"]), "and is not written behind itself");
@@ -174,7 +179,7 @@ async fn of_records_that_are_tried_one_by_one_each_is_written_once_whenever_the_
         let mut store = Scripted::new(answers);
         let mut state = writer.commit(&mut store, batch, Attempt::First);
         while state == Connection::Broken {
-            writer.find_head(&mut store).unwrap();
+            writer.find_head(&mut store, writer.unsure.as_ref().map(|unsure| unsure.head)).unwrap();
             state = writer.go_on(&mut store);
         }
         let told = receipts.map(|receipt| receipt.now_or_never().expect("it is answered"));
@@ -201,6 +206,34 @@ async fn behind_a_record_that_waits_in_the_journal_none_goes_into_the_store() {
     assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
     assert_eq!(store.ids(), ["generation-1", "generation-2", "generation-3"]);
     assert_eq!(store.records[2].0, writer.chain.head(), "under the numbers that were told");
+    assert_eq!(store.signed.unwrap().head, store.records[2].0, "and signed: many may have waited");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_in_the_store_is_told_of_in_the_journal_before_what_waits_there_is_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Some(Journal::open(&folder.path().join("audit.spill"), 1 << 20, false).unwrap());
+    let mut store = Scripted::new([Takes, Refuses(AuditError::Locked)]);
+    {
+        let (queue, mut writer) = writing(open());
+        for generation in [1, 2] {
+            let _receipt = queue_change(&queue, generation);
+            let batch = writer.inbox.queued().unwrap();
+            assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Usable);
+        }
+        store.signed = None;
+    }
+    let (_queue, mut writer) = writing(open());
+    writer.find_head(&mut store, None).unwrap();
+    store.answers = [Refuses(AuditError::Locked), Takes].into();
+    for is_waiting in [true, false] {
+        writer.next_drain = Instant::now();
+        assert!(writer.drain(&mut store) == Connection::Usable);
+        assert_eq!(writer.is_spilling(), is_waiting);
+    }
+    let ids = store.ids();
+    assert!(ids[..2] == ["generation-1", "generation-2"] && ids[2].starts_with("takeover-"), "{ids:?}");
+    assert_eq!((ids.len(), store.signed.unwrap().head), (3, store.records[2].0), "once, and signed with them");
 }
 
 #[tokio::test]

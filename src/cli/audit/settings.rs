@@ -3,6 +3,8 @@
 use std::io::ErrorKind::NotADirectory;
 use std::path::Path;
 
+use rustix::fs::{Access, AtFlags, CWD};
+
 use crate::audit::{
     AuditError, AuditKey, AuditReader, ContentMode, Keep, Made, PublicKey, Settings, SpillTo, is_left_behind,
     kept_node_id,
@@ -37,14 +39,39 @@ pub(in crate::cli) fn check(audit: &config::Audit) -> Result<(), AuditError> {
         AuditFailure::Deny => None,
     };
     store.into_iter().chain(journal).filter(|file| !file.exists()).try_for_each(|file| can_be_made(file))?;
+    store.into_iter().filter(|file| file.exists()).try_for_each(|file| can_be_written(file))?;
     Settings { node, ..without_node(audit, key) }.check()
 }
 
-/// Whether there is a folder for a file that is to be made.
+/// Whether there is a folder for a file that is to be made, and this user may make one there.
 fn can_be_made(path: &Path) -> Result<(), AuditError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let there = std::fs::metadata(folder).and_then(|it| if it.is_dir() { Ok(()) } else { Err(NotADirectory.into()) });
-    there.map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
+    there
+        .and_then(|()| may(folder, Access::WRITE_OK | Access::EXEC_OK))
+        .map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
+}
+
+/// Whether this user may write an SQLite file that is there, and its log beside it.
+fn can_be_written(file: &Path) -> Result<(), AuditError> {
+    may(file, Access::READ_OK | Access::WRITE_OK)
+        .and_then(|()| may(folder_of(file), Access::WRITE_OK | Access::EXEC_OK))
+        .map_err(|error| {
+            AuditError::Settings(format!(
+                "the audit store {} cannot be written: {error}: this user must be able to write the file and its folder \
+                 (audit.url)",
+                file.display()
+            ))
+        })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Asks the system whether this process may do that.
+fn may(path: &Path, access: Access) -> std::io::Result<()> {
+    Ok(rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
 /// Beside a database with an unusual ending its key or a journal with records may be there under another name, given by an

@@ -25,6 +25,12 @@ pub(super) fn run(reader: &AuditReader, id: &str, json: bool) -> anyhow::Result<
     for record in &records {
         if json { print_json(&as_json(record)?)? } else { print_line(&story(record)?)? }
     }
+    let has = |kind| records.iter().any(|record| record.known_kind() == Some(kind));
+    if !json && has(RecordKind::Intent) && !has(RecordKind::Outcome) {
+        print_line(
+            "outcome  none is on record: the request is still under way, or the gateway ended before it was written",
+        )?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,9 +9,10 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{open, print_line, settings};
+use crate::audit::record::Found;
 use crate::audit::{
     AuditError, AuditReader, Begins, ChainInfo, ChainVerifier, EntryVerifier, ExportError, Item, Misfit, PublicKey,
-    TextVerifier, Texts, Verified, verify_export,
+    TakenOver, TextVerifier, Texts, Verified, verify_export,
 };
 use crate::config::Config;
 
@@ -76,6 +77,10 @@ fn check(
     for chain in reader.chains_in_turn()? {
         let chain = chain?;
         if chain.node.is_empty() {
+            if let Err(misfit) = reader.check_older(&chain)? {
+                bar.finish_and_clear();
+                return Ok(Err(misfit));
+            }
             bar.inc(chain.records());
             bar.suspend(|| {
                 print_line(&format!("{} records are older than the chain; nothing proves them", chain.records()))
@@ -158,7 +163,7 @@ pub(super) fn export(file: &Path, public_keys: &[PublicKey]) -> anyhow::Result<E
 }
 
 fn report(chain: &Verified) -> std::io::Result<()> {
-    let Verified { node, records, first, head, checkpoints, signed, cut } = chain;
+    let Verified { node, records, first, head, checkpoints, signed, cut, taken_over } = chain;
     let mut line = format!("{node}: {records} records fit, and {checkpoints} signed checkpoints");
     if let Some(cut) = cut {
         line.push_str(&format!("; those up to {} were removed by a signed cut", cut.0));
@@ -169,7 +174,23 @@ fn report(chain: &Verified) -> std::io::Result<()> {
         line.push_str(&format!("; the last {} are not signed yet", head.seq.0 - signed.0));
     }
     print_line(&line)?;
+    for (found, taken_over) in taken_over {
+        print_line(&format!("{node}: {}", told(*found, taken_over)))?;
+    }
     print_line(&format!("{node}: head {} {}", head.seq.0, head.hash))
+}
+
+/// What nobody had signed, in words.
+fn told(found: Found, TakenOver { times, records, latest }: &TakenOver) -> String {
+    let when = match found {
+        Found::AtTheStart => "when a gateway started: what wrote them ended before it had signed them, as by a kill",
+        Found::WhileRunning => {
+            "and came while a gateway ran: another process wrote them, or nobody heard that they were written"
+        }
+    };
+    let latest =
+        latest.map_or_else(String::new, |(from, through)| format!(", the last time {} to {}", from.0, through.0));
+    format!("{records} records were not signed {when} ({times} times{latest})")
 }
 
 #[expect(clippy::print_stderr, reason = "what does not fit is the command's error")]

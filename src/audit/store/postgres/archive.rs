@@ -152,10 +152,19 @@ pub(super) async fn policy_rows(
 }
 
 pub(super) async fn checkpoints(client: &Client, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
+    checkpoints_in(client, node, "ORDER BY place, kind").await
+}
+
+pub(super) async fn last_checkpoint(client: &Client, node: i64) -> Result<Option<Checkpoint>, AuditError> {
+    Ok(checkpoints_in(client, node, "ORDER BY place DESC, kind DESC LIMIT 1").await?.pop())
+}
+
+async fn checkpoints_in(client: &Client, node: i64, order: &str) -> Result<Vec<Checkpoint>, AuditError> {
     let (Place(first), Place(last)) = Place::of_node(node);
-    let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
-               WHERE place BETWEEN $1 AND $2 ORDER BY place, kind";
-    client.query(sql, &[&first, &last]).await?.iter().map(checkpoint).collect()
+    let sql = format!(
+        "SELECT place, kind, at, hash, public_key, signature FROM checkpoints WHERE place BETWEEN $1 AND $2 {order}"
+    );
+    client.query(&sql, &[&first, &last]).await?.iter().map(checkpoint).collect()
 }
 
 fn checkpoint(row: &Row) -> Result<Checkpoint, AuditError> {

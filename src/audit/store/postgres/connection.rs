@@ -97,9 +97,10 @@ impl Address {
         };
         // Acknowledged is durable: what the server is set to may promise more, never less. And what is given up here does
         // not go on there, with its locks; nor does what nobody is left to give up. A process that lost its power between
-        // two steps of a transaction holds the next place of its chain there until the server ends it.
+        // two steps of a transaction holds the next place of its chain there until the server ends it. Places are taken one
+        // behind the other by each transaction itself: a stricter isolation would only refuse them.
         let set = format!(
-            "SET search_path = octroi; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
+            "SET search_path = octroi; SET default_transaction_isolation = 'read committed'; SET statement_timeout = {}; SET idle_in_transaction_session_timeout = {}; \
              SET tcp_keepalives_idle = {}; SET tcp_keepalives_interval = {}; SET tcp_user_timeout = {}; \
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
             self.answer_within.as_millis(),

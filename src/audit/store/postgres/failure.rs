@@ -29,7 +29,8 @@ fn of_answer(answer: &DbError) -> AuditError {
         (_, &SqlState::UNIQUE_VIOLATION) if answer.constraint() == Some("records_pkey") => AuditError::ChainMoved,
         (_, &SqlState::UNIQUE_VIOLATION) => AuditError::Duplicate { id: String::new() },
         (_, &SqlState::DISK_FULL) => AuditError::DiskFull,
-        (_, &SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED) => AuditError::Locked,
+        // Others were in the way: the same may pass at the next attempt.
+        (Some("40"), _) | (_, &SqlState::LOCK_NOT_AVAILABLE) => AuditError::Locked,
         (_, &SqlState::READ_ONLY_SQL_TRANSACTION | &SqlState::INSUFFICIENT_PRIVILEGE) => AuditError::ReadOnly(said()),
         // The server took this process for one that is gone, and ended the connection.
         (_, &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT) => unreachable(&said()),

@@ -13,6 +13,7 @@ pub(super) const TURN: i64 = 0x4f63_7472;
 
 /// Brings the schema up to date. Refuses one that a newer version wrote.
 pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), AuditError> {
+    takes_all_characters(client, address).await?;
     let known = MIGRATIONS.len();
     // Where there is nothing to be done, nobody's turn is waited for.
     if exists(client).await? && found(client, address).await? == known as i64 {
@@ -40,12 +41,26 @@ pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Au
 
 /// Whether the database has the schema of this version, which it must have where it may not be changed.
 pub(super) async fn check(client: &Client, address: &Address) -> Result<(), AuditError> {
+    takes_all_characters(client, address).await?;
     let found = if exists(client).await? { found(client, address).await? } else { 0 };
     let known = MIGRATIONS.len() as i64;
     if found < known {
         return Err(AuditError::OlderSchema { path: address.to_string(), found, known });
     }
     Ok(())
+}
+
+/// In another encoding the database has no place for some characters, and refuses each record that has one.
+async fn takes_all_characters(client: &Client, address: &Address) -> Result<(), AuditError> {
+    let encoding: String = client.query_one("SELECT current_setting('server_encoding')", &[]).await?.get(0);
+    if ["UTF8", "SQL_ASCII"].contains(&encoding.as_str()) {
+        return Ok(());
+    }
+    let reason = format!(
+        "its encoding is {encoding}, which cannot hold every character of a record; make a database with \
+         `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`, and name that in `audit.url`"
+    );
+    Err(AuditError::Open { path: address.to_string(), reason })
 }
 
 async fn exists(client: &Client) -> Result<bool, AuditError> {

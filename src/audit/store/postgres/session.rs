@@ -229,6 +229,10 @@ impl Session for PostgresSession<'_> {
         })
     }
 
+    fn last_checkpoint(&mut self, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        self.connection.ask(async |client| archive::last_checkpoint(&client, node.number).await)
+    }
+
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         let statements = &self.statements;
         let result =

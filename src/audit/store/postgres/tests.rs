@@ -78,6 +78,49 @@ fn a_start_that_has_nothing_to_migrate_waits_for_nobodys_migration() {
 }
 
 #[test]
+fn a_database_without_a_place_for_every_character_is_refused_and_told_of() {
+    let Some(server) = postgres::shared() else { return };
+    let made = |name: &str, encoding: &str| {
+        let sql = format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        postgres::execute(&server.url("postgres"), &sql).unwrap();
+        DatabaseUrl::new(server.url(name))
+    };
+    let url = made("latin", "LATIN1");
+    for opened in [PostgresStore::open(&url), PostgresStore::open_existing(&url)] {
+        let said = opened.err().unwrap().to_string();
+        assert!(said.contains("its encoding is LATIN1") && said.contains("ENCODING 'UTF8'"), "{said}");
+    }
+    PostgresStore::open(&made("bytes", "SQL_ASCII")).unwrap();
+}
+
+#[test]
+fn gateways_whose_database_is_set_to_serializable_keep_out_of_each_others_way() {
+    let Some(server) = postgres::shared() else { return };
+    let url = server.database();
+    let name = url.rsplit('/').next().unwrap();
+    let set = format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'");
+    postgres::execute(&server.url("postgres"), &set).unwrap();
+    let store = PostgresStore::open(&DatabaseUrl::new(&url)).unwrap();
+    let told = store.with(|connection| {
+        connection
+            .ask(async |client| Ok(client.query_one("SHOW transaction_isolation", &[]).await?.get::<_, String>(0)))
+    });
+    assert_eq!(told, Ok("read committed".to_owned()));
+}
+
+#[test]
+fn a_transaction_that_others_were_in_the_way_of_is_for_another_attempt() {
+    let Some(server) = postgres::shared() else { return };
+    let url = DatabaseUrl::new(server.database());
+    let store = PostgresStore::open(&url).unwrap();
+    for state in ["40001", "40P01", "55P03"] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{state}'; END $$");
+        let told = store.with(|connection| connection.ask(async |client| Ok(client.batch_execute(&raise).await?)));
+        assert_eq!(told, Err(AuditError::Locked), "{state}");
+    }
+}
+
+#[test]
 fn no_cut_scans_a_table() {
     let Some(server) = postgres::shared() else { return };
     let url = DatabaseUrl::new(server.database());

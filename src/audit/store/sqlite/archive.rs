@@ -130,10 +130,19 @@ pub(super) fn policy_rows(
 }
 
 pub(super) fn checkpoints(connection: &Connection, node: i64) -> Result<Vec<Checkpoint>, AuditError> {
+    checkpoints_in(connection, node, "ORDER BY place, kind")
+}
+
+pub(super) fn last_checkpoint(connection: &Connection, node: i64) -> Result<Option<Checkpoint>, AuditError> {
+    Ok(checkpoints_in(connection, node, "ORDER BY place DESC, kind DESC LIMIT 1")?.pop())
+}
+
+fn checkpoints_in(connection: &Connection, node: i64, order: &str) -> Result<Vec<Checkpoint>, AuditError> {
     let (first, last) = Place::of_node(node);
-    let sql = "SELECT place, kind, at, hash, public_key, signature FROM checkpoints \
-               WHERE place BETWEEN ? AND ? ORDER BY place, kind";
-    let mut statement = connection.prepare(sql)?;
+    let sql = format!(
+        "SELECT place, kind, at, hash, public_key, signature FROM checkpoints WHERE place BETWEEN ? AND ? {order}"
+    );
+    let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map([first.0, last.0], |row| {
         let head = Head { seq: Place(row.get(0)?).seq(), hash: ChainHash(row.get(3)?) };
         Ok((row.get::<_, String>(1)?, row.get(2)?, head, PublicKey(row.get(4)?), row.get(5)?))

@@ -208,6 +208,10 @@ impl Store for SqliteStore {
         self.readers.with(|connection| read::context(connection, id))
     }
 
+    fn may_be_older(&self) -> bool {
+        true
+    }
+
     fn nodes(&self) -> Result<Vec<Node>, AuditError> {
         self.readers.with(archive::nodes)
     }

@@ -139,6 +139,10 @@ impl Session for SqliteSession<'_> {
         Ok(if signed.seq > head.seq { (signed, signed.seq) } else { (head, signed.seq) })
     }
 
+    fn last_checkpoint(&mut self, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        archive::last_checkpoint(self.connection, node.number)
+    }
+
     fn commit(&mut self, links: &[Link<'_>], checkpoint: Option<(Place, &Checkpoint)>) -> Result<(), AuditError> {
         if self.index.is_full() {
             self.index()?;

@@ -1,0 +1,98 @@
+//! Records of this node's chain that are not this process's own, and that its key has not signed.
+//!
+//! After a kill they are those of the process before; otherwise somebody wrote them who may write the store. Nobody here can
+//! tell which, and the next checkpoint covers them with what is written behind them. So a record of their own says of them
+//! that they were taken over: it is written before any other, with whatever comes next, and signed at once.
+
+use jiff::Timestamp;
+
+use super::Writer;
+use crate::audit::AuditError;
+use crate::audit::chain::{Head, Place, Seq};
+use crate::audit::checkpoint::CheckpointKind;
+use crate::audit::record::{Found, Takeover};
+use crate::audit::row::Row;
+use crate::audit::store::Session;
+use crate::audit::text_rule::{ContentMode, TextRule};
+
+impl Writer {
+    /// Plans the record that tells of what stands in the store up to this head, is not this process's own, and is not signed
+    /// either.
+    pub(super) fn take_over(
+        &mut self,
+        session: &mut dyn Session,
+        head: Head,
+        Seq(signed): Seq,
+    ) -> Result<(), AuditError> {
+        let Seq(own) = self.last_own(session)?;
+        let (from, through) = (own.max(signed) + 1, head.seq.0);
+        self.taken_over = None;
+        if from > through {
+            self.vouch_for(head);
+            return Ok(());
+        }
+        let found = if self.own.is_none() { Found::AtTheStart } else { Found::WhileRunning };
+        let takeover = Takeover {
+            takeover_id: format!("takeover-{}", uuid::Uuid::now_v7().simple()),
+            at: Timestamp::now(),
+            found,
+            from,
+            through,
+            most_unsigned: self.chain.most_unsigned(),
+        };
+        tracing::warn!(
+            node = self.chain.node.id, from, through, hash = %head.hash,
+            "{}", match found {
+                Found::AtTheStart =>
+                    "records at the end of the audit chain are not signed by this key, as after a kill: they are taken over, \
+                     and a record of the kind `takeover` says so",
+                Found::WhileRunning =>
+                    "records of this node came that are not this process's, and that nobody signed: they are taken over, and \
+                     a record of the kind `takeover` says so",
+            }
+        );
+        let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
+        self.taken_over = Some(Row::new(takeover.into(), &rule)?);
+        Ok(())
+    }
+
+    /// Up to here the store's chain is this process's own, or signed, or it was told of.
+    pub(super) fn vouch_for(&mut self, head: Head) {
+        if self.taken_over.is_none() {
+            self.own = Some(head);
+        }
+    }
+
+    /// What was taken over is on record, with what was written up to here.
+    pub(super) fn has_told(&mut self, head: Head) {
+        if let Some(row) = self.taken_over.take() {
+            metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
+        }
+        self.own = Some(head);
+    }
+
+    /// The last record that this process vouches for and that is still as it was.
+    fn last_own(&self, session: &mut dyn Session) -> Result<Seq, AuditError> {
+        let Some(own) = self.own.filter(|own| own.seq > Seq(0)) else { return Ok(Seq(0)) };
+        Ok(if self.has(session, own)? { own.seq } else { Seq(0) })
+    }
+
+    /// The last record that this gateway's own key signed: a row of `checkpoints` is there quickly, and as quickly gone.
+    pub(super) fn last_signed(&self, session: &mut dyn Session) -> Result<Seq, AuditError> {
+        let last = match session.last_checkpoint(&self.chain.node) {
+            // It is none.
+            Err(error) if error.is_of_one_record() => None,
+            last => last?,
+        };
+        let Some(last) = last.filter(|it| self.chain.has_signed(it)) else { return Ok(Seq(0)) };
+        // Behind a cut its records are gone.
+        let fits = last.kind == CheckpointKind::Cut || self.has(session, last.head)?;
+        Ok(if fits { last.head.seq } else { Seq(0) })
+    }
+
+    /// Whether the store has the record that this head ends with.
+    fn has(&self, session: &mut dyn Session, Head { seq, hash }: Head) -> Result<bool, AuditError> {
+        let place = Place::new(self.chain.node.number, seq);
+        Ok(session.record_at(place)?.is_some_and(|(at, _, its)| at == place && its == hash))
+    }
+}
