@@ -455,6 +455,17 @@ fn other_names_of_axonflow_are_known_or_told() {
 }
 
 #[test]
+fn weights_of_the_variable_that_leave_nobody_any_traffic_are_its_error() {
+    let idle = full().with("PROVIDER_WEIGHTS", "openai:1");
+    let error = parse("version: \"1.0\"\nllm_providers: {mistral: {}, openai: {}}", &idle).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "environment variable PROVIDER_WEIGHTS: found the text \"openai:1\", allowed: a weight above 0 for a provider that is \
+         started, which is mistral"
+    );
+}
+
+#[test]
 fn the_default_model_of_codestrals_host_is_one_that_it_has() {
     let of = |config: &str, environment: &Environment| {
         let body = format!("llm_providers: {{mistral: {{credentials: {{api_key: k}}, config: {{{config}}}}}}}");
