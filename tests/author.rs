@@ -54,6 +54,14 @@ fn an_exception_says_where(policy: &Path, source: &str, line: &str, raises: &str
 }
 
 #[test]
+fn who_tests_a_policy_that_is_not_built_is_told_what_builds_it() {
+    let folder = folder();
+    run(folder.path(), &["policy", "new", "no-words"]).fine();
+    let said = run(&folder.path().join("no-words"), &["policy", "test", "no-words.yaml"]).failed(1);
+    assert!(said.contains("No such file or directory (os error 2); `octroi policy build` makes it"), "{said}");
+}
+
+#[test]
 fn a_new_policy_in_javascript_builds_and_passes_its_cases() {
     let folder = folder();
     let policy = first_policy(&folder, "javascript", &["npm ci", "npm run build -- --out no-words.wasm"]);

@@ -311,6 +311,82 @@ async fn a_parameter_that_cannot_be_is_named() {
     }
 }
 
+/// A read with this `X-User-Token`: its status, the scope that it was made in, its body.
+async fn read_as(gateway: &Gateway, person: &str, path: &str, body: Option<Value>) -> (u16, String, Value) {
+    let url = gateway.url(path);
+    let request = match &body {
+        Some(body) => gateway.client.post(url).json(body),
+        None => gateway.client.get(url),
+    };
+    let request = request.header("x-client-id", "helpdesk").header("x-user-token", person);
+    let response = request.send().await.unwrap();
+    let scope = response.headers().get("x-axonflow-read-scope").map(|it| it.to_str().unwrap().to_owned());
+    let answer = support::answer(response).await;
+    (answer.status, scope.unwrap_or_default(), answer.body)
+}
+
+#[tokio::test]
+async fn a_read_that_is_made_for_a_person_shows_nobody_elses_records() {
+    let gateway = Setup::without_provider().start();
+    let token = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln";
+    let mut ids = Vec::new();
+    for person in ["jane@example.org", "joe@example.org", token] {
+        let body = json!({ "query": INJECTION, "user_token": person, "skip_llm": true });
+        let asked = post_as(&gateway, "helpdesk", "/api/request", body).await;
+        ids.push((person, asked.body["request_id"].as_str().unwrap().to_owned()));
+    }
+    let all: Vec<_> = ids.iter().map(|(_, id)| id.as_str()).rev().collect();
+    let search = "/api/v1/audit/search";
+    let found = |body: &Value, list: &str, id: &str| -> Vec<String> {
+        let entries = body[list].as_array().unwrap_or_else(|| panic!("{body}"));
+        entries.iter().map(|entry| entry[id].as_str().unwrap().to_owned()).collect()
+    };
+    for (person, own) in
+        ids.iter().map(|(person, id)| (*person, vec![id.as_str()])).chain([("nobody", vec![]), ("", all)])
+    {
+        let expected = if person.is_empty() { "tenant" } else { "own-rows" };
+        for (path, body, list, id) in [
+            (search, Some(json!({})), "entries", "id"),
+            ("/api/v1/audit/tenant/helpdesk", None, "entries", "id"),
+            ("/api/v1/decisions", None, "decisions", "decision_id"),
+            ("/api/v1/decisions?policy_id=sql-injection&decision=blocked", None, "decisions", "decision_id"),
+        ] {
+            let (status, scope, body) = read_as(&gateway, person, path, body).await;
+            assert_eq!((status, scope.as_str()), (200, expected), "{person} {path}: {body}");
+            assert_eq!(found(&body, list, id), own, "{person} {path}");
+        }
+        for (_, id) in &ids {
+            let (status, scope, body) =
+                read_as(&gateway, person, &format!("/api/v1/decisions/{id}/explain"), None).await;
+            let seen = if own.contains(&id.as_str()) { 200 } else { 404 };
+            assert_eq!((status, scope.as_str()), (seen, expected), "{person}: {body}");
+        }
+    }
+    for (asked, total) in [("jane@example.org", 1), ("joe@example.org", 0)] {
+        let filter = json!({ "user_email": asked });
+        let (status, scope, body) = read_as(&gateway, "jane@example.org", search, Some(filter)).await;
+        assert_eq!((status, scope.as_str(), &body["total"]), (200, "own-rows", &json!(total)), "{body}");
+    }
+    let twice = gateway.client.get(gateway.url("/api/v1/decisions"));
+    let twice = twice.header("x-client-id", "helpdesk").header("x-user-token", "jane").header("x-user-token", "joe");
+    let answer = support::answer(twice.send().await.unwrap()).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.body.to_string().contains("X-User-Token"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_reported_tool_is_of_the_person_of_the_headers_where_the_body_names_none() {
+    let gateway = Setup::without_provider().start();
+    let path = "/api/v1/audit/tool-call";
+    for (named, expected) in [(Value::Null, "jane"), (json!(""), "jane"), (json!("joe"), "joe")] {
+        let body = json!({ "tool_name": "clock", "user_id": named });
+        let (status, _, answer) = read_as(&gateway, "jane", path, Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        let found = gateway.search_as("helpdesk", json!({ "decision_id": answer["audit_id"] })).await;
+        assert_eq!(found[0]["user_email"], expected, "{found:?}");
+    }
+}
+
 #[tokio::test]
 async fn tenants_do_not_see_each_others_decisions() {
     let secret = |client: &str| format!("{client}-secret-0123456789abcdef0123456789abcdef");

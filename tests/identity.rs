@@ -50,7 +50,7 @@ fn bearer(secret: &str) -> (&'static str, String) {
 }
 
 /// All routes that want a secret, with the methods that are served. Every other method is a 405 to anybody.
-const ROUTES: [(&str, &[&str]); 35] = [
+const ROUTES: [(&str, &[&str]); 36] = [
     ("/metrics", &["GET"]),
     ("/prometheus", &["GET"]),
     ("/api/request", &["POST"]),
@@ -77,6 +77,7 @@ const ROUTES: [(&str, &[&str]); 35] = [
     ("/api/v1/static-policies/overrides", &["GET"]),
     ("/api/v1/static-policies/test", &["POST"]),
     ("/api/v1/static-policies/{id}", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("/api/v1/static-policies/{id}/override", &["POST", "DELETE"]),
     ("/api/v1/static-policies/{id}/versions", &["GET"]),
     ("/v1/chat/completions", &["POST"]),
     ("/v1/fim/completions", &["POST"]),

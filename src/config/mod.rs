@@ -146,9 +146,11 @@ fn assemble(
     warnings: Vec<String>,
 ) -> Result<Loaded, ConfigError> {
     let mut assembly = Assembly { document, environment, warnings };
-    assembly.warnings.extend(environment.older_names().chain(foreign::variables(environment)));
+    assembly.warnings.extend(environment.older_names());
+    foreign::variables(&mut assembly);
     let server = raw.server.unwrap_or_default().assemble(&mut assembly)?;
     let auth = raw.auth.unwrap_or_default().assemble(&server, &mut assembly)?;
+    foreign::posture(&auth, &mut assembly);
     let admin = raw.admin.unwrap_or_default().assemble(&server, &assembly)?;
     let mut routing = raw.routing.unwrap_or_default();
     let mut providers = providers::assemble(raw.llm_providers.unwrap_or_default(), &mut assembly)?;

@@ -12,7 +12,7 @@ use super::provider::{Provider, ProviderName};
 use super::providers::Providers;
 use super::retry::{Breaker, RawBreaker, RawRetry, Retry};
 use super::scalar::{FromText, Line, Parsed, Size, Span, Whole};
-use super::yaml::{KeyPath, Problem};
+use super::yaml::{self, KeyPath, Problem};
 
 /// Which provider a request goes to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -221,18 +221,25 @@ fn tell_of_idle(said_by: &str, weights: &Weights, providers: &Providers, assembl
 
 /// Where every request would fail.
 fn without_traffic(weights: &Weights, started: &[Provider], assembly: &Assembly<'_>) -> ConfigError {
-    let path = match weights {
-        Weights::OfProviders => "llm_providers",
-        Weights::Listed(_) => "routing.weights",
-    };
     let names: Vec<_> = started.iter().map(|provider| provider.name.as_str()).collect();
     let names = names.join(", ");
+    let path = match weights {
+        Weights::OfProviders => "llm_providers",
+        Weights::Listed(_) if assembly.document.has(&KeyPath::of("routing.weights")) => "routing.weights",
+        Weights::Listed(_) => {
+            return ConfigError::Variable {
+                name: "PROVIDER_WEIGHTS",
+                found: yaml::quoted(assembly.environment.get("PROVIDER_WEIGHTS").unwrap_or_default()),
+                allowed: format!("a weight above 0 for a provider that is started, which is {names}"),
+            };
+        }
+    };
     let mut reason = format!(
         "no provider that is started has a weight above 0, and no request would be answered: give one to {names}"
     );
     if let Weights::Listed(weights) = weights {
         let idle: Vec<_> = weights.iter().filter(|(_, weight)| **weight > 0.0).map(|(name, _)| name.as_str()).collect();
-        reason.push_str(&format!(", or start {}, which has one here or in PROVIDER_WEIGHTS", idle.join(" or ")));
+        reason.push_str(&format!(", or start {}, which has one", idle.join(" or ")));
     }
     assembly.invalid(KeyPath::of(path), reason)
 }

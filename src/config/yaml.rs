@@ -101,6 +101,11 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Whether the key is there with a value.
+    pub(super) fn has(&self, path: &KeyPath) -> bool {
+        path.find(&self.root).is_some_and(|node| *node != Node::Null)
+    }
+
     /// Whether the key is there without a value: nothing, or a text that expanded to nothing.
     pub(super) fn is_empty_at(&self, path: &KeyPath) -> bool {
         match path.find(&self.root) {

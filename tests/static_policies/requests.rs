@@ -278,9 +278,15 @@ async fn policies_are_filtered_sorted_and_paged() {
 #[tokio::test]
 async fn there_are_no_overrides_and_that_is_said() {
     let gateway = open();
-    let answer = get(&gateway, "helpdesk", "/overrides").await;
-    assert_eq!((answer.status, &answer.body["code"]), (404, &json!("not_found")), "{answer:?}");
-    assert!(answer.body["error"].as_str().unwrap().contains("no overrides"), "{answer:?}");
+    for (method, path) in [
+        (Method::GET, "/overrides"),
+        (Method::POST, "/sql-injection/override"),
+        (Method::DELETE, "/sql-injection/override"),
+    ] {
+        let answer = send(&gateway, "helpdesk", method, path, json!({ "action_override": "log" })).await;
+        assert_eq!((answer.status, &answer.body["code"]), (404, &json!("not_found")), "{path}: {answer:?}");
+        assert!(answer.body["error"].as_str().unwrap().contains("no overrides"), "{path}: {answer:?}");
+    }
 }
 
 #[tokio::test]

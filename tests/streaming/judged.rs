@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::socket::mistral_that_says;
 use super::support::{Setup, eventually};
-use super::{ask, last_record, parts, stream, with_pattern};
+use super::{ask, last_record, parts, stream, with_pattern, with_patterns};
 
 #[tokio::test]
 async fn a_refusal_of_the_model_is_no_content_whether_policies_change_it_or_not() {
@@ -298,6 +298,67 @@ async fn half_a_number_in_the_arguments_of_a_call_waits_while_another_is_written
     let seen = stream(&gateway, ask("Pay")).await;
     let expected = [("pay", r#"{"card":"[GONE]"}"#), ("see", &note)];
     assert_eq!(seen.calls(), expected.map(|(name, arguments)| (name.to_owned(), arguments.to_owned())));
+}
+
+/// The one before holds the end of a part longer than the one behind it, which has seen half of the number by then.
+#[tokio::test]
+async fn a_number_is_masked_wherever_a_policy_with_a_larger_window_stands_before() {
+    let card = "4111 1111 1111 1111";
+    let says = |field: &str, text: &str| (0, json!({ field: text }), Value::Null);
+    let calls = |index: u32, arguments: &str| {
+        let function = json!({ "name": "pay", "arguments": arguments });
+        let id = format!("call_{index}");
+        (
+            0,
+            json!({ "tool_calls": [{ "index": index, "id": id, "type": "function", "function": function }] }),
+            Value::Null,
+        )
+    };
+    let ends = (0, json!({}), json!("stop"));
+    let thinks = |text: &str| {
+        let thought = json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": text }] }]);
+        (0, json!({ "content": thought }), Value::Null)
+    };
+    let next = "word ".repeat(100);
+    for behind in (1_009..1_024).step_by(7) {
+        let text = format!("{}{card}{}", "word ".repeat(60), " and".repeat(260).split_off(1_040 - behind));
+        let arguments = |of: &str| json!({ "text": of }).to_string();
+        // Of the arguments, `"}` stands behind it too.
+        let first = text[..text.len() - 2].to_owned();
+        let masked = |of: &str| of.replace(card, "[GONE]");
+        for (part, events) in [
+            ("calls", vec![calls(0, &arguments(&first)), calls(1, &arguments(&next)), calls(2, &arguments(&next))]),
+            ("text", vec![says("content", &text), calls(0, &arguments(&next))]),
+            ("reasoning", vec![thinks(&text), says("content", &next)]),
+            (
+                "text taken up again",
+                vec![says("content", "So: "), thinks("Well."), says("content", &text), thinks(&next)],
+            ),
+            (
+                "reasoning taken up again",
+                vec![thinks("So: "), says("content", "Well."), thinks(&text), says("content", &next)],
+            ),
+        ] {
+            let events = events.into_iter().chain([ends.clone()]).collect();
+            let policies = [
+                ("first", "order: 1\nstream: { mode: transform, window: 1KiB }\n", "redact", "zebra"),
+                ("second", "order: 2\nstream: { mode: transform, window: 128B }\n", "redact", "[0-9]{4}( [0-9]{4}){3}"),
+            ];
+            let seen = stream(&with_patterns(mistral_that_says(events).await, &policies), ask("Pay")).await;
+            let said = match part {
+                "calls" => seen.calls()[0].1.clone(),
+                "text" | "text taken up again" => seen.text(),
+                _ => seen.deltas("reasoning_content"),
+            };
+            let expected = match part {
+                "calls" => arguments(&masked(&first)),
+                "text" | "reasoning" => masked(&text),
+                _ => format!("So: {}", masked(&text)),
+            };
+            assert_eq!(said, expected, "{part}, {behind} bytes behind the number");
+            assert!(seen.done, "{part}: {seen:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -98,12 +98,20 @@ fn parts(record: &Value, policy: &str) -> Vec<u64> {
 
 /// A gateway whose only policy on answers is one of patterns, with these further keys of its manifest.
 fn with_pattern(setup: Setup, name: &str, manifest: &str, action: &str, expression: &str) -> Gateway {
+    with_patterns(setup, &[(name, manifest, action, expression)])
+}
+
+/// As [`with_pattern`], with several of them.
+fn with_patterns(setup: Setup, policies: &[(&str, &str, &str, &str)]) -> Gateway {
     let gateway = setup.policies(&["audit-redact", "pattern"]).prepare();
     std::fs::remove_file(gateway.policies().join("pattern.yaml")).unwrap();
-    let yaml = format!(
-        "name: {name}\nmodule: pattern.wasm\n{manifest}settings:\n  patterns:\n    - {{ name: found, pattern: \"{expression}\", \
-         category: test, action: {action}, replacement: \"[GONE]\", phases: [response] }}\n"
-    );
-    std::fs::write(gateway.policies().join(format!("{name}.yaml")), yaml).unwrap();
+    for (name, manifest, action, expression) in policies {
+        let yaml = format!(
+            "name: {name}\nmodule: pattern.wasm\n{manifest}settings:\n  patterns:\n    - {{ name: found, \
+             pattern: \"{expression}\", category: test, action: {action}, replacement: \"[GONE]\", \
+             phases: [response] }}\n"
+        );
+        std::fs::write(gateway.policies().join(format!("{name}.yaml")), yaml).unwrap();
+    }
     gateway.start()
 }

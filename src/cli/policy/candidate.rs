@@ -1,11 +1,11 @@
 //! A manifest and its module, as an author has them on disk: loaded as the server loads them, without its cache.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::chat::{Message, Role};
 use crate::cli::start::LOAD_TIMEOUT;
@@ -89,7 +89,10 @@ pub(in crate::cli) fn read_both(path: &Path) -> anyhow::Result<(Manifest, Module
     let manifest = read_manifest(path)?;
     let file = path.parent().unwrap_or(Path::new("")).join(&manifest.module);
     let limit = manifest.limits.module;
-    let module = read_within(&file, limit.as_u64(), &format!("`limits.module` ({limit})"))?;
+    let module = read_within(&file, limit.as_u64(), &format!("`limits.module` ({limit})")).map_err(|error| {
+        let is_missing = error.downcast_ref::<std::io::Error>().is_some_and(|it| it.kind() == ErrorKind::NotFound);
+        if is_missing { anyhow!("{error:#}; `octroi policy build` makes it") } else { error }
+    })?;
     let (module, pin) = (Module::new(module), manifest.sha256);
     if let Some(pin) = pin.filter(|pin| *pin != module.digest) {
         bail!("{} has the digest {}, but {} pins {pin}", file.display(), module.digest, path.display());

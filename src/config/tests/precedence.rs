@@ -455,6 +455,61 @@ fn other_names_of_axonflow_are_known_or_told() {
 }
 
 #[test]
+fn variables_of_axonflow_that_mean_nothing_here_are_told_by_name_alone() {
+    let in_manifests = "what is done about a finding is set in the manifests of the policies folder";
+    let set = |names: &[&str]| names.iter().fold(full(), |environment, name| environment.with(*name, "hunter2"));
+    let store = "if meant for the records, their store is audit.url";
+    let community = "DEPLOYMENT_MODE is not community, but auth.mode is open: callers are not checked; list them in \
+                     auth.clients";
+    let names = ["MCP_SQLI_ACTION", "GATEWAY_PII_ACTION", "HIGH_RISK_ACTION", "AXONFLOW_PROFILE"];
+    let told = "HIGH_RISK_ACTION, GATEWAY_PII_ACTION, MCP_SQLI_ACTION, AXONFLOW_PROFILE were passed over";
+    for (names, body, expected) in [
+        (names.as_slice(), "", Some(format!("{told}: {in_manifests}"))),
+        (&["SQLI_SCANNER_MODE"], "", Some(format!("SQLI_SCANNER_MODE was passed over: {in_manifests}"))),
+        (&["DATABASE_URL"], "", Some(format!("DATABASE_URL was passed over: {store}"))),
+        (
+            &["DATABASE_URL", "DATABASE_HOST"],
+            "",
+            Some(format!("DATABASE_URL, DATABASE_HOST were passed over: {store}")),
+        ),
+        (&["DATABASE_URL"], "audit: {url: \"sqlite://o.db\"}", None),
+        (
+            &["JWT_SECRET"],
+            "",
+            Some(
+                "JWT_SECRET was passed over: user tokens are not verified; who may call is listed in auth.clients"
+                    .into(),
+            ),
+        ),
+        (&["AUDIT_MODE"], "", Some("AUDIT_MODE was passed over: how durable a record is says audit.durability".into())),
+        (&["AUDIT_MODE"], "audit: {durability: disk}", None),
+        (
+            &["AUDIT_FALLBACK_PATH"],
+            "",
+            Some("AUDIT_FALLBACK_PATH was passed over: records wait in a file with audit.on_failure: spill".into()),
+        ),
+        (&["DEPLOYMENT_MODE"], "", Some(community.to_owned())),
+        (&["STRANGER_ACTION"], "", None),
+    ] {
+        let loaded = load(body, &set(names));
+        assert_eq!(loaded.warnings, expected.into_iter().collect::<Vec<_>>(), "{names:?} {body}");
+    }
+    let client = format!("auth: {{mode: clients, clients: [{{id: a, secret_sha256: \"{}\"}}]}}", "ab".repeat(32));
+    assert!(load(&client, &set(&["DEPLOYMENT_MODE"])).warnings.is_empty());
+}
+
+#[test]
+fn weights_of_the_variable_that_leave_nobody_any_traffic_are_its_error() {
+    let idle = full().with("PROVIDER_WEIGHTS", "openai:1");
+    let error = parse("version: \"1.0\"\nllm_providers: {mistral: {}, openai: {}}", &idle).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "environment variable PROVIDER_WEIGHTS: found the text \"openai:1\", allowed: a weight above 0 for a provider that is \
+         started, which is mistral"
+    );
+}
+
+#[test]
 fn the_default_model_of_codestrals_host_is_one_that_it_has() {
     let of = |config: &str, environment: &Environment| {
         let body = format!("llm_providers: {{mistral: {{credentials: {{api_key: k}}, config: {{{config}}}}}}}");

@@ -210,7 +210,7 @@ const CASES: &[(&str, &str)] = &[
     (
         "llm_providers: {mistral: {}, openai: {}}\nrouting: {weights: {openai: 1}}",
         "3:11: routing.weights: no provider that is started has a weight above 0, and no request would be answered: give \
-         one to mistral, or start openai, which has one here or in PROVIDER_WEIGHTS",
+         one to mistral, or start openai, which has one",
     ),
     (
         "llm_providers: {mistral: {weight: 0}}",

@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::query::given;
+use super::read_scope::ReadScope;
 use super::{name, time};
 use crate::audit::{Page, Query};
 use crate::http::answer::{json, json_that_takes_room};
@@ -44,10 +45,15 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
     let body: Body = body::parse(&body::read(&head, content, app.body_limit).await?)?;
     body::settle(&head, 0);
     let tenant = presented.searched_tenant(body.client_id.as_deref())?;
+    let scope = ReadScope::of(&head.headers)?;
+    // As records show it, should somebody search by a token.
+    let asked = body.user_email.and_then(user);
+    // There are no overrides here, so that no entry has one.
+    let finds_nothing =
+        given(body.override_id).is_some() || asked.as_deref().is_some_and(|person| scope.excludes(person));
     let query = Query {
         client_id: name("client_id", body.client_id)?,
-        // As records show it, should somebody search by a token.
-        user_email: body.user_email.and_then(user),
+        user_email: scope.person().or(asked),
         start: time::read("start_time", body.start_time)?,
         end: time::read("end_time", body.end_time)?,
         action: given(body.action),
@@ -59,12 +65,11 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
         offset: body.offset.unwrap_or(0),
         ..Query::new(tenant)
     };
-    if given(body.override_id).is_some() {
-        // There are no overrides here, so that no entry has one.
+    if finds_nothing {
         let none = Page { entries: Vec::new(), total: 0, limit: query.limit, offset: query.offset };
-        return Ok(json(StatusCode::OK, &none));
+        return Ok(scope.stated(json(StatusCode::OK, &none)));
     }
-    found(&app, &head, query).await
+    found(&app, &head, query, &scope).await
 }
 
 #[derive(Deserialize)]
@@ -84,17 +89,19 @@ pub(super) async fn tenant(
     let tenant = presented.tenant_of_path(checked("tenant", &path)?.unwrap_or_default())?;
     let UrlQuery(paging) = UrlQuery::<Paging>::try_from_uri(&head.uri)
         .map_err(|_| ApiError::field("query", "expected `limit` and `offset`, each at most once"))?;
+    let scope = ReadScope::of(&head.headers)?;
     let query = Query {
+        user_email: scope.person(),
         limit: number("limit", paging.limit.as_deref())?.unwrap_or(TENANT_LIMIT),
         offset: number("offset", paging.offset.as_deref())?.unwrap_or(0),
         ..Query::new(tenant)
     };
-    found(&app, &head, query).await
+    found(&app, &head, query, &scope).await
 }
 
-async fn found(app: &App, head: &Parts, query: Query) -> Result<Response, ApiError> {
+async fn found(app: &App, head: &Parts, query: Query, scope: &ReadScope) -> Result<Response, ApiError> {
     let page = app.gateway.audit().search(query).await?;
-    Ok(json_that_takes_room(head, &page)?)
+    Ok(scope.stated(json_that_takes_room(head, &page)?))
 }
 
 fn number<T: std::str::FromStr>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError> {

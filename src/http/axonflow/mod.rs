@@ -17,6 +17,7 @@ mod pre_check;
 mod pricing;
 mod providers;
 mod query;
+mod read_scope;
 mod request;
 mod request_type;
 mod static_policies;

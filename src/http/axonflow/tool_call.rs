@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::name;
+use super::query::given;
+use super::read_scope::user_token;
 use super::time::Milliseconds;
 use crate::chat::Room;
 use crate::gateway::ToolCallReport;
@@ -60,7 +62,8 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let values: usize = [&body.input, &body.output].into_iter().flatten().map(Room::of_value).sum();
     body::settle(&head, content.len() + values);
     drop(content);
-    let caller = presented.caller(body.client_id.as_deref(), body.user_id)?;
+    let person = given(body.user_id).map_or_else(|| user_token(&head.headers), |person| Ok(Some(person)))?;
+    let caller = presented.caller(body.client_id.as_deref(), person)?;
     let named = |field, value| Ok::<_, ApiError>(name(field, value)?.unwrap_or_default());
     let report = ToolCallReport {
         tool: name("tool_name", body.tool_name)?.ok_or(ApiError::Required("tool_name"))?,

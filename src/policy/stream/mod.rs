@@ -98,9 +98,9 @@ struct PartEntry {
 }
 
 impl PartEntry {
-    /// Whether its end need not wait for more: what follows it is not to reach the client before it. Where the model may
-    /// come back to it, it waits for a window of what follows. Several calls may be made in turns: one that is not whole
-    /// waits as long as a match does.
+    /// Whether its end need not wait for more, once the policies before have let go of it: what follows it is not to reach
+    /// the client before it. Where the model may come back to it, it waits for a window of what follows. Several calls may
+    /// be made in turns: one that is not whole waits as long as a match does.
     fn is_over(&self, window: usize) -> bool {
         let is_followed = match self.id.part {
             StreamPart::ToolCall(_) if !self.arguments.are_whole() => Held::is_too_much(self.followed, window),
@@ -232,8 +232,9 @@ impl Inspection {
             part.ended |= last || ended.contains(&part.id.choice);
         }
         self.last |= last;
+        let mut let_go = vec![true; self.parts.len()];
         for stage in &mut self.stages {
-            stage.take(&flows, &self.parts);
+            stage.take(&flows, &self.parts, &let_go);
             if !stage.holds() {
                 continue;
             }
@@ -243,6 +244,7 @@ impl Inspection {
             if self.decision.refused() {
                 return Ok(Vec::new());
             }
+            let_go = stage.has_let_go().collect();
         }
         // Parts that the model has left before the one that it is at.
         flows.sort_by_key(|flow| self.parts.get(flow.part).is_some_and(|part| !part.left));

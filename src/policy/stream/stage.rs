@@ -78,8 +78,9 @@ impl Stage {
         usize::try_from(self.policy.manifest.stream.window.as_u64()).unwrap_or(usize::MAX)
     }
 
-    /// Takes what has come.
-    pub(super) fn take(&mut self, flows: &[Flow], parts: &[PartEntry]) {
+    /// Takes what the stages before it have let go. `before`: by part, whether they have let go all of it; what they
+    /// still hold belongs to its end.
+    pub(super) fn take(&mut self, flows: &[Flow], parts: &[PartEntry], before: &[bool]) {
         if self.place.is_none() {
             return;
         }
@@ -90,9 +91,14 @@ impl Stage {
             }
         }
         let window = self.window();
-        for (held, part) in self.held.iter_mut().zip(parts) {
-            held.set_over(part.is_over(window));
+        for ((held, part), before) in self.held.iter_mut().zip(parts).zip(before) {
+            held.set_over(*before && part.is_over(window));
         }
+    }
+
+    /// Whether it has let go all of each part, by part, and nothing more of it will come.
+    pub(super) fn has_let_go(&self) -> impl Iterator<Item = bool> {
+        self.held.iter().map(|held| held.is_over() && held.waiting() == 0)
     }
 
     /// Shows the policy what is due, and gives what may go on. `last`: nothing will follow.

@@ -9,6 +9,7 @@ from test_sdk import client, gateway  # noqa: F401
 from axonflow import AxonFlow
 from axonflow.decisions import ListDecisionsOptions
 from axonflow.exceptions import AxonFlowError, PolicyViolationError
+from axonflow.read_identity import ReadScopeError
 from axonflow.types import AuditSearchRequest, AuditToolCallRequest
 
 
@@ -92,3 +93,30 @@ def test_decisions_are_listed_filtered_and_explained(gateway):  # noqa: F811
                 await client.explain_decision(mine[0])
 
     asyncio.run(others())
+
+
+def test_a_read_as_a_person_shows_that_persons_records(gateway):  # noqa: F811
+    async def work():
+        async with named(gateway, "readers") as client:  # noqa: F811
+            checked = {}
+            for person in ("jane@example.org", "joe@example.org"):
+                context = await client.get_policy_approved_context(user_token=person, query="Hello")
+                checked[person] = context.context_id
+            everything = {entry.id for entry in (await client.search_audit_logs()).entries}
+            assert everything == set(checked.values())
+            for person, own in checked.items():
+                reader = client.as_user(person)
+                assert [entry.id for entry in (await reader.search_audit_logs()).entries] == [own]
+                assert [entry.id for entry in (await reader.get_audit_logs_by_tenant("readers")).entries] == [own]
+                assert [row.decision_id for row in await reader.list_decisions()] == [own]
+                assert (await reader.explain_decision(own)).decision == "allowed"
+                for other in everything - {own}:
+                    with pytest.raises(ReadScopeError) as refused:
+                        await reader.explain_decision(other)
+                    assert not refused.value.identity_missing
+                assert await client.list_decisions(user_token="nobody@example.org") == []
+            await client.as_user("jane@example.org").audit_tool_call(AuditToolCallRequest(tool_name="clock"))
+            found = await client.search_audit_logs(AuditSearchRequest(user_email="jane@example.org"))
+            assert {entry.request_type for entry in found.entries} >= {"tool-call"}
+
+    asyncio.run(work())

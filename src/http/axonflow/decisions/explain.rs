@@ -9,6 +9,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::super::read_scope::ReadScope;
 use super::super::words::{ActionWord, SeverityWord, Verdict};
 use super::decided::Decided;
 use crate::audit::record::{Finding, Phase, PolicyEvaluation};
@@ -60,19 +61,27 @@ struct RuleMatch<'a> {
     matched_on: String,
 }
 
-/// `GET /api/v1/decisions/{id}/explain`. An id of another tenant's is like one of nobody's.
+/// `GET /api/v1/decisions/{id}/explain`. An id of another tenant's, or of a person's that the read is not made for, is like
+/// one of nobody's.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let tenant = app.identity.presented(&headers)?.searched_tenant(None)?;
-    let Ok(Path(id)) = path else { return Ok(unknown()) };
-    let query = Query { decision_id: Some(id), entries: Entries::Decisions, limit: 1, ..Query::new(tenant) };
+    let scope = ReadScope::of(&headers)?;
+    let Ok(Path(id)) = path else { return Ok(scope.stated(unknown())) };
+    let query = Query {
+        decision_id: Some(id),
+        user_email: scope.person(),
+        entries: Entries::Decisions,
+        limit: 1,
+        ..Query::new(tenant)
+    };
     let page = app.gateway.audit().search(query).await?;
-    let Some(entry) = page.entries.into_iter().next() else { return Ok(unknown()) };
+    let Some(entry) = page.entries.into_iter().next() else { return Ok(scope.stated(unknown())) };
     let decided = Decided::of(entry)?;
-    Ok(json(StatusCode::OK, &explained(&decided, &app.gateway.policies().statuses())))
+    Ok(scope.stated(json(StatusCode::OK, &explained(&decided, &app.gateway.policies().statuses()))))
 }
 
 fn unknown() -> Response {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::super::query::{self, given};
+use super::super::read_scope::ReadScope;
 use super::super::time;
 use super::super::words::Verdict;
 use super::decided::Decided;
@@ -73,8 +74,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, head: Parts) -> Result<R
     let tenant = app.presented(&head)?.searched_tenant(None)?;
     let expected = "expected `since`, `decision`, `policy_id`, `tool_signature` and `limit`, each at most once";
     let asked = query::read(&head.uri, expected)?;
-    let decisions = find(&app, tenant, &Wanted::of(asked)?).await?;
-    Ok(json_that_takes_room(&head, &Answer { decisions })?)
+    let scope = ReadScope::of(&head.headers)?;
+    let wanted = Wanted::of(asked)?;
+    let query = Query { user_email: scope.person(), ..wanted.query(tenant) };
+    let decisions = find(&app, query, &wanted).await?;
+    Ok(scope.stated(json_that_takes_room(&head, &Answer { decisions })?))
 }
 
 impl Wanted {
@@ -127,8 +131,8 @@ impl Wanted {
     }
 }
 
-async fn find(app: &App, tenant: String, wanted: &Wanted) -> Result<Vec<Summary>, ApiError> {
-    let mut pages = Pages::of(wanted.query(tenant));
+async fn find(app: &App, query: Query, wanted: &Wanted) -> Result<Vec<Summary>, ApiError> {
+    let mut pages = Pages::of(query);
     let mut found = Vec::new();
     while let Some(query) = pages.next() {
         let page = app.gateway.audit().search(query).await?;

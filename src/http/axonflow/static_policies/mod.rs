@@ -31,7 +31,8 @@ use crate::policy::manifest::Phase;
 use failure::Failure;
 use policy::{ORGANIZATION, Policy};
 
-/// The routes. `effective`, `overrides` and `test` stand beside ids.
+/// The routes. `effective`, `overrides` and `test` stand beside ids. There are no overrides, and who asks for them, or for
+/// one, is told so.
 pub(super) fn routes() -> Router<Arc<App>> {
     let one = get(read).put(update).patch(update).delete(delete);
     Router::new()
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/static-policies/overrides", get(overrides))
         .route("/api/v1/static-policies/test", post(test::handle))
         .route("/api/v1/static-policies/{id}", one)
+        .route("/api/v1/static-policies/{id}/override", post(overrides).delete(overrides))
         .route("/api/v1/static-policies/{id}/versions", get(versions))
 }
 
@@ -207,7 +209,7 @@ async fn effective(State(app): State<Arc<App>>, head: Parts) -> Answered {
     Ok(json(StatusCode::OK, &answer))
 }
 
-/// `GET /api/v1/static-policies/overrides`: it is no policy's id, and there are none.
+/// `GET /api/v1/static-policies/overrides`, and `POST` and `DELETE` of a policy's `override`.
 async fn overrides(State(app): State<Arc<App>>, head: Parts) -> Answered {
     author(&app, &head)?;
     Err(ApiError::NotFound { hint: "; there are no overrides in Octroi, change the policy itself" }.into())
