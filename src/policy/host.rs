@@ -245,9 +245,11 @@ impl PolicyHost {
     }
 
     /// Scans the directory, loads what is new, and swaps the set if it is another one. Never fails as a whole: what
-    /// cannot be loaded is in [`Self::statuses`], and its last good version stays.
+    /// cannot be loaded is in [`Self::statuses`], and its last good version stays. So does what is being written, once a
+    /// set is in force: whoever asks for this need not be the one who writes.
     pub async fn reload(&self) -> Result<Reload, std::io::Error> {
-        self.reload_what_stands_still(Duration::ZERO).await
+        let first = self.set.load().generation() == Generation(0);
+        self.reload_what_stands_still(if first { Duration::ZERO } else { self.settings.quiet }).await
     }
 
     /// The same, but a policy whose files changed less than `still_for` ago stays as it is for this time.
