@@ -11,9 +11,11 @@ mod cache;
 mod capacity;
 mod deployment;
 mod files;
+mod held;
 mod loader;
 mod many;
 mod notices;
+mod overtaken;
 mod storm;
 mod versions;
 

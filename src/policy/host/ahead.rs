@@ -10,7 +10,7 @@
 //! is at fault changes no set, and holds nothing up.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,11 +51,6 @@ pub(super) struct Lookout {
 impl Lookout {
     pub(super) fn new(scan: &Scan) -> Self {
         Self { directories: scan.directories.clone(), seen: fingerprints(&scan.found), ..Self::default() }
-    }
-
-    /// What stood at this path when the folder was last read.
-    pub(super) fn seen(&self, path: &Path) -> Option<&Digest> {
-        self.seen.get(path)
     }
 
     /// Whether it is to be read, and then how long it must stand still meanwhile: not at all, where it has since the last
@@ -102,7 +97,7 @@ impl PolicyHost {
         let Ok(Ok(Scan { found, .. })) = scanned else { return };
         let before = intake.lookout.reads(&found, glance);
         let set = self.set.load_full();
-        if before.keys().any(|path| intake.lookout.seen(path).is_none() && known.counts(path, &set)) {
+        if before.keys().any(|path| !intake.lookout.seen.contains_key(path) && known.counts(path, &set)) {
             return;
         }
         let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);

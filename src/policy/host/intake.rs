@@ -1,8 +1,9 @@
 //! What a reload reads, and loads before it takes any of it.
 //!
 //! Loads take their time, and the folder may change meanwhile. Nothing of what was read is taken until all of it is
-//! loaded: until then names, versions and the set are what the last reload left, save for what goes ahead. What was
-//! overtaken by then is not taken at all; everything is read anew, and what is loaded already is not loaded again.
+//! loaded: until then names, versions and the set are what the last reload left, save for what goes ahead. If the folder
+//! says something else by then, nothing of it is taken at all; everything is read anew, and what is loaded already is not
+//! loaded again. So nothing goes out of force by what the folder said before.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -50,8 +51,8 @@ pub(super) struct Intake {
     pub(super) lookout: Lookout,
     /// What is loaded or cannot be; of former readings too.
     pub(super) loaded: LoadedByPath,
-    /// By path, the fingerprints of what the loader was started for.
-    waited_for: HashMap<PathBuf, Digest>,
+    /// Whether the loader was waited for.
+    waited: bool,
 }
 
 impl PolicyHost {
@@ -59,8 +60,8 @@ impl PolicyHost {
     pub(super) async fn take_in(&self, known: &mut Known, still_for: Duration) -> Result<Intake, std::io::Error> {
         let (mut still_for, mut loaded) = (still_for, HashMap::new());
         for _ in 1..READINGS {
-            let intake = self.read_and_load(known, still_for, loaded).await?;
-            if !intake.is_overtaken() {
+            let mut intake = self.read_and_load(known, still_for, loaded).await?;
+            if !self.is_overtaken(known, &mut intake).await? {
                 return Ok(intake);
             }
             (still_for, loaded) = (self.settings.quiet, intake.loaded);
@@ -95,6 +96,29 @@ impl PolicyHost {
         tracing::debug!(manifests = scan.found.len(), moving = scan.moving, "policies directory read");
         meter::scanned();
         Ok(scan)
+    }
+
+    /// Whether the folder says something else by now: of what was read, or of what is in force and was gone, which a
+    /// newcomer may be. Nobody waited for anything where nothing was loaded, and at the start nothing is in force.
+    async fn is_overtaken(&self, known: &Known, intake: &mut Intake) -> Result<bool, std::io::Error> {
+        if !(intake.waited && known.warm) {
+            return Ok(false);
+        }
+        let (directory, found) = (self.settings.directory.clone(), std::mem::take(&mut intake.found));
+        let looking = spawn_blocking(move || {
+            let manifests = scan::manifests(&directory);
+            let is_as_read = found.iter().all(Found::stands_still);
+            (found, manifests, is_as_read)
+        });
+        let (found, manifests, is_as_read) = looking.await.map_err(std::io::Error::other)?;
+        let there: HashSet<_> = found.iter().map(|it| it.path.as_path()).collect();
+        let before = self.set.load();
+        let is_gone = |path: &PathBuf| !there.contains(path.as_path()) && known.counts(path, &before);
+        // Of a folder that cannot be read the next reading tells.
+        let came = || manifests.is_ok_and(|now| now.iter().any(|path| !there.contains(path.as_path())));
+        let overtaken = !is_as_read || (known.names.keys().any(is_gone) && came());
+        intake.found = found;
+        Ok(overtaken)
     }
 
     /// Loads what is not at hand, one after the other.
@@ -134,7 +158,7 @@ impl PolicyHost {
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
-                intake.waited_for.insert(path.to_owned(), fingerprint);
+                intake.waited = true;
                 self.load_on_the_lookout(known, intake, manifest, module).await
             }
         };
@@ -187,16 +211,8 @@ impl Intake {
         let (at, lookout) = (Instant::now(), Lookout::new(&scan));
         let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
         found.sort_by_cached_key(|it| known.claim(it));
-        let (reserved, waited_for) = (HashMap::new(), HashMap::new());
-        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited_for }
-    }
-
-    /// Whether the folder says something else by now of what had to be loaded.
-    fn is_overtaken(&self) -> bool {
-        let is_taken_in = |path: &Path, fingerprint: &Digest| {
-            self.found.iter().any(|found| found.path == *path && found.fingerprint == *fingerprint)
-        };
-        self.waited_for.iter().any(|(path, of)| is_taken_in(path, of) && self.lookout.seen(path) != Some(of))
+        let (reserved, waited) = (HashMap::new(), false);
+        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited }
     }
 
     /// What this comes to, where that is known without the cache and the loader.
