@@ -37,7 +37,6 @@ pub(super) type LoadedByPath = HashMap<PathBuf, (Digest, Loaded)>;
 pub(super) struct Intake {
     /// When it was read.
     pub(super) at: Instant,
-    /// The manifests, in the order in which names are given out.
     pub(super) found: Vec<Found>,
     /// The names that are kept for manifests out of sight.
     pub(super) reserved: HashMap<Name, PathBuf>,
@@ -77,7 +76,7 @@ impl PolicyHost {
         loaded: LoadedByPath,
     ) -> Result<Intake, std::io::Error> {
         let scan = self.read(still_for).await?;
-        let mut intake = Intake::new(known, scan, loaded);
+        let mut intake = Intake::new(scan, loaded);
         intake.reserved = known.reserved(&intake, &self.set.load());
         self.load_all(known, &mut intake).await;
         Ok(intake)
@@ -121,27 +120,38 @@ impl PolicyHost {
         Ok(overtaken)
     }
 
-    /// Loads what is not at hand, one after the other.
+    /// Loads what is not at hand of all that have the names that they say, one after the other. What cannot be loaded may
+    /// leave its name to another, which is then loaded as well.
     async fn load_all(&self, known: &mut Known, intake: &mut Intake) {
-        let mut names: HashSet<_> = intake.reserved.keys().cloned().collect();
-        for at in 0..intake.found.len() {
-            let Some(Found { path, manifest: Some(manifest), module, fingerprint, .. }) = intake.found.get(at) else {
-                continue;
-            };
-            let is_first = names.insert(manifest.name.clone());
-            let (true, Ok(Some(module))) = (is_first, module) else { continue };
-            let (path, fingerprint) = (path.clone(), *fingerprint);
-            let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
-                Some(loaded) => loaded,
-                None => {
-                    let (manifest, module) = (manifest.clone(), module.clone());
-                    self.load_one(known, intake, &path, &manifest, module, fingerprint).await
-                }
-            };
-            // What went ahead of it meanwhile stays.
-            if intake.found.get(at).is_some_and(|found| found.fingerprint == fingerprint) {
-                intake.is_loaded(path, fingerprint, loaded);
+        loop {
+            let missing = intake.missing(known);
+            if missing.is_empty() {
+                return;
             }
+            for at in missing {
+                self.load_found(known, intake, at).await;
+            }
+        }
+    }
+
+    /// Loads what stands there in `found`.
+    async fn load_found(&self, known: &mut Known, intake: &mut Intake, at: usize) {
+        let Some(Found { path, manifest: Some(manifest), module: Ok(Some(module)), fingerprint, .. }) =
+            intake.found.get(at)
+        else {
+            return;
+        };
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
+            Some(loaded) => loaded,
+            None => {
+                let (manifest, module) = (manifest.clone(), module.clone());
+                self.load_one(known, intake, &path, &manifest, module, fingerprint).await
+            }
+        };
+        // What went ahead of it meanwhile stays.
+        if intake.found.get(at).is_some_and(|found| found.fingerprint == fingerprint) {
+            intake.is_loaded(path, fingerprint, loaded);
         }
     }
 
@@ -207,12 +217,30 @@ impl PolicyHost {
 }
 
 impl Intake {
-    fn new(known: &Known, scan: Scan, loaded: LoadedByPath) -> Self {
+    fn new(scan: Scan, loaded: LoadedByPath) -> Self {
         let (at, lookout) = (Instant::now(), Lookout::new(&scan));
-        let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
-        found.sort_by_cached_key(|it| known.claim(it));
+        let Scan { found, orphans, directories, closed, moving, .. } = scan;
         let (reserved, waited) = (HashMap::new(), false);
         Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited }
+    }
+
+    /// Where those stand that have the names that they say, and are neither off nor loaded nor at fault.
+    fn missing(&self, known: &Known) -> Vec<usize> {
+        let names = self.names(known);
+        let is_missing = |found: &Found| {
+            let (Some(manifest), Ok(Some(_))) = (&found.manifest, &found.module) else { return false };
+            names.get(&manifest.name) == Some(&found.path) && self.loaded(found).is_none()
+        };
+        self.found.iter().enumerate().filter(|(_, found)| is_missing(found)).map(|(at, _)| at).collect()
+    }
+
+    fn loaded(&self, found: &Found) -> Option<&Loaded> {
+        self.loaded.get(&found.path).filter(|(of, _)| *of == found.fingerprint).map(|(_, loaded)| loaded)
+    }
+
+    /// Whether no version of it can go live, as far as that is known yet.
+    pub(super) fn is_at_fault(&self, found: &Found) -> bool {
+        found.module.is_err() || self.loaded(found).is_some_and(Result::is_err)
     }
 
     /// What this comes to, where that is known without the cache and the loader.
