@@ -5,12 +5,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::held::{
-    NOBODYS, hold, holding, holding_with, put_brake, release, state, until_loading, until_loading_again, until_off,
-    until_seen, writing_all_the_time,
+    NOBODYS, hold, holding, holding_with, put_brake, release, state, until_live, until_loading, until_loading_again,
+    until_off, until_seen, writing_all_the_time,
 };
 use super::support::eventually;
 use super::support::guest::manifest;
-use super::{generation, refusing, replace, said, until_said};
+use super::{generation, refusing, replace, said, stands, until_said};
 
 #[tokio::test]
 async fn what_needs_no_load_does_not_wait_for_one() {
@@ -167,4 +167,33 @@ async fn a_reload_says_that_the_set_changed_though_it_did_so_ahead_of_a_load_tha
     };
     let (reloaded, ()) = tokio::join!(gateway.reload(), change);
     assert_eq!((&reloaded["from_generation"], &reloaded["changed"]), (&before.into(), &true.into()), "{reloaded}");
+}
+
+/// As when an operator ends the refusals of what cannot be loaded: by itself, and while another policy loads.
+#[tokio::test]
+async fn what_was_never_in_force_refuses_as_its_manifest_says_now_without_a_load() {
+    let prepared = holding();
+    refusing("bad").wants_settings(true).put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    let text = gateway.policies().join("house.yaml");
+    let until_approved = async |approved: bool| {
+        eventually(&format!("approved: {approved}"), async || {
+            gateway.pre_check("Hello").await.body["approved"] == approved
+        })
+        .await;
+    };
+    until_approved(false).await;
+    hold(&gateway);
+    replace(&text, manifest("house", "on_error: allow\n"));
+    until_approved(true).await;
+    refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
+    until_loading(&gateway, "slow").await;
+    for (further, approved) in [("", false), ("mode: shadow\n", true), ("order: 7\n", false), (NOBODYS, true)] {
+        replace(&text, manifest("house", further));
+        until_approved(approved).await;
+    }
+    assert_eq!(stands(&gateway, "house.yaml").await, "settings_refused");
+    release(&gateway);
+    until_live(&gateway, "slow").await;
+    until_approved(true).await;
 }

@@ -17,7 +17,7 @@ use super::PolicyHost;
 use super::ahead::{LOOK, Lookout};
 use super::known::Known;
 use crate::policy::digest::Digest;
-use crate::policy::load::worker::{Version, version_id};
+use crate::policy::load::worker::{Version, load_id, version_id};
 use crate::policy::load::{LoadError, Module};
 use crate::policy::manifest::{Manifest, Name};
 use crate::policy::scan::{self, Found, Scan};
@@ -146,7 +146,7 @@ impl PolicyHost {
             Some(loaded) => loaded,
             None => {
                 let (manifest, module) = (manifest.clone(), module.clone());
-                self.load_one(known, intake, &path, &manifest, module, fingerprint).await
+                self.load_one(known, intake, &path, &manifest, module).await
             }
         };
         // What went ahead of it meanwhile stays.
@@ -162,9 +162,8 @@ impl PolicyHost {
         path: &Path,
         manifest: &Manifest,
         module: Module,
-        fingerprint: Digest,
     ) -> Loaded {
-        let started = Instant::now();
+        let (started, load) = (Instant::now(), load_id(manifest, &module.digest));
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
@@ -183,7 +182,7 @@ impl PolicyHost {
                     "policy loaded"
                 );
             }
-            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
+            Err(error) => known.refused.note(path, load, error, started.elapsed()),
         }
         loaded
     }
@@ -259,7 +258,7 @@ impl Intake {
         if let Some((_, loaded)) = self.loaded.get(path).filter(|(of, _)| *of == fingerprint) {
             return Some(loaded.clone());
         }
-        known.refused.standing(path, fingerprint).map(|error| Err(error.clone()))
+        known.refused.standing(path, load_id(manifest, &module.digest)).map(|error| Err(error.clone()))
     }
 
     pub(super) fn is_loaded(&mut self, path: PathBuf, fingerprint: Digest, loaded: Loaded) {
