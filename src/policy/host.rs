@@ -245,9 +245,11 @@ impl PolicyHost {
     }
 
     /// Scans the directory, loads what is new, and swaps the set if it is another one. Never fails as a whole: what
-    /// cannot be loaded is in [`Self::statuses`], and its last good version stays.
+    /// cannot be loaded is in [`Self::statuses`], and its last good version stays. So does what is being written, once a
+    /// set is in force: whoever asks for this need not be the one who writes.
     pub async fn reload(&self) -> Result<Reload, std::io::Error> {
-        self.reload_what_stands_still(Duration::ZERO).await
+        let first = self.set.load().generation() == Generation(0);
+        self.reload_what_stands_still(if first { Duration::ZERO } else { self.settings.quiet }).await
     }
 
     /// The same, but a policy whose files changed less than `still_for` ago stays as it is for this time.
@@ -258,13 +260,15 @@ impl PolicyHost {
         // The last wait. Behind it the set is known, comes into force and is told of, and whoever drops this reload on its
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
-        let Intake { at: now, found, reserved, orphans, directories, closed, moving, loaded, .. } = intake;
+        let names = intake.names(&known);
+        let Intake { at: now, found, orphans, directories, closed, moving, loaded, .. } = intake;
         known.tell_orphans(orphans);
         let cold = !known.warm;
-        let mut round = Round { seen: reserved, closed, loaded, ..Round::default() };
+        let mut round = Round { names, closed, loaded, ..Round::default() };
         for found in found {
             self.take(&mut known, &mut round, found, cold);
         }
+        known.call(&round.names);
         let gone = known.forget_absent(&mut round, &self.set.load(), now);
         let again = moving.then(Instant::now).into_iter().chain(gone).chain(known.refused.due()).min();
         known.live = round.live.clone();

@@ -1,6 +1,7 @@
-//! What was refused, so that the same bytes are not loaded again and again; and what deserves another try.
+//! What was refused, so that the same is not loaded again and again; and what deserves another try.
 //!
-//! Most errors are of the bytes: they come back until the bytes change. A loader that was killed for want of memory or
+//! Most errors are of the bytes: they come back until the bytes change. Those of a load come back whatever else changes in
+//! the manifest: `on_error: allow` ends the refusals of a policy that cannot be loaded without another load. A loader that was killed for want of memory or
 //! was not done in time may have had a bad moment, and so may a device that could not be read. It is tried again by the
 //! clock: soon, then ever more seldom, and never so often that trying takes more than a small share of the time.
 
@@ -24,8 +25,8 @@ pub(super) struct Refused(HashMap<PathBuf, Refusal>);
 
 #[derive(Debug)]
 struct Refusal {
-    /// Of the bytes that were refused.
-    fingerprint: Digest,
+    /// Of what was refused: of all bytes that were read, or of what a load hangs on.
+    of: Digest,
     error: LoadError,
     /// `None`: the same bytes would give the same again.
     retry: Option<Retry>,
@@ -38,15 +39,15 @@ struct Retry {
 }
 
 impl Refused {
-    /// The error of these bytes, if it is not yet time to try again.
-    pub(super) fn standing(&self, path: &Path, fingerprint: Digest) -> Option<&LoadError> {
-        let refusal = self.0.get(path).filter(|it| it.fingerprint == fingerprint)?;
+    /// The error of the same, if it is not yet time to try again.
+    pub(super) fn standing(&self, path: &Path, of: Digest) -> Option<&LoadError> {
+        let refusal = self.0.get(path).filter(|it| it.of == of)?;
         refusal.retry.is_none_or(|retry| Instant::now() < retry.at).then_some(&refusal.error)
     }
 
     /// Remembers what became of a try that took so long. The error says when the next one is.
-    pub(super) fn note(&mut self, path: &Path, fingerprint: Digest, error: &mut LoadError, took: Duration) {
-        let before = self.0.get(path).filter(|it| it.fingerprint == fingerprint).and_then(|it| it.retry);
+    pub(super) fn note(&mut self, path: &Path, of: Digest, error: &mut LoadError, took: Duration) {
+        let before = self.0.get(path).filter(|it| it.of == of).and_then(|it| it.retry);
         let retry = error.code.may_pass().then(|| {
             let wait = wait(before.map(|it| it.wait), took);
             Retry { wait, at: Instant::now() + wait }
@@ -55,7 +56,7 @@ impl Refused {
             let wait = humantime::format_duration(Duration::from_secs(retry.wait.as_secs()));
             error.message.push_str(&format!("; it is tried again in {wait}, or when its files change"));
         }
-        self.0.insert(path.to_owned(), Refusal { fingerprint, error: error.clone(), retry });
+        self.0.insert(path.to_owned(), Refusal { of, error: error.clone(), retry });
     }
 
     /// It loaded.

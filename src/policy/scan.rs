@@ -54,7 +54,7 @@ pub(super) struct Found {
     pub module: Result<Option<Module>, LoadError>,
     /// Digest of all bytes read, to see whether something changed.
     pub fingerprint: Digest,
-    /// The files that were read, as they were then.
+    /// The files that were read, as they were then. None where they were being changed.
     files: Vec<(PathBuf, Stamp)>,
 }
 
@@ -107,7 +107,7 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
     loop {
         let mut scan = read_once(directory)?;
         std::thread::sleep(still_for);
-        scan.moving |= !Listing::of(directory)?.manifests().eq(&scan.manifests);
+        scan.moving |= manifests(directory)? != scan.manifests;
         attempts += 1;
         if attempts < ATTEMPTS && (scan.moving || !scan.found.iter().all(Found::stands_still)) {
             continue;
@@ -118,6 +118,7 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
             found.manifest = None;
             // So that it is another one when it stands still, whatever was read.
             found.fingerprint = Digest::of(b"");
+            found.files.clear();
             found.module = Err(LoadError::new(
                 Step::Read,
                 LoadCode::Unreadable,
@@ -126,6 +127,11 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
         }
         return Ok(scan);
     }
+}
+
+/// The manifests' paths, without reading them.
+pub(super) fn manifests(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(Listing::of(directory)?.manifests().cloned().collect())
 }
 
 fn read_once(directory: &Path) -> io::Result<Scan> {
@@ -356,7 +362,7 @@ impl Found {
     }
 
     /// Whether the paths still lead to the files that were read, and those are as they were.
-    fn stands_still(&self) -> bool {
+    pub(super) fn stands_still(&self) -> bool {
         self.files.iter().all(|(path, read)| fs::metadata(path).is_ok_and(|about| Stamp::of(&about) == *read))
     }
 }

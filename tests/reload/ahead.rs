@@ -1,91 +1,16 @@
 //! Changes that need no load, while a policy loads that takes long.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
+use super::held::{
+    NOBODYS, hold, holding, holding_with, put_brake, release, state, until_live, until_loading, until_loading_again,
+    until_off, until_seen, writing_all_the_time,
+};
+use super::support::eventually;
 use super::support::guest::manifest;
-use super::support::{Gateway, Prepared, eventually};
-use super::{NEVER, bare, generation, refusing, replace, said, until_said};
-
-/// The loader, but it waits for as long as there is a file `hold`, or for a file `permit`, which lets one through.
-const LOADER: &str =
-    "#!/bin/sh\nwhile [ -e FOLDER/hold ] && ! rm FOLDER/permit 2>/dev/null; do sleep 0.05; done\nexec OCTROI \"$@\"\n";
-
-/// A gateway's folder with such a loader.
-fn holding() -> Prepared {
-    holding_with("reload_debounce: 200ms")
-}
-
-/// The same, with further keys of `policies`.
-fn holding_with(further: &str) -> Prepared {
-    let prepared = bare(&format!("{NEVER}, worker: ./loader, {further}")).prepare();
-    let loader = LOADER.replace("FOLDER", &prepared.path().display().to_string());
-    let loader = loader.replace("OCTROI", env!("CARGO_BIN_EXE_octroi"));
-    fs::write(prepared.path().join("loader"), loader).unwrap();
-    fs::set_permissions(prepared.path().join("loader"), fs::Permissions::from_mode(0o700)).unwrap();
-    prepared
-}
-
-fn hold(gateway: &Gateway) {
-    fs::write(gateway.folder().join("hold"), "").unwrap();
-}
-
-fn release(gateway: &Gateway) {
-    fs::remove_file(gateway.folder().join("hold")).unwrap();
-}
-
-/// Lets one loader through that is being held.
-fn permit(gateway: &Gateway) {
-    fs::write(gateway.folder().join("permit"), "").unwrap();
-}
-
-async fn until_loading(gateway: &Gateway, policy: &str) {
-    assert!(gateway.log.wait(is_loading(policy)).await.is_some(), "{policy} is not being loaded");
-}
-
-/// Until a version of it is being loaded for that time.
-async fn until_loading_again(gateway: &Gateway, policy: &str, times: usize) {
-    eventually(&format!("{policy} being loaded for the {times}. time"), async || {
-        gateway.log.all(is_loading(policy)).len() >= times
-    })
-    .await;
-}
-
-fn is_loading(policy: &str) -> impl Fn(&serde_json::Value) -> bool {
-    move |line| line["fields"]["message"] == "policy is being loaded" && line["fields"]["policy"] == policy
-}
-
-const NOBODYS: &str = "match: { clients: [nobody] }\n";
-
-/// Puts in a policy whose changes, by themselves, go ahead: they show that the folder was looked at.
-fn put_brake(prepared: &Prepared) {
-    refusing("brake").put(&prepared.policies(), "brake", NOBODYS);
-}
-
-/// Until everything that was changed before has been looked at, though a policy is being loaded.
-async fn until_seen(gateway: &Gateway) {
-    let mode = if gateway.policy("brake").await["mode"] == "enforce" { "shadow" } else { "enforce" };
-    // What is seen together with something that waits, waits with it.
-    for attempt in 0.. {
-        assert!(attempt < 10, "nothing goes ahead");
-        let text = format!("{NOBODYS}mode: {mode} # {attempt}\n");
-        replace(&gateway.policies().join("brake.yaml"), manifest("brake", &text));
-        let seen = async || while gateway.policy("brake").await["mode"] != mode {};
-        if tokio::time::timeout(Duration::from_secs(2), seen()).await.is_ok() {
-            return;
-        }
-    }
-}
-
-async fn state(gateway: &Gateway, policy: &str) -> String {
-    gateway.policy(policy).await["state"].as_str().unwrap().to_owned()
-}
-
-async fn until_off(gateway: &Gateway, policy: &str) {
-    eventually(&format!("{policy} off"), async || state(gateway, policy).await == "off").await;
-}
+use super::{generation, refusing, replace, said, stands, until_said};
 
 #[tokio::test]
 async fn what_needs_no_load_does_not_wait_for_one() {
@@ -114,23 +39,6 @@ async fn what_needs_no_load_does_not_wait_for_one() {
     release(&gateway);
     super::until_generation(&gateway, before + 1).await;
     assert_eq!((state(&gateway, "slow").await, said(&gateway).await), ("live".to_owned(), "one".to_owned()));
-}
-
-#[tokio::test]
-async fn a_version_that_was_overtaken_while_it_loaded_never_goes_live() {
-    let prepared = holding();
-    refusing("one").put(&prepared.policies(), "house", "");
-    let gateway = prepared.start();
-    hold(&gateway);
-    replace(&gateway.policies().join("house.wasm"), refusing("two").module());
-    until_loading(&gateway, "house").await;
-    replace(&gateway.policies().join("house.yaml"), manifest("house", "mode: off\n"));
-    until_off(&gateway, "house").await;
-    let off = generation(&gateway).await;
-    release(&gateway);
-    // Behind the one that is under way.
-    gateway.reload().await;
-    assert_eq!((generation(&gateway).await, state(&gateway, "house").await), (off, "off".to_owned()));
 }
 
 /// Leads the link `team` to this folder, as a deployment does.
@@ -201,52 +109,6 @@ async fn what_takes_over_a_name_switches_nothing_off_before_it_has_it() {
     .await;
 }
 
-#[tokio::test]
-async fn a_version_that_is_overtaken_by_another_waits_for_it_but_not_for_ever() {
-    let prepared = holding();
-    refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
-    let gateway = prepared.start();
-    let module = gateway.policies().join("house.wasm");
-    hold(&gateway);
-    replace(&module, refusing("two").module());
-    for (times, next) in [(1, "three"), (2, "four"), (3, "five")] {
-        until_loading_again(&gateway, "house", times).await;
-        assert_eq!(said(&gateway).await, "one", "before {next}");
-        replace(&module, refusing(next).module());
-        until_seen(&gateway).await;
-        permit(&gateway);
-    }
-    until_said(&gateway, "one", "four").await;
-    until_loading_again(&gateway, "house", 4).await;
-    release(&gateway);
-    until_said(&gateway, "four", "five").await;
-}
-
-#[tokio::test]
-async fn a_newcomer_whose_manifest_went_while_it_loaded_never_goes_live() {
-    let prepared = holding();
-    refusing("one").put(&prepared.policies(), "house", "mode: off\n");
-    put_brake(&prepared);
-    let gateway = prepared.start();
-    hold(&gateway);
-    refusing("oops").put(&gateway.policies(), "oops", "");
-    until_loading(&gateway, "oops").await;
-    fs::remove_file(gateway.policies().join("oops.yaml")).unwrap();
-    refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
-    until_seen(&gateway).await;
-    permit(&gateway);
-    until_loading(&gateway, "slow").await;
-    assert_eq!(said(&gateway).await, "nothing");
-    release(&gateway);
-    eventually("the next one live", async || {
-        assert_eq!(said(&gateway).await, "nothing");
-        let body = gateway.admin_get("/admin/policies").await.body;
-        body["policies"].as_array().unwrap().iter().any(|it| it["name"] == "slow" && it["state"] == "live")
-    })
-    .await;
-}
-
 /// Each of these in the same look as the change that is to go ahead.
 #[tokio::test]
 async fn what_changes_no_set_keeps_nothing_from_going_ahead() {
@@ -280,13 +142,7 @@ async fn a_file_that_is_written_all_the_time_keeps_nothing_from_going_ahead() {
     hold(&gateway);
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
     until_loading(&gateway, "slow").await;
-    let notes = gateway.policies().join("notes.txt");
-    let writing = tokio::spawn(async move {
-        for number in 0_u64.. {
-            tokio::fs::write(&notes, number.to_string()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
+    let writing = writing_all_the_time(gateway.policies().join("notes.txt"));
     replace(&gateway.policies().join("house.yaml"), manifest("house", "mode: off\n"));
     until_off(&gateway, "house").await;
     assert!(!writing.is_finished());
@@ -311,4 +167,33 @@ async fn a_reload_says_that_the_set_changed_though_it_did_so_ahead_of_a_load_tha
     };
     let (reloaded, ()) = tokio::join!(gateway.reload(), change);
     assert_eq!((&reloaded["from_generation"], &reloaded["changed"]), (&before.into(), &true.into()), "{reloaded}");
+}
+
+/// As when an operator ends the refusals of what cannot be loaded: by itself, and while another policy loads.
+#[tokio::test]
+async fn what_was_never_in_force_refuses_as_its_manifest_says_now_without_a_load() {
+    let prepared = holding();
+    refusing("bad").wants_settings(true).put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    let text = gateway.policies().join("house.yaml");
+    let until_approved = async |approved: bool| {
+        eventually(&format!("approved: {approved}"), async || {
+            gateway.pre_check("Hello").await.body["approved"] == approved
+        })
+        .await;
+    };
+    until_approved(false).await;
+    hold(&gateway);
+    replace(&text, manifest("house", "on_error: allow\n"));
+    until_approved(true).await;
+    refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
+    until_loading(&gateway, "slow").await;
+    for (further, approved) in [("", false), ("mode: shadow\n", true), ("order: 7\n", false), (NOBODYS, true)] {
+        replace(&text, manifest("house", further));
+        until_approved(approved).await;
+    }
+    assert_eq!(stands(&gateway, "house.yaml").await, "settings_refused");
+    release(&gateway);
+    until_live(&gateway, "slow").await;
+    until_approved(true).await;
 }

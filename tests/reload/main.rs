@@ -11,9 +11,12 @@ mod cache;
 mod capacity;
 mod deployment;
 mod files;
+mod held;
 mod loader;
 mod many;
+mod names;
 mod notices;
+mod overtaken;
 mod storm;
 mod versions;
 
@@ -21,7 +24,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::guest::Guest;
 use support::{Gateway, Prepared, Setup, eventually, repository_policies};
 
@@ -70,6 +73,20 @@ async fn said(gateway: &Gateway) -> String {
     let answer = gateway.pre_check("Hello").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body["explanation"].as_str().unwrap_or("nothing").to_owned()
+}
+
+/// What the policy of this name refuses with, whatever others say; `nothing` where it is not in force.
+async fn says(gateway: &Gateway, policy: &str) -> String {
+    let answer = gateway.admin_post(&format!("/admin/policies/{policy}/evaluate"), json!({ "query": "Hello" })).await;
+    answer.body["verdict"]["reason"].as_str().unwrap_or("nothing").to_owned()
+}
+
+/// How what stands at this path fares: the code of its error, or else its state.
+async fn stands(gateway: &Gateway, path: &str) -> String {
+    let body = gateway.admin_get("/admin/policies").await.body;
+    let policies = body["policies"].as_array().unwrap();
+    let status = policies.iter().find(|it| it["path"] == path).unwrap();
+    status["error"]["code"].as_str().or(status["state"].as_str()).unwrap().to_owned()
 }
 
 /// Asks until the new version speaks. Until then the old one must, and nothing else ever.

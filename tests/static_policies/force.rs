@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mistral_double::MistralDouble;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use super::support::{self, Prepared, Setup, eventually};
 use super::{PATH, code, create, file, get, open, pre_check, prepared, project_x, send};
@@ -29,6 +30,30 @@ async fn a_policy_that_does_not_come_into_force_is_taken_back() {
     assert!(answer.body["error"]["message"].as_str().unwrap().contains("duplicate_name"), "{answer:?}");
     assert!(!file(&gateway).exists());
     gateway.until("/health", |body| body["status"] == "healthy").await;
+}
+
+/// As an editor or a copy does that takes its time. Half a manifest may cover less.
+#[tokio::test]
+async fn a_manifest_that_is_being_written_is_taken_neither_by_a_change_nor_by_a_call() {
+    let gateway = open();
+    let pii = gateway.policies().join("pii.yaml");
+    let half = fs::read_to_string(&pii).unwrap().replace("mode: enforce", "mode: shadow");
+    let mut file = tokio::fs::File::create(&pii).await.unwrap();
+    let writing = tokio::spawn(async move {
+        file.write_all(half.as_bytes()).await.unwrap();
+        loop {
+            file.write_all(b"# and so on\n").await.unwrap();
+            file.flush().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    eventually("half of it is written", async || fs::metadata(&pii).is_ok_and(|about| about.len() > 0)).await;
+    assert_eq!(create(&gateway, "helpdesk", project_x()).await.status, 201);
+    assert_eq!(gateway.policy("pii").await["mode"], "enforce");
+    gateway.reload().await;
+    assert_eq!(gateway.policy("pii").await["mode"], "enforce");
+    writing.abort();
+    eventually("it is written", async || gateway.policy("pii").await["mode"] == "shadow").await;
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@
 //!
 //! What changes together goes in together: nothing goes ahead where something that came with it must be loaded, has
 //! another name than before, or where the manifest of a policy in force is gone, which a second scan has to agree on. What
-//! is at fault changes no set, and holds nothing up.
+//! is at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,11 @@ use super::claims::Claim;
 use super::intake::Intake;
 use super::known::Known;
 use crate::policy::digest::Digest;
-use crate::policy::manifest::Name;
+use crate::policy::load::LoadError;
+use crate::policy::manifest::{Manifest, Name};
 use crate::policy::original::Original;
 use crate::policy::scan::{self, Found, Scan};
-use crate::policy::set::{LivePolicy, Member};
+use crate::policy::set::{BrokenPolicy, LivePolicy, Member};
 use crate::policy::status::PolicyStatus;
 
 /// The folder is looked at no more often than this.
@@ -51,11 +52,6 @@ pub(super) struct Lookout {
 impl Lookout {
     pub(super) fn new(scan: &Scan) -> Self {
         Self { directories: scan.directories.clone(), seen: fingerprints(&scan.found), ..Self::default() }
-    }
-
-    /// What stood at this path when the folder was last read.
-    pub(super) fn seen(&self, path: &Path) -> Option<&Digest> {
-        self.seen.get(path)
     }
 
     /// Whether it is to be read, and then how long it must stand still meanwhile: not at all, where it has since the last
@@ -87,6 +83,8 @@ fn fingerprints(found: &[Found]) -> HashMap<PathBuf, Digest> {
 enum Next {
     Off,
     Live(Arc<LivePolicy>),
+    /// It was never in force, and refuses what its manifest covers, as that says it now.
+    Refuses(Arc<BrokenPolicy>),
     /// It is at fault, and what is in force stays: the next reload tells of it.
     Stays,
 }
@@ -102,7 +100,7 @@ impl PolicyHost {
         let Ok(Ok(Scan { found, .. })) = scanned else { return };
         let before = intake.lookout.reads(&found, glance);
         let set = self.set.load_full();
-        if before.keys().any(|path| intake.lookout.seen(path).is_none() && known.counts(path, &set)) {
+        if before.keys().any(|path| !intake.lookout.seen.contains_key(path) && known.counts(path, &set)) {
             return;
         }
         let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
@@ -123,21 +121,37 @@ impl PolicyHost {
     /// What this comes to without a load; `None` where it needs one, or is another policy's than in the set in force.
     /// `held` are the names that manifests have and go on saying.
     async fn without_load(&self, known: &Known, intake: &Intake, found: &Found, held: &HashSet<Name>) -> Option<Next> {
-        let (Some(manifest), Ok(module)) = (&found.manifest, &found.module) else { return Some(Next::Stays) };
+        let Some(manifest) = &found.manifest else { return Some(Next::Stays) };
         if known.names.get(&found.path) != Some(&manifest.name) {
-            return held.contains(&manifest.name).then_some(Next::Stays);
+            return (found.module.is_err() || held.contains(&manifest.name)).then_some(Next::Stays);
         }
-        let Some(module) = module else { return Some(Next::Off) };
+        let module = match &found.module {
+            Ok(Some(module)) => module,
+            Ok(None) => return Some(Next::Off),
+            Err(error) => return Some(self.at_fault(found, manifest, error)),
+        };
         let loaded = match intake.at_hand(known, &found.path, manifest, module, found.fingerprint) {
             Some(loaded) => loaded,
             None => self.worker.cached(manifest, &module.digest).await?,
         };
-        let Ok(version) = loaded else { return Some(Next::Stays) };
+        let version = match loaded {
+            Ok(version) => version,
+            Err(error) => return Some(self.at_fault(found, manifest, &error)),
+        };
         let live = known.live.get(&manifest.name).filter(|live| live.version.id == version.id);
         Some(Next::Live(match live.map(|live| live.tally.clone()) {
             Some(tally) => LivePolicy::counted_on(manifest.clone(), version, tally),
             None => LivePolicy::new(manifest.clone(), version),
         }))
+    }
+
+    fn at_fault(&self, found: &Found, manifest: &Manifest, error: &LoadError) -> Next {
+        let (path, set) = (found.path.clone(), self.set.load());
+        if !set.broken().any(|it| it.path == path) {
+            return Next::Stays;
+        }
+        let (name, manifest) = (manifest.name.to_string(), Some(Arc::new(manifest.clone())));
+        Next::Refuses(Arc::new(BrokenPolicy { path, name, manifest, error: error.clone() }))
     }
 
     /// Swaps in a set with these changes and nothing else.
@@ -154,19 +168,27 @@ impl PolicyHost {
                 Member::Broken(policy) => policy.path != found.path,
             });
             statuses.retain(|it| it.path != found.path);
-            if let Next::Live(policy) = &next {
-                let before = known.live.insert(manifest.name.clone(), policy.clone());
-                if before.is_none_or(|before| before.version.id != policy.version.id) {
-                    known.since.insert(manifest.name.clone(), Timestamp::now());
-                    originals.extend(original(&found, policy.version.id));
+            match &next {
+                Next::Live(policy) => {
+                    let before = known.live.insert(manifest.name.clone(), policy.clone());
+                    if before.is_none_or(|before| before.version.id != policy.version.id) {
+                        known.since.insert(manifest.name.clone(), Timestamp::now());
+                        originals.extend(original(&found, policy.version.id));
+                    }
+                    let since = known.since.get(&manifest.name).copied();
+                    statuses.push(PolicyStatus::live(found.path.clone(), policy, None, since));
+                    intake.is_loaded(found.path.clone(), found.fingerprint, Ok(policy.version.clone()));
+                    members.push(Member::Live(policy.clone()));
                 }
-                let since = known.since.get(&manifest.name).copied();
-                statuses.push(PolicyStatus::live(found.path.clone(), policy, None, since));
-                intake.is_loaded(found.path.clone(), found.fingerprint, Ok(policy.version.clone()));
-                members.push(Member::Live(policy.clone()));
-            } else {
-                known.live.remove(&manifest.name);
-                statuses.push(PolicyStatus::off(found.path.clone(), Some(manifest.clone())));
+                Next::Refuses(policy) => {
+                    let error = policy.error.clone();
+                    statuses.push(PolicyStatus::failed(found.path.clone(), Some(manifest.clone()), error));
+                    members.push(Member::Broken(policy.clone()));
+                }
+                Next::Off | Next::Stays => {
+                    known.live.remove(&manifest.name);
+                    statuses.push(PolicyStatus::off(found.path.clone(), Some(manifest.clone())));
+                }
             }
             intake.replace(found);
         }

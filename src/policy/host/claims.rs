@@ -1,6 +1,8 @@
 //! Who gets a name that several manifests say. It stays with the one that has it: whatever another one of that name says,
-//! and wherever its path stands in the order, it would change a policy that is in force.
+//! and wherever its path stands in the order, it would change a policy that is in force. And what cannot go over to
+//! another name, since that is taken or it cannot be loaded, stays in force under its own.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,45 @@ pub(super) enum Claim {
     Says,
 }
 
+impl Intake {
+    /// Who has which name, one name for each path, by what is known of faults. Whoever stays under its own name may keep
+    /// another one from it, which then stays too: names are given out anew until no more do.
+    pub(super) fn names(&self, known: &Known) -> HashMap<Name, PathBuf> {
+        let at_fault = self.found.iter().filter(|it| self.is_at_fault(it));
+        let mut stay: HashMap<_, _> = at_fault.filter_map(|it| Some((&it.path, known.keeps(it)?))).collect();
+        let claims = self.found.iter().filter_map(|it| Some((known.claim(it), it, &it.manifest.as_ref()?.name)));
+        let mut claims: Vec<_> = claims.collect();
+        claims.sort_by(|(one, a, _), (two, b, _)| one.cmp(two).then_with(|| a.path.cmp(&b.path)));
+        loop {
+            let stayed = stay.len();
+            let mut names = self.reserved.clone();
+            names.extend(stay.iter().map(|(path, name)| ((*name).clone(), (*path).clone())));
+            for (_, found, said) in &claims {
+                if stay.contains_key(&found.path) {
+                    continue;
+                }
+                match names.entry((*said).clone()) {
+                    Entry::Vacant(free) => {
+                        free.insert(found.path.clone());
+                    }
+                    Entry::Occupied(_) => stay.extend(known.keeps(found).map(|name| (&found.path, name))),
+                }
+            }
+            if stay.len() == stayed {
+                return names;
+            }
+        }
+    }
+}
+
 impl Known {
+    /// The name under which a manifest stays that does not get the one it says: its path's. Where it says any, only with a
+    /// version in force.
+    fn keeps(&self, found: &Found) -> Option<&Name> {
+        let name = self.names.get(&found.path)?;
+        (found.manifest.is_none() || self.live.contains_key(name)).then_some(name)
+    }
+
     pub(super) fn claim(&self, found: &Found) -> Claim {
         let (held, said) = (self.names.get(&found.path), found.manifest.as_ref().map(|it| &it.name));
         match held {

@@ -1,8 +1,9 @@
 //! What a reload reads, and loads before it takes any of it.
 //!
 //! Loads take their time, and the folder may change meanwhile. Nothing of what was read is taken until all of it is
-//! loaded: until then names, versions and the set are what the last reload left, save for what goes ahead. What was
-//! overtaken by then is not taken at all; everything is read anew, and what is loaded already is not loaded again.
+//! loaded: until then names, versions and the set are what the last reload left, save for what goes ahead. If the folder
+//! says something else by then, nothing of it is taken at all; everything is read anew, and what is loaded already is not
+//! loaded again. So nothing goes out of force by what the folder said before.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::PolicyHost;
 use super::ahead::{LOOK, Lookout};
 use super::known::Known;
 use crate::policy::digest::Digest;
-use crate::policy::load::worker::{Version, version_id};
+use crate::policy::load::worker::{Version, load_id, version_id};
 use crate::policy::load::{LoadError, Module};
 use crate::policy::manifest::{Manifest, Name};
 use crate::policy::scan::{self, Found, Scan};
@@ -36,7 +37,6 @@ pub(super) type LoadedByPath = HashMap<PathBuf, (Digest, Loaded)>;
 pub(super) struct Intake {
     /// When it was read.
     pub(super) at: Instant,
-    /// The manifests, in the order in which names are given out.
     pub(super) found: Vec<Found>,
     /// The names that are kept for manifests out of sight.
     pub(super) reserved: HashMap<Name, PathBuf>,
@@ -50,8 +50,8 @@ pub(super) struct Intake {
     pub(super) lookout: Lookout,
     /// What is loaded or cannot be; of former readings too.
     pub(super) loaded: LoadedByPath,
-    /// By path, the fingerprints of what the loader was started for.
-    waited_for: HashMap<PathBuf, Digest>,
+    /// Whether the loader was waited for.
+    waited: bool,
 }
 
 impl PolicyHost {
@@ -59,8 +59,8 @@ impl PolicyHost {
     pub(super) async fn take_in(&self, known: &mut Known, still_for: Duration) -> Result<Intake, std::io::Error> {
         let (mut still_for, mut loaded) = (still_for, HashMap::new());
         for _ in 1..READINGS {
-            let intake = self.read_and_load(known, still_for, loaded).await?;
-            if !intake.is_overtaken() {
+            let mut intake = self.read_and_load(known, still_for, loaded).await?;
+            if !self.is_overtaken(known, &mut intake).await? {
                 return Ok(intake);
             }
             (still_for, loaded) = (self.settings.quiet, intake.loaded);
@@ -76,7 +76,7 @@ impl PolicyHost {
         loaded: LoadedByPath,
     ) -> Result<Intake, std::io::Error> {
         let scan = self.read(still_for).await?;
-        let mut intake = Intake::new(known, scan, loaded);
+        let mut intake = Intake::new(scan, loaded);
         intake.reserved = known.reserved(&intake, &self.set.load());
         self.load_all(known, &mut intake).await;
         Ok(intake)
@@ -97,27 +97,61 @@ impl PolicyHost {
         Ok(scan)
     }
 
-    /// Loads what is not at hand, one after the other.
+    /// Whether the folder says something else by now: of what was read, or of what is in force and was gone, which a
+    /// newcomer may be. Nobody waited for anything where nothing was loaded, and at the start nothing is in force.
+    async fn is_overtaken(&self, known: &Known, intake: &mut Intake) -> Result<bool, std::io::Error> {
+        if !(intake.waited && known.warm) {
+            return Ok(false);
+        }
+        let (directory, found) = (self.settings.directory.clone(), std::mem::take(&mut intake.found));
+        let looking = spawn_blocking(move || {
+            let manifests = scan::manifests(&directory);
+            let is_as_read = found.iter().all(Found::stands_still);
+            (found, manifests, is_as_read)
+        });
+        let (found, manifests, is_as_read) = looking.await.map_err(std::io::Error::other)?;
+        let there: HashSet<_> = found.iter().map(|it| it.path.as_path()).collect();
+        let before = self.set.load();
+        let is_gone = |path: &PathBuf| !there.contains(path.as_path()) && known.counts(path, &before);
+        // Of a folder that cannot be read the next reading tells.
+        let came = || manifests.is_ok_and(|now| now.iter().any(|path| !there.contains(path.as_path())));
+        let overtaken = !is_as_read || (known.names.keys().any(is_gone) && came());
+        intake.found = found;
+        Ok(overtaken)
+    }
+
+    /// Loads what is not at hand of all that have the names that they say, one after the other. What cannot be loaded may
+    /// leave its name to another, which is then loaded as well.
     async fn load_all(&self, known: &mut Known, intake: &mut Intake) {
-        let mut names: HashSet<_> = intake.reserved.keys().cloned().collect();
-        for at in 0..intake.found.len() {
-            let Some(Found { path, manifest: Some(manifest), module, fingerprint, .. }) = intake.found.get(at) else {
-                continue;
-            };
-            let is_first = names.insert(manifest.name.clone());
-            let (true, Ok(Some(module))) = (is_first, module) else { continue };
-            let (path, fingerprint) = (path.clone(), *fingerprint);
-            let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
-                Some(loaded) => loaded,
-                None => {
-                    let (manifest, module) = (manifest.clone(), module.clone());
-                    self.load_one(known, intake, &path, &manifest, module, fingerprint).await
-                }
-            };
-            // What went ahead of it meanwhile stays.
-            if intake.found.get(at).is_some_and(|found| found.fingerprint == fingerprint) {
-                intake.is_loaded(path, fingerprint, loaded);
+        loop {
+            let missing = intake.missing(known);
+            if missing.is_empty() {
+                return;
             }
+            for at in missing {
+                self.load_found(known, intake, at).await;
+            }
+        }
+    }
+
+    /// Loads what stands there in `found`.
+    async fn load_found(&self, known: &mut Known, intake: &mut Intake, at: usize) {
+        let Some(Found { path, manifest: Some(manifest), module: Ok(Some(module)), fingerprint, .. }) =
+            intake.found.get(at)
+        else {
+            return;
+        };
+        let (path, fingerprint) = (path.clone(), *fingerprint);
+        let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
+            Some(loaded) => loaded,
+            None => {
+                let (manifest, module) = (manifest.clone(), module.clone());
+                self.load_one(known, intake, &path, &manifest, module).await
+            }
+        };
+        // What went ahead of it meanwhile stays.
+        if intake.found.get(at).is_some_and(|found| found.fingerprint == fingerprint) {
+            intake.is_loaded(path, fingerprint, loaded);
         }
     }
 
@@ -128,13 +162,12 @@ impl PolicyHost {
         path: &Path,
         manifest: &Manifest,
         module: Module,
-        fingerprint: Digest,
     ) -> Loaded {
-        let started = Instant::now();
+        let (started, load) = (Instant::now(), load_id(manifest, &module.digest));
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
-                intake.waited_for.insert(path.to_owned(), fingerprint);
+                intake.waited = true;
                 self.load_on_the_lookout(known, intake, manifest, module).await
             }
         };
@@ -149,7 +182,7 @@ impl PolicyHost {
                     "policy loaded"
                 );
             }
-            Err(error) => known.refused.note(path, fingerprint, error, started.elapsed()),
+            Err(error) => known.refused.note(path, load, error, started.elapsed()),
         }
         loaded
     }
@@ -183,20 +216,30 @@ impl PolicyHost {
 }
 
 impl Intake {
-    fn new(known: &Known, scan: Scan, loaded: LoadedByPath) -> Self {
+    fn new(scan: Scan, loaded: LoadedByPath) -> Self {
         let (at, lookout) = (Instant::now(), Lookout::new(&scan));
-        let Scan { mut found, orphans, directories, closed, moving, .. } = scan;
-        found.sort_by_cached_key(|it| known.claim(it));
-        let (reserved, waited_for) = (HashMap::new(), HashMap::new());
-        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited_for }
+        let Scan { found, orphans, directories, closed, moving, .. } = scan;
+        let (reserved, waited) = (HashMap::new(), false);
+        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited }
     }
 
-    /// Whether the folder says something else by now of what had to be loaded.
-    fn is_overtaken(&self) -> bool {
-        let is_taken_in = |path: &Path, fingerprint: &Digest| {
-            self.found.iter().any(|found| found.path == *path && found.fingerprint == *fingerprint)
+    /// Where those stand that have the names that they say, and are neither off nor loaded nor at fault.
+    fn missing(&self, known: &Known) -> Vec<usize> {
+        let names = self.names(known);
+        let is_missing = |found: &Found| {
+            let (Some(manifest), Ok(Some(_))) = (&found.manifest, &found.module) else { return false };
+            names.get(&manifest.name) == Some(&found.path) && self.loaded(found).is_none()
         };
-        self.waited_for.iter().any(|(path, of)| is_taken_in(path, of) && self.lookout.seen(path) != Some(of))
+        self.found.iter().enumerate().filter(|(_, found)| is_missing(found)).map(|(at, _)| at).collect()
+    }
+
+    fn loaded(&self, found: &Found) -> Option<&Loaded> {
+        self.loaded.get(&found.path).filter(|(of, _)| *of == found.fingerprint).map(|(_, loaded)| loaded)
+    }
+
+    /// Whether no version of it can go live, as far as that is known yet.
+    pub(super) fn is_at_fault(&self, found: &Found) -> bool {
+        found.module.is_err() || self.loaded(found).is_some_and(Result::is_err)
     }
 
     /// What this comes to, where that is known without the cache and the loader.
@@ -215,7 +258,7 @@ impl Intake {
         if let Some((_, loaded)) = self.loaded.get(path).filter(|(of, _)| *of == fingerprint) {
             return Some(loaded.clone());
         }
-        known.refused.standing(path, fingerprint).map(|error| Err(error.clone()))
+        known.refused.standing(path, load_id(manifest, &module.digest)).map(|error| Err(error.clone()))
     }
 
     pub(super) fn is_loaded(&mut self, path: PathBuf, fingerprint: Digest, loaded: Loaded) {

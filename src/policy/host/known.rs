@@ -38,11 +38,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Remembers the name of what stands at a path, which stood nowhere else then.
-    pub(super) fn call(&mut self, path: &Path, name: &Name) {
-        if self.names.insert(path.to_owned(), name.clone()).as_ref() != Some(name) {
-            self.names.retain(|at, of| of != name || at == path);
-        }
+    /// Remembers who has which name. Nobody else has it then, and no path two.
+    pub(super) fn call(&mut self, names: &HashMap<Name, PathBuf>) {
+        self.names.retain(|path, name| names.get(name).is_none_or(|at| at == path));
+        self.names.extend(names.iter().map(|(name, path)| (path.clone(), name.clone())));
     }
 
     /// Whether a policy in force is made of this module, whatever its manifest says now.
@@ -151,9 +150,8 @@ mod tests {
         let name = |name: &str| Name::try_from(name.to_owned()).unwrap();
         let [old, new, other] = ["team/pii.yaml", "pii.yaml", "other.yaml"].map(Path::new);
         let mut known = Known::default();
-        known.call(old, &name("pii"));
-        known.call(other, &name("other"));
-        known.call(new, &name("pii"));
+        known.call(&HashMap::from([(name("pii"), old.to_owned()), (name("other"), other.to_owned())]));
+        known.call(&HashMap::from([(name("pii"), new.to_owned())]));
         let expected = [(new.to_owned(), name("pii")), (other.to_owned(), name("other"))];
         assert_eq!(known.names, HashMap::from(expected));
     }

@@ -24,15 +24,13 @@ impl PolicyHost {
     /// Takes a manifest that was read, and loaded where it must be: it goes live, or is off, or is at fault.
     pub(super) fn take(&self, known: &mut Known, round: &mut Round, found: Found, cold: bool) {
         let Found { path, manifest, text, module, fingerprint, .. } = found;
-        let before = known.names.get(&path).cloned();
-        if let Some(Manifest { name, .. }) = &manifest {
-            if let Some(first) = round.seen.get(name) {
-                let message = format!("{} has this name already; names are unique", first.display());
-                let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
-                return self.name_is_taken(known, round, Fault { path, manifest, before, error }, cold);
-            }
-            round.seen.insert(name.clone(), path.clone());
-            known.call(&path, name);
+        let said = manifest.as_ref().map(|it| &it.name);
+        let name = said.into_iter().chain(known.names.get(&path)).find(|name| round.names.get(*name) == Some(&path));
+        let name = name.cloned();
+        if let Some(other) = said.and_then(|said| round.names.get(said)).filter(|at| **at != path) {
+            let message = format!("{} has this name already; names are unique", other.display());
+            let error = LoadError::new(Step::Manifest, LoadCode::DuplicateName, message);
+            return self.name_is_taken(known, round, Fault { path, manifest, name, error }, cold);
         }
         let fault = match (module, manifest) {
             (Ok(Some(module)), Some(manifest)) => match round.loaded(&path, fingerprint) {
@@ -40,16 +38,15 @@ impl PolicyHost {
                     let original = Original { version: version.id, manifest: text, module: module.bytes };
                     return self.goes_live(known, round, path, manifest, version, original);
                 }
-                Err(error) => Fault { path, manifest: Some(manifest), before, error },
+                Err(error) => Fault { path, manifest: Some(manifest), name, error },
             },
             (Ok(_), manifest) => return round.is_off(path, manifest),
             (Err(error), manifest) => {
                 let error = known.noted(&path, fingerprint, error);
-                let fault = Fault { path, manifest, before, error };
-                if self.is_news(&fault.path, &fault.error) {
-                    meter::loaded(fault.name(round).as_ref().map_or("unknown", Name::as_str), Err(&fault.error));
+                if self.is_news(&path, &error) {
+                    meter::loaded(name.as_ref().map_or("unknown", Name::as_str), Err(&error));
                 }
-                fault
+                Fault { path, manifest, name, error }
             }
         };
         self.failed(known, round, fault, cold);
@@ -81,10 +78,8 @@ impl PolicyHost {
     }
 
     fn name_is_taken(&self, known: &Known, round: &mut Round, fault: Fault, cold: bool) {
-        let Fault { path, manifest, before, error } = fault;
-        // A policy that was given a name which is taken stays in force under its own.
-        let stays = before.filter(|before| !round.is_taken(before, &path));
-        let last_good = stays.and_then(|before| known.live.get(&before).cloned());
+        let Fault { path, manifest, name, error } = fault;
+        let last_good = name.and_then(|name| known.live.get(&name).cloned());
         if self.is_news(&path, &error) {
             report(&path.display().to_string(), &error, last_good.as_deref());
         }
@@ -101,19 +96,8 @@ impl PolicyHost {
         round.statuses.push(status);
     }
 
-    fn failed(&self, known: &mut Known, round: &mut Round, fault: Fault, cold: bool) {
-        let name = fault.name(round);
-        let Fault { path, manifest, before, error } = fault;
-        // A name that was changed together with a mistake is not yet taken on: the policy stays under its own.
-        let stays = before.filter(|before| {
-            known.live.contains_key(before)
-                && !round.is_taken(before, &path)
-                && name.as_ref().is_none_or(|name| !known.live.contains_key(name))
-        });
-        if let Some(before) = &stays {
-            known.call(&path, before);
-        }
-        let name = stays.or(name);
+    fn failed(&self, known: &Known, round: &mut Round, fault: Fault, cold: bool) {
+        let Fault { path, manifest, name, error } = fault;
         let last_good = name.as_ref().and_then(|name| known.live.get(name).cloned());
         if self.is_news(&path, &error) {
             report(name.as_ref().map_or("unknown", Name::as_str), &error, last_good.as_deref());
@@ -145,17 +129,9 @@ impl PolicyHost {
 struct Fault {
     path: PathBuf,
     manifest: Option<Manifest>,
-    /// The name that its path had before.
-    before: Option<Name>,
+    /// The name that it has, or stays under.
+    name: Option<Name>,
     error: LoadError,
-}
-
-impl Fault {
-    /// Its name; where it cannot be read the one that its path had, unless another manifest has taken that over.
-    fn name(&self, round: &Round) -> Option<Name> {
-        let before = || self.before.as_ref().filter(|before| !round.is_taken(before, &self.path));
-        self.manifest.as_ref().map(|it| &it.name).or_else(before).cloned()
-    }
 }
 
 /// What one reload gathers.
@@ -166,7 +142,8 @@ pub(super) struct Round {
     pub(super) off: HashSet<Name>,
     /// Of the versions that were not in force before.
     pub(super) originals: Vec<Original>,
-    pub(super) seen: HashMap<Name, PathBuf>,
+    /// Who has which name.
+    pub(super) names: HashMap<Name, PathBuf>,
     /// Subfolders that cannot be read, and manifests beyond those that are.
     pub(super) closed: Vec<PathBuf>,
     pub(super) statuses: Vec<PolicyStatus>,
@@ -178,6 +155,7 @@ impl Round {
     fn loaded(&mut self, path: &Path, fingerprint: Digest) -> Loaded {
         let loaded = self.loaded.remove(path).filter(|(of, _)| *of == fingerprint);
         loaded.map(|(_, loaded)| loaded).unwrap_or_else(|| {
+            // Not as things are: all that have names are loaded.
             let message = "another manifest had its name while policies were loaded; it is loaded next";
             Err(LoadError::new(Step::Manifest, LoadCode::DuplicateName, message))
         })
@@ -185,7 +163,7 @@ impl Round {
 
     /// Whether another manifest has this name.
     pub(super) fn is_taken(&self, name: &Name, path: &Path) -> bool {
-        self.seen.get(name).is_some_and(|at| at != path)
+        self.names.get(name).is_some_and(|at| at != path)
     }
 
     pub(super) fn is_closed(&self, path: &Path) -> bool {
@@ -201,7 +179,7 @@ impl Round {
         error: Option<LoadError>,
     ) {
         let name = policy.manifest.name.clone();
-        self.seen.insert(name.clone(), path.clone());
+        self.names.insert(name.clone(), path.clone());
         self.statuses.push(PolicyStatus::live(path, &policy, error, known.since.get(&name).copied()));
         self.live.insert(name, policy);
     }

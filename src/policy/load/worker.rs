@@ -50,6 +50,14 @@ pub fn version_id(manifest: &Manifest, module: &Digest) -> Digest {
     Digest::of_pieces([module.as_bytes(), settings.as_bytes(), &cases])
 }
 
+/// Digest of all that a load hangs on: the version, its limits, grants and phases. While it is the same, whatever else the
+/// manifest says, the same comes of it.
+pub fn load_id(manifest: &Manifest, module: &Digest) -> Digest {
+    let Manifest { limits, capabilities, phases, .. } = manifest;
+    let further = format!("{limits:?} {capabilities:?} {phases:?}");
+    Digest::of_pieces([version_id(manifest, module).as_bytes(), further.as_bytes()])
+}
+
 impl Worker {
     /// `executable` is started as `executable policy load`; `patience` is how long it may take.
     pub fn new(engine: Arc<Engine>, cache: Option<Cache>, executable: PathBuf, patience: Duration) -> Self {
