@@ -2,7 +2,7 @@
 //!
 //! A context never changes once it is written, so what is remembered is always right; what is not remembered is looked
 //! up in the store. Nothing is remembered about contexts that are not there. Of those whose records wait in the spill
-//! journal nobody else knows: they are remembered until they expire.
+//! journal nobody else knows: they are remembered until they expire, and anew by the next process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -200,6 +200,17 @@ impl Journal {
         Ok((records, end))
     }
 
+    /// Shows all that waits, in its order.
+    pub(crate) fn each_waiting(&self, mut see: impl FnMut(&Row)) -> Result<(), AuditError> {
+        let mut from = self.drained;
+        while from < self.length {
+            let (records, end) = self.next(from, usize::MAX)?;
+            records.iter().for_each(|spilled| see(&spilled.row));
+            from = end;
+        }
+        Ok(())
+    }
+
     /// What stands before `end` is in the store. Empties the file when that is everything.
     pub(crate) fn drained_to(&mut self, end: u64) -> Result<(), AuditError> {
         self.drained = end;

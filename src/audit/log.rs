@@ -64,6 +64,13 @@ impl AuditLog {
         let (queue, receiver) = Queue::new(settings.queue, rule);
         let chain = writer::Chain::new(node, settings);
         let contexts = Arc::new(RecentContexts::default());
+        if let Some(journal) = &journal {
+            journal.each_waiting(|row| {
+                if let Some((id, context)) = row.context() {
+                    contexts.remember(id, context);
+                }
+            })?;
+        }
         let keep = settings.keep;
         let (for_writer, remembered) = (Arc::clone(&store), Arc::clone(&contexts));
         let ended = CancellationToken::new();

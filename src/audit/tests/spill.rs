@@ -129,6 +129,22 @@ async fn what_waits_in_the_journal_survives_the_process() {
 }
 
 #[tokio::test]
+async fn a_context_that_waits_in_the_journal_is_honoured_by_the_next_process() {
+    let it = Spilling::new();
+    let log = it.open();
+    it.refuse("true");
+    append(&log, pre_check("c1", 1)).await.unwrap();
+    drop(log);
+    let log = it.open();
+    assert!(log.context("c1").await.unwrap().is_some());
+    assert!(it.bytes() > 0, "the store does not have it yet");
+    it.refuse_no_longer();
+    it.drained().await;
+    assert!(log.context("c1").await.unwrap().is_some(), "without a wait for the index");
+    log.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn nothing_is_erased_while_texts_wait_in_the_journal() {
     let it = Spilling::new();
     let log = it.open();
