@@ -132,9 +132,11 @@ async fn what_waits_in_the_journal_survives_the_process() {
 async fn a_context_that_waits_in_the_journal_is_honoured_by_the_next_process() {
     let it = Spilling::new();
     let log = it.open();
-    it.refuse("true");
+    let lock = it.lock();
     append(&log, pre_check("c1", 1)).await.unwrap();
     drop(log);
+    drop(lock);
+    it.refuse("TRUE");
     let log = it.open();
     assert!(log.context("c1").await.unwrap().is_some());
     assert!(it.bytes() > 0, "the store does not have it yet");
