@@ -12,6 +12,7 @@ mod search;
 mod shared;
 mod spill;
 mod sqlite_file;
+mod takeover;
 mod timing;
 mod versions;
 
