@@ -85,9 +85,10 @@ enum Next {
     Live(Arc<LivePolicy>),
     /// It was never in force, and refuses what its manifest covers, as that says it now.
     Refuses(Arc<BrokenPolicy>),
-    /// It is at fault, and what is in force stays: the next reload tells of it.
-    Stays,
 }
+
+/// It must be loaded first.
+struct NeedsLoad;
 
 impl PolicyHost {
     /// Looks whether the folder has changed, and lets go ahead what can.
@@ -108,9 +109,9 @@ impl PolicyHost {
         let mut ready = Vec::new();
         for found in found.into_iter().filter(|it| before.get(&it.path) != Some(&it.fingerprint)) {
             match self.without_load(known, intake, &found, &held).await {
-                Some(Next::Stays) => {}
-                Some(next) => ready.push((found, next)),
-                None => return,
+                Ok(Some(next)) => ready.push((found, next)),
+                Ok(None) => {}
+                Err(NeedsLoad) => return,
             }
         }
         if !ready.is_empty() {
@@ -118,40 +119,48 @@ impl PolicyHost {
         }
     }
 
-    /// What this comes to without a load; `None` where it needs one, or is another policy's than in the set in force.
-    /// `held` are the names that manifests have and go on saying.
-    async fn without_load(&self, known: &Known, intake: &Intake, found: &Found, held: &HashSet<Name>) -> Option<Next> {
-        let Some(manifest) = &found.manifest else { return Some(Next::Stays) };
+    /// What this comes to without a load, which it needs also where it is another policy's than in the set in force.
+    /// `None`: it is at fault, and what is in force stays; the next reload tells of it. `held` are the names that manifests
+    /// have and go on saying.
+    async fn without_load(
+        &self,
+        known: &Known,
+        intake: &Intake,
+        found: &Found,
+        held: &HashSet<Name>,
+    ) -> Result<Option<Next>, NeedsLoad> {
+        let Some(manifest) = &found.manifest else { return Ok(None) };
         if known.names.get(&found.path) != Some(&manifest.name) {
-            return (found.module.is_err() || held.contains(&manifest.name)).then_some(Next::Stays);
+            let is_at_fault = found.module.is_err() || held.contains(&manifest.name);
+            return if is_at_fault { Ok(None) } else { Err(NeedsLoad) };
         }
         let module = match &found.module {
             Ok(Some(module)) => module,
-            Ok(None) => return Some(Next::Off),
-            Err(error) => return Some(self.at_fault(found, manifest, error)),
+            Ok(None) => return Ok(Some(Next::Off)),
+            Err(error) => return Ok(self.at_fault(found, manifest, error)),
         };
         let loaded = match intake.at_hand(known, &found.path, manifest, module, found.fingerprint) {
             Some(loaded) => loaded,
-            None => self.worker.cached(manifest, &module.digest).await?,
+            None => self.worker.cached(manifest, &module.digest).await.ok_or(NeedsLoad)?,
         };
         let version = match loaded {
             Ok(version) => version,
-            Err(error) => return Some(self.at_fault(found, manifest, &error)),
+            Err(error) => return Ok(self.at_fault(found, manifest, &error)),
         };
         let live = known.live.get(&manifest.name).filter(|live| live.version.id == version.id);
-        Some(Next::Live(match live.map(|live| live.tally.clone()) {
+        Ok(Some(Next::Live(match live.map(|live| live.tally.clone()) {
             Some(tally) => LivePolicy::counted_on(manifest.clone(), version, tally),
             None => LivePolicy::new(manifest.clone(), version),
-        }))
+        })))
     }
 
-    fn at_fault(&self, found: &Found, manifest: &Manifest, error: &LoadError) -> Next {
+    fn at_fault(&self, found: &Found, manifest: &Manifest, error: &LoadError) -> Option<Next> {
         let (path, set) = (found.path.clone(), self.set.load());
         if !set.broken().any(|it| it.path == path) {
-            return Next::Stays;
+            return None;
         }
         let (name, manifest) = (manifest.name.to_string(), Some(Arc::new(manifest.clone())));
-        Next::Refuses(Arc::new(BrokenPolicy { path, name, manifest, error: error.clone() }))
+        Some(Next::Refuses(Arc::new(BrokenPolicy { path, name, manifest, error: error.clone() })))
     }
 
     /// Swaps in a set with these changes and nothing else.
@@ -185,7 +194,7 @@ impl PolicyHost {
                     statuses.push(PolicyStatus::failed(found.path.clone(), Some(manifest.clone()), error));
                     members.push(Member::Broken(policy.clone()));
                 }
-                Next::Off | Next::Stays => {
+                Next::Off => {
                     known.live.remove(&manifest.name);
                     statuses.push(PolicyStatus::off(found.path.clone(), Some(manifest.clone())));
                 }
