@@ -252,7 +252,13 @@ impl PolicyHost {
         self.reload_what_stands_still(if first { Duration::ZERO } else { self.settings.quiet }).await
     }
 
-    /// The same, but a policy whose files changed less than `still_for` ago stays as it is for this time.
+    /// The same, and what may have had a bad moment is tried now: who asks has perhaps mended it.
+    pub async fn reload_anew(&self) -> Result<Reload, std::io::Error> {
+        self.known.lock().await.refused.hurry();
+        self.reload().await
+    }
+
+    /// As [`Self::reload`], but a policy whose files changed less than `still_for` ago stays as it is for this time.
     pub async fn reload_what_stands_still(&self, still_for: Duration) -> Result<Reload, std::io::Error> {
         let mut known = self.known.lock().await;
         let from = self.set.load().generation();

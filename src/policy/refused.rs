@@ -54,9 +54,15 @@ impl Refused {
         });
         if let Some(retry) = retry {
             let wait = humantime::format_duration(Duration::from_secs(retry.wait.as_secs()));
-            error.message.push_str(&format!("; it is tried again in {wait}, or when its files change"));
+            error.message.push_str(&format!("; it is tried again in {wait}, or when its module or settings change"));
         }
         self.0.insert(path.to_owned(), Refusal { of, error: error.clone(), retry });
+    }
+
+    /// What may have been a bad moment is due now.
+    pub(super) fn hurry(&mut self) {
+        let now = Instant::now();
+        self.0.values_mut().filter_map(|it| it.retry.as_mut()).for_each(|retry| retry.at = now);
     }
 
     /// It loaded.
@@ -115,12 +121,10 @@ mod tests {
 
         let mut error = LoadError::new(Step::Compile, LoadCode::LoaderFailed, "killed");
         refused.note(path, bytes, &mut error, seconds(1));
-        assert_eq!(error.message, "killed; it is tried again in 30s, or when its files change");
+        assert_eq!(error.message, "killed; it is tried again in 30s, or when its module or settings change");
         assert_eq!(refused.standing(path, bytes), Some(&error));
         assert!(refused.due().is_some_and(|due| due > Instant::now() + seconds(20)));
-        if let Some(Refusal { retry: Some(retry), .. }) = refused.0.get_mut(path) {
-            retry.at = Instant::now();
-        }
+        refused.hurry();
         assert_eq!(refused.standing(path, bytes), None, "its time has come");
         let mut error = LoadError::new(Step::Compile, LoadCode::LoaderFailed, "killed");
         refused.note(path, bytes, &mut error, seconds(1));

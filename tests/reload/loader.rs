@@ -45,7 +45,10 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     assert_eq!(health["policies"]["errors"][0]["code"], "loader_failed");
     let told = gateway.log.wait(|line| line["fields"]["code"] == "loader_failed").await.unwrap();
     assert!(
-        told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
+        told["fields"]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("it is tried again in 30s, or when its module or settings change")
     );
     // Changes of others start nothing.
     let failed = starts(&gateway);
@@ -58,6 +61,21 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
     fs::remove_file(gateway.folder().join("pressure")).unwrap();
     until_said(&gateway, "old", "new").await;
     assert_eq!(starts(&gateway), failed + 1);
+}
+
+#[tokio::test]
+async fn a_reload_that_is_asked_for_tries_again_at_once() {
+    let prepared = bare(&format!("{NEVER}, worker: ./loader")).prepare();
+    counted(&prepared);
+    refusing("old").put(&prepared.policies(), "house", "");
+    let gateway = prepared.start();
+    fs::write(gateway.folder().join("pressure"), "").unwrap();
+    replace(&gateway.policies().join("house.wasm"), refusing("new").module());
+    gateway.until("/health", |body| body["status"] == "degraded").await;
+    assert_eq!(said(&gateway).await, "old");
+    fs::remove_file(gateway.folder().join("pressure")).unwrap();
+    gateway.reload().await;
+    assert_eq!(said(&gateway).await, "new");
 }
 
 #[tokio::test]
@@ -109,7 +127,10 @@ async fn a_file_whose_device_failed_is_read_again_later() {
     assert_eq!(health["policies"]["errors"][0], failed);
     let told = gateway.log.wait(|line| line["fields"]["code"] == "read_failed").await.unwrap();
     assert!(
-        told["fields"]["message"].as_str().unwrap().ends_with("it is tried again in 30s, or when its files change")
+        told["fields"]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("it is tried again in 30s, or when its module or settings change")
     );
     let pid = gateway.child.id().to_string();
     let mut well_again = Command::new("nsenter");

@@ -130,7 +130,7 @@ async fn reload(State(admin): State<Arc<Admin>>) -> Result<Response, AdminError>
     // A task of its own: a reload that has begun goes on when whoever asked for it goes away.
     let reload = tokio::spawn(async move {
         let _place = place;
-        policies.reload().await
+        policies.reload_anew().await
     });
     let reload = reload.await.map_err(|_| AdminError::Internal)?.map_err(AdminError::Directory)?;
     let answer = Reloaded {
