@@ -57,7 +57,7 @@ const VARIABLES: &[(&[&str], Option<&str>, &str)] = &[
     (&["AXONFLOW_PRICING_CONFIG"], None, "prices are read from the file in routing.prices"),
     (&["PROVIDER_COSTS"], None, "prices are read from the file in routing.prices"),
     (&["DATABASE_URL", "DATABASE_HOST"], Some("audit.url"), "if meant for the records, their store is audit.url"),
-    (&["JWT_SECRET"], None, "user tokens are not verified; who may call is listed in auth.clients"),
+    (&["JWT_SECRET"], Some("auth.clients"), "user tokens are not verified; who may call is listed in auth.clients"),
     (&["AUDIT_MODE"], Some("audit.durability"), "how durable a record is says audit.durability"),
     (&["AUDIT_FALLBACK_PATH"], Some("audit.on_failure"), "records wait in a file with audit.on_failure: spill"),
 ];

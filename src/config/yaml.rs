@@ -103,7 +103,7 @@ impl<'a> Document<'a> {
 
     /// Whether the key is there with a value.
     pub(super) fn has(&self, path: &KeyPath) -> bool {
-        path.find(&self.root).is_some_and(|node| *node != Node::Null)
+        path.find(&self.root).is_some() && !self.is_empty_at(path)
     }
 
     /// Whether the key is there without a value: nothing, or a text that expanded to nothing.

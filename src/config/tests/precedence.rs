@@ -484,6 +484,11 @@ fn variables_of_axonflow_that_mean_nothing_here_are_told_by_name_alone() {
         (&["AUDIT_MODE"], "", Some("AUDIT_MODE was passed over: how durable a record is says audit.durability".into())),
         (&["AUDIT_MODE"], "audit: {durability: disk}", None),
         (
+            &["AUDIT_MODE"],
+            "audit: {durability: \"${NOBODY_SET_THIS}\"}",
+            Some("AUDIT_MODE was passed over: how durable a record is says audit.durability".into()),
+        ),
+        (
             &["AUDIT_FALLBACK_PATH"],
             "",
             Some("AUDIT_FALLBACK_PATH was passed over: records wait in a file with audit.on_failure: spill".into()),
@@ -495,7 +500,7 @@ fn variables_of_axonflow_that_mean_nothing_here_are_told_by_name_alone() {
         assert_eq!(loaded.warnings, expected.into_iter().collect::<Vec<_>>(), "{names:?} {body}");
     }
     let client = format!("auth: {{mode: clients, clients: [{{id: a, secret_sha256: \"{}\"}}]}}", "ab".repeat(32));
-    assert!(load(&client, &set(&["DEPLOYMENT_MODE"])).warnings.is_empty());
+    assert!(load(&client, &set(&["DEPLOYMENT_MODE", "JWT_SECRET"])).warnings.is_empty());
 }
 
 #[test]
