@@ -20,9 +20,11 @@ pub(super) enum ReadScope {
 }
 
 impl ReadScope {
-    /// As the headers say. A token finds the records of requests whose `user_token` it was.
+    /// As the headers say. A token finds the records of requests whose `user_token` it was. One without a word is refused:
+    /// who meant a person would be shown everybody.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(user_token(headers)?.and_then(user).map_or(Self::Tenant, Self::OwnRows))
+        let Some(token) = user_token(headers)? else { return Ok(Self::Tenant) };
+        user(token).map(Self::OwnRows).ok_or(ApiError::field(USER_TOKEN, "expected a person, or no such header"))
     }
 
     /// The person to filter by, as records name them.
@@ -49,7 +51,7 @@ impl ReadScope {
     }
 }
 
-/// The person that the headers name, in the caller's words; `None` for nobody.
+/// The person that the headers name, in the caller's words; `None` without such a header.
 pub(super) fn user_token(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut sent = headers.get_all(USER_TOKEN).iter();
     let Some(value) = sent.next() else { return Ok(None) };
@@ -57,6 +59,5 @@ pub(super) fn user_token(headers: &HeaderMap) -> Result<Option<String>, ApiError
         return Err(ApiError::field(USER_TOKEN, "expected once"));
     }
     let token = std::str::from_utf8(value.as_bytes()).map_err(|_| ApiError::field(USER_TOKEN, "expected UTF-8"))?;
-    let token = token.trim();
-    Ok((!token.is_empty()).then(|| token.to_owned()))
+    Ok(Some(token.to_owned()))
 }

@@ -10,14 +10,15 @@ const LONGEST: usize = 254;
 /// What records show of a `user_token`. AxonFlow's clients put a name, an e-mail address, `anonymous` or a JSON Web Token
 /// there. A name is kept as it is. What could be a credential (a token by its form, anything longer than an address, or
 /// with characters that break or turn a line) is kept as `token:` and twelve digits of its SHA-256: enough to find the same person again,
-/// too little to be that person. `None` for nothing.
+/// too little to be that person. `None` for nothing. Spaces around it are nobody's.
 pub fn user(token: String) -> Option<String> {
+    let token = token.trim();
     if token.is_empty() {
         return None;
     }
-    let could_be_secret = token.len() > LONGEST || is_credential(&token) || token.chars().any(does_harm);
+    let could_be_secret = token.len() > LONGEST || is_credential(token) || token.chars().any(does_harm);
     if !could_be_secret {
-        return Some(token);
+        return Some(token.to_owned());
     }
     let digest = hex::encode(Sha256::digest(token.as_bytes()));
     Some(format!("token:{digest:.12}"))
@@ -25,7 +26,6 @@ pub fn user(token: String) -> Option<String> {
 
 /// JSON Web Tokens begin with the base64 of `{"`; some callers hand over a whole `Authorization`.
 fn is_credential(text: &str) -> bool {
-    let text = text.trim_start();
     let scheme = text.split_once(char::is_whitespace).map_or("", |(scheme, _)| scheme);
     let has_scheme = ["bearer", "basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     has_scheme || text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() >= 2
@@ -39,6 +39,8 @@ mod tests {
     fn names_are_kept_and_tokens_are_not() {
         for (token, expected) in [
             ("", None),
+            (" \u{a0}", None),
+            (" anonymous ", Some("anonymous")),
             ("anonymous", Some("anonymous")),
             ("jane.doe@example.org", Some("jane.doe@example.org")),
             ("Grüße 😀", Some("Grüße 😀")),
