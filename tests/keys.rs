@@ -47,6 +47,13 @@ fn hello() -> Value {
     json!({ "messages": [{ "role": "user", "content": "Hello" }] })
 }
 
+/// To a model that names its provider.
+fn hello_to(model: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] })
+}
+
+const OF_MISTRAL: &str = "mistral-small-latest";
+
 #[tokio::test]
 async fn a_key_that_is_refused_is_stood_in_for_by_the_next() {
     let double = double("sk-good").await;
@@ -82,10 +89,10 @@ async fn a_callers_own_key_opens_the_upstream_and_is_kept_nowhere() {
     let gateway = taking_keys(&double).start();
     let (status, body) = chat(&gateway, None, hello()).await;
     assert_eq!(status, 502, "the operator's key is refused: {body}");
-    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    let (status, body) = chat(&gateway, Some(CALLERS), hello_to(OF_MISTRAL)).await;
     assert_eq!(status, 200, "{body}");
 
-    let mut streaming = hello();
+    let mut streaming = hello_to(OF_MISTRAL);
     streaming["stream"] = json!(true);
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("X-Provider-Key", CALLERS);
     let text = request.json(&streaming).send().await.unwrap().text().await.unwrap();
@@ -119,12 +126,12 @@ async fn what_the_vendor_says_about_a_callers_key_comes_back_and_touches_nobody_
     let gateway = taking_keys(&double).start();
     until_healthy(&gateway, "mistral").await;
     for _ in 0..6 {
-        let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+        let (status, body) = chat(&gateway, Some(CALLERS), hello_to(OF_MISTRAL)).await;
         assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
         assert!(!body.to_string().contains(CALLERS), "{body}");
     }
     double.script(Rule::once(Failure::from(RateLimit::requests())));
-    let (status, body) = chat(&gateway, Some("sk-of-the-operator"), hello()).await;
+    let (status, body) = chat(&gateway, Some("sk-of-the-operator"), hello_to(OF_MISTRAL)).await;
     assert_eq!((status, &body["error"]["code"]), (429, &json!("rate_limited")), "{body}");
     let pinned = json!({ "query": "Hello", "context": { "provider": "mistral", "strict_provider": true } });
     let request = gateway.client.post(gateway.url("/api/request")).header("X-Provider-Key", CALLERS);
@@ -148,7 +155,7 @@ async fn a_callers_key_that_is_refused_under_another_status_touches_nobody_else_
         .start();
     until_healthy(&gateway, "gemini").await;
     for _ in 0..6 {
-        let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+        let (status, body) = chat(&gateway, Some(CALLERS), hello_to("gemini-2.5-flash")).await;
         assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")), "{body}");
     }
     let status = gateway.get("/api/v1/providers/status").await.body;
@@ -163,13 +170,23 @@ async fn a_callers_key_is_sent_to_one_named_provider_only() {
     let gateway = taking_keys(&mistral)
         .env("OPENAI_API_KEY", openai_double::KEY)
         .env("OPENAI_ENDPOINT", &openai.origin())
+        .env("PROVIDER_WEIGHTS", "mistral:100")
         .start();
-    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
-    assert_eq!((status, &body["error"]["code"]), (400, &json!("key_without_provider")), "{body}");
-    assert!(openai.chats().is_empty());
-    let mut named = hello();
-    named["model"] = json!("mistral-small-latest");
-    assert_eq!(chat(&gateway, Some(CALLERS), named).await.0, 200);
+    let unnamed = [
+        ("/v1/chat/completions", hello()),
+        // Only one of the two does these.
+        ("/v1/fim/completions", json!({ "prompt": "fn" })),
+        ("/v1/completions", json!({ "prompt": "fn" })),
+        ("/api/request", json!({ "query": "Hello", "context": { "provider": "mistral" } })),
+    ];
+    for (path, body) in unnamed {
+        let request = gateway.client.post(gateway.url(path)).header("X-Provider-Key", CALLERS);
+        let refused = support::answer(request.json(&body).send().await.unwrap()).await;
+        assert_eq!(refused.status, 400, "{path}: {refused:?}");
+        assert!(refused.body.to_string().contains("key_without_provider"), "{path}: {refused:?}");
+    }
+    assert!(openai.chats().is_empty() && mistral.received().is_empty());
+    assert_eq!(chat(&gateway, Some(CALLERS), hello_to(OF_MISTRAL)).await.0, 200);
     let request = gateway.client.post(gateway.url("/v1/chat/completions")).header("X-Provider-Key", CALLERS);
     let pinned = request.header("X-Provider", "mistral").json(&hello()).send().await.unwrap();
     assert_eq!((pinned.status().as_u16(), openai.chats().len()), (200, 0));
@@ -179,12 +196,12 @@ async fn a_callers_key_is_sent_to_one_named_provider_only() {
 async fn keys_of_callers_are_refused_where_they_are_not_taken_or_would_travel_in_the_clear() {
     let double = double("sk-of-the-operator").await;
     let gateway = Setup::without_provider().yaml(&mistral(&double, "{ api_key: sk-of-the-operator }")).start();
-    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    let (status, body) = chat(&gateway, Some(CALLERS), hello_to(OF_MISTRAL)).await;
     assert_eq!((status, &body["error"]["param"]), (400, &json!("X-Provider-Key")), "{body}");
     assert!(body["message"].as_str().unwrap().contains("server.caller_keys: true"), "{body}");
 
     let gateway = taking_keys(&double).start();
-    let (status, body) = chat(&gateway, Some("two words"), hello()).await;
+    let (status, body) = chat(&gateway, Some("two words"), hello_to(OF_MISTRAL)).await;
     assert_eq!((status, &body["error"]["param"]), (400, &json!("X-Provider-Key")), "{body}");
 
     let in_clear =
@@ -193,6 +210,6 @@ async fn keys_of_callers_are_refused_where_they_are_not_taken_or_would_travel_in
         .yaml(in_clear)
         .yaml("server: { listen: \"127.0.0.1:0\", caller_keys: true }\n")
         .start();
-    let (status, body) = chat(&gateway, Some(CALLERS), hello()).await;
+    let (status, body) = chat(&gateway, Some(CALLERS), hello_to(OF_MISTRAL)).await;
     assert_eq!((status, &body["error"]["code"]), (400, &json!("key_in_clear")), "{body}");
 }

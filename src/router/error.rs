@@ -85,13 +85,13 @@ pub enum RouteError {
         /// Its name.
         name: String,
     },
-    /// A caller's own key, and more than one provider that it could be sent to.
+    /// A caller's own key, and nothing in the request that says whose it is.
     #[error(
         "X-Provider-Key needs one provider: name a model that only one serves, or the provider (X-Provider under /v1, \
          context.strict_provider in /api/request); this request could go to {}", among.join(", ")
     )]
     KeyWithoutProvider {
-        /// Those that it could be sent to.
+        /// Those that the request could go to.
         among: Vec<String>,
     },
     /// A caller's own key, and a provider to which it would travel in the clear.

@@ -377,17 +377,18 @@ impl Router {
         if eligible.is_empty() {
             return Err(self.nobody(model, constraints));
         }
-        match (constraints.key(), eligible.as_slice()) {
-            (None, _) => Ok(eligible),
-            (Some(_), [only]) if only.info().is_exposed => {
-                Err(RouteError::KeyInClear { name: only.info().name.clone() })
+        if constraints.key().is_some() {
+            // Whoever brings a key knows whose it is. Weights and bounds, which others change, may not decide who gets it.
+            let is_named = pinned.is_some() || model.is_some() && self.serving(asked).count() == 1;
+            if !is_named {
+                let among = eligible.iter().map(|entry| entry.info().name.clone()).collect();
+                return Err(RouteError::KeyWithoutProvider { among });
             }
-            (Some(_), [_]) => Ok(eligible),
-            (Some(_), several) => {
-                let among = several.iter().map(|entry| entry.info().name.clone()).collect();
-                Err(RouteError::KeyWithoutProvider { among })
+            if let Some(exposed) = eligible.iter().find(|entry| entry.info().is_exposed) {
+                return Err(RouteError::KeyInClear { name: exposed.info().name.clone() });
             }
         }
+        Ok(eligible)
     }
 
     /// The provider that a caller named; never silently another one.
