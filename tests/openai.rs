@@ -130,8 +130,9 @@ async fn a_refusal_names_policy_and_rule_in_both_shapes() {
         { "role": "assistant", "tool_calls": [{ "id": "a", "function": { "name": "look", "arguments": "{}" } }] },
         { "role": "tool", "tool_call_id": "a", "content": "card 4111 1111 1111 1111" },
     ]);
-    let (_, answer) = chat(&gateway, json!({ "messages": messages })).await;
+    let (headers, answer) = chat(&gateway, json!({ "messages": messages })).await;
     assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(headers["x-octroi-generation"] == "1" && !headers.contains_key("x-octroi-provider"), "{headers:?}");
     let body = &answer.body;
     assert_eq!(body["object"], "error");
     for shape in [body, &body["error"]] {
@@ -141,6 +142,23 @@ async fn a_refusal_names_policy_and_rule_in_both_shapes() {
         assert!(shape["message"].as_str().unwrap().starts_with("Request blocked by policy: pii"), "{body}");
     }
     assert!(double.requests().iter().all(|request| request.path() == "/v1/models"), "the model was asked");
+}
+
+#[tokio::test]
+async fn an_answer_that_a_policy_refuses_was_paid_for_all_the_same() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = Setup::with(&double).start();
+    let manifest = gateway.policies().join("pii.yaml");
+    let judging = std::fs::read_to_string(&manifest).unwrap().replace("answers: mask", "answers: judge");
+    std::fs::write(&manifest, judging).unwrap();
+    gateway.reload().await;
+    double.script(Behaviour::text("It is 4111 1111 1111 1111."));
+    let (headers, answer) = chat(&gateway, json!({ "messages": [user("Hello")] })).await;
+    assert_eq!((answer.status, &answer.body["code"]), (400, &json!("policy_denied")), "{answer:?}");
+    let header = |name: &str| headers[name].to_str().unwrap();
+    assert_eq!((header("x-octroi-provider"), header("x-octroi-model")), ("mistral", "mistral-small-latest"));
+    assert_eq!((header("x-octroi-attempts"), header("x-octroi-generation")), ("1", "2"));
+    assert!(header("x-octroi-cost-usd").parse::<f64>().unwrap() > 0.0, "{headers:?}");
 }
 
 #[tokio::test]
@@ -163,6 +181,9 @@ async fn a_vendors_refusal_of_a_request_names_the_vendors_field() {
         let (_, answer) = chat(&gateway, json!({ "model": "gpt-4o", "messages": [user("x")] })).await;
         assert_eq!((answer.status, &answer.body["param"]), (shown, &param), "{refusal}");
         assert_eq!(answer.body["error"]["param"], param, "{refusal}");
+        if shown == 422 {
+            assert_eq!(answer.body["detail"][0]["loc"], json!(["body", param]), "{refusal}");
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::audit::{AuditError, OutcomePermit, RequestPermit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
-use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
+use crate::policy::{self, AuditPhase, Context, Decision, Overloaded, PolicySet, Question};
 use crate::provider::Streamed;
 use crate::router::{Attempt, Attempts, Constraints, Preference, RouteError, Routed, Router};
 
@@ -227,8 +227,8 @@ impl Pipeline {
             self.streams.then(|| self.gateway.policies.inspect(&self.set, &self.context, self.id.as_str())).transpose();
         let inspection = match inspection {
             Ok(inspection) => inspection,
-            Err(overloaded) => {
-                let error = GatewayError::from(overloaded);
+            Err(Overloaded) => {
+                let error = GatewayError::TooManyStreams;
                 let intent = self.intent(decision, audit::Decision::Error, None, Some(error.to_string())).await;
                 return self.give_up(permit, intent, error).await;
             }
@@ -340,7 +340,7 @@ impl Pipeline {
         outcome.latency_ms = self.milliseconds();
         self.close(permit, outcome, &routed.attempts, Some(&routed.answer));
         if let Some(refusal) = refusal {
-            return Ok(self.reply(Outcome::Refused(refusal)));
+            return Ok(self.reply(Outcome::Withheld(refusal, Box::new(routed))));
         }
         if decision.edited {
             for (choice, message) in routed.answer.choices.iter_mut().zip(shown.iter()) {

@@ -148,8 +148,10 @@ pub enum Outcome {
     Answered(Box<Routed>),
     /// Policies let it pass; no model was to be asked.
     Checked,
-    /// A policy refused it, or the answer that a model gave.
+    /// A policy refused it.
     Refused(Refusal),
+    /// A policy refused the answer that a model gave.
+    Withheld(Refusal, Box<Routed>),
     /// No model answered.
     Failed(Box<RouteError>),
 }
@@ -182,6 +184,9 @@ pub enum GatewayError {
     /// Too many evaluations: try again later.
     #[error("the gateway is at its limit of concurrent policy evaluations; try again shortly")]
     Overloaded,
+    /// Too many streams that policies judge: try again later.
+    #[error("the gateway is at its limit of streams that policies judge (policies.max_streams); try again shortly")]
+    TooManyStreams,
     /// No record can be written, and without a record nothing passes.
     #[error("no audit record can be written ({0}); without one no request passes")]
     Audit(#[from] AuditError),
@@ -206,7 +211,7 @@ impl GatewayError {
     /// Stable, for metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Overloaded => "overloaded",
+            Self::Overloaded | Self::TooManyStreams => "overloaded",
             Self::Audit(error) => error.code(),
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",

@@ -183,9 +183,10 @@ impl ApiError {
             Self::Full(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Gateway(error) => match error {
-                GatewayError::Overloaded | GatewayError::Audit(_) | GatewayError::ShuttingDown => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                GatewayError::Overloaded
+                | GatewayError::TooManyStreams
+                | GatewayError::Audit(_)
+                | GatewayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
                 GatewayError::InvalidContext => StatusCode::BAD_REQUEST,
                 GatewayError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             },

@@ -259,7 +259,8 @@ impl ProviderError {
 impl fmt::Display for ProviderError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.told())?;
-        match (self.status, &self.upstream_code) {
+        // Of what finds no room here the upstream's status says nothing.
+        match (self.status.filter(|_| self.kind != ErrorKind::NoRoom), &self.upstream_code) {
             (Some(status), Some(code)) => write!(formatter, " (upstream {status}, code {code})"),
             (Some(status), None) => write!(formatter, " (upstream {status})"),
             _ => Ok(()),

@@ -38,6 +38,8 @@ async fn providers_are_shown_one_by_one_and_not_changed() {
 
     for (method, path) in [
         ("POST", "/api/v1/llm-providers"),
+        ("PUT", "/api/v1/llm-providers"),
+        ("POST", "/api/v1/llm-providers/openai"),
         ("PUT", "/api/v1/llm-providers/openai"),
         ("PATCH", "/api/v1/llm-providers/openai"),
         ("DELETE", "/api/v1/llm-providers/openai"),

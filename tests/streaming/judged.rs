@@ -524,6 +524,8 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
     first.chunk().await.unwrap().unwrap();
     let second = send().await.unwrap();
     assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (503, true));
+    let told = second.text().await.unwrap();
+    assert!(told.contains("overloaded") && told.contains("policies.max_streams"), "{told}");
     assert_eq!(double.stats().streams, 1, "the upstream was not asked");
     let record = last_record(&gateway).await;
     let said =

@@ -20,7 +20,7 @@ use crate::http::errors::{retry_after, seconds, wait};
 use crate::http::handled::{self, Counting, Handled};
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body, meter, provider_key};
-use crate::provider::{ProviderError, names};
+use crate::provider::{ErrorKind, ProviderError, names};
 use crate::router::{Attempt, RouteError, Routed};
 
 #[derive(Deserialize)]
@@ -232,7 +232,9 @@ fn answered(app: &App, reply: &Reply, tenant: &str) -> Handled {
             let metadata = Metadata { llm_skipped: Some(true), ..Metadata::default() };
             (Ending::Success, json(StatusCode::OK, &success("", Vec::new(), metadata, id, policy_info)))
         }
-        Outcome::Refused(refusal) => (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info))),
+        Outcome::Refused(refusal) | Outcome::Withheld(refusal, _) => {
+            (Ending::Blocked, json(StatusCode::FORBIDDEN, &blocked(refusal, id, policy_info)))
+        }
         Outcome::Failed(error) => (Ending::Error, failed(app, error, id, policy_info)),
     };
     Handled { ending, response: with_request_id(response, id) }
@@ -331,7 +333,9 @@ fn failed(app: &App, error: &RouteError, id: &str, policy_info: PolicyInfo<'_>) 
     let is_callers = surface.status == 400 && error.provider_error().is_none() && !is_of_wrappers;
     // What is said of a caller's own key comes back as it was said.
     let is_of_key = error.provider_error().is_some_and(ProviderError::is_of_callers_key);
-    let honest = app.honest_status || is_callers || is_of_key;
+    // That is the gateway's own limit, and no failure of a model.
+    let has_no_room = error.provider_error().is_some_and(|error| error.kind() == ErrorKind::NoRoom);
+    let honest = app.honest_status || is_callers || is_of_key || has_no_room;
     let status = if honest { surface.status } else { 200 };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let text = error.to_string();

@@ -208,8 +208,7 @@ pub(super) fn response(routed: &Routed, generation: u64, form: Form) -> Response
         Form::Vectors => vectors(answer),
         Form::Judgements => judgements(answer),
     };
-    let route = Route { provider: &routed.provider, model: &routed.model, attempts: &routed.attempts, generation };
-    let mut response = route.told(response, answer.cost_usd);
+    let mut response = self::routed(response, routed, generation);
     let deprecation = answer.aside.deprecation.as_deref().and_then(|date| HeaderValue::from_str(date).ok());
     response.headers_mut().extend(deprecation.map(|date| (HeaderName::from_static(DEPRECATION), date)));
     response
@@ -340,12 +339,24 @@ impl Route<'_> {
     }
 }
 
-/// Says of a failure in the headers who was asked last, if anybody was.
+/// Says in the headers how an answer was come by.
+pub(super) fn routed(response: Response, routed: &Routed, generation: u64) -> Response {
+    let Routed { provider, model, answer, attempts } = routed;
+    Route { provider, model, attempts, generation }.told(response, answer.cost_usd)
+}
+
+/// Says in the headers which policies judged what went to nobody.
+pub(super) fn judged(mut response: Response, generation: u64) -> Response {
+    response.headers_mut().insert(GENERATION, generation.into());
+    response
+}
+
+/// Says of a failure in the headers which policies judged the request, and who was asked last, if anybody was.
 pub(super) fn attempted(response: Response, error: &RouteError, generation: u64) -> Response {
     let attempts = error.attempts();
     match Attempt::last_call(attempts) {
         Some(Attempt { provider, model, .. }) => Route { provider, model, attempts, generation }.told(response, None),
-        None => response,
+        None => judged(response, generation),
     }
 }
 

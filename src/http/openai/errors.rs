@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::gateway::{Refusal, StreamFailure};
 use crate::http::ApiError;
@@ -44,14 +45,21 @@ struct Body<'a> {
 struct Detail<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    loc: [&'static str; 1],
+    loc: Vec<Value>,
     msg: &'a str,
 }
 
 fn body(status: StatusCode, told: Told<'_>) -> Response {
-    let detail = Detail { kind: "value_error", loc: ["body"], msg: told.message };
-    let detail = (status == StatusCode::UNPROCESSABLE_ENTITY).then_some([detail]);
+    let detail = (status == StatusCode::UNPROCESSABLE_ENTITY)
+        .then(|| [Detail { kind: "value_error", loc: location(told.param.unwrap_or_default()), msg: told.message }]);
     json(status, &Body { object: "error", mistral: told.clone(), error: told, detail })
+}
+
+/// A field's path as Mistral's clients read it: `["body", "messages", 0, "content"]`.
+fn location(field: &str) -> Vec<Value> {
+    let steps = field.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let steps = steps.map(|step| step.parse::<u32>().map_or_else(|_| Value::from(step), Value::from));
+    [Value::from("body")].into_iter().chain(steps).collect()
 }
 
 /// An error of the gateway or of the request itself.

@@ -76,7 +76,10 @@ async fn exchange(app: &App, head: &Parts, caller: Caller, asked: Asked, form: F
     meter::policies_asked(reply.policies.asked.len());
     let (ending, response) = match &reply.outcome {
         Outcome::Answered(routed) => (Ending::Success, answer::response(routed, reply.generation, form)),
-        Outcome::Refused(refusal) => (Ending::Blocked, errors::refused(refusal)),
+        Outcome::Refused(refusal) => (Ending::Blocked, answer::judged(errors::refused(refusal), reply.generation)),
+        Outcome::Withheld(refusal, routed) => {
+            (Ending::Blocked, answer::routed(errors::refused(refusal), routed, reply.generation))
+        }
         Outcome::Failed(error) => {
             let unknown = named.is_some_and(|model| app.gateway.router().lacks(&model, task));
             let response = if unknown { errors::no_such_model() } else { errors::failed(error) };

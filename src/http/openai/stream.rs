@@ -44,7 +44,8 @@ struct Chunks {
     choices: BTreeMap<u32, bool>,
     /// Choices whose role was told; none where the provider's own chunks tell it.
     roles: Option<BTreeSet<u32>>,
-    /// The chunk that ends the last choice, until the usage that belongs into it is known.
+    /// The chunk that ends the last choice, until the usage that belongs into it is known: servers that count along may
+    /// count once more behind it.
     held: Option<Map<String, Value>>,
 }
 
@@ -190,7 +191,9 @@ impl Chunks {
             Some(held) => held,
             None if self.pieces.include_usage && answer.usage.is_some() => {
                 let mut chunk = self.envelope(json!([]));
-                chunk.insert("octroi".to_owned(), json!({ "cost_usd": answer.cost_usd }));
+                if let Some(dollars) = answer.cost_usd {
+                    chunk.insert("octroi".to_owned(), json!({ "cost_usd": dollars }));
+                }
                 chunk
             }
             None => return None,

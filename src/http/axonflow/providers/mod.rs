@@ -28,10 +28,10 @@ use crate::router::ProviderStatus;
 /// The routes. `routing` and `status` stand beside names.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/api/v1/llm-providers", get(list::list).post(configured))
+        .route("/api/v1/llm-providers", get(list::list).fallback(configured))
         .route("/api/v1/llm-providers/status", get(status::all))
         .route("/api/v1/llm-providers/routing", get(routing::read).put(routing::change))
-        .route("/api/v1/llm-providers/{name}", get(list::one).put(configured).patch(configured).delete(configured))
+        .route("/api/v1/llm-providers/{name}", get(list::one).fallback(configured))
         .route("/api/v1/llm-providers/{name}/health", get(list::health))
         .route("/api/v1/llm-providers/{name}/test", post(test::handle))
         .route("/api/v1/llm-provider-types", get(types))
