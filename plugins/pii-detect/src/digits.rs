@@ -120,6 +120,13 @@ pub(crate) fn group_before(text: &[u8], start: usize) -> Option<(Group, Gap)> {
     is_group.then_some((Group { start: end - digits, end, gap: None }, gap))
 }
 
+/// The group behind the one that ends at `end`, and the gap between them; cut, too.
+pub(crate) fn group_after(text: &[u8], end: usize) -> Option<(Group, Gap)> {
+    let (start, gap) = read_gap(text, end)?;
+    let digits = text[start..].iter().take(LONGEST).take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0).then_some((Group { start, end: start + digits, gap: None }, gap))
+}
+
 /// The bytes of the separator that ends at `end`; 0, if none does.
 fn separator_before(text: &[u8], end: usize) -> usize {
     let ends = |length: &usize| {

@@ -16,7 +16,7 @@ pub(crate) fn email(text: &str, sign: Range<usize>, from: usize) -> Option<(usiz
     let is_version = text[sign.clone()].starts_with('%') && begins_with_version(domain);
     let start = if is_version { None } else { local_start(text, sign.start, from) }?;
     let local = &text[start..sign.start];
-    (!is_git_remote(local, &text[..start]) && !is_program_text(local, domain)).then_some((start, end))
+    (!is_git_remote(local, &text[..start]) && !is_program_text(local, domain, &text[end..])).then_some((start, end))
 }
 
 /// Last parts of names of files, none of which is a top-level domain: `icon@2x.png`, `react@next.min.js`.
@@ -26,29 +26,12 @@ const FILES: &[&str] = &[
     "tiff", "psd", "woff", "ttf", "otf", "wav", "webm", "tgz", "gz", "tar", "whl", "jar", "exe", "dll", "git",
 ];
 
-/// Last parts of names of systemd's units, `getty@tty1.service`, and of members, `A@B.values`: no top-level domains either.
-const UNITS_AND_MEMBERS: &[&str] = &[
-    "service",
-    "socket",
-    "timer",
-    "mount",
-    "automount",
-    "slice",
-    "scope",
-    "path",
-    "swap",
-    "device",
-    "value",
-    "values",
-    "shape",
-];
+/// Last parts of names of systemd's units, `getty@tty1.service`.
+const UNITS: &[&str] =
+    &["service", "socket", "timer", "mount", "automount", "slice", "scope", "path", "swap", "device"];
 
-/// Top-level domains of which many addresses are, and whose names are no members': where program text would be one as
-/// well, it is an address.
-const COMMON: &[&str] = &[
-    "com", "org", "net", "edu", "gov", "info", "biz", "io", "eu", "de", "uk", "fr", "es", "nl", "ch", "pl", "se", "dk",
-    "fi", "cz", "pt", "ru", "br", "mx", "jp", "cn", "kr", "sg", "au", "nz", "za", "ca", "us",
-];
+/// Top-level domains of most addresses, beside those of countries.
+const COMMON: &[&str] = &["com", "org", "net", "edu", "gov", "info", "biz"];
 
 /// What Kotlin has before the label of a class or block: `this@Main.value`, `return@forEach.run`.
 const LABELLED: &[&str] = &["this", "super", "return", "break", "continue"];
@@ -88,7 +71,7 @@ fn domain_end(text: &str, start: usize) -> Option<usize> {
         if name.is_empty() || name.starts_with('-') || end + length - start > LONGEST_DOMAIN {
             return valid;
         }
-        let is_called = text[end + name.len()..].starts_with('(') && !is_any(name, COMMON);
+        let is_called = text[end + name.len()..].starts_with("()") && !is_common(name);
         if end > start && is_top_level(name) && !is_called {
             valid = Some(end + name.len());
         }
@@ -116,10 +99,10 @@ fn last_char(text: &str) -> Option<(char, usize)> {
     escape_before(text.as_bytes(), text.len()).or_else(|| text.chars().next_back().map(last))
 }
 
-/// Two letters or more that end no file's name and are no member's, or a domain in another alphabet's ASCII form.
+/// Two letters or more that end no file's name, or a domain in another alphabet's ASCII form.
 fn is_top_level(label: &str) -> bool {
     let letters = || chars(label).all(|(char, _)| char.is_alphabetic()) && chars(label).count() >= 2;
-    (letters() && !is_any(label, FILES) && !is_any(label, UNITS_AND_MEMBERS) && !is_camel_case(label))
+    (letters() && !is_any(label, FILES))
         || (label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("xn--")))
 }
 
@@ -127,23 +110,20 @@ fn is_any(label: &str, labels: &[&str]) -> bool {
     labels.iter().any(|one| label.eq_ignore_ascii_case(one))
 }
 
-/// `applicationContext`, `DotProduct`. In `jane@example.comPhone` the space between was lost.
-fn is_camel_case(label: &str) -> bool {
-    let mut rest = chars(label).map(|(char, _)| char);
-    let is_capital = rest.next().is_some_and(char::is_uppercase);
-    let (mut has_small, mut has_capital) = (false, false);
-    rest.for_each(|char| {
-        (has_small, has_capital) = (has_small | char.is_lowercase(), has_capital | char.is_uppercase())
-    });
-    let behind = |domain: &&str| label.split_at_checked(domain.len()).filter(|(it, _)| it.eq_ignore_ascii_case(domain));
-    let is_glued = COMMON.iter().filter_map(behind).any(|(_, rest)| rest.starts_with(char::is_uppercase));
-    has_capital && (has_small || !is_capital) && !is_glued
+/// Where program text would be an address as well, it is one.
+fn is_common(label: &str) -> bool {
+    label.len() == 2 || is_any(label, COMMON)
 }
 
-/// `this@Main.value`, and a slot of an object in R: `data@meta.data`.
-fn is_program_text(local: &str, domain: &str) -> bool {
-    let is_common = domain.rsplit('.').next().is_some_and(|label| is_any(label, COMMON));
-    (LABELLED.contains(&local) && !is_common) || domain == "meta.data"
+/// `this@Main.value`, `return@apply.copy(x)`, a systemd unit's instance with a digit, and a slot of an object in R,
+/// `data@meta.data$x`.
+fn is_program_text(local: &str, domain: &str, behind: &str) -> bool {
+    let Some((name, rest)) = domain.split_once('.') else { return false };
+    let is_called = behind.starts_with('(') && !rest.contains('.');
+    let is_label = LABELLED.contains(&local) && (is_called || name.contains(char::is_uppercase));
+    (is_label && !rest.rsplit('.').next().is_some_and(is_common))
+        || (is_any(rest, UNITS) && name.contains(|char: char| char.is_ascii_digit()))
+        || (domain == "meta.data" && behind.starts_with('$'))
 }
 
 /// `git@github.com:owner/name` and `https://example.org/name.git@main` name a repository.
@@ -197,8 +177,27 @@ mod tests {
             ("E-Mail: jane@example.comTelefon: -", "jane@example.comTelefon"),
             ("JANE@EXAMPLE.COMPhone", "JANE@EXAMPLE.COMPhone"),
             ("Jane@Example.Org", "Jane@Example.Org"),
+            ("jane@example.itTelefono", "jane@example.itTelefono"),
+            ("jane@example.atTelefon", "jane@example.atTelefon"),
+            ("jane@startup.aiPhone", "jane@startup.aiPhone"),
+            ("jane@example.cOm", "jane@example.cOm"),
+            ("max@gmail.coM", "max@gmail.coM"),
+            ("JaNe@ExAmPlE.cOm", "JaNe@ExAmPlE.cOm"),
+            ("jane@startup.ai(work)", "jane@startup.ai"),
+            ("max@firma.at(Büro)", "max@firma.at"),
+            ("wang@example.tw(手機)", "wang@example.tw"),
+            ("jane@shop.online(now)", "jane@shop.online"),
+            ("jane@example.org()", "jane@example.org"),
             ("this@example.org", "this@example.org"),
+            ("this@Example.org(work)", "this@Example.org"),
+            ("return@shop.dev", "return@shop.dev"),
+            ("super@site.app", "super@site.app"),
+            ("break@news.tv", "break@news.tv"),
+            ("continue@x.ai", "continue@x.ai"),
+            ("jane@meta.data", "jane@meta.data"),
             ("jane@meta.data.example.org", "jane@meta.data.example.org"),
+            ("x@firma.service", "x@firma.service"),
+            ("x@mail.value", "x@mail.value"),
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
         }
@@ -228,14 +227,11 @@ mod tests {
             &[
                 "this@MainActivity.finish()",
                 "Toast.makeText(this@MainActivity.applicationContext, x)",
-                "Toast.makeText(owner@MainActivity.applicationContext, x)",
                 "return@forEach.run { }",
+                "return@apply.copy(name = x)",
                 "val x = this@Outer.value",
-                "break@outer.loop",
                 "pbmc@meta.data$percent.mt",
                 "y = X@W.transpose() + A@B.conj()",
-                "y = T@y.values",
-                "A@B.HTMLElement",
             ],
         );
     }
@@ -249,9 +245,7 @@ mod tests {
                 "user@1000.service",
                 "postgresql@15-main.service:",
                 "wg-quick@wg0.service",
-                "sshd@internal.socket",
                 "systemd-fsck@dev-sda1.device",
-                "jane@backup.timer",
             ],
         );
     }

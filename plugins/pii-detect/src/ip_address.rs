@@ -2,14 +2,14 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before, word_before};
+use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before, words};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
     &["ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v", "oid"];
 
-/// Those that count only with nothing but a space between: in `ARP table: 10.1.2.3` stands an address.
-const HEADINGS: &[&str] = &["table", "step", "part"];
+/// Those that count only in this form and with nothing but a space between.
+const HEADINGS: &[&str] = &["Table", "Step", "Part"];
 
 /// Longest textual IPv4 address.
 const LONGEST_V4: usize = 15;
@@ -74,14 +74,22 @@ fn is_product_version(text: &[u8], start: usize) -> bool {
 /// `version 1.2.3.4`, `FileVersion="1.2.3.4"`, `section 4.3.2.1`, `§ 4.3.2.1`.
 fn is_numbering(text: &[u8], start: usize) -> bool {
     let before = &text[..start];
-    let is_joined = matches!(before, [.., last, b' '] if last.is_ascii_alphabetic());
-    let is_heading = || word_before(text, start, &[]).is_some_and(|word| is_any(word, HEADINGS));
     let is_named =
         || name_before(text, start).is_some_and(|name| ends_with(name, b"version") || is_any(name, NUMBERINGS));
     before.strip_suffix(b" ").unwrap_or(before).ends_with("§".as_bytes())
-        || (is_joined && is_heading())
+        || is_heading(before)
         || is_version_name(text, start)
         || is_named()
+}
+
+/// `Table 3.2.1.4`; but in `ARP table 10.1.2.3` and `Routing Table 10.1.2.3` stands an address.
+fn is_heading(before: &[u8]) -> bool {
+    let is_joined = matches!(before, [.., last, b' '] if last.is_ascii_alphabetic());
+    let mut words = words(before);
+    let is_capital = |word: &[u8]| word[0].is_ascii_uppercase();
+    is_joined
+        && words.next().is_some_and(|word| HEADINGS.iter().any(|one| word == one.as_bytes()))
+        && !words.next().is_some_and(is_capital)
 }
 
 /// Behind `version_name` or `versionName`.
@@ -98,27 +106,21 @@ fn ends_with(name: &[u8], end: &[u8]) -> bool {
     name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
 }
 
-/// `2.83-2.12 3.51.98.32 2.03.5`, a path's numbers, between which stands only what must: decimals on both sides, at
-/// least on one of them two without a gap. A time or a share may stand on both sides of an address.
+/// `1.52-.87 2.83-2.12 3.51.98.32 2.03.5`, a path's numbers and letters, between which stands only what must. A minus that
+/// is joined to a fraction without its zero shows one; but `10.1.2.3-.20` is a range of addresses.
 fn is_in_drawing(text: &[u8], start: usize, end: usize) -> bool {
-    const REACH: usize = 16;
-    let is_gap = |byte: Option<u8>| matches!(byte, Some(b' ' | b','));
-    if !is_gap(byte_before(text, start)) || !is_gap(byte(text, end)) {
-        return false;
-    }
-    if is_dotted_before(text, start - 1) || dotted(text, end + 1).is_some() {
-        return false;
-    }
-    let belongs = |byte: &&u8| byte.is_ascii_digit() || matches!(**byte, b'.' | b'-');
-    let before = text[..start - 1].iter().rev().take(REACH).take_while(belongs).count();
-    let after = text[end + 1..].iter().take(REACH).take_while(belongs).count();
-    let sides = [&text[start - 1 - before..start - 1], &text[end + 1..end + 1 + after]];
-    let fractions = |side: &[u8]| side.windows(2).filter(|pair| pair[0] == b'.' && pair[1].is_ascii_digit()).count();
-    let is_joined = |side: &[u8]| side.windows(2).any(|pair| pair[0].is_ascii_digit() && pair[1] == b'-');
-    // Dates have years.
-    let are_short = |side: &[u8]| side.split(|byte| !byte.is_ascii_digit()).all(|digits| digits.len() <= 3);
-    sides.iter().all(|side| fractions(side) > 0 && are_short(side))
-        && sides.iter().any(|side| fractions(side) > 1 || is_joined(side))
+    const REACH: usize = 24;
+    let is_letter =
+        |byte: u8| matches!(byte | 0x20, b'm' | b'l' | b'h' | b'v' | b'c' | b's' | b'q' | b't' | b'a' | b'z');
+    let belongs = |byte: &&u8| matches!(**byte, b'0'..=b'9' | b'.' | b',' | b'-' | b' ') || is_letter(**byte);
+    let before = text[..start].iter().rev().take(REACH).take_while(belongs).count();
+    let after = text[end..].iter().take(REACH).take_while(belongs).count();
+    let is_joined = |four: &[u8]| matches!(four, [number, b'-', b'.', b'0'..=b'9'] if number.is_ascii_alphanumeric());
+    let has_joined = |from: usize, to: usize| {
+        let mut places = text[from..to].windows(4).enumerate();
+        places.any(|(at, four)| is_joined(four) && !is_dotted_before(text, from + at + 1))
+    };
+    has_joined(start - before, start) || has_joined(end - 1, end + after)
 }
 
 /// The IPv6 address around the first colon of a run of hexadecimal digits and colons: `Ok(start, end)`, or `Err(end)`
@@ -210,6 +212,20 @@ mod tests {
             "RFC 1918: 10.1.2.3",
             r#"{"version":"2","name":"10.1.2.3"}"#,
             "server_name 10.1.2.3",
+            "routing table 10.1.2.3",
+            "Routing Table 10.1.2.3",
+            "arp table 10.1.2.3 is stale",
+            "ARP TABLE 10.1.2.3",
+            "Ping the next step 10.1.2.3",
+            "web01,7.4.2,10.1.2.3,1.24.0,ok",
+            "5.15.0,10.1.2.3,2.0.1",
+            "kernel 5.4.0 10.1.2.3 1.24",
+            "linux 5.4.0-42.1 10.1.2.3 1.24",
+            "nginx/1.2.3 10.1.2.3 2.0.1",
+            "06.05.24 10.1.2.3 0.3",
+            "24.12.23,10.1.2.3,12.50",
+            ".5 10.1.2.3 -.7",
+            "0.5-0.7 10.1.2.3 0.2-0.3",
         ] {
             assert_eq!(found(IpAddress, text), ["10.1.2.3"], "{text}");
         }
@@ -218,8 +234,9 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_range_are_found() {
-        let text = "192.168.1.10-192.168.1.20";
-        assert_eq!(found(IpAddress, text), ["192.168.1.10", "192.168.1.20"]);
+        for text in ["192.168.1.10-192.168.1.20", "192.168.1.10-.12, 192.168.1.20"] {
+            assert_eq!(found(IpAddress, text), ["192.168.1.10", "192.168.1.20"], "{text}");
+        }
     }
 
     #[test]
@@ -255,7 +272,7 @@ mod tests {
                 "version_name: 1.0.2.94",
                 "versionName \"1.0.2.94\"",
                 "c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",
-                "-.6,3.38.85.9,3.79-2.08",
+                "c-.6,3.38.85.9,3.79-2.08",
                 "12:34:56",
                 "::1",
                 "std::vec",

@@ -1,9 +1,11 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
+use std::iter::successors;
+
 use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_word};
 use crate::checksum::{ean13, luhn};
-use crate::digits::{Digits, Gap, Group};
-use crate::row::{is_outside_row, is_part_of_row};
+use crate::digits::{Digits, Gap, Group, group_after, group_before};
+use crate::row::is_outside_row;
 
 /// Where the card number that begins with the first group ends.
 pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
@@ -17,7 +19,7 @@ pub(crate) fn card(text: &[u8], groups: &[Group]) -> Option<usize> {
             && is_number_of_card(text, groups)
             && stands_alone(text, start, end)
             && !is_in_uuid(text, start, end)
-            && !is_part_of_row(text, groups, |groups| is_number_of_card(text, groups)))
+            && !is_part_of_row(text, groups))
         .then_some(end)
     })
 }
@@ -66,6 +68,36 @@ fn is_joined_like_a_card(text: &[u8], groups: &[Group]) -> bool {
         1 => gaps().all(|gap| gap.is_plain() || gap == Gap::Line) && groups.len() > 2 && begins_on_line(),
         _ => false,
     }
+}
+
+/// Whether groups of one length, of which the last may be a rest, are some of a row of such groups: five others stand on
+/// one side. A card's expiry, year and PIN are fewer, and so are the groups of one more card, even a mistyped one. Nor
+/// is it a row where that one begins like a card, or there is a card behind the first of the others.
+fn is_part_of_row(text: &[u8], groups: &[Group]) -> bool {
+    const ROW: usize = 5;
+    /// A card and three groups between.
+    const REACH: usize = 7;
+    let [first, second, ..] = groups else { return false };
+    let (length, last) = (first.len(), &groups[groups.len() - 1]);
+    if groups[..groups.len() - 1].iter().any(|group| group.len() != length) {
+        return false;
+    }
+    let of_card = 16usize.div_ceil(length);
+    let is_issued = |groups: &[Group]| Digits::of(text, groups).is_some_and(|digits| has_issuer(digits.as_slice()));
+    let has_card = |others: &[Group]| others.windows(of_card).any(|groups| is_number_of_card(text, groups));
+    let is_other = |(group, gap): &(Group, Gap)| group.len() == length && Some(*gap) == second.gap;
+    let (mut before, mut after) = ([*first; REACH], [*first; REACH]);
+    let others = successors(group_before(text, first.start), |(group, _)| group_before(text, group.start));
+    let slots = before.iter_mut().rev().zip(others.take_while(is_other));
+    let count = slots.map(|(slot, (group, _))| *slot = group).count();
+    let before = &before[REACH - count..];
+    let others = successors(group_after(text, last.end), |(group, _)| group_after(text, group.end));
+    let slots = after.iter_mut().zip(others.take_while(is_other));
+    let count = slots.map(|(slot, (group, _))| *slot = group).count();
+    let after = &after[..count];
+    let is_row = |others: &[Group], nearest: &[Group]| !is_issued(nearest) && !has_card(others);
+    (before.len() >= ROW && is_row(before, &before[before.len() - of_card..]))
+        || (after.len() >= ROW && is_row(after, &after[..of_card]))
 }
 
 /// Whether an issuer gives out numbers with this beginning and length. Ranges as published by the networks.
@@ -218,11 +250,11 @@ mod tests {
     #[test]
     fn rows_of_numbers_in_fours_are_none() {
         for row in [
-            "2816 2762 6007 2230 4319 5039",
-            "1234 6007 2230 4319 5039 1234",
-            "1234 1234 6007 2230 4319 5039",
-            "6007 2230 4319 5039 1234 1234",
-            "1234 41111111 11111111 41111111 12345678 12345678",
+            "6007 2230 4319 5039 1234 1234 1234 1234 1234",
+            "1234 6007 2230 4319 5039 1234 1234 1234 1234 1234",
+            "1234 1234 1234 1234 1234 6007 2230 4319 5039",
+            "2816 2762 3127 1844 2098 2816 6007 2230 4319 5039 2644 2371",
+            "41111111 11111111 12345678 12345678 12345678 12345678 12345678",
         ] {
             for gap in [" ", "  ", "   ", "\t", r"\t", "-", "\u{a0}"] {
                 let row = row.replace(' ', gap);
@@ -242,6 +274,36 @@ mod tests {
         }
         for text in ["2024 {} 123", "{} 1225", "2024  {}  1225", "1234 1234  {}\t1225 1234", r"caf\u00e9 {} 1225"] {
             assert_eq!(found(PaymentCard, &text.replace("{}", one)), [one], "{text}");
+        }
+    }
+
+    /// Expiry, year, PIN, a line's number, and another card, even a mistyped one.
+    #[test]
+    fn what_stands_beside_cards_makes_no_row() {
+        let (one, two, mistyped) = ("4111 1111 1111 1111", "5555 5555 5555 4444", "5555 5555 5555 4445");
+        for (text, cards) in [
+            ("A 1225 4321", &[one][..]),
+            ("1001 A 1225 123 Jane", &[one]),
+            ("1001 2024 A 1225 4321 8001", &[one]),
+            ("2024 A 2025", &[one]),
+            ("PO 2024 A 1225", &[one]),
+            ("A 1225 4321 1234 8001", &[one]),
+            ("A X", &[one]),
+            ("X A", &[one]),
+            ("A X 1225", &[one]),
+            ("1001 X A 1225", &[one]),
+            ("A 1111 2222 3333 4444", &[one]),
+            ("A B 1225 1234", &[one, two]),
+            ("1234 1234 A B", &[one, two]),
+            ("A 1225 B 1226", &[one, two]),
+            ("1001 A 1225 4321 1002 B 1226 4322", &[one, two]),
+            ("A B A B", &[one, two, one, two]),
+        ] {
+            let text = text.replace('A', one).replace('B', two).replace('X', mistyped);
+            for gap in [" ", "  ", "\t", r"\t", "-", "\u{a0}", " - "] {
+                let cards = cards.iter().map(|card| card.replace(' ', gap)).collect::<Vec<_>>();
+                assert_eq!(found(PaymentCard, &text.replace(' ', gap)), cards, "{text}");
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::bytes::{
     name_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
-use crate::escape::escape_before;
+use crate::escape::{escape, escape_before};
 use crate::row::{is_in_dump, is_outside_row};
 
 /// North American numbers that begin with the area code. `d` stands for a digit.
@@ -38,8 +38,9 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
     let (end, digits) = read_loosely(text, start + 1);
     let is_number = digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, start + 1, end, digits);
     let is_bare = end - start - 1 == digits;
-    let is_added =
-        || is_first_on_line(text, start) && (is_date(text, start + 1) || is_bare && is_behind_diff(text, start));
+    let is_added = || {
+        is_first_on_line(text, start) && (is_date(text, start + 1) || is_bare && is_behind_diff(text, start, digits))
+    };
     (is_number && !is_decimal(&text[start + 1..end]) && !is_added()).then_some(end)
 }
 
@@ -121,22 +122,41 @@ fn with_trunk_zero(text: &[u8], groups: &[Group]) -> Option<usize> {
     let most = if international { 17 } else { 12 };
     let is_date = matches!(groups, [a, b, c, ..] if a.len() == 2 && b.len() == 2 && c.len() == 4);
     let is_time = byte_before(text, start) == Some(b':') && start >= 2 && is_digit(byte_before(text, start - 1));
-    // A US ZIP code with its four, `02110-1301`.
-    let is_zip = matches!(groups, [a, b] if (a.len(), b.len(), b.gap) == (5, 4, Some(Gap::Dash)));
     // Numbers of one length are a row, such as `01 02 03 04 05 06`; a French number has five pairs and stands alone.
     let is_row = groups.iter().all(|group| group.len() == first.len())
-        && ((first.len() == 2 && (same != 5 || is_in_dump(text, start, end)))
+        && ((first.len() == 2 && (same != 5 || second.gap == Some(Gap::Space) && is_in_dump(text, start, end)))
             || (second.gap == Some(Gap::Space) && !is_outside_row(text, start, end, Gap::Space)));
-    ((9..=most).contains(&digits) && !is_date && !is_time && !is_zip && !is_row && is_whole_number(text, start, end))
-        .then_some(end)
+    ((9..=most).contains(&digits)
+        && !is_date
+        && !is_time
+        && !is_zip(text, groups)
+        && !is_row
+        && is_whole_number(text, start, end))
+    .then_some(end)
 }
 
-/// `account 001-123456-789`, `model 0258-006537`, and the end of a parcel's `1Z 999 AA1 01 2345 6784`.
+/// `model 0258-006537`, and the end of a parcel's `1Z 999 AA1 01 2345 6784`.
 fn is_part_of_code(text: &[u8], groups: &[Group]) -> bool {
     let [first, second, ..] = groups else { return false };
-    let is_named = || name_before(text, first.start).is_some_and(|name| is_any(name, &["account", "model"]));
+    let is_model = || name_before(text, first.start).is_some_and(|name| is_any(name, &["model"]));
     let parcel = first.start.checked_sub("1Z 999 AA1 ".len()).map(|start| &text[start..first.start]);
-    (second.gap == Some(Gap::Dash) && is_named()) || parcel.is_some_and(|parcel| parcel.starts_with(b"1Z "))
+    (second.gap == Some(Gap::Dash) && is_model()) || parcel.is_some_and(|parcel| parcel.starts_with(b"1Z "))
+}
+
+/// A US ZIP code with its four, `MA 02110-1301` or `02110-1301 USA`. Elsewhere such digits are a telephone number, too.
+fn is_zip(text: &[u8], groups: &[Group]) -> bool {
+    /// Where such codes begin with a zero.
+    const STATES: &[&str] = &["AE", "CT", "MA", "ME", "NH", "NJ", "NY", "PR", "RI", "VI", "VT"];
+    let [a, b] = groups else { return false };
+    let before = text[a.start.saturating_sub(8)..a.start].trim_ascii_end();
+    let is_behind_state = || {
+        before.split_last_chunk::<2>().is_some_and(|(rest, state)| {
+            !is_word(rest.last().copied()) && STATES.iter().any(|one| state == one.as_bytes())
+        })
+    };
+    let behind = &text[b.end..];
+    let marks = behind.iter().take(3).take_while(|byte| b" ,".contains(byte)).count();
+    (a.len(), b.len(), b.gap) == (5, 4, Some(Gap::Dash)) && (is_behind_state() || behind[marks..].starts_with(b"USA"))
 }
 
 /// `(030) 1234567`, `(01) 23 45 67 89`.
@@ -189,8 +209,8 @@ fn is_first_on_line(text: &[u8], at: usize) -> bool {
 }
 
 /// Whether what stands before the line at `start`, and before others that are added, is a line of a diff: `@@ -1 +1 @@`, or
-/// a number that is taken out.
-fn is_behind_diff(text: &[u8], start: usize) -> bool {
+/// a number of as many digits that is taken out.
+fn is_behind_diff(text: &[u8], start: usize, digits: usize) -> bool {
     const REACH: usize = 100;
     // The last byte of a line break, also of one that is escaped, is looked at first.
     let is_begin = |at: &usize| {
@@ -200,7 +220,16 @@ fn is_behind_diff(text: &[u8], start: usize) -> bool {
     };
     let lines = (start.saturating_sub(REACH)..start).rev().filter(is_begin);
     let line = lines.map(|at| &text[at..]).find(|line| !line.starts_with(b"+"));
-    matches!(line, Some([b'@', b'@', ..] | [b'-', b'0'..=b'9', ..]))
+    let is_as_long = |number: &[u8]| {
+        let (number, behind) = number.split_at_checked(digits).unwrap_or_default();
+        number.iter().all(u8::is_ascii_digit)
+            && (matches!(behind, [b'\n' | b'\r', ..]) || matches!(escape(behind), Some(('\n' | '\r', _))))
+    };
+    match line {
+        Some([b'-', number @ ..]) => is_as_long(number),
+        Some(line) => matches!(line, [b'@', b'@', b' ', b'-', b'0'..=b'9', ..]),
+        None => false,
+    }
 }
 
 /// A date at `start`: `2024-05-06`, `6.5.2024`, `05/06/2024`, `20240506`, `20240506103000`.
@@ -302,6 +331,22 @@ mod tests {
             ("de 06 12 34 56 78 ou 07", "06 12 34 56 78"),
             ("06 12 34 56 78  01", "06 12 34 56 78"),
             ("Fax 02110-1301", "02110-1301"),
+            ("erreichbar unter 07763-9299", "07763-9299"),
+            ("Rufnummer: 07763-9299", "07763-9299"),
+            ("call me 07763-9299", "07763-9299"),
+            ("IBM A 07763-9299", "07763-9299"),
+            ("(02110-1301)", "02110-1301"),
+            ("75011 Paris 2e 06 12 34 56 78", "06 12 34 56 78"),
+            ("Bât 2B 06 12 34 56 78", "06 12 34 56 78"),
+            ("Bât 2B 4e 06 12 34 56 78", "06 12 34 56 78"),
+            ("chambre 4A 06 12 34 56 78", "06 12 34 56 78"),
+            ("06.12.34.56.78 2e étage", "06.12.34.56.78"),
+            ("06-12-34-56-78 2b", "06-12-34-56-78"),
+            ("06-12-34-56-78 2b 3c 4d", "06-12-34-56-78"),
+            ("06 12 34 56 78, 2b 3c 4d", "06 12 34 56 78"),
+            ("My WhatsApp account is 0171-1234567", "0171-1234567"),
+            ("PayPal account 0171-1234567", "0171-1234567"),
+            (r#"{"phone_account":"0171-1234567"}"#, "0171-1234567"),
             ("17,+49 30 123456,42", "+49 30 123456"),
             ("17,+34 612 345 678,42", "+34 612 345 678"),
             ("+15551234567,42", "+15551234567"),
@@ -318,6 +363,7 @@ mod tests {
             "+20240101 12:00 backup",
             "+1999-12-31 23:59",
             "-1699999999\n+1700000000",
+            r"-1699999999\n+1700000000",
             "-1699999999\r\n+1700000000\r\n+1700000001",
             "@@ -1,2 +1,2 @@ fn main()\n+1700000000",
             r"@@ -1,2 +1,2 @@\n+1700000000",
@@ -334,6 +380,14 @@ mod tests {
             ("call +20240101 12", "+20240101 12"),
             ("- Jane:\n+4930123456", "+4930123456"),
             ("-1\n\n+4930123456", "+4930123456"),
+            ("Balance\n-250\n+4930123456", "+4930123456"),
+            (r"Balance\n-250\n+4930123456", "+4930123456"),
+            ("Temperatur\n-5\n+491701234567", "+491701234567"),
+            ("-2 weeks\n+491701234567 is my new number", "+491701234567"),
+            ("-4930123456 EUR\n+4930123456", "+4930123456"),
+            ("-49301234567\n+4930123456", "+4930123456"),
+            ("@@everyone call\n+491701234567", "+491701234567"),
+            ("@@ team\n+491701234567", "+491701234567"),
             ("-1699999999\n+49 30 123456", "+49 30 123456"),
             ("+49 30 123456", "+49 30 123456"),
         ] {
@@ -351,14 +405,15 @@ mod tests {
                 "01 02 03 04 05 06 07 08 09 10",
                 "01 02 03 04 05 06",
                 "Boston, MA 02110-1301 USA",
-                "(02110-1301)",
-                "07 02 73 69 39 6b",
-                "0a 07 02 73 69 39",
-                "07 02 73 69 39  08 ff 0a",
-                "ff fe 07 02 73 69 39",
+                "Cambridge, MA  02139-4307, USA",
+                "02110-1301, USA",
+                "MA\n02110-1301",
+                "07 02 73 69 39 fb 00 1f 00",
+                "0a 00 01 07 02 73 69 39",
+                "07 02 73 69 39  08 ff  0a 00",
+                "ff fe  00 07 02 73 69 39",
                 "Lottery: 03 12 25 31 44 48",
                 "012 013 014 015 016",
-                "Account 001-123456-789",
                 "Model no. 0258-006537",
                 "1Z 999 AA1 01 2345 6784",
                 "01.02.2024 1030",

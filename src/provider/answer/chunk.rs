@@ -287,9 +287,10 @@ impl Chunks {
             return Ok(Read::Error(data.clone()));
         }
         let verbatim = !data.contains(&b'\n') && keys_in_text(data) == keys(&chunk);
+        let written = written::put_as_texts(&mut chunk, data);
         let mut telling = Telling {
             deltas: Vec::with_capacity(2),
-            verbatim: verbatim && !written::put_as_texts(&mut chunk, data),
+            verbatim: verbatim && !written,
             left_out: std::mem::take(&mut self.left_out),
             notes: std::mem::take(&mut self.notes),
         };

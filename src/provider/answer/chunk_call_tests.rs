@@ -50,21 +50,30 @@ fn fragments_of_a_tool_call_find_each_other() {
 }
 
 #[test]
-fn arguments_that_are_an_object_keep_their_words() {
+fn arguments_that_are_no_text_keep_their_words() {
     let words = r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#;
-    let call_of = |arguments: &str| {
-        format!(
-            r#"{{"id":"abcdefghi","index":0,"type":"function","function":{{"name":"look","arguments":{arguments}}}}}"#
-        )
-    };
-    for arguments in [words, "{}"] {
-        let chunk = Bytes::from(format!(
-            r#"{{"choices":[{{"index":1}},{{"index":0,"delta":{{"tool_calls":[{}]}}}}]}}"#,
-            call_of(arguments)
-        ));
-        let Ok(Read::Event(event)) = Chunks::new("m").read(&chunk) else { panic!() };
-        assert_eq!(event.deltas.last(), Some(&call(0, "abcdefghi", "look", arguments)));
-        assert_eq!(event.frame, None, "a client of OpenAI's expects a text");
+    for arguments in [words, "{}", "[1.10, 2]", "12345678901234567890123", "true"] {
+        let function = format!(r#""function":{{"name":"look","arguments":{arguments}}}"#);
+        let wire = format!(r#"{{"id":"abcdefghi","index":0,"type":"function",{function}}}"#);
+        let said = format!(r#"{{"tool_calls":[{wire}]}}"#);
+        for chunk in [
+            format!(r#"{{"choices":[{{"index":1}},{{"index":0,"delta":{said}}}]}}"#),
+            format!("{{\"choices\":\n[{{\"index\":0,\"delta\":{said}}}]}}"),
+            format!(r#"{{"id":"a","id":"b","choices":[{{"index":0,"delta":{said}}}]}}"#),
+            format!(r#"{{"choices":[],"choices":[{{"index":0,"delta":{{}},"delta":{said}}}]}}"#),
+            format!(
+                r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{{"function":{{}},"index":0,"id":"abcdefghi",{function}}}]}}}}]}}"#
+            ),
+            format!(r#"{{"choices":[{{"index":0,"message":{said}}}]}}"#),
+            format!(r#"{{"choices":[{{"index":0,"delta":{{"content":null}},"message":{said}}}]}}"#),
+            format!(
+                r#"{{"object":"chat.completion","choices":[{{"index":0,"message":{said},"finish_reason":"tool_calls"}}]}}"#
+            ),
+        ] {
+            let Ok(Read::Event(event)) = Chunks::new("m").read(&Bytes::from(chunk.clone())) else { panic!("{chunk}") };
+            assert_eq!(event.deltas[1], call(0, "abcdefghi", "look", arguments), "{chunk}");
+            assert_eq!(event.frame, None, "a client of OpenAI's expects a text: {chunk}");
+        }
     }
 }
 

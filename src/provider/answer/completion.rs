@@ -6,6 +6,8 @@
 pub(super) mod content;
 mod unknown;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -202,18 +204,14 @@ fn read_call(call: &Value, written: &RawValue, ids: &mut Made<&[u8]>, notes: &mu
 /// Arguments of a call that are no text, in the upstream's words: a [`Value`] keeps neither the order of keys nor all digits
 /// of a number.
 pub(super) fn arguments_as_written(call: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Call<'a> {
-        #[serde(borrow)]
-        function: Function<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Function<'a> {
-        #[serde(borrow)]
-        arguments: &'a RawValue,
-    }
-    let Call { function } = serde_json::from_str(call.get()).ok()?;
-    Some(unescaped(function.arguments.get().to_owned()))
+    let arguments = field(field(call, "function")?, "arguments")?;
+    Some(unescaped(arguments.get().to_owned()))
+}
+
+/// What stands in a field of an object, as it is written: the last of those of one name, which a [`Value`] keeps too.
+pub(super) fn field<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    fields.get(name).copied()
 }
 
 /// Google's seal beside a call.

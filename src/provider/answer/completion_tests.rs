@@ -22,13 +22,18 @@ fn read(body: &Value) -> Result<Parsed, ProviderError> {
 }
 
 #[test]
-fn arguments_that_are_an_object_keep_their_words() {
-    let words = r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#;
-    let body = format!(
-        r#"{{"choices":[{{"message":{{"tool_calls":[{{"id":"c","function":{{"name":"look","arguments":{words}}}}}]}}}}]}}"#
-    );
-    let answer = parse(body.as_bytes(), "asked-for").unwrap().answer;
-    assert_eq!(answer.choices[0].message.parts, [call("c", words)]);
+fn arguments_that_are_no_text_keep_their_words() {
+    for words in [r#"{"z": 1, "of": 12345678901234567890123, "a": 1.10}"#, "[1.10, 2]", "12345678901234567890123"] {
+        for function in [
+            format!(r#"{{"name":"look","arguments":{words}}}"#),
+            format!(r#"{{"arguments":null,"name":"look","arguments":{words}}}"#),
+        ] {
+            let body =
+                format!(r#"{{"choices":[{{"message":{{"tool_calls":[{{"id":"c","function":{function}}}]}}}}]}}"#);
+            let answer = parse(body.as_bytes(), "asked-for").unwrap().answer;
+            assert_eq!(answer.choices[0].message.parts, [call("c", words)], "{body}");
+        }
+    }
 }
 
 #[test]

@@ -212,6 +212,22 @@ fn calls_of_one_id_at_once_have_their_answers() {
 }
 
 #[test]
+fn a_second_answer_to_a_call_becomes_part_of_the_first_in_each_turn() {
+    let turn = |first: &str, second: &str| {
+        let answers = [first, second].map(|text| message(Role::Tool, vec![result("call_0", text)]));
+        [vec![Message::text(Role::User, "Hi"), message(Role::Assistant, vec![call("call_0", "{}")])], answers.into()]
+    };
+    let messages = [turn("a1", "a2"), turn("b1", "b2")].concat().concat();
+    let (body, _) = sent(&request(messages));
+    let messages = body["messages"].as_array().unwrap();
+    let answers: Vec<_> = messages.iter().filter(|message| message["role"] == "tool").collect();
+    let texts: Vec<_> = answers.iter().map(|answer| &answer["content"]).collect();
+    assert_eq!(texts, ["a1\na2", "b1\nb2"]);
+    let ids: Vec<_> = messages.iter().filter_map(|message| message["tool_calls"].get(0)).map(|it| &it["id"]).collect();
+    assert_eq!(ids, answers.iter().map(|answer| &answer["tool_call_id"]).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_conversation_gets_a_key_for_the_cache_unless_it_has_one() {
     let options = Options { derives_cache_key: true, ..OPTIONS };
     let sent = |request: &ChatRequest| {

@@ -60,14 +60,22 @@ pub(crate) fn id(part: &Part) -> Option<&str> {
     }
 }
 
+/// The same, to be replaced.
+pub(crate) fn id_mut(part: &mut Part) -> Option<&mut String> {
+    match part {
+        Part::ToolCall { id, .. } | Part::ToolResult { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::chat::Role;
     use crate::provider::tools::call_id::fits;
 
     /// A message that calls a tool under each of these ids.
-    pub(crate) fn conversation(ids: &[&str]) -> Vec<Message> {
+    fn conversation(ids: &[&str]) -> Vec<Message> {
         let call =
             |id: &&str| Part::ToolCall { id: (*id).into(), name: "f".into(), arguments: "{}".into(), seal: None };
         vec![Message { role: Role::Assistant, parts: ids.iter().map(call).collect() }]

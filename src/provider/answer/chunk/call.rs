@@ -41,7 +41,7 @@ pub(super) enum Told {
 }
 
 impl Calls {
-    /// Reads one element of `tool_calls`.
+    /// Reads one element of `tool_calls`, whose arguments are a text by now.
     pub(super) fn read(
         &mut self,
         call: &Value,
@@ -57,11 +57,7 @@ impl Calls {
         let id = id.map(|id| bounded(id.to_owned()));
         let id = id.as_deref();
         let index = call.get("index").and_then(Value::as_u64);
-        let arguments = match field("arguments") {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
+        let arguments = field("arguments").and_then(Value::as_str).unwrap_or_default().to_owned();
         let known = self.find(index, id, name);
         let place = match known {
             Some(place) => place,
