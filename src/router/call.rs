@@ -64,7 +64,8 @@ pub(super) async fn ask<O: Operation>(
     let (key, tenant) = (constraints.key(), constraints.tenant());
     let call = Call { operation, key, deadline: Instant::now() + deadline, whole: deadline, attempts };
     let mut left = retry.attempts;
-    let mut failure: Option<Failure> = None;
+    // How each provider failed last, the latest at the end: what it said before that holds no more.
+    let mut failures: Vec<(&Entry, Failure)> = Vec::new();
     let mut unsupported = None;
     let mut opens: Option<Instant> = None;
     let mut rest = candidates;
@@ -138,17 +139,16 @@ pub(super) async fn ask<O: Operation>(
             turn.failures += 1;
             let later = Failure::new(error);
             turn.failure = Some(later.clone());
-            if !later.error.fail_over() {
-                failure = Some(later);
-                break 'candidates;
-            }
-            failure = Some(later.or_milder(failure.take()));
-            if call.remaining().is_zero() {
+            let goes_on = later.error.fail_over();
+            failures.retain(|(of, _)| goes_on && !std::ptr::eq(*of, entry));
+            failures.push((entry, later));
+            if !goes_on || call.remaining().is_zero() {
                 break 'candidates;
             }
         }
     }
     let attempts = attempts.take();
+    let failure = failures.into_iter().map(|(_, failure)| failure).reduce(|before, later| later.or_milder(before));
     let opens = opens.map(|opens| opens.saturating_duration_since(Instant::now()));
     Err(match (failure, opens, unsupported) {
         // Nor does a refusal that lasts hide a breaker, which passes.

@@ -36,8 +36,7 @@ impl Failure {
     }
 
     /// Of two failures the one that passes by itself, and of two such that say when the one that passes first; else the later.
-    pub(super) fn or_milder(self, before: Option<Self>) -> Self {
-        let Some(before) = before else { return self };
+    pub(super) fn or_milder(self, before: Self) -> Self {
         let is_before = match (before.passes(), self.passes()) {
             (true, true) => before.again().zip(self.again()).is_some_and(|(before, later)| before < later),
             (before, later) => before && !later,

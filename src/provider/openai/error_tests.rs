@@ -85,6 +85,40 @@ fn every_refusal_has_its_class() {
 }
 
 #[test]
+fn what_a_vendor_behind_a_router_says_is_of_the_request_and_not_of_the_routers_account_and_routes() {
+    let quota = r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#;
+    for (status, raw, kind, message) in [
+        (429, quota, ErrorKind::RateLimited, "You exceeded your quota"),
+        (429, r#"{"error":{"code":"billing_hard_limit_reached"}}"#, ErrorKind::RateLimited, "Provider returned error"),
+        (401, r#"{"error":{"message":"invalid x-api-key"}}"#, ErrorKind::ModelNotAllowed, "invalid x-api-key"),
+        (402, "Insufficient balance", ErrorKind::ModelNotAllowed, "Insufficient balance"),
+        (404, "404 page not found", ErrorKind::Unsupported, "404 page not found"),
+        (404, r#"{"detail":"Not Found"}"#, ErrorKind::Unsupported, "Not Found"),
+        (404, "Cannot GET /v1/models, not found", ErrorKind::Unsupported, "Cannot GET /v1/models, not found"),
+        (404, "The model `x` does not exist.", ErrorKind::ModelNotFound, "The model `x` does not exist."),
+        (404, "", ErrorKind::Unsupported, "Provider returned error"),
+        (405, r#"{"detail":"Method Not Allowed"}"#, ErrorKind::Unsupported, "Method Not Allowed"),
+        (501, "not implemented", ErrorKind::Unsupported, "not implemented"),
+        (400, r#"{"error":{"code":"context_length_exceeded"}}"#, ErrorKind::ContextLength, "Provider returned error"),
+        (400, r#"{"error":{"message":"no","code":"content_filter"}}"#, ErrorKind::ContentFilter, "no"),
+        (503, "no", ErrorKind::UpstreamUnavailable, "no"),
+    ] {
+        let metadata = json!({ "raw": raw, "provider_name": "X" });
+        let error = json!({ "message": "Provider returned error", "code": status, "metadata": metadata });
+        let error = class(status, &[], &json!({ "error": error }).to_string());
+        assert_eq!((error.kind(), error.message()), (kind, message), "{status} {raw}");
+    }
+    for (status, message, kind) in [
+        (401, "User not found.", ErrorKind::Unauthorized),
+        (402, "Insufficient credits.", ErrorKind::SpendCap),
+        (404, "Not Found", ErrorKind::EndpointNotFound),
+    ] {
+        let own = json!({"error": {"message": message, "code": status, "metadata": {"raw": null}}});
+        assert_eq!(class(status, &[], &own.to_string()).kind(), kind, "{message}");
+    }
+}
+
+#[test]
 fn what_a_model_of_ollamas_cannot_do_others_may() {
     for (status, message, kind, of_effort) in [
         (400, "registry.ollama.ai/library/gemma:latest does not support tools", ErrorKind::Unsupported, false),

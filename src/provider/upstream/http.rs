@@ -203,9 +203,11 @@ impl StreamedBody {
     async fn piece(&mut self, due: Instant) -> Result<Option<Bytes>, ProviderError> {
         let piece = match timeout_at(due.min(self.ends), self.response.chunk()).await {
             Ok(piece) => piece.map_err(read_error)?,
-            // An answer that comes steadily is cut short by the operator's bound, and by no fault of the upstream's.
+            // An answer that comes steadily is cut short by the operator's bound, and by no fault of the upstream's. One of
+            // which nothing came for half of the wait for an event has stopped.
             Err(_) if self.ends <= due => {
-                let kind = if self.has_begun { ErrorKind::DeadlineExceeded } else { ErrorKind::Timeout };
+                let is_steady = self.has_begun && due.duration_since(self.ends) > self.patience / 2;
+                let kind = if is_steady { ErrorKind::DeadlineExceeded } else { ErrorKind::Timeout };
                 return Err(late(kind, STREAM_DEADLINE, self.whole));
             }
             Err(_) => return Err(timed_out("no next event of the stream came", self.patience)),

@@ -79,12 +79,18 @@ async fn a_stream_whose_events_wait_for_their_reader_ends_all_the_same_and_by_no
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_steadily_and_lasts_too_long_is_no_fault_of_the_upstream_but_one_that_never_begins_is() {
-    let events = (0..1_200).map(|_| (50, "data: 1\n\n".to_owned()));
-    let steady = [(0, STREAM.to_owned())].into_iter().chain(events).collect();
-    for (texts, kind) in [(steady, ErrorKind::DeadlineExceeded), (vec![(0, STREAM.to_owned())], ErrorKind::Timeout)] {
+async fn a_stream_that_lasts_too_long_is_no_fault_of_the_upstream_unless_it_never_begins_or_has_long_been_silent() {
+    let head = || (0, STREAM.to_owned());
+    let steady = (0..1_200).map(|_| (50, "data: 1\n\n".to_owned()));
+    let one = vec![head(), (0, "data: 1\n\n".to_owned())];
+    for (texts, timeout, kind) in [
+        ([head()].into_iter().chain(steady).collect(), 20_000, ErrorKind::DeadlineExceeded),
+        (vec![head()], 20_000, ErrorKind::Timeout),
+        (one.clone(), 20_000, ErrorKind::DeadlineExceeded),
+        (one, 2_000, ErrorKind::Timeout),
+    ] {
         let url = Server::start(Reaction::Slowly(texts)).await.url();
-        let upstream = Upstream { stream_deadline: Duration::from_secs(2), ..upstream(&url, 20_000) };
+        let upstream = Upstream { stream_deadline: Duration::from_secs(2), ..upstream(&url, timeout) };
         let (_, mut body) = upstream.stream(&url, Vec::new()).await.unwrap();
         let error = loop {
             match body.event().await {

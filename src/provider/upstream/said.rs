@@ -19,6 +19,8 @@ pub(crate) struct Said {
     pub(crate) param: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) guardrails: bool,
+    /// Whether a vendor behind a router says it: of the request it tells all, of the router's account and routes nothing.
+    pub(crate) is_wrapped: bool,
     /// Whether it has the form in which an API says its errors, and not that of an edge or a router before it.
     of_api: bool,
 }
@@ -64,7 +66,9 @@ impl Said {
                 let nested = fields.get("error").filter(|error| error.is_object());
                 let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
                 let either = |name: &str| field(name).or_else(|| nested.and_then(|error| error.get(name)));
-                let Said { message: wrapped, code: wrapped_code, .. } = nested.map(Self::wrapped).unwrap_or_default();
+                let wrapped = nested.and_then(Self::wrapped);
+                let is_wrapped = wrapped.is_some();
+                let Said { message: wrapped, code: wrapped_code, .. } = wrapped.unwrap_or_default();
                 let own = [either("message"), field("detail"), field("error")];
                 Said {
                     message: std::iter::once(wrapped)
@@ -77,6 +81,7 @@ impl Said {
                     param: either("param").and_then(scalar),
                     request_id: field("request_id").and_then(scalar),
                     guardrails: field("guardrails").is_some(),
+                    is_wrapped,
                     of_api: nested.is_some()
                         || field("object").and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case("error")),
                 }
@@ -88,11 +93,9 @@ impl Said {
 
     /// What the vendor behind a router says: OpenRouter puts its body as text into an error of its own, whose message says
     /// only that there was one.
-    fn wrapped(error: &Value) -> Self {
-        match error.pointer("/metadata/raw") {
-            Some(Value::String(raw)) => Self::read_all(raw.as_bytes()),
-            _ => Self::default(),
-        }
+    fn wrapped(error: &Value) -> Option<Self> {
+        let raw = error.pointer("/metadata/raw")?.as_str()?;
+        Some(Self::read_all(raw.as_bytes()))
     }
 
     /// Whether code or type is this one.
@@ -104,6 +107,9 @@ impl Said {
     /// missing than a route, a model that takes images or a file, it is the request that asked for it.
     pub(crate) fn class(&self, status: u16) -> ErrorKind {
         match status {
+            // The router's own key was taken, and its route is there.
+            401 | 402 if self.is_wrapped => ErrorKind::ModelNotAllowed,
+            404 | 405 | 501 if self.is_wrapped => ErrorKind::Unsupported,
             404 | 501 if self.of_api && !self.lacks_route() => ErrorKind::Unsupported,
             _ => ErrorKind::of_status(status),
         }

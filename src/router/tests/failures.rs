@@ -267,6 +267,35 @@ async fn a_hint_is_counted_from_when_it_was_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_provider_says_last_takes_the_place_of_what_it_said_before() {
+    // Of the first one, at once and a second later; of another one, if there is one.
+    for (hint, then, of_other, asked, shown) in [
+        (8, 8, None, "aaa", 8),
+        (2, 60, None, "aa", 60),
+        (2, 9, Some(60), "aba", 9),
+        // It is asked again after two seconds and a part of one, which are over for the other one too.
+        (2, 60, Some(20), "aba", 17),
+    ] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        a.fail(ErrorKind::RateLimited);
+        a.hint(Some(hint));
+        b.fail(ErrorKind::RateLimited);
+        b.hint(of_other);
+        let router = router(&[&a, &b], Routing::default());
+        let wants = if of_other.is_some() { any() } else { pin("a") };
+        let (hello, later) = (hello(), async {
+            sleep(Duration::from_secs(1)).await;
+            a.hint(Some(then));
+        });
+        let (answer, ()) = tokio::join!(router.ask(&hello, &wants), later);
+        let error = answer.unwrap_err();
+        let attempts: String = error.attempts().iter().map(|attempt| attempt.provider.as_str()).collect();
+        let told = error.retry_after().map(|hint| hint.as_secs());
+        assert_eq!((error.code(), attempts.as_str(), told), ("rate_limited", asked, Some(shown)), "{hint} {then}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_a_breaker_opens_is_counted_from_when_it_was_asked() {
     let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
     let breaker = Breaker { failures: 1, ..Breaker::default() };
