@@ -226,6 +226,19 @@ fn the_field_at_fault_is_kept() {
     let body =
         r#"{"object":"error","message":"no","type":"invalid_request_error","param":"tools[0].name","code":null}"#;
     assert_eq!(class(400, &[], body).param(), Some("tools[0].name"));
+    for (body, field) in [
+        (r#"{"detail":[{"type":"extra_forbidden","loc":["body","foo"],"msg":"no","input":7}]}"#, Some("foo")),
+        (
+            r#"{"message":{"detail":[{"loc":["body","messages",0,"content"],"msg":"no"},{"loc":["body","n"],"msg":"no"}]}}"#,
+            Some("messages[0].content"),
+        ),
+        (r#"{"message":"{\"detail\":[{\"loc\":[\"body\",\"n\"],\"msg\":\"no\"}]}"}"#, Some("n")),
+        (r#"{"detail":[{"loc":["body"],"msg":"no"}]}"#, None),
+        (r#"{"detail":[{"loc":["body","not a field"],"msg":"no"}]}"#, None),
+        (r#"{"detail":"no"}"#, None),
+    ] {
+        assert_eq!(class(422, &[], body).param(), field, "{body}");
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Said {
                     code: wrapped_code.or_else(|| either("code").and_then(scalar)),
                     // Anthropic's outer type says only that it is an error.
                     kind: nested.and_then(|error| error.get("type")).or_else(|| field("type")).and_then(scalar),
-                    param: either("param").and_then(scalar),
+                    param: either("param").and_then(scalar).or_else(|| own.into_iter().flatten().find_map(at_fault)),
                     request_id: field("request_id").and_then(scalar),
                     guardrails: field("guardrails").is_some(),
                     is_wrapped,
@@ -212,6 +212,31 @@ fn prose(message: &Value) -> String {
             (None, None) => String::new(),
         },
         _ => String::new(),
+    }
+}
+
+/// The field that a validator's first complaint is of, such as `messages[0].name`.
+fn at_fault(said: &Value) -> Option<String> {
+    match said {
+        Value::String(text) => at_fault(&json(text.as_bytes()).filter(|inner| !inner.is_string())?),
+        Value::Array(items) => items.iter().find_map(at_fault),
+        Value::Object(fields) => {
+            let Some(steps) = fields.get("loc").and_then(Value::as_array) else {
+                return at_fault(fields.get("detail").or_else(|| fields.get("message"))?);
+            };
+            let mut field = String::new();
+            for step in steps.iter().skip_while(|step| *step == "body") {
+                match step {
+                    Value::Number(index) => field.push_str(&format!("[{index}]")),
+                    step => {
+                        field.push_str(if field.is_empty() { "" } else { "." });
+                        field.push_str(step.as_str()?);
+                    }
+                }
+            }
+            Some(field).filter(|field| !field.is_empty())
+        }
+        _ => None,
     }
 }
 
