@@ -71,7 +71,7 @@ fn domain_end(text: &str, start: usize) -> Option<usize> {
         if name.is_empty() || name.starts_with('-') || end + length - start > LONGEST_DOMAIN {
             return valid;
         }
-        let is_called = text[end + name.len()..].starts_with("()") && !is_common(name);
+        let is_called = begins_with_call(&text[end + name.len()..]) && !is_common(name);
         if end > start && is_top_level(name) && !is_called {
             valid = Some(end + name.len());
         }
@@ -110,6 +110,17 @@ fn is_any(label: &str, labels: &[&str]) -> bool {
     labels.iter().any(|one| label.eq_ignore_ascii_case(one))
 }
 
+/// The arguments of a call: none, a number, a text or `name=`. What else stands in brackets is a remark, `(work)`.
+fn begins_with_call(text: &str) -> bool {
+    const LONGEST_NAME: usize = 32;
+    let Some(arguments) = text.strip_prefix('(') else { return false };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let name = arguments.bytes().take(LONGEST_NAME).take_while(is_name).count();
+    arguments.starts_with([')', '"', '\''])
+        || arguments.starts_with(|char: char| char.is_ascii_digit())
+        || (name > 0 && arguments[name..].starts_with('='))
+}
+
 /// Where program text would be an address as well, it is one.
 fn is_common(label: &str) -> bool {
     label.len() == 2 || is_any(label, COMMON)
@@ -141,6 +152,15 @@ fn begins_with_version(domain: &str) -> bool {
 mod tests {
     use crate::Rule::Email;
     use crate::support::{assert_finds, assert_passes, found};
+
+    #[test]
+    fn calls_end_no_address_and_remarks_do() {
+        assert_passes(Email, &["y = X@W.mean(axis=0)", "A@B.reshape(3,3)", "a@b.join(\"x\")", "A@B.transpose()"]);
+        for remark in ["(work)", "(Büro)", "(手機)", "(now)", "()"] {
+            assert_eq!(found(Email, &format!("jane@startup.ai{remark}")), ["jane@startup.ai"]);
+        }
+        assert_eq!(found(Email, "jane@shop.online(now)"), ["jane@shop.online"]);
+    }
 
     #[test]
     fn addresses_are_found() {

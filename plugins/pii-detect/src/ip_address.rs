@@ -11,6 +11,9 @@ const NUMBERINGS: &[&str] =
 /// Those that count only in this form and with nothing but a space between.
 const HEADINGS: &[&str] = &["Table", "Step", "Part"];
 
+/// What stands before `Table` where addresses are in it.
+const ADDRESS_TABLES: &[&str] = &["routing", "route", "forwarding", "arp", "nat", "host", "address", "lookup"];
+
 /// Longest textual IPv4 address.
 const LONGEST_V4: usize = 15;
 
@@ -86,10 +89,9 @@ fn is_numbering(text: &[u8], start: usize) -> bool {
 fn is_heading(before: &[u8]) -> bool {
     let is_joined = matches!(before, [.., last, b' '] if last.is_ascii_alphabetic());
     let mut words = words(before);
-    let is_capital = |word: &[u8]| word[0].is_ascii_uppercase();
     is_joined
         && words.next().is_some_and(|word| HEADINGS.iter().any(|one| word == one.as_bytes()))
-        && !words.next().is_some_and(is_capital)
+        && !words.next().is_some_and(|word| ADDRESS_TABLES.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes())))
 }
 
 /// Behind `version_name` or `versionName`.
@@ -269,6 +271,8 @@ mod tests {
                 "OID 2.5.4.3",
                 r#"{"oid":"2.5.4.3"}"#,
                 "Table 3.2.1.4",
+                "See Table 3.2.1.4 for details",
+                "In Step 1.2.3.4 you",
                 "version_name: 1.0.2.94",
                 "versionName \"1.0.2.94\"",
                 "c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",

@@ -1,6 +1,7 @@
 //! Payment cards: issuer's prefix, length, Luhn.
 
 use std::iter::successors;
+use std::ops::Range;
 
 use crate::bytes::{byte, byte_before, is_digit, is_in_uuid, is_word};
 use crate::checksum::{ean13, luhn};
@@ -72,7 +73,8 @@ fn is_joined_like_a_card(text: &[u8], groups: &[Group]) -> bool {
 
 /// Whether groups of one length, of which the last may be a rest, are some of a row of such groups: five others stand on
 /// one side. A card's expiry, year and PIN are fewer, and so are the groups of one more card, even a mistyped one. Nor
-/// is it a row where that one begins like a card, or there is a card behind the first of the others.
+/// is it a row where that one begins like a card, or there is a card behind the first of the others. Two others do in a
+/// table.
 fn is_part_of_row(text: &[u8], groups: &[Group]) -> bool {
     const ROW: usize = 5;
     /// A card and three groups between.
@@ -98,6 +100,56 @@ fn is_part_of_row(text: &[u8], groups: &[Group]) -> bool {
     let is_row = |others: &[Group], nearest: &[Group]| !is_issued(nearest) && !has_card(others);
     (before.len() >= ROW && is_row(before, &before[before.len() - of_card..]))
         || (after.len() >= ROW && is_row(after, &after[..of_card]))
+        || (before.len() + after.len() >= 2
+            && !has_card(before)
+            && !has_card(after)
+            && is_in_table(text, first.start, last.end, groups.len()))
+}
+
+/// Whether the number stands in a table: a line beside its own has as many numbers, and in its place some of the same
+/// lengths, but no card there. Cards in a list stand above each other.
+fn is_in_table(text: &[u8], start: usize, end: usize, count: usize) -> bool {
+    let Some(own) = line_around(text, start) else { return false };
+    if end > own.end {
+        return false;
+    }
+    let place = runs(text, own.start..start).count();
+    let (numbers, lengths) = (runs(text, own.clone()).count(), runs(text, start..end).map(|run| run.len()));
+    let above = own.start.checked_sub(1).and_then(|line_end| line_around(text, line_end));
+    let below = Some(own.end + 1).filter(|start| *start < text.len()).and_then(|start| line_around(text, start));
+    let mut beside = above.into_iter().chain(below).filter(|line| runs(text, line.clone()).count() == numbers);
+    let lengths: Vec<_> = lengths.collect();
+    let mut is_table = false;
+    let has_card = beside.any(|line| {
+        let there: Vec<_> = runs(text, line).skip(place).take(count).collect();
+        is_table |= there.iter().map(Range::len).eq(lengths.iter().copied());
+        let digits: Vec<u8> = there.into_iter().flat_map(|run| text[run].iter().copied()).collect();
+        has_issuer(&digits) && luhn(&digits)
+    });
+    is_table && !has_card
+}
+
+/// The line in which a place is, without its break; `None` for a long one.
+fn line_around(text: &[u8], at: usize) -> Option<Range<usize>> {
+    const LONGEST: usize = 160;
+    let is_break = |byte: &u8| *byte == b'\n';
+    let before = text[..at].iter().rev().take(LONGEST).position(is_break);
+    let start = before.map_or_else(|| (at <= LONGEST).then_some(0), |length| Some(at - length))?;
+    let after = text[at..].iter().take(LONGEST).position(is_break);
+    let end = after.map_or_else(|| (text.len() - at <= LONGEST).then_some(text.len()), |length| Some(at + length))?;
+    Some(start..end)
+}
+
+/// The runs of digits there.
+fn runs(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut at = range.start;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..range.end)?;
+        let start = at + rest.iter().position(u8::is_ascii_digit)?;
+        let end = start + text[start..range.end].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        at = end;
+        Some(start..end)
+    })
 }
 
 /// Whether an issuer gives out numbers with this beginning and length. Ranges as published by the networks.
@@ -274,6 +326,40 @@ mod tests {
         }
         for text in ["2024 {} 123", "{} 1225", "2024  {}  1225", "1234 1234  {}\t1225 1234", r"caf\u00e9 {} 1225"] {
             assert_eq!(found(PaymentCard, &text.replace("{}", one)), [one], "{text}");
+        }
+    }
+
+    /// Ten lines of numbers that begin with any digit: nearly each such table has what looks like a card.
+    #[test]
+    fn tables_of_numbers_are_no_cards() {
+        let mut state = 1_u64;
+        let mut number = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            1_000 + (state >> 33) % 9_000
+        };
+        for (columns, gap) in [(6, "  "), (7, " "), (8, "\t"), (10, "  "), (12, " ")] {
+            let mut reported = 0;
+            for _ in 0..100 {
+                let mut line = || (0..columns).map(|_| number().to_string()).collect::<Vec<_>>().join(gap);
+                let table = (0..10).map(|_| line()).collect::<Vec<_>>().join("\n");
+                reported += usize::from(!found(PaymentCard, &table).is_empty());
+            }
+            assert!(reported <= 20, "{columns} columns: {reported} of 100");
+        }
+    }
+
+    #[test]
+    fn cards_in_lines_of_a_list_are_found() {
+        let (one, two, mistyped) = ("4111 1111 1111 1111", "5555 5555 5555 4444", "5555 5555 5555 4445");
+        for (lines, cards) in [
+            ("1001 A 1225\n1002 B 1226", &[one, two][..]),
+            ("1001 A 1225 4321\n1002 B 1226 4322\n1003 A 1227 4323", &[one, two, one]),
+            ("A 1225\nX 1226", &[one]),
+            ("1 A 1225 123\n2 X 1226 124", &[one]),
+            ("1001 X 1225\n1002 A 1226\n1003 B 1227", &[one, two]),
+        ] {
+            let text = lines.replace('A', one).replace('B', two).replace('X', mistyped);
+            assert_eq!(found(PaymentCard, &text), cards, "{text}");
         }
     }
 
