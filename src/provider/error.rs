@@ -259,8 +259,9 @@ impl ProviderError {
 impl fmt::Display for ProviderError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.told())?;
-        // Of what finds no room here the upstream's status says nothing.
-        match (self.status.filter(|_| self.kind != ErrorKind::NoRoom), &self.upstream_code) {
+        // Of an answer that finds no room here its status says nothing.
+        let told = self.status.filter(|status| self.kind != ErrorKind::NoRoom || !(200..300).contains(status));
+        match (told, &self.upstream_code) {
             (Some(status), Some(code)) => write!(formatter, " (upstream {status}, code {code})"),
             (Some(status), None) => write!(formatter, " (upstream {status})"),
             _ => Ok(()),

@@ -87,11 +87,12 @@ pub enum RouteError {
     },
     /// A caller's own key, and nothing in the request that says whose it is.
     #[error(
-        "X-Provider-Key needs one provider: name a model that only one serves, or the provider (X-Provider under /v1, \
-         context.strict_provider in /api/request); this request could go to {}", among.join(", ")
+        "the request does not say whose X-Provider-Key it brings: name the provider (X-Provider under /v1, \
+         context.provider with strict_provider in /api/request), or a model that it alone serves; as it is, it could be \
+         a key of {}", among.join(", ")
     )]
     KeyWithoutProvider {
-        /// Those that the request could go to.
+        /// Those that serve what was asked for.
         among: Vec<String>,
     },
     /// A caller's own key, and a provider to which it would travel in the clear.

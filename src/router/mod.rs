@@ -381,7 +381,7 @@ impl Router {
             // Whoever brings a key knows whose it is. Weights and bounds, which others change, may not decide who gets it.
             let is_named = pinned.is_some() || model.is_some() && self.serving(asked).count() == 1;
             if !is_named {
-                let among = eligible.iter().map(|entry| entry.info().name.clone()).collect();
+                let among = self.serving(asked).map(|entry| entry.info().name.clone()).collect();
                 return Err(RouteError::KeyWithoutProvider { among });
             }
             if let Some(exposed) = eligible.iter().find(|entry| entry.info().is_exposed) {

@@ -53,8 +53,12 @@ fn kind(status: u16, said: &Said) -> ErrorKind {
         400 | 422 => refused(status, said),
         403 if said.is("model_not_found") => ErrorKind::ModelNotAllowed,
         404 if no_model(said) => ErrorKind::ModelNotFound,
-        429 if !said.is_wrapped && (said.is("insufficient_quota") || said.is("billing_hard_limit_reached")) => {
-            ErrorKind::SpendCap
+        429 if said.is("insufficient_quota") || said.is("billing_hard_limit_reached") => {
+            if said.is_wrapped {
+                ErrorKind::ModelNotAllowed
+            } else {
+                ErrorKind::SpendCap
+            }
         }
         _ => said.class(status),
     }

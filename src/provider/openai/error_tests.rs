@@ -88,8 +88,15 @@ fn every_refusal_has_its_class() {
 fn what_a_vendor_behind_a_router_says_is_of_the_request_and_not_of_the_routers_account_and_routes() {
     let quota = r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#;
     for (status, raw, kind, message) in [
-        (429, quota, ErrorKind::RateLimited, "You exceeded your quota"),
-        (429, r#"{"error":{"code":"billing_hard_limit_reached"}}"#, ErrorKind::RateLimited, "Provider returned error"),
+        (429, quota, ErrorKind::ModelNotAllowed, "You exceeded your quota"),
+        (
+            429,
+            r#"{"error":{"code":"billing_hard_limit_reached"}}"#,
+            ErrorKind::ModelNotAllowed,
+            "Provider returned error",
+        ),
+        (429, "slow down", ErrorKind::RateLimited, "slow down"),
+        (403, "Country not supported", ErrorKind::ModelNotAllowed, "Country not supported"),
         (401, r#"{"error":{"message":"invalid x-api-key"}}"#, ErrorKind::ModelNotAllowed, "invalid x-api-key"),
         (402, "Insufficient balance", ErrorKind::ModelNotAllowed, "Insufficient balance"),
         (404, "404 page not found", ErrorKind::Unsupported, "404 page not found"),

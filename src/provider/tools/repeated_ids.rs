@@ -56,8 +56,9 @@ struct ById<'a> {
     /// That of the last call.
     turn: usize,
     waiting: Waiting<'a>,
-    /// The one that was answered last.
+    /// The one that was answered last, and in its turn that of each tool.
     answered: Option<String>,
+    answered_of: HashMap<&'a str, String>,
 }
 
 impl<'a> Calls<'a> {
@@ -76,16 +77,26 @@ impl<'a> Calls<'a> {
         if calls.turn != self.turn {
             // What was not answered then never is: it must not get what belongs to this one.
             calls.waiting = Waiting::default();
+            calls.answered_of.clear();
             calls.turn = self.turn;
         }
         calls.waiting.push(tool, own.clone());
         own
     }
 
-    /// The id of the call that an answer belongs to. One too many is a further one to the call that was answered last.
+    /// The id of the call that an answer belongs to. One too many is a further one to the call that was answered last, of
+    /// its tool where it names one.
     fn answered(&mut self, id: &str, tool: Option<&'a str>) -> Option<String> {
         let calls = self.by_id.get_mut(id)?;
-        if let Some(call) = calls.waiting.take(tool) {
+        let call = match tool.and_then(|tool| calls.waiting.take_of(tool)) {
+            Some(call) => Some(call),
+            None => match tool.and_then(|tool| calls.answered_of.get(tool)) {
+                Some(answered) => return Some(answered.clone()),
+                None => calls.waiting.take_first(),
+            },
+        };
+        if let Some((tool, call)) = call {
+            calls.answered_of.insert(tool, call.clone());
             calls.answered = Some(call);
         }
         calls.answered.clone()
@@ -107,12 +118,19 @@ impl<'a> Waiting<'a> {
         self.by_tool.insert((tool, place));
     }
 
-    fn take(&mut self, tool: Option<&'a str>) -> Option<String> {
-        let of_tool = tool.and_then(|tool| self.by_tool.range((tool, 0)..=(tool, usize::MAX)).next());
-        let place = of_tool.map(|(_, place)| place).or_else(|| self.calls.keys().next()).copied()?;
-        let (tool, id) = self.calls.remove(&place)?;
-        self.by_tool.remove(&(tool, place));
-        Some(id)
+    fn take_first(&mut self) -> Option<(&'a str, String)> {
+        self.take(*self.calls.first_key_value()?.0)
+    }
+
+    fn take_of(&mut self, tool: &'a str) -> Option<(&'a str, String)> {
+        let (_, place) = *self.by_tool.range((tool, 0)..=(tool, usize::MAX)).next()?;
+        self.take(place)
+    }
+
+    fn take(&mut self, place: usize) -> Option<(&'a str, String)> {
+        let call = self.calls.remove(&place)?;
+        self.by_tool.remove(&(call.0, place));
+        Some(call)
     }
 }
 
@@ -203,6 +221,7 @@ mod tests {
             // Surplus ones are further ones to the call that was answered last.
             "u a:c/f t:c=0 t:c=0 a:c/f t:c=1 t:c=1",
             "u a:c/f,c/f t:c=0 t:c=1 t:c=1 a:c/f,c/f t:c=2",
+            "u a:c/f,c/g t:c/f=0 t:c/f=0 t:c/g=1 t:c/f=0 t:c=1",
             // Names.
             "u a:/f,/g t:/g=1 t:/f=0",
             "u a:/f,/g,/f,/g t:/g=1 t:/f=0 t:/g=3 t:/f=2",

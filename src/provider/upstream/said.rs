@@ -108,7 +108,7 @@ impl Said {
     pub(crate) fn class(&self, status: u16) -> ErrorKind {
         match status {
             // The router's own key was taken, and its route is there.
-            401 | 402 if self.is_wrapped => ErrorKind::ModelNotAllowed,
+            401..=403 if self.is_wrapped => ErrorKind::ModelNotAllowed,
             404 | 405 | 501 if self.is_wrapped => ErrorKind::Unsupported,
             404 | 501 if self.of_api && !self.lacks_route() => ErrorKind::Unsupported,
             _ => ErrorKind::of_status(status),
