@@ -30,6 +30,8 @@ class NoExport(Exception):
     """The file is something else."""
 
 
+# How deep JSON may be nested.
+DEPTH = 127
 # Microseconds since 1970: the times that have a date.
 TIMES = range(-377705023201000000, 253402207200000000 + 1)
 NUMBERS = range(-(2**63), 2**63)
@@ -112,6 +114,29 @@ def text(value):
     return struct.pack(">Q", len(data)) + data
 
 
+def parsed(body):
+    """A body that is a JSON object; of any other, an empty one. Of a key that stands twice, the last counts."""
+    try:
+        value = json.loads(body, parse_constant=no_number)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return {}
+    level = [value]
+    for _ in range(DEPTH):
+        level = [inner for outer in level for inner in within(outer)]
+    is_deeper = any(type(inner) in (dict, list) for inner in level)
+    return value if type(value) is dict and not is_deeper else {}
+
+
+def within(value):
+    return value.values() if type(value) is dict else value if type(value) is list else ()
+
+
+def number(body, key, numbers):
+    value = body.get(key)
+    return value if type(value) is int and value in numbers else None
+
+
 def record_hash(record, previous):
     covered = b"octroi.audit.record.1\0" + struct.pack(">q", record["seq"]) + previous + struct.pack(">q", record["at"])
     return hashlib.sha256(covered + b"".join(text(record[key]) for key in ("node", "kind", "id", "body"))).digest()
@@ -124,7 +149,7 @@ class Chain:
         self.node, self.whole, self.keys = node, whole, keys
         # The number of its last record, and its hash.
         self.head = None
-        # The number, event, id and `most_unsigned` of each start and end; the numbers that are signed.
+        # The number, event and `most_unsigned` of each `lifecycle`; the numbers that are signed.
         self.history, self.signatures = [], [0]
         self.records, self.first, self.signed, self.cut = 0, None, None, None
 
@@ -152,29 +177,24 @@ class Chain:
     def look_for_unsigned(self, line):
         if line["kind"] not in ("lifecycle", "takeover"):
             return
-        try:
-            body = json.loads(line["body"])
-            if line["kind"] == "lifecycle":
-                self.history.append((line["seq"], body["event"], line["id"], body.get("most_unsigned")))
-                return
-            first, last, most = (field(body, key, int) for key in ("from", "through", "most_unsigned"))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        body = parsed(line["body"])
+        if line["kind"] == "lifecycle":
+            self.history.append((line["seq"], body.get("event"), number(body, "most_unsigned", range(2**64))))
             return
-        if last < line["seq"]:
+        first, last = number(body, "from", NUMBERS), number(body, "through", NUMBERS)
+        if first is not None and last is not None and last < line["seq"]:
             signed = max(seq for seq in self.signatures if seq <= max(last, 0))
-            self.can_be_left(max(first, signed + 1), last, most)
+            self.can_be_left(max(first, signed + 1, self.first), last)
 
-    def can_be_left(self, first, last, most):
+    def can_be_left(self, first, last):
         """Whether a gateway can have left these records unsigned."""
         before = [event for event in self.history if event[0] < first]
-        start = next((event for event in reversed(before) if event[1] == "start"), None)
-        if start is not None:
-            most = start[3]
-        if first > last or most is None:
+        most = [event[2] for event in before if event[1] == "start"]
+        if first > last or self.first != 1 or not most or None in most:
             return
-        is_among = start is not None and any(first <= event[0] <= last for event in self.history)
-        has_ended = start is not None and before[-1][:3] == (first - 1, "stop", start[2])
-        if is_among or has_ended or last - first + 1 > most:
+        is_among = any(first <= event[0] <= last for event in self.history)
+        is_behind_an_end = before[-1][:2] == (first - 1, "stop")
+        if is_among or is_behind_an_end or last - first + 1 > max(most):
             raise Misfit(f"{self.node}: records {first} to {last} were not signed, and no gateway leaves such")
 
     def checkpoint(self, line):
@@ -202,7 +222,7 @@ class Chain:
         if self.records and self.signed is None:
             raise Misfit(f"{self.node}: nothing is signed")
         seq, found = self.head or (0, bytes(32))
-        self.can_be_left((self.signed or 0) + 1, seq, None)
+        self.can_be_left((self.signed or 0) + 1, seq)
         begins = ""
         if self.cut is not None:
             begins = f"; those up to {self.cut} were removed by a signed cut"

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ed25519_dalek::{Signer as _, SigningKey};
 use mistral_double::MistralDouble;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -196,6 +197,27 @@ async fn check_finds_a_store_that_this_user_may_not_write() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("octroi.db cannot be written: Permission denied"), "{said}");
     assert!(said.contains("this user must be able to write the file and its folder (audit.url)"), "{said}");
+}
+
+#[tokio::test]
+async fn check_looks_at_the_folder_that_a_link_to_the_store_leads_to() {
+    let (_double, mut gateway, _) = busy().await;
+    gateway.terminate();
+    gateway.wait();
+    let prepared = gateway.prepared.take().unwrap();
+    let (linked, elsewhere) = (prepared.path().join("octroi.db"), tempfile::tempdir().unwrap());
+    let store = elsewhere.path().join("octroi.db");
+    fs::copy(&linked, &store).unwrap();
+    fs::remove_file(&linked).unwrap();
+    std::os::unix::fs::symlink(&store, &linked).unwrap();
+    fs::set_permissions(prepared.path().join("octroi.key"), fs::Permissions::from_mode(0o444)).unwrap();
+    let Some(mut command) = of_a_reader(&prepared, &["check"]) else { return };
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let output = command.output().unwrap();
+    fs::set_permissions(prepared.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
 #[tokio::test]
@@ -437,6 +459,105 @@ fn both_take_and_refuse_the_same_exports() {
         let (code, said) = second_implementation(&path, &key);
         assert_eq!(code == Some(0), fits, "{what}: {said}");
         assert!(!said.contains("Traceback"), "{what}: {said}");
+    }
+}
+
+/// An export of one chain, whose first record alone is signed, by this key.
+fn signed_once(records: &[(&str, String)]) -> (String, String) {
+    let signing = SigningKey::from_bytes(&[7; 32]);
+    let (mut lines, mut previous) = (Vec::new(), [0; 32]);
+    lines.push(json!({ "type": "export", "format": 1, "at": "2026-09-21T14:13:29Z", "whole": true }));
+    let text = |text: &str| [&(text.len() as u64).to_be_bytes(), text.as_bytes()].concat();
+    for (number, (kind, body)) in records.iter().enumerate() {
+        let (seq, at, id) = (number as i64 + 1, 0_i64, "some");
+        let mut covered = b"octroi.audit.record.1\0".to_vec();
+        covered.extend([&seq.to_be_bytes()[..], &previous, &at.to_be_bytes()].concat());
+        covered.extend(["n", kind, id, body].map(text).concat());
+        let hash: [u8; 32] = Sha256::digest(covered).into();
+        let [before, its] = [previous, hash].map(hex::encode);
+        lines.push(json!({
+            "type": "record", "node": "n", "seq": seq, "at": at, "kind": kind, "id": id, "body": body,
+            "previous": before, "hash": its
+        }));
+        if seq == 1 {
+            let mut signed = b"octroi.audit.checkpoint.1\0".to_vec();
+            signed.extend([&text("n")[..], &seq.to_be_bytes(), &at.to_be_bytes(), &hash].concat());
+            let [key, signature] =
+                [signing.verifying_key().to_bytes().to_vec(), signing.sign(&signed).to_bytes().to_vec()];
+            lines.push(json!({
+                "type": "checkpoint", "node": "n", "seq": seq, "at": at, "hash": its,
+                "public_key": hex::encode(key), "signature": hex::encode(signature)
+            }));
+        }
+        previous = hash;
+    }
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    (lines, hex::encode(signing.verifying_key().to_bytes()))
+}
+
+#[test]
+fn both_say_the_same_of_what_stood_unsigned() {
+    let prepared = Setup::without_provider().prepare();
+    let path = prepared.path().join("unsigned.jsonl");
+    let start = |most: &str| ("lifecycle", format!(r#"{{"event":"start"{most}}}"#));
+    let nested = |levels: usize| {
+        let lists = levels - 1;
+        format!(r#","most_unsigned":1,"x":{}{}"#, "[".repeat(lists), "]".repeat(lists))
+    };
+    let note = || ("note", "{}".to_owned());
+    // Behind a start that names a number, two records that somebody took over.
+    let left = |most: &str, told: &str| vec![note(), start(most), note(), note(), ("takeover", told.to_owned())];
+    let told = r#"{"found":"at_the_start","from":3,"through":4}"#;
+    let most = |number: &str| left(&format!(r#","most_unsigned":{number}"#), told);
+    let behind_a_start = |body: &str| vec![start(r#","most_unsigned":9"#), ("lifecycle", body.to_owned())];
+    for (what, records, fits) in [
+        ("as many as may be", most("2"), true),
+        ("more", most("1"), false),
+        ("no number", left("", told), true),
+        ("less than none", most("-1"), true),
+        ("a fraction", most("0.5"), true),
+        ("a whole fraction", most("1.0"), true),
+        ("a text", most(r#""x""#), true),
+        ("yes", most("true"), true),
+        ("more than there is", most("18446744073709551616"), true),
+        ("the last of two", most(r#"1,"most_unsigned":2"#), true),
+        ("the last of two, which is less", most(r#"2,"most_unsigned":1"#), false),
+        ("a start that is nested as deep as it may be", left(&nested(127), told), false),
+        ("one that is nested deeper", left(&nested(128), told), true),
+        ("one that is nested very deep", left(&nested(100_000), told), true),
+        ("half a character", left(r#","most_unsigned":1,"x":"\ud800""#, told), true),
+        (
+            "found in a way that nobody knows",
+            left(r#","most_unsigned":1"#, r#"{"found":"so","from":3,"through":4}"#),
+            false,
+        ),
+        ("found in no way", left(r#","most_unsigned":1"#, r#"{"from":3,"through":4}"#), false),
+        ("from a text", left(r#","most_unsigned":1"#, r#"{"from":"3","through":4}"#), true),
+        ("through itself", left(r#","most_unsigned":1"#, r#"{"from":3,"through":5}"#), true),
+        ("an end", behind_a_start(r#"{"event":"stop"}"#), false),
+        ("a start twice", behind_a_start(r#"{"event":"start","event":"start"}"#), false),
+        ("an event that nobody knows", behind_a_start(r#"{"event":"pause"}"#), false),
+        ("no event", behind_a_start("{}"), false),
+        ("no JSON", behind_a_start("{"), false),
+        ("brackets", behind_a_start(&"[".repeat(100_000)), false),
+        (
+            "behind an end",
+            vec![
+                note(),
+                start(r#","most_unsigned":9"#),
+                ("lifecycle", r#"{"event":"stop"}"#.to_owned()),
+                note(),
+                ("takeover", r#"{"from":4,"through":4}"#.to_owned()),
+            ],
+            false,
+        ),
+    ] {
+        let (text, key) = signed_once(&records);
+        fs::write(&path, text).unwrap();
+        let (code, said) = run(&prepared, &["verify", "--export", path.to_str().unwrap(), "--public-key", &key]);
+        assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
+        let (code, said) = second_implementation(&path, &key);
+        assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
     }
 }
 

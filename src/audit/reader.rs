@@ -212,9 +212,12 @@ impl AuditReader {
         })
     }
 
-    /// Whether records that are older than the chain can be so: nothing proves them, and none was written since.
-    pub fn check_older(&self, older: &ChainInfo) -> Result<Result<(), Misfit>, AuditError> {
-        let begun = if self.store.may_be_older() { self.first_chain_begun()? } else { Some(Timestamp::MIN) };
+    /// How many of the records that are older than the chain name a time that is not: a clock may have been set back, or
+    /// somebody wrote them. Where there never were any it names the first.
+    pub fn check_older(&self, older: &ChainInfo) -> Result<Result<u64, Misfit>, AuditError> {
+        let may_be = self.store.may_be_older();
+        let begun = if may_be { self.first_chain_begun()? } else { Some(Timestamp::MIN) };
+        let mut later = 0;
         let (mut next, last) = (Place::new(older.number, older.first), Place::new(older.number, older.last));
         while let Some(begun) = begun
             && next <= last
@@ -223,13 +226,14 @@ impl AuditReader {
             let Some(end) = records.last().map(|record| record.place) else { break };
             for record in records {
                 let TrailRecord { seq, at, kind, id, .. } = TrailRecord::of("", record)?;
-                if at >= begun {
+                if !may_be {
                     return Ok(Err(Misfit::NotOlder { seq, kind, id }));
                 }
+                later += u64::from(at >= begun);
             }
             next = Place(end.0 + 1);
         }
-        Ok(Ok(()))
+        Ok(Ok(later))
     }
 
     /// When the first record of the first chain was; `None` where that has none, or was cut.

@@ -182,10 +182,9 @@ pub enum Misfit {
         /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
     },
-    /// A record without a chain came when there was one.
+    /// A record without a chain stands where none ever was.
     #[error(
-        "record {seq} ({kind} {id}) stands among those that are older than the chain, and is not: no version without one \
-         wrote it",
+        "record {seq} ({kind} {id}) stands among those that are older than the chain: in such a store there never were any",
         seq = seq.0
     )]
     NotOlder {
@@ -246,8 +245,8 @@ pub struct Verified {
     pub signed: Seq,
     /// Records up to this one were removed on purpose.
     pub cut: Option<Seq>,
-    /// Records that were not signed when a gateway went on behind them.
-    pub taken_over: BTreeMap<Found, TakenOver>,
+    /// Records that were not signed when a gateway went on behind them, by how it came upon them, where that is known.
+    pub taken_over: BTreeMap<Option<Found>, TakenOver>,
 }
 
 /// Checks one chain.
@@ -309,7 +308,7 @@ impl<'k> ChainVerifier<'k> {
         }
         self.found.records += 1;
         self.head = Some(Head { seq: record.seq, hash });
-        self.unsigned.record(record)
+        self.unsigned.record(record, self.found.first)
     }
 
     /// The next checkpoint, behind the record that it ends with.
@@ -359,7 +358,8 @@ impl<'k> ChainVerifier<'k> {
             return Err(Misfit::Unsigned { node: self.found.node, records: self.found.records });
         }
         self.found.head = self.head.unwrap_or(Head::EMPTY);
-        self.found.taken_over = self.unsigned.end(&self.found.node, self.found.signed, self.found.head.seq)?;
+        let Verified { node, first, signed, head, .. } = &self.found;
+        self.found.taken_over = self.unsigned.end(node, *first, *signed, head.seq)?;
         Ok(self.found)
     }
 }

@@ -1,10 +1,13 @@
 //! Which records stood in the store unsigned, and whether a gateway can have left them so.
 //!
-//! Whoever may write the store can write behind the last checkpoint, and the next one covers it. A gateway says what it
-//! took over, and what it can have left there itself is little: each start and each end is signed at once, and never more
-//! than a number of records that each start names stand unsigned.
+//! Whoever may write the store can write behind the last checkpoint, and the next one covers it. So gateways say what they
+//! took over, and that is counted. Where the whole chain is in sight, some of it cannot be a gateway's: each start and each
+//! end is signed at once, and so is what one writes behind another's; and none leaves more unsigned than its start says.
 
 use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::chain::Seq;
 use super::reader::TrailRecord;
@@ -25,48 +28,38 @@ pub struct TakenOver {
 /// What is known of one chain, as far as it was read.
 #[derive(Default)]
 pub(super) struct UnsignedVerifier {
-    /// Its starts and ends.
-    history: Vec<Event>,
+    /// Its records of the kind `lifecycle`.
+    history: Vec<Lifecycle>,
     /// The records that checkpoints and the cut end with.
     signed: Vec<Seq>,
-    taken_over: BTreeMap<Found, TakenOver>,
+    taken_over: BTreeMap<Option<Found>, TakenOver>,
 }
 
-struct Event {
+struct Lifecycle {
     seq: Seq,
-    run: String,
-    event: LifecycleEvent,
+    /// Start or end, if it is one.
+    event: Option<LifecycleEvent>,
     most_unsigned: Option<u64>,
 }
 
 impl UnsignedVerifier {
-    /// The next record, which fits.
-    pub(super) fn record(&mut self, record: &TrailRecord) -> Result<(), Misfit> {
-        #[derive(serde::Deserialize)]
-        struct Lifecycle {
-            event: LifecycleEvent,
-            most_unsigned: Option<u64>,
+    /// The next record, which fits; `first` is the first one in sight.
+    pub(super) fn record(&mut self, record: &TrailRecord, first: Seq) -> Result<(), Misfit> {
+        let kind = record.known_kind();
+        if !matches!(kind, Some(RecordKind::Lifecycle | RecordKind::Takeover)) {
+            return Ok(());
         }
-        #[derive(serde::Deserialize)]
-        struct Takeover {
-            found: Found,
-            from: i64,
-            through: i64,
-            most_unsigned: u64,
+        // What is none has none of these.
+        let body: Value = serde_json::from_str(&record.body).unwrap_or_default();
+        if kind == Some(RecordKind::Lifecycle) {
+            let (event, most_unsigned) = (word(&body["event"]), body["most_unsigned"].as_u64());
+            self.history.push(Lifecycle { seq: record.seq, event, most_unsigned });
+            return Ok(());
         }
-        match record.known_kind() {
-            Some(RecordKind::Lifecycle) => {
-                if let Ok(Lifecycle { event, most_unsigned }) = serde_json::from_str(&record.body) {
-                    self.history.push(Event { seq: record.seq, run: record.id.clone(), event, most_unsigned });
-                }
-                Ok(())
+        match (body["from"].as_i64(), body["through"].as_i64()) {
+            (Some(from), Some(through)) if through < record.seq.0 => {
+                self.is_taken_over(&record.node, first, word(&body["found"]), (Seq(from), Seq(through)))
             }
-            Some(RecordKind::Takeover) => match serde_json::from_str(&record.body) {
-                Ok(Takeover { found, from, through, most_unsigned }) if through < record.seq.0 => {
-                    self.is_taken_over(&record.node, found, (Seq(from), Seq(through)), most_unsigned)
-                }
-                _ => Ok(()),
-            },
             _ => Ok(()),
         }
     }
@@ -79,18 +72,18 @@ impl UnsignedVerifier {
     fn is_taken_over(
         &mut self,
         node: &str,
-        found: Found,
-        (Seq(from), through): (Seq, Seq),
-        most_unsigned: u64,
+        first: Seq,
+        found: Option<Found>,
+        (from, through): (Seq, Seq),
     ) -> Result<(), Misfit> {
         // The gateway goes by its own key. Others that are trusted may have signed some.
         let signed = self.signed.partition_point(|signed| *signed <= through);
         let signed = signed.checked_sub(1).and_then(|last| self.signed.get(last)).map_or(0, |last| last.0);
-        let from = Seq(from.max(signed + 1));
+        let from = from.max(Seq(signed + 1)).max(first);
         if from > through {
             return Ok(());
         }
-        self.can_be_left(node, from, through, Some(most_unsigned))?;
+        self.can_be_left(node, first, from, through)?;
         let stretches = self.taken_over.entry(found).or_default();
         // One that could not be written at once may be told of twice.
         let told = stretches.latest.map_or(0, |(_, last)| last.0);
@@ -102,28 +95,22 @@ impl UnsignedVerifier {
         Ok(())
     }
 
-    /// Whether a gateway can have left these records unsigned; `most_unsigned` counts where no start before them says how
-    /// many that may be.
-    fn can_be_left(&self, node: &str, from: Seq, through: Seq, most_unsigned: Option<u64>) -> Result<(), Misfit> {
-        let before = self.history.partition_point(|event| event.seq < from);
-        let (before, since) = self.history.split_at(before);
-        let start = before.iter().rev().find(|it| it.event == LifecycleEvent::Start);
-        let most = match start {
-            Some(start) => start.most_unsigned,
-            None => most_unsigned,
+    /// Whether a gateway can have left these records unsigned. In a part of a chain, what tells is not in sight.
+    fn can_be_left(&self, node: &str, first: Seq, from: Seq, through: Seq) -> Result<(), Misfit> {
+        let (before, since) = self.history.split_at(self.history.partition_point(|it| it.seq < from));
+        let starts = before.iter().filter(|it| it.event == Some(LifecycleEvent::Start));
+        // Several gateways may write it in turns. A version that says no number kept to nothing of this.
+        let most: Option<Vec<u64>> = starts.map(|it| it.most_unsigned).collect();
+        let Some(most) = most.and_then(|all| all.into_iter().max()).filter(|_| first == Seq(1)) else {
+            return Ok(());
         };
-        // A version that kept to nothing of this.
-        let Some(most) = most else { return Ok(()) };
-        let within = since.iter().find(|it| it.seq <= through);
-        let has_ended = before.last().is_some_and(|last| {
-            last.event == LifecycleEvent::Stop
-                && last.seq.0 == from.0 - 1
-                && start.is_some_and(|start| start.run == last.run)
-        });
+        let within = since.first().filter(|it| it.seq <= through);
+        let is_behind_an_end =
+            before.last().is_some_and(|last| last.event == Some(LifecycleEvent::Stop) && last.seq.0 == from.0 - 1);
         let records = u64::try_from(through.0 - from.0 + 1).unwrap_or(0);
-        let why = if let (Some(event), Some(_)) = (within, start) {
-            format!("record {} is a start or an end, which a gateway signs at once", event.seq.0)
-        } else if has_ended {
+        let why = if let Some(lifecycle) = within {
+            format!("record {} is a start or an end, which a gateway signs at once", lifecycle.seq.0)
+        } else if is_behind_an_end {
             "they stand behind the end of a gateway, which leaves nothing unsigned".to_owned()
         } else if records > most {
             format!("they are {records}, and a gateway leaves {most} unsigned at most")
@@ -134,10 +121,21 @@ impl UnsignedVerifier {
     }
 
     /// The chain is over: what was taken over, unless what is still unsigned at its end cannot be a gateway's.
-    pub(super) fn end(self, node: &str, signed: Seq, last: Seq) -> Result<BTreeMap<Found, TakenOver>, Misfit> {
+    pub(super) fn end(
+        self,
+        node: &str,
+        first: Seq,
+        signed: Seq,
+        last: Seq,
+    ) -> Result<BTreeMap<Option<Found>, TakenOver>, Misfit> {
         if last > signed {
-            self.can_be_left(node, Seq(signed.0 + 1), last, None)?;
+            self.can_be_left(node, first, Seq(signed.0 + 1), last)?;
         }
         Ok(self.taken_over)
     }
+}
+
+/// One of a few words, if it is one.
+fn word<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    value.as_str().and_then(|word| serde_json::from_value(word.into()).ok())
 }

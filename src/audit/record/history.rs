@@ -131,8 +131,6 @@ pub struct Takeover {
     pub from: i64,
     /// The last of them.
     pub through: i64,
-    /// The most records that this gateway itself leaves unsigned.
-    pub most_unsigned: u64,
 }
 
 /// Texts were erased; their records stand.

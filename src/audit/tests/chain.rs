@@ -16,7 +16,7 @@ on_both_stores! {
     whatever_is_changed_behind_its_back_is_named,
     what_a_search_goes_by_is_compared_with_the_records,
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
-    a_record_that_claims_to_be_older_than_the_chain_is_not,
+    a_record_that_claims_to_be_older_than_the_chain_is_told_of,
     a_row_of_a_node_without_records_is_found,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
@@ -258,7 +258,7 @@ async fn a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint(hom
     assert_eq!(misfit, Misfit::Rewritten { node, seq: Seq(5) });
 }
 
-async fn a_record_that_claims_to_be_older_than_the_chain_is_not(home: Home) {
+async fn a_record_that_claims_to_be_older_than_the_chain_is_told_of(home: Home) {
     let log = home.open();
     request(&log, intent("r1", 0), outcome("r1", 1)).await;
     log.shutdown().await.unwrap();
@@ -268,11 +268,17 @@ async fn a_record_that_claims_to_be_older_than_the_chain_is_not(home: Home) {
         "INSERT INTO records (place, at, kind, id, body, hash) SELECT 7, at, kind, 'r0', body, {hash} FROM records \
          WHERE place & 255 = 1"
     ));
-    let misfit = apart(|| {
+    let later = apart(|| {
         let reader = AuditReader::open(&home.store()).unwrap();
-        reader.check_older(&reader.chains().unwrap()[0]).unwrap().unwrap_err()
+        reader.check_older(&reader.chains().unwrap()[0]).unwrap()
     });
-    assert!(misfit.to_string().contains("record 7 (intent r0) stands among those that are older"), "{misfit}");
+    match (&home.at, later) {
+        (At::Sqlite(_), later) => assert_eq!(later, Ok(1), "a clock may have been set back"),
+        (At::Postgres(_), later) => {
+            let misfit = later.unwrap_err().to_string();
+            assert!(misfit.contains("record 7 (intent r0) stands among those that are older"), "{misfit}");
+        }
+    }
 }
 
 async fn a_row_of_a_node_without_records_is_found(home: Home) {
@@ -321,7 +327,7 @@ async fn two_writers_of_one_node_make_one_chain(home: Home) {
     let (chains, _) = verify(&home, &settings.key).unwrap();
     let told = home.count("SELECT count(*) FROM records WHERE kind = 'takeover'") as u64;
     assert_eq!(chains.iter().map(|chain| chain.records).collect::<Vec<_>>(), [40 + told]);
-    let counted = chains[0].taken_over.get(&Found::WhileRunning).map_or(0, |it| it.times);
+    let counted = chains[0].taken_over.get(&Some(Found::WhileRunning)).map_or(0, |it| it.times);
     assert_eq!(counted, told, "what one had not signed when the other came, that one tells of");
 }
 

@@ -3,7 +3,7 @@
 use super::chain::{every, verify};
 use super::*;
 use crate::audit::record::{Found, Lifecycle, LifecycleEvent};
-use crate::audit::{AuditReader, Begins, ChainVerifier, Item, TakenOver, Texts, Verified};
+use crate::audit::{AuditReader, ExportOptions, PublicKey, TakenOver, Verified, export, verify_export};
 
 on_both_stores! {
     what_a_kill_left_unsigned_is_taken_over_and_told_of,
@@ -13,6 +13,8 @@ on_both_stores! {
     a_start_or_an_end_that_is_not_signed_is_none,
     a_signature_that_is_not_the_gateways_own_hides_nothing,
     another_key_goes_on_behind_what_the_old_one_signed,
+    where_the_first_records_were_removed_a_gateway_may_have_left_any_number,
+    two_gateways_of_one_name_leave_each_what_it_may,
 }
 
 /// Writes so many records behind the last one, as somebody does who may write the store and has no key. Each is a copy of the
@@ -107,7 +109,7 @@ async fn misfit_behind_the_next_run(home: &Home, settings: &Settings) -> String 
 }
 
 fn taken_over(chain: &Verified, found: Found) -> Option<(u64, u64, i64, i64)> {
-    let TakenOver { times, records, latest } = *chain.taken_over.get(&found)?;
+    let TakenOver { times, records, latest } = *chain.taken_over.get(&Some(found))?;
     latest.map(|(from, through)| (times, records, from.0, through.0))
 }
 
@@ -178,22 +180,48 @@ async fn a_signature_that_is_not_the_gateways_own_hides_nothing(home: Home) {
     assert!(said.contains("records 5 to 5 were not signed, although they stand behind the end"), "{said}");
 }
 
+/// What is found in an export of this part, with these keys.
+fn exported(home: &Home, since: Option<Timestamp>, keys: &[PublicKey]) -> Verified {
+    apart(|| {
+        let mut out = Vec::new();
+        let options = ExportOptions { since, without_content: true };
+        export(&AuditReader::open(&home.store()).unwrap(), &options, &mut out, &mut || ()).unwrap();
+        verify_export(&mut &*out, keys, &mut || ()).unwrap().chains.remove(0)
+    })
+}
+
 async fn another_key_goes_on_behind_what_the_old_one_signed(home: Home) {
-    let (old, new) = (home.settings(), Settings { key: AuditKey::random().unwrap(), ..home.settings() });
+    let old = Settings { checkpoint: every(2), ..home.settings() };
+    let new = Settings { key: AuditKey::random().unwrap(), ..old.clone() };
     run(&old, "r1").await;
     run(&new, "r2").await;
     let keys = [old.key.public(), new.key.public()];
-    let found = apart(|| {
-        let reader = AuditReader::open(&home.store()).unwrap();
-        let chain = reader.chains().unwrap().remove(0);
-        let mut verifier = ChainVerifier::new(&chain.node, &keys, Begins::AtItsStart);
-        for item in reader.chain(&chain, Texts::Left).unwrap() {
-            match item.unwrap() {
-                Item::Record(record) => verifier.record(&record, None).unwrap(),
-                Item::Checkpoint(checkpoint) => verifier.checkpoint(&checkpoint).unwrap(),
-            }
-        }
-        verifier.end().unwrap()
-    });
-    assert!(found.taken_over.is_empty(), "all was signed: {found:?}");
+    // What tells of the old one's records is the first of the part.
+    for (since, first) in [(None, Seq(1)), (Some(at(3)), Seq(5))] {
+        let found = exported(&home, since, &keys);
+        assert!(found.first == first && found.taken_over.is_empty(), "all was signed: {found:?}");
+    }
+}
+
+async fn where_the_first_records_were_removed_a_gateway_may_have_left_any_number(home: Home) {
+    let settings = |records| Settings { checkpoint: every(records), ..home.settings() };
+    killed_run(&home, &settings(100), "r1").await;
+    run(&settings(1), "r2").await;
+    let left = Some((1, 2, 2, 3));
+    assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left);
+    retention::cut(&home, &[1]);
+    assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left, "it is counted as before");
+}
+
+async fn two_gateways_of_one_name_leave_each_what_it_may(home: Home) {
+    let settings = |records| Settings { checkpoint: every(records), ..home.settings() };
+    let log = AuditLog::open(&settings(100)).unwrap();
+    append(&log, lifecycle(&settings(100), "r1", LifecycleEvent::Start)).await.unwrap();
+    run(&settings(1), "r2").await;
+    for id in ["a", "b", "c"] {
+        request(&log, intent(id, 3), outcome(id, 4)).await;
+    }
+    let (chains, _) = verify(&home, &home.key).unwrap();
+    assert!(chains[0].taken_over.is_empty() && chains[0].head.seq.0 - chains[0].signed.0 > 1, "{chains:?}");
+    log.shutdown().await.unwrap();
 }

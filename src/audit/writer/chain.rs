@@ -20,17 +20,20 @@ pub(crate) struct Chain {
     signed: Seq,
     /// When what is not signed yet is to be, at the latest; `None` when all is.
     due: Option<Instant>,
+    /// Whether this process has signed nothing yet behind what others wrote.
+    is_behind_others: bool,
 }
 
 impl Chain {
     /// Of this node; where it ends is found out when the store is open.
     pub(crate) fn new(node: Node, settings: &Settings) -> Self {
         let (key, every) = (settings.key.clone(), settings.checkpoint);
-        Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None }
+        Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None, is_behind_others: true }
     }
 
     /// Goes on from what the store says. What is not signed there is signed with the next records.
     pub(super) fn go_on_from(&mut self, head: Head, signed: Seq) {
+        self.is_behind_others |= head != self.head;
         (self.head, self.signed) = (head, signed);
         self.due = (head.seq > signed).then(Instant::now);
     }
@@ -50,12 +53,7 @@ impl Chain {
         Head { seq, hash: covered.hash() }
     }
 
-    /// The rows as the next links, and the head that they make.
-    pub(super) fn links<'r>(&self, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
-        self.links_behind(self.head, rows)
-    }
-
-    /// The same behind another head.
+    /// The rows as the next links behind this head, and the head that they make.
     pub(super) fn links_behind<'r>(&self, mut head: Head, rows: &[&'r Row]) -> (Vec<Link<'r>>, Head) {
         let links = rows
             .iter()
@@ -70,16 +68,17 @@ impl Chain {
     /// The checkpoint of this head, if it is time for one.
     pub(super) fn checkpoint(&self, head: Head) -> Option<Checkpoint> {
         let unsigned = head.seq.0 - self.signed.0;
-        // The first records of a chain are signed at once: a chain without any checkpoint is no chain.
-        let due = self.signed == Seq(0)
+        // What a process writes first, or behind others, is signed at once: a chain without any checkpoint is no chain, and
+        // what stands unsigned is of one process alone.
+        let due = self.is_behind_others
             || unsigned >= i64::try_from(self.every.records).unwrap_or(i64::MAX)
             || self.due.is_some_and(|due| due <= Instant::now());
         (unsigned > 0 && due).then(|| self.signed_head(head))
     }
 
-    /// The checkpoint of what is not signed yet, if anything is.
-    pub(super) fn last_checkpoint(&self) -> Option<Checkpoint> {
-        (self.head.seq > self.signed).then(|| self.signed_head(self.head))
+    /// Whether anything is not signed yet.
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.head.seq > self.signed
     }
 
     /// The checkpoint of this head, whether or not it is time for one.
@@ -100,7 +99,7 @@ impl Chain {
             )));
         }
         self.go_on_from(head, signed);
-        let (links, head) = self.links(&[row]);
+        let (links, head) = self.links_behind(head, &[row]);
         let checkpoint = self.signed_head(head);
         session.commit(&links, Some((self.place(&checkpoint), &checkpoint)))?;
         self.moved_to(head, Some(head.seq));
@@ -112,11 +111,6 @@ impl Chain {
         checkpoint.public_key == self.key.public() && checkpoint.is_signed_for(&self.node.id)
     }
 
-    /// The most records that stand in the store unsigned.
-    pub(super) fn most_unsigned(&self) -> u64 {
-        self.every.records
-    }
-
     /// The place of a checkpoint: that of the record that it ends with.
     pub(super) fn place(&self, checkpoint: &Checkpoint) -> Place {
         Place::new(self.node.number, checkpoint.head.seq)
@@ -125,6 +119,7 @@ impl Chain {
     /// These are durable.
     pub(super) fn moved_to(&mut self, head: Head, signed: Option<Seq>) {
         self.head = head;
+        self.is_behind_others &= signed.is_none();
         self.signed = signed.unwrap_or(self.signed);
         self.due = match self.due {
             _ if self.head.seq == self.signed => None,

@@ -81,7 +81,7 @@ struct Writer {
     /// the first look.
     own: Option<Head>,
     /// What tells of other records, until it is written.
-    taken_over: Option<Row>,
+    taken_over: Option<takeover::Planned>,
     /// What was being committed when the connection broke.
     unsure: Option<Unsure>,
     /// What was taken from the queue behind that and waits for the next connection.
@@ -109,6 +109,15 @@ struct Unsure {
 enum Connection {
     Usable,
     Broken,
+}
+
+/// When the chain is signed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// With what is being written.
+    Now,
+    /// When it is time, or a record asks for it.
+    WhenDue,
 }
 
 /// Whether a batch whose connection breaks is tried on the next one.
@@ -234,8 +243,6 @@ impl Writer {
         self.stored = head;
         if tried == Some(head) {
             self.has_told(head);
-        } else if self.own.is_none() || !self.is_spilling() {
-            self.take_over(session, head, signed)?;
         }
         // With the records that wait, the chain ends later than the store knows.
         let waiting = self.journal.as_ref().and_then(Journal::head).filter(|waiting| waiting.seq > head.seq);
@@ -299,13 +306,10 @@ impl Writer {
     /// Signs what the store has and nobody signed.
     fn sign(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
         // Of records that wait nobody can say yet that the store has them.
-        let Some(checkpoint) = self.chain.last_checkpoint().filter(|_| !self.is_spilling()) else { return Ok(()) };
-        if self.taken_over.is_some() {
-            return self.append(session, &[]).map(drop);
+        if self.is_spilling() || !self.chain.is_unsigned() {
+            return Ok(());
         }
-        session.commit(&[], Some((self.chain.place(&checkpoint), &checkpoint)))?;
-        self.chain.moved_to(self.chain.head(), Some(checkpoint.head.seq));
-        Ok(())
+        self.append(session, &[], Sign::Now).map(drop)
     }
 
     /// Commits a batch and answers its waiters. When one record is at fault, each job gets a transaction of its own,
@@ -313,7 +317,7 @@ impl Writer {
     fn commit(&mut self, session: &mut dyn Session, batch: Vec<Job>, attempt: Attempt) -> Connection {
         let started = Instant::now();
         let rows: Vec<&Row> = batch.iter().flat_map(|job| &job.rows).collect();
-        let result = self.append(session, &rows);
+        let result = self.append(session, &rows, Sign::WhenDue);
         metrics::histogram!("octroi_audit_commit_seconds").record(started.elapsed().as_secs_f64());
         metrics::histogram!("octroi_audit_commit_records").record(rows.len() as f64);
         match result {
@@ -334,7 +338,7 @@ impl Writer {
             }
             Err(error) if error.leaves_it_open() && attempt == Attempt::First => {
                 tracing::warn!(code = error.code(), %error, "the audit store's connection broke; once more on a new one");
-                let (_, head) = self.chain.links(&self.with_takeover(&rows));
+                let head = self.attempted(&rows);
                 self.unsure = Some(Unsure { batch, head });
                 Connection::Broken
             }
@@ -350,39 +354,48 @@ impl Writer {
         }
     }
 
-    /// The rows behind what tells of records that were taken over.
-    fn with_takeover<'r>(&'r self, rows: &[&'r Row]) -> Vec<&'r Row> {
-        self.taken_over.iter().chain(rows.iter().copied()).collect()
-    }
-
-    /// Links the rows to the chain and writes them; returns the number of the last.
-    fn append(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<Seq, AuditError> {
+    /// Writes rows at the end of the chain; returns the number of the last.
+    fn append(&mut self, session: &mut dyn Session, rows: &[&Row], sign: Sign) -> Result<Seq, AuditError> {
         let mut moves = 0;
         loop {
-            let written = self.with_takeover(rows);
-            let (links, head) = self.chain.links(&written);
-            let at_once = moves > 0 || self.inbox.is_to_end() || written.iter().any(|row| is_signed_at_once(row.kind));
-            let checkpoint = if at_once { Some(self.chain.signed_head(head)) } else { self.chain.checkpoint(head) };
-            let placed = checkpoint.as_ref().map(|checkpoint| (self.chain.place(checkpoint), checkpoint));
-            match session.commit(&links, placed) {
-                Ok(()) => {
-                    self.chain.moved_to(head, checkpoint.map(|checkpoint| checkpoint.head.seq));
-                    self.stored = head;
-                    self.has_told(head);
-                    return Ok(head.seq);
-                }
+            match self.write(session, rows, sign) {
+                Ok(()) => return Ok(self.stored.seq),
                 Err(AuditError::ChainMoved) if moves < MOVES => {
                     moves += 1;
-                    self.find_head(session, Some(head))?;
+                    let attempted = self.attempted(rows);
+                    self.find_head(session, Some(attempted))?;
                     // It was this very batch: an attempt that was given up here went on in the store.
-                    if self.stored == head {
-                        return Ok(head.seq);
+                    if self.stored == attempted {
+                        return Ok(attempted.seq);
                     }
                     tracing::warn!(node = self.chain.node.id, "{}", AuditError::ChainMoved);
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Links rows to what the store has and writes them. Nothing else signs this chain, and what others wrote is told of
+    /// in front of them: so a checkpoint covers no such record without that.
+    fn write(&mut self, session: &mut dyn Session, rows: &[&Row], sign: Sign) -> Result<(), AuditError> {
+        self.look_for_others(session)?;
+        let written = self.with_takeover(rows);
+        let (links, head) = self.chain.links_behind(self.stored, &written);
+        let at_once =
+            sign == Sign::Now || self.inbox.is_to_end() || written.iter().any(|row| is_signed_at_once(row.kind));
+        let checkpoint = if at_once { Some(self.chain.signed_head(head)) } else { self.chain.checkpoint(head) };
+        session.commit(&links, checkpoint.as_ref().map(|checkpoint| (self.chain.place(checkpoint), checkpoint)))?;
+        // What waits in the journal comes behind it.
+        let end = if self.is_spilling() { self.chain.head() } else { head };
+        self.chain.moved_to(end, checkpoint.map(|checkpoint| checkpoint.head.seq));
+        self.stored = head;
+        self.has_told(head);
+        Ok(())
+    }
+
+    /// Where the chain ended if an attempt to write these got through.
+    fn attempted(&self, rows: &[&Row]) -> Head {
+        self.chain.links_behind(self.stored, &self.with_takeover(rows)).1
     }
 
     /// Answers the waiters of records that are durable; `last` is the number of the last record.
@@ -432,7 +445,7 @@ impl Writer {
 /// Whether a record is signed in its own transaction: so nothing unsigned stands between an end and the next start, but what
 /// somebody else wrote.
 fn is_signed_at_once(kind: RecordKind) -> bool {
-    matches!(kind, RecordKind::Lifecycle | RecordKind::Takeover | RecordKind::Retention)
+    matches!(kind, RecordKind::Lifecycle | RecordKind::Takeover)
 }
 
 fn state_after(error: &AuditError) -> Connection {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Connection, Writer, state_after};
+use super::{Connection, Sign, Writer, state_after};
 use crate::audit::AuditError;
 use crate::audit::chain::{Head, Place, Seq};
 use crate::audit::checkpoint::{Checkpoint, CheckpointKind};
@@ -170,7 +170,7 @@ impl Writer {
         };
         let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
         let row = Row::new(record.into(), &rule)?;
-        self.append(session, &[&row])?;
+        self.append(session, &[&row], Sign::Now)?;
         metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
         self.cutting.push(cutting);
         Ok(())

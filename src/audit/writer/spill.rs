@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, Writer, fail, state_after};
+use super::{Connection, Sign, Writer, fail, state_after};
 use crate::audit::AuditError;
-use crate::audit::chain::{ChainHash, Head, Place, Seq};
+use crate::audit::chain::{Head, Place, Seq};
 use crate::audit::journal::{Journal, Spilled};
 use crate::audit::queue::Job;
 use crate::audit::row::Row;
-use crate::audit::store::{Link, Session};
+use crate::audit::store::Session;
 
 /// Between two attempts to have the store take records: at least, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,14 +30,16 @@ impl Writer {
 
     /// Writes a batch into the journal and answers its waiters.
     pub(super) fn spill(&mut self, batch: Vec<Job>) {
-        let rows: Vec<&Row> = self.taken_over.iter().chain(batch.iter().flat_map(|job| &job.rows)).collect();
-        let (links, head) = self.chain.links(&rows);
+        // As the store was asked to take them. Behind others that wait is no place for what is to come before them.
+        let told = self.taken_over.as_ref().filter(|_| !self.is_spilling()).map(|it| &it.row);
+        let rows: Vec<&Row> = told.into_iter().chain(batch.iter().flat_map(|job| &job.rows)).collect();
+        let (links, head) = self.chain.links_behind(self.chain.head(), &rows);
         let Some(journal) = &mut self.journal else { return fail(batch, &AuditError::Closed) };
         match journal.append(&links) {
             Ok(()) => {
                 metrics::counter!("octroi_audit_spilled_records_total").increment(rows.len() as u64);
                 self.chain.moved_to(head, None);
-                if self.taken_over.is_some() {
+                if told.is_some() {
                     self.has_told(self.stored);
                 }
                 self.succeed_all(batch, head.seq);
@@ -74,10 +76,6 @@ impl Writer {
     pub(super) fn drain(&mut self, session: &mut dyn Session) -> Connection {
         if self.drain_in().is_none_or(|left| !left.is_zero()) {
             return Connection::Usable;
-        }
-        if self.taken_over.is_some() {
-            // Behind what waits, and before any of that is signed.
-            self.spill(Vec::new());
         }
         let tried = Instant::now();
         match self.drain_some(session) {
@@ -117,14 +115,13 @@ impl Writer {
         if let Some(last) = there.last() {
             self.vouch_for(last.head()?);
         }
-        if let (Some(first), Some(last)) = (missing.first(), missing.last()) {
-            let links = missing.iter().map(|it| link(it)).collect::<Result<Vec<_>, _>>()?;
-            let continues = first.head()? == self.chain.behind(self.stored, &first.row)
-                && self.chain.node.number == first.place.node();
-            let head = last.head()?;
-            let committed =
-                if continues { self.commit_drained(session, &links, head) } else { Err(AuditError::ChainMoved) };
-            match committed {
+        if let Some(last) = missing.last() {
+            self.look_for_others(session)?;
+            let rows: Vec<&Row> = missing.iter().map(|it| &it.row).collect();
+            let continues = self.chain.node.number == last.place.node() && self.attempted(&rows) == last.head()?;
+            // The journal may hold more of them than may stand in the store unsigned.
+            let written = if continues { self.write(session, &rows, Sign::Now) } else { Err(AuditError::ChainMoved) };
+            match written {
                 Ok(()) => {}
                 Err(error) if error == AuditError::ChainMoved || error.is_of_one_record() => {
                     return self.drain_anew(session, &error);
@@ -136,10 +133,12 @@ impl Writer {
     }
 
     /// The records do not go in as they are: the store's chain is not the one that the journal goes on with (another process
-    /// wrote as this node, or a backup was restored), or one of them is refused. Some are linked to what is there; those
-    /// that are there already stay as they are. The next step comes here again: what is left does not fit either.
+    /// wrote as this node, or a backup was restored), what is there is to be told of first, or one of them is refused. Some
+    /// are linked to what is there; those that are there already stay as they are. The next step comes here again: what is
+    /// left does not fit either.
     fn drain_anew(&mut self, session: &mut dyn Session, why: &AuditError) -> Result<(), AuditError> {
-        if !std::mem::replace(&mut self.links_anew, true) {
+        // What is to be told of first is in the log.
+        if !std::mem::replace(&mut self.links_anew, true) && self.taken_over.is_none() {
             tracing::error!(
                 node = self.chain.node.id, code = why.code(), %why,
                 "the audit store does not take the spill journal's records as they are; they are linked anew"
@@ -147,15 +146,12 @@ impl Writer {
         }
         self.stored = session.head(&self.chain.node)?.0;
         if self.pass_over_linked(session)? {
-            self.vouch_for(self.stored);
             return Ok(());
         }
-        let signed = self.last_signed(session)?;
-        self.take_over(session, self.stored, signed)?;
         let Some(journal) = &self.journal else { return Ok(()) };
         let (records, end) = journal.next(journal.drained(), AT_ONCE)?;
         let rows: Vec<&Row> = records.iter().map(|it| &it.row).collect();
-        match self.link_anew(session, &rows) {
+        match self.write(session, &rows, Sign::Now) {
             Ok(()) => self.drained_to(end),
             Err(error) if error.is_of_one_record() => self.drain_one_by_one(session, &records),
             Err(error) => Err(error),
@@ -186,27 +182,10 @@ impl Writer {
         }
     }
 
-    /// Writes the rows behind what the store has.
-    fn link_anew(&mut self, session: &mut dyn Session, rows: &[&Row]) -> Result<(), AuditError> {
-        let (links, head) = self.chain.links_behind(self.stored, rows);
-        self.commit_drained(session, &links, head)
-    }
-
-    /// Writes records that waited, up to this head, and signs them with it: the journal may hold more of them than may stand
-    /// in the store unsigned.
-    fn commit_drained(&mut self, session: &mut dyn Session, links: &[Link<'_>], head: Head) -> Result<(), AuditError> {
-        let checkpoint = self.chain.signed_head(head);
-        session.commit(links, Some((self.chain.place(&checkpoint), &checkpoint)))?;
-        self.chain.moved_to(self.chain.head(), Some(head.seq));
-        self.stored = head;
-        self.vouch_for(head);
-        Ok(())
-    }
-
     /// Each in a transaction of its own: one that is at fault keeps no other from the store.
     fn drain_one_by_one(&mut self, session: &mut dyn Session, records: &[Spilled]) -> Result<(), AuditError> {
         for spilled in records {
-            match self.link_anew(session, &[&spilled.row]) {
+            match self.write(session, &[&spilled.row], Sign::Now) {
                 Ok(()) => {}
                 Err(error @ AuditError::Duplicate { .. }) => tracing::info!(%error, "nothing to be done"),
                 Err(error) if error.is_for_good() => self.set_aside(spilled, &error)?,
@@ -265,11 +244,6 @@ impl Writer {
 /// How long the store is left alone after an attempt that took so long.
 fn pause_after(tried_for: Duration) -> Duration {
     (tried_for * PAUSE_FACTOR).clamp(PAUSE, LONGEST_PAUSE)
-}
-
-fn link(spilled: &Spilled) -> Result<Link<'_>, AuditError> {
-    let hash: ChainHash = spilled.head()?.hash;
-    Ok(Link { place: spilled.place, hash, row: &spilled.row })
 }
 
 /// Whether the store has the record, at its place.

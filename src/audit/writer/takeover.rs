@@ -2,7 +2,7 @@
 //!
 //! After a kill they are those of the process before; otherwise somebody wrote them who may write the store. Nobody here can
 //! tell which, and the next checkpoint covers them with what is written behind them. So a record of their own says of them
-//! that they were taken over: it is written before any other, with whatever comes next, and signed at once.
+//! that they were taken over: it is written right behind them, with whatever comes next, and signed at once.
 
 use jiff::Timestamp;
 
@@ -15,20 +15,25 @@ use crate::audit::row::Row;
 use crate::audit::store::Session;
 use crate::audit::text_rule::{ContentMode, TextRule};
 
+/// The record that tells of others.
+pub(super) struct Planned {
+    pub(super) row: Row,
+    /// The last of them.
+    through: Head,
+}
+
 impl Writer {
-    /// Plans the record that tells of what stands in the store up to this head, is not this process's own, and is not signed
-    /// either.
-    pub(super) fn take_over(
-        &mut self,
-        session: &mut dyn Session,
-        head: Head,
-        Seq(signed): Seq,
-    ) -> Result<(), AuditError> {
-        let Seq(own) = self.last_own(session)?;
-        let (from, through) = (own.max(signed) + 1, head.seq.0);
+    /// Plans the record that tells of what stands in the store, is not this process's own, and is not signed either.
+    pub(super) fn look_for_others(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        let head = self.stored;
+        if self.own == Some(head) || self.taken_over.as_ref().is_some_and(|it| it.through == head) {
+            return Ok(());
+        }
         self.taken_over = None;
+        let from = self.last_own(session)?.max(self.last_signed(session)?).0 + 1;
+        let through = head.seq.0;
         if from > through {
-            self.vouch_for(head);
+            self.own = Some(head);
             return Ok(());
         }
         let found = if self.own.is_none() { Found::AtTheStart } else { Found::WhileRunning };
@@ -38,7 +43,6 @@ impl Writer {
             found,
             from,
             through,
-            most_unsigned: self.chain.most_unsigned(),
         };
         tracing::warn!(
             node = self.chain.node.id, from, through, hash = %head.hash,
@@ -52,20 +56,25 @@ impl Writer {
             }
         );
         let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
-        self.taken_over = Some(Row::new(takeover.into(), &rule)?);
+        self.taken_over = Some(Planned { row: Row::new(takeover.into(), &rule)?, through: head });
         Ok(())
     }
 
-    /// Up to here the store's chain is this process's own, or signed, or it was told of.
+    /// The rows behind what tells of others.
+    pub(super) fn with_takeover<'r>(&'r self, rows: &[&'r Row]) -> Vec<&'r Row> {
+        self.taken_over.iter().map(|it| &it.row).chain(rows.iter().copied()).collect()
+    }
+
+    /// Up to here the store's chain is what waited in this process's journal. Of what another process left nobody knows that.
     pub(super) fn vouch_for(&mut self, head: Head) {
-        if self.taken_over.is_none() {
+        if self.taken_over.is_none() && self.own.is_some_and(|own| own.seq < head.seq) {
             self.own = Some(head);
         }
     }
 
-    /// What was taken over is on record, with what was written up to here.
+    /// Others are told of, with what was written up to here.
     pub(super) fn has_told(&mut self, head: Head) {
-        if let Some(row) = self.taken_over.take() {
+        if let Some(Planned { row, .. }) = self.taken_over.take() {
             metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
         }
         self.own = Some(head);

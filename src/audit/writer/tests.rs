@@ -39,6 +39,14 @@ impl Scripted {
     fn ids(&self) -> Vec<&str> {
         self.records.iter().map(|(_, id)| id.as_str()).collect()
     }
+
+    /// Somebody else writes behind the last record.
+    fn forge(&mut self) -> Head {
+        let last = self.records.last().map_or(Seq(0), |(head, _)| head.seq);
+        let head = Head { seq: Seq(last.0 + 1), hash: ChainHash([7; 32]) };
+        self.records.push((head, "forged".to_owned()));
+        head
+    }
 }
 
 impl Session for Scripted {
@@ -61,6 +69,9 @@ impl Session for Scripted {
         let records = links.iter().map(|it| (Head { seq: it.place.seq(), hash: it.hash }, it.row.id.to_string()));
         self.records.extend(records);
         if let Some((_, checkpoint)) = checkpoint {
+            let ids = self.ids();
+            let told = ids.iter().rposition(|id| id.starts_with("takeover-"));
+            assert!(ids.iter().rposition(|id| *id == "forged") <= told, "signed, and not told of: {ids:?}");
             self.signed = Some(checkpoint.clone());
         }
         answer
@@ -80,7 +91,7 @@ impl Session for Scripted {
     }
 
     fn record_at(&mut self, place: Place) -> Result<Option<(Place, i64, ChainHash)>, AuditError> {
-        if let Some(at) = self.times.get(place.seq().0 as usize - 1) {
+        if let Some(at) = (place.seq().0 as usize).checked_sub(1).and_then(|number| self.times.get(number)) {
             return Ok(Some((place, at.as_microsecond(), ChainHash::NONE)));
         }
         let found = self.records.iter().find(|(head, _)| head.seq >= place.seq());
@@ -209,31 +220,107 @@ async fn behind_a_record_that_waits_in_the_journal_none_goes_into_the_store() {
     assert_eq!(store.signed.unwrap().head, store.records[2].0, "and signed: many may have waited");
 }
 
+/// A writer with a journal of so many bytes, which holds `generation-2` then; the store has `generation-1`.
+fn spilling(folder: &std::path::Path, most: u64, store: &mut Scripted) -> (Queue, Writer) {
+    let (queue, mut writer) = writing(Some(Journal::open(&folder.join("audit.spill"), most, false).unwrap()));
+    store.answers = [Takes, Refuses(AuditError::Locked)].into();
+    for generation in [1, 2] {
+        let _receipt = queue_change(&queue, generation);
+        let batch = writer.inbox.queued().unwrap();
+        assert!(writer.commit(store, batch, Attempt::First) == Connection::Usable);
+    }
+    (queue, writer)
+}
+
+/// The records, and the one that tells of others under its kind's name.
+fn kinds(store: &Scripted) -> Vec<&str> {
+    store.ids().into_iter().map(|id| if id.starts_with("takeover-") { "takeover" } else { id }).collect()
+}
+
 #[tokio::test]
-async fn what_a_killed_process_left_in_the_store_is_told_of_in_the_journal_before_what_waits_there_is_signed() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || Some(Journal::open(&folder.path().join("audit.spill"), 1 << 20, false).unwrap());
-    let mut store = Scripted::new([Takes, Refuses(AuditError::Locked)]);
-    {
-        let (queue, mut writer) = writing(open());
-        for generation in [1, 2] {
-            let _receipt = queue_change(&queue, generation);
-            let batch = writer.inbox.queued().unwrap();
-            assert!(writer.commit(&mut store, batch, Attempt::First) == Connection::Usable);
-        }
+async fn what_a_killed_process_left_in_the_store_is_told_of_before_what_waits_there_is_signed() {
+    // There need be no room in the journal for what tells of it.
+    for is_full in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Scripted::new([]);
+        drop(spilling(folder.path(), 1 << 20, &mut store));
         store.signed = None;
+        let waiting = std::fs::metadata(folder.path().join("audit.spill")).unwrap().len();
+        let most = if is_full { waiting } else { 1 << 20 };
+        let (_queue, mut writer) =
+            writing(Some(Journal::open(&folder.path().join("audit.spill"), most, false).unwrap()));
+        writer.find_head(&mut store, None).unwrap();
+        store.answers = [Refuses(AuditError::Locked), Takes].into();
+        for is_waiting in [true, false] {
+            writer.next_drain = Instant::now();
+            assert!(writer.drain(&mut store) == Connection::Usable);
+            assert_eq!(writer.is_spilling(), is_waiting);
+        }
+        assert_eq!(kinds(&store), ["generation-1", "takeover", "generation-2"], "full: {is_full}");
+        assert_eq!(store.signed.unwrap().head, store.records[2].0, "signed with them");
     }
-    let (_queue, mut writer) = writing(open());
+}
+
+#[tokio::test]
+async fn what_somebody_wrote_while_records_waited_is_told_of_in_the_transaction_that_signs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Scripted::new([]);
+    let (queue, mut writer) = spilling(folder.path(), 1 << 20, &mut store);
+    store.forge();
+    // The first attempt is in vain, and more comes meanwhile.
+    store.answers = [Refuses(AuditError::ChainMoved), Refuses(AuditError::Locked)].into();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Usable && writer.is_spilling());
+    let _receipt = queue_change(&queue, 3);
+    let batch = writer.inbox.queued().unwrap();
+    assert!(writer.take(&mut store, batch, Attempt::First) == Connection::Usable);
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
+    let expected = ["generation-1", "forged", "takeover", "generation-2", "generation-3"];
+    assert_eq!(kinds(&store), expected);
+    // Nor is it told of again.
     writer.find_head(&mut store, None).unwrap();
-    store.answers = [Refuses(AuditError::Locked), Takes].into();
-    for is_waiting in [true, false] {
-        writer.next_drain = Instant::now();
-        assert!(writer.drain(&mut store) == Connection::Usable);
-        assert_eq!(writer.is_spilling(), is_waiting);
-    }
-    let ids = store.ids();
-    assert!(ids[..2] == ["generation-1", "generation-2"] && ids[2].starts_with("takeover-"), "{ids:?}");
-    assert_eq!((ids.len(), store.signed.unwrap().head), (3, store.records[2].0), "once, and signed with them");
+    writer.sign(&mut store).unwrap();
+    assert_eq!(kinds(&store), expected);
+}
+
+#[tokio::test]
+async fn what_somebody_wrote_behind_what_waited_is_told_of_although_nothing_else_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Scripted::new([]);
+    let (_queue, mut writer) = spilling(folder.path(), 1 << 20, &mut store);
+    // The store has what waited, and nobody hears of it.
+    store.answers = [TakesAndSays(no_answer())].into();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Broken);
+    store.forge();
+    writer.find_head(&mut store, None).unwrap();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
+    assert!(writer.sign_when_due(&mut store) == Connection::Usable);
+    assert_eq!(kinds(&store), ["generation-1", "generation-2", "forged", "takeover"]);
+    assert_eq!(writer.chain.due_in(), None, "all is signed");
+}
+
+#[tokio::test]
+async fn what_is_written_behind_another_process_is_signed_at_once() {
+    let (queue, mut writer) = writing(None);
+    let mut store = Scripted::new([]);
+    let write = |writer: &mut Writer, store: &mut Scripted, generation| {
+        let _receipt = queue_change(&queue, generation);
+        let batch = writer.inbox.queued().unwrap();
+        assert!(writer.commit(store, batch, Attempt::First) == Connection::Usable);
+        store.signed.as_ref().unwrap().head.seq
+    };
+    assert_eq!([1, 2].map(|generation| write(&mut writer, &mut store, generation)), [Seq(1), Seq(1)]);
+    // It has the same key, and signed its own.
+    let others = Head { seq: Seq(3), hash: ChainHash([7; 32]) };
+    store.records.push((others, "generation-0".to_owned()));
+    store.signed = Some(writer.chain.signed_head(others));
+    writer.find_head(&mut store, None).unwrap();
+    assert!(writer.sign_when_due(&mut store) == Connection::Usable && writer.chain.due_in().is_none());
+    assert_eq!([3, 4].map(|generation| write(&mut writer, &mut store, generation)), [Seq(4), Seq(4)]);
+    assert_eq!(store.ids(), ["generation-1", "generation-2", "generation-0", "generation-3", "generation-4"]);
 }
 
 #[tokio::test]

@@ -52,10 +52,11 @@ fn can_be_made(path: &Path) -> Result<(), AuditError> {
         .map_err(|error| AuditError::Settings(format!("{} cannot be made there: {error}", path.display())))
 }
 
-/// Whether this user may write an SQLite file that is there, and its log beside it.
+/// Whether this user may write an SQLite file that is there, and its log beside it: where a link leads to.
 fn can_be_written(file: &Path) -> Result<(), AuditError> {
     may(file, Access::READ_OK | Access::WRITE_OK)
-        .and_then(|()| may(folder_of(file), Access::WRITE_OK | Access::EXEC_OK))
+        .and_then(|()| file.canonicalize())
+        .and_then(|file| may(folder_of(&file), Access::WRITE_OK | Access::EXEC_OK))
         .map_err(|error| {
             AuditError::Settings(format!(
                 "the audit store {} cannot be written: {error}: this user must be able to write the file and its folder \

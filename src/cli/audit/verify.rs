@@ -77,14 +77,21 @@ fn check(
     for chain in reader.chains_in_turn()? {
         let chain = chain?;
         if chain.node.is_empty() {
-            if let Err(misfit) = reader.check_older(&chain)? {
-                bar.finish_and_clear();
-                return Ok(Err(misfit));
-            }
+            let later = match reader.check_older(&chain)? {
+                Ok(later) => later,
+                Err(misfit) => {
+                    bar.finish_and_clear();
+                    return Ok(Err(misfit));
+                }
+            };
             bar.inc(chain.records());
-            bar.suspend(|| {
-                print_line(&format!("{} records are older than the chain; nothing proves them", chain.records()))
-            })?;
+            let mut line = format!("{} records are older than the chain; nothing proves them", chain.records());
+            if later > 0 {
+                line.push_str(&format!(
+                    "; {later} of them name a time that is not: a clock was set back, or somebody wrote them since"
+                ));
+            }
+            bar.suspend(|| print_line(&line))?;
             continue;
         }
         match check_chain(reader, &chain, trusted, texts, &mut entries, &bar)? {
@@ -181,12 +188,15 @@ fn report(chain: &Verified) -> std::io::Result<()> {
 }
 
 /// What nobody had signed, in words.
-fn told(found: Found, TakenOver { times, records, latest }: &TakenOver) -> String {
+fn told(found: Option<Found>, TakenOver { times, records, latest }: &TakenOver) -> String {
     let when = match found {
-        Found::AtTheStart => "when a gateway started: what wrote them ended before it had signed them, as by a kill",
-        Found::WhileRunning => {
+        Some(Found::AtTheStart) => {
+            "when a gateway started: what wrote them ended before it had signed them, as by a kill"
+        }
+        Some(Found::WhileRunning) => {
             "and came while a gateway ran: another process wrote them, or nobody heard that they were written"
         }
+        None => "when a gateway went on behind them",
     };
     let latest =
         latest.map_or_else(String::new, |(from, through)| format!(", the last time {} to {}", from.0, through.0));

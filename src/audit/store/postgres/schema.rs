@@ -41,7 +41,6 @@ pub(super) async fn migrate(client: &Client, address: &Address) -> Result<(), Au
 
 /// Whether the database has the schema of this version, which it must have where it may not be changed.
 pub(super) async fn check(client: &Client, address: &Address) -> Result<(), AuditError> {
-    takes_all_characters(client, address).await?;
     let found = if exists(client).await? { found(client, address).await? } else { 0 };
     let known = MIGRATIONS.len() as i64;
     if found < known {
@@ -58,7 +57,8 @@ async fn takes_all_characters(client: &Client, address: &Address) -> Result<(), 
     }
     let reason = format!(
         "its encoding is {encoding}, which cannot hold every character of a record; make a database with \
-         `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`, and name that in `audit.url`"
+         `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`, and name that in `audit.url`, or move this one there \
+         with pg_dump"
     );
     Err(AuditError::Open { path: address.to_string(), reason })
 }
