@@ -225,7 +225,7 @@ mod tests {
             // Names.
             "u a:/f,/g t:/g=1 t:/f=0",
             "u a:/f,/g,/f,/g t:/g=1 t:/f=0 t:/g=3 t:/f=2",
-            "u a:/f,/g t:/h=0 t:=1 t:/f=1",
+            "u a:/f,/g t:/h=0 t:=1 t:/f=0",
             "u a:/f,/g t:/g=1 a:/g,/f t:/f=3 t:/g=2",
         ] {
             check(short);
