@@ -117,7 +117,7 @@ def text(value):
 def parsed(body):
     """A body that is a JSON object; of any other, an empty one. Of a key that stands twice, the last counts."""
     try:
-        value = json.loads(body, parse_constant=no_number)
+        value = json.loads(body, parse_constant=no_number, parse_int=integer)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         return {}
@@ -126,6 +126,13 @@ def parsed(body):
         level = [inner for outer in level for inner in within(outer)]
     is_deeper = any(type(inner) in (dict, list) for inner in level)
     return value if type(value) is dict and not is_deeper else {}
+
+
+def integer(digits):
+    """As a number that has room in a float; a zero below zero is none of the integers."""
+    if float(digits) in (float("inf"), float("-inf")):
+        raise ValueError("a number that is too great")
+    return -0.0 if digits == "-0" else int(digits)
 
 
 def within(value):
@@ -149,7 +156,7 @@ class Chain:
         self.node, self.whole, self.keys = node, whole, keys
         # The number of its last record, and its hash.
         self.head = None
-        # The number, event and `most_unsigned` of each `lifecycle`; the numbers that are signed.
+        # The number, event, `most_unsigned` and id of each `lifecycle`; the numbers that are signed.
         self.history, self.signatures = [], [0]
         self.records, self.first, self.signed, self.cut = 0, None, None, None
 
@@ -179,7 +186,8 @@ class Chain:
             return
         body = parsed(line["body"])
         if line["kind"] == "lifecycle":
-            self.history.append((line["seq"], body.get("event"), number(body, "most_unsigned", range(2**64))))
+            most = number(body, "most_unsigned", range(2**64))
+            self.history.append((line["seq"], body.get("event"), most, line["id"]))
             return
         first, last = number(body, "from", NUMBERS), number(body, "through", NUMBERS)
         if first is not None and last is not None and last < line["seq"]:
@@ -188,13 +196,21 @@ class Chain:
 
     def can_be_left(self, first, last):
         """Whether a gateway can have left these records unsigned."""
-        before = [event for event in self.history if event[0] < first]
-        most = [event[2] for event in before if event[1] == "start"]
-        if first > last or self.first != 1 or not most or None in most:
+        if first > last or self.first != 1:
             return
-        is_among = any(first <= event[0] <= last for event in self.history)
-        is_behind_an_end = before[-1][:2] == (first - 1, "stop")
-        if is_among or is_behind_an_end or last - first + 1 > max(most):
+        before = [event for event in self.history if event[0] < first]
+        among = [event for event in self.history if first <= event[0] <= last]
+        starts = [event for event in before if event[1] == "start"]
+        most = [event[2] for event in starts]
+        is_among = bool(among) and (starts or among)[-1 if starts else 0][2] is not None
+        is_behind_an_end = (
+            bool(starts)
+            and before[-1][:2] == (first - 1, "stop")
+            and before[-1][3] == starts[-1][3]
+            and most[-1] is not None
+        )
+        are_too_many = bool(most) and None not in most and last - first + 1 > max(most)
+        if first == 1 or is_among or is_behind_an_end or are_too_many:
             raise Misfit(f"{self.node}: records {first} to {last} were not signed, and no gateway leaves such")
 
     def checkpoint(self, line):

@@ -518,6 +518,8 @@ fn both_say_the_same_of_what_stood_unsigned() {
         ("a fraction", most("0.5"), true),
         ("a whole fraction", most("1.0"), true),
         ("a text", most(r#""x""#), true),
+        ("a zero below zero", most("-0"), true),
+        ("a number that is too great beside it", most(&format!(r#"1,"x":{}"#, "1".repeat(400))), true),
         ("yes", most("true"), true),
         ("more than there is", most("18446744073709551616"), true),
         ("the last of two", most(r#"1,"most_unsigned":2"#), true),

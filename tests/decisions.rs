@@ -389,7 +389,7 @@ async fn a_reported_tool_is_of_the_person_of_the_headers_where_the_body_names_no
     let path = "/api/v1/audit/tool-call";
     for (named, expected) in [(Value::Null, "jane"), (json!(""), "jane"), (json!("joe"), "joe")] {
         let body = json!({ "tool_name": "clock", "user_id": named });
-        let (status, _, answer) = read_as(&gateway, "jane", path, Some(body)).await;
+        let (status, _, answer) = read_as(&gateway, Some("jane"), path, Some(body)).await;
         assert_eq!(status, 200, "{answer}");
         let found = gateway.search_as("helpdesk", json!({ "decision_id": answer["audit_id"] })).await;
         assert_eq!(found[0]["user_email"], expected, "{found:?}");

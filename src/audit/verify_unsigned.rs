@@ -37,6 +37,8 @@ pub(super) struct UnsignedVerifier {
 
 struct Lifecycle {
     seq: Seq,
+    /// Its id: of a start and its end the same.
+    run: String,
     /// Start or end, if it is one.
     event: Option<LifecycleEvent>,
     most_unsigned: Option<u64>,
@@ -53,7 +55,7 @@ impl UnsignedVerifier {
         let body: Value = serde_json::from_str(&record.body).unwrap_or_default();
         if kind == Some(RecordKind::Lifecycle) {
             let (event, most_unsigned) = (word(&body["event"]), body["most_unsigned"].as_u64());
-            self.history.push(Lifecycle { seq: record.seq, event, most_unsigned });
+            self.history.push(Lifecycle { seq: record.seq, run: record.id.clone(), event, most_unsigned });
             return Ok(());
         }
         match (body["from"].as_i64(), body["through"].as_i64()) {
@@ -95,24 +97,33 @@ impl UnsignedVerifier {
         Ok(())
     }
 
-    /// Whether a gateway can have left these records unsigned. In a part of a chain, what tells is not in sight.
+    /// Whether a gateway can have left these records unsigned. In a part of a chain, what tells is not in sight. Versions
+    /// whose starts and ends say no number kept to nothing of this.
     fn can_be_left(&self, node: &str, first: Seq, from: Seq, through: Seq) -> Result<(), Misfit> {
-        let (before, since) = self.history.split_at(self.history.partition_point(|it| it.seq < from));
-        let starts = before.iter().filter(|it| it.event == Some(LifecycleEvent::Start));
-        // Several gateways may write it in turns. A version that says no number kept to nothing of this.
-        let most: Option<Vec<u64>> = starts.map(|it| it.most_unsigned).collect();
-        let Some(most) = most.and_then(|all| all.into_iter().max()).filter(|_| first == Seq(1)) else {
+        if first != Seq(1) {
             return Ok(());
-        };
+        }
+        let (before, since) = self.history.split_at(self.history.partition_point(|it| it.seq < from));
+        let starts = || before.iter().filter(|it| it.event == Some(LifecycleEvent::Start));
+        let start = starts().next_back();
         let within = since.first().filter(|it| it.seq <= through);
-        let is_behind_an_end =
-            before.last().is_some_and(|last| last.event == Some(LifecycleEvent::Stop) && last.seq.0 == from.0 - 1);
+        let within = within.filter(|it| start.unwrap_or(it).most_unsigned.is_some());
+        // Several gateways may write it in turns: then another one's end is none of this.
+        let is_behind_an_end = before.last().is_some_and(|last| {
+            last.event == Some(LifecycleEvent::Stop)
+                && last.seq.0 == from.0 - 1
+                && start.is_some_and(|start| start.run == last.run && start.most_unsigned.is_some())
+        });
+        let most: Option<Vec<u64>> = starts().map(|it| it.most_unsigned).collect();
+        let most = most.and_then(|all| all.into_iter().max());
         let records = u64::try_from(through.0 - from.0 + 1).unwrap_or(0);
-        let why = if let Some(lifecycle) = within {
+        let why = if from == Seq(1) {
+            "a gateway signs the first record at once".to_owned()
+        } else if let Some(lifecycle) = within {
             format!("record {} is a start or an end, which a gateway signs at once", lifecycle.seq.0)
         } else if is_behind_an_end {
             "they stand behind the end of a gateway, which leaves nothing unsigned".to_owned()
-        } else if records > most {
+        } else if let Some(most) = most.filter(|most| records > *most) {
             format!("they are {records}, and a gateway leaves {most} unsigned at most")
         } else {
             return Ok(());

@@ -20,6 +20,8 @@ pub(crate) struct Chain {
     signed: Seq,
     /// When what is not signed yet is to be, at the latest; `None` when all is.
     due: Option<Instant>,
+    /// After a failure: until when a store that took no checkpoint is not asked for that alone, on a new connection either.
+    put_off: Option<Instant>,
     /// Whether this process has signed nothing yet behind what others wrote.
     is_behind_others: bool,
 }
@@ -28,14 +30,15 @@ impl Chain {
     /// Of this node; where it ends is found out when the store is open.
     pub(crate) fn new(node: Node, settings: &Settings) -> Self {
         let (key, every) = (settings.key.clone(), settings.checkpoint);
-        Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None, is_behind_others: true }
+        Self { node, key, every, head: Head::EMPTY, signed: Seq(0), due: None, put_off: None, is_behind_others: true }
     }
 
     /// Goes on from what the store says. What is not signed there is signed with the next records.
     pub(super) fn go_on_from(&mut self, head: Head, signed: Seq) {
         self.is_behind_others |= head != self.head;
         (self.head, self.signed) = (head, signed);
-        self.due = (head.seq > signed).then(Instant::now);
+        let now = Instant::now();
+        self.due = (head.seq > signed).then(|| self.put_off.map_or(now, |until| until.max(now)));
     }
 
     /// The head that a row makes behind another one.
@@ -121,8 +124,9 @@ impl Chain {
         self.head = head;
         self.is_behind_others &= signed.is_none();
         self.signed = signed.unwrap_or(self.signed);
+        self.put_off = self.put_off.filter(|_| signed.is_none());
         self.due = match self.due {
-            _ if self.head.seq == self.signed => None,
+            _ if self.head.seq <= self.signed => None,
             Some(due) if signed.is_none() => Some(due),
             _ => Some(Instant::now() + self.every.interval),
         };
@@ -130,7 +134,8 @@ impl Chain {
 
     /// A checkpoint could not be written: the next attempt waits as long as the first did.
     pub(super) fn put_off(&mut self) {
-        self.due = self.due.map(|_| Instant::now() + self.every.interval);
+        self.put_off = Some(Instant::now() + self.every.interval);
+        self.due = self.due.and(self.put_off);
     }
 
     /// How long until what is not signed is to be; `None` when all is signed.

@@ -31,7 +31,8 @@ impl Writer {
     /// Writes a batch into the journal and answers its waiters.
     pub(super) fn spill(&mut self, batch: Vec<Job>) {
         // As the store was asked to take them. Behind others that wait is no place for what is to come before them.
-        let told = self.taken_over.as_ref().filter(|_| !self.is_spilling()).map(|it| &it.row);
+        let told = self.taken_over.as_ref().filter(|it| it.through == self.stored && !self.is_spilling());
+        let told = told.map(|it| &it.row);
         let rows: Vec<&Row> = told.into_iter().chain(batch.iter().flat_map(|job| &job.rows)).collect();
         let (links, head) = self.chain.links_behind(self.chain.head(), &rows);
         let Some(journal) = &mut self.journal else { return fail(batch, &AuditError::Closed) };
@@ -138,7 +139,7 @@ impl Writer {
     /// left does not fit either.
     fn drain_anew(&mut self, session: &mut dyn Session, why: &AuditError) -> Result<(), AuditError> {
         // What is to be told of first is in the log.
-        if !std::mem::replace(&mut self.links_anew, true) && self.taken_over.is_none() {
+        if self.taken_over.is_none() && !std::mem::replace(&mut self.links_anew, true) {
             tracing::error!(
                 node = self.chain.node.id, code = why.code(), %why,
                 "the audit store does not take the spill journal's records as they are; they are linked anew"

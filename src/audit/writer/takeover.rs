@@ -19,7 +19,7 @@ use crate::audit::text_rule::{ContentMode, TextRule};
 pub(super) struct Planned {
     pub(super) row: Row,
     /// The last of them.
-    through: Head,
+    pub(super) through: Head,
 }
 
 impl Writer {

@@ -303,6 +303,24 @@ async fn what_somebody_wrote_behind_what_waited_is_told_of_although_nothing_else
 }
 
 #[tokio::test]
+async fn a_store_that_takes_no_checkpoint_is_not_asked_again_at_once_on_each_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Scripted::new([]);
+    let (_queue, mut writer) = spilling(folder.path(), 1 << 20, &mut store);
+    store.answers = [TakesAndSays(no_answer())].into();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Broken);
+    store.forge();
+    writer.find_head(&mut store, None).unwrap();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(&mut store) == Connection::Usable);
+    store.answers = [Refuses(no_answer())].into();
+    assert!(writer.sign_when_due(&mut store) == Connection::Broken);
+    writer.find_head(&mut store, None).unwrap();
+    assert!(writer.chain.due_in().is_some_and(|left| !left.is_zero()), "it waits its time");
+}
+
+#[tokio::test]
 async fn what_is_written_behind_another_process_is_signed_at_once() {
     let (queue, mut writer) = writing(None);
     let mut store = Scripted::new([]);
