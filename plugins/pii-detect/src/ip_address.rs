@@ -2,17 +2,11 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before, words};
+use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
     &["ver", "release", "build", "firmware", "section", "chapter", "clause", "paragraph", "article", "v", "oid"];
-
-/// Those that count only in this form and with nothing but a space between.
-const HEADINGS: &[&str] = &["Table", "Step", "Part"];
-
-/// What stands before `Table` where addresses are in it.
-const ADDRESS_TABLES: &[&str] = &["routing", "route", "forwarding", "arp", "nat", "host", "address", "lookup"];
 
 /// Longest textual IPv4 address.
 const LONGEST_V4: usize = 15;
@@ -79,19 +73,7 @@ fn is_numbering(text: &[u8], start: usize) -> bool {
     let before = &text[..start];
     let is_named =
         || name_before(text, start).is_some_and(|name| ends_with(name, b"version") || is_any(name, NUMBERINGS));
-    before.strip_suffix(b" ").unwrap_or(before).ends_with("§".as_bytes())
-        || is_heading(before)
-        || is_version_name(text, start)
-        || is_named()
-}
-
-/// `Table 3.2.1.4`; but in `ARP table 10.1.2.3` and `Routing Table 10.1.2.3` stands an address.
-fn is_heading(before: &[u8]) -> bool {
-    let is_joined = matches!(before, [.., last, b' '] if last.is_ascii_alphabetic());
-    let mut words = words(before);
-    is_joined
-        && words.next().is_some_and(|word| HEADINGS.iter().any(|one| word == one.as_bytes()))
-        && !words.next().is_some_and(|word| ADDRESS_TABLES.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes())))
+    before.strip_suffix(b" ").unwrap_or(before).ends_with("§".as_bytes()) || is_version_name(text, start) || is_named()
 }
 
 /// Behind `version_name` or `versionName`.
@@ -216,6 +198,8 @@ mod tests {
             "server_name 10.1.2.3",
             "routing table 10.1.2.3",
             "Routing Table 10.1.2.3",
+            "DNS Table 10.1.2.3",
+            "Next Step 10.1.2.3",
             "arp table 10.1.2.3 is stale",
             "ARP TABLE 10.1.2.3",
             "Ping the next step 10.1.2.3",
@@ -270,9 +254,6 @@ mod tests {
                 "§ 8.8.3.2",
                 "OID 2.5.4.3",
                 r#"{"oid":"2.5.4.3"}"#,
-                "Table 3.2.1.4",
-                "See Table 3.2.1.4 for details",
-                "In Step 1.2.3.4 you",
                 "version_name: 1.0.2.94",
                 "versionName \"1.0.2.94\"",
                 "c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",

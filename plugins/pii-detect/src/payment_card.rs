@@ -106,27 +106,32 @@ fn is_part_of_row(text: &[u8], groups: &[Group]) -> bool {
             && is_in_table(text, first.start, last.end, groups.len()))
 }
 
-/// Whether the number stands in a table: a line beside its own has as many numbers, and in its place some of the same
-/// lengths, but no card there. Cards in a list stand above each other.
+/// Whether the number stands in a table: of the lines beside its own, up to two above and below, two have as many numbers
+/// and in its place some of the same lengths, and none has a card there. Cards in a list stand above each other, and few
+/// of them are mistyped.
 fn is_in_table(text: &[u8], start: usize, end: usize, count: usize) -> bool {
+    const LINES: usize = 2;
     let Some(own) = line_around(text, start) else { return false };
     if end > own.end {
         return false;
     }
     let place = runs(text, own.start..start).count();
     let (numbers, lengths) = (runs(text, own.clone()).count(), runs(text, start..end).map(|run| run.len()));
-    let above = own.start.checked_sub(1).and_then(|line_end| line_around(text, line_end));
-    let below = Some(own.end + 1).filter(|start| *start < text.len()).and_then(|start| line_around(text, start));
-    let mut beside = above.into_iter().chain(below).filter(|line| runs(text, line.clone()).count() == numbers);
+    let before = |line: &Range<usize>| line_around(text, line.start.checked_sub(1)?);
+    let behind =
+        |line: &Range<usize>| Some(line.end + 1).filter(|at| *at < text.len()).and_then(|at| line_around(text, at));
+    let is_alike = |line: &Range<usize>| runs(text, line.clone()).count() == numbers;
+    let above = successors(before(&own), before).take(LINES).take_while(is_alike);
+    let below = successors(behind(&own), behind).take(LINES).take_while(is_alike);
     let lengths: Vec<_> = lengths.collect();
-    let mut is_table = false;
-    let has_card = beside.any(|line| {
+    let mut alike = 0;
+    let has_card = above.chain(below).any(|line| {
         let there: Vec<_> = runs(text, line).skip(place).take(count).collect();
-        is_table |= there.iter().map(Range::len).eq(lengths.iter().copied());
+        alike += usize::from(there.iter().map(Range::len).eq(lengths.iter().copied()));
         let digits: Vec<u8> = there.into_iter().flat_map(|run| text[run].iter().copied()).collect();
         has_issuer(&digits) && luhn(&digits)
     });
-    is_table && !has_card
+    alike >= 2 && !has_card
 }
 
 /// The line in which a place is, without its break; `None` for a long one.
@@ -357,6 +362,9 @@ mod tests {
             ("A 1225\nX 1226", &[one]),
             ("1 A 1225 123\n2 X 1226 124", &[one]),
             ("1001 X 1225\n1002 A 1226\n1003 B 1227", &[one, two]),
+            ("1001 A 1225\n1002 X 1226\n1003 B 1227", &[one, two]),
+            ("1001 A 1225\n1002 1234 5678 1234 5678 2026", &[one]),
+            ("A 1225 2027\n0000 0000 0000 0000 1225 2027", &[one]),
         ] {
             let text = lines.replace('A', one).replace('B', two).replace('X', mistyped);
             assert_eq!(found(PaymentCard, &text), cards, "{text}");
