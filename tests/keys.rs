@@ -174,9 +174,8 @@ async fn a_callers_key_is_sent_to_one_named_provider_only() {
         .start();
     let unnamed = [
         ("/v1/chat/completions", hello()),
-        // Only one of the two does these.
-        ("/v1/fim/completions", json!({ "prompt": "fn" })),
-        ("/v1/completions", json!({ "prompt": "fn" })),
+        // One of the two is not asked for it, whoever has the traffic.
+        ("/v1/moderations", json!({ "input": "Hello" })),
         ("/api/request", json!({ "query": "Hello", "context": { "provider": "mistral" } })),
     ];
     for (path, body) in unnamed {
