@@ -284,19 +284,24 @@ async fn what_somebody_wrote_while_records_waited_is_told_of_in_the_transaction_
     assert_eq!(kinds(&store), expected);
 }
 
+/// A writer whose store has what waited, which nobody heard, and somebody's record behind that. All of it is unsigned.
+fn behind_somebody(folder: &std::path::Path, store: &mut Scripted) -> (Queue, Writer) {
+    let (queue, mut writer) = spilling(folder, 1 << 20, store);
+    store.answers = [TakesAndSays(no_answer())].into();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(store) == Connection::Broken);
+    store.forge();
+    writer.find_head(store, None).unwrap();
+    writer.next_drain = Instant::now();
+    assert!(writer.drain(store) == Connection::Usable && !writer.is_spilling());
+    (queue, writer)
+}
+
 #[tokio::test]
 async fn what_somebody_wrote_behind_what_waited_is_told_of_although_nothing_else_comes() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Scripted::new([]);
-    let (_queue, mut writer) = spilling(folder.path(), 1 << 20, &mut store);
-    // The store has what waited, and nobody hears of it.
-    store.answers = [TakesAndSays(no_answer())].into();
-    writer.next_drain = Instant::now();
-    assert!(writer.drain(&mut store) == Connection::Broken);
-    store.forge();
-    writer.find_head(&mut store, None).unwrap();
-    writer.next_drain = Instant::now();
-    assert!(writer.drain(&mut store) == Connection::Usable && !writer.is_spilling());
+    let (_queue, mut writer) = behind_somebody(folder.path(), &mut store);
     assert!(writer.sign_when_due(&mut store) == Connection::Usable);
     assert_eq!(kinds(&store), ["generation-1", "generation-2", "forged", "takeover"]);
     assert_eq!(writer.chain.due_in(), None, "all is signed");
@@ -306,14 +311,7 @@ async fn what_somebody_wrote_behind_what_waited_is_told_of_although_nothing_else
 async fn a_store_that_takes_no_checkpoint_is_not_asked_again_at_once_on_each_connection() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Scripted::new([]);
-    let (_queue, mut writer) = spilling(folder.path(), 1 << 20, &mut store);
-    store.answers = [TakesAndSays(no_answer())].into();
-    writer.next_drain = Instant::now();
-    assert!(writer.drain(&mut store) == Connection::Broken);
-    store.forge();
-    writer.find_head(&mut store, None).unwrap();
-    writer.next_drain = Instant::now();
-    assert!(writer.drain(&mut store) == Connection::Usable);
+    let (_queue, mut writer) = behind_somebody(folder.path(), &mut store);
     store.answers = [Refuses(no_answer())].into();
     assert!(writer.sign_when_due(&mut store) == Connection::Broken);
     writer.find_head(&mut store, None).unwrap();
