@@ -429,15 +429,44 @@ async fn texts_become_vectors_in_batches() {
     let total = answer.body["usage"]["total_tokens"].as_u64().unwrap();
     assert!(total >= 1_100, "the batches' tokens are added: {total}");
 
-    // No policy could read them.
-    for tokens in [json!([1, 2]), json!([[1, 2], [3]])] {
-        let answer = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": tokens })).await;
-        assert_eq!((answer.status, &answer.body["param"]), (400, &json!("input")), "{answer:?}");
-        let says = answer.body["message"].as_str().unwrap();
-        assert!(says.contains("tokens") && says.contains("check_embedding_ctx_length=False"), "{answer:?}");
-    }
     let missing = post(&gateway, "/v1/embeddings", &json!({ "model": "mistral-embed", "input": [] })).await;
     assert_eq!((missing.status, &missing.body["param"]), (400, &json!("input")));
+}
+
+#[tokio::test]
+async fn tokens_are_read_where_their_vocabulary_is_known() {
+    let double = OpenAiDouble::start().await.unwrap();
+    let gateway = Setup::without_provider()
+        .env("OPENAI_API_KEY", openai_double::KEY)
+        .env("OPENAI_ENDPOINT", &double.origin())
+        .start();
+    let embed = async |model, input| {
+        double.forget_requests();
+        let answer = post(&gateway, "/v1/embeddings", &json!({ "model": model, "input": input })).await;
+        let asked = double.requests().into_iter().find(|request| request.path() == "/v1/embeddings");
+        (answer, asked.map(|request| request.json()["input"].clone()))
+    };
+
+    // As OpenAI's tiktoken has them. 9468 begins an emoji.
+    let mail = [8_144, 311, 99_706, 962, 4_748, 36_587, 2_726];
+    let (answer, asked) = embed("text-embedding-3-small", json!([mail, [9_468]])).await;
+    assert_eq!((answer.status, asked), (200, Some(json!(["Write to [EMAIL]", "\u{fffd}"]))), "{answer:?}");
+    let (answer, asked) = embed("text-embedding-3-small", json!([9_906, 289, 9_603, 509, 28_584])).await;
+    assert_eq!((answer.status, asked), (200, Some(json!(["Hello wörld 🙂"]))), "{answer:?}");
+
+    for (model, input, says) in [
+        ("text-embedding-3-small", json!([[279], [100_300]]), "100300 is no token"),
+        ("text-embedding-3-small", json!([[279], []]), "at least one"),
+        ("text-embedding-3-small", json!([[279], "x"]), "a list of texts"),
+        ("text-embedding-3-small", json!([-1]), "a list of texts"),
+        ("mistral-embed", json!([[279]]), "check_embedding_ctx_length=False"),
+    ] {
+        let (answer, asked) = embed(model, input).await;
+        assert_eq!((answer.status, &answer.body["param"], asked), (400, &json!("input"), None), "{answer:?}");
+        assert!(answer.body["message"].as_str().unwrap().contains(says), "{says}: {answer:?}");
+    }
+    let judged = post(&gateway, "/v1/moderations", &json!({ "input": [279] })).await;
+    assert_eq!((judged.status, &judged.body["param"]), (400, &json!("input")), "{judged:?}");
 }
 
 #[tokio::test]

@@ -8,9 +8,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "sdk" / "python"))
 
-from test_sdk import ROOT, failing, gateway  # noqa: E402, F401
+from test_sdk import ROOT, failing, gateway, serving  # noqa: E402, F401
 
 PATIENCE = 300
+
+# OpenAI's client for vectors, in front of Mistral.
+VECTORS = "config: { model_map: { text-embedding-3-small: mistral-embed } }"
 
 
 def run(command, folder, url, **further):
@@ -25,6 +28,7 @@ def test_nodes_clients(gateway, failing):  # noqa: F811
     run(["node", "--test"], "node", gateway, OCTROI_FAILING_URL=failing)
 
 
-def test_pythons_clients(gateway):  # noqa: F811
+def test_pythons_clients(tmp_path):
     python = ROOT / "target" / "venv-clients" / "bin" / "python"
-    run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_clients.py"], "python", gateway)
+    with serving(tmp_path, mistral=VECTORS) as gateway:  # noqa: F811
+        run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_clients.py"], "python", gateway)

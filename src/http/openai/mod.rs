@@ -18,6 +18,7 @@ mod request;
 mod seal;
 mod stream;
 mod texts;
+mod tokens;
 
 use std::sync::Arc;
 

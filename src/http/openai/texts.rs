@@ -14,6 +14,7 @@ use super::answer::Form;
 use super::exchange::{self, Asked};
 use super::message::Wire;
 use super::request::{self, MOST};
+use super::tokens;
 use crate::chat::{AsWritten, ChatRequest, Object, Task, VectorForm};
 use crate::http::{ApiError, App, body, whole};
 
@@ -42,7 +43,9 @@ enum Input {
     Several(Vec<String>),
     /// OpenAI's form of one input to be moderated.
     Parts(Vec<Object<Piece>>),
-    /// Anything else, such as lists of tokens.
+    /// One input as tokens, and several.
+    Tokens(Vec<u32>),
+    Lists(Vec<Vec<u32>>),
     Other(IgnoredAny),
 }
 
@@ -142,14 +145,21 @@ fn one_text(pieces: Vec<Object<Piece>>) -> Result<String, ApiError> {
 }
 
 fn asked(read: Body, extra: BTreeMap<String, AsWritten>, task: Task, model: Option<String>) -> Result<Asked, ApiError> {
+    let takes_tokens = task == Task::Embed && model.as_deref().is_some_and(tokens::are_known);
     let texts = match read.input {
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if !texts.is_empty() => texts,
         Some(Input::Parts(pieces)) if task == Task::Moderate => vec![one_text(pieces)?],
-        Some(Input::Parts(_) | Input::Other(_)) => {
-            let reason = "expected texts; lists of tokens are not passed on, since no policy could read them. Let the \
-                          client send texts (LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)";
+        Some(Input::Tokens(tokens)) if takes_tokens => tokens::texts(&[tokens])?,
+        Some(Input::Lists(lists)) if takes_tokens => tokens::texts(&lists)?,
+        Some(Input::Tokens(_) | Input::Lists(_)) if task == Task::Embed => {
+            let reason = "expected texts: tokens are read for OpenAI's models text-embedding-... alone, since policies \
+                          read text, and for another model it is not known which text they are. Let the client send \
+                          texts (LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)";
             return Err(ApiError::field("input", reason));
+        }
+        Some(Input::Parts(_) | Input::Tokens(_) | Input::Lists(_) | Input::Other(_)) => {
+            return Err(ApiError::field("input", "expected a text, or a list of texts"));
         }
         _ => return Err(ApiError::Required("input")),
     };

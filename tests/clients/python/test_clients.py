@@ -5,9 +5,11 @@ import os
 
 import httpx
 import litellm
+import openai
 import pytest
 from axonflow_litellm import ApprovalRejected, AxonFlowLogger, AxonFlowLoggerConfig, PolicyDeniedError
 from langchain_mistralai import ChatMistralAI
+from langchain_openai import OpenAIEmbeddings
 from pydantic import BaseModel
 
 URL = os.environ["OCTROI_URL"]
@@ -55,6 +57,18 @@ def test_langchain_calls_tools(langchain):
 
     answer = langchain.bind_tools([Look], tool_choice="any").invoke("Look")
     assert answer.tool_calls[0]["name"] == "Look"
+
+
+def test_langchain_embeds_what_it_sends_as_tokens():
+    # Its vocabulary comes with LiteLLM.
+    client = OpenAIEmbeddings(model="text-embedding-3-small", base_url=f"{URL}/v1", api_key="not-checked", max_retries=0)
+    text = "Grüße aus Köln, mail jane.doe@example.org 🙂"
+    [of_tokens, _] = client.embed_documents([text, "another"])
+    [of_text] = client.model_copy(update={"check_embedding_ctx_length": False}).embed_documents([text])
+    assert of_tokens == pytest.approx(of_text, abs=1e-6)
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.embed_query("x'; DROP TABLE users; --")
+    assert refused.value.body["type"] == "policy_violation"
 
 
 def test_langchain_is_told_of_a_refusal(langchain):

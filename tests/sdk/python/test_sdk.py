@@ -35,11 +35,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(folder, yaml="", **environment):
-    """`octroi dev` with the shipped configuration and these further keys."""
+def serving(folder, yaml="", mistral="enabled: true", **environment):
+    """`octroi dev` with the shipped configuration and these further keys, of it and of its provider."""
     shutil.copytree(ROOT / "policies", folder / "policies")
     # A second gateway on this machine may hold the admin API's own port.
-    shipped = (ROOT / "octroi.yaml").read_text()
+    shipped = (ROOT / "octroi.yaml").read_text().replace("    enabled: true\n", f"    {mistral}\n")
     (folder / "octroi.yaml").write_text(shipped + '\nadmin: { listen: "127.0.0.1:0" }\n' + yaml)
     port = free_port()
     environment = {
