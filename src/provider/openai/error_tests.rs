@@ -96,7 +96,7 @@ fn what_a_vendor_behind_a_router_says_is_of_the_request_and_not_of_the_routers_a
             "Provider returned error",
         ),
         (429, "slow down", ErrorKind::RateLimited, "slow down"),
-        (403, "Country not supported", ErrorKind::ModelNotAllowed, "Country not supported"),
+        (403, "Content violates usage guidelines", ErrorKind::Forbidden, "Content violates usage guidelines"),
         (401, r#"{"error":{"message":"invalid x-api-key"}}"#, ErrorKind::ModelNotAllowed, "invalid x-api-key"),
         (402, "Insufficient balance", ErrorKind::ModelNotAllowed, "Insufficient balance"),
         (404, "404 page not found", ErrorKind::Unsupported, "404 page not found"),

@@ -107,8 +107,8 @@ impl Said {
     /// missing than a route, a model that takes images or a file, it is the request that asked for it.
     pub(crate) fn class(&self, status: u16) -> ErrorKind {
         match status {
-            // The router's own key was taken, and its route is there.
-            401..=403 if self.is_wrapped => ErrorKind::ModelNotAllowed,
+            // The router's own key was taken, and its route is there. 403 stays what it is: some vendors say it of a text.
+            401 | 402 if self.is_wrapped => ErrorKind::ModelNotAllowed,
             404 | 405 | 501 if self.is_wrapped => ErrorKind::Unsupported,
             404 | 501 if self.of_api && !self.lacks_route() => ErrorKind::Unsupported,
             _ => ErrorKind::of_status(status),
