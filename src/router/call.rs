@@ -95,7 +95,8 @@ pub(super) async fn ask<O: Operation>(
         while left > 0 {
             if let Some(failure) = &turn.failure {
                 let others = rest.iter().filter(|other| !other.refuses(asked, tenant)).count();
-                if others > 0 && (left as usize <= others || is_sooner_elsewhere(&failure.error)) {
+                let others_come_first = left_for_others.iter().any(|other| other.again() < turn.again());
+                if others_come_first || others > 0 && (left as usize <= others || is_sooner_elsewhere(&failure.error)) {
                     left_for_others.push(turn);
                     break;
                 }
@@ -134,6 +135,7 @@ pub(super) async fn ask<O: Operation>(
             // Nothing was generated, and that this one cannot do it at all says nothing of whether to come again.
             if was_unsupported {
                 unsupported.get_or_insert(error);
+                failures.retain(|(of, _)| !std::ptr::eq(*of, entry));
                 break;
             }
             turn.failures += 1;

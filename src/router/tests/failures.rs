@@ -240,6 +240,22 @@ async fn of_several_who_were_left_for_others_the_one_is_asked_again_that_may_be_
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_where_another_one_is_free_sooner() {
+    for (of_a, of_b, asked) in [(1, 9, "aba"), (9, 1, "abb"), (1, 60, "aba")] {
+        let (a, b) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0));
+        for (fake, hint) in [(&a, of_a), (&b, of_b)] {
+            fake.fail_times(ErrorKind::RateLimited, 1);
+            fake.hint(Some(hint));
+        }
+        let begun = Instant::now();
+        let routed = router(&[&a, &b], Routing::default()).ask(&hello(), &any()).await.unwrap();
+        let attempts: String = routed.attempts.iter().map(|attempt| attempt.provider.as_str()).collect();
+        assert_eq!(attempts, asked, "{of_a} {of_b}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{of_a} {of_b}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_left_for_others_is_not_asked_again_where_one_of_them_failed_too() {
     let (a, b, c) = (Fake::new("a", 9, 1.0), Fake::new("b", 5, 1.0), Fake::new("c", 1, 1.0));
     a.fail_times(ErrorKind::RateLimited, 1);
@@ -293,6 +309,16 @@ async fn what_a_provider_says_last_takes_the_place_of_what_it_said_before() {
         let told = error.retry_after().map(|hint| hint.as_secs());
         assert_eq!((error.code(), attempts.as_str(), told), ("rate_limited", asked, Some(shown)), "{hint} {then}");
     }
+    let a = Fake::new("a", 9, 1.0);
+    a.fail(ErrorKind::RateLimited);
+    a.hint(Some(2));
+    let (router, hello, wants) = (router(&[&a], Routing::default()), hello(), any());
+    let (answer, ()) = tokio::join!(router.ask(&hello, &wants), async {
+        sleep(Duration::from_secs(1)).await;
+        a.fail(ErrorKind::Unsupported);
+    });
+    let error = answer.unwrap_err();
+    assert_eq!((error.code(), a.asked()), ("unsupported", 2));
 }
 
 #[tokio::test(start_paused = true)]
