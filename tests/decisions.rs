@@ -381,13 +381,16 @@ async fn a_read_that_is_made_for_a_person_shows_nobody_elses_records() {
         assert_eq!((status, scope.as_str()), (400, ""), "{blank:?}: {body}");
         assert!(body.to_string().contains("X-User-Token"), "{body}");
     }
+    let (status, _, body) = read_as(&gateway, None, search, Some(json!({ "user_email": " " }))).await;
+    assert_eq!(status, 400, "who names nobody is not shown everybody: {body}");
+    assert!(body.to_string().contains("user_email"), "{body}");
 }
 
 #[tokio::test]
 async fn a_reported_tool_is_of_the_person_of_the_headers_where_the_body_names_none() {
     let gateway = Setup::without_provider().start();
     let path = "/api/v1/audit/tool-call";
-    for (named, expected) in [(Value::Null, "jane"), (json!(""), "jane"), (json!("joe"), "joe")] {
+    for (named, expected) in [(Value::Null, "jane"), (json!(""), "jane"), (json!(" "), "jane"), (json!("joe"), "joe")] {
         let body = json!({ "tool_name": "clock", "user_id": named });
         let (status, _, answer) = read_as(&gateway, Some("jane"), path, Some(body)).await;
         assert_eq!(status, 200, "{answer}");

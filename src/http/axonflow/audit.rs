@@ -46,8 +46,11 @@ pub(super) async fn search(State(app): State<Arc<App>>, request: Request) -> Res
     body::settle(&head, 0);
     let tenant = presented.searched_tenant(body.client_id.as_deref())?;
     let scope = ReadScope::of(&head.headers)?;
-    // As records show it, should somebody search by a token.
-    let asked = body.user_email.and_then(user);
+    let asked = match given(body.user_email) {
+        // As records show it, should somebody search by a token. Who names nobody is not shown everybody.
+        Some(person) => Some(user(person).ok_or_else(|| ApiError::field("user_email", "is blank"))?),
+        None => None,
+    };
     // There are no overrides here, so that no entry has one.
     let finds_nothing =
         given(body.override_id).is_some() || asked.as_deref().is_some_and(|person| scope.excludes(person));

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::name;
-use super::query::given;
 use super::read_scope::user_token;
 use super::time::Milliseconds;
 use crate::chat::Room;
 use crate::gateway::ToolCallReport;
 use crate::http::answer::json;
 use crate::http::handled::{Counting, Handled};
+use crate::http::identity::user;
 use crate::http::stats::Ending;
 use crate::http::{ApiError, App, body};
 
@@ -62,7 +62,10 @@ async fn answer(app: &App, request: Request) -> Result<Handled, ApiError> {
     let values: usize = [&body.input, &body.output].into_iter().flatten().map(Room::of_value).sum();
     body::settle(&head, content.len() + values);
     drop(content);
-    let person = given(body.user_id).map_or_else(|| user_token(&head.headers), |person| Ok(Some(person)))?;
+    let person = match body.user_id.and_then(user) {
+        Some(person) => Some(person),
+        None => user_token(&head.headers)?,
+    };
     let caller = presented.caller(body.client_id.as_deref(), person)?;
     let named = |field, value| Ok::<_, ApiError>(name(field, value)?.unwrap_or_default());
     let report = ToolCallReport {
