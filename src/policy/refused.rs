@@ -34,7 +34,8 @@ struct Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retry {
-    wait: Duration,
+    /// `None`: somebody asked for the next try, and waits begin anew behind it.
+    wait: Option<Duration>,
     at: Instant,
 }
 
@@ -49,20 +50,20 @@ impl Refused {
     pub(super) fn note(&mut self, path: &Path, of: Digest, error: &mut LoadError, took: Duration) {
         let before = self.0.get(path).filter(|it| it.of == of).and_then(|it| it.retry);
         let retry = error.code.may_pass().then(|| {
-            let wait = wait(before.map(|it| it.wait), took);
-            Retry { wait, at: Instant::now() + wait }
+            let wait = wait(before.and_then(|it| it.wait), took);
+            let told = humantime::format_duration(Duration::from_secs(wait.as_secs()));
+            error.message.push_str(&format!(
+                "; it is tried again in {told}, when its files change or when a reload is asked for"
+            ));
+            Retry { wait: Some(wait), at: Instant::now() + wait }
         });
-        if let Some(retry) = retry {
-            let wait = humantime::format_duration(Duration::from_secs(retry.wait.as_secs()));
-            error.message.push_str(&format!("; it is tried again in {wait}, or when its module or settings change"));
-        }
         self.0.insert(path.to_owned(), Refusal { of, error: error.clone(), retry });
     }
 
     /// What may have been a bad moment is due now.
     pub(super) fn hurry(&mut self) {
-        let now = Instant::now();
-        self.0.values_mut().filter_map(|it| it.retry.as_mut()).for_each(|retry| retry.at = now);
+        let now = Retry { wait: None, at: Instant::now() };
+        self.0.values_mut().filter_map(|it| it.retry.as_mut()).for_each(|retry| *retry = now);
     }
 
     /// It loaded.
@@ -121,14 +122,19 @@ mod tests {
 
         let mut error = LoadError::new(Step::Compile, LoadCode::LoaderFailed, "killed");
         refused.note(path, bytes, &mut error, seconds(1));
-        assert_eq!(error.message, "killed; it is tried again in 30s, or when its module or settings change");
+        assert_eq!(
+            error.message,
+            "killed; it is tried again in 30s, when its files change or when a reload is asked for"
+        );
         assert_eq!(refused.standing(path, bytes), Some(&error));
         assert!(refused.due().is_some_and(|due| due > Instant::now() + seconds(20)));
         refused.hurry();
         assert_eq!(refused.standing(path, bytes), None, "its time has come");
-        let mut error = LoadError::new(Step::Compile, LoadCode::LoaderFailed, "killed");
-        refused.note(path, bytes, &mut error, seconds(1));
-        assert!(error.message.contains("in 1m"), "{}", error.message);
+        for told in ["in 30s", "in 1m"] {
+            error = LoadError::new(Step::Compile, LoadCode::LoaderFailed, "killed");
+            refused.note(path, bytes, &mut error, seconds(1));
+            assert!(error.message.contains(told), "who asks for a try makes no later wait longer: {}", error.message);
+        }
 
         refused.keep_only(|at, standing| (at, standing) == (path, &error));
         assert!(refused.due().is_some());

@@ -48,7 +48,7 @@ async fn a_loader_that_was_killed_is_tried_again_later_and_not_at_once() {
         told["fields"]["message"]
             .as_str()
             .unwrap()
-            .ends_with("it is tried again in 30s, or when its module or settings change")
+            .ends_with("it is tried again in 30s, when its files change or when a reload is asked for")
     );
     // Changes of others start nothing.
     let failed = starts(&gateway);
@@ -130,7 +130,7 @@ async fn a_file_whose_device_failed_is_read_again_later() {
         told["fields"]["message"]
             .as_str()
             .unwrap()
-            .ends_with("it is tried again in 30s, or when its module or settings change")
+            .ends_with("it is tried again in 30s, when its files change or when a reload is asked for")
     );
     let pid = gateway.child.id().to_string();
     let mut well_again = Command::new("nsenter");
