@@ -16,19 +16,20 @@ pub(super) fn unexpected(case: &Case, verdict: &Verdict, messages: Vec<Message>)
 
 fn action(expected: &Expectation, verdict: &Verdict) -> Option<String> {
     let action = expected.action.filter(|action| *action != verdict.action)?;
+    let (wanted, got) = (action.as_str(), verdict.action.as_str());
+    Some(format!("expected `{wanted}`, got `{got}` (findings: {})", found(verdict)))
+}
+
+/// The rules that found something.
+fn found(verdict: &Verdict) -> String {
     let rules: Vec<_> = verdict.findings.iter().map(|finding| finding.rule.as_str()).collect();
-    Some(format!(
-        "expected `{}`, got `{}` (findings: {})",
-        action.as_str(),
-        verdict.action.as_str(),
-        if rules.is_empty() { "none".to_owned() } else { rules.join(", ") }
-    ))
+    if rules.is_empty() { "none".to_owned() } else { rules.join(", ") }
 }
 
 fn rules(expected: &Expectation, verdict: &Verdict) -> Option<String> {
-    let found = |rule: &String| verdict.findings.iter().any(|finding| &finding.rule == rule);
-    let missing = expected.rules.iter().find(|rule| !found(rule))?;
-    Some(format!("expected a finding of rule `{missing}`, got none"))
+    let has = |rule: &String| verdict.findings.iter().any(|finding| &finding.rule == rule);
+    let missing = expected.rules.iter().find(|rule| !has(rule))?;
+    Some(format!("expected a finding of rule `{missing}` (findings: {})", found(verdict)))
 }
 
 /// Names without order and case, as the router takes them.
