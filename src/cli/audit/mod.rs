@@ -16,7 +16,7 @@ mod when;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use super::Configured;
@@ -165,13 +165,14 @@ pub(super) enum Command {
         output: PathBuf,
     },
     /// Erases texts. Their records stay, and one more says what was erased; `verify` still passes.
+    #[command(group(ArgGroup::new("whose").required(true).args(["id", "client"])))]
     Erase {
         #[command(flatten)]
         configured: Configured,
         /// The texts of one request, pre-check or reported call; of a context: its pre-check and its calls.
-        #[arg(long, value_name = "ID", conflicts_with_all = ["client", "before"], required_unless_present = "client")]
+        #[arg(long, value_name = "ID", conflicts_with = "before")]
         id: Option<String>,
-        /// The texts of a client.
+        /// The texts of a client, up to `--before`.
         #[arg(long, value_name = "ID", requires = "before")]
         client: Option<String>,
         /// The first moment whose texts are kept: a time, or an age such as 90d.

@@ -1,6 +1,6 @@
 //! From the configuration to what the audit log is opened with.
 
-use std::io::ErrorKind::NotADirectory;
+use std::io::ErrorKind::{IsADirectory, NotADirectory};
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -54,7 +54,9 @@ fn can_be_made(path: &Path) -> Result<(), AuditError> {
 
 /// Whether this user may write an SQLite file that is there, and its log beside it: where a link leads to.
 fn can_be_written(file: &Path) -> Result<(), AuditError> {
-    may(file, Access::READ_OK | Access::WRITE_OK)
+    let is_file = if file.is_dir() { Err(IsADirectory.into()) } else { Ok(()) };
+    is_file
+        .and_then(|()| may(file, Access::READ_OK | Access::WRITE_OK))
         .and_then(|()| file.canonicalize())
         .and_then(|file| may(folder_of(&file), Access::WRITE_OK | Access::EXEC_OK))
         .map_err(|error| {

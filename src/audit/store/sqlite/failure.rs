@@ -14,7 +14,10 @@ impl From<rusqlite::Error> for AuditError {
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NoLargeFileSupport) => {
                 Self::Io(error.to_string())
             }
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(error.to_string()),
+            Some(ErrorCode::NotADatabase) => {
+                Self::Corrupt("the file that audit.url names is no SQLite database".to_owned())
+            }
             Some(ErrorCode::OperationInterrupted) => Self::Unreachable("the search took too long".to_owned()),
             _ => Self::Store(error.to_string()),
         }
