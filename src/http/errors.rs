@@ -122,6 +122,9 @@ impl From<AuditError> for ApiError {
 /// An error of the gateway in words for callers: an audit error's own text may name files.
 fn told(error: &GatewayError) -> String {
     match error {
+        GatewayError::Audit(AuditError::Off) => {
+            "nothing is recorded here (audit.url is `none`), so nothing can be searched (audit_off)".to_owned()
+        }
         GatewayError::Audit(error) => {
             format!("the audit log cannot serve this request ({}); without it no request passes", error.code())
         }
