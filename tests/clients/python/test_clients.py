@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import httpx
 import litellm
@@ -13,6 +14,8 @@ from langchain_openai import OpenAIEmbeddings
 from pydantic import BaseModel
 
 URL = os.environ["OCTROI_URL"]
+# LangChain's tokenizer would fetch its vocabulary; LiteLLM comes with it.
+os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(litellm.__file__).parent / "litellm_core_utils" / "tokenizers")
 MODEL = "mistral-small-latest"
 CARD = "my card is 4111 1111 1111 1111"
 
@@ -60,7 +63,6 @@ def test_langchain_calls_tools(langchain):
 
 
 def test_langchain_embeds_what_it_sends_as_tokens():
-    # Its vocabulary comes with LiteLLM.
     client = OpenAIEmbeddings(model="text-embedding-3-small", base_url=f"{URL}/v1", api_key="not-checked", max_retries=0)
     text = "Grüße aus Köln, mail jane.doe@example.org 🙂"
     [of_tokens, _] = client.embed_documents([text, "another"])
