@@ -6,6 +6,7 @@ mod claims;
 mod intake;
 mod known;
 mod take;
+mod together;
 mod told;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 use self::intake::Intake;
 use self::known::Known;
 use self::take::Round;
+use self::together::Arrivals;
 use super::Context;
 use super::component::{Evaluated, Failed, Question};
 use super::counters::{CounterStore, InProcess};
@@ -269,6 +271,7 @@ impl PolicyHost {
         let names = intake.names(&known);
         let Intake { at: now, found, orphans, directories, closed, moving, loaded, .. } = intake;
         known.tell_orphans(orphans);
+        known.arrivals = Arrivals::taken(&found);
         let cold = !known.warm;
         let mut round = Round { names, closed, loaded, ..Round::default() };
         for found in found {

@@ -5,11 +5,11 @@
 //! that. So the folder is looked at meanwhile, and such changes come into force as a set of their own, beside what else is
 //! in force then. The reload has them in the place of what it had read.
 //!
-//! What changes together goes in together: nothing goes ahead where something that came with it must be loaded, has
-//! another name than before, or where the manifest of a policy in force is gone, which a second scan has to agree on. What
-//! is at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
+//! What changes together goes in together: nothing goes ahead where something that [came with it](super::together) must
+//! be loaded, has another name than before, or where the manifest of a policy in force is gone, which a second scan has to
+//! agree on. What comes at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use super::PolicyHost;
 use super::claims::Claim;
 use super::intake::Intake;
 use super::known::Known;
+use super::together::lacks_something;
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
 use crate::policy::manifest::{Manifest, Name};
@@ -45,13 +46,11 @@ pub(super) struct Lookout {
     last: Option<Digest>,
     /// Since when it has been seen to differ from that.
     changed: Option<Instant>,
-    /// Each manifest, with its module, as it was when the folder was last read.
-    seen: HashMap<PathBuf, Digest>,
 }
 
 impl Lookout {
     pub(super) fn new(scan: &Scan) -> Self {
-        Self { directories: scan.directories.clone(), seen: fingerprints(&scan.found), ..Self::default() }
+        Self { directories: scan.directories.clone(), ..Self::default() }
     }
 
     /// Whether it is to be read, and then how long it must stand still meanwhile: not at all, where it has since the last
@@ -67,16 +66,11 @@ impl Lookout {
         if is_still { Some(Duration::ZERO) } else { (changed.elapsed() >= AT_MOST).then_some(quiet) }
     }
 
-    /// What it was read like before.
-    fn reads(&mut self, found: &[Found], glance: Option<Digest>) -> HashMap<PathBuf, Digest> {
+    /// It was read when it looked like this.
+    fn is_read(&mut self, glance: Option<Digest>) {
         self.read = glance;
         self.changed = None;
-        std::mem::replace(&mut self.seen, fingerprints(found))
     }
-}
-
-fn fingerprints(found: &[Found]) -> HashMap<PathBuf, Digest> {
-    found.iter().map(|it| (it.path.clone(), it.fingerprint)).collect()
 }
 
 /// What a change comes to that need not be waited for.
@@ -99,15 +93,15 @@ impl PolicyHost {
         let directory = self.settings.directory.clone();
         let scanned = spawn_blocking(move || scan::scan(&directory, still_for)).await;
         let Ok(Ok(Scan { found, .. })) = scanned else { return };
-        let before = intake.lookout.reads(&found, glance);
-        let set = self.set.load_full();
-        if before.keys().any(|path| !intake.lookout.seen.contains_key(path) && known.counts(path, &set)) {
+        intake.lookout.is_read(glance);
+        let together = known.read(&found, &self.set.load());
+        if lacks_something(&together, &found) {
             return;
         }
         let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
         let held = holders.filter_map(|it| known.names.get(&it.path).cloned()).collect();
         let mut ready = Vec::new();
-        for found in found.into_iter().filter(|it| before.get(&it.path) != Some(&it.fingerprint)) {
+        for found in found.into_iter().filter(|it| together.contains_key(&it.path)) {
             match self.without_load(known, intake, &found, &held).await {
                 Ok(Some(next)) => ready.push((found, next)),
                 Ok(None) => {}
@@ -117,6 +111,7 @@ impl PolicyHost {
         if !ready.is_empty() {
             self.go_ahead(known, intake, ready).await;
         }
+        known.arrivals.went_ahead(&together);
     }
 
     /// What this comes to without a load, which it needs also where it is another policy's than in the set in force.

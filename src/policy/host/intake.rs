@@ -76,6 +76,7 @@ impl PolicyHost {
         loaded: LoadedByPath,
     ) -> Result<Intake, std::io::Error> {
         let scan = self.read(still_for).await?;
+        known.read(&scan.found, &self.set.load());
         let mut intake = Intake::new(scan, loaded);
         intake.reserved = known.reserved(&intake, &self.set.load());
         self.load_all(known, &mut intake).await;
