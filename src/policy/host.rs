@@ -29,10 +29,10 @@ use super::load::worker::Worker;
 use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
 use super::readings::{Source, Stated};
-use super::run::{Decision, Overloaded, Runner};
+use super::run::{Decision, Overloaded, Runner, TooFewPlaces};
 use super::set::{Generation, LivePolicy, Member, PolicySet};
 use super::status::PolicyStatus;
-use super::stream::Inspection;
+use super::stream::{Inspection, NoPlaces};
 use crate::chat::Message;
 use crate::config::Tenants;
 pub use candidate::{Candidate, CandidateError};
@@ -187,7 +187,7 @@ impl PolicyHost {
     }
 
     /// Takes the places that the response policies of `set` need to judge one streamed answer.
-    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
+    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, NoPlaces> {
         self.runner.inspect(set, context, request_id)
     }
 
@@ -201,9 +201,20 @@ impl PolicyHost {
         self.mismatches.load_full()
     }
 
-    /// Both, for answers.
+    /// Whether streams may meet more policies of the set in force than they can have places for.
+    pub fn too_few_places(&self) -> Option<TooFewPlaces> {
+        self.places_lacking(&self.set.load())
+    }
+
+    fn places_lacking(&self, set: &PolicySet) -> Option<TooFewPlaces> {
+        let judges = |it: &&Arc<LivePolicy>| it.manifest.mode == Mode::Enforce && it.answers(Phase::Response);
+        self.runner.too_few_places(set.live().filter(judges).count())
+    }
+
+    /// All of them, for answers.
     pub fn all_warnings(&self) -> Vec<String> {
-        self.warnings.load().iter().chain(self.mismatches.load().iter()).cloned().collect()
+        let places = self.too_few_places().map(|it| it.to_string());
+        self.warnings.load().iter().chain(self.mismatches.load().iter()).cloned().chain(places).collect()
     }
 
     /// Why compiled code is not kept, if there is a reason.
@@ -321,6 +332,9 @@ impl PolicyHost {
             |policy: &Arc<LivePolicy>| policy.manifest.mode == Mode::Enforce && policy.answers(Phase::Audit);
         if !next.live().any(keeps_text) {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
+        }
+        if let Some(too_few) = self.places_lacking(&next) {
+            tracing::warn!("streams are refused: {too_few}");
         }
         if let Some(place) = place {
             place.send(Change { from, set: next.clone(), originals });
