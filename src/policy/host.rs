@@ -280,11 +280,11 @@ impl PolicyHost {
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
         let names = intake.names(&known);
-        let Intake { at: now, found, orphans, directories, closed, moving, loaded, .. } = intake;
+        let Intake { at: now, found, orphans, directories, closed, moving, loaded, modules, .. } = intake;
         known.tell_orphans(orphans);
         known.arrivals = Arrivals::taken(&found);
         let cold = !known.warm;
-        let mut round = Round { names, closed, loaded, ..Round::default() };
+        let mut round = Round { names, closed, loaded, modules, ..Round::default() };
         for found in found {
             self.take(&mut known, &mut round, found, cold);
         }

@@ -76,7 +76,8 @@ impl Lookout {
 /// What a change comes to that need not be waited for.
 enum Next {
     Off,
-    Live(Arc<LivePolicy>),
+    /// With what is archived of a version that was not in force before.
+    Live(Arc<LivePolicy>, Option<Original>),
     /// It was never in force, and refuses what its manifest covers, as that says it now.
     Refuses(Arc<BrokenPolicy>),
 }
@@ -134,7 +135,7 @@ impl PolicyHost {
             Ok(None) => return Ok(Some(Next::Off)),
             Err(error) => return Ok(self.at_fault(found, manifest, error)),
         };
-        let loaded = match intake.at_hand(known, &found.path, manifest, module, found.fingerprint) {
+        let loaded = match intake.at_hand(known, &found.path, manifest, &module.digest, found.fingerprint) {
             Some(loaded) => loaded,
             None => self.worker.cached(manifest, &module.digest).await.ok_or(NeedsLoad)?,
         };
@@ -143,10 +144,12 @@ impl PolicyHost {
             Err(error) => return Ok(self.at_fault(found, manifest, &error)),
         };
         let live = known.live.get(&manifest.name).filter(|live| live.version.id == version.id);
-        Ok(Some(Next::Live(match live.map(|live| live.tally.clone()) {
-            Some(tally) => LivePolicy::counted_on(manifest.clone(), version, tally),
-            None => LivePolicy::new(manifest.clone(), version),
-        })))
+        if let Some(tally) = live.map(|live| live.tally.clone()) {
+            return Ok(Some(Next::Live(LivePolicy::counted_on(manifest.clone(), version, tally), None)));
+        }
+        let bytes = module.read().await.map_err(|_| NeedsLoad)?.bytes;
+        let original = Original { version: version.id, manifest: found.text.clone(), module: bytes };
+        Ok(Some(Next::Live(LivePolicy::new(manifest.clone(), version), Some(original))))
     }
 
     fn at_fault(&self, found: &Found, manifest: &Manifest, error: &LoadError) -> Option<Next> {
@@ -172,22 +175,22 @@ impl PolicyHost {
                 Member::Broken(policy) => policy.path != found.path,
             });
             statuses.retain(|it| it.path != found.path);
-            match &next {
-                Next::Live(policy) => {
-                    let before = known.live.insert(manifest.name.clone(), policy.clone());
-                    if before.is_none_or(|before| before.version.id != policy.version.id) {
+            match next {
+                Next::Live(policy, original) => {
+                    known.live.insert(manifest.name.clone(), policy.clone());
+                    if original.is_some() {
                         known.since.insert(manifest.name.clone(), Timestamp::now());
-                        originals.extend(original(&found, policy.version.id));
+                        originals.extend(original);
                     }
                     let since = known.since.get(&manifest.name).copied();
-                    statuses.push(PolicyStatus::live(found.path.clone(), policy, None, since));
+                    statuses.push(PolicyStatus::live(found.path.clone(), &policy, None, since));
                     intake.is_loaded(found.path.clone(), found.fingerprint, Ok(policy.version.clone()));
-                    members.push(Member::Live(policy.clone()));
+                    members.push(Member::Live(policy));
                 }
                 Next::Refuses(policy) => {
                     let error = policy.error.clone();
                     statuses.push(PolicyStatus::failed(found.path.clone(), Some(manifest.clone()), error));
-                    members.push(Member::Broken(policy.clone()));
+                    members.push(Member::Broken(policy));
                 }
                 Next::Off => {
                     known.live.remove(&manifest.name);
@@ -199,9 +202,4 @@ impl PolicyHost {
         let set = self.publish(members, originals, place, false);
         self.tell(statuses, &set);
     }
-}
-
-fn original(found: &Found, version: Digest) -> Option<Original> {
-    let module = found.module.as_ref().ok()?.as_ref()?;
-    Some(Original { version, manifest: found.text.clone(), module: module.bytes.clone() })
 }
