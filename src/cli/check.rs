@@ -52,6 +52,9 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
     for mismatch in host.mismatches().iter() {
         print::line(format_args!("warning: a policy applies to less than it says: {mismatch}"))?;
     }
+    if let Some(too_few) = host.too_few_places() {
+        print::line(format_args!("warning: streams are refused: {too_few}"))?;
+    }
     for status in statuses.iter() {
         if let Some(error) = &status.error {
             print::line(format_args!("{}: {error}", status.path.display()))?;

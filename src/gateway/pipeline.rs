@@ -28,7 +28,7 @@ use crate::audit::{AuditError, OutcomePermit, RequestPermit};
 use crate::chat::{ChatAnswer, ChatRequest, Message, estimate_before};
 use crate::in_flight;
 use crate::policy::stream::Inspection;
-use crate::policy::{self, AuditPhase, Context, Decision, Overloaded, PolicySet, Question};
+use crate::policy::{self, AuditPhase, Context, Decision, PolicySet, Question};
 use crate::provider::Streamed;
 use crate::router::{Attempt, Attempts, Constraints, Preference, RouteError, Routed, Router};
 
@@ -227,8 +227,8 @@ impl Pipeline {
             self.streams.then(|| self.gateway.policies.inspect(&self.set, &self.context, self.id.as_str())).transpose();
         let inspection = match inspection {
             Ok(inspection) => inspection,
-            Err(Overloaded) => {
-                let error = GatewayError::TooManyStreams;
+            Err(no_places) => {
+                let error = GatewayError::TooManyStreams(no_places);
                 let intent = self.intent(decision, audit::Decision::Error, None, Some(error.to_string())).await;
                 return self.give_up(permit, intent, error).await;
             }

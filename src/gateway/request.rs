@@ -8,6 +8,7 @@ use super::streaming::AnswerStream;
 use crate::audit::AuditError;
 use crate::chat::ChatRequest;
 use crate::in_flight::Held;
+use crate::policy::stream::NoPlaces;
 use crate::policy::{Context, Decision, Overloaded, Surface};
 use crate::provider::ApiKey;
 use crate::router::{Preference, RouteError, Routed};
@@ -184,9 +185,9 @@ pub enum GatewayError {
     /// Too many evaluations: try again later.
     #[error("the gateway is at its limit of concurrent policy evaluations; try again shortly")]
     Overloaded,
-    /// Too many streams that policies judge: try again later.
-    #[error("the gateway is at its limit of streams that policies judge (policies.max_streams); try again shortly")]
-    TooManyStreams,
+    /// Too many streams that policies judge, or too many policies for any.
+    #[error("{0}")]
+    TooManyStreams(NoPlaces),
     /// No record can be written, and without a record nothing passes.
     #[error("no audit record can be written ({0}); without one no request passes")]
     Audit(#[from] AuditError),
@@ -211,7 +212,7 @@ impl GatewayError {
     /// Stable, for metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Overloaded | Self::TooManyStreams => "overloaded",
+            Self::Overloaded | Self::TooManyStreams(_) => "overloaded",
             Self::Audit(error) => error.code(),
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",

@@ -472,7 +472,7 @@ impl Passage {
         }
         for (id, text) in passed {
             let choice = id.choice;
-            // A call without arguments comes before the next one, as it was made.
+            // A call of which nothing goes out yet comes before the next one, as it was made. Policies have judged its name.
             let before = self.heads.iter().position(|head| head.id == id).unwrap_or(0);
             deltas.extend(self.heads.extract_if(..before, |head| head.id.choice == choice).map(Head::bare));
             deltas.push(match id.part {

@@ -187,7 +187,7 @@ impl ApiError {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Gateway(error) => match error {
                 GatewayError::Overloaded
-                | GatewayError::TooManyStreams
+                | GatewayError::TooManyStreams(_)
                 | GatewayError::Audit(_)
                 | GatewayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
                 GatewayError::InvalidContext => StatusCode::BAD_REQUEST,

@@ -6,6 +6,7 @@ mod claims;
 mod intake;
 mod known;
 mod take;
+mod together;
 mod told;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tokio::sync::{Mutex, mpsc};
 use self::intake::Intake;
 use self::known::Known;
 use self::take::Round;
+use self::together::Arrivals;
 use super::Context;
 use super::component::{Evaluated, Failed, Question};
 use super::counters::{CounterStore, InProcess};
@@ -27,10 +29,10 @@ use super::load::worker::Worker;
 use super::manifest::{Mode, Name, Phase};
 use super::original::Original;
 use super::readings::{Source, Stated};
-use super::run::{Decision, Overloaded, Runner};
+use super::run::{Decision, Overloaded, Runner, TooFewPlaces};
 use super::set::{Generation, LivePolicy, Member, PolicySet};
 use super::status::PolicyStatus;
-use super::stream::Inspection;
+use super::stream::{Inspection, NoPlaces};
 use crate::chat::Message;
 use crate::config::Tenants;
 pub use candidate::{Candidate, CandidateError};
@@ -185,7 +187,7 @@ impl PolicyHost {
     }
 
     /// Takes the places that the response policies of `set` need to judge one streamed answer.
-    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
+    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, NoPlaces> {
         self.runner.inspect(set, context, request_id)
     }
 
@@ -199,9 +201,20 @@ impl PolicyHost {
         self.mismatches.load_full()
     }
 
-    /// Both, for answers.
+    /// Whether streams may meet more policies of the set in force than they can have places for.
+    pub fn too_few_places(&self) -> Option<TooFewPlaces> {
+        self.places_lacking(&self.set.load())
+    }
+
+    fn places_lacking(&self, set: &PolicySet) -> Option<TooFewPlaces> {
+        let judges = |it: &&Arc<LivePolicy>| it.manifest.mode == Mode::Enforce && it.answers(Phase::Response);
+        self.runner.too_few_places(set.live().filter(judges).count())
+    }
+
+    /// All of them, for answers.
     pub fn all_warnings(&self) -> Vec<String> {
-        self.warnings.load().iter().chain(self.mismatches.load().iter()).cloned().collect()
+        let places = self.too_few_places().map(|it| it.to_string());
+        self.warnings.load().iter().chain(self.mismatches.load().iter()).cloned().chain(places).collect()
     }
 
     /// Why compiled code is not kept, if there is a reason.
@@ -267,10 +280,11 @@ impl PolicyHost {
         // way drops all of that or nothing. The receiver writes it to the audit; when it is gone nobody asks for a record.
         let place = self.changes.reserve().await.ok();
         let names = intake.names(&known);
-        let Intake { at: now, found, orphans, directories, closed, moving, loaded, .. } = intake;
+        let Intake { at: now, found, orphans, directories, closed, moving, loaded, modules, .. } = intake;
         known.tell_orphans(orphans);
+        known.arrivals = Arrivals::taken(&found);
         let cold = !known.warm;
-        let mut round = Round { names, closed, loaded, ..Round::default() };
+        let mut round = Round { names, closed, loaded, modules, ..Round::default() };
         for found in found {
             self.take(&mut known, &mut round, found, cold);
         }
@@ -318,6 +332,9 @@ impl PolicyHost {
             |policy: &Arc<LivePolicy>| policy.manifest.mode == Mode::Enforce && policy.answers(Phase::Audit);
         if !next.live().any(keeps_text) {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
+        }
+        if let Some(too_few) = self.places_lacking(&next) {
+            tracing::warn!("streams are refused: {too_few}");
         }
         if let Some(place) = place {
             place.send(Change { from, set: next.clone(), originals });

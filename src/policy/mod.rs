@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub use component::Question;
 pub use host::{Candidate, CandidateError, Change, HostError, PolicyHost, Reload, Settings};
 pub use original::{NOT_COVERED, NotOriginal, Original};
-pub use run::{Decision, Evaluation, Outcome, Overloaded};
+pub use run::{Decision, Evaluation, Outcome, Overloaded, TooFewPlaces};
 pub(crate) use scan::is_manifest;
 pub use set::{Generation, Label, LivePolicy, PolicySet};
 pub use status::{PolicyState, PolicyStatus};

@@ -11,7 +11,7 @@ use crate::line::ByTenant;
 #[derive(Debug)]
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    /// How many one tenant may have.
+    /// See [`part`](Self::part).
     part: usize,
     tenants: Tenants,
     parts: ByTenant<Semaphore>,
@@ -26,7 +26,24 @@ pub(super) struct Place {
 
 impl Places {
     pub(super) fn new(places: usize, tenants: Tenants) -> Self {
-        Self { all: Arc::new(Semaphore::new(places)), part: places - places / 4, tenants, parts: ByTenant::default() }
+        let part = match tenants {
+            Tenants::Known => places - places / 4,
+            Tenants::Claimed => places,
+        };
+        Self { all: Arc::new(Semaphore::new(places)), part, tenants, parts: ByTenant::default() }
+    }
+
+    /// How many one tenant may have.
+    pub(super) fn part(&self) -> usize {
+        self.part
+    }
+
+    /// How many there must be for one tenant to have so many.
+    pub(super) fn for_part(&self, part: usize) -> usize {
+        match self.tenants {
+            Tenants::Known => part + part.saturating_sub(1) / 3,
+            Tenants::Claimed => part,
+        }
     }
 
     /// A place, if this tenant can have one now.
@@ -65,12 +82,23 @@ mod tests {
         {
             let all = Places::new(places, tenants);
             let greedy: Vec<_> = std::iter::from_fn(|| all.take("greedy")).collect();
-            assert_eq!(greedy.len(), expected, "{places} {tenants:?}");
+            assert_eq!((greedy.len(), all.part()), (expected, expected), "{places} {tenants:?}");
             let others: Vec<_> = std::iter::from_fn(|| all.take("other")).collect();
             assert_eq!(others.len(), places - expected, "{places} {tenants:?}");
             drop((greedy, others));
             assert!(all.take("third").is_some());
             assert!(all.parts.len() <= 1, "who has none is forgotten");
+        }
+    }
+
+    #[test]
+    fn so_many_places_as_are_needed_are_enough_and_one_less_is_not() {
+        for tenants in [Tenants::Known, Tenants::Claimed] {
+            for part in 1..50 {
+                let needed = Places::new(1, tenants).for_part(part);
+                assert_eq!(Places::new(needed, tenants).part(), part);
+                assert_eq!(Places::new(needed - 1, tenants).part(), part - 1, "{part} {tenants:?}");
+            }
         }
     }
 

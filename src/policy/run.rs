@@ -151,6 +151,18 @@ impl Decision {
 #[error("too many policies are being evaluated")]
 pub struct Overloaded;
 
+/// More policies judge a stream than one tenant has places for: it is never judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{policies} response policies in `enforce` may judge one stream and there are places for {places}: `policies.max_streams` \
+     must be at least {needed}"
+)]
+pub struct TooFewPlaces {
+    policies: usize,
+    places: usize,
+    needed: usize,
+}
+
 impl Runner {
     /// `slots` evaluations at once, of which at most half in the slow lane, and beside them `stream_places` instances
     /// that streams keep. Both are shared among tenants.
@@ -173,6 +185,12 @@ impl Runner {
     /// A place for an instance that lives as long as a stream of this tenant's.
     pub(super) fn stream_place(&self, tenant: &str) -> Result<Place, Overloaded> {
         self.stream_places.take(tenant).ok_or(Overloaded)
+    }
+
+    /// What is wrong with the number of places, if a stream cannot have one for each of so many policies.
+    pub(super) fn too_few_places(&self, policies: usize) -> Option<TooFewPlaces> {
+        let (places, needed) = (self.stream_places.part(), self.stream_places.for_part(policies));
+        (policies > places).then_some(TooFewPlaces { policies, places, needed })
     }
 
     /// Asks every policy of `set` that answers the question and covers the request. Edits are applied to `messages`.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::digest::Digest;
 use super::load::{LoadCode, LoadError, Module, Step};
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, Mode};
@@ -51,11 +53,39 @@ pub(super) struct Found {
     /// The manifest's text, where it is one.
     pub text: Arc<str>,
     /// The module; `None` for a policy that is off.
-    pub module: Result<Option<Module>, LoadError>,
+    pub module: Result<Option<ModuleFile>, LoadError>,
     /// Digest of all bytes read, to see whether something changed.
     pub fingerprint: Digest,
     /// The files that were read, as they were then. None where they were being changed.
     files: Vec<(PathBuf, Stamp)>,
+}
+
+/// A module that was found. All of a folder's together may be more than memory holds: its bytes are read when they are
+/// needed.
+#[derive(Clone, Debug)]
+pub(super) struct ModuleFile {
+    path: PathBuf,
+    root: PathBuf,
+    limit: u64,
+    /// What it was when it was found.
+    pub digest: Digest,
+}
+
+impl ModuleFile {
+    /// Its bytes, if they are those that were found.
+    pub(super) async fn read(&self) -> Result<Module, LoadError> {
+        let Self { path, root, limit, digest } = self.clone();
+        let read = spawn_blocking(move || {
+            let module = Module::new(open(&path, &root, limit, Step::Read)?.read()?);
+            if module.digest == digest { Ok(module) } else { Err(being_changed()) }
+        });
+        read.await.unwrap_or_else(|_| Err(being_changed()))
+    }
+}
+
+fn being_changed() -> LoadError {
+    let message = "the manifest or its module is being changed; it is read again when it stands still";
+    LoadError::new(Step::Read, LoadCode::Unreadable, message)
 }
 
 /// What tells one state of a file from another without reading it. Compared, never ordered: clocks go backwards.
@@ -83,21 +113,21 @@ impl Stamp {
 /// The modules that one reading has seen, by where links lead and by their state: many manifests may name one.
 #[derive(Default)]
 struct Modules {
-    read: HashMap<(PathBuf, Stamp), Module>,
+    read: HashMap<(PathBuf, Stamp), Digest>,
     /// Manifests that named one.
     named: usize,
 }
 
 impl Modules {
-    /// The module in an opened file. In memory once, however often it is asked for.
-    fn read(&mut self, opened: Opened, stamp: Stamp) -> Result<Module, LoadError> {
+    /// The digest of an opened file. Read once, however often it is asked for.
+    fn digest(&mut self, opened: &Opened, stamp: Stamp) -> Result<Digest, LoadError> {
         let key = (opened.resolved.clone(), stamp);
         if let Some(known) = self.read.get(&key) {
-            return Ok(known.clone());
+            return Ok(*known);
         }
-        let module = Module::new(opened.read()?);
-        self.read.insert(key, module.clone());
-        Ok(module)
+        let digest = opened.digest()?;
+        self.read.insert(key, digest);
+        Ok(digest)
     }
 }
 
@@ -114,16 +144,7 @@ pub(super) fn scan(directory: &Path, still_for: Duration) -> io::Result<Scan> {
         }
         for found in scan.found.iter_mut().filter(|found| !found.stands_still()) {
             scan.moving = true;
-            // Half a manifest may name something else, or cover less.
-            found.manifest = None;
-            // So that it is another one when it stands still, whatever was read.
-            found.fingerprint = Digest::of(b"");
-            found.files.clear();
-            found.module = Err(LoadError::new(
-                Step::Read,
-                LoadCode::Unreadable,
-                "the manifest or its module is being changed; it is read again when it stands still",
-            ));
+            found.leave_out();
         }
         return Ok(scan);
     }
@@ -310,7 +331,7 @@ impl Found {
     }
 
     /// Fills in everything but the module, which it gives.
-    fn fill(&mut self, directory: &Path, root: &Path, modules: &mut Modules) -> Result<Option<Module>, LoadError> {
+    fn fill(&mut self, directory: &Path, root: &Path, modules: &mut Modules) -> Result<Option<ModuleFile>, LoadError> {
         let opened = self.open(self.path.clone(), root, MAX_MANIFEST_BYTES as u64, Step::Manifest)?;
         self.fill_from(&opened.read()?, directory, root, modules)
     }
@@ -322,7 +343,7 @@ impl Found {
         directory: &Path,
         root: &Path,
         modules: &mut Modules,
-    ) -> Result<Option<Module>, LoadError> {
+    ) -> Result<Option<ModuleFile>, LoadError> {
         let what = self.path.strip_prefix(directory).unwrap_or(&self.path).display().to_string();
         let bad = |problem| LoadError::new(Step::Manifest, LoadCode::BadManifest, problem);
         self.fingerprint = Digest::of(bytes);
@@ -339,11 +360,10 @@ impl Found {
             let message = format!("{what}: at most {MAX_POLICIES} policies are loaded, in order of path");
             return Err(LoadError::new(Step::Read, LoadCode::TooMany, message));
         }
-        let module = self.path.parent().unwrap_or(directory).join(&name);
-        let opened = self.open(module, root, limit, Step::Read)?;
+        let path = self.path.parent().unwrap_or(directory).join(&name);
+        let opened = self.open(path.clone(), root, limit, Step::Read)?;
         let stamp = Stamp::of(&opened.about);
-        let module = modules.read(opened, stamp)?;
-        let digest = module.digest;
+        let digest = modules.digest(&opened, stamp)?;
         self.fingerprint = Digest::of_pieces([bytes, digest.as_bytes()]);
         match pin {
             Some(pin) if pin != digest => Err(LoadError::new(
@@ -351,7 +371,7 @@ impl Found {
                 LoadCode::DigestMismatch,
                 format!("{name} has the digest {digest}, but the manifest pins {pin}"),
             )),
-            _ => Ok(Some(module)),
+            _ => Ok(Some(ModuleFile { path, root: root.to_owned(), limit, digest })),
         }
     }
 
@@ -359,6 +379,16 @@ impl Found {
         let opened = open(&path, root, limit, step)?;
         self.files.push((path, Stamp::of(&opened.about)));
         Ok(opened)
+    }
+
+    /// It is being changed: what was read of it does not count.
+    pub(super) fn leave_out(&mut self) {
+        // Half a manifest may name something else, or cover less.
+        self.manifest = None;
+        // So that it is another one when it stands still, whatever was read.
+        self.fingerprint = Digest::of(b"");
+        self.files.clear();
+        self.module = Err(being_changed());
     }
 
     /// Whether the paths still lead to the files that were read, and those are as they were.
@@ -422,6 +452,13 @@ impl Opened {
         let read = (&self.file).take(self.limit + 1).read_to_end(&mut bytes);
         read.map_err(|error| unreadable(&self.path, self.step, &error))?;
         if bytes.len() as u64 > self.limit { Err(self.too_large()) } else { Ok(bytes) }
+    }
+
+    /// The digest of all of it.
+    fn digest(&self) -> Result<Digest, LoadError> {
+        let mut bytes = (&self.file).take(self.limit + 1);
+        let digest = Digest::of_reader(&mut bytes).map_err(|error| unreadable(&self.path, self.step, &error))?;
+        if bytes.limit() == 0 { Err(self.too_large()) } else { Ok(digest) }
     }
 
     fn too_large(&self) -> LoadError {
@@ -503,19 +540,36 @@ mod tests {
         assert!(matches!(off.module, Ok(None)) && scan.closed.is_empty());
     }
 
+    #[tokio::test]
+    async fn a_module_that_is_another_by_now_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let module = folder.path().join("p.wasm");
+        fs::write(&module, "bytes").unwrap();
+        fs::write(folder.path().join("p.yaml"), "name: p\nmodule: p.wasm\n").unwrap();
+        let found = scan(folder.path(), Duration::ZERO).unwrap().found.remove(0).module.unwrap().unwrap();
+        assert_eq!(found.read().await.unwrap().bytes.as_slice(), b"bytes");
+        fs::write(&module, "other").unwrap();
+        assert_eq!(found.read().await.unwrap_err(), being_changed());
+        fs::remove_file(&module).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &module).unwrap();
+        assert_eq!(found.read().await.unwrap_err().code, LoadCode::Unreadable);
+        fs::remove_file(&module).unwrap();
+        fs::write(&module, "bytes").unwrap();
+        assert!(found.read().await.is_ok());
+    }
+
     #[test]
-    fn a_module_that_many_manifests_name_is_in_memory_once() {
+    fn modules_are_told_apart_by_what_they_are() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("shared.wasm"), "bytes").unwrap();
         std::os::unix::fs::symlink("shared.wasm", folder.path().join("link.wasm")).unwrap();
-        fs::write(folder.path().join("alone.wasm"), "bytes").unwrap();
-        for (name, module) in [("a", "shared"), ("b", "shared"), ("c", "link"), ("d", "alone")] {
+        fs::write(folder.path().join("alone.wasm"), "other").unwrap();
+        for (name, module) in [("a", "shared"), ("b", "link"), ("c", "alone"), ("d", "shared")] {
             fs::write(folder.path().join(format!("{name}.yaml")), format!("name: {name}\nmodule: {module}.wasm\n"))
                 .unwrap();
         }
         let scan = scan(folder.path(), Duration::ZERO).unwrap();
-        let modules: Vec<_> = scan.found.iter().map(|found| found.module.clone().unwrap().unwrap()).collect();
-        let is_shared: Vec<_> = modules.iter().map(|module| Arc::ptr_eq(&module.bytes, &modules[0].bytes)).collect();
-        assert_eq!(is_shared, [true, true, true, false]);
+        let digests: Vec<_> = scan.found.iter().map(|found| found.module.clone().unwrap().unwrap().digest).collect();
+        assert_eq!(digests, ["bytes", "bytes", "other", "bytes"].map(|bytes| Digest::of(bytes.as_bytes())));
     }
 }

@@ -5,11 +5,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::held::{
-    NOBODYS, hold, holding, holding_with, put_brake, release, state, until_live, until_loading, until_loading_again,
+    NOBODYS, hold, holding, holding_with, put_brakes, release, state, until_live, until_loading, until_loading_again,
     until_off, until_seen, writing_all_the_time,
 };
-use super::support::eventually;
 use super::support::guest::manifest;
+use super::support::{Gateway, eventually};
 use super::{generation, refusing, replace, said, stands, until_said};
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn what_came_with_something_that_must_be_loaded_waits_for_it() {
     refusing("one").put(&new, "house", "mode: off\n");
     refusing("successor").put(&new, "successor", "");
     swap(&prepared.policies(), ".old");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     hold(&gateway);
     refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
@@ -66,6 +66,11 @@ async fn what_came_with_something_that_must_be_loaded_waits_for_it() {
     until_seen(&gateway).await;
     assert_eq!((state(&gateway, "house").await, said(&gateway).await), ("live".to_owned(), "one".to_owned()));
     release(&gateway);
+    until_succeeded(&gateway).await;
+}
+
+/// Until the successor is live, and the house off from the same generation on.
+async fn until_succeeded(gateway: &Gateway) {
     eventually("the successor live", async || {
         let body = gateway.admin_get("/admin/policies").await.body;
         let is = |name: &str, state: &str| {
@@ -77,12 +82,58 @@ async fn what_came_with_something_that_must_be_loaded_waits_for_it() {
     .await;
 }
 
+#[tokio::test]
+async fn what_came_with_something_that_must_be_loaded_waits_for_it_though_it_changes_again() {
+    for beside_another_load in [false, true] {
+        let prepared = holding();
+        let [old, new, newer] = [".old", ".new", ".newer"].map(|folder| prepared.policies().join(folder));
+        for folder in [&old, &new, &newer] {
+            fs::create_dir(folder).unwrap();
+        }
+        refusing("one").put(&old, "house", "");
+        for (folder, remark) in [(&new, ""), (&newer, "# off for good\n")] {
+            refusing("one").put(folder, "house", &format!("mode: off\n{remark}"));
+            refusing("successor").put(folder, "successor", "");
+        }
+        swap(&prepared.policies(), ".old");
+        put_brakes(&prepared);
+        let gateway = prepared.start();
+        let stays = async |when: &str| {
+            until_seen(&gateway).await;
+            let found = (state(&gateway, "house").await, said(&gateway).await);
+            assert_eq!(found, ("live".to_owned(), "one".to_owned()), "{when}, beside another: {beside_another_load}");
+        };
+        hold(&gateway);
+        if beside_another_load {
+            refusing("slow").put(&gateway.policies(), "slow", NOBODYS);
+            until_loading(&gateway, "slow").await;
+            swap(&gateway.policies(), ".new");
+            stays("when it came").await;
+        } else {
+            swap(&gateway.policies(), ".new");
+            until_loading(&gateway, "successor").await;
+        }
+        swap(&gateway.policies(), ".newer");
+        stays("when it changed").await;
+        let (text, successor) = (newer.join("house.yaml"), newer.join("successor.yaml"));
+        let whole = fs::read(&successor).unwrap();
+        fs::write(&successor, &whole[..whole.len() / 2]).unwrap();
+        stays("when the other was written by halves").await;
+        fs::remove_file(&successor).unwrap();
+        replace(&text, manifest("house", "mode: off\n"));
+        stays("when the other went").await;
+        replace(&successor, whole);
+        release(&gateway);
+        until_succeeded(&gateway).await;
+    }
+}
+
 /// A name that goes over from one manifest to another: in force it is still the former's.
 #[tokio::test]
 async fn what_takes_over_a_name_switches_nothing_off_before_it_has_it() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     hold(&gateway);
     fs::write(gateway.policies().join("new.wasm"), refusing("new").module()).unwrap();
@@ -114,6 +165,7 @@ async fn what_takes_over_a_name_switches_nothing_off_before_it_has_it() {
 async fn what_changes_no_set_keeps_nothing_from_going_ahead() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let (policies, text) = (gateway.policies(), gateway.policies().join("house.yaml"));
     hold(&gateway);
@@ -128,6 +180,9 @@ async fn what_changes_no_set_keeps_nothing_from_going_ahead() {
     fs::write(policies.join("house-copy.yaml"), manifest("house", "order: 7\n")).unwrap();
     off().await;
     fs::write(policies.join("draft.yaml"), "name: [").unwrap();
+    off().await;
+    replace(&text, "name: [");
+    until_seen(&gateway).await;
     off().await;
     fs::remove_file(policies.join("slow.yaml")).unwrap();
     off().await;

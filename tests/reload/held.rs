@@ -62,24 +62,34 @@ fn is_loading(policy: &str) -> impl Fn(&serde_json::Value) -> bool {
 /// A policy that applies to no request of these tests.
 pub(super) const NOBODYS: &str = "match: { clients: [nobody] }\n";
 
-/// Puts in a policy whose changes, by themselves, go ahead: they show that the folder was looked at.
-pub(super) fn put_brake(prepared: &Prepared) {
-    refusing("brake").put(&prepared.policies(), "brake", NOBODYS);
+/// More than changes are waited for in one test.
+const BRAKES: usize = 10;
+
+/// Puts in policies whose changes, by themselves, go ahead: they show that the folder was looked at.
+pub(super) fn put_brakes(prepared: &Prepared) {
+    for number in 0..BRAKES {
+        refusing("brake").put(&prepared.policies(), &format!("brake-{number}"), NOBODYS);
+    }
 }
 
 /// Until everything that was changed before has been looked at, though a policy is being loaded.
 pub(super) async fn until_seen(gateway: &Gateway) {
-    let mode = if gateway.policy("brake").await["mode"] == "enforce" { "shadow" } else { "enforce" };
-    // What is seen together with something that waits, waits with it.
-    for attempt in 0.. {
-        assert!(attempt < 10, "nothing goes ahead");
-        let text = format!("{NOBODYS}mode: {mode} # {attempt}\n");
-        replace(&gateway.policies().join("brake.yaml"), manifest("brake", &text));
-        let seen = async || while gateway.policy("brake").await["mode"] != mode {};
+    // What is seen together with something that waits, waits with it, and so does its next change.
+    for brake in (0..BRAKES).map(|number| format!("brake-{number}")) {
+        let path = gateway.policies().join(format!("{brake}.yaml"));
+        let is = async |mode: &str| gateway.policy(&brake).await["mode"] == mode;
+        let is_shadow = fs::read_to_string(&path).unwrap().contains("shadow");
+        let (before, mode) = if is_shadow { ("shadow", "enforce") } else { ("enforce", "shadow") };
+        if !is(before).await {
+            continue;
+        }
+        replace(&path, manifest(&brake, &format!("{NOBODYS}mode: {mode}\n")));
+        let seen = async || while !is(mode).await {};
         if tokio::time::timeout(Duration::from_secs(2), seen()).await.is_ok() {
             return;
         }
     }
+    panic!("nothing goes ahead");
 }
 
 pub(super) async fn state(gateway: &Gateway, policy: &str) -> String {

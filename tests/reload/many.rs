@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::loader::{counted, starts};
-use super::support::eventually_within;
-use super::support::guest::Guest;
+use super::support::guest::{Guest, manifest};
+use super::support::{eventually, eventually_within};
 use super::{NEVER, bare, generation, refusing, replace, said, scans, until_generation};
 
 /// How long a start may take, and a look at the folder: many policies are compiled twice, or very many files read.
@@ -124,4 +124,26 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
     assert!(!checked.status.success() && text.contains("at most 20000 manifests are read"), "{text}");
     fs::remove_file(&newcomer).unwrap();
     assert_eq!(said(&prepared.start_within(LOADING)).await, "old");
+}
+
+/// None of them is the one that its manifest pins: their digests are all that is asked for.
+#[tokio::test]
+async fn a_look_at_the_folder_has_no_modules_in_memory_that_it_does_not_load() {
+    const EACH: usize = 32 << 20;
+    let gateway = bare("reload_debounce: 200ms").prepare().start();
+    let before = gateway.peak_memory();
+    let pin = format!("sha256: {}\n", "0".repeat(64));
+    for number in 0..12_u8 {
+        let name = format!("large-{number}");
+        fs::write(gateway.policies().join(format!("{name}.wasm")), vec![number; EACH]).unwrap();
+        fs::write(gateway.policies().join(format!("{name}.yaml")), manifest(&name, &pin)).unwrap();
+    }
+    eventually("all are refused", async || {
+        let body = gateway.admin_get("/admin/policies").await.body;
+        let refused = |it: &&Value| it["error"]["code"] == "digest_mismatch";
+        body["policies"].as_array().unwrap().iter().filter(refused).count() == 12
+    })
+    .await;
+    let more = gateway.peak_memory() - before;
+    assert!(more < 3 * EACH as u64, "{} MiB more", more >> 20);
 }

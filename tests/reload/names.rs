@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::held::{NOBODYS, hold, holding, put_brake, release, until_live, until_loading, until_seen};
+use super::held::{NOBODYS, hold, holding, put_brakes, release, until_live, until_loading, until_seen};
 use super::loader::{counted, starts};
 use super::support::eventually;
 use super::support::guest::manifest;
@@ -78,7 +78,7 @@ async fn what_cannot_have_its_name_is_not_loaded() {
 async fn a_manifest_that_was_away_for_a_moment_has_its_name_though_another_says_it_meanwhile() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let (policies, text) = (gateway.policies(), gateway.policies().join("house.yaml"));
     replace(&policies.join("backup.yaml"), manifest("house", "mode: off\n"));
@@ -103,7 +103,7 @@ async fn a_name_that_is_taken_back_while_its_successor_loads_stays_with_its_mani
     for (name, reason) in [("a", "alpha"), ("b", "beta")] {
         refusing(reason).put(&prepared.policies(), name, "");
     }
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let policies = gateway.policies();
     hold(&gateway);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::held::{
-    NOBODYS, hold, holding, permit, put_brake, release, state, until_live, until_loading, until_loading_again,
+    NOBODYS, hold, holding, permit, put_brakes, release, state, until_live, until_loading, until_loading_again,
     until_off, until_seen, writing_all_the_time,
 };
 use super::support::eventually;
@@ -31,7 +31,7 @@ async fn a_version_that_was_overtaken_while_it_loaded_never_goes_live() {
 async fn a_version_that_is_overtaken_by_another_waits_for_it_but_not_for_ever() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let module = gateway.policies().join("house.wasm");
     hold(&gateway);
@@ -53,7 +53,7 @@ async fn a_version_that_is_overtaken_by_another_waits_for_it_but_not_for_ever() 
 async fn a_newcomer_whose_manifest_went_while_it_loaded_never_goes_live() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "mode: off\n");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     hold(&gateway);
     refusing("oops").put(&gateway.policies(), "oops", "");
@@ -77,7 +77,7 @@ async fn a_newcomer_whose_manifest_went_while_it_loaded_never_goes_live() {
 async fn a_policy_that_is_on_again_before_its_reload_is_through_never_goes_off() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let (module, text) = (gateway.policies().join("house.wasm"), gateway.policies().join("house.yaml"));
     hold(&gateway);
@@ -99,7 +99,7 @@ async fn a_policy_that_is_on_again_before_its_reload_is_through_never_goes_off()
 async fn a_policy_that_is_back_before_its_reload_is_through_never_goes() {
     let prepared = holding();
     refusing("one").put(&prepared.policies(), "house", "");
-    put_brake(&prepared);
+    put_brakes(&prepared);
     let gateway = prepared.start();
     let (policies, text) = (gateway.policies(), gateway.policies().join("house.yaml"));
     hold(&gateway);

@@ -538,6 +538,31 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn policies_for_which_no_stream_ever_has_places_are_told_of() {
+    let double = MistralDouble::builder().start().await.unwrap();
+    let gateway = |places: usize| {
+        let setup = Setup::with(&double).policies_further(&format!(", max_streams: {places}"));
+        // What only watches takes no place from those that count.
+        let policies = [("zero", "order: -1\nmode: shadow\n"), ("one", ""), ("two", "")];
+        with_patterns(setup, &policies.map(|(name, manifest)| (name, manifest, "deny", "geheim")))
+    };
+    double.script(Behaviour::text("Ja."));
+    let too_few = gateway(1);
+    let seen = too_few.post("/v1/chat/completions", json!({ "messages": ask("?")["messages"], "stream": true })).await;
+    let told = seen.body.to_string();
+    assert_eq!(seen.status, 503, "{told}");
+    assert!(told.contains("`policies.max_streams` must be at least 2") && !told.contains("again"), "{told}");
+    let warned = |gateway: &Value| gateway["policies"]["warnings"].to_string().contains("must be at least 2");
+    assert!(warned(&too_few.get("/health").await.body));
+    let logged = |line: &Value| line["fields"]["message"].as_str().is_some_and(|it| it.contains("must be at least 2"));
+    assert_eq!(too_few.log.all(logged).len(), 1);
+
+    let enough = gateway(2);
+    assert!(!warned(&enough.get("/health").await.body) && enough.log.all(logged).is_empty());
+    assert_eq!(stream(&enough, ask("?")).await.text(), "Ja.");
+}
+
+#[tokio::test]
 async fn a_policy_that_only_watches_keeps_no_stream_out() {
     let double = MistralDouble::builder().start().await.unwrap();
     let setup = Setup::with(&double).policies_further(", max_streams: 1");

@@ -6,6 +6,7 @@
 mod support;
 
 mod broken;
+mod calls;
 mod failing;
 mod judged;
 mod passed;

@@ -23,6 +23,7 @@ pub struct Guest {
     bytes: usize,
     regions: Vec<String>,
     begins: String,
+    about: String,
     memory: &'static str,
 }
 
@@ -40,6 +41,7 @@ impl Guest {
             bytes: 0,
             regions: Vec::new(),
             begins: String::new(),
+            about: String::new(),
             memory: "2",
         }
     }
@@ -113,6 +115,12 @@ impl Guest {
         self
     }
 
+    /// Says so only where it is shown these words, in a text or a name, and allows the rest.
+    pub fn about(mut self, words: &str) -> Self {
+        words.clone_into(&mut self.about);
+        self
+    }
+
     /// The core module, with what `wit-bindgen` leaves in one so that the loader can make a component of it.
     pub fn module(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
@@ -140,6 +148,32 @@ impl Guest {
         } else {
             ""
         };
+        let mut look = String::new();
+        if !self.about.is_empty() {
+            // Through all that was handed over, which stands where `cabi_realloc` put it. 7168 holds zeroes: nothing to say.
+            let length = self.about.len();
+            write!(
+                look,
+                "(local $at i32) (local $same i32) (local.set $at (i32.const 65536))
+                (block $found
+                  (block $nowhere (loop $next
+                    (br_if $nowhere (i32.ge_u (local.get $at) (global.get $next)))
+                    (local.set $same (i32.const 0))
+                    (block $differs (loop $on
+                      (br_if $found (i32.eq (local.get $same) (i32.const {length})))
+                      (br_if $differs (i32.ne
+                        (i32.load8_u (i32.add (local.get $at) (local.get $same)))
+                        (i32.load8_u (i32.add (i32.const 6144) (local.get $same)))))
+                      (local.set $same (i32.add (local.get $same) (i32.const 1)))
+                      (br $on)))
+                    (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                    (br $next)))
+                  (global.set $next (i32.const 65536))
+                  (return (i32.const 7168)))
+                (global.set $next (i32.const 65536))"
+            )
+            .unwrap();
+        }
         let mut filling = String::new();
         let mut salt = reason.bytes().fold(7_u32, |salt, byte| salt.wrapping_mul(31).wrapping_add(byte.into()));
         for _ in 0..self.bytes / 50 {
@@ -164,6 +198,9 @@ impl Guest {
             let edit = words(&[0, 0, 0, length, 5120, length, 5120, length]);
             write!(extras, r#"(data (i32.const 2072) "{}") "#, words(&[4864, 1])).unwrap();
             write!(extras, r#"(data (i32.const 4864) "{edit}") (data (i32.const 5120) "{}")"#, self.begins).unwrap();
+        }
+        if !self.about.is_empty() {
+            write!(extras, r#"(data (i32.const 6144) "{}")"#, self.about).unwrap();
         }
         if !self.regions.is_empty() {
             let (mut pairs, mut names) = (Vec::new(), String::new());
@@ -191,7 +228,7 @@ impl Guest {
               {refuse} (i32.const 1024))
             (func (export "octroi:policy/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
             (func (export "octroi:policy/{interface}@0.1.0#evaluate") (param i32) (result i32)
-              {once} {spin} (i32.const 2048))
+              {look} {once} {spin} (i32.const 2048))
             {filling}
             (data (i32.const 2048) "{verdict}")
             (data (i32.const 3072) "\01\00\00\00\00\11\00\00\0e\00\00\00")

@@ -74,7 +74,7 @@ impl From<GatewayError> for StaticPolicyError {
     fn from(error: GatewayError) -> Self {
         match error {
             GatewayError::ShuttingDown => Self::ShuttingDown,
-            GatewayError::Overloaded | GatewayError::TooManyStreams => Self::Overloaded,
+            GatewayError::Overloaded | GatewayError::TooManyStreams(_) => Self::Overloaded,
             GatewayError::Audit(_) | GatewayError::Internal | GatewayError::InvalidContext => Self::Internal,
         }
     }

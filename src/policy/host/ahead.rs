@@ -5,11 +5,11 @@
 //! that. So the folder is looked at meanwhile, and such changes come into force as a set of their own, beside what else is
 //! in force then. The reload has them in the place of what it had read.
 //!
-//! What changes together goes in together: nothing goes ahead where something that came with it must be loaded, has
-//! another name than before, or where the manifest of a policy in force is gone, which a second scan has to agree on. What
-//! is at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
+//! What changes together goes in together: nothing goes ahead where something that [came with it](super::together) must
+//! be loaded, has another name than before, or where the manifest of a policy in force is gone, which a second scan has to
+//! agree on. What comes at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use super::PolicyHost;
 use super::claims::Claim;
 use super::intake::Intake;
 use super::known::Known;
+use super::together::lacks_something;
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
 use crate::policy::manifest::{Manifest, Name};
@@ -45,13 +46,11 @@ pub(super) struct Lookout {
     last: Option<Digest>,
     /// Since when it has been seen to differ from that.
     changed: Option<Instant>,
-    /// Each manifest, with its module, as it was when the folder was last read.
-    seen: HashMap<PathBuf, Digest>,
 }
 
 impl Lookout {
     pub(super) fn new(scan: &Scan) -> Self {
-        Self { directories: scan.directories.clone(), seen: fingerprints(&scan.found), ..Self::default() }
+        Self { directories: scan.directories.clone(), ..Self::default() }
     }
 
     /// Whether it is to be read, and then how long it must stand still meanwhile: not at all, where it has since the last
@@ -67,22 +66,18 @@ impl Lookout {
         if is_still { Some(Duration::ZERO) } else { (changed.elapsed() >= AT_MOST).then_some(quiet) }
     }
 
-    /// What it was read like before.
-    fn reads(&mut self, found: &[Found], glance: Option<Digest>) -> HashMap<PathBuf, Digest> {
+    /// It was read when it looked like this.
+    fn is_read(&mut self, glance: Option<Digest>) {
         self.read = glance;
         self.changed = None;
-        std::mem::replace(&mut self.seen, fingerprints(found))
     }
-}
-
-fn fingerprints(found: &[Found]) -> HashMap<PathBuf, Digest> {
-    found.iter().map(|it| (it.path.clone(), it.fingerprint)).collect()
 }
 
 /// What a change comes to that need not be waited for.
 enum Next {
     Off,
-    Live(Arc<LivePolicy>),
+    /// With what is archived of a version that was not in force before.
+    Live(Arc<LivePolicy>, Option<Original>),
     /// It was never in force, and refuses what its manifest covers, as that says it now.
     Refuses(Arc<BrokenPolicy>),
 }
@@ -99,15 +94,15 @@ impl PolicyHost {
         let directory = self.settings.directory.clone();
         let scanned = spawn_blocking(move || scan::scan(&directory, still_for)).await;
         let Ok(Ok(Scan { found, .. })) = scanned else { return };
-        let before = intake.lookout.reads(&found, glance);
-        let set = self.set.load_full();
-        if before.keys().any(|path| !intake.lookout.seen.contains_key(path) && known.counts(path, &set)) {
+        intake.lookout.is_read(glance);
+        let together = known.read(&found, &self.set.load());
+        if lacks_something(&together, &found) {
             return;
         }
         let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
         let held = holders.filter_map(|it| known.names.get(&it.path).cloned()).collect();
         let mut ready = Vec::new();
-        for found in found.into_iter().filter(|it| before.get(&it.path) != Some(&it.fingerprint)) {
+        for found in found.into_iter().filter(|it| together.contains_key(&it.path)) {
             match self.without_load(known, intake, &found, &held).await {
                 Ok(Some(next)) => ready.push((found, next)),
                 Ok(None) => {}
@@ -117,6 +112,7 @@ impl PolicyHost {
         if !ready.is_empty() {
             self.go_ahead(known, intake, ready).await;
         }
+        known.arrivals.went_ahead(&together);
     }
 
     /// What this comes to without a load, which it needs also where it is another policy's than in the set in force.
@@ -139,7 +135,7 @@ impl PolicyHost {
             Ok(None) => return Ok(Some(Next::Off)),
             Err(error) => return Ok(self.at_fault(found, manifest, error)),
         };
-        let loaded = match intake.at_hand(known, &found.path, manifest, module, found.fingerprint) {
+        let loaded = match intake.at_hand(known, &found.path, manifest, &module.digest, found.fingerprint) {
             Some(loaded) => loaded,
             None => self.worker.cached(manifest, &module.digest).await.ok_or(NeedsLoad)?,
         };
@@ -148,10 +144,12 @@ impl PolicyHost {
             Err(error) => return Ok(self.at_fault(found, manifest, &error)),
         };
         let live = known.live.get(&manifest.name).filter(|live| live.version.id == version.id);
-        Ok(Some(Next::Live(match live.map(|live| live.tally.clone()) {
-            Some(tally) => LivePolicy::counted_on(manifest.clone(), version, tally),
-            None => LivePolicy::new(manifest.clone(), version),
-        })))
+        if let Some(tally) = live.map(|live| live.tally.clone()) {
+            return Ok(Some(Next::Live(LivePolicy::counted_on(manifest.clone(), version, tally), None)));
+        }
+        let bytes = module.read().await.map_err(|_| NeedsLoad)?.bytes;
+        let original = Original { version: version.id, manifest: found.text.clone(), module: bytes };
+        Ok(Some(Next::Live(LivePolicy::new(manifest.clone(), version), Some(original))))
     }
 
     fn at_fault(&self, found: &Found, manifest: &Manifest, error: &LoadError) -> Option<Next> {
@@ -177,22 +175,22 @@ impl PolicyHost {
                 Member::Broken(policy) => policy.path != found.path,
             });
             statuses.retain(|it| it.path != found.path);
-            match &next {
-                Next::Live(policy) => {
-                    let before = known.live.insert(manifest.name.clone(), policy.clone());
-                    if before.is_none_or(|before| before.version.id != policy.version.id) {
+            match next {
+                Next::Live(policy, original) => {
+                    known.live.insert(manifest.name.clone(), policy.clone());
+                    if original.is_some() {
                         known.since.insert(manifest.name.clone(), Timestamp::now());
-                        originals.extend(original(&found, policy.version.id));
+                        originals.extend(original);
                     }
                     let since = known.since.get(&manifest.name).copied();
-                    statuses.push(PolicyStatus::live(found.path.clone(), policy, None, since));
+                    statuses.push(PolicyStatus::live(found.path.clone(), &policy, None, since));
                     intake.is_loaded(found.path.clone(), found.fingerprint, Ok(policy.version.clone()));
-                    members.push(Member::Live(policy.clone()));
+                    members.push(Member::Live(policy));
                 }
                 Next::Refuses(policy) => {
                     let error = policy.error.clone();
                     statuses.push(PolicyStatus::failed(found.path.clone(), Some(manifest.clone()), error));
-                    members.push(Member::Broken(policy.clone()));
+                    members.push(Member::Broken(policy));
                 }
                 Next::Off => {
                     known.live.remove(&manifest.name);
@@ -204,9 +202,4 @@ impl PolicyHost {
         let set = self.publish(members, originals, place, false);
         self.tell(statuses, &set);
     }
-}
-
-fn original(found: &Found, version: Digest) -> Option<Original> {
-    let module = found.module.as_ref().ok()?.as_ref()?;
-    Some(Original { version, manifest: found.text.clone(), module: module.bytes.clone() })
 }

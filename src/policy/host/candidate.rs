@@ -79,6 +79,7 @@ impl PolicyHost {
         let version = match loaded {
             Some(policy) => policy.version.clone(),
             None => {
+                let module = module.read().await?;
                 let turn = async {
                     drop(self.known.lock().await);
                     self.loader.lock().await

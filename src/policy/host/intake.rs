@@ -20,7 +20,7 @@ use crate::policy::digest::Digest;
 use crate::policy::load::worker::{Version, load_id, version_id};
 use crate::policy::load::{LoadError, Module};
 use crate::policy::manifest::{Manifest, Name};
-use crate::policy::scan::{self, Found, Scan};
+use crate::policy::scan::{self, Found, ModuleFile, Scan};
 use crate::policy::{meter, writers};
 
 /// How often everything is read for one reload. What was read last is taken, even if it was overtaken again: edits
@@ -50,6 +50,8 @@ pub(super) struct Intake {
     pub(super) lookout: Lookout,
     /// What is loaded or cannot be; of former readings too.
     pub(super) loaded: LoadedByPath,
+    /// The modules of versions that are not in force. Many manifests may name one.
+    pub(super) modules: HashMap<Digest, Module>,
     /// Whether the loader was waited for.
     waited: bool,
 }
@@ -75,11 +77,30 @@ impl PolicyHost {
         still_for: Duration,
         loaded: LoadedByPath,
     ) -> Result<Intake, std::io::Error> {
-        let scan = self.read(still_for).await?;
-        let mut intake = Intake::new(scan, loaded);
+        let mut intake = self.read_whole(known, still_for, loaded).await?;
         intake.reserved = known.reserved(&intake, &self.set.load());
         self.load_all(known, &mut intake).await;
         Ok(intake)
+    }
+
+    /// Reads what stands in the folder, and of what is new there the modules.
+    async fn read_whole(
+        &self,
+        known: &mut Known,
+        still_for: Duration,
+        mut loaded: LoadedByPath,
+    ) -> Result<Intake, std::io::Error> {
+        let mut readings = 0;
+        loop {
+            let scan = self.read(still_for).await?;
+            known.read(&scan.found, &self.set.load());
+            let mut intake = Intake::new(scan, loaded);
+            readings += 1;
+            if intake.read_modules(known).await || readings == READINGS {
+                return Ok(intake);
+            }
+            loaded = intake.loaded;
+        }
     }
 
     async fn read(&self, still_for: Duration) -> Result<Scan, std::io::Error> {
@@ -142,7 +163,7 @@ impl PolicyHost {
             return;
         };
         let (path, fingerprint) = (path.clone(), *fingerprint);
-        let loaded = match intake.at_hand(known, &path, manifest, module, fingerprint) {
+        let loaded = match intake.at_hand(known, &path, manifest, &module.digest, fingerprint) {
             Some(loaded) => loaded,
             None => {
                 let (manifest, module) = (manifest.clone(), module.clone());
@@ -161,12 +182,17 @@ impl PolicyHost {
         intake: &mut Intake,
         path: &Path,
         manifest: &Manifest,
-        module: Module,
+        module: ModuleFile,
     ) -> Loaded {
         let (started, load) = (Instant::now(), load_id(manifest, &module.digest));
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
+                let module = match intake.modules.get(&module.digest) {
+                    Some(read) => read.clone(),
+                    // Its error stood until now.
+                    None => intake.modules.entry(module.digest).or_insert(module.read().await?).clone(),
+                };
                 intake.waited = true;
                 self.load_on_the_lookout(known, intake, manifest, module).await
             }
@@ -219,8 +245,8 @@ impl Intake {
     fn new(scan: Scan, loaded: LoadedByPath) -> Self {
         let (at, lookout) = (Instant::now(), Lookout::new(&scan));
         let Scan { found, orphans, directories, closed, moving, .. } = scan;
-        let (reserved, waited) = (HashMap::new(), false);
-        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, waited }
+        let (reserved, modules, waited) = (HashMap::new(), HashMap::new(), false);
+        Self { at, found, reserved, orphans, directories, closed, moving, lookout, loaded, modules, waited }
     }
 
     /// Where those stand that have the names that they say, and are neither off nor loaded nor at fault.
@@ -248,21 +274,49 @@ impl Intake {
         known: &Known,
         path: &Path,
         manifest: &Manifest,
-        module: &Module,
+        module: &Digest,
         fingerprint: Digest,
     ) -> Option<Loaded> {
-        let id = version_id(manifest, &module.digest);
+        let id = version_id(manifest, module);
         if let Some(live) = known.live.get(&manifest.name).filter(|live| live.is_ready_as(&id, manifest)) {
             return Some(Ok(live.version.clone()));
         }
         if let Some((_, loaded)) = self.loaded.get(path).filter(|(of, _)| *of == fingerprint) {
             return Some(loaded.clone());
         }
-        known.refused.standing(path, load_id(manifest, &module.digest)).map(|error| Err(error.clone()))
+        known.refused.standing(path, load_id(manifest, module)).map(|error| Err(error.clone()))
     }
 
     pub(super) fn is_loaded(&mut self, path: PathBuf, fingerprint: Digest, loaded: Loaded) {
         self.loaded.insert(path, (fingerprint, loaded));
+    }
+
+    /// Reads the modules of what is not in force, as it was found: to load it, and for the archive. Gives whether that was
+    /// still so; what is another by now is left out.
+    async fn read_modules(&mut self, known: &Known) -> bool {
+        let mut is_whole = true;
+        for at in 0..self.found.len() {
+            let Some(module) = self.found.get(at).and_then(|found| self.needed(known, found)) else { continue };
+            if let Ok(module) = module.read().await {
+                self.modules.insert(module.digest, module);
+            } else {
+                (is_whole, self.moving) = (false, true);
+                self.found.get_mut(at).into_iter().for_each(Found::leave_out);
+            }
+        }
+        is_whole
+    }
+
+    /// The module of what may go live and is not in force, where it is not read yet.
+    fn needed(&self, known: &Known, found: &Found) -> Option<ModuleFile> {
+        let (manifest, module) = (found.manifest.as_ref()?, found.module.as_ref().ok()?.as_ref()?);
+        let is_in_force =
+            |version: &Version| known.live.get(&manifest.name).is_some_and(|live| live.version.id == version.id);
+        match self.at_hand(known, &found.path, manifest, &module.digest, found.fingerprint) {
+            Some(Err(_)) => None,
+            Some(Ok(version)) if is_in_force(&version) => None,
+            _ => (!self.modules.contains_key(&module.digest)).then(|| module.clone()),
+        }
     }
 
     /// Has this in the place of what was read of its path.

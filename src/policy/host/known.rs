@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::take::Round;
+use super::together::Arrivals;
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
 use crate::policy::manifest::Name;
@@ -31,6 +32,7 @@ pub(super) struct Known {
     /// The names that paths had when they could be read: one path for each.
     pub(super) names: HashMap<PathBuf, Name>,
     pub(super) refused: Refused,
+    pub(super) arrivals: Arrivals,
     /// Modules without a manifest, that were told of.
     pub(super) orphans: Vec<PathBuf>,
     /// Whether a set was ever published.

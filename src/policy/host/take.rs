@@ -12,7 +12,7 @@ use super::known::Known;
 use super::told::report;
 use crate::policy::digest::Digest;
 use crate::policy::load::worker::Version;
-use crate::policy::load::{LoadCode, LoadError, Step};
+use crate::policy::load::{LoadCode, LoadError, Module, Step};
 use crate::policy::manifest::{Manifest, Mode, Name};
 use crate::policy::meter;
 use crate::policy::original::Original;
@@ -35,7 +35,8 @@ impl PolicyHost {
         let fault = match (module, manifest) {
             (Ok(Some(module)), Some(manifest)) => match round.loaded(&path, fingerprint) {
                 Ok(version) => {
-                    let original = Original { version: version.id, manifest: text, module: module.bytes };
+                    let module = round.modules.get(&module.digest).map(|read| read.bytes.clone());
+                    let original = module.map(|module| Original { version: version.id, manifest: text, module });
                     return self.goes_live(known, round, path, manifest, version, original);
                 }
                 Err(error) => Fault { path, manifest: Some(manifest), name, error },
@@ -59,7 +60,7 @@ impl PolicyHost {
         path: PathBuf,
         manifest: Manifest,
         version: Version,
-        original: Original,
+        original: Option<Original>,
     ) {
         let failed_before = |it: &PolicyStatus| it.path == path && it.error.is_some();
         if self.statuses.load().iter().any(failed_before) {
@@ -70,7 +71,7 @@ impl PolicyHost {
             Some(tally) => LivePolicy::counted_on(manifest, version, tally),
             None => {
                 known.since.insert(manifest.name.clone(), Timestamp::now());
-                round.originals.push(original);
+                round.originals.extend(original);
                 LivePolicy::new(manifest, version)
             }
         };
@@ -140,6 +141,8 @@ pub(super) struct Round {
     pub(super) live: BTreeMap<Name, Arc<LivePolicy>>,
     pub(super) broken: Vec<Arc<BrokenPolicy>>,
     pub(super) off: HashSet<Name>,
+    /// The modules of versions that were not in force before.
+    pub(super) modules: HashMap<Digest, Module>,
     /// Of the versions that were not in force before.
     pub(super) originals: Vec<Original>,
     /// Who has which name.

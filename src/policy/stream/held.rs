@@ -29,6 +29,8 @@ pub(super) struct Held {
     text: String,
     /// Whether its end waits for nothing more.
     over: bool,
+    /// Whether a verdict was about it that did not refuse.
+    judged: bool,
 }
 
 impl Held {
@@ -44,6 +46,11 @@ impl Held {
     /// See [`set_over`](Self::set_over).
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether a verdict was about it that did not refuse.
+    pub(super) fn is_judged(&self) -> bool {
+        self.judged
     }
 
     /// Bytes that wait.
@@ -135,6 +142,7 @@ impl Held {
         edits: impl Iterator<Item = &'a Edit>,
         window: usize,
     ) -> String {
+        self.judged = true;
         let released = self.behind.len();
         let mut out = String::new();
         let mut rest = 0;

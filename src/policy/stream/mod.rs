@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use super::Context;
 use super::manifest::Phase;
-use super::run::{Decision, Overloaded, Runner};
-use super::set::PolicySet;
+use super::run::{Decision, Overloaded, Runner, TooFewPlaces};
+use super::set::{LivePolicy, PolicySet};
 use arguments::Arguments;
 use held::Held;
 use stage::Stage;
@@ -77,6 +77,17 @@ impl From<Overloaded> for InspectionError {
     }
 }
 
+/// There are not as many places as a stream needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlaces {
+    /// Others have them now.
+    #[error("the gateway is at its limit of streams that policies judge (policies.max_streams); try again shortly")]
+    Now,
+    /// There are never so many.
+    #[error("{0}")]
+    Ever(TooFewPlaces),
+}
+
 /// A part, as the policies of a stream know it.
 #[derive(Debug)]
 struct PartEntry {
@@ -135,20 +146,21 @@ pub struct Inspection {
 
 impl Runner {
     /// Takes the places that the response policies of `set` need for one stream: one instance each.
-    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, Overloaded> {
-        let mut stages = Vec::new();
-        for policy in set.live() {
-            if !policy.applies(Phase::Response, context) {
-                continue;
-            }
-            let enforced = policy.manifest.enforced_on(request_id);
-            let place = match self.stream_place(&context.tenant) {
-                Err(Overloaded) if enforced => return Err(Overloaded),
-                // What only watches keeps nobody out.
-                place => place.ok(),
-            };
-            stages.push(Stage::new(policy.clone(), enforced, place));
+    pub fn inspect(&self, set: &PolicySet, context: &Arc<Context>, request_id: &str) -> Result<Inspection, NoPlaces> {
+        let judges = set.live().filter(|policy| policy.applies(Phase::Response, context));
+        let judges: Vec<_> = judges.map(|policy| (policy, policy.manifest.enforced_on(request_id))).collect();
+        let needed = judges.iter().filter(|(_, enforced)| *enforced).count();
+        if let Some(too_few) = self.too_few_places(needed) {
+            return Err(NoPlaces::Ever(too_few));
         }
+        // First for those that count: what only watches keeps nobody out.
+        let places: Result<Vec<_>, _> = (0..needed).map(|_| self.stream_place(&context.tenant)).collect();
+        let mut places = places.map_err(|Overloaded| NoPlaces::Now)?;
+        let stage = |(policy, enforced): (&Arc<LivePolicy>, bool)| {
+            let place = if enforced { places.pop() } else { self.stream_place(&context.tenant).ok() };
+            Stage::new(policy.clone(), enforced, place)
+        };
+        let stages = judges.into_iter().map(stage).collect();
         Ok(Inspection {
             runner: self.clone(),
             context: context.clone(),

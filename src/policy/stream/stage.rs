@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::held::Held;
-use super::{Flow, PartEntry, refusal};
+use super::{Flow, PartEntry, StreamPart, refusal};
 use crate::chat::{Message, Part, Role};
 use crate::policy::Context;
 use crate::policy::component::{EvaluationError, Failed, Piece, Session};
@@ -115,9 +115,7 @@ impl Stage {
         if whole && !last || self.place.is_none() {
             return Ok(Vec::new());
         }
-        let window = if self.holds() { self.window() } else { 0 };
-        let due = |held: &Held| whole || held.is_due(window);
-        let shown: Vec<usize> = (0..).zip(&self.held).filter(|(_, held)| due(held)).map(|(part, _)| part).collect();
+        let shown = self.due(parts, whole);
         if shown.is_empty() && !last {
             return Ok(Vec::new());
         }
@@ -167,6 +165,24 @@ impl Stage {
                 Ok(if decision.refused() { Vec::new() } else { self.pass_on(&shown) })
             }
         }
+    }
+
+    /// The parts that are shown now. What a call says goes out behind the names of the calls before it: until those were
+    /// judged, it waits. A call that says nothing is judged by its name.
+    fn due(&self, parts: &[PartEntry], whole: bool) -> Vec<usize> {
+        let window = if self.holds() { self.window() } else { 0 };
+        let (mut due, mut unjudged) = (Vec::new(), HashSet::new());
+        for (index, (held, part)) in self.held.iter().zip(parts).enumerate() {
+            let choice = part.id.choice;
+            let is_call = self.holds() && matches!(part.id.part, StreamPart::ToolCall(_));
+            let has_news = held.is_due(window) || is_call && held.is_over() && !held.is_judged();
+            if whole || has_news && !(is_call && unjudged.contains(&choice)) {
+                due.push(index);
+            } else if is_call && !held.is_judged() {
+                unjudged.insert(choice);
+            }
+        }
+        due
     }
 
     /// Whether a verdict is a refusal that waits. What only observes has passed on its text: it refuses one piece later.
@@ -428,7 +444,6 @@ impl Layout {
 
 impl PartEntry {
     fn with_text(&self, text: String) -> Part {
-        use super::StreamPart;
         match self.id.part {
             StreamPart::Text => Part::Text { text },
             StreamPart::Refusal => Part::Refusal { text },
