@@ -32,8 +32,16 @@ pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
         && is_whole_number(text, start, end)
         && !one_of_many
         && !is_in_uuid(text, start, end)
-        && (count > 1 || !is_another_number(text, start, end)))
+        && match count {
+            1 => !is_another_number(text, start, end),
+            _ => !are_years(text, groups) || follows(text, start, NAMES),
+        })
     .then_some(end)
+}
+
+/// `2023 2024 2025`.
+fn are_years(text: &[u8], groups: &[Group]) -> bool {
+    groups.iter().all(|group| matches!(&text[group.start..group.start + 2], b"19" | b"20"))
 }
 
 /// One in ten numbers of twelve digits has a fitting check digit; these are known to be something else: a time such as
@@ -126,6 +134,21 @@ mod tests {
         {
             assert_eq!(found(Aadhaar, text), ["2341 2341 2346"], "{text}");
         }
+    }
+
+    #[test]
+    fn years_pass() {
+        assert_passes(
+            Aadhaar,
+            &[
+                "Our revenue in 2023 2024 2025 was 4.1, 4.4 and 4.9 million",
+                "2023-2024-2025",
+                "2022 2024 2026",
+                "Umsatz 2004 2003 2002",
+            ],
+        );
+        assert_eq!(found(Aadhaar, "Aadhaar no. 2023 2024 2025"), ["2023 2024 2025"]);
+        assert_eq!(found(Aadhaar, "2341 2341 2346 in 2024"), ["2341 2341 2346"]);
     }
 
     #[test]
