@@ -75,7 +75,7 @@ pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
 
 /// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
 /// part of one.
-fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     const REACH: usize = 32;
     let pieces =
         std::iter::successors(last_piece(&text[at.saturating_sub(REACH)..at]), |(before, _)| last_piece(before));

@@ -1,6 +1,6 @@
 //! US social security numbers.
 
-use crate::bytes::{follows, is_any, is_whole_number, name_of_value, word_before, words};
+use crate::bytes::{is_any, is_whole_number, name_of_value, words, words_before};
 use crate::digits::{Gap, Groups, shape};
 use crate::row::is_outside_row;
 
@@ -20,7 +20,6 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
 
 /// A value's own name counts, whatever other names stand before it, or the string beside it: `"type": "SSN", "id": "..."`.
 fn is_announced(text: &[u8], start: usize) -> bool {
-    const CUES: &[&str] = &["ssn", "security"];
     /// Last words of names such as `ssnHash`, whose values are no such numbers.
     const OTHERS: &[&str] = &[
         "hash",
@@ -37,13 +36,22 @@ fn is_announced(text: &[u8], start: usize) -> bool {
         "at",
         "by",
     ];
-    let Some(place) = name_of_value(text, start) else { return follows(text, start, CUES) };
+    let Some(place) = name_of_value(text, start) else { return is_said(words_before(text, start), 3) };
     let name = &text[place.clone()];
-    let is_cue = |word: &[u8]| is_any(word, CUES);
+    let words_of_value = words_before(text, start).skip_while(|word| is_any(word, &["number", "no", "nr", "value"]));
     !words(name).next().is_some_and(|word| is_any(word, OTHERS))
-        && (names_ssn(name)
-            || word_before(text, start, &["number", "no", "nr", "value"]).is_some_and(is_cue)
-            || string_beside(text, place.start).is_some_and(names_ssn))
+        && (names_ssn(name) || is_said(words_of_value, 1) || string_beside(text, place.start).is_some_and(names_ssn))
+}
+
+/// Whether one of the first `count` words, of which the last of the text is the first, is `ssn`, or `security` behind
+/// `social`: a guard, an incident and a bond have numbers, too.
+fn is_said<'a>(words: impl Iterator<Item = &'a [u8]>, count: usize) -> bool {
+    let mut words = words.peekable();
+    (0..count).any(|_| {
+        let word = words.next().unwrap_or_default();
+        let mut is_social = || words.peek().is_some_and(|before| is_any(before, &["social", "soc"]));
+        is_any(word, &["ssn"]) || (is_any(word, &["security"]) && is_social())
+    })
 }
 
 fn names_ssn(name: &[u8]) -> bool {
@@ -152,6 +160,31 @@ mod tests {
                 r#"{"pattern": "\\d+", "id": "123456789"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn other_numbers_of_security_pass() {
+        assert_passes(
+            UsSsn,
+            &[
+                "security incident 123456789",
+                "AWS security group 123456789",
+                "Security Officer badge 123456789",
+                "security no. 594918104",
+                r#"{"security": {"number": 123456789}}"#,
+                "social media, security: 123456789",
+            ],
+        );
+        for text in [
+            "Social Security 123456789",
+            "Social-Security no. is: 123456789",
+            "soc. security number 123456789",
+            "social_security: 123456789",
+            "social security of Jane: 123456789",
+            r#"{"social_security": {"number": 123456789}}"#,
+        ] {
+            assert_eq!(found(UsSsn, text), ["123456789"], "{text}");
+        }
     }
 
     #[test]
