@@ -109,6 +109,11 @@ pub(crate) fn is_any(word: &[u8], words: &[&str]) -> bool {
     words.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes()))
 }
 
+/// Whether `name` ends so, in any case.
+pub(crate) fn ends_with(name: &[u8], end: &[u8]) -> bool {
+    name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
+}
+
 /// Whether one of the last three words before `at`, on the same line, is one of `cues` (in lower case).
 pub(crate) fn follows(text: &[u8], at: usize, cues: &[&str]) -> bool {
     words_before(text, at).take(3).any(|word| is_any(word, cues))

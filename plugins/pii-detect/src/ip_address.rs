@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before};
+use crate::bytes::{byte, byte_before, ends_with, is_any, is_word, is_word_before, name_before};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
@@ -83,11 +83,6 @@ fn is_version_name(text: &[u8], start: usize) -> bool {
     let marks = before.iter().rev().take_while(|byte| !is_word(Some(**byte))).count();
     let name = &before[..before.len() - marks];
     ends_with(name, b"version_name") || ends_with(name, b"versionName")
-}
-
-/// Whether `name` ends so, in any case.
-fn ends_with(name: &[u8], end: &[u8]) -> bool {
-    name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
 }
 
 /// `1.52-.87 2.83-2.12 3.51.98.32 2.03.5`, a path's numbers and letters, between which stands only what must. A minus that
