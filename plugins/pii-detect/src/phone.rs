@@ -5,6 +5,7 @@
 //! "order".
 
 mod announced;
+mod exit_code;
 
 use crate::bytes::{
     byte, byte_before, is_any, is_decimal_comma, is_digit, is_reference, is_whole_number, is_word, is_word_before,
@@ -73,6 +74,7 @@ pub(crate) fn national(text: &[u8], start: usize, digits: usize, groups: &[Group
     };
     north_american(text, start, patterns)
         .or_else(|| with_trunk_zero(text, groups).filter(|_| !is_part_of_code(text, groups)))
+        .or_else(|| exit_code::with_exit_code(text, groups))
         .or_else(|| announced::announced(text, start))
         .filter(|_| !is_reference(text, start))
 }
@@ -299,6 +301,18 @@ mod tests {
             "555\u{2011}123\u{2011}4567",
             "1\u{2011}555\u{2011}123\u{2011}4567",
             "(555)\u{a0}123\u{2011}4567",
+            "0033 6 12 34 56 78",
+            "0033 1 23 45 67 89",
+            "0043 1 5123456",
+            "0031 6 12345678",
+            "0031-6-12345678",
+            "0049 (0)171 1234567",
+            "0049(0)171 1234567",
+            "0049 171/1234567",
+            "001 (555) 123-4567",
+            "00353 1 234 5678",
+            "00 49 171 1234567",
+            "00 33 6 12 34 56 78",
         ] {
             assert_finds(Phone, number);
         }
