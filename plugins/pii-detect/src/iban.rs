@@ -1,6 +1,6 @@
 //! International bank account numbers: the country's length and mod 97.
 
-use crate::bytes::{byte_before, is_word, is_word_before};
+use crate::bytes::{byte, byte_before, is_alphanumeric, is_alphanumeric_before};
 use crate::checksum::mod97;
 use crate::digits::{Gap, read_gap, separator_on_line};
 
@@ -30,7 +30,7 @@ pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
         return None;
     }
     let country = letters.to_ascii_uppercase();
-    if !country.iter().all(u8::is_ascii_uppercase) || is_word_before(text, start) {
+    if !country.iter().all(u8::is_ascii_uppercase) || is_alphanumeric_before(text, start) {
         return None;
     }
     let length = length(&country)?;
@@ -73,7 +73,7 @@ fn read(text: &[u8], start: usize, length: usize) -> Option<([u8; 34], usize)> {
         may_part = byte.is_ascii_alphanumeric();
     }
     let is_whole = may_wrap || !characters.iter().any(u8::is_ascii_lowercase);
-    (is_whole && !is_word(text.get(at).copied())).then_some((characters, at))
+    (is_whole && !is_alphanumeric(byte(text, at))).then_some((characters, at))
 }
 
 #[cfg(test)]
@@ -127,6 +127,14 @@ mod tests {
             Iban,
             &["DE89 3704\n0044 0532\n0130 00", "DE89 37\n04 0044 0532 0130 00", "gb29 nwbk\n6016 1331 9268 19"],
         );
+    }
+
+    #[test]
+    fn underscores_are_no_part_of_a_number() {
+        for text in ["_{}_", "export_{}.csv", "{}_2024"] {
+            let number = "DE89370400440532013000";
+            assert_eq!(found(Iban, &text.replace("{}", number)), [number], "{text}");
+        }
     }
 
     #[test]

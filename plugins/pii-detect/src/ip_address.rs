@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, ends_with, is_any, is_word, is_word_before, name_before};
+use crate::bytes::{byte, byte_before, ends_with, is_any, is_word, is_word_before, is_word_behind, name_before};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
@@ -47,7 +47,7 @@ fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
     };
     let joined_after = match byte(text, end) {
         Some(b'-') => is_word(byte(text, end + 1)) && dotted(text, end + 1).is_none(),
-        after => is_word(after),
+        _ => is_word_behind(text, end),
     };
     !joined_before && !joined_after
 }
@@ -124,7 +124,7 @@ fn address(text: &[u8], mut start: usize, mut end: usize) -> Option<(usize, usiz
     }
     let run = text.get(start..end).filter(|run| (SHORTEST_V6..=LONGEST_V6).contains(&run.len()))?;
     let address = core::str::from_utf8(run).ok()?.parse().ok()?;
-    (is_host(&address) && !is_word_before(text, start) && !is_word(byte(text, end))).then_some((start, end))
+    (is_host(&address) && !is_word_before(text, start) && !is_word_behind(text, end)).then_some((start, end))
 }
 
 /// In a range from which hosts get addresses. `a::b` and `Face::add` are valid addresses, too, and program text.
@@ -173,6 +173,10 @@ mod tests {
             ("It is 2001:db8::1.", "2001:db8::1"),
             ("node:2001:db8::1", "2001:db8::1"),
             ("db:2001:db8::1", "2001:db8::1"),
+            ("_Server 10.1.2.3_", "10.1.2.3"),
+            ("__10.1.2.3__", "10.1.2.3"),
+            (r"\n_10.1.2.3_", "10.1.2.3"),
+            ("_2001:db8::1_", "2001:db8::1"),
         ] {
             assert_eq!(found(IpAddress, text), [address], "{text}");
         }
@@ -244,6 +248,9 @@ mod tests {
                 "0.0.0.0",
                 "255.255.255.0",
                 "1.2.3.4-beta",
+                "tool_1.2.3.4_amd64.deb",
+                "tool__1.2.3.4",
+                "1.2.3.4_rc",
                 "section 4.3.2.1",
                 "RFC 9110 §8.8.3.2",
                 "§ 8.8.3.2",

@@ -9,7 +9,7 @@ mod exit_code;
 
 use crate::bytes::{
     byte, byte_before, is_any, is_decimal_comma, is_digit, is_reference, is_whole_number, is_word, is_word_before,
-    name_before,
+    is_word_behind, name_before,
 };
 use crate::digits::{Gap, Group, Groups, in_threes, read_gap, separator_on_line, shape};
 use crate::escape::{escape, escape_before};
@@ -37,7 +37,7 @@ pub(crate) fn international(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start + 1);
-    let is_number = digits >= 8 && !is_word(byte(text, end)) && !goes_on(text, start + 1, end, digits);
+    let is_number = digits >= 8 && !is_word_behind(text, end) && !goes_on(text, start + 1, end, digits);
     let is_bare = end - start - 1 == digits;
     let is_added = || {
         is_first_on_line(text, start) && (is_date(text, start + 1) || is_bare && is_behind_diff(text, start, digits))
@@ -344,6 +344,9 @@ mod tests {
             ("17,06 12 34 56 78,42", "06 12 34 56 78"),
             ("de 06 12 34 56 78 ou 07", "06 12 34 56 78"),
             ("06 12 34 56 78  01", "06 12 34 56 78"),
+            ("_+49 30 123456_", "+49 30 123456"),
+            ("*_555-123-4567_*", "555-123-4567"),
+            ("_Tel: 5551234567_", "5551234567"),
             ("Fax 02110-1301", "02110-1301"),
             ("erreichbar unter 07763-9299", "07763-9299"),
             ("Rufnummer: 07763-9299", "07763-9299"),

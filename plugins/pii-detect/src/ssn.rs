@@ -1,6 +1,8 @@
 //! US social security numbers.
 
-use crate::bytes::{is_any, is_whole_number, name_of_value, words, words_before};
+use crate::bytes::{
+    byte, is_alphanumeric, is_alphanumeric_before, is_any, is_joined, name_of_value, words, words_before,
+};
 use crate::digits::{Gap, Groups, shape};
 use crate::row::is_outside_row;
 
@@ -14,8 +16,14 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     };
     let [area, group, serial] = digits;
     (is_given_out(&text[area..area + 3], &text[group..group + 2], &text[serial..serial + 4])
-        && is_whole_number(text, start, end))
+        && is_apart(text, start, end)
+        && !is_joined(text, start, end))
     .then_some(end)
+}
+
+/// No part of a word, save of a name by an underscore, `session_123-45-6789`.
+fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
+    !is_alphanumeric_before(text, start) && !is_alphanumeric(byte(text, end))
 }
 
 /// A value's own name counts, whatever other names stand before it, or the string beside it: `"type": "SSN", "id": "..."`.
@@ -160,6 +168,14 @@ mod tests {
                 r#"{"pattern": "\\d+", "id": "123456789"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn underscores_are_no_part_of_a_number() {
+        for text in ["__123-45-6789__", "session_123-45-6789", "123-45-6789_2024.pdf"] {
+            assert_eq!(found(UsSsn, text), ["123-45-6789"], "{text}");
+        }
+        assert_eq!(found(UsSsn, "ssn_123456789.pdf"), ["123456789"]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::{is_date, read_loosely};
 use crate::bytes::{
-    byte, byte_before, ends_with, follows, is_any, is_digit, is_number_before, is_word, is_word_before, key_before,
-    words_before,
+    byte, byte_before, ends_with, follows, is_any, is_digit, is_number_before, is_word_before, is_word_behind,
+    key_before, words_before,
 };
 use crate::checksum::ean13;
 use crate::digits::{Gap, Group, Groups, in_threes};
@@ -56,7 +56,7 @@ pub(super) fn announced(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start);
-    if digits < 7 || is_word(byte(text, end)) {
+    if digits < 7 || is_word_behind(text, end) {
         return None;
     }
     let marks = &text[start - marks..start];
