@@ -1,7 +1,8 @@
 //! US social security numbers.
 
 use crate::bytes::{
-    byte, is_alphanumeric, is_alphanumeric_before, is_any, is_joined, name_of_value, words, words_before,
+    byte, ends_with, is_alphanumeric, is_alphanumeric_before, is_any, is_digit, is_joined, name_of_value, words,
+    words_before,
 };
 use crate::digits::{Gap, Groups, shape};
 use crate::row::is_outside_row;
@@ -21,9 +22,12 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     .then_some(end)
 }
 
-/// No part of a word, save of a name by an underscore, `session_123-45-6789`.
+/// No part of a word, save of a name by an underscore, `session_123-45-6789`. `ssn` may touch it, and behind that letters.
 fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
-    !is_alphanumeric_before(text, start) && !is_alphanumeric(byte(text, end))
+    let is_named = || is_said(words_before(text, start), 1);
+    let is_free_before = !is_alphanumeric_before(text, start) || ends_with(&text[..start], b"ssn");
+    let is_free_behind = !is_alphanumeric(byte(text, end)) || (!is_digit(byte(text, end)) && is_named());
+    is_free_before && is_free_behind
 }
 
 /// A value's own name counts, whatever other names stand before it, or the string beside it: `"type": "SSN", "id": "..."`.
@@ -168,6 +172,15 @@ mod tests {
                 r#"{"pattern": "\\d+", "id": "123456789"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn words_may_touch_a_number_that_is_named() {
+        for text in ["SSN123-45-6789", "ssn:123-45-6789dob", "mySSN123-45-6789DOB"] {
+            assert_eq!(found(UsSsn, text), ["123-45-6789"], "{text}");
+        }
+        assert_eq!(found(UsSsn, "SSN123456789"), ["123456789"]);
+        assert_passes(UsSsn, &["x123-45-6789", "123-45-6789dob", "ssn 123-45-67890"]);
     }
 
     #[test]
