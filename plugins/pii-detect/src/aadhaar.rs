@@ -42,11 +42,12 @@ pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
     let (start, end) = (groups[0].start, groups[count - 1].end);
     let digits = Digits::of(text, groups)?;
     let digits = digits.as_slice();
-    let one_of_many = groups.last()?.gap.is_some_and(|gap| !is_outside_row(text, start, end, gap));
+    let is_one_of_many =
+        || groups.last().and_then(|group| group.gap).is_some_and(|gap| !is_outside_row(text, start, end, gap));
     (digits[0] >= b'2'
         && verhoeff(digits)
         && is_whole_number(text, start, end)
-        && !one_of_many
+        && !is_one_of_many()
         && !is_in_uuid(text, start, end)
         && match count {
             1 => !is_another_number(text, start, end),
