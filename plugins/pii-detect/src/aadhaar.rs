@@ -78,7 +78,16 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS);
     // Those from 2, 4 and 5 on are for a shop's own use and for coupons.
     let is_article = matches!(text[start], b'3' | b'6'..=b'9') && upc(&text[start..end]);
-    is_time || is_field || ((is_part || is_reference || is_article) && !follows(text, start, NAMES))
+    let is_other = is_part || is_reference || is_article || is_in_name_behind(text, start, end);
+    is_time || is_field || (is_other && !follows(text, start, NAMES))
+}
+
+/// `"Id": "234123412346", "Arn": "arn:aws:organizations::111122223333:account/o-x/234123412346"`.
+fn is_in_name_behind(text: &[u8], start: usize, end: usize) -> bool {
+    const REACH: usize = 160;
+    let (number, behind) = (&text[start..end], &text[end..text.len().min(end + REACH)]);
+    let name = behind.windows(4).position(|part| part == b"arn:").unwrap_or(behind.len());
+    behind[name..].windows(number.len()).any(|part| part == number)
 }
 
 #[cfg(test)]
@@ -187,6 +196,7 @@ mod tests {
                 "UPC 234123412346",
                 r#"{"Accounts":[{"Id":"234123412346","Name":"x"}]}"#,
                 r#""accounts": ["987654321098", "234123412346"]"#,
+                r#"{"Id":"234123412346","Arn":"arn:aws:organizations::111122223333:account/o-x/234123412346"}"#,
                 "waybill 234123412346",
                 "FedEx 999941057058",
                 r#""gtin12":"234123412346""#,
