@@ -178,11 +178,11 @@ mod tests {
         let text = texts(&messages).next().unwrap();
         assert_eq!(text.keyword("aBc").collect::<Vec<_>>(), [0..3, 3..6]);
         assert_eq!(text.keyword("").count(), 0);
-        let messages = [Message::user("über ÜBER ⱥx İ i")];
+        let messages = [Message::user("über ÜBER ⱥx Ⱥx İ i i")];
         let text = texts(&messages).next().unwrap();
         assert_eq!(text.keyword("Über").collect::<Vec<_>>(), [0..5, 6..11]);
-        assert_eq!(text.keyword("ȺX").collect::<Vec<_>>(), [12..16]);
-        assert_eq!(text.keyword("i").collect::<Vec<_>>(), [20..21]);
+        assert_eq!(text.keyword("ȺX").collect::<Vec<_>>(), [12..16, 17..20]);
+        assert_eq!(text.keyword("i").collect::<Vec<_>>(), [24..25, 26..27]);
         assert_eq!(text.keyword("much longer than the text").count(), 0);
     }
 
