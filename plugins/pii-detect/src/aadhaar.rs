@@ -1,7 +1,7 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
 use crate::bytes::{REFERENCES, byte, byte_before, follows, is_in_uuid, is_whole_number, is_word, is_word_before};
-use crate::checksum::verhoeff;
+use crate::checksum::{upc, verhoeff};
 use crate::digits::{Digits, Gap, Group};
 use crate::row::is_outside_row;
 
@@ -9,7 +9,23 @@ use crate::row::is_outside_row;
 const NAMES: &[&str] = &["aadhaar", "aadhar", "adhaar", "adhar", "uidai"];
 
 /// Words before other numbers of twelve digits. For this rule only: a telephone may well stand behind "account".
-const ACCOUNTS: &[&str] = &["account", "accountid", "project", "projects", "projectid", "projectnumber", "upc"];
+const ACCOUNTS: &[&str] = &[
+    "account",
+    "accountid",
+    "accounts",
+    "barcode",
+    "barcodes",
+    // Of `FedEx`, too, which is two words by its letters.
+    "fed",
+    "fedex",
+    "gtin",
+    "project",
+    "projectid",
+    "projectnumber",
+    "projects",
+    "upc",
+    "waybill",
+];
 
 /// Where the number that begins with the first group ends.
 pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
@@ -26,19 +42,28 @@ pub(crate) fn aadhaar(text: &[u8], groups: &[Group]) -> Option<usize> {
     let (start, end) = (groups[0].start, groups[count - 1].end);
     let digits = Digits::of(text, groups)?;
     let digits = digits.as_slice();
-    let one_of_many = groups.last()?.gap.is_some_and(|gap| !is_outside_row(text, start, end, gap));
+    let is_one_of_many =
+        || groups.last().and_then(|group| group.gap).is_some_and(|gap| !is_outside_row(text, start, end, gap));
     (digits[0] >= b'2'
         && verhoeff(digits)
         && is_whole_number(text, start, end)
-        && !one_of_many
+        && !is_one_of_many()
         && !is_in_uuid(text, start, end)
-        && (count > 1 || !is_another_number(text, start, end)))
+        && match count {
+            1 => !is_another_number(text, start, end),
+            _ => !are_years(text, groups) || follows(text, start, NAMES),
+        })
     .then_some(end)
+}
+
+/// `2023 2024 2025`.
+fn are_years(text: &[u8], groups: &[Group]) -> bool {
+    groups.iter().all(|group| matches!(&text[group.start..group.start + 2], b"19" | b"20"))
 }
 
 /// One in ten numbers of twelve digits has a fitting check digit; these are known to be something else: a time such as
 /// `202401021230`, a field of a name such as `arn:aws:iam::234123412346:user`, a part of a name such as
-/// `234123412346-compute@developer.gserviceaccount.com`, a number introduced as a reference.
+/// `234123412346-compute@developer.gserviceaccount.com`, an article's number, a number introduced as a reference.
 fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let pair = |at: usize| (text[start + at] - b'0') * 10 + (text[start + at + 1] - b'0');
     let is_time = matches!(pair(0), 20)
@@ -51,7 +76,18 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let is_part = (glues(byte_before(text, start)) && is_word_before(text, start - 1))
         || (glues(byte(text, end)) && is_word(byte(text, end + 1)));
     let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS);
-    is_time || is_field || ((is_part || is_reference) && !follows(text, start, NAMES))
+    // Those from 2, 4 and 5 on are for a shop's own use and for coupons.
+    let is_article = matches!(text[start], b'3' | b'6'..=b'9') && upc(&text[start..end]);
+    let is_other = is_part || is_reference || is_article || is_in_name_behind(text, start, end);
+    is_time || is_field || (is_other && !follows(text, start, NAMES))
+}
+
+/// `"Id": "234123412346", "Arn": "arn:aws:organizations::111122223333:account/o-x/234123412346"`.
+fn is_in_name_behind(text: &[u8], start: usize, end: usize) -> bool {
+    const REACH: usize = 160;
+    let (number, behind) = (&text[start..end], &text[end..text.len().min(end + REACH)]);
+    let name = behind.windows(4).position(|part| part == b"arn:").unwrap_or(behind.len());
+    behind[name..].windows(number.len()).any(|part| part == number)
 }
 
 #[cfg(test)]
@@ -85,6 +121,7 @@ mod tests {
         ] {
             assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
         }
+        assert_eq!(found(Aadhaar, "Aadhaar 885909950805"), ["885909950805"]);
     }
 
     #[test]
@@ -129,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn years_pass() {
+        assert_passes(
+            Aadhaar,
+            &[
+                "Our revenue in 2023 2024 2025 was 4.1, 4.4 and 4.9 million",
+                "2023-2024-2025",
+                "2022 2024 2026",
+                "Umsatz 2004 2003 2002",
+            ],
+        );
+        assert_eq!(found(Aadhaar, "Aadhaar no. 2023 2024 2025"), ["2023 2024 2025"]);
+        assert_eq!(found(Aadhaar, "2341 2341 2346 in 2024"), ["2341 2341 2346"]);
+    }
+
+    #[test]
     fn numbers_of_accounts_and_articles_pass() {
         assert_passes(
             Aadhaar,
@@ -142,6 +194,15 @@ mod tests {
                 "s3://logs-234123412346/x",
                 "jane@234123412346",
                 "UPC 234123412346",
+                r#"{"Accounts":[{"Id":"234123412346","Name":"x"}]}"#,
+                r#""accounts": ["987654321098", "234123412346"]"#,
+                r#"{"Id":"234123412346","Arn":"arn:aws:organizations::111122223333:account/o-x/234123412346"}"#,
+                "waybill 234123412346",
+                "FedEx 999941057058",
+                r#""gtin12":"234123412346""#,
+                "sku,upc,price\nA1,885909950805,499.00",
+                "barcode 711719541028",
+                "PlayStation 711719541028",
             ],
         );
     }

@@ -20,9 +20,32 @@ pub(crate) fn is_word(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Whether a part of a word stands before `at`. The letters and digits of an escape are none.
+/// Whether a part of a word stands before `at`. The letters and digits of an escape are none, and underscores only where
+/// they join: those around `_10.1.2.3_` emphasize it.
 pub(crate) fn is_word_before(text: &[u8], at: usize) -> bool {
-    is_word(byte_before(text, at)) && escape_before(text, at).is_none()
+    match byte_before(text, at) {
+        Some(b'_') => is_alphanumeric_before(text, at - underscores(text[..at].iter().rev())),
+        _ => is_alphanumeric_before(text, at),
+    }
+}
+
+/// The same for what stands behind.
+pub(crate) fn is_word_behind(text: &[u8], at: usize) -> bool {
+    is_alphanumeric(byte(text, at + underscores(text[at..].iter())))
+}
+
+/// Whether a letter or digit stands before `at`, not of an escape.
+pub(crate) fn is_alphanumeric_before(text: &[u8], at: usize) -> bool {
+    is_alphanumeric(byte_before(text, at)) && escape_before(text, at).is_none()
+}
+
+pub(crate) fn is_alphanumeric(byte: Option<u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// How many come first, up to the three that emphasize.
+fn underscores<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
+    bytes.take(3).take_while(|byte| **byte == b'_').count()
 }
 
 pub(crate) fn is_digit(byte: Option<u8>) -> bool {
@@ -31,12 +54,17 @@ pub(crate) fn is_digit(byte: Option<u8>) -> bool {
 
 /// Neither end is inside a word.
 pub(crate) fn is_whole_word(text: &[u8], start: usize, end: usize) -> bool {
-    !is_word_before(text, start) && !is_word(byte(text, end))
+    !is_word_before(text, start) && !is_word_behind(text, end)
 }
 
-/// A number for itself: no part of a word, and not joined to further digits by a point, dash or slash, as in decimals,
-/// part numbers and dates, nor by a comma that is a mark inside a number.
+/// A number for itself: no part of a word, and not joined to further digits.
 pub(crate) fn is_whole_number(text: &[u8], start: usize, end: usize) -> bool {
+    is_whole_word(text, start, end) && !is_joined(text, start, end)
+}
+
+/// Joined to further digits by a point, dash or slash, as in decimals, part numbers and dates, or by a comma that is a mark
+/// inside a number.
+pub(crate) fn is_joined(text: &[u8], start: usize, end: usize) -> bool {
     // A comma beside a number with separators of its own is that of a table, unless the groups are thousands, too.
     let is_mark = |comma: usize| match text[start..end].iter().all(u8::is_ascii_digit) {
         true => is_decimal_comma(text, comma),
@@ -49,7 +77,7 @@ pub(crate) fn is_whole_number(text: &[u8], start: usize, end: usize) -> bool {
     };
     let joined_before = start >= 2 && is_digit(byte_before(text, start - 1)) && joins(start - 1);
     let joined_after = is_digit(byte(text, end + 1)) && joins(end);
-    is_whole_word(text, start, end) && !joined_before && !joined_after
+    joined_before || joined_after
 }
 
 /// Whether the comma at `comma`, between digits, may be the mark of a decimal. It is none where the row goes on with
@@ -75,7 +103,7 @@ pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
 
 /// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
 /// part of one.
-fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     const REACH: usize = 32;
     let pieces =
         std::iter::successors(last_piece(&text[at.saturating_sub(REACH)..at]), |(before, _)| last_piece(before));
@@ -107,6 +135,11 @@ pub(crate) fn words(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 pub(crate) fn is_any(word: &[u8], words: &[&str]) -> bool {
     words.iter().any(|one| word.eq_ignore_ascii_case(one.as_bytes()))
+}
+
+/// Whether `name` ends so, in any case.
+pub(crate) fn ends_with(name: &[u8], end: &[u8]) -> bool {
+    name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
 }
 
 /// Whether one of the last three words before `at`, on the same line, is one of `cues` (in lower case).

@@ -16,9 +16,18 @@ pub(crate) fn luhn(digits: &[u8]) -> bool {
 
 /// The check digit of article numbers (EAN-13), over ASCII digits.
 pub(crate) fn ean13(digits: &[u8]) -> bool {
-    let weighted = digits.iter().zip([1, 3].into_iter().cycle());
-    digits.len() == 13
-        && weighted.map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>().is_multiple_of(10)
+    digits.len() == 13 && gtin(digits)
+}
+
+/// The same for those of twelve digits (UPC-A).
+pub(crate) fn upc(digits: &[u8]) -> bool {
+    digits.len() == 12 && gtin(digits)
+}
+
+/// From the last digit on each other one counts three times.
+fn gtin(digits: &[u8]) -> bool {
+    let weighted = digits.iter().rev().zip([1, 3].into_iter().cycle());
+    weighted.map(|(digit, weight)| u32::from(digit - b'0') * weight).sum::<u32>().is_multiple_of(10)
 }
 
 /// Mod 97 (ISO 13616): the first four characters moved to the end, letters as 10 to 35. Over ASCII letters and digits.
@@ -80,9 +89,10 @@ mod tests {
     #[test]
     fn known_vectors_hold_and_every_changed_digit_is_noticed() {
         type Check = fn(&[u8]) -> bool;
-        let vectors: [(Check, &[&str]); 5] = [
+        let vectors: [(Check, &[&str]); 6] = [
             (luhn, &["4111111111111111", "378282246310005", "6011111111111117", "79927398713"]),
             (ean13, &["4006000000169", "9783161484100", "4006381333931"]),
+            (upc, &["885909950805", "711719541028", "036000291452"]),
             (mod97, &["GB82WEST12345698765432", "DE89370400440532013000", "FR1420041010050500013M02606"]),
             (aba, &["021000021", "011401533", "121000358", "091000019"]),
             (verhoeff, &["2363", "123451", "234123412346", "999941057058"]),

@@ -26,7 +26,7 @@ const FILES: &[&str] = &[
     "tiff", "psd", "woff", "ttf", "otf", "wav", "webm", "tgz", "gz", "tar", "whl", "jar", "exe", "dll", "git",
 ];
 
-/// Last parts of names of systemd's units, `getty@tty1.service`.
+/// Last parts of names of systemd's units, `getty@tty1.service`. None is a top-level domain.
 const UNITS: &[&str] =
     &["service", "socket", "timer", "mount", "automount", "slice", "scope", "path", "swap", "device"];
 
@@ -124,14 +124,14 @@ fn is_common(label: &str) -> bool {
     label.len() == 2 || is_any(label, COMMON)
 }
 
-/// `this@Main.value`, `return@apply.copy(x)`, a systemd unit's instance with a digit, and a slot of an object in R,
-/// `data@meta.data$x`.
+/// `this@Main.value`, `return@apply.copy(x)`, a systemd unit, whose own name has no dot unless there is a digit in its
+/// instance, and a slot of an object in R, `data@meta.data$x`.
 fn is_program_text(local: &str, domain: &str, behind: &str) -> bool {
     let Some((name, rest)) = domain.split_once('.') else { return false };
     let is_called = behind.starts_with('(') && !rest.contains('.');
     let is_label = LABELLED.contains(&local) && (is_called || name.contains(char::is_uppercase));
     (is_label && !rest.rsplit('.').next().is_some_and(is_common))
-        || (is_any(rest, UNITS) && name.contains(|char: char| char.is_ascii_digit()))
+        || (is_any(rest, UNITS) && (!local.contains('.') || name.contains(|char: char| char.is_ascii_digit())))
         || (domain == "meta.data" && behind.starts_with('$'))
 }
 
@@ -216,7 +216,9 @@ mod tests {
             ("continue@x.ai", "continue@x.ai"),
             ("jane@meta.data", "jane@meta.data"),
             ("jane@meta.data.example.org", "jane@meta.data.example.org"),
-            ("x@firma.service", "x@firma.service"),
+            ("jane.doe@firma.service", "jane.doe@firma.service"),
+            ("x@mail.firma.service", "x@mail.firma.service"),
+            ("x@firma.services", "x@firma.services"),
             ("x@mail.value", "x@mail.value"),
         ] {
             assert_eq!(found(Email, text), [address], "{text}");
@@ -266,6 +268,10 @@ mod tests {
                 "postgresql@15-main.service:",
                 "wg-quick@wg0.service",
                 "systemd-fsck@dev-sda1.device",
+                "openvpn-client@office.service",
+                "borgmatic@nightly.timer",
+                "systemd-cryptsetup@luks.service",
+                "docker@rootless.socket",
             ],
         );
     }

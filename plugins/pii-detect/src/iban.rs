@@ -1,6 +1,6 @@
 //! International bank account numbers: the country's length and mod 97.
 
-use crate::bytes::{byte_before, is_word, is_word_before};
+use crate::bytes::{byte, byte_before, ends_with, is_alphanumeric, is_alphanumeric_before, is_digit};
 use crate::checksum::mod97;
 use crate::digits::{Gap, read_gap, separator_on_line};
 
@@ -30,7 +30,8 @@ pub(crate) fn iban(text: &[u8], digits: usize) -> Option<(usize, usize)> {
         return None;
     }
     let country = letters.to_ascii_uppercase();
-    if !country.iter().all(u8::is_ascii_uppercase) || is_word_before(text, start) {
+    let is_named = || ends_with(&text[..start], b"iban") || ends_with(&text[..start], b"konto");
+    if !country.iter().all(u8::is_ascii_uppercase) || (is_alphanumeric_before(text, start) && !is_named()) {
         return None;
     }
     let length = length(&country)?;
@@ -73,7 +74,15 @@ fn read(text: &[u8], start: usize, length: usize) -> Option<([u8; 34], usize)> {
         may_part = byte.is_ascii_alphanumeric();
     }
     let is_whole = may_wrap || !characters.iter().any(u8::is_ascii_lowercase);
-    (is_whole && !is_word(text.get(at).copied())).then_some((characters, at))
+    (is_whole && !is_in_code(text, at)).then_some((characters, at))
+}
+
+/// Whether the code, or the word, goes on at `end`. A word may touch a number, whose length is known, `00BIC`; letters with
+/// digits behind them belong to a hash.
+fn is_in_code(text: &[u8], end: usize) -> bool {
+    const LONGEST_WORD: usize = 16;
+    let letters = text[end..].iter().take(LONGEST_WORD).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    is_alphanumeric(byte(text, end + letters)) || (letters > 0 && !is_digit(byte_before(text, end)))
 }
 
 #[cfg(test)]
@@ -130,6 +139,28 @@ mod tests {
     }
 
     #[test]
+    fn words_may_touch_a_number() {
+        for (text, number) in [
+            ("IBAN DE89 3704 0044 0532 0130 00BIC COBADEFFXXX", "DE89 3704 0044 0532 0130 00"),
+            ("IBAN:DE89370400440532013000BIC:COBADEFFXXX", "DE89370400440532013000"),
+            ("IBANDE89370400440532013000", "DE89370400440532013000"),
+            ("ibande89370400440532013000", "de89370400440532013000"),
+            ("KontoDE89 3704 0044 0532 0130 00bei", "DE89 3704 0044 0532 0130 00"),
+        ] {
+            assert_eq!(found(Iban, text), [number], "{text}");
+        }
+        assert_passes(Iban, &["DE89370400440532013000ab12", "caféDE89370400440532013001", "xDE89370400440532013000"]);
+    }
+
+    #[test]
+    fn underscores_are_no_part_of_a_number() {
+        for text in ["_{}_", "export_{}.csv", "{}_2024"] {
+            let number = "DE89370400440532013000";
+            assert_eq!(found(Iban, &text.replace("{}", number)), [number], "{text}");
+        }
+    }
+
+    #[test]
     fn what_only_looks_like_one_passes() {
         assert_passes(
             Iban,
@@ -142,6 +173,7 @@ mod tests {
                 "DE89  370400440532013000",
                 "DE89\n370400440532013000",
                 "de 89 3704 0044 0532 0130 00",
+                "it is in DE32 that we read about thermal baths",
                 "it is in DE20 that we read about the 30 towns",
             ],
         );

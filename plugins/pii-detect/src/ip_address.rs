@@ -2,7 +2,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::bytes::{byte, byte_before, is_any, is_word, is_word_before, name_before};
+use crate::bytes::{byte, byte_before, ends_with, is_any, is_word, is_word_before, is_word_behind, name_before};
 
 /// Words before four numbers with points that are no address, beside those that end in "version".
 const NUMBERINGS: &[&str] =
@@ -47,7 +47,7 @@ fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
     };
     let joined_after = match byte(text, end) {
         Some(b'-') => is_word(byte(text, end + 1)) && dotted(text, end + 1).is_none(),
-        after => is_word(after),
+        _ => is_word_behind(text, end),
     };
     !joined_before && !joined_after
 }
@@ -85,13 +85,8 @@ fn is_version_name(text: &[u8], start: usize) -> bool {
     ends_with(name, b"version_name") || ends_with(name, b"versionName")
 }
 
-/// Whether `name` ends so, in any case.
-fn ends_with(name: &[u8], end: &[u8]) -> bool {
-    name[name.len().saturating_sub(end.len())..].eq_ignore_ascii_case(end)
-}
-
 /// `1.52-.87 2.83-2.12 3.51.98.32 2.03.5`, a path's numbers and letters, between which stands only what must. A minus that
-/// is joined to a fraction without its zero shows one; but `10.1.2.3-.20` is a range of addresses.
+/// is joined to a fraction without its zero shows one, where there are more fractions than its two.
 fn is_in_drawing(text: &[u8], start: usize, end: usize) -> bool {
     const REACH: usize = 24;
     let is_letter =
@@ -102,9 +97,18 @@ fn is_in_drawing(text: &[u8], start: usize, end: usize) -> bool {
     let is_joined = |four: &[u8]| matches!(four, [number, b'-', b'.', b'0'..=b'9'] if number.is_ascii_alphanumeric());
     let has_joined = |from: usize, to: usize| {
         let mut places = text[from..to].windows(4).enumerate();
-        places.any(|(at, four)| is_joined(four) && !is_dotted_before(text, from + at + 1))
+        places.any(|(at, four)| is_joined(four) && !is_range(text, from + at + 1))
     };
-    has_joined(start - before, start) || has_joined(end - 1, end + after)
+    let points = |from: usize, to: usize| text[from..to].iter().filter(|byte| **byte == b'.').count();
+    (has_joined(start - before, start) || has_joined(end - 1, end + after))
+        && points(start - before, start) + points(end, end + after) > 2
+}
+
+/// Whether the minus there is one of `10.1.2.3-.20, .30-.40`, ranges of addresses.
+fn is_range(text: &[u8], minus: usize) -> bool {
+    let digits = text[..minus].iter().rev().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    let before = &text[..minus - digits];
+    is_dotted_before(text, minus) || before.ends_with(b" .") || before.ends_with(b",.")
 }
 
 /// The IPv6 address around the first colon of a run of hexadecimal digits and colons: `Ok(start, end)`, or `Err(end)`
@@ -129,7 +133,7 @@ fn address(text: &[u8], mut start: usize, mut end: usize) -> Option<(usize, usiz
     }
     let run = text.get(start..end).filter(|run| (SHORTEST_V6..=LONGEST_V6).contains(&run.len()))?;
     let address = core::str::from_utf8(run).ok()?.parse().ok()?;
-    (is_host(&address) && !is_word_before(text, start) && !is_word(byte(text, end))).then_some((start, end))
+    (is_host(&address) && !is_word_before(text, start) && !is_word_behind(text, end)).then_some((start, end))
 }
 
 /// In a range from which hosts get addresses. `a::b` and `Face::add` are valid addresses, too, and program text.
@@ -178,6 +182,10 @@ mod tests {
             ("It is 2001:db8::1.", "2001:db8::1"),
             ("node:2001:db8::1", "2001:db8::1"),
             ("db:2001:db8::1", "2001:db8::1"),
+            ("_Server 10.1.2.3_", "10.1.2.3"),
+            ("__10.1.2.3__", "10.1.2.3"),
+            (r"\n_10.1.2.3_", "10.1.2.3"),
+            ("_2001:db8::1_", "2001:db8::1"),
         ] {
             assert_eq!(found(IpAddress, text), [address], "{text}");
         }
@@ -211,6 +219,9 @@ mod tests {
             "06.05.24 10.1.2.3 0.3",
             "24.12.23,10.1.2.3,12.50",
             ".5 10.1.2.3 -.7",
+            "DHCP pools: 10.1.2.3-.20, .30-.40",
+            "10.1.2.3-.9,.20-.29, .30-.32",
+            "peer 10.1.2.3 0.5-.7",
             "0.5-0.7 10.1.2.3 0.2-0.3",
         ] {
             assert_eq!(found(IpAddress, text), ["10.1.2.3"], "{text}");
@@ -249,6 +260,9 @@ mod tests {
                 "0.0.0.0",
                 "255.255.255.0",
                 "1.2.3.4-beta",
+                "tool_1.2.3.4_amd64.deb",
+                "tool__1.2.3.4",
+                "1.2.3.4_rc",
                 "section 4.3.2.1",
                 "RFC 9110 §8.8.3.2",
                 "§ 8.8.3.2",
@@ -258,6 +272,7 @@ mod tests {
                 "versionName \"1.0.2.94\"",
                 "c0 1.52-.87 2.83-2.12 3.51.98.32 2.03.5 3.11.5",
                 "c-.6,3.38.85.9,3.79-2.08",
+                "l.3-.4 3.38.85.9,3.79-2.08",
                 "12:34:56",
                 "::1",
                 "std::vec",

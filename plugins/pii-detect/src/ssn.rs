@@ -1,6 +1,9 @@
 //! US social security numbers.
 
-use crate::bytes::{follows, is_any, is_whole_number, name_of_value, word_before, words};
+use crate::bytes::{
+    byte, ends_with, is_alphanumeric, is_alphanumeric_before, is_any, is_digit, is_joined, name_of_value, words,
+    words_before,
+};
 use crate::digits::{Gap, Groups, shape};
 use crate::row::is_outside_row;
 
@@ -14,13 +17,21 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
     };
     let [area, group, serial] = digits;
     (is_given_out(&text[area..area + 3], &text[group..group + 2], &text[serial..serial + 4])
-        && is_whole_number(text, start, end))
+        && is_apart(text, start, end)
+        && !is_joined(text, start, end))
     .then_some(end)
+}
+
+/// No part of a word, save of a name by an underscore, `session_123-45-6789`. `ssn` may touch it, and behind that letters.
+fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
+    let is_named = || is_said(words_before(text, start), 1);
+    let is_free_before = !is_alphanumeric_before(text, start) || ends_with(&text[..start], b"ssn");
+    let is_free_behind = !is_alphanumeric(byte(text, end)) || (!is_digit(byte(text, end)) && is_named());
+    is_free_before && is_free_behind
 }
 
 /// A value's own name counts, whatever other names stand before it, or the string beside it: `"type": "SSN", "id": "..."`.
 fn is_announced(text: &[u8], start: usize) -> bool {
-    const CUES: &[&str] = &["ssn", "security"];
     /// Last words of names such as `ssnHash`, whose values are no such numbers.
     const OTHERS: &[&str] = &[
         "hash",
@@ -37,13 +48,22 @@ fn is_announced(text: &[u8], start: usize) -> bool {
         "at",
         "by",
     ];
-    let Some(place) = name_of_value(text, start) else { return follows(text, start, CUES) };
+    let Some(place) = name_of_value(text, start) else { return is_said(words_before(text, start), 3) };
     let name = &text[place.clone()];
-    let is_cue = |word: &[u8]| is_any(word, CUES);
+    let words_of_value = words_before(text, start).skip_while(|word| is_any(word, &["number", "no", "nr", "value"]));
     !words(name).next().is_some_and(|word| is_any(word, OTHERS))
-        && (names_ssn(name)
-            || word_before(text, start, &["number", "no", "nr", "value"]).is_some_and(is_cue)
-            || string_beside(text, place.start).is_some_and(names_ssn))
+        && (names_ssn(name) || is_said(words_of_value, 1) || string_beside(text, place.start).is_some_and(names_ssn))
+}
+
+/// Whether one of the first `count` words, of which the last of the text is the first, is `ssn`, or `security` behind
+/// `social`: a guard, an incident and a bond have numbers, too.
+fn is_said<'a>(words: impl Iterator<Item = &'a [u8]>, count: usize) -> bool {
+    let mut words = words.peekable();
+    (0..count).any(|_| {
+        let word = words.next().unwrap_or_default();
+        let mut is_social = || words.peek().is_some_and(|before| is_any(before, &["social", "soc"]));
+        is_any(word, &["ssn"]) || (is_any(word, &["security"]) && is_social())
+    })
 }
 
 fn names_ssn(name: &[u8]) -> bool {
@@ -152,6 +172,48 @@ mod tests {
                 r#"{"pattern": "\\d+", "id": "123456789"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn words_may_touch_a_number_that_is_named() {
+        for text in ["SSN123-45-6789", "ssn:123-45-6789dob", "mySSN123-45-6789DOB"] {
+            assert_eq!(found(UsSsn, text), ["123-45-6789"], "{text}");
+        }
+        assert_eq!(found(UsSsn, "SSN123456789"), ["123456789"]);
+        assert_passes(UsSsn, &["x123-45-6789", "123-45-6789dob", "ssn 123-45-67890"]);
+    }
+
+    #[test]
+    fn underscores_are_no_part_of_a_number() {
+        for text in ["__123-45-6789__", "session_123-45-6789", "123-45-6789_2024.pdf"] {
+            assert_eq!(found(UsSsn, text), ["123-45-6789"], "{text}");
+        }
+        assert_eq!(found(UsSsn, "ssn_123456789.pdf"), ["123456789"]);
+    }
+
+    #[test]
+    fn other_numbers_of_security_pass() {
+        assert_passes(
+            UsSsn,
+            &[
+                "security incident 123456789",
+                "AWS security group 123456789",
+                "Security Officer badge 123456789",
+                "security no. 594918104",
+                r#"{"security": {"number": 123456789}}"#,
+                "social media, security: 123456789",
+            ],
+        );
+        for text in [
+            "Social Security 123456789",
+            "Social-Security no. is: 123456789",
+            "soc. security number 123456789",
+            "social_security: 123456789",
+            "social security of Jane: 123456789",
+            r#"{"social_security": {"number": 123456789}}"#,
+        ] {
+            assert_eq!(found(UsSsn, text), ["123456789"], "{text}");
+        }
     }
 
     #[test]

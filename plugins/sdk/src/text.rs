@@ -105,14 +105,25 @@ impl<'a> Text<'a> {
         (range.end > self.released()).then_some(self.released()..range.end)
     }
 
-    /// Where a word or phrase stands, in any ASCII case; also inside longer words.
+    /// Where a word or phrase stands, in upper and lower case; also inside longer words.
     pub fn keyword(&self, phrase: &str) -> impl Iterator<Item = Range<usize>> {
-        let (text, phrase) = (self.text.as_bytes(), phrase.as_bytes());
-        let last = if phrase.is_empty() { 0 } else { (text.len() + 1).saturating_sub(phrase.len()) };
-        (0..last)
-            .map(move |start| start..start + phrase.len())
-            .filter(move |range| text[range.clone()].eq_ignore_ascii_case(phrase))
+        let text = self.text;
+        text.char_indices().filter_map(move |(start, _)| Some(start..start + beginning(&text[start..], phrase)?))
     }
+}
+
+/// How many bytes of the beginning of `text` are `phrase`: upper and lower case may differ in length.
+fn beginning(text: &str, phrase: &str) -> Option<usize> {
+    let mut wanted = phrase.chars().flat_map(char::to_lowercase).peekable();
+    for (at, char) in text.char_indices() {
+        if !char.to_lowercase().all(|lower| wanted.next() == Some(lower)) {
+            return None;
+        }
+        if wanted.peek().is_none() {
+            return Some(at + char.len_utf8());
+        }
+    }
+    None
 }
 
 impl Deref for Text<'_> {
@@ -167,6 +178,11 @@ mod tests {
         let text = texts(&messages).next().unwrap();
         assert_eq!(text.keyword("aBc").collect::<Vec<_>>(), [0..3, 3..6]);
         assert_eq!(text.keyword("").count(), 0);
+        let messages = [Message::user("über ÜBER ⱥx Ⱥx İ i i")];
+        let text = texts(&messages).next().unwrap();
+        assert_eq!(text.keyword("Über").collect::<Vec<_>>(), [0..5, 6..11]);
+        assert_eq!(text.keyword("ȺX").collect::<Vec<_>>(), [12..16, 17..20]);
+        assert_eq!(text.keyword("i").collect::<Vec<_>>(), [24..25, 26..27]);
         assert_eq!(text.keyword("much longer than the text").count(), 0);
     }
 

@@ -77,7 +77,7 @@ fn is_plain(tokens: &[Token<'_>], union: usize, list: usize) -> bool {
         tokens[list..].iter().take(end + 1 - list).any(|token| token.kind == Kind::Comment && !token.is_first_on_line);
     is_complete(tokens, union)
         && !tokens[list..end].iter().any(is_wanted)
-        && !(ends_in_value(tokens, union) && (has_values || is_cut_off))
+        && !(ends_in_value(tokens, union) && !ends_in_name(tokens, union) && (has_values || is_cut_off))
 }
 
 /// Whether a query, and not a sentence, ends before `union`.
@@ -93,6 +93,15 @@ fn ends_in_value(tokens: &[Token<'_>], union: usize) -> bool {
     before(tokens, union)
         .find(|token| !token.is_symbol(b')'))
         .is_none_or(|last| matches!(last.kind, Kind::Number | Kind::Quote) || last.is_any(&["null", "true", "false"]))
+}
+
+/// Whether that is a table's name in quotation marks, as ANSI has them: `SELECT "id" FROM "users"`. A query that does not
+/// quote its columns so tells nothing.
+fn ends_in_name(tokens: &[Token<'_>], union: usize) -> bool {
+    let behind = |keyword: &str| before(tokens, union).position(|token| token.is(keyword)).map(|back| union - back);
+    let (Some(list), Some(table)) = (behind("select"), behind("from")) else { return false };
+    let is_double = |token: &Token<'_>| token.kind == Kind::Quote && token.text.ends_with('"');
+    list < table && tokens[list..table].iter().any(is_double) && name(tokens, table) == Some(union)
 }
 
 fn is_wanted(token: &Token<'_>) -> bool {

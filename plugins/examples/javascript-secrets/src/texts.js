@@ -44,9 +44,10 @@ export function editable({ released }, start, end) {
   return end > released ? [released, end] : undefined;
 }
 
-/** How many UTF-16 units the first `bytes` bytes of a text are. */
+/** How many UTF-16 units the first `bytes` bytes of a text are. A byte order mark is one of them. */
 function units(text, bytes) {
-  return bytes === 0 ? 0 : new TextDecoder().decode(utf8.encode(text).subarray(0, bytes)).length;
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  return bytes === 0 ? 0 : decoder.decode(utf8.encode(text).subarray(0, bytes)).length;
 }
 
 /**

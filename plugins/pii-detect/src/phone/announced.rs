@@ -2,17 +2,47 @@
 
 use super::{is_date, read_loosely};
 use crate::bytes::{
-    byte, byte_before, follows, is_any, is_digit, is_number_before, is_word, is_word_before, key_before,
+    byte, byte_before, ends_with, follows, is_any, is_digit, is_number_before, is_word_before, is_word_behind,
+    key_before, words_before,
 };
 use crate::checksum::ean13;
 use crate::digits::{Gap, Group, Groups, in_threes};
 
-/// Words that announce a telephone number.
-const PHONES: &[&str] =
-    &["phone", "telephone", "tel", "cellphone", "telefon", "handynummer", "telefono", "telefone", "telefoon", "fax"];
+/// Words that announce a telephone number, beside those that end in "phone".
+const PHONES: &[&str] = &["tel", "telefon", "telefono", "telefone", "telefoon", "fax", "telefax"];
+
+/// Those with a letter beyond ASCII, as they are written: where such a letter stands a word ends.
+const ACCENTED: &[&str] = &["tél", "Tél", "TÉL", "móvil", "Móvil", "MÓVIL"];
+
+/// Words that end in "phone" and announce none, beside `microphone`, `francophone` and other Greek ones.
+const OTHERS: &[&str] = &["iphone", "smartphone", "headphone", "earphone", "megaphone"];
 
 /// Words that announce one as often as something else: a device, a channel, a cell of a table.
 const DEVICES: &[&str] = &["mobile", "cell", "whatsapp", "handy", "mobil", "celular", "cellulare", "portable", "sms"];
+
+/// Whether a word announces a telephone number: also `Telefonnummer`, `faxnr`, `mobilenumber`, and `Rufnummer`.
+fn is_phone(word: &[u8]) -> bool {
+    const CALLED: &[&str] = &["ruf", "festnetz", "mobilfunk", "mobiel"];
+    const NUMBERS: &[&str] = &["number", "nummer", "num", "nr", "no"];
+    let is_phone = |word: &[u8]| {
+        let is_compound = ends_with(word, b"phone") && !ends_with(word, b"ophone") && !is_any(word, OTHERS);
+        is_compound || is_any(word, PHONES)
+    };
+    let is_number = |number: &&str| {
+        let named = &word[..word.len().saturating_sub(number.len())];
+        ends_with(word, number.as_bytes()) && (is_phone(named) || is_any(named, DEVICES) || is_any(named, CALLED))
+    };
+    is_phone(word) || NUMBERS.iter().any(is_number)
+}
+
+/// Whether such a word with a letter beyond ASCII ends at `end`.
+fn is_accented_before(text: &[u8], end: usize) -> bool {
+    let is_word = |word: &&str| {
+        let before = text[..end].strip_suffix(word.as_bytes());
+        before.is_some_and(|before| !before.last().is_some_and(|last| last.is_ascii_alphabetic() || !last.is_ascii()))
+    };
+    ACCENTED.iter().any(is_word)
+}
 
 /// Seven digits or more behind a word that says what they are, ten or more where more than a colon stands between: fewer
 /// are a count or a date as well.
@@ -26,13 +56,15 @@ pub(super) fn announced(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let (end, digits) = read_loosely(text, start);
-    if digits < 7 || is_word(byte(text, end)) {
+    if digits < 7 || is_word_behind(text, end) {
         return None;
     }
     let marks = &text[start - marks..start];
     let is_plain = marks.len() <= 4 && marks.iter().all(|byte| b" :.#=".contains(byte));
     let is_said = if is_plain {
-        follows(text, start, PHONES) || follows(text, start, DEVICES)
+        is_accented_before(text, start - marks.len())
+            || words_before(text, start).take(3).any(is_phone)
+            || follows(text, start, DEVICES)
     } else {
         digits >= 10 && is_value_of_phone(text, marks, start, end)
     };
@@ -50,7 +82,7 @@ fn names_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
         Some(1) => lengths().sum::<usize>() >= 10,
         first => first.is_some_and(|first| first <= 5),
     };
-    let is_said = key_before(text, start).is_some_and(|key| is_any(key, PHONES));
+    let is_said = key_before(text, start).is_some_and(is_phone);
     is_said && is_code && (marks.contains(&b':') || lengths().all(|length| length >= 2))
 }
 
@@ -60,7 +92,8 @@ fn names_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
 fn is_value_of_phone(text: &[u8], marks: &[u8], start: usize, end: usize) -> bool {
     let Some(key) = key_before(text, start) else { return false };
     let is_device = is_any(key, DEVICES);
-    let is_certain = is_any(key, PHONES) || (is_device && is_number_before(text, start));
+    let is_certain =
+        is_phone(key) || is_accented_before(text, start - marks.len()) || (is_device && is_number_before(text, start));
     let is_string = matches!(marks, [.., b'"' | b'\'']) && !marks.contains(&b'|');
     let is_element = marks == b">" && text[end..].starts_with(b"</") && !is_any(key, &["cell"]);
     // `=>` is a colon in other languages.
@@ -144,6 +177,54 @@ mod tests {
             "cell.value = \"2024-01-01\"",
             "new phone (2023 - 2024)",
             "iPhone (2024-09-20)",
+        ] {
+            assert_eq!(found(Phone, text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn words_of_other_languages_and_joined_ones_count() {
+        for text in [
+            "Telefonnummer: {}",
+            r#"{"telefonnummer":"{}"}"#,
+            "| Telefonnummer | {} |",
+            "Telefonnr.: {}",
+            "Rufnummer: {}",
+            "Mobilfunknummer: {}",
+            "Mobilnummer: {}",
+            "Handynummer: {}",
+            "Faxnummer: {}",
+            "FAXNR {}",
+            "Telefoonnummer: {}",
+            "Tél : {}",
+            "tél. {}",
+            "N° tél: {}",
+            r#"{"tél":"{}"}"#,
+            "Móvil: {}",
+            "Teléfono móvil: {}",
+            r#"{"phonenumber":"{}"}"#,
+            r#"{"mobilephone":{}}"#,
+            r#"{"homephone":"{}"}"#,
+            r#"{"mobilenumber": {}}"#,
+            "telephonenumber: {}",
+            "cellphone {}",
+            "Telephone {}",
+        ] {
+            assert_eq!(found(Phone, &text.replace("{}", "01711234567")), ["01711234567"], "{text}");
+        }
+        assert_eq!(found(Phone, "Móvil: 612 345 678"), ["612 345 678"]);
+        for text in [
+            "smartphone 1234567",
+            "iphonenumber 1234567",
+            "microphone: 12345678",
+            "saison francophone 2024-2025",
+            "Hôtél 12345678",
+            "cartél: 12345678",
+            "Rufus: 12345678",
+            "Telefonica 12345678",
+            "Telefonrechnung 12345678",
+            "Rechnungsnummer: 12345678",
+            "Kundennummer: 12345678",
         ] {
             assert_eq!(found(Phone, text), [""; 0], "{text}");
         }
