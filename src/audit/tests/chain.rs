@@ -31,13 +31,20 @@ on_both_stores! {
 
 /// What `octroi audit verify` does, for the only gateway and the operator.
 pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    apart(|| verified(home, key))
+    verify_with(home, key, &[key.public()])
 }
 
-fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    let reader = AuditReader::open(&home.settings().store).unwrap();
-    let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
-    verified_in(&reader, chains, key, &[key.public()])
+/// The same, with these public keys.
+pub(super) fn verify_with(
+    home: &Home,
+    key: &AuditKey,
+    trusted: &[PublicKey],
+) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
+    apart(|| {
+        let reader = AuditReader::open(&home.settings().store).unwrap();
+        let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
+        verified_in(&reader, chains, key, trusted)
+    })
 }
 
 fn verified_in(
