@@ -18,6 +18,7 @@ on_both_stores! {
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
     a_record_that_claims_to_be_older_than_the_chain_is_told_of,
     a_row_of_a_node_without_records_is_found,
+    an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_all_the_same,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
@@ -232,6 +233,45 @@ async fn what_a_search_goes_by_is_compared_with_the_records(home: Home) {
         let found = verify(&copy, &home.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".to_owned());
         assert!(found.contains(expected), "{sql}\n{found}");
     }
+    // What is said to have completed a request: nothing that is there, or no outcome.
+    let places = ["place + 999999", "99 * 1099511627776 + 1", "1099511627776", "7", "-5", "place", "open.place"];
+    for (place, id) in places.iter().flat_map(|place| [(place, "r1"), (place, "open")]) {
+        let copy = home.copy();
+        let place = place.replace("open.place", "(SELECT place FROM entries WHERE id = 'open')");
+        copy.tamper(&format!(
+            "UPDATE entries SET outcome_place = {place}, decision = 'redacted' WHERE id = '{id}';
+             DELETE FROM entry_policies WHERE entry = (SELECT place FROM entries WHERE id = '{id}')"
+        ));
+        let found = verify(&copy, &home.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".to_owned());
+        assert!(found.contains(&format!("({id}) in `entries`: it is completed by record")), "{place}, {id}\n{found}");
+    }
+    // Another outcome than its own, which says what the row says.
+    home.tamper(
+        "INSERT INTO records SELECT 99 * 1099511627776 + 1, at, kind, id, body, hash FROM records WHERE place & 255 = 2;
+         UPDATE entries SET outcome_place = 99 * 1099511627776 + 1 WHERE id = 'r1'",
+    );
+    let found = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(found.contains("record 1 (r1) in `entries`: it is completed by another record than 2"), "{found}");
+}
+
+async fn an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_all_the_same(home: Home) {
+    // As of a gateway that was given another name while its outcome waited in the journal.
+    let of = |node: &str| AuditLog::open(&Settings { node: Some(node.into()), ..home.settings() }).unwrap();
+    let (west, east) = (of("west"), of("east"));
+    append(&east, intent("r1", 0)).await.unwrap();
+    east.settle().await;
+    append(&west, outcome("r1", 1)).await.unwrap();
+    append(&west, intent("r2", 2)).await.unwrap();
+    east.shutdown().await.unwrap();
+    west.shutdown().await.unwrap();
+    drop((east, west));
+    verify(&home, &home.key).unwrap();
+    retention::cut(&home, &[1]);
+    verify(&home, &home.key).unwrap();
+    // In its own chain it would stand behind the request.
+    home.tamper("UPDATE entries SET outcome_place = 1099511627776, decision = 'allowed' WHERE id = 'r2'");
+    let found = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(found.contains("west: the row of record 2 (r2) in `entries`: it is completed by record 0"), "{found}");
 }
 
 async fn a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint(home: Home) {
