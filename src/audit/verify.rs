@@ -182,6 +182,16 @@ pub enum Misfit {
         /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
     },
+    /// A record stands where no gateway writes.
+    #[error("the record at place {place} ({kind} {id}) stands in no chain: no gateway and no erasure wrote it")]
+    OfNobody {
+        /// Its place in the store.
+        place: i64,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
+    },
     /// A record without a chain stands where none ever was.
     #[error(
         "record {seq} ({kind} {id}) stands among those that are older than the chain: in such a store there never were any",

@@ -401,17 +401,25 @@ impl<'r> EntryVerifier<'r> {
         }
     }
 
-    /// Rows at places of no node.
+    /// Records and rows at places of no node.
     fn rows_of_nobody(&mut self) -> Result<(), Unfit> {
         let store = &self.reader.store;
+        let is_nobodys = |place: Place| Ok::<_, AuditError>(!store.nodes()?.iter().any(|it| it.number == place.node()));
         let nodes = store.nodes()?.into_iter().map(|node| Place::of_node(node.number));
         let mut from = Place(i64::MIN);
         for (first, last) in [Place::of_node(0)].into_iter().chain(nodes).chain([(Place(i64::MAX), Place(i64::MAX))]) {
-            if from < first
-                && let Some(row) = store.entry_rows(from, Place(first.0 - 1), 1)?.first()
-                && !store.nodes()?.iter().any(|node| node.number == Place(row.place).node())
-            {
-                return Err(self.extra(row).into());
+            if from < first {
+                let through = Place(first.0 - 1);
+                if let Some(StoredRecord { place, kind, id, .. }) = store.records(from, through, 1, Texts::Left)?.pop()
+                    && is_nobodys(place)?
+                {
+                    return Err(Misfit::OfNobody { place: place.0, kind, id }.into());
+                }
+                if let Some(row) = store.entry_rows(from, through, 1)?.first()
+                    && is_nobodys(Place(row.place))?
+                {
+                    return Err(self.extra(row).into());
+                }
             }
             from = Place(last.0.saturating_add(1));
         }

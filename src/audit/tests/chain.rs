@@ -18,6 +18,7 @@ on_both_stores! {
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
     a_record_that_claims_to_be_older_than_the_chain_is_told_of,
     a_row_of_a_node_without_records_is_found,
+    a_record_of_no_node_is_found,
     an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_all_the_same,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
@@ -272,6 +273,23 @@ async fn an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_
     home.tamper("UPDATE entries SET outcome_place = 1099511627776, decision = 'allowed' WHERE id = 'r2'");
     let found = verify(&home, &home.key).unwrap_err().to_string();
     assert!(found.contains("west: the row of record 2 (r2) in `entries`: it is completed by record 0"), "{found}");
+}
+
+async fn a_record_of_no_node_is_found(home: Home) {
+    let log = home.open();
+    append(&log, intent("r1", 0)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    for place in ["99 * 1099511627776 + 1", "-5"] {
+        let copy = home.copy();
+        copy.tamper(&format!(
+            "INSERT INTO records SELECT {place}, at, 'static_policy_change', 'change-1', body, hash FROM records"
+        ));
+        let found = verify(&copy, &home.key).unwrap_err().to_string();
+        assert!(found.contains("(static_policy_change change-1) stands in no chain"), "{found}");
+        let shown = apart(|| AuditReader::open(&copy.store()).unwrap().records_with_id("change-1").unwrap().remove(0));
+        assert!(shown.node.starts_with("no node "), "{shown:?}");
+    }
 }
 
 async fn a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint(home: Home) {
