@@ -12,6 +12,7 @@ on_both_stores! {
     no_record_goes_before_its_time_because_a_clock_ran_behind_later,
     where_there_is_no_room_the_oldest_go,
     the_archive_takes_no_room_from_the_records,
+    contexts_take_no_room_from_the_records,
     where_removing_makes_no_room_no_more_is_removed,
     of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut,
     a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased,
@@ -205,6 +206,22 @@ async fn the_archive_takes_no_room_from_the_records(home: Home) {
     log.archive(ArchivedVersion { version: "11".into(), module, manifest }).await.unwrap();
     log.shutdown().await.unwrap();
     drop(log);
+    fifty_turns(&home, 1 << 20).await;
+    assert_eq!(home.count("SELECT count(*) FROM records"), 70, "none was removed, and none says so");
+}
+
+async fn contexts_take_no_room_from_the_records(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    home.tamper(
+        "INSERT INTO contexts (context_id, client, tenant, approved, expires_at) \
+         WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30000) \
+         SELECT 'context-of-a-pre-check-' || x, 'acme-app', 'acme', TRUE, 4000000000000000 FROM n",
+    );
     fifty_turns(&home, 1 << 20).await;
     assert_eq!(home.count("SELECT count(*) FROM records"), 70, "none was removed, and none says so");
 }
