@@ -179,7 +179,14 @@ class Chain:
         self.head = line["seq"], found
         self.first = self.first or line["seq"]
         self.records += 1
+        if line["kind"] == "retention":
+            self.look_for_another_key(line)
         self.look_for_unsigned(line)
+
+    def look_for_another_key(self, line):
+        key = parsed(line["body"]).get("signed_by")
+        if type(key) is str and key not in (trusted.hex() for trusted in self.keys):
+            raise Misfit(f"{self.node}: record {line['seq']}: what was removed had been signed by another key, {key}")
 
     def look_for_unsigned(self, line):
         if line["kind"] not in ("lifecycle", "takeover"):

@@ -510,6 +510,7 @@ fn both_say_the_same_of_what_stood_unsigned() {
     let left = |most: &str, told: &str| vec![note(), start(most), note(), note(), ("takeover", told.to_owned())];
     let told = r#"{"found":"at_the_start","from":3,"through":4}"#;
     let most = |number: &str| left(&format!(r#","most_unsigned":{number}"#), told);
+    let removed = |key: &str| vec![note(), start(""), ("retention", format!(r#"{{"of_node":"m","signed_by":{key}}}"#))];
     let behind_a_start = |body: &str| vec![start(r#","most_unsigned":9"#), ("lifecycle", body.to_owned())];
     for (what, records, fits) in [
         ("as many as may be", most("2"), true),
@@ -536,6 +537,9 @@ fn both_say_the_same_of_what_stood_unsigned() {
         ),
         ("found in no way", left(r#","most_unsigned":1"#, r#"{"from":3,"through":4}"#), false),
         ("from a text", left(r#","most_unsigned":1"#, r#"{"from":"3","through":4}"#), true),
+        ("another key had signed what was removed", removed(r#""00""#), false),
+        ("a known key had", removed(&format!(r#""{}""#, signed(&[]).1)), true),
+        ("a number had", removed("0"), true),
         ("through itself", left(r#","most_unsigned":1"#, r#"{"from":3,"through":5}"#), true),
         ("an end", behind_a_start(r#"{"event":"stop"}"#), false),
         ("a start twice", behind_a_start(r#"{"event":"start","event":"start"}"#), false),
