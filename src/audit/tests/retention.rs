@@ -14,6 +14,7 @@ on_both_stores! {
     the_archive_takes_no_room_from_the_records,
     contexts_take_no_room_from_the_records,
     a_chain_is_cut_up_to_what_is_signed_and_no_further,
+    where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut,
     what_another_key_signed_is_cut_and_the_key_is_told,
     where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room,
     where_removing_makes_no_room_no_more_is_removed,
@@ -266,6 +267,19 @@ async fn a_chain_is_cut_up_to_what_is_signed_and_no_further(home: Home) {
         log.shutdown().await.unwrap();
         assert_eq!((gone(), chain::verify(home, &home.key).map(drop)), (left, before));
     }
+}
+
+async fn where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut(home: Home) {
+    let settings = Settings { checkpoint: chain::every(2_000), ..home.settings() };
+    let left = chain_of_one_that_is_gone(&home, settings, 1_010).await;
+    // Somebody made all records behind the first anew.
+    home.tamper("DELETE FROM checkpoints WHERE place & 65535 > 1");
+    let log = another(&home);
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), ago())).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    assert_eq!(left(), 1_010);
 }
 
 async fn what_another_key_signed_is_cut_and_the_key_is_told(home: Home) {

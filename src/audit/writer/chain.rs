@@ -153,6 +153,11 @@ impl Chain {
         self.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
+    /// The most records of this process that stand in the store unsigned.
+    pub(super) fn most_unsigned(&self) -> u64 {
+        self.every.records
+    }
+
     pub(super) fn key(&self) -> &AuditKey {
         &self.key
     }

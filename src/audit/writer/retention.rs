@@ -3,8 +3,9 @@
 //! A cut names the last record that was removed and its hash, so that what follows still proves itself. It goes into the
 //! store in the transaction that removes the records; a record of its own says why.
 //!
-//! A cut says that this gateway knew the chain. So a chain is cut up to its last signature and no further; and where another
-//! key made that, the record says which.
+//! A cut says that this gateway knew the chain, and removes what tells which records a gateway may have left unsigned. So a
+//! chain is cut up to its last signature and no further, and not at all where more follows that than a gateway leaves; and
+//! where another key made it, the record says which.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::audit::record::Retention;
 use crate::audit::row::Row;
 use crate::audit::store::{Node, Session};
 use crate::audit::text_rule::{ContentMode, TextRule};
-use crate::audit::{AuditError, PublicKey};
+use crate::audit::{AuditError, CheckpointEvery, PublicKey};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
@@ -96,7 +97,7 @@ impl Writer {
             self.look(session)?;
         }
         let Some(Cutting { node, through, why, signed_by }) = self.cutting.last() else { return Ok(()) };
-        let signature = last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
+        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
         let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else {
             self.cutting.pop();
             return Ok(());
@@ -139,7 +140,7 @@ impl Writer {
             let mut unsigned = Vec::new();
             for node in session.gateways()? {
                 let Some(last) = last_before(session, &node, cutoff)? else { continue };
-                let signature = last_checkpoint(session, &node)?;
+                let signature = self.last_checkpoint(session, &node)?;
                 let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
                 if signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)? {
                     unsigned.push(node.id.clone());
@@ -153,8 +154,9 @@ impl Writer {
                 tracing::warn!(
                     node,
                     chains = unsigned.len(),
-                    "records at the end of a chain are older than `audit.retention.age` and stay: no signature covers them, \
-                     as behind a kill. Its gateway signs them when it starts again; where none was killed, somebody wrote them"
+                    "records that are older than `audit.retention.age` stay: no signature covers them, as behind a kill, or more \
+                     follows the last one than a gateway leaves unsigned. A gateway of that name signs them when it starts; \
+                     where none was killed, somebody wrote them"
                 );
             }
         }
@@ -170,7 +172,7 @@ impl Writer {
                     let Some((_, at, _)) = session.record_at(first)? else { continue };
                     if first < last
                         && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest)
-                        && let Some(signature) = last_checkpoint(session, &node)?
+                        && let Some(signature) = self.last_checkpoint(session, &node)?
                     {
                         oldest = Some((at, node, (first, last), signature));
                     }
@@ -188,6 +190,15 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// The last signature of a chain over a record that is there, whosever key made it; none where more follows unsigned than
+    /// a gateway leaves: this one, or one with the default settings.
+    fn last_checkpoint(&self, session: &mut dyn Session, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        let signature = last_signature(session, node)?.filter(|it| it.kind == CheckpointKind::Checkpoint);
+        let last = session.extent(node.number)?.map_or(Seq(0), |(_, last)| last.seq());
+        let most = self.chain.most_unsigned().max(CheckpointEvery::default().records);
+        Ok(signature.filter(|it| u64::try_from(last.0 - it.head.seq.0).is_ok_and(|unsigned| unsigned <= most)))
     }
 
     fn plan(&mut self, session: &mut dyn Session, cutting: Cutting) -> Result<(), AuditError> {
@@ -245,11 +256,6 @@ fn tell_of_stop(session: &mut dyn Session, node: &Node, kept: Place, cutoff: Tim
         );
     }
     Ok(())
-}
-
-/// The last signature of a chain over a record that is there, whosever key made it.
-fn last_checkpoint(session: &mut dyn Session, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
-    Ok(last_signature(session, node)?.filter(|it| it.kind == CheckpointKind::Checkpoint))
 }
 
 /// Whether a record is so much too old that a look before this one found it so. Of a gateway that runs, what is not signed
