@@ -9,6 +9,7 @@ Exits with 0 when everything fits, 1 when something does not, 2 when the file ca
 hashes fit and signatures were not checked: whoever changes a record can make all hashes anew.
 """
 
+import bisect
 import datetime
 import hashlib
 import json
@@ -117,26 +118,38 @@ def text(value):
 def parsed(body):
     """A body that is a JSON object; of any other, an empty one. Of a key that stands twice, the last counts."""
     try:
-        value = json.loads(body, parse_constant=no_number, parse_int=integer)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        value = json.loads(
+            body, object_pairs_hook=Pairs, parse_constant=no_number, parse_int=integer, parse_float=fraction
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         return {}
     level = [value]
     for _ in range(DEPTH):
         level = [inner for outer in level for inner in within(outer)]
-    is_deeper = any(type(inner) in (dict, list) for inner in level)
-    return value if type(value) is dict and not is_deeper else {}
+    is_deeper = any(type(inner) in (Pairs, list) for inner in level)
+    return dict(value) if type(value) is Pairs and not is_deeper else {}
+
+
+class Pairs(list):
+    """A JSON object with all that stands in it: what does not count is to be JSON too."""
+
+
+def fraction(digits):
+    """As a number that has room in a float."""
+    if float(digits) in (float("inf"), float("-inf")):
+        raise ValueError("a number that is too great")
+    return float(digits)
 
 
 def integer(digits):
     """As a number that has room in a float; a zero below zero is none of the integers."""
-    if float(digits) in (float("inf"), float("-inf")):
-        raise ValueError("a number that is too great")
+    fraction(digits)
     return -0.0 if digits == "-0" else int(digits)
 
 
 def within(value):
-    return value.values() if type(value) is dict else value if type(value) is list else ()
+    return [inner for _, inner in value] if type(value) is Pairs else value if type(value) is list else ()
 
 
 def number(body, key, numbers):
@@ -179,7 +192,14 @@ class Chain:
         self.head = line["seq"], found
         self.first = self.first or line["seq"]
         self.records += 1
+        if line["kind"] == "retention":
+            self.look_for_another_key(line)
         self.look_for_unsigned(line)
+
+    def look_for_another_key(self, line):
+        key = parsed(line["body"]).get("signed_by")
+        if type(key) is str and key not in (trusted.hex() for trusted in self.keys):
+            raise Misfit(f"{self.node}: record {line['seq']}: what was removed had been signed by another key, {key}")
 
     def look_for_unsigned(self, line):
         if line["kind"] not in ("lifecycle", "takeover"):
@@ -191,7 +211,7 @@ class Chain:
             return
         first, last = number(body, "from", NUMBERS), number(body, "through", NUMBERS)
         if first is not None and last is not None and last < line["seq"]:
-            signed = max(seq for seq in self.signatures if seq <= max(last, 0))
+            signed = self.signatures[bisect.bisect_right(self.signatures, max(last, 0)) - 1]
             self.can_be_left(max(first, signed + 1, self.first), last)
 
     def can_be_left(self, first, last):
@@ -210,7 +230,7 @@ class Chain:
             and most[-1] is not None
         )
         are_too_many = bool(most) and None not in most and last - first + 1 > max(most)
-        if first == 1 or is_among or is_behind_an_end or are_too_many:
+        if first == 1 or self.node == "operator" or is_among or is_behind_an_end or are_too_many:
             raise Misfit(f"{self.node}: records {first} to {last} were not signed, and no gateway leaves such")
 
     def checkpoint(self, line):
@@ -297,7 +317,10 @@ def verify(lines, keys):
     export = Export(keys)
     for number, line in enumerate(lines, 1):
         try:
-            export.line(json.loads(line, object_pairs_hook=once, parse_constant=no_number))
+            once_each = json.loads(
+                line, object_pairs_hook=once, parse_constant=no_number, parse_int=integer, parse_float=fraction
+            )
+            export.line(once_each)
         except Misfit:
             raise
         except Exception as error:  # There are as many as there are ways to be something else.
@@ -315,7 +338,8 @@ def main():
         print(f"no public key: {error}", file=sys.stderr)
         return 2
     try:
-        with open(sys.argv[1], encoding="utf-8") as lines:
+        # A line ends with a line feed alone: before it, a carriage return is white space.
+        with open(sys.argv[1], encoding="utf-8", newline="\n") as lines:
             verify(lines, keys)
     except Misfit as misfit:
         print(f"it does not fit: {misfit}", file=sys.stderr)

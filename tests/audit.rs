@@ -431,6 +431,15 @@ fn both_take_and_refuse_the_same_exports() {
         ("a fraction for a number", first(r#""seq":2"#, r#""seq":2.0"#), key.to_owned(), false),
         ("a text that is a number", first(r#""body":"#, r#""content":7,"body":"#), key.to_owned(), false),
         ("no text", first(r#""body":"#, r#""content":null,"body":"#), key.to_owned(), true),
+        ("a carriage return", first(r#""body":"#, "\r\"body\":"), key.to_owned(), true),
+        ("what is no number", first(r#""body":"#, r#""x":1e999,"body":"#), key.to_owned(), false),
+        (
+            "an integer that is none",
+            first(r#""body":"#, &format!(r#""x":{},"body":"#, "1".repeat(400))),
+            key.to_owned(),
+            false,
+        ),
+        ("a zero below zero", at_another_time(0).replace(r#""at":0"#, r#""at":-0"#), key.to_owned(), false),
         ("half a character", first(r#""body":"#, r#""content":"\ud800","body":"#), key.to_owned(), false),
         ("format true", vector.replace(r#""format":1"#, r#""format":true"#), key.to_owned(), false),
         ("whole 1", vector.replace(r#""whole":true"#, r#""whole":1"#), key.to_owned(), false),
@@ -510,6 +519,7 @@ fn both_say_the_same_of_what_stood_unsigned() {
     let left = |most: &str, told: &str| vec![note(), start(most), note(), note(), ("takeover", told.to_owned())];
     let told = r#"{"found":"at_the_start","from":3,"through":4}"#;
     let most = |number: &str| left(&format!(r#","most_unsigned":{number}"#), told);
+    let removed = |key: &str| vec![note(), start(""), ("retention", format!(r#"{{"of_node":"m","signed_by":{key}}}"#))];
     let behind_a_start = |body: &str| vec![start(r#","most_unsigned":9"#), ("lifecycle", body.to_owned())];
     for (what, records, fits) in [
         ("as many as may be", most("2"), true),
@@ -529,6 +539,9 @@ fn both_say_the_same_of_what_stood_unsigned() {
         ("one that is nested deeper", left(&nested(128), told), true),
         ("one that is nested very deep", left(&nested(100_000), told), true),
         ("half a character", left(r#","most_unsigned":1,"x":"\ud800""#, told), true),
+        ("half a character, and another value", left(r#","most_unsigned":1,"x":"\ud800","x":0"#, told), true),
+        ("what is no number, and another value", left(r#","most_unsigned":1,"x":1e999,"x":0"#, told), true),
+        ("what is nested deeper, and another value", left(&format!(r#"{},"x":0"#, nested(128)), told), true),
         (
             "found in a way that nobody knows",
             left(r#","most_unsigned":1"#, r#"{"found":"so","from":3,"through":4}"#),
@@ -536,6 +549,9 @@ fn both_say_the_same_of_what_stood_unsigned() {
         ),
         ("found in no way", left(r#","most_unsigned":1"#, r#"{"from":3,"through":4}"#), false),
         ("from a text", left(r#","most_unsigned":1"#, r#"{"from":"3","through":4}"#), true),
+        ("another key had signed what was removed", removed(r#""00""#), false),
+        ("a known key had", removed(&format!(r#""{}""#, signed(&[]).1)), true),
+        ("a number had", removed("0"), true),
         ("through itself", left(r#","most_unsigned":1"#, r#"{"from":3,"through":5}"#), true),
         ("an end", behind_a_start(r#"{"event":"stop"}"#), false),
         ("a start twice", behind_a_start(r#"{"event":"start","event":"start"}"#), false),

@@ -2,7 +2,7 @@
 //!
 //! It changes nothing, and blocks: it is for commands, and for threads that drive no runtime.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -29,7 +29,7 @@ pub struct AuditReader {
 /// A record as it stands in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrailRecord {
-    /// Whose chain it is in; empty where it is older than the chain.
+    /// Whose chain it is in; empty where it is older than the chain. Where it is in none, that says so.
     pub node: String,
     /// Its number there.
     pub seq: Seq,
@@ -298,9 +298,11 @@ impl AuditReader {
     }
 
     fn named(&self, records: Vec<StoredRecord>) -> Result<Vec<TrailRecord>, AuditError> {
-        let nodes = self.store.nodes()?;
-        let name = |of: Place| nodes.iter().find(|it| it.number == of.node()).map_or("", |it| it.id.as_str());
-        records.into_iter().map(|record| TrailRecord::of(name(record.place), record)).collect()
+        let mut names: HashMap<i64, String> = self.store.nodes()?.into_iter().map(|it| (it.number, it.id)).collect();
+        names.insert(0, String::new());
+        let of_nobody = |place: Place| format!("no node {}: nothing proves it;", place.node());
+        let name = |place: Place| names.get(&place.node()).cloned().unwrap_or_else(|| of_nobody(place));
+        records.into_iter().map(|record| TrailRecord::of(&name(record.place), record)).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use serde_json::Value;
 use thiserror::Error;
 
 use super::AuditKey;
@@ -131,6 +132,22 @@ pub enum Misfit {
         /// What tells.
         why: String,
     },
+    /// Records were removed that a key had signed which is not trusted.
+    #[error(
+        "{node}: record {seq} says that records of {of_node} were removed as the key {key} had signed them; if it is one of \
+         yours, name it with --public-key, and if not, somebody made that chain",
+        seq = seq.0
+    )]
+    CutOfUntrusted {
+        /// The chain of the gateway that removed them.
+        node: String,
+        /// The record that says so.
+        seq: Seq,
+        /// The chain whose records they were.
+        of_node: String,
+        /// The key.
+        key: String,
+    },
     /// A text is not the one that its record names.
     #[error("{node}: the text of record {seq} ({kind} {id}) was changed: its HMAC does not fit", seq = seq.0)]
     Text {
@@ -181,6 +198,16 @@ pub enum Misfit {
         erased: u64,
         /// Chain and number of the first record whose text is missing and that no erasure names.
         first: String,
+    },
+    /// A record stands where no gateway writes.
+    #[error("the record at place {place} ({kind} {id}) stands in no chain: no gateway and no erasure wrote it")]
+    OfNobody {
+        /// Its place in the store.
+        place: i64,
+        /// Its kind.
+        kind: String,
+        /// What it is about.
+        id: String,
     },
     /// A record without a chain stands where none ever was.
     #[error(
@@ -308,7 +335,24 @@ impl<'k> ChainVerifier<'k> {
         }
         self.found.records += 1;
         self.head = Some(Head { seq: record.seq, hash });
+        if record.known_kind() == Some(RecordKind::Retention) {
+            self.removed(record)?;
+        }
         self.unsigned.record(record, self.found.first)
+    }
+
+    /// A cut is signed by the gateway that made it: it says which key had signed what it removed, where that was another.
+    fn removed(&self, record: &TrailRecord) -> Result<(), Misfit> {
+        let body: Value = serde_json::from_str(&record.body).unwrap_or_default();
+        match body["signed_by"].as_str() {
+            Some(key) if !self.trusted.iter().any(|it| it.to_string() == key) => Err(Misfit::CutOfUntrusted {
+                node: self.found.node.clone(),
+                seq: record.seq,
+                of_node: body["of_node"].as_str().unwrap_or_default().to_owned(),
+                key: key.to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The next checkpoint, behind the record that it ends with.

@@ -11,7 +11,7 @@ use std::hash::BuildHasher as _;
 use super::chain::{Place, Seq};
 use super::reader::{AuditReader, ChainInfo, TrailRecord};
 use super::row::{Effect, EntryKind, Opening};
-use super::store::{EntryRow, Node, PolicyRow, storable};
+use super::store::{EntryRow, Node, PolicyRow, StoredRecord, Texts, storable};
 use super::verify::Misfit;
 use super::{AuditError, CheckpointKind};
 
@@ -21,8 +21,9 @@ const AT_ONCE: usize = 1_000;
 const STRETCH: u32 = 10;
 
 /// Checks `entries` and `entry_policies` while chains are read whole, one behind the other. What does not fit is told at the
-/// end of its chain: where the chain itself does not fit, nobody can say what its rows should be. What comes or is completed meanwhile is passed over; so is an entry whose request was removed and whose
-/// outcome was not, but for what completed it.
+/// end of its chain: where the chain itself does not fit, nobody can say what its rows should be. What comes meanwhile is
+/// passed over, and of what is completed meanwhile its policies; so is an entry whose request was removed and whose outcome
+/// was not, but for what completed it.
 pub struct EntryVerifier<'r> {
     reader: &'r AuditReader,
     chain: Chain,
@@ -34,8 +35,10 @@ pub struct EntryVerifier<'r> {
     outcomes: HashMap<i64, Closing>,
     /// Requests whose rows are not completed, by their ids.
     open: HashMap<String, Place>,
-    /// Entries whose policies cannot be said, and records that cannot be read.
+    /// Entries whose policies cannot be said.
     unsaid: HashSet<i64>,
+    /// Records that cannot be read.
+    unreadable: HashSet<i64>,
     /// Sums of what should be in `entry_policies` and was not found there, by stretches.
     policies: BTreeMap<i64, u64>,
     hashes: RandomState,
@@ -99,6 +102,7 @@ impl<'r> EntryVerifier<'r> {
             outcomes: HashMap::new(),
             open: HashMap::new(),
             unsaid: HashSet::new(),
+            unreadable: HashSet::new(),
             policies: BTreeMap::new(),
             hashes: RandomState::new(),
             entries: 0,
@@ -179,6 +183,7 @@ impl<'r> EntryVerifier<'r> {
             // Another version's: nobody here can say what its row should be, or that of what it completed.
             (Err(_), row) => {
                 self.unsaid.insert(place.0);
+                self.unreadable.insert(place.0);
                 match row {
                     Some(row) => self.row_is_completed(row, None),
                     None => Ok(()),
@@ -331,27 +336,90 @@ impl<'r> EntryVerifier<'r> {
     /// Rows and outcomes that never met.
     fn completions(&mut self) -> Result<(), Unfit> {
         for (outcome, Completed { row, .. }) in std::mem::take(&mut self.completed) {
-            self.unsaid.insert(row.place);
-            let was_read = self.read.get(&Place(outcome).node()).is_some_and(|it| it.has(Place(outcome)));
-            if was_read && !self.unsaid.contains(&outcome) {
-                let what = format!("it is completed by record {}, which is no outcome", Place(outcome).seq().0);
-                return Err(self.misfit(Place(row.place), &row.id, &what).into());
+            if !self.unreadable.contains(&outcome) && !self.was_removed(Place(outcome), &row)? {
+                self.is_completed_meanwhile(Place(outcome), row)?;
+            } else {
+                self.unsaid.insert(row.place);
             }
         }
-        self.outcomes.iter().try_for_each(|(place, closing)| self.is_not_open(Place(*place), closing))
+        self.outcomes.iter().try_for_each(|(place, closing)| {
+            self.is_not_open(Place(*place), closing)?;
+            self.is_not_passed_over(Place(*place), closing)
+        })
     }
 
-    /// Rows at places of no node.
+    /// Whether an outcome may have been removed and its request not: as of a gateway that was given another name while its
+    /// outcome waited in the journal. In the request's own chain it stands behind it.
+    fn was_removed(&self, outcome: Place, row: &EntryRow) -> Result<bool, AuditError> {
+        let number = outcome.node();
+        let Some(chain) = self.read.get(&number) else { return Ok(false) };
+        Ok(number != Place(row.place).node()
+            && outcome < chain.first
+            && self
+                .reader
+                .store
+                .checkpoints(number)?
+                .iter()
+                .any(|it| it.kind == CheckpointKind::Cut && it.head.seq >= outcome.seq()))
+    }
+
+    /// What was not read as an outcome came since, or is none.
+    fn is_completed_meanwhile(&mut self, outcome: Place, row: EntryRow) -> Result<(), Unfit> {
+        let was_read = self.read.get(&outcome.node()).is_some_and(|it| it.has(outcome));
+        // No older record completes one of a chain.
+        let record = if was_read || outcome.node() == 0 {
+            None
+        } else {
+            self.reader.store.records(outcome, outcome, 1, Texts::Left)?.pop()
+        };
+        match record.map(|record| (Effect::of_stored(&record.kind, &record.body), record.id)) {
+            Some((Ok(Effect::Close { decision, matched }), id)) => {
+                let closing = Closing { id, decision: decision.as_str(), matched };
+                self.completes(Completed { row, matched: None }, &closing)
+            }
+            Some((Err(_), _)) => {
+                self.unsaid.insert(row.place);
+                Ok(())
+            }
+            _ => {
+                let what = format!("it is completed by record {}, which is no outcome", outcome.seq().0);
+                Err(self.misfit(Place(row.place), &row.id, &what).into())
+            }
+        }
+    }
+
+    /// An outcome that no row names is that of a request whose row was removed.
+    fn is_not_passed_over(&self, outcome: Place, closing: &Closing) -> Result<(), Unfit> {
+        let named = self.reader.store.records_of(&closing.id)?;
+        let its = |record: &StoredRecord| record.id == closing.id;
+        match named.iter().find(|record| its(record)) {
+            Some(first) if !named.iter().any(|record| record.place == outcome) => {
+                let what = format!("it is completed by another record than {}, its outcome", outcome.seq().0);
+                Err(self.misfit(first.place, &closing.id, &what).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Records and rows at places of no node.
     fn rows_of_nobody(&mut self) -> Result<(), Unfit> {
         let store = &self.reader.store;
+        let is_nobodys = |place: Place| Ok::<_, AuditError>(!store.nodes()?.iter().any(|it| it.number == place.node()));
         let nodes = store.nodes()?.into_iter().map(|node| Place::of_node(node.number));
         let mut from = Place(i64::MIN);
         for (first, last) in [Place::of_node(0)].into_iter().chain(nodes).chain([(Place(i64::MAX), Place(i64::MAX))]) {
-            if from < first
-                && let Some(row) = store.entry_rows(from, Place(first.0 - 1), 1)?.first()
-                && !store.nodes()?.iter().any(|node| node.number == Place(row.place).node())
-            {
-                return Err(self.extra(row).into());
+            if from < first {
+                let through = Place(first.0 - 1);
+                if let Some(StoredRecord { place, kind, id, .. }) = store.records(from, through, 1, Texts::Left)?.pop()
+                    && is_nobodys(place)?
+                {
+                    return Err(Misfit::OfNobody { place: place.0, kind, id }.into());
+                }
+                if let Some(row) = store.entry_rows(from, through, 1)?.first()
+                    && is_nobodys(Place(row.place))?
+                {
+                    return Err(self.extra(row).into());
+                }
             }
             from = Place(last.0.saturating_add(1));
         }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::chain::Seq;
+use super::erase::OPERATOR;
 use super::reader::TrailRecord;
 use super::record::{Found, LifecycleEvent, RecordKind};
 use super::verify::Misfit;
@@ -119,6 +120,8 @@ impl UnsignedVerifier {
         let records = u64::try_from(through.0 - from.0 + 1).unwrap_or(0);
         let why = if from == Seq(1) {
             "a gateway signs the first record at once".to_owned()
+        } else if node == OPERATOR {
+            "an erasure is signed with what it erases".to_owned()
         } else if let Some(lifecycle) = within {
             format!("record {} is a start or an end, which a gateway signs at once", lifecycle.seq.0)
         } else if is_behind_an_end {

@@ -177,4 +177,8 @@ pub struct Retention {
     pub through: i64,
     /// Why, in words.
     pub reason: String,
+    /// The key that signed that chain, where it is not the one that signs this record and the cut: whoever verifies knows
+    /// whether it is one of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }

@@ -33,6 +33,15 @@ const COMMANDS_ANSWER_WITHIN: Duration = Duration::from_secs(3_600);
 /// Bytes of records and texts that are read at a time: how long a record is, its callers have a say in.
 const PAGE_BYTES: i64 = 8 << 20;
 
+/// Records that are looked at to say what all of them take, of all nodes together, and of each at least.
+const SAMPLED: usize = 1_000;
+const SAMPLED_OF_EACH: usize = 50;
+
+/// Records that are looked at of each of so many nodes.
+fn sampled_of_each(nodes: usize) -> i64 {
+    (SAMPLED / nodes.max(1)).max(SAMPLED_OF_EACH) as i64
+}
+
 /// How many of these, in order, are read at a time: places with the bytes that are read of each. At least one.
 fn page_of(sized: &[(Place, i64)]) -> usize {
     let mut bytes = 0;
@@ -247,7 +256,7 @@ pub(crate) trait Session {
     /// The first of these records that is not older than this. They are all read: a bounded number.
     fn first_since(&mut self, from: Place, through: Place, since: Timestamp) -> Result<Option<Place>, AuditError>;
 
-    /// About how many bytes the records take, the archive of versions not counted.
+    /// About how many bytes the records take; what no cut removes is not counted, as the archive of versions and contexts.
     fn used_bytes(&mut self) -> Result<u64, AuditError>;
 
     /// Removes the records of a node up to this place, and puts the cut there. Nothing, where somebody else has removed

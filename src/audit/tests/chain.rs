@@ -18,6 +18,8 @@ on_both_stores! {
     a_chain_that_is_forged_from_a_record_on_does_not_fit_its_checkpoint,
     a_record_that_claims_to_be_older_than_the_chain_is_told_of,
     a_row_of_a_node_without_records_is_found,
+    a_record_of_no_node_is_found,
+    an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_all_the_same,
     each_content_mode_keeps_what_it_says_and_the_hmac_of_the_original,
     two_writers_of_one_node_make_one_chain,
     a_named_node_has_a_chain_of_its_own,
@@ -31,13 +33,20 @@ on_both_stores! {
 
 /// What `octroi audit verify` does, for the only gateway and the operator.
 pub(super) fn verify(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    apart(|| verified(home, key))
+    verify_with(home, key, &[key.public()])
 }
 
-fn verified(home: &Home, key: &AuditKey) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
-    let reader = AuditReader::open(&home.settings().store).unwrap();
-    let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
-    verified_in(&reader, chains, key, &[key.public()])
+/// The same, with these public keys.
+pub(super) fn verify_with(
+    home: &Home,
+    key: &AuditKey,
+    trusted: &[PublicKey],
+) -> Result<(Vec<Verified>, VerifiedTexts), Misfit> {
+    apart(|| {
+        let reader = AuditReader::open(&home.settings().store).unwrap();
+        let chains = reader.chains_in_turn().unwrap().map(Result::unwrap);
+        verified_in(&reader, chains, key, trusted)
+    })
 }
 
 fn verified_in(
@@ -224,6 +233,62 @@ async fn what_a_search_goes_by_is_compared_with_the_records(home: Home) {
         copy.tamper(&sql);
         let found = verify(&copy, &home.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".to_owned());
         assert!(found.contains(expected), "{sql}\n{found}");
+    }
+    // What is said to have completed a request: nothing that is there, or no outcome.
+    let places = ["place + 999999", "99 * 1099511627776 + 1", "1099511627776", "7", "-5", "place", "open.place"];
+    for (place, id) in places.iter().flat_map(|place| [(place, "r1"), (place, "open")]) {
+        let copy = home.copy();
+        let place = place.replace("open.place", "(SELECT place FROM entries WHERE id = 'open')");
+        copy.tamper(&format!(
+            "UPDATE entries SET outcome_place = {place}, decision = 'redacted' WHERE id = '{id}';
+             DELETE FROM entry_policies WHERE entry = (SELECT place FROM entries WHERE id = '{id}')"
+        ));
+        let found = verify(&copy, &home.key).map_or_else(|misfit| misfit.to_string(), |_| "ok".to_owned());
+        assert!(found.contains(&format!("({id}) in `entries`: it is completed by record")), "{place}, {id}\n{found}");
+    }
+    // Another outcome than its own, which says what the row says.
+    home.tamper(
+        "INSERT INTO records SELECT 99 * 1099511627776 + 1, at, kind, id, body, hash FROM records WHERE place & 255 = 2;
+         UPDATE entries SET outcome_place = 99 * 1099511627776 + 1 WHERE id = 'r1'",
+    );
+    let found = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(found.contains("record 1 (r1) in `entries`: it is completed by another record than 2"), "{found}");
+}
+
+async fn an_outcome_that_a_cut_removed_from_another_chain_completes_its_request_all_the_same(home: Home) {
+    // As of a gateway that was given another name while its outcome waited in the journal.
+    let of = |node: &str| AuditLog::open(&Settings { node: Some(node.into()), ..home.settings() }).unwrap();
+    let (west, east) = (of("west"), of("east"));
+    append(&east, intent("r1", 0)).await.unwrap();
+    east.settle().await;
+    append(&west, outcome("r1", 1)).await.unwrap();
+    append(&west, intent("r2", 2)).await.unwrap();
+    east.shutdown().await.unwrap();
+    west.shutdown().await.unwrap();
+    drop((east, west));
+    verify(&home, &home.key).unwrap();
+    retention::cut(&home, &[1]);
+    verify(&home, &home.key).unwrap();
+    // In its own chain it would stand behind the request.
+    home.tamper("UPDATE entries SET outcome_place = 1099511627776, decision = 'allowed' WHERE id = 'r2'");
+    let found = verify(&home, &home.key).unwrap_err().to_string();
+    assert!(found.contains("west: the row of record 2 (r2) in `entries`: it is completed by record 0"), "{found}");
+}
+
+async fn a_record_of_no_node_is_found(home: Home) {
+    let log = home.open();
+    append(&log, intent("r1", 0)).await.unwrap();
+    log.shutdown().await.unwrap();
+    drop(log);
+    for place in ["99 * 1099511627776 + 1", "-5"] {
+        let copy = home.copy();
+        copy.tamper(&format!(
+            "INSERT INTO records SELECT {place}, at, 'static_policy_change', 'change-1', body, hash FROM records"
+        ));
+        let found = verify(&copy, &home.key).unwrap_err().to_string();
+        assert!(found.contains("(static_policy_change change-1) stands in no chain"), "{found}");
+        let shown = apart(|| AuditReader::open(&copy.store()).unwrap().records_with_id("change-1").unwrap().remove(0));
+        assert!(shown.node.starts_with("no node "), "{shown:?}");
     }
 }
 

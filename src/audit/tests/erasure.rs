@@ -14,6 +14,7 @@ on_both_stores! {
     more_texts_than_one_transaction_takes_are_erased,
     an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others,
     an_erasure_that_no_operator_signed_accounts_for_no_text,
+    behind_what_another_key_signed_texts_are_erased_and_that_is_told_of,
 }
 
 fn order(selection: Selection) -> ErasureOrder {
@@ -92,8 +93,8 @@ async fn an_erasure_accounts_for_the_texts_that_it_names_and_for_no_others(home:
 }
 
 /// What an intruder does who may write the store and has no key: texts go, and a record that fits its chain says that they
-/// were erased.
-fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role) {
+/// were erased. Perhaps with a signature by a key of the intruder's own.
+fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role, signed_by: Option<&AuditKey>) {
     let store = store::open_existing(&home.store()).unwrap();
     let gateway = store.nodes().unwrap().remove(0);
     let forger = store.enrol(Some(into), role).unwrap();
@@ -116,8 +117,11 @@ fn forge_an_erasure(home: &Home, of: i64, into: &str, role: Role) {
         let (at_microseconds, kind) = (row.at.as_microsecond(), row.kind.as_str());
         let covered =
             Covered { node: into, seq, previous: head.hash, at_microseconds, kind, id: &row.id, body: &row.body };
-        let link = Link { place: Place::new(forger.number, seq), hash: covered.hash(), row: &row };
-        session.commit(&[link], None).unwrap();
+        let (place, hash) = (Place::new(forger.number, seq), covered.hash());
+        let sign = |key| Checkpoint::sign(CheckpointKind::Checkpoint, into, at(100), Head { seq, hash }, key);
+        let checkpoint = signed_by.map(sign);
+        let links = [Link { place, hash, row: &row }];
+        session.commit(&links, checkpoint.as_ref().map(|checkpoint| (place, checkpoint))).unwrap();
     };
     store.write(forge).unwrap();
 }
@@ -133,7 +137,7 @@ async fn an_erasure_that_no_operator_signed_accounts_for_no_text(home: Home) {
 
     // In the gateway's chain, where the gateway signs it with its own.
     let copy = home.copy();
-    apart(|| forge_an_erasure(&copy, 2, &gateway, Role::Gateway));
+    apart(|| forge_an_erasure(&copy, 2, &gateway, Role::Gateway, None));
     assert_eq!(chain::verify(&copy, &home.key).unwrap_err(), vanished(1, 0));
     let log = copy.open();
     append(&log, intent("r3", 4)).await.unwrap();
@@ -143,10 +147,49 @@ async fn an_erasure_that_no_operator_signed_accounts_for_no_text(home: Home) {
 
     // In the operator's, where the next erasure does not.
     assert_eq!(erase_one(&home.settings(), "r2"), Ok(2));
-    apart(|| forge_an_erasure(&home, 2, "operator", Role::Operator));
-    assert_eq!(chain::verify(&home, &home.key).unwrap_err(), vanished(3, 2));
-    assert_eq!(erase_one(&home.settings(), "r1").map_err(|error| error.code()), Err("audit_corrupt"));
-    assert_eq!(chain::verify(&home, &home.key).unwrap_err(), vanished(3, 2));
+    apart(|| forge_an_erasure(&home, 2, "operator", Role::Operator, None));
+    let found = || chain::verify(&home, &home.key).unwrap_err().to_string();
+    let said = "operator: records 2 to 2 were not signed, although an erasure is signed";
+    assert!(found().contains(said), "{}", found());
+    let refused = || erase_one(&home.settings(), "r1").map_err(|error| error.code()) == Err("audit_corrupt");
+    assert!(refused());
+
+    // Nor where a row that is no signature covers it while texts are erased, or names a record that is not there.
+    home.tamper(
+        "INSERT INTO checkpoints SELECT place, 'checkpoint', at, hash, {zeros}, \
+         (SELECT signature FROM checkpoints ORDER BY place LIMIT 1) FROM records WHERE id = 'erasure-1'",
+    );
+    assert!(refused());
+    home.tamper("UPDATE checkpoints SET place = place + 1 WHERE public_key = {zeros}");
+    assert!(refused());
+    home.tamper("DELETE FROM checkpoints WHERE public_key = {zeros}");
+    assert!(found().contains(said), "{}", found());
+}
+
+async fn behind_what_another_key_signed_texts_are_erased_and_that_is_told_of(home: Home) {
+    let log = home.open();
+    for id in ["r1", "r2", "r3"] {
+        request(&log, intent(id, 0), outcome(id, 1)).await;
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(erase_one(&home.settings(), "r1"), Ok(2));
+
+    // Whoever makes a key can sign with it, and take the signature away once the next one covers the record.
+    let copy = home.copy();
+    let somebodys = AuditKey::random().unwrap();
+    apart(|| forge_an_erasure(&copy, 3, "operator", Role::Operator, Some(&somebodys)));
+    assert_eq!(erase_one(&copy.settings(), "r3"), Ok(2));
+    copy.tamper("DELETE FROM checkpoints WHERE place = (SELECT place FROM records WHERE id = 'erasure-1')");
+    let misfit = chain::verify(&copy, &copy.key).unwrap_err().to_string();
+    assert!(misfit.contains("operator: records 2 to 2 were not signed, although an erasure is signed"), "{misfit}");
+
+    // Where the key was changed, both are trusted.
+    let new = Settings { key: AuditKey::random().unwrap(), ..home.settings() };
+    assert_eq!((erase_one(&new, "r2"), erase_one(&new, "r3")), (Ok(2), Ok(2)));
+    let (chains, texts) = chain::verify_with(&home, &home.key, &[home.key.public(), new.key.public()]).unwrap();
+    assert_eq!((chains[1].records, chains[1].signed, chains[1].taken_over.len()), (4, Seq(4), 0));
+    assert_eq!((texts.texts, texts.erased), (0, 6));
 }
 
 #[test]

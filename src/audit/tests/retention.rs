@@ -5,13 +5,18 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::chain::{Head, Place};
-use crate::audit::{ArchivedVersion, Checkpoint, CheckpointKind, Keep, Seq, store};
+use crate::audit::{ArchivedVersion, Checkpoint, CheckpointKind, Keep, Misfit, Seq, store};
 
 on_both_stores! {
     records_beyond_their_age_go_and_a_signed_cut_stands_in_their_place,
     no_record_goes_before_its_time_because_a_clock_ran_behind_later,
     where_there_is_no_room_the_oldest_go,
     the_archive_takes_no_room_from_the_records,
+    contexts_take_no_room_from_the_records,
+    a_chain_is_cut_up_to_what_is_signed_and_no_further,
+    where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut,
+    what_another_key_signed_is_cut_and_the_key_is_told,
+    where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room,
     where_removing_makes_no_room_no_more_is_removed,
     of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut,
     a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased,
@@ -207,6 +212,113 @@ async fn the_archive_takes_no_room_from_the_records(home: Home) {
     drop(log);
     fifty_turns(&home, 1 << 20).await;
     assert_eq!(home.count("SELECT count(*) FROM records"), 70, "none was removed, and none says so");
+}
+
+async fn contexts_take_no_room_from_the_records(home: Home) {
+    let log = home.open();
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), number)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    home.tamper(
+        "INSERT INTO contexts (context_id, client, tenant, approved, expires_at) \
+         WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30000) \
+         SELECT 'context-of-a-pre-check-' || x, 'acme-app', 'acme', TRUE, 4000000000000000 FROM n",
+    );
+    fifty_turns(&home, 1 << 20).await;
+    assert_eq!(home.count("SELECT count(*) FROM records"), 70, "none was removed, and none says so");
+}
+
+/// The chain of the gateway `gone`, which ended long ago: so many records, and how many are there now.
+async fn chain_of_one_that_is_gone(home: &Home, settings: Settings, records: i64) -> impl Fn() -> i64 {
+    let log = AuditLog::open(&Settings { node: Some("gone".into()), ..settings }).unwrap();
+    for number in 0..records {
+        append(&log, intent(&format!("gone{number}"), ago() - 100_000)).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    || home.count("SELECT count(*) FROM records WHERE id LIKE 'gone%'")
+}
+
+/// Another gateway on the same store, which keeps records for an hour.
+fn another(home: &Home) -> AuditLog {
+    let keep = Keep { age: Some(Duration::from_secs(3_600)), size: None };
+    AuditLog::open(&Settings { keep, node: Some("another".into()), ..home.settings() }).unwrap()
+}
+
+async fn a_chain_is_cut_up_to_what_is_signed_and_no_further(home: Home) {
+    let settings = Settings { checkpoint: chain::every(4), ..home.settings() };
+    let left = chain_of_one_that_is_gone(&home, settings, 12).await;
+    // It was killed.
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 > 9");
+    drop(left);
+    let copy = home.copy();
+    copy.tamper("DELETE FROM checkpoints");
+    for (home, left) in [(&home, 3), (&copy, 12)] {
+        let before = chain::verify(home, &home.key).map(drop);
+        let log = another(home);
+        let gone = || home.count("SELECT count(*) FROM records WHERE id LIKE 'gone%'");
+        if left == 3 {
+            chain::until("what is signed is gone", || gone() == left).await;
+        }
+        for number in 0..20 {
+            append(&log, intent(&format!("r{number}"), ago())).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+        assert_eq!((gone(), chain::verify(home, &home.key).map(drop)), (left, before));
+    }
+}
+
+async fn where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut(home: Home) {
+    let settings = Settings { checkpoint: chain::every(2_000), ..home.settings() };
+    let left = chain_of_one_that_is_gone(&home, settings, 1_010).await;
+    // Somebody made all records behind the first anew.
+    home.tamper("DELETE FROM checkpoints WHERE place & 65535 > 1");
+    let log = another(&home);
+    for number in 0..20 {
+        append(&log, intent(&format!("r{number}"), ago())).await.unwrap();
+    }
+    log.shutdown().await.unwrap();
+    assert_eq!(left(), 1_010);
+}
+
+async fn what_another_key_signed_is_cut_and_the_key_is_told(home: Home) {
+    let old = AuditKey::random().unwrap();
+    let left = chain_of_one_that_is_gone(&home, Settings { key: old.clone(), ..home.settings() }, 12).await;
+    let log = another(&home);
+    chain::until("what is signed is gone", || left() == 1).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    // The texts are another key's.
+    home.tamper("DELETE FROM contents");
+    let verify = |trusted: &[_]| match chain::verify_with(&home, &home.key, trusted) {
+        Err(Misfit::Vanished { .. }) => "all chains fit".to_owned(),
+        other => other.unwrap_err().to_string(),
+    };
+    let both = [home.key.public(), old.public()];
+    assert_eq!(verify(&both), "all chains fit");
+    // Without the signature it looks as if the gateway itself had known the chain.
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 = 12");
+    let misfit = verify(&[home.key.public()]);
+    assert!(misfit.contains(&format!("as the key {} had signed them", old.public())), "{misfit}");
+    assert_eq!(verify(&both), "all chains fit");
+}
+
+async fn where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room(home: Home) {
+    let left = chain_of_one_that_is_gone(&home, home.settings(), 12).await;
+    home.tamper("DELETE FROM checkpoints");
+    let settings = Settings { node: Some("another".into()), ..home.settings() };
+    let log = AuditLog::open(&settings).unwrap();
+    for number in 0..2_000 {
+        drop(log.append(intent(&format!("r{number}"), ago())).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let log = AuditLog::open(&Settings { keep: Keep { age: None, size: Some(1 << 20) }, ..settings }).unwrap();
+    let others = || home.count("SELECT count(*) FROM records WHERE id LIKE 'r%' AND kind = 'intent'");
+    chain::until("there is room", || others() < 1_500).await;
+    log.shutdown().await.unwrap();
+    assert_eq!(left(), 12);
 }
 
 async fn where_removing_makes_no_room_no_more_is_removed(home: Home) {

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::takeover;
 use crate::audit::chain::{Covered, Head, Place, Seq};
 use crate::audit::checkpoint::{Checkpoint, CheckpointKind};
+use crate::audit::record::Found;
 use crate::audit::row::Row;
 use crate::audit::store::{Link, Node, Session};
 use crate::audit::{AuditError, AuditKey, CheckpointEvery, Settings};
@@ -90,19 +92,27 @@ impl Chain {
     }
 
     /// Appends one record from where the store says that the chain ends, and signs it at once. What stands there unsigned
-    /// is not this chain's: it would be signed with it.
+    /// is not this chain's: it would be signed with it. What another key signed may be, as before the key was changed. Nobody
+    /// here can tell whose key that is, so a record in front says that this one had not signed it.
     pub(crate) fn append_signed(&mut self, session: &mut dyn Session, row: &Row) -> Result<Seq, AuditError> {
-        let (head, signed) = session.head(&self.node)?;
-        if head.seq > signed {
+        let (head, _) = session.head(&self.node)?;
+        let signature = last_signature(session, &self.node)?;
+        let signed = signature.as_ref().map_or(Head::EMPTY, |it| it.head);
+        if signed.seq > head.seq {
+            return Err(AuditError::ChainMoved);
+        }
+        if signed != head {
             return Err(AuditError::Corrupt(format!(
-                "the last {} records of the chain `{}` are signed by nobody, as none of its own are: somebody else wrote \
-                 them, and they are to be removed before one is written behind them",
-                head.seq.0 - signed.0,
-                self.node.id
+                "the end of the chain `{}`, record {}, is signed by nobody, as none of its own is: somebody else wrote there, \
+                 or into `checkpoints`, and that is to be removed before a record is written behind it",
+                self.node.id, head.seq.0
             )));
         }
-        self.go_on_from(head, signed);
-        let (links, head) = self.links_behind(head, &[row]);
+        let is_anothers = signature.is_some_and(|it| !self.has_signed(&it));
+        let told = is_anothers.then(|| takeover::row(&self.key, Found::AtTheStart, Seq(1), head.seq)).transpose()?;
+        self.go_on_from(head, head.seq);
+        let rows: Vec<&Row> = told.iter().chain([row]).collect();
+        let (links, head) = self.links_behind(head, &rows);
         let checkpoint = self.signed_head(head);
         session.commit(&links, Some((self.place(&checkpoint), &checkpoint)))?;
         self.moved_to(head, Some(head.seq));
@@ -143,6 +153,11 @@ impl Chain {
         self.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
+    /// The most records of this process that stand in the store unsigned.
+    pub(super) fn most_unsigned(&self) -> u64 {
+        self.every.records
+    }
+
     pub(super) fn key(&self) -> &AuditKey {
         &self.key
     }
@@ -150,4 +165,24 @@ impl Chain {
     pub(super) fn head(&self) -> Head {
         self.head
     }
+}
+
+/// The last signature of a node's chain, whosever key made it; none where that is not one, or is over another record than
+/// the one that is there. A row of `checkpoints` is there quickly, and as quickly gone.
+pub(super) fn last_signature(session: &mut dyn Session, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
+    let last = match session.last_checkpoint(node) {
+        // It is none.
+        Err(error) if error.is_of_one_record() => None,
+        last => last?,
+    };
+    let Some(last) = last.filter(|it| it.is_signed_for(&node.id)) else { return Ok(None) };
+    // Behind a cut its records are gone.
+    let fits = last.kind == CheckpointKind::Cut || has(session, node, last.head)?;
+    Ok(fits.then_some(last))
+}
+
+/// Whether the store has the record that this head ends with.
+pub(super) fn has(session: &mut dyn Session, node: &Node, Head { seq, hash }: Head) -> Result<bool, AuditError> {
+    let place = Place::new(node.number, seq);
+    Ok(session.record_at(place)?.is_some_and(|(at, _, its)| at == place && its == hash))
 }

@@ -2,23 +2,30 @@
 //!
 //! A cut names the last record that was removed and its hash, so that what follows still proves itself. It goes into the
 //! store in the transaction that removes the records; a record of its own says why.
+//!
+//! A cut says that this gateway knew the chain, and removes what tells which records a gateway may have left unsigned. So a
+//! chain is cut up to its last signature and no further, and not at all where more follows that than a gateway leaves; and
+//! where another key made it, the record says which.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::chain::last_signature;
 use super::{Connection, Sign, Writer, state_after};
-use crate::audit::AuditError;
 use crate::audit::chain::{Head, Place, Seq};
 use crate::audit::checkpoint::{Checkpoint, CheckpointKind};
 use crate::audit::record::Retention;
 use crate::audit::row::Row;
 use crate::audit::store::{Node, Session};
 use crate::audit::text_rule::{ContentMode, TextRule};
+use crate::audit::{AuditError, CheckpointEvery, PublicKey};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// The same in microseconds.
+const A_LOOK: i64 = LOOK_EVERY.as_micros() as i64;
 /// Records that one transaction removes.
 const AT_ONCE: i64 = 1_000;
 /// Of the records, so many go when there is no room: one in so many.
@@ -39,6 +46,8 @@ pub(super) struct Cutting {
     node: Node,
     through: Seq,
     why: Why,
+    /// The key that signed them, or what stands behind them.
+    signed_by: PublicKey,
 }
 
 /// Why records are to be removed.
@@ -87,11 +96,13 @@ impl Writer {
             self.next_retention = Instant::now() + LOOK_EVERY;
             self.look(session)?;
         }
-        let Some(Cutting { node, through, why }) = self.cutting.last() else { return Ok(()) };
-        let Some((first, _)) = session.extent(node.number)? else {
+        let Some(Cutting { node, through, why, signed_by }) = self.cutting.last() else { return Ok(()) };
+        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
+        let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else {
             self.cutting.pop();
             return Ok(());
         };
+        let through = (*through).min(signature.head.seq);
         let step = Place::new(node.number, Seq(through.0.min(first.seq().0 + AT_ONCE - 1)));
         let kept = match why {
             Why::Age(cutoff) => session.first_since(first, step, *cutoff)?,
@@ -103,7 +114,7 @@ impl Writer {
                 let head = Head { seq: place.seq(), hash };
                 let cut = Checkpoint::sign(CheckpointKind::Cut, &node.id, Timestamp::now(), head, self.chain.key());
                 session.cut(place, &cut)?;
-                kept.is_some() || place.seq() >= *through
+                kept.is_some() || place.seq() >= through
             }
             // Somebody removed it; or the first one is to be kept.
             _ => true,
@@ -123,11 +134,30 @@ impl Writer {
 
     /// Finds out what is to be removed, and says so in a record.
     fn look(&mut self, session: &mut dyn Session) -> Result<(), AuditError> {
+        // Of its own chain all may go.
+        self.sign(session)?;
         if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
+            let mut unsigned = Vec::new();
             for node in session.gateways()? {
-                if let Some(through) = last_before(session, &node, cutoff)? {
-                    self.plan(session, Cutting { node, through, why: Why::Age(cutoff) })?;
+                let Some(last) = last_before(session, &node, cutoff)? else { continue };
+                let signature = self.last_checkpoint(session, &node)?;
+                let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
+                if signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)? {
+                    unsigned.push(node.id.clone());
                 }
+                if let Some(signature) = signature {
+                    let (through, signed_by) = (last.min(signed), signature.public_key);
+                    self.plan(session, Cutting { node, through, why: Why::Age(cutoff), signed_by })?;
+                }
+            }
+            if let Some(node) = unsigned.first() {
+                tracing::warn!(
+                    node,
+                    chains = unsigned.len(),
+                    "records that are older than `audit.retention.age` stay: no signature covers them, as behind a kill, or more \
+                     follows the last one than a gateway leaves unsigned. A gateway of that name signs them when it starts; \
+                     where none was killed, somebody wrote them"
+                );
             }
         }
         if self.cutting.is_empty()
@@ -136,17 +166,21 @@ impl Writer {
             let used = session.used_bytes()?;
             let before = self.crowded.take();
             if used > most {
-                let mut oldest: Option<(i64, Node, Place, Place)> = None;
+                let mut oldest: Option<(i64, Node, (Place, Place), Checkpoint)> = None;
                 for node in session.gateways()? {
                     let Some((first, last)) = session.extent(node.number)? else { continue };
                     let Some((_, at, _)) = session.record_at(first)? else { continue };
-                    if first < last && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest) {
-                        oldest = Some((at, node, first, last));
+                    if first < last
+                        && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest)
+                        && let Some(signature) = self.last_checkpoint(session, &node)?
+                    {
+                        oldest = Some((at, node, (first, last), signature));
                     }
                 }
-                if let Some((_, node, Place(first), Place(last))) = oldest {
-                    let through = Place(first + (last - first) / PART).seq();
-                    self.plan(session, Cutting { node, through, why: Why::Room { used, most } })?;
+                if let Some((_, node, (Place(first), Place(last)), signature)) = oldest {
+                    let through = Place(first + (last - first) / PART).seq().min(signature.head.seq);
+                    let (why, signed_by) = (Why::Room { used, most }, signature.public_key);
+                    self.plan(session, Cutting { node, through, why, signed_by })?;
                     // There may be more to remove, unless what was removed last made no room.
                     if before.is_none_or(|before| used < before) {
                         self.crowded = Some(used);
@@ -158,8 +192,17 @@ impl Writer {
         Ok(())
     }
 
+    /// The last signature of a chain over a record that is there, whosever key made it; none where more follows unsigned than
+    /// a gateway leaves: this one, or one with the default settings.
+    fn last_checkpoint(&self, session: &mut dyn Session, node: &Node) -> Result<Option<Checkpoint>, AuditError> {
+        let signature = last_signature(session, node)?.filter(|it| it.kind == CheckpointKind::Checkpoint);
+        let last = session.extent(node.number)?.map_or(Seq(0), |(_, last)| last.seq());
+        let most = self.chain.most_unsigned().max(CheckpointEvery::default().records);
+        Ok(signature.filter(|it| u64::try_from(last.0 - it.head.seq.0).is_ok_and(|unsigned| unsigned <= most)))
+    }
+
     fn plan(&mut self, session: &mut dyn Session, cutting: Cutting) -> Result<(), AuditError> {
-        let Cutting { node, through, why } = &cutting;
+        let Cutting { node, through, why, signed_by } = &cutting;
         tracing::info!(node = node.id, through = through.0, reason = %why, "audit records are removed");
         let record = Retention {
             retention_id: format!("retention-{}", uuid::Uuid::now_v7().simple()),
@@ -167,6 +210,7 @@ impl Writer {
             of_node: node.id.clone(),
             through: through.0,
             reason: why.to_string(),
+            signed_by: (*signed_by != self.chain.key().public()).then(|| signed_by.to_string()),
         };
         let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
         let row = Row::new(record.into(), &rule)?;
@@ -204,7 +248,7 @@ fn last_before(session: &mut dyn Session, node: &Node, cutoff: Timestamp) -> Res
 /// were asked at once: the one that has its record last may have come first.
 fn tell_of_stop(session: &mut dyn Session, node: &Node, kept: Place, cutoff: Timestamp) -> Result<(), AuditError> {
     let Some((_, at, _)) = session.record_at(kept)? else { return Ok(()) };
-    if i128::from(at) - i128::from(cutoff.as_microsecond()) > LOOK_EVERY.as_micros().cast_signed() {
+    if at.saturating_sub(cutoff.as_microsecond()) > A_LOOK {
         tracing::warn!(
             node = node.id,
             record = kept.seq().0,
@@ -212,4 +256,11 @@ fn tell_of_stop(session: &mut dyn Session, node: &Node, kept: Place, cutoff: Tim
         );
     }
     Ok(())
+}
+
+/// Whether a record is so much too old that a look before this one found it so. Of a gateway that runs, what is not signed
+/// yet is so in a moment.
+fn is_long_before(session: &mut dyn Session, place: Place, cutoff: Timestamp) -> Result<bool, AuditError> {
+    let found = session.record_at(place)?;
+    Ok(found.is_some_and(|(_, at, _)| cutoff.as_microsecond().saturating_sub(at) > A_LOOK))
 }

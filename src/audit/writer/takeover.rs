@@ -7,13 +7,13 @@
 use jiff::Timestamp;
 
 use super::Writer;
-use crate::audit::AuditError;
-use crate::audit::chain::{Head, Place, Seq};
-use crate::audit::checkpoint::CheckpointKind;
+use super::chain::{has, last_signature};
+use crate::audit::chain::{Head, Seq};
 use crate::audit::record::{Found, Takeover};
 use crate::audit::row::Row;
 use crate::audit::store::Session;
 use crate::audit::text_rule::{ContentMode, TextRule};
+use crate::audit::{AuditError, AuditKey};
 
 /// The record that tells of others.
 pub(super) struct Planned {
@@ -37,13 +37,6 @@ impl Writer {
             return Ok(());
         }
         let found = if self.own.is_none() { Found::AtTheStart } else { Found::WhileRunning };
-        let takeover = Takeover {
-            takeover_id: format!("takeover-{}", uuid::Uuid::now_v7().simple()),
-            at: Timestamp::now(),
-            found,
-            from,
-            through,
-        };
         tracing::warn!(
             node = self.chain.node.id, from, through, hash = %head.hash,
             "{}", match found {
@@ -55,8 +48,8 @@ impl Writer {
                      a record of the kind `takeover` says so",
             }
         );
-        let rule = TextRule { key: self.chain.key().clone(), mode: ContentMode::Nothing };
-        self.taken_over = Some(Planned { row: Row::new(takeover.into(), &rule)?, through: head });
+        let row = row(self.chain.key(), found, Seq(from), head.seq)?;
+        self.taken_over = Some(Planned { row, through: head });
         Ok(())
     }
 
@@ -83,25 +76,24 @@ impl Writer {
     /// The last record that this process vouches for and that is still as it was.
     fn last_own(&self, session: &mut dyn Session) -> Result<Seq, AuditError> {
         let Some(own) = self.own.filter(|own| own.seq > Seq(0)) else { return Ok(Seq(0)) };
-        Ok(if self.has(session, own)? { own.seq } else { Seq(0) })
+        Ok(if has(session, &self.chain.node, own)? { own.seq } else { Seq(0) })
     }
 
-    /// The last record that this gateway's own key signed: a row of `checkpoints` is there quickly, and as quickly gone.
+    /// The last record that this gateway's own key signed.
     pub(super) fn last_signed(&self, session: &mut dyn Session) -> Result<Seq, AuditError> {
-        let last = match session.last_checkpoint(&self.chain.node) {
-            // It is none.
-            Err(error) if error.is_of_one_record() => None,
-            last => last?,
-        };
-        let Some(last) = last.filter(|it| self.chain.has_signed(it)) else { return Ok(Seq(0)) };
-        // Behind a cut its records are gone.
-        let fits = last.kind == CheckpointKind::Cut || self.has(session, last.head)?;
-        Ok(if fits { last.head.seq } else { Seq(0) })
+        let last = last_signature(session, &self.chain.node)?;
+        Ok(last.filter(|it| self.chain.has_signed(it)).map_or(Seq(0), |it| it.head.seq))
     }
+}
 
-    /// Whether the store has the record that this head ends with.
-    fn has(&self, session: &mut dyn Session, Head { seq, hash }: Head) -> Result<bool, AuditError> {
-        let place = Place::new(self.chain.node.number, seq);
-        Ok(session.record_at(place)?.is_some_and(|(at, _, its)| at == place && its == hash))
-    }
+/// The record that says that these were taken over.
+pub(super) fn row(key: &AuditKey, found: Found, Seq(from): Seq, Seq(through): Seq) -> Result<Row, AuditError> {
+    let takeover = Takeover {
+        takeover_id: format!("takeover-{}", uuid::Uuid::now_v7().simple()),
+        at: Timestamp::now(),
+        found,
+        from,
+        through,
+    };
+    Row::new(takeover.into(), &TextRule { key: key.clone(), mode: ContentMode::Nothing })
 }

@@ -389,7 +389,8 @@ fn a_record_that_stops_retention_is_told_of_at_each_look_and_one_that_is_old_a_m
     ] {
         let (_queue, mut writer) = writing(None);
         writer.keep = Keep { age: Some(hour.unsigned_abs()), size: None };
-        let mut store = Scripted { times, ..Scripted::new([]) };
+        let signed = writer.chain.signed_head(Head { seq: Seq(times.len() as i64), hash: ChainHash::NONE });
+        let mut store = Scripted { times, signed: Some(signed), ..Scripted::new([]) };
         for look in ["the first", "the next"] {
             writer.next_retention = Instant::now();
             let lines = tempfile::NamedTempFile::new().unwrap();

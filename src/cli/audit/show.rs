@@ -46,7 +46,8 @@ fn story(record: &TrailRecord) -> anyhow::Result<String> {
     let body: serde_json::Map<String, Value> = serde_json::from_str(&record.body)?;
     let place = match record.hash {
         Some(hash) => format!("{} {} {hash}", record.node, record.seq.0),
-        None => format!("{}, older than the chain", record.seq.0),
+        None if record.node.is_empty() => format!("{}, older than the chain", record.seq.0),
+        None => format!("{} {}", record.node, record.seq.0),
     };
     let mut lines = vec![format!("{}  {}  {}", record.kind, record.at, record.id), field("record", &place)];
     for (name, value) in body.iter().filter(|(name, _)| !TOLD_APART.contains(&name.as_str())) {

@@ -24,16 +24,8 @@ pub(super) async fn record_at(client: &Client, from: Place) -> Result<Option<(Pl
     row.map(|row| Ok((Place(row.get(0)), row.get(1), hash(row.get(2))?))).transpose()
 }
 
-/// Records that are looked at to say what all of them take, of all nodes together, and of each at least.
-const SAMPLED: usize = 1_000;
-const SAMPLED_OF_EACH: usize = 50;
 /// What a record takes beside its body and its text: its other columns, its row in `entries`, the indexes.
 const BESIDE: i64 = 700;
-
-/// Records that are looked at of each of so many nodes.
-pub(super) fn sampled_of_each(nodes: usize) -> i64 {
-    (SAMPLED / nodes.max(1)).max(SAMPLED_OF_EACH) as i64
-}
 
 /// The number of a node's records times what they take on average, all tables together: as they are stored, and of
 /// records from its whole chain, which differ with the time. The tables' own sizes would not do: they keep the room of

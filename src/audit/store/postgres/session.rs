@@ -10,7 +10,7 @@ use super::archive::{self, hash};
 use super::batch::Batch;
 use super::connection::Connection;
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
-use crate::audit::store::{Link, Node, Session, cut};
+use crate::audit::store::{Link, Node, Session, cut, sampled_of_each};
 use crate::audit::{AuditError, Checkpoint};
 
 /// A cut is a thousand rows of tables that may have millions. How many rows its statements name is beyond what the planner
@@ -22,7 +22,7 @@ pub(super) const BEGIN_CUT: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET L
 /// would take longer than an answer is waited for.
 pub(super) fn used_bytes(connection: &Connection) -> Result<u64, AuditError> {
     let nodes = connection.ask(async |client| archive::nodes(&client).await)?;
-    let sampled = archive::sampled_of_each(nodes.len());
+    let sampled = sampled_of_each(nodes.len());
     let of = |node: &Node| connection.ask(async |client| archive::used_bytes(&client, node.number, sampled).await);
     nodes.iter().map(of).sum()
 }

@@ -14,7 +14,7 @@ use super::named::{Identity, NamedFile};
 use super::wal::{self, WalMover};
 use crate::audit::chain::{ChainHash, Head, Place, Seq};
 use crate::audit::row::Effect;
-use crate::audit::store::{Link, Node, Session, cut};
+use crate::audit::store::{Link, Node, Session, cut, sampled_of_each};
 use crate::audit::{AuditError, Checkpoint};
 
 /// Pages that a cut changes, guessed.
@@ -204,11 +204,18 @@ impl Session for SqliteSession<'_> {
 
     fn used_bytes(&mut self) -> Result<u64, AuditError> {
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+        let (pages, page) =
+            (number("PRAGMA page_count")? - number("PRAGMA freelist_count")?, number("PRAGMA page_size")?);
         // No cut makes room there.
         let archive = "SELECT (SELECT coalesce(sum(octet_length(bytes)), 0) FROM modules) \
                        + (SELECT coalesce(sum(octet_length(manifest)), 0) FROM versions)";
-        Ok(u64::try_from(pages * number("PRAGMA page_size")? - number(archive)?).unwrap_or(0))
+        let in_pages = pages * page - number(archive)?;
+        // Nor among the contexts. What those take could be said by reading them all, and there may be millions.
+        let nodes = archive::nodes(self.connection)?;
+        let sampled = sampled_of_each(nodes.len());
+        let of = |node: &Node| archive::used_bytes(self.connection, node.number, sampled, page);
+        let of_records = nodes.iter().map(of).sum::<Result<i64, _>>()?;
+        Ok(u64::try_from(in_pages.min(of_records)).unwrap_or(0))
     }
 
     fn cut(&mut self, through: Place, cut: &Checkpoint) -> Result<(), AuditError> {
