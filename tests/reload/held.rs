@@ -75,7 +75,11 @@ pub(super) fn put_brakes(prepared: &Prepared) {
 /// Until everything that was changed before has been looked at, though a policy is being loaded.
 pub(super) async fn until_seen(gateway: &Gateway) {
     // What is seen together with something that waits, waits with it, and so does its next change.
-    for brake in (0..BRAKES).map(|number| format!("brake-{number}")) {
+    let mut brakes = (0..BRAKES).map(|number| format!("brake-{number}"));
+    loop {
+        let brake = brakes.next();
+        assert!(brake.is_some(), "nothing goes ahead");
+        let brake = brake.unwrap();
         let path = gateway.policies().join(format!("{brake}.yaml"));
         let is = async |mode: &str| gateway.policy(&brake).await["mode"] == mode;
         let is_shadow = fs::read_to_string(&path).unwrap().contains("shadow");
@@ -89,7 +93,6 @@ pub(super) async fn until_seen(gateway: &Gateway) {
             return;
         }
     }
-    panic!("nothing goes ahead");
 }
 
 pub(super) async fn state(gateway: &Gateway, policy: &str) -> String {
