@@ -7,6 +7,7 @@ mod support;
 use mistral_double::{Behaviour, Failure, MistralDouble, ToolCall};
 use openai_double::OpenAiDouble;
 use serde_json::{Value, json};
+use support::gate::Gate;
 use support::{Gateway, Setup, eventually};
 
 async fn chat(gateway: &Gateway, body: Value) -> (reqwest::header::HeaderMap, support::Answer) {
@@ -436,9 +437,10 @@ async fn texts_become_vectors_in_batches() {
 #[tokio::test]
 async fn tokens_are_read_where_their_vocabulary_is_known() {
     let double = OpenAiDouble::start().await.unwrap();
+    let gate = Gate::before(double.address()).await;
     let gateway = Setup::without_provider()
         .env("OPENAI_API_KEY", openai_double::KEY)
-        .env("OPENAI_ENDPOINT", &double.origin())
+        .env("OPENAI_ENDPOINT", &gate.origin())
         .start();
     let embed = async |model, input| {
         double.forget_requests();
@@ -465,6 +467,14 @@ async fn tokens_are_read_where_their_vocabulary_is_known() {
         assert_eq!((answer.status, &answer.body["param"], asked), (400, &json!("input"), None), "{answer:?}");
         assert!(answer.body["message"].as_str().unwrap().contains(says), "{says}: {answer:?}");
     }
+    // A token of 128 spaces.
+    gate.shut();
+    let (answer, ()) = tokio::join!(embed("text-embedding-3-small", json!(vec![58_040; 5_000])), async {
+        let holds = async || gateway.metric("octroi_bytes_in_flight").await;
+        eventually("the text is held", async || holds().await >= 640_000.0).await;
+        gate.open();
+    });
+    assert_eq!(answer.0.status, 200, "{answer:?}");
     let judged = post(&gateway, "/v1/moderations", &json!({ "input": [279] })).await;
     assert_eq!((judged.status, &judged.body["param"]), (400, &json!("input")), "{judged:?}");
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::answer::Form;
 use super::request::Pieces;
 use super::{answer, errors, pinned, stream};
-use crate::chat::{ChatRequest, Task};
+use crate::chat::{ChatRequest, Task, text_bytes};
 use crate::gateway::{self, Answered, Caller, Outcome, Surface};
 use crate::http::handled::{Answer, Counting, Handled};
 use crate::http::stats::Ending;
@@ -38,7 +38,9 @@ pub(super) async fn handle(
         let presented = app.presented(&head)?;
         let content = body::read(&head, content, app.body_limit).await?;
         let asked = parse(&content)?;
-        body::settle(&head, content.len() + asked.chat.room());
+        // Tokens may be less than the text that they stand for.
+        let text = text_bytes(&asked.chat.messages).max(content.len());
+        body::settle(&head, text + asked.chat.room());
         drop(content);
         let caller = presented.caller(None, asked.user.clone())?;
         exchange(&app, &head, caller, asked, form?).await

@@ -11,7 +11,8 @@ pub(super) fn are_known(model: &str) -> bool {
     model.starts_with("text-embedding-")
 }
 
-/// The text of each list, at most 128 bytes a token; how many values a body holds is bounded. Of a character that a list cuts in two, a replacement character is left.
+/// The text of each list. Of a character that a list cuts in two, a replacement character is left. A token has at most 128
+/// bytes, and the body that it came in took room for more than that.
 pub(super) fn texts(lists: &[Vec<u32>]) -> Result<Vec<String>, ApiError> {
     let refused = |reason: String| ApiError::field("input", reason);
     if lists.iter().any(Vec::is_empty) {
