@@ -104,11 +104,19 @@ pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
 /// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
 /// part of one.
 pub(crate) fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
-    const REACH: usize = 32;
-    let pieces =
-        std::iter::successors(last_piece(&text[at.saturating_sub(REACH)..at]), |(before, _)| last_piece(before));
-    pieces.map(|(_, word)| word).filter(|word| !word.is_empty())
+    places_before(text, at).map(|place| &text[place])
 }
+
+/// Where these words stand.
+pub(crate) fn places_before(text: &[u8], at: usize) -> impl Iterator<Item = Range<usize>> {
+    let from = at.saturating_sub(REACH);
+    let pieces = std::iter::successors(last_piece(&text[from..at]), |(before, _)| last_piece(before));
+    let words = pieces.filter(|(_, word)| !word.is_empty());
+    words.map(move |(before, word)| from + before.len()..from + before.len() + word.len())
+}
+
+/// In which words are looked for.
+pub(crate) const REACH: usize = 32;
 
 /// What stands before the last word or mark of a line, always less than the line, and that word; empty, if it is none.
 fn last_piece(line: &[u8]) -> Option<(&[u8], &[u8])> {
