@@ -1,6 +1,9 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
-use crate::bytes::{REFERENCES, byte, byte_before, follows, is_in_uuid, is_whole_number, is_word, is_word_before};
+use crate::bytes::{
+    REFERENCES, byte, byte_before, follows, is_alphanumeric_before, is_in_uuid, is_whole_number, is_word,
+    is_word_before,
+};
 use crate::checksum::{upc, verhoeff};
 use crate::digits::{Digits, Gap, Group};
 use crate::row::is_outside_row;
@@ -86,14 +89,20 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
 fn is_in_name_behind(text: &[u8], start: usize, end: usize) -> bool {
     const REACH: usize = 160;
     let (number, behind) = (&text[start..end], &text[end..text.len().min(end + REACH)]);
-    let name = behind.windows(4).position(|part| part == b"arn:").unwrap_or(behind.len());
-    behind[name..].windows(number.len()).any(|part| part == number)
+    let is_field = |at: &usize| behind[*at..].starts_with(number) && matches!(behind[at - 1], b':' | b'/');
+    let is_name = |at: usize| behind[at..].starts_with(b"arn:") && !is_alphanumeric_before(behind, at);
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\\');
+    (1..behind.len()).filter(is_field).any(|at| {
+        let begin = behind[..at].iter().rposition(ends).map_or(0, |mark| mark + 1);
+        (begin..at).any(is_name)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Rule::Aadhaar;
     use crate::support::{assert_finds, assert_passes, found};
+    use crate::{Rules, find};
 
     #[test]
     fn numbers_are_found_together_and_in_fours() {
@@ -122,6 +131,21 @@ mod tests {
             assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
         }
         assert_eq!(found(Aadhaar, "Aadhaar 885909950805"), ["885909950805"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_name_behind_it_does_not_hide_a_number() {
+        for behind in [
+            " has enrolled\nwarn: account 234123412346 exists already",
+            " learn:234123412346",
+            r" \nwarn:/234123412346",
+            " arn: 234123412346",
+            r" arn:\n/234123412346",
+            " arn:aws:iam::1234:user 5/234123412346",
+        ] {
+            let text = format!("Customer 234123412346{behind}");
+            assert_eq!(find(&text, Rules::ALL)[0].range, 9..21, "{text}");
+        }
     }
 
     #[test]
@@ -197,6 +221,10 @@ mod tests {
                 r#"{"Accounts":[{"Id":"234123412346","Name":"x"}]}"#,
                 r#""accounts": ["987654321098", "234123412346"]"#,
                 r#"{"Id":"234123412346","Arn":"arn:aws:organizations::111122223333:account/o-x/234123412346"}"#,
+                r#"{"Id":"234123412346","Arn":"arn:aws:iam::234123412346:root"}"#,
+                r#"{\"Id\":\"234123412346\",\"Arn\":\"arn:aws:iam::234123412346:root\"}"#,
+                "234123412346\tarn:aws:iam::234123412346:root",
+                r"234123412346\narn:aws:iam::234123412346:root",
                 "waybill 234123412346",
                 "FedEx 999941057058",
                 r#""gtin12":"234123412346""#,
