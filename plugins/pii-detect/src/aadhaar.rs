@@ -1,8 +1,8 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
 use crate::bytes::{
-    REFERENCES, byte, byte_before, follows, is_alphanumeric_before, is_in_uuid, is_whole_number, is_word,
-    is_word_before,
+    REFERENCES, byte, byte_before, ends_with, follows, is_alphanumeric_before, is_in_uuid, is_whole_number, is_word,
+    is_word_before, places_before,
 };
 use crate::checksum::{upc, verhoeff};
 use crate::digits::{Digits, Gap, Group};
@@ -18,9 +18,6 @@ const ACCOUNTS: &[&str] = &[
     "accounts",
     "barcode",
     "barcodes",
-    // Of `FedEx`, too, which is two words by its letters.
-    "fed",
-    "fedex",
     "gtin",
     "project",
     "projectid",
@@ -78,7 +75,9 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let glues = |byte: Option<u8>| matches!(byte, Some(b'.' | b'-' | b'/' | b'@'));
     let is_part = (glues(byte_before(text, start)) && is_word_before(text, start - 1))
         || (glues(byte(text, end)) && is_word(byte(text, end + 1)));
-    let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS);
+    // `FedEx` is two words by its letters, of which the first may be another.
+    let is_parcel = || places_before(text, start).take(3).any(|place| ends_with(&text[..place.end], b"fedex"));
+    let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS) || is_parcel();
     // Those from 2, 4 and 5 on are for a shop's own use and for coupons.
     let is_article = matches!(text[start], b'3' | b'6'..=b'9') && upc(&text[start..end]);
     let is_other = is_part || is_reference || is_article || is_in_name_behind(text, start, end);
@@ -157,6 +156,7 @@ mod tests {
             r"Jane has\n-234123412346",
             "Jane - 234123412346 - Delhi",
             "- 234123412346",
+            "I am fed up with 234123412346",
         ] {
             assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
         }
@@ -227,6 +227,8 @@ mod tests {
                 r"234123412346\narn:aws:iam::234123412346:root",
                 "waybill 234123412346",
                 "FedEx 999941057058",
+                "FEDEX: 999941057058",
+                "fedex parcel no. 999941057058",
                 r#""gtin12":"234123412346""#,
                 "sku,upc,price\nA1,885909950805,499.00",
                 "barcode 711719541028",
