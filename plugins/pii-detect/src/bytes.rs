@@ -43,9 +43,9 @@ pub(crate) fn is_alphanumeric(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// How many come first, up to the three that emphasize.
+/// How many come first; of more than these nobody joins words.
 fn underscores<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    bytes.take(3).take_while(|byte| **byte == b'_').count()
+    bytes.take(16).take_while(|byte| **byte == b'_').count()
 }
 
 pub(crate) fn is_digit(byte: Option<u8>) -> bool {
