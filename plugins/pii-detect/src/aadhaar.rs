@@ -1,6 +1,9 @@
 //! Indian Aadhaar numbers: twelve digits, the first not 0 or 1, Verhoeff.
 
-use crate::bytes::{REFERENCES, byte, byte_before, follows, is_in_uuid, is_whole_number, is_word, is_word_before};
+use crate::bytes::{
+    REFERENCES, byte, byte_before, ends_with, follows, is_alphanumeric_before, is_in_uuid, is_whole_number, is_word,
+    is_word_before, places_before,
+};
 use crate::checksum::{upc, verhoeff};
 use crate::digits::{Digits, Gap, Group};
 use crate::row::is_outside_row;
@@ -15,9 +18,6 @@ const ACCOUNTS: &[&str] = &[
     "accounts",
     "barcode",
     "barcodes",
-    // Of `FedEx`, too, which is two words by its letters.
-    "fed",
-    "fedex",
     "gtin",
     "project",
     "projectid",
@@ -75,7 +75,9 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
     let glues = |byte: Option<u8>| matches!(byte, Some(b'.' | b'-' | b'/' | b'@'));
     let is_part = (glues(byte_before(text, start)) && is_word_before(text, start - 1))
         || (glues(byte(text, end)) && is_word(byte(text, end + 1)));
-    let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS);
+    // `FedEx` is two words by its letters, of which the first may be another.
+    let is_parcel = || places_before(text, start).take(3).any(|place| ends_with(&text[..place.end], b"fedex"));
+    let is_reference = follows(text, start, REFERENCES) || follows(text, start, ACCOUNTS) || is_parcel();
     // Those from 2, 4 and 5 on are for a shop's own use and for coupons.
     let is_article = matches!(text[start], b'3' | b'6'..=b'9') && upc(&text[start..end]);
     let is_other = is_part || is_reference || is_article || is_in_name_behind(text, start, end);
@@ -86,14 +88,20 @@ fn is_another_number(text: &[u8], start: usize, end: usize) -> bool {
 fn is_in_name_behind(text: &[u8], start: usize, end: usize) -> bool {
     const REACH: usize = 160;
     let (number, behind) = (&text[start..end], &text[end..text.len().min(end + REACH)]);
-    let name = behind.windows(4).position(|part| part == b"arn:").unwrap_or(behind.len());
-    behind[name..].windows(number.len()).any(|part| part == number)
+    let is_field = |at: &usize| behind[*at..].starts_with(number) && matches!(behind[at - 1], b':' | b'/');
+    let is_name = |at: usize| behind[at..].starts_with(b"arn:") && !is_alphanumeric_before(behind, at);
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\\');
+    (1..behind.len()).filter(is_field).any(|at| {
+        let begin = behind[..at].iter().rposition(ends).map_or(0, |mark| mark + 1);
+        (begin..at).any(is_name)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Rule::Aadhaar;
     use crate::support::{assert_finds, assert_passes, found};
+    use crate::{Rules, find};
 
     #[test]
     fn numbers_are_found_together_and_in_fours() {
@@ -125,6 +133,21 @@ mod tests {
     }
 
     #[test]
+    fn what_only_looks_like_a_name_behind_it_does_not_hide_a_number() {
+        for behind in [
+            " has enrolled\nwarn: account 234123412346 exists already",
+            " learn:234123412346",
+            r" \nwarn:/234123412346",
+            " arn: 234123412346",
+            r" arn:\n/234123412346",
+            " arn:aws:iam::1234:user 5/234123412346",
+        ] {
+            let text = format!("Customer 234123412346{behind}");
+            assert_eq!(find(&text, Rules::ALL)[0].range, 9..21, "{text}");
+        }
+    }
+
+    #[test]
     fn marks_around_a_number_make_it_no_part_of_a_name() {
         for text in [
             "Jane has 234123412346.",
@@ -133,6 +156,7 @@ mod tests {
             r"Jane has\n-234123412346",
             "Jane - 234123412346 - Delhi",
             "- 234123412346",
+            "I am fed up with 234123412346",
         ] {
             assert_eq!(found(Aadhaar, text), ["234123412346"], "{text}");
         }
@@ -197,8 +221,14 @@ mod tests {
                 r#"{"Accounts":[{"Id":"234123412346","Name":"x"}]}"#,
                 r#""accounts": ["987654321098", "234123412346"]"#,
                 r#"{"Id":"234123412346","Arn":"arn:aws:organizations::111122223333:account/o-x/234123412346"}"#,
+                r#"{"Id":"234123412346","Arn":"arn:aws:iam::234123412346:root"}"#,
+                r#"{\"Id\":\"234123412346\",\"Arn\":\"arn:aws:iam::234123412346:root\"}"#,
+                "234123412346\tarn:aws:iam::234123412346:root",
+                r"234123412346\narn:aws:iam::234123412346:root",
                 "waybill 234123412346",
                 "FedEx 999941057058",
+                "FEDEX: 999941057058",
+                "fedex parcel no. 999941057058",
                 r#""gtin12":"234123412346""#,
                 "sku,upc,price\nA1,885909950805,499.00",
                 "barcode 711719541028",

@@ -43,9 +43,9 @@ pub(crate) fn is_alphanumeric(byte: Option<u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// How many come first, up to the three that emphasize.
+/// How many come first; of more than these nobody joins words.
 fn underscores<'a>(bytes: impl Iterator<Item = &'a u8>) -> usize {
-    bytes.take(3).take_while(|byte| **byte == b'_').count()
+    bytes.take(16).take_while(|byte| **byte == b'_').count()
 }
 
 pub(crate) fn is_digit(byte: Option<u8>) -> bool {
@@ -104,11 +104,19 @@ pub(crate) fn is_decimal_comma(text: &[u8], comma: usize) -> bool {
 /// The words before `at` on the same line, the nearest first: of `phoneNumber` both, of `iPhone` the whole. An escape is no
 /// part of one.
 pub(crate) fn words_before(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
-    const REACH: usize = 32;
-    let pieces =
-        std::iter::successors(last_piece(&text[at.saturating_sub(REACH)..at]), |(before, _)| last_piece(before));
-    pieces.map(|(_, word)| word).filter(|word| !word.is_empty())
+    places_before(text, at).map(|place| &text[place])
 }
+
+/// Where these words stand.
+pub(crate) fn places_before(text: &[u8], at: usize) -> impl Iterator<Item = Range<usize>> {
+    let from = at.saturating_sub(REACH);
+    let pieces = std::iter::successors(last_piece(&text[from..at]), |(before, _)| last_piece(before));
+    let words = pieces.filter(|(_, word)| !word.is_empty());
+    words.map(move |(before, word)| from + before.len()..from + before.len() + word.len())
+}
+
+/// In which words are looked for.
+pub(crate) const REACH: usize = 32;
 
 /// What stands before the last word or mark of a line, always less than the line, and that word; empty, if it is none.
 fn last_piece(line: &[u8]) -> Option<(&[u8], &[u8])> {

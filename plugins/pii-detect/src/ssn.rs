@@ -1,8 +1,10 @@
 //! US social security numbers.
 
+use std::ops::Range;
+
 use crate::bytes::{
-    byte, ends_with, is_alphanumeric, is_alphanumeric_before, is_any, is_digit, is_joined, name_of_value, words,
-    words_before,
+    REACH, byte, ends_with, is_alphanumeric, is_alphanumeric_before, is_any, is_digit, is_joined, name_of_value,
+    places_before, words,
 };
 use crate::digits::{Gap, Groups, shape};
 use crate::row::is_outside_row;
@@ -24,7 +26,7 @@ pub(crate) fn ssn(text: &[u8], start: usize) -> Option<usize> {
 
 /// No part of a word, save of a name by an underscore, `session_123-45-6789`. `ssn` may touch it, and behind that letters.
 fn is_apart(text: &[u8], start: usize, end: usize) -> bool {
-    let is_named = || is_said(words_before(text, start), 1);
+    let is_named = || is_said(text, places_before(text, start), 1);
     let is_free_before = !is_alphanumeric_before(text, start) || ends_with(&text[..start], b"ssn");
     let is_free_behind = !is_alphanumeric(byte(text, end)) || (!is_digit(byte(text, end)) && is_named());
     is_free_before && is_free_behind
@@ -48,22 +50,30 @@ fn is_announced(text: &[u8], start: usize) -> bool {
         "at",
         "by",
     ];
-    let Some(place) = name_of_value(text, start) else { return is_said(words_before(text, start), 3) };
+    let Some(place) = name_of_value(text, start) else { return is_said(text, places_before(text, start), 3) };
     let name = &text[place.clone()];
-    let words_of_value = words_before(text, start).skip_while(|word| is_any(word, &["number", "no", "nr", "value"]));
+    let places = places_before(text, start);
+    let places = places.skip_while(|place| is_any(&text[place.clone()], &["number", "no", "nr", "value"]));
     !words(name).next().is_some_and(|word| is_any(word, OTHERS))
-        && (names_ssn(name) || is_said(words_of_value, 1) || string_beside(text, place.start).is_some_and(names_ssn))
+        && (names_ssn(name) || is_said(text, places, 1) || string_beside(text, place.start).is_some_and(names_ssn))
 }
 
-/// Whether one of the first `count` words, of which the last of the text is the first, is `ssn`, or `security` behind
-/// `social`: a guard, an incident and a bond have numbers, too.
-fn is_said<'a>(words: impl Iterator<Item = &'a [u8]>, count: usize) -> bool {
-    let mut words = words.peekable();
-    (0..count).any(|_| {
-        let word = words.next().unwrap_or_default();
-        let mut is_social = || words.peek().is_some_and(|before| is_any(before, &["social", "soc"]));
-        is_any(word, &["ssn"]) || (is_any(word, &["security"]) && is_social())
+/// Whether one of the words at the first `count` places is `ssn`, or `security` behind `social`: a guard, an incident and a
+/// bond have numbers, too.
+fn is_said(text: &[u8], places: impl Iterator<Item = Range<usize>>, count: usize) -> bool {
+    places.take(count).any(|place| {
+        let word = &text[place.clone()];
+        is_any(word, &["ssn"]) || (is_any(word, &["security"]) && is_behind_social(text, place.start))
     })
+}
+
+/// `Social (US) `, `<b>Social</b> `, `social\n> `: remarks, marks and a line's break may stand between, but no comma.
+fn is_behind_social(text: &[u8], at: usize) -> bool {
+    let before = &text[at.saturating_sub(REACH)..at];
+    let before = before.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    let line = (0..before.len()).rev().find(|at| before[*at] == b'\n' || before[*at..].starts_with(br"\n"));
+    let above = words(&before[..line.unwrap_or(0)]);
+    words(before).chain(above).any(|word| is_any(word, &["social", "soc"]))
 }
 
 fn names_ssn(name: &[u8]) -> bool {
@@ -202,6 +212,9 @@ mod tests {
                 "security no. 594918104",
                 r#"{"security": {"number": 123456789}}"#,
                 "social media, security: 123456789",
+                "Our social.\n\nSecurity: 123456789",
+                "antisocial security badge 123456789",
+                r#"{"social_id": 7, "security": {"number": 123456789}}"#,
             ],
         );
         for text in [
@@ -210,6 +223,19 @@ mod tests {
             "soc. security number 123456789",
             "social_security: 123456789",
             "social security of Jane: 123456789",
+            "This is my social\nsecurity number is 123456789.",
+            "> my social\n> security number is 123456789",
+            "my social\r\nsecurity number is 123456789",
+            r#"{"text": "her social\nsecurity number is 123456789"}"#,
+            r"her social\r\nsecurity number is 123456789",
+            "Social Security Number:            123456789",
+            "<b>Social</b> Security No. 123456789",
+            "<td>Social Security</td><td>123456789</td>",
+            "Social&nbsp;Security number 123456789",
+            r"Social\u00a0Security number 123456789",
+            "Social Security Number (required): 123456789",
+            "Social Security Number (9 digits): 123456789",
+            "Social (US) Security No. 123456789",
             r#"{"social_security": {"number": 123456789}}"#,
         ] {
             assert_eq!(found(UsSsn, text), ["123456789"], "{text}");

@@ -114,9 +114,9 @@ impl<'a> Text<'a> {
 
 /// How many bytes of the beginning of `text` are `phrase`: upper and lower case may differ in length.
 fn beginning(text: &str, phrase: &str) -> Option<usize> {
-    let mut wanted = phrase.chars().flat_map(char::to_lowercase).peekable();
+    let mut wanted = phrase.chars().flat_map(lower).peekable();
     for (at, char) in text.char_indices() {
-        if !char.to_lowercase().all(|lower| wanted.next() == Some(lower)) {
+        if !lower(char).all(|lower| wanted.next() == Some(lower)) {
             return None;
         }
         if wanted.peek().is_none() {
@@ -124,6 +124,11 @@ fn beginning(text: &str, phrase: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// A sigma at the end of a word is one, too: `ΟΔΟΣ`, `οδος`.
+fn lower(char: char) -> impl Iterator<Item = char> {
+    char.to_lowercase().map(|lower| if lower == 'ς' { 'σ' } else { lower })
 }
 
 impl Deref for Text<'_> {
@@ -184,6 +189,11 @@ mod tests {
         assert_eq!(text.keyword("ȺX").collect::<Vec<_>>(), [12..16, 17..20]);
         assert_eq!(text.keyword("i").collect::<Vec<_>>(), [24..25, 26..27]);
         assert_eq!(text.keyword("much longer than the text").count(), 0);
+        let messages = [Message::user("ΟΔΟΣ οδός Οδος οδοσ")];
+        let text = texts(&messages).next().unwrap();
+        for phrase in ["οδος", "ΟΔΟΣ"] {
+            assert_eq!(text.keyword(phrase).collect::<Vec<_>>(), [0..8, 18..26, 27..35], "{phrase}");
+        }
     }
 
     #[test]

@@ -8,14 +8,18 @@ use crate::bytes::{
 use crate::checksum::ean13;
 use crate::digits::{Gap, Group, Groups, in_threes};
 
-/// Words that announce a telephone number, beside those that end in "phone".
-const PHONES: &[&str] = &["tel", "telefon", "telefono", "telefone", "telefoon", "fax", "telefax"];
+/// Words that announce a telephone number, beside `phone`.
+const PHONES: &[&str] =
+    &["tel", "telefon", "telefono", "telefone", "telefoon", "mobiltelefon", "diensttelefon", "fax", "telefax"];
+
+/// First halves of words that end in "phone". Fairphones, speakerphones and iPhones announce none.
+const OF_PHONE: &[&str] = &[
+    "", "home", "work", "mobile", "cell", "tele", "office", "contact", "primary", "business", "private", "day",
+    "evening", "customer", "user", "client",
+];
 
 /// Those with a letter beyond ASCII, as they are written: where such a letter stands a word ends.
-const ACCENTED: &[&str] = &["tél", "Tél", "TÉL", "móvil", "Móvil", "MÓVIL"];
-
-/// Words that end in "phone" and announce none, beside `microphone`, `francophone` and other Greek ones.
-const OTHERS: &[&str] = &["iphone", "smartphone", "headphone", "earphone", "megaphone"];
+const ACCENTED: &[&str] = &["tél", "Tél", "TÉL", "móvil", "Móvil", "MÓVIL", "rückrufnummer", "Rückrufnummer"];
 
 /// Words that announce one as often as something else: a device, a channel, a cell of a table.
 const DEVICES: &[&str] = &["mobile", "cell", "whatsapp", "handy", "mobil", "celular", "cellulare", "portable", "sms"];
@@ -23,14 +27,16 @@ const DEVICES: &[&str] = &["mobile", "cell", "whatsapp", "handy", "mobil", "celu
 /// Whether a word announces a telephone number: also `Telefonnummer`, `faxnr`, `mobilenumber`, and `Rufnummer`.
 fn is_phone(word: &[u8]) -> bool {
     const CALLED: &[&str] = &["ruf", "festnetz", "mobilfunk", "mobiel"];
-    const NUMBERS: &[&str] = &["number", "nummer", "num", "nr", "no"];
+    const NUMBERS: &[&str] = &["number", "nummer", "nummern", "num", "nr", "no"];
     let is_phone = |word: &[u8]| {
-        let is_compound = ends_with(word, b"phone") && !ends_with(word, b"ophone") && !is_any(word, OTHERS);
-        is_compound || is_any(word, PHONES)
+        let first = word.len().saturating_sub("phone".len());
+        (ends_with(word, b"phone") && is_any(&word[..first], OF_PHONE)) || is_any(word, PHONES)
     };
     let is_number = |number: &&str| {
         let named = &word[..word.len().saturating_sub(number.len())];
-        ends_with(word, number.as_bytes()) && (is_phone(named) || is_any(named, DEVICES) || is_any(named, CALLED))
+        // `cellnumber` is that of a table's or notebook's cell.
+        let is_device = is_any(named, DEVICES) && !is_any(named, &["cell"]);
+        ends_with(word, number.as_bytes()) && (is_phone(named) || is_device || is_any(named, CALLED))
     };
     is_phone(word) || NUMBERS.iter().any(is_number)
 }
@@ -190,6 +196,11 @@ mod tests {
             "| Telefonnummer | {} |",
             "Telefonnr.: {}",
             "Rufnummer: {}",
+            "Telefonnummern: {}",
+            "Mobiltelefon: {}",
+            "Diensttelefonnummer: {}",
+            "Rückrufnummer: {}",
+            r#"{"workphone":"{}"}"#,
             "Mobilfunknummer: {}",
             "Mobilnummer: {}",
             "Handynummer: {}",
@@ -215,6 +226,11 @@ mod tests {
         assert_eq!(found(Phone, "Móvil: 612 345 678"), ["612 345 678"]);
         for text in [
             "smartphone 1234567",
+            "Fairphone 5 1234567890",
+            "| Featurephone | 1500000000 |",
+            "speakerphone 12345678",
+            "Dictaphone 1234567",
+            "cellnumber: 12345678",
             "iphonenumber 1234567",
             "microphone: 12345678",
             "saison francophone 2024-2025",
