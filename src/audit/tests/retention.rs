@@ -17,6 +17,7 @@ on_both_stores! {
     where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut,
     what_another_key_signed_is_cut_and_the_key_is_told,
     where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room,
+    where_the_oldest_chains_are_short_the_others_make_room,
     where_removing_makes_no_room_no_more_is_removed,
     of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut,
     a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased,
@@ -319,6 +320,32 @@ async fn where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room(hom
     chain::until("there is room", || others() < 1_500).await;
     log.shutdown().await.unwrap();
     assert_eq!(left(), 12);
+}
+
+async fn where_the_oldest_chains_are_short_the_others_make_room(home: Home) {
+    let of = |node: String, keep| AuditLog::open(&Settings { keep, node: Some(node), ..home.settings() }).unwrap();
+    for gone in 0..8 {
+        let log = of(format!("gone-{gone}"), Keep::default());
+        for number in 0..3 {
+            append(&log, intent(&format!("gone{gone}-{number}"), ago() - 100_000)).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+    }
+    let log = of("another".into(), Keep::default());
+    for number in 0..2_000 {
+        drop(log.append(intent(&format!("r{number}"), ago())).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let log = of("another".into(), Keep { age: None, size: Some(1 << 20) });
+    let left =
+        |of: &str| home.count(&format!("SELECT count(*) FROM records WHERE kind = 'intent' AND id LIKE '{of}%'"));
+    chain::until("there is room", || left("r") < 1_500).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(left("gone"), 8, "the newest of each chain stays");
+    assert!(left("r") > 100, "no more than is needed: {}", left("r"));
+    chain::verify(&home, &home.key).unwrap();
 }
 
 async fn where_removing_makes_no_room_no_more_is_removed(home: Home) {

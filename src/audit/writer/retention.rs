@@ -30,6 +30,8 @@ const A_LOOK: i64 = LOOK_EVERY.as_micros() as i64;
 const AT_ONCE: i64 = 1_000;
 /// Of the records, so many go when there is no room: one in so many.
 const PART: i64 = 20;
+/// So many of a chain at least: one record says that they go.
+const MORE_THAN_IT_WRITES: i64 = 2;
 
 /// How long records are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,31 +165,42 @@ impl Writer {
         if self.cutting.is_empty()
             && let Some(most) = self.keep.size
         {
-            let used = session.used_bytes()?;
-            let before = self.crowded.take();
-            if used > most {
-                let mut oldest: Option<(i64, Node, (Place, Place), Checkpoint)> = None;
-                for node in session.gateways()? {
-                    let Some((first, last)) = session.extent(node.number)? else { continue };
-                    let Some((_, at, _)) = session.record_at(first)? else { continue };
-                    if first < last
-                        && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest)
-                        && let Some(signature) = self.last_checkpoint(session, &node)?
-                    {
-                        oldest = Some((at, node, (first, last), signature));
-                    }
-                }
-                if let Some((_, node, (Place(first), Place(last)), signature)) = oldest {
-                    let through = Place(first + (last - first) / PART).seq().min(signature.head.seq);
-                    let (why, signed_by) = (Why::Room { used, most }, signature.public_key);
-                    self.plan(session, Cutting { node, through, why, signed_by })?;
-                    // There may be more to remove, unless what was removed last made no room.
-                    if before.is_none_or(|before| used < before) {
-                        self.crowded = Some(used);
-                        self.next_retention = Instant::now();
-                    }
-                }
+            self.make_room(session, most)?;
+        }
+        Ok(())
+    }
+
+    /// Plans to remove the oldest part of all records, from the chain that begins with the oldest one, then from the next.
+    fn make_room(&mut self, session: &mut dyn Session, most: u64) -> Result<(), AuditError> {
+        let used = session.used_bytes()?;
+        let before = self.crowded.take();
+        if used <= most {
+            return Ok(());
+        }
+        let mut chains = Vec::new();
+        for node in session.gateways()? {
+            let Some((first, last)) = session.extent(node.number)? else { continue };
+            let Some((_, at, _)) = session.record_at(first)? else { continue };
+            if let Some(signature) = self.last_checkpoint(session, &node)? {
+                chains.push((at, node, (first.seq(), last.seq()), signature));
             }
+        }
+        chains.sort_by_key(|(at, ..)| *at);
+        let records: i64 = chains.iter().map(|(_, _, (first, last), _)| last.0 - first.0 + 1).sum();
+        let mut part = (records / PART).max(MORE_THAN_IT_WRITES);
+        for (_, node, (Seq(first), Seq(last)), signature) in chains {
+            let through = (first + part - 1).min(last - 1).min(signature.head.seq.0);
+            let removed = through - first + 1;
+            if removed >= MORE_THAN_IT_WRITES {
+                part -= removed;
+                let (through, why, signed_by) = (Seq(through), Why::Room { used, most }, signature.public_key);
+                self.plan(session, Cutting { node, through, why, signed_by })?;
+            }
+        }
+        // There may be more to remove, unless what was removed last made no room.
+        if !self.cutting.is_empty() && before.is_none_or(|before| used < before) {
+            self.crowded = Some(used);
+            self.next_retention = Instant::now();
         }
         Ok(())
     }
