@@ -34,6 +34,8 @@ pub(super) struct UnsignedVerifier {
     /// The records that checkpoints and the cut end with.
     signed: Vec<Seq>,
     taken_over: BTreeMap<Option<Found>, TakenOver>,
+    /// Which records those are: the last one of each stretch by its first. No two have one in common.
+    stretches: BTreeMap<Option<Found>, BTreeMap<Seq, Seq>>,
 }
 
 struct Lifecycle {
@@ -87,13 +89,21 @@ impl UnsignedVerifier {
             return Ok(());
         }
         self.can_be_left(node, first, from, through)?;
-        let stretches = self.taken_over.entry(found).or_default();
-        // One that could not be written at once may be told of twice.
-        let told = stretches.latest.map_or(0, |(_, last)| last.0);
-        if through.0 > told {
-            stretches.times += 1;
-            stretches.records += u64::try_from(through.0 - told.max(from.0 - 1)).unwrap_or(0);
-            stretches.latest = Some((from, through));
+        // One that could not be written at once may be told of twice, and where signatures were removed, with more before it.
+        let stretches = self.stretches.entry(found).or_default();
+        let (mut first, mut last, mut told) = (from, through, 0);
+        while let Some((&since, &until)) = stretches.range(..=last).next_back().filter(|(_, until)| **until >= first) {
+            stretches.remove(&since);
+            (first, last) = (first.min(since), last.max(until));
+            told += until.0 - since.0 + 1;
+        }
+        stretches.insert(first, last);
+        let new = last.0 - first.0 + 1 - told;
+        if new > 0 {
+            let of_these = self.taken_over.entry(found).or_default();
+            of_these.times += 1;
+            of_these.records += u64::try_from(new).unwrap_or(0);
+            of_these.latest = Some((from, through));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::audit::{AuditReader, ExportOptions, PublicKey, TakenOver, Verified, e
 
 on_both_stores! {
     what_a_kill_left_unsigned_is_taken_over_and_told_of,
+    what_is_taken_over_twice_is_counted_once,
     a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of,
     more_than_a_gateway_leaves_unsigned_is_no_kills_doing,
     what_stands_behind_an_orderly_end_is_no_kills_doing,
@@ -122,6 +123,28 @@ async fn what_a_kill_left_unsigned_is_taken_over_and_told_of(home: Home) {
     assert_eq!(taken_over(&chains[0], Found::AtTheStart), Some((1, 2, 2, 3)));
     assert_eq!((chains[0].taken_over.len(), chains[0].records, chains[0].signed), (1, 8, Seq(8)));
     assert_eq!(home.column("SELECT kind FROM records WHERE place & 255 = 4"), ["takeover"]);
+}
+
+async fn what_is_taken_over_twice_is_counted_once(home: Home) {
+    let settings = Settings { checkpoint: every(2), ..home.settings() };
+    let killed = async |requests: &[&str], signed: i64| {
+        let log = AuditLog::open(&settings).unwrap();
+        for id in requests {
+            append(&log, intent(id, 1)).await.unwrap();
+            append(&log, outcome(id, 2)).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+        drop(log);
+        home.tamper(&format!("DELETE FROM checkpoints WHERE place & 255 > {signed}"));
+    };
+    let told = || taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart);
+    killed(&["r1", "r2", "r3"], 5).await;
+    killed(&["r4"], 8).await;
+    assert_eq!(told(), Some((1, 1, 6, 6)));
+    // Somebody removes the signatures: what was signed is told of as well, and what had been told of.
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 > 1");
+    killed(&["r5"], 255).await;
+    assert_eq!(told(), Some((2, 8, 2, 9)));
 }
 
 async fn a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of(home: Home) {
