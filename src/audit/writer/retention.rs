@@ -98,12 +98,23 @@ impl Writer {
             self.next_retention = Instant::now() + LOOK_EVERY;
             self.look(session)?;
         }
-        let Some(Cutting { node, through, why, signed_by }) = self.cutting.last() else { return Ok(()) };
-        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
-        let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else {
+        let Some(cutting) = self.cutting.last() else { return Ok(()) };
+        let done = unless_unreadable(&cutting.node, self.cut(session, cutting).map(Some))?;
+        if done.unwrap_or(true) {
             self.cutting.pop();
-            return Ok(());
-        };
+        }
+        if !self.cutting.is_empty() {
+            // The rest goes with the next turns, between which others are served.
+            self.next_retention = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Removes some of them; says whether that was all.
+    fn cut(&self, session: &mut dyn Session, cutting: &Cutting) -> Result<bool, AuditError> {
+        let Cutting { node, through, why, signed_by } = cutting;
+        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
+        let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else { return Ok(true) };
         let through = (*through).min(signature.head.seq);
         let step = Place::new(node.number, Seq(through.0.min(first.seq().0 + AT_ONCE - 1)));
         let kept = match why {
@@ -124,14 +135,7 @@ impl Writer {
         if let (Some(kept), Why::Age(cutoff)) = (kept, why) {
             tell_of_stop(session, node, kept, *cutoff)?;
         }
-        if done {
-            self.cutting.pop();
-        }
-        if !self.cutting.is_empty() {
-            // The rest goes with the next turns, between which others are served.
-            self.next_retention = Instant::now();
-        }
-        Ok(())
+        Ok(done)
     }
 
     /// Finds out what is to be removed, and says so in a record.
@@ -141,14 +145,13 @@ impl Writer {
         if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
             let mut unsigned = Vec::new();
             for node in session.gateways()? {
-                let Some(last) = last_before(session, &node, cutoff)? else { continue };
-                let signature = self.last_checkpoint(session, &node)?;
-                let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
-                if signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)? {
+                let found = self.older(session, &node, cutoff);
+                let Some((last, signature, stay)) = unless_unreadable(&node, found)? else { continue };
+                if stay {
                     unsigned.push(node.id.clone());
                 }
                 if let Some(signature) = signature {
-                    let (through, signed_by) = (last.min(signed), signature.public_key);
+                    let (through, signed_by) = (last.min(signature.head.seq), signature.public_key);
                     self.plan(session, Cutting { node, through, why: Why::Age(cutoff), signed_by })?;
                 }
             }
@@ -179,11 +182,8 @@ impl Writer {
         }
         let mut chains = Vec::new();
         for node in session.gateways()? {
-            let Some((first, last)) = session.extent(node.number)? else { continue };
-            let Some((_, at, _)) = session.record_at(first)? else { continue };
-            if let Some(signature) = self.last_checkpoint(session, &node)? {
-                chains.push((at, node, (first.seq(), last.seq()), signature));
-            }
+            let found = self.signed_chain(session, &node);
+            chains.extend(unless_unreadable(&node, found)?.map(|(at, ends, signature)| (at, node, ends, signature)));
         }
         chains.sort_by_key(|(at, ..)| *at);
         let records: i64 = chains.iter().map(|(_, _, (first, last), _)| last.0 - first.0 + 1).sum();
@@ -203,6 +203,32 @@ impl Writer {
             self.next_retention = Instant::now();
         }
         Ok(())
+    }
+
+    /// The last of a chain's records that are older, its last signature, and whether some stay because none covers them.
+    fn older(
+        &self,
+        session: &mut dyn Session,
+        node: &Node,
+        cutoff: Timestamp,
+    ) -> Result<Option<(Seq, Option<Checkpoint>, bool)>, AuditError> {
+        let Some(last) = last_before(session, node, cutoff)? else { return Ok(None) };
+        let signature = self.last_checkpoint(session, node)?;
+        let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
+        let stay = signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)?;
+        Ok(Some((last, signature, stay)))
+    }
+
+    /// When a chain begins, its first and its last record, and its last signature.
+    fn signed_chain(
+        &self,
+        session: &mut dyn Session,
+        node: &Node,
+    ) -> Result<Option<(i64, (Seq, Seq), Checkpoint)>, AuditError> {
+        let Some((first, last)) = session.extent(node.number)? else { return Ok(None) };
+        let Some((_, at, _)) = session.record_at(first)? else { return Ok(None) };
+        let signature = self.last_checkpoint(session, node)?;
+        Ok(signature.map(|signature| (at, (first.seq(), last.seq()), signature)))
     }
 
     /// The last signature of a chain over a record that is there, whosever key made it; none where more follows unsigned than
@@ -231,6 +257,20 @@ impl Writer {
         metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
         self.cutting.push(cutting);
         Ok(())
+    }
+}
+
+/// What was found of a chain; nothing of one in which something stands that no gateway wrote: it holds up no other.
+fn unless_unreadable<T>(node: &Node, found: Result<Option<T>, AuditError>) -> Result<Option<T>, AuditError> {
+    match found {
+        Err(error) if error.is_of_one_record() => {
+            tracing::warn!(
+                node = node.id, code = error.code(), %error,
+                "no audit records of this chain are removed: something in it cannot be read"
+            );
+            Ok(None)
+        }
+        found => found,
     }
 }
 
