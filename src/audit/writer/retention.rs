@@ -161,7 +161,7 @@ impl Writer {
                     chains = unsigned.len(),
                     "records that are older than `audit.retention.age` stay: no signature covers them, as behind a kill, or more \
                      follows the last one than a gateway leaves unsigned. A gateway of that name signs them when it starts; \
-                     where none was killed, somebody wrote them"
+                     where none was killed, somebody wrote them, or that gateway has a larger `audit.checkpoint.records`"
                 );
             }
         }
