@@ -15,6 +15,7 @@ on_both_stores! {
     a_signature_that_is_not_the_gateways_own_hides_nothing,
     another_key_goes_on_behind_what_the_old_one_signed,
     where_the_first_records_were_removed_a_gateway_may_have_left_any_number,
+    behind_a_cut_a_start_or_an_end_that_is_not_signed_is_none_either,
     two_gateways_of_one_name_leave_each_what_it_may,
 }
 
@@ -234,6 +235,18 @@ async fn where_the_first_records_were_removed_a_gateway_may_have_left_any_number
     assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left);
     retention::cut(&home, &[1]);
     assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left, "it is counted as before");
+}
+
+async fn behind_a_cut_a_start_or_an_end_that_is_not_signed_is_none_either(home: Home) {
+    let settings = Settings { checkpoint: every(100), ..home.settings() };
+    run(&settings, "r1").await;
+    run(&settings, "r2").await;
+    retention::cut(&home, &[4]);
+    assert_eq!(verify(&home, &settings.key).map(|(chains, _)| chains[0].signed), Ok(Seq(8)));
+    // Somebody made the rest anew.
+    home.tamper("DELETE FROM checkpoints WHERE kind = 'checkpoint'");
+    let said = misfit_behind_the_next_run(&home, &settings).await;
+    assert!(said.contains("records 5 to 8 were not signed, although record 5 is a start or an end"), "{said}");
 }
 
 async fn two_gateways_of_one_name_leave_each_what_it_may(home: Home) {
