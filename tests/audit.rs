@@ -473,6 +473,11 @@ fn both_take_and_refuse_the_same_exports() {
 
 /// An export of one chain, and the key that signed its first record (with a start behind it) and what tells of others.
 fn signed(records: &[(&str, String)]) -> (String, String) {
+    behind_a_cut(0, records)
+}
+
+/// The same where so many of these records were removed.
+fn behind_a_cut(cut: i64, records: &[(&str, String)]) -> (String, String) {
     let signing = SigningKey::from_bytes(&[7; 32]);
     let (mut lines, mut previous) = (Vec::new(), [0; 32]);
     lines.push(json!({ "type": "export", "format": 1, "at": "2026-09-21T14:13:29Z", "whole": true }));
@@ -484,22 +489,28 @@ fn signed(records: &[(&str, String)]) -> (String, String) {
         covered.extend(["n", kind, id, body].map(text).concat());
         let hash: [u8; 32] = Sha256::digest(covered).into();
         let [before, its] = [previous, hash].map(hex::encode);
-        lines.push(json!({
-            "type": "record", "node": "n", "seq": seq, "at": at, "kind": kind, "id": id, "body": body,
-            "previous": before, "hash": its
-        }));
+        previous = hash;
+        if seq < cut {
+            continue;
+        }
+        if seq > cut {
+            lines.push(json!({
+                "type": "record", "node": "n", "seq": seq, "at": at, "kind": kind, "id": id, "body": body,
+                "previous": before, "hash": its
+            }));
+        }
         let begun = if records[0].0 == "lifecycle" { 1 } else { 2 };
-        if seq == begun || *kind == "takeover" {
-            let mut signed = b"octroi.audit.checkpoint.1\0".to_vec();
+        if seq == cut || seq == begun || *kind == "takeover" {
+            let of = if seq == cut { "cut" } else { "checkpoint" };
+            let mut signed = format!("octroi.audit.{of}.1\0").into_bytes();
             signed.extend([&text("n")[..], &seq.to_be_bytes(), &at.to_be_bytes(), &hash].concat());
             let [key, signature] =
                 [signing.verifying_key().to_bytes().to_vec(), signing.sign(&signed).to_bytes().to_vec()];
             lines.push(json!({
-                "type": "checkpoint", "node": "n", "seq": seq, "at": at, "hash": its,
+                "type": of, "node": "n", "seq": seq, "at": at, "hash": its,
                 "public_key": hex::encode(key), "signature": hex::encode(signature)
             }));
         }
-        previous = hash;
     }
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     (lines, hex::encode(signing.verifying_key().to_bytes()))
@@ -571,13 +582,48 @@ fn both_say_the_same_of_what_stood_unsigned() {
             false,
         ),
     ] {
-        let (text, key) = signed(&records);
-        fs::write(&path, text).unwrap();
-        let (code, said) = run(&prepared, &["verify", "--export", path.to_str().unwrap(), "--public-key", &key]);
-        assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
-        let (code, said) = second_implementation(&path, &key);
-        assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
+        both_say(&prepared, &path, what, &signed(&records), fits);
     }
+}
+
+fn both_say(prepared: &Prepared, path: &Path, what: &str, (text, key): &(String, String), fits: bool) {
+    fs::write(path, text).unwrap();
+    let (code, said) = run(prepared, &["verify", "--export", path.to_str().unwrap(), "--public-key", key]);
+    assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
+    let (code, said) = second_implementation(path, key);
+    assert_eq!(code, Some(if fits { 0 } else { 1 }), "{what}: {said}");
+}
+
+#[test]
+fn both_say_the_same_of_what_stands_unsigned_behind_a_cut() {
+    let prepared = Setup::without_provider().prepare();
+    let path = prepared.path().join("cut.jsonl");
+    let start = |most: &str| ("lifecycle", format!(r#"{{"event":"start"{most}}}"#));
+    let of_nine = || start(r#","most_unsigned":9"#);
+    let note = || ("note", "{}".to_owned());
+    let told = |from: i64, through: i64| ("takeover", format!(r#"{{"from":{from},"through":{through}}}"#));
+    // The first three are removed, a start among them.
+    let removed = [note(), start(r#","most_unsigned":1"#), note()];
+    let behind = |records: &[(&'static str, String)]| behind_a_cut(3, &[&removed[..], records].concat());
+    for (what, records, fits) in [
+        ("nothing", vec![], true),
+        ("more than a start said that was removed", vec![note(), note()], true),
+        ("more, and taken over", vec![note(), note(), told(2, 5)], true),
+        ("a start", vec![note(), of_nine()], false),
+        ("a start, taken over", vec![note(), of_nine(), told(2, 5)], false),
+        ("an earlier version's start", vec![note(), start("")], true),
+        ("a start that is signed", vec![note(), of_nine(), told(0, 0), note(), note()], true),
+        (
+            "more than the only start in sight says, of a gateway whose own was removed",
+            vec![told(0, 0), start(r#","most_unsigned":1"#), told(0, 0), note(), note(), note(), told(7, 9)],
+            true,
+        ),
+    ] {
+        both_say(&prepared, &path, what, &behind(&records), fits);
+    }
+    let (text, key) = behind(&[note(), of_nine()]);
+    let part = text.replace(r#""whole":true"#, r#""whole":false"#);
+    both_say(&prepared, &path, "a start in a part", &(part, key), true);
 }
 
 #[test]

@@ -298,7 +298,7 @@ impl<'k> ChainVerifier<'k> {
             cut: None,
             taken_over: BTreeMap::new(),
         };
-        Self { trusted, begins, head: None, unsigned: UnsignedVerifier::default(), found }
+        Self { trusted, begins, head: None, unsigned: UnsignedVerifier::new(begins), found }
     }
 
     /// The next record. `previous` is what the record itself says of the one before, where it says it.

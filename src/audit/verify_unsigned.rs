@@ -1,8 +1,9 @@
 //! Which records stood in the store unsigned, and whether a gateway can have left them so.
 //!
 //! Whoever may write the store can write behind the last checkpoint, and the next one covers it. So gateways say what they
-//! took over, and that is counted. Where the whole chain is in sight, some of it cannot be a gateway's: each start and each
-//! end is signed at once, and so is what one writes behind another's; and none leaves more unsigned than its start says.
+//! took over, and that is counted. Where all signatures are in sight, some of it cannot be a gateway's: each start and each
+//! end is signed at once, and so is what one writes behind another's. None leaves more unsigned than its start says; behind a
+//! cut nobody knows what that was.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use super::chain::Seq;
 use super::erase::OPERATOR;
 use super::reader::TrailRecord;
 use super::record::{Found, LifecycleEvent, RecordKind};
-use super::verify::Misfit;
+use super::verify::{Begins, Misfit};
 
 /// Stretches of records that were taken over, each at the end of the chain then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,13 +28,15 @@ pub struct TakenOver {
 }
 
 /// What is known of one chain, as far as it was read.
-#[derive(Default)]
 pub(super) struct UnsignedVerifier {
+    begins: Begins,
     /// Its records of the kind `lifecycle`.
     history: Vec<Lifecycle>,
     /// The records that checkpoints and the cut end with.
     signed: Vec<Seq>,
     taken_over: BTreeMap<Option<Found>, TakenOver>,
+    /// Which records those are: the last one of each stretch by its first. No two have one in common.
+    stretches: BTreeMap<Option<Found>, BTreeMap<Seq, Seq>>,
 }
 
 struct Lifecycle {
@@ -46,6 +49,16 @@ struct Lifecycle {
 }
 
 impl UnsignedVerifier {
+    pub(super) fn new(begins: Begins) -> Self {
+        Self {
+            begins,
+            history: Vec::new(),
+            signed: Vec::new(),
+            taken_over: BTreeMap::new(),
+            stretches: BTreeMap::new(),
+        }
+    }
+
     /// The next record, which fits; `first` is the first one in sight.
     pub(super) fn record(&mut self, record: &TrailRecord, first: Seq) -> Result<(), Misfit> {
         let kind = record.known_kind();
@@ -87,13 +100,21 @@ impl UnsignedVerifier {
             return Ok(());
         }
         self.can_be_left(node, first, from, through)?;
-        let stretches = self.taken_over.entry(found).or_default();
-        // One that could not be written at once may be told of twice.
-        let told = stretches.latest.map_or(0, |(_, last)| last.0);
-        if through.0 > told {
-            stretches.times += 1;
-            stretches.records += u64::try_from(through.0 - told.max(from.0 - 1)).unwrap_or(0);
-            stretches.latest = Some((from, through));
+        // One that could not be written at once may be told of twice, and where signatures were removed, with more before it.
+        let stretches = self.stretches.entry(found).or_default();
+        let (mut first, mut last, mut told) = (from, through, 0);
+        while let Some((&since, &until)) = stretches.range(..=last).next_back().filter(|(_, until)| **until >= first) {
+            stretches.remove(&since);
+            (first, last) = (first.min(since), last.max(until));
+            told += until.0 - since.0 + 1;
+        }
+        stretches.insert(first, last);
+        let new = last.0 - first.0 + 1 - told;
+        if new > 0 {
+            let of_these = self.taken_over.entry(found).or_default();
+            of_these.times += 1;
+            of_these.records += u64::try_from(new).unwrap_or(0);
+            of_these.latest = Some((from, through));
         }
         Ok(())
     }
@@ -101,7 +122,8 @@ impl UnsignedVerifier {
     /// Whether a gateway can have left these records unsigned. In a part of a chain, what tells is not in sight. Versions
     /// whose starts and ends say no number kept to nothing of this.
     fn can_be_left(&self, node: &str, first: Seq, from: Seq, through: Seq) -> Result<(), Misfit> {
-        if first != Seq(1) {
+        let has_all_starts = first == Seq(1);
+        if self.begins == Begins::Anywhere && !has_all_starts {
             return Ok(());
         }
         let (before, since) = self.history.split_at(self.history.partition_point(|it| it.seq < from));
@@ -115,8 +137,9 @@ impl UnsignedVerifier {
                 && last.seq.0 == from.0 - 1
                 && start.is_some_and(|start| start.run == last.run && start.most_unsigned.is_some())
         });
+        // One whose start was removed may write still, and leave more.
         let most: Option<Vec<u64>> = starts().map(|it| it.most_unsigned).collect();
-        let most = most.and_then(|all| all.into_iter().max());
+        let most = most.filter(|_| has_all_starts).and_then(|all| all.into_iter().max());
         let records = u64::try_from(through.0 - from.0 + 1).unwrap_or(0);
         let why = if from == Seq(1) {
             "a gateway signs the first record at once".to_owned()

@@ -15,8 +15,10 @@ on_both_stores! {
     contexts_take_no_room_from_the_records,
     a_chain_is_cut_up_to_what_is_signed_and_no_further,
     where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut,
+    a_chain_that_cannot_be_read_keeps_no_other_from_being_cut,
     what_another_key_signed_is_cut_and_the_key_is_told,
     where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room,
+    where_the_oldest_chains_are_short_the_others_make_room,
     where_removing_makes_no_room_no_more_is_removed,
     of_two_gateways_that_remove_at_once_the_slower_leaves_no_cut,
     a_request_that_a_cut_divides_is_completed_and_its_text_can_be_erased,
@@ -282,6 +284,24 @@ async fn where_more_is_unsigned_than_a_gateway_leaves_nothing_is_cut(home: Home)
     assert_eq!(left(), 1_010);
 }
 
+async fn a_chain_that_cannot_be_read_keeps_no_other_from_being_cut(home: Home) {
+    for name in ["a", "b", "c"] {
+        let log = AuditLog::open(&Settings { node: Some(name.into()), ..home.settings() }).unwrap();
+        for number in 0..4 {
+            append(&log, intent(&format!("{name}{number}"), ago() - 100_000)).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+    }
+    let of = |name: &str| format!("place >> 40 = (SELECT number FROM nodes WHERE id = '{name}') AND place & 255 = 4");
+    home.tamper(&format!("UPDATE checkpoints SET public_key = substr(public_key, 1, 5) WHERE {}", of("a")));
+    home.tamper(&format!("UPDATE records SET hash = substr(hash, 1, 5) WHERE {}", of("b")));
+    let log = another(&home);
+    let left = |of: &str| home.count(&format!("SELECT count(*) FROM records WHERE id LIKE '{of}_'"));
+    chain::until("what is signed is gone", || left("c") == 1).await;
+    log.shutdown().await.unwrap();
+    assert_eq!((left("a"), left("b")), (4, 4));
+}
+
 async fn what_another_key_signed_is_cut_and_the_key_is_told(home: Home) {
     let old = AuditKey::random().unwrap();
     let left = chain_of_one_that_is_gone(&home, Settings { key: old.clone(), ..home.settings() }, 12).await;
@@ -319,6 +339,32 @@ async fn where_nothing_of_the_oldest_chain_is_signed_the_next_one_makes_room(hom
     chain::until("there is room", || others() < 1_500).await;
     log.shutdown().await.unwrap();
     assert_eq!(left(), 12);
+}
+
+async fn where_the_oldest_chains_are_short_the_others_make_room(home: Home) {
+    let of = |node: String, keep| AuditLog::open(&Settings { keep, node: Some(node), ..home.settings() }).unwrap();
+    for gone in 0..8 {
+        let log = of(format!("gone-{gone}"), Keep::default());
+        for number in 0..3 {
+            append(&log, intent(&format!("gone{gone}-{number}"), ago() - 100_000)).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+    }
+    let log = of("another".into(), Keep::default());
+    for number in 0..2_000 {
+        drop(log.append(intent(&format!("r{number}"), ago())).unwrap());
+    }
+    log.shutdown().await.unwrap();
+    drop(log);
+    let log = of("another".into(), Keep { age: None, size: Some(1 << 20) });
+    let left =
+        |of: &str| home.count(&format!("SELECT count(*) FROM records WHERE kind = 'intent' AND id LIKE '{of}%'"));
+    chain::until("there is room", || left("r") < 1_500).await;
+    log.shutdown().await.unwrap();
+    drop(log);
+    assert_eq!(left("gone"), 8, "the newest of each chain stays");
+    assert!(left("r") > 100, "no more than is needed: {}", left("r"));
+    chain::verify(&home, &home.key).unwrap();
 }
 
 async fn where_removing_makes_no_room_no_more_is_removed(home: Home) {

@@ -7,6 +7,7 @@ use crate::audit::{AuditReader, ExportOptions, PublicKey, TakenOver, Verified, e
 
 on_both_stores! {
     what_a_kill_left_unsigned_is_taken_over_and_told_of,
+    what_is_taken_over_twice_is_counted_once,
     a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of,
     more_than_a_gateway_leaves_unsigned_is_no_kills_doing,
     what_stands_behind_an_orderly_end_is_no_kills_doing,
@@ -14,6 +15,7 @@ on_both_stores! {
     a_signature_that_is_not_the_gateways_own_hides_nothing,
     another_key_goes_on_behind_what_the_old_one_signed,
     where_the_first_records_were_removed_a_gateway_may_have_left_any_number,
+    behind_a_cut_a_start_or_an_end_that_is_not_signed_is_none_either,
     two_gateways_of_one_name_leave_each_what_it_may,
 }
 
@@ -124,6 +126,28 @@ async fn what_a_kill_left_unsigned_is_taken_over_and_told_of(home: Home) {
     assert_eq!(home.column("SELECT kind FROM records WHERE place & 255 = 4"), ["takeover"]);
 }
 
+async fn what_is_taken_over_twice_is_counted_once(home: Home) {
+    let settings = Settings { checkpoint: every(2), ..home.settings() };
+    let killed = async |requests: &[&str], signed: i64| {
+        let log = AuditLog::open(&settings).unwrap();
+        for id in requests {
+            append(&log, intent(id, 1)).await.unwrap();
+            append(&log, outcome(id, 2)).await.unwrap();
+        }
+        log.shutdown().await.unwrap();
+        drop(log);
+        home.tamper(&format!("DELETE FROM checkpoints WHERE place & 255 > {signed}"));
+    };
+    let told = || taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart);
+    killed(&["r1", "r2", "r3"], 5).await;
+    killed(&["r4"], 8).await;
+    assert_eq!(told(), Some((1, 1, 6, 6)));
+    // Somebody removes the signatures: what was signed is told of as well, and what had been told of.
+    home.tamper("DELETE FROM checkpoints WHERE place & 255 > 1");
+    killed(&["r5"], 255).await;
+    assert_eq!(told(), Some((2, 8, 2, 9)));
+}
+
 async fn a_record_that_somebody_writes_into_the_chain_of_a_running_gateway_is_told_of(home: Home) {
     let settings = Settings { checkpoint: every(100), ..home.settings() };
     let log = AuditLog::open(&settings).unwrap();
@@ -211,6 +235,18 @@ async fn where_the_first_records_were_removed_a_gateway_may_have_left_any_number
     assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left);
     retention::cut(&home, &[1]);
     assert_eq!(taken_over(&verify(&home, &home.key).unwrap().0[0], Found::AtTheStart), left, "it is counted as before");
+}
+
+async fn behind_a_cut_a_start_or_an_end_that_is_not_signed_is_none_either(home: Home) {
+    let settings = Settings { checkpoint: every(100), ..home.settings() };
+    run(&settings, "r1").await;
+    run(&settings, "r2").await;
+    retention::cut(&home, &[4]);
+    assert_eq!(verify(&home, &settings.key).map(|(chains, _)| chains[0].signed), Ok(Seq(8)));
+    // Somebody made the rest anew.
+    home.tamper("DELETE FROM checkpoints WHERE kind = 'checkpoint'");
+    let said = misfit_behind_the_next_run(&home, &settings).await;
+    assert!(said.contains("records 5 to 8 were not signed, although record 5 is a start or an end"), "{said}");
 }
 
 async fn two_gateways_of_one_name_leave_each_what_it_may(home: Home) {

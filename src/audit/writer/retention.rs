@@ -30,6 +30,8 @@ const A_LOOK: i64 = LOOK_EVERY.as_micros() as i64;
 const AT_ONCE: i64 = 1_000;
 /// Of the records, so many go when there is no room: one in so many.
 const PART: i64 = 20;
+/// So many of a chain at least: one record says that they go.
+const MORE_THAN_IT_WRITES: i64 = 2;
 
 /// How long records are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,12 +98,23 @@ impl Writer {
             self.next_retention = Instant::now() + LOOK_EVERY;
             self.look(session)?;
         }
-        let Some(Cutting { node, through, why, signed_by }) = self.cutting.last() else { return Ok(()) };
-        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
-        let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else {
+        let Some(cutting) = self.cutting.last() else { return Ok(()) };
+        let done = unless_unreadable(&cutting.node, self.cut(session, cutting).map(Some))?;
+        if done.unwrap_or(true) {
             self.cutting.pop();
-            return Ok(());
-        };
+        }
+        if !self.cutting.is_empty() {
+            // The rest goes with the next turns, between which others are served.
+            self.next_retention = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Removes some of them; says whether that was all.
+    fn cut(&self, session: &mut dyn Session, cutting: &Cutting) -> Result<bool, AuditError> {
+        let Cutting { node, through, why, signed_by } = cutting;
+        let signature = self.last_checkpoint(session, node)?.filter(|it| it.public_key == *signed_by);
+        let (Some(signature), Some((first, _))) = (signature, session.extent(node.number)?) else { return Ok(true) };
         let through = (*through).min(signature.head.seq);
         let step = Place::new(node.number, Seq(through.0.min(first.seq().0 + AT_ONCE - 1)));
         let kept = match why {
@@ -122,14 +135,7 @@ impl Writer {
         if let (Some(kept), Why::Age(cutoff)) = (kept, why) {
             tell_of_stop(session, node, kept, *cutoff)?;
         }
-        if done {
-            self.cutting.pop();
-        }
-        if !self.cutting.is_empty() {
-            // The rest goes with the next turns, between which others are served.
-            self.next_retention = Instant::now();
-        }
-        Ok(())
+        Ok(done)
     }
 
     /// Finds out what is to be removed, and says so in a record.
@@ -139,14 +145,13 @@ impl Writer {
         if let Some(cutoff) = self.keep.age.and_then(|age| Timestamp::now().checked_sub(age).ok()) {
             let mut unsigned = Vec::new();
             for node in session.gateways()? {
-                let Some(last) = last_before(session, &node, cutoff)? else { continue };
-                let signature = self.last_checkpoint(session, &node)?;
-                let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
-                if signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)? {
+                let found = self.older(session, &node, cutoff);
+                let Some((last, signature, stay)) = unless_unreadable(&node, found)? else { continue };
+                if stay {
                     unsigned.push(node.id.clone());
                 }
                 if let Some(signature) = signature {
-                    let (through, signed_by) = (last.min(signed), signature.public_key);
+                    let (through, signed_by) = (last.min(signature.head.seq), signature.public_key);
                     self.plan(session, Cutting { node, through, why: Why::Age(cutoff), signed_by })?;
                 }
             }
@@ -156,40 +161,74 @@ impl Writer {
                     chains = unsigned.len(),
                     "records that are older than `audit.retention.age` stay: no signature covers them, as behind a kill, or more \
                      follows the last one than a gateway leaves unsigned. A gateway of that name signs them when it starts; \
-                     where none was killed, somebody wrote them"
+                     where none was killed, somebody wrote them, or that gateway has a larger `audit.checkpoint.records`"
                 );
             }
         }
         if self.cutting.is_empty()
             && let Some(most) = self.keep.size
         {
-            let used = session.used_bytes()?;
-            let before = self.crowded.take();
-            if used > most {
-                let mut oldest: Option<(i64, Node, (Place, Place), Checkpoint)> = None;
-                for node in session.gateways()? {
-                    let Some((first, last)) = session.extent(node.number)? else { continue };
-                    let Some((_, at, _)) = session.record_at(first)? else { continue };
-                    if first < last
-                        && oldest.as_ref().is_none_or(|(oldest, ..)| at < *oldest)
-                        && let Some(signature) = self.last_checkpoint(session, &node)?
-                    {
-                        oldest = Some((at, node, (first, last), signature));
-                    }
-                }
-                if let Some((_, node, (Place(first), Place(last)), signature)) = oldest {
-                    let through = Place(first + (last - first) / PART).seq().min(signature.head.seq);
-                    let (why, signed_by) = (Why::Room { used, most }, signature.public_key);
-                    self.plan(session, Cutting { node, through, why, signed_by })?;
-                    // There may be more to remove, unless what was removed last made no room.
-                    if before.is_none_or(|before| used < before) {
-                        self.crowded = Some(used);
-                        self.next_retention = Instant::now();
-                    }
-                }
-            }
+            self.make_room(session, most)?;
         }
         Ok(())
+    }
+
+    /// Plans to remove the oldest part of all records, from the chain that begins with the oldest one, then from the next.
+    fn make_room(&mut self, session: &mut dyn Session, most: u64) -> Result<(), AuditError> {
+        let used = session.used_bytes()?;
+        let before = self.crowded.take();
+        if used <= most {
+            return Ok(());
+        }
+        let mut chains = Vec::new();
+        for node in session.gateways()? {
+            let found = self.signed_chain(session, &node);
+            chains.extend(unless_unreadable(&node, found)?.map(|(at, ends, signature)| (at, node, ends, signature)));
+        }
+        chains.sort_by_key(|(at, ..)| *at);
+        let records: i64 = chains.iter().map(|(_, _, (first, last), _)| last.0 - first.0 + 1).sum();
+        let mut part = (records / PART).max(MORE_THAN_IT_WRITES);
+        for (_, node, (Seq(first), Seq(last)), signature) in chains {
+            let through = (first + part - 1).min(last - 1).min(signature.head.seq.0);
+            let removed = through - first + 1;
+            if removed >= MORE_THAN_IT_WRITES {
+                part -= removed;
+                let (through, why, signed_by) = (Seq(through), Why::Room { used, most }, signature.public_key);
+                self.plan(session, Cutting { node, through, why, signed_by })?;
+            }
+        }
+        // There may be more to remove, unless what was removed last made no room.
+        if !self.cutting.is_empty() && before.is_none_or(|before| used < before) {
+            self.crowded = Some(used);
+            self.next_retention = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// The last of a chain's records that are older, its last signature, and whether some stay because none covers them.
+    fn older(
+        &self,
+        session: &mut dyn Session,
+        node: &Node,
+        cutoff: Timestamp,
+    ) -> Result<Option<(Seq, Option<Checkpoint>, bool)>, AuditError> {
+        let Some(last) = last_before(session, node, cutoff)? else { return Ok(None) };
+        let signature = self.last_checkpoint(session, node)?;
+        let signed = signature.as_ref().map_or(Seq(0), |it| it.head.seq);
+        let stay = signed < last && is_long_before(session, Place::new(node.number, Seq(signed.0 + 1)), cutoff)?;
+        Ok(Some((last, signature, stay)))
+    }
+
+    /// When a chain begins, its first and its last record, and its last signature.
+    fn signed_chain(
+        &self,
+        session: &mut dyn Session,
+        node: &Node,
+    ) -> Result<Option<(i64, (Seq, Seq), Checkpoint)>, AuditError> {
+        let Some((first, last)) = session.extent(node.number)? else { return Ok(None) };
+        let Some((_, at, _)) = session.record_at(first)? else { return Ok(None) };
+        let signature = self.last_checkpoint(session, node)?;
+        Ok(signature.map(|signature| (at, (first.seq(), last.seq()), signature)))
     }
 
     /// The last signature of a chain over a record that is there, whosever key made it; none where more follows unsigned than
@@ -218,6 +257,20 @@ impl Writer {
         metrics::counter!("octroi_audit_records_total", "kind" => row.kind.as_str()).increment(1);
         self.cutting.push(cutting);
         Ok(())
+    }
+}
+
+/// What was found of a chain; nothing of one in which something stands that no gateway wrote: it holds up no other.
+fn unless_unreadable<T>(node: &Node, found: Result<Option<T>, AuditError>) -> Result<Option<T>, AuditError> {
+    match found {
+        Err(error) if error.is_of_one_record() => {
+            tracing::warn!(
+                node = node.id, code = error.code(), %error,
+                "no audit records of this chain are removed: something in it cannot be read"
+            );
+            Ok(None)
+        }
+        found => found,
     }
 }
 

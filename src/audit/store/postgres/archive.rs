@@ -105,7 +105,7 @@ pub(super) fn hash(bytes: &[u8]) -> Result<ChainHash, AuditError> {
 }
 
 fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], AuditError> {
-    let wrong = |_| AuditError::Corrupt(format!("{} bytes where there should be {N}", bytes.len()));
+    let wrong = |_| AuditError::Encoding(format!("{} bytes where there should be {N}", bytes.len()));
     bytes.try_into().map_err(wrong)
 }
 
