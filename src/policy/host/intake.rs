@@ -185,14 +185,17 @@ impl PolicyHost {
         module: ModuleFile,
     ) -> Loaded {
         let (started, load) = (Instant::now(), load_id(manifest, &module.digest));
+        let module = match intake.modules.get(&module.digest) {
+            Some(read) => read.clone(),
+            // Its error stood until now, or another had its name.
+            None => {
+                let read = module.read().await.inspect_err(|_| intake.moving = true)?;
+                intake.modules.entry(module.digest).or_insert(read).clone()
+            }
+        };
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
-                let module = match intake.modules.get(&module.digest) {
-                    Some(read) => read.clone(),
-                    // Its error stood until now.
-                    None => intake.modules.entry(module.digest).or_insert(module.read().await?).clone(),
-                };
                 intake.waited = true;
                 self.load_on_the_lookout(known, intake, manifest, module).await
             }
