@@ -53,7 +53,7 @@ pub(super) fn run(configured: &Configured) -> anyhow::Result<ExitCode> {
         print::line(format_args!("warning: a policy applies to less than it says: {mismatch}"))?;
     }
     if let Some(too_few) = host.too_few_places() {
-        print::line(format_args!("warning: streams are refused: {too_few}"))?;
+        print::line(format_args!("warning: {too_few}"))?;
     }
     for status in statuses.iter() {
         if let Some(error) = &status.error {

@@ -26,7 +26,7 @@ use super::counters::{CounterStore, InProcess};
 use super::engine::{Allocation, Engine, EngineError};
 use super::load::cache::Cache;
 use super::load::worker::Worker;
-use super::manifest::{Mode, Name, Phase};
+use super::manifest::{Manifest, Mode, Name, Phase};
 use super::original::Original;
 use super::readings::{Source, Stated};
 use super::run::{Decision, Overloaded, Runner, TooFewPlaces};
@@ -207,7 +207,8 @@ impl PolicyHost {
     }
 
     fn places_lacking(&self, set: &PolicySet) -> Option<TooFewPlaces> {
-        let judges = |it: &&Arc<LivePolicy>| it.manifest.mode == Mode::Enforce && it.answers(Phase::Response);
+        let counts = |it: &Manifest| it.mode == Mode::Enforce && it.rollout.percent() > 0;
+        let judges = |it: &&Arc<LivePolicy>| counts(&it.manifest) && it.answers(Phase::Response);
         self.runner.too_few_places(set.live().filter(judges).count())
     }
 
@@ -334,7 +335,7 @@ impl PolicyHost {
             tracing::warn!("no audit policy is in force: records are kept without their texts");
         }
         if let Some(too_few) = self.places_lacking(&next) {
-            tracing::warn!("streams are refused: {too_few}");
+            tracing::warn!("{too_few}");
         }
         if let Some(place) = place {
             place.send(Change { from, set: next.clone(), originals });

@@ -154,8 +154,8 @@ pub struct Overloaded;
 /// More policies judge a stream than one tenant has places for: it is never judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{policies} response policies in `enforce` may judge one stream and there are places for {places}: `policies.max_streams` \
-     must be at least {needed}"
+    "a stream that {policies} response policies in `enforce` judge is refused, since there are places for {places}: for \
+     such a stream `policies.max_streams` must be at least {needed}"
 )]
 pub struct TooFewPlaces {
     policies: usize,

@@ -224,6 +224,28 @@ async fn a_reload_says_that_the_set_changed_though_it_did_so_ahead_of_a_load_tha
     assert_eq!((&reloaded["from_generation"], &reloaded["changed"]), (&before.into(), &true.into()), "{reloaded}");
 }
 
+/// Quiet for long enough that it is the call which reads the change, and tries again what is no part of it.
+#[tokio::test]
+async fn what_a_reload_has_read_itself_does_not_wait_for_what_it_loads_again() {
+    let prepared = holding_with("reload_debounce: 1s");
+    refusing("one").put(&prepared.policies(), "house", "mode: shadow\n");
+    let gateway = prepared.start();
+    let pressure = gateway.folder().join("pressure");
+    fs::write(&pressure, "").unwrap();
+    refusing("again").put(&gateway.policies(), "again", NOBODYS);
+    gateway.until("/health", |body| body["policies"]["errors"][0]["code"] == "loader_failed").await;
+    fs::remove_file(&pressure).unwrap();
+    hold(&gateway);
+    replace(&gateway.policies().join("house.yaml"), manifest("house", ""));
+    let change = async {
+        until_loading(&gateway, "again").await;
+        until_said(&gateway, "nothing", "one").await;
+        release(&gateway);
+    };
+    tokio::join!(gateway.reload(), change);
+    until_live(&gateway, "again").await;
+}
+
 /// As when an operator ends the refusals of what cannot be loaded: by itself, and while another policy loads.
 #[tokio::test]
 async fn what_was_never_in_force_refuses_as_its_manifest_says_now_without_a_load() {

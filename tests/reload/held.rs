@@ -11,9 +11,10 @@ use super::support::guest::manifest;
 use super::support::{Gateway, Prepared, eventually};
 use super::{NEVER, bare, refusing, replace};
 
-/// The loader, but it waits for as long as there is a file `hold`, or for a file `permit`, which lets one through.
-const LOADER: &str =
-    "#!/bin/sh\nwhile [ -e FOLDER/hold ] && ! rm FOLDER/permit 2>/dev/null; do sleep 0.05; done\nexec OCTROI \"$@\"\n";
+/// The loader, but it waits for as long as there is a file `hold`, or for a file `permit`, which lets one through; and it
+/// dies while there is a file `pressure`, as one that the system kills.
+const LOADER: &str = "#!/bin/sh\nwhile [ -e FOLDER/hold ] && ! rm FOLDER/permit 2>/dev/null; do sleep 0.05; done\n\
+                      [ -e FOLDER/pressure ] && kill -9 $$\nexec OCTROI \"$@\"\n";
 
 /// A gateway's folder with such a loader.
 pub(super) fn holding() -> Prepared {

@@ -126,24 +126,31 @@ async fn more_manifests_than_are_read_are_told_of_and_cost_no_live_policy() {
     assert_eq!(said(&prepared.start_within(LOADING)).await, "old");
 }
 
-/// None of them is the one that its manifest pins: their digests are all that is asked for.
+/// None of them is the one that its manifest pins, or has the name that it says: their digests are all that is asked for.
 #[tokio::test]
 async fn a_look_at_the_folder_has_no_modules_in_memory_that_it_does_not_load() {
     const EACH: usize = 32 << 20;
-    let gateway = bare("reload_debounce: 200ms").prepare().start();
-    let before = gateway.peak_memory();
-    let pin = format!("sha256: {}\n", "0".repeat(64));
-    for number in 0..12_u8 {
-        let name = format!("large-{number}");
-        fs::write(gateway.policies().join(format!("{name}.wasm")), vec![number; EACH]).unwrap();
-        fs::write(gateway.policies().join(format!("{name}.yaml")), manifest(&name, &pin)).unwrap();
+    for code in ["digest_mismatch", "duplicate_name"] {
+        let prepared = bare("reload_debounce: 200ms").prepare();
+        refusing("one").put(&prepared.policies(), "house", "");
+        let gateway = prepared.start();
+        let before = gateway.peak_memory();
+        for number in 0..12_u8 {
+            let file = format!("large-{number}");
+            let text = match code {
+                "digest_mismatch" => manifest(&file, &format!("sha256: {}\n", "0".repeat(64))),
+                _ => format!("name: house\nmodule: {file}.wasm\n"),
+            };
+            fs::write(gateway.policies().join(format!("{file}.wasm")), vec![number; EACH]).unwrap();
+            fs::write(gateway.policies().join(format!("{file}.yaml")), text).unwrap();
+        }
+        eventually("all are refused", async || {
+            let body = gateway.admin_get("/admin/policies").await.body;
+            let refused = |it: &&Value| it["error"]["code"] == code;
+            body["policies"].as_array().unwrap().iter().filter(refused).count() == 12
+        })
+        .await;
+        let more = gateway.peak_memory() - before;
+        assert!(more < 3 * EACH as u64, "{code}: {} MiB more", more >> 20);
     }
-    eventually("all are refused", async || {
-        let body = gateway.admin_get("/admin/policies").await.body;
-        let refused = |it: &&Value| it["error"]["code"] == "digest_mismatch";
-        body["policies"].as_array().unwrap().iter().filter(refused).count() == 12
-    })
-    .await;
-    let more = gateway.peak_memory() - before;
-    assert!(more < 3 * EACH as u64, "{} MiB more", more >> 20);
 }

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::held::{NOBODYS, hold, holding, put_brakes, release, until_live, until_loading, until_seen};
 use super::loader::{counted, starts};
-use super::support::eventually;
 use super::support::guest::manifest;
+use super::support::{Prepared, eventually};
 use super::{NEVER, bare, refusing, replace, said, says, stands};
 
 /// A manifest with this name, for a module with another.
@@ -117,4 +117,43 @@ async fn a_name_that_is_taken_back_while_its_successor_loads_stays_with_its_mani
     gateway.reload().await;
     assert_eq!((says(&gateway, "a").await, says(&gateway, "b").await), ("alpha".to_owned(), "beta".to_owned()));
     assert_eq!(stands(&gateway, "a.yaml").await, "duplicate_name");
+}
+
+/// A version that only another gateway's archive has, and that gets its name when another manifest cannot have it.
+#[tokio::test]
+async fn what_gets_its_name_late_is_archived_though_it_comes_from_the_cache() {
+    let prepared = bare(&format!("{NEVER}, worker: ./loader")).prepare();
+    counted(&prepared);
+    let policies = prepared.policies();
+    let [first, second] = ["a.yaml", "b.yaml"].map(|file| policies.join(file));
+    for (name, reason) in [("a", "alpha"), ("b", "beta")] {
+        refusing(reason).put(&policies, name, "");
+    }
+    replace(&second, named("c", "b"));
+    let gateway = prepared.start();
+    let version = gateway.policy("c").await["version"].as_str().unwrap().to_owned();
+    let until_archived = async |prepared: &Prepared| {
+        eventually("archived", async || {
+            let to = tempfile::tempdir().unwrap().path().join("former").display().to_string();
+            let arguments = ["audit", "version", &version, "--output", &to];
+            prepared.command(&arguments).output().unwrap().status.success()
+        })
+        .await;
+    };
+    until_archived(gateway.prepared.as_ref().unwrap()).await;
+    let prepared = gateway.stop();
+    let database = rusqlite::Connection::open(prepared.path().join("octroi.db")).unwrap();
+    assert_eq!(database.execute("DELETE FROM versions", []).unwrap(), 2);
+    drop(database);
+    let away = policies.join(".b.yaml");
+    fs::rename(&second, &away).unwrap();
+    fs::write(policies.join("bad.wasm"), refusing("bad").wants_settings(true).module()).unwrap();
+    let gateway = prepared.start();
+    let before = starts(&gateway);
+    replace(&first, named("c", "bad"));
+    fs::rename(&away, &second).unwrap();
+    until_live(&gateway, "c").await;
+    assert_eq!(stands(&gateway, "a.yaml").await, "duplicate_name");
+    assert_eq!(starts(&gateway), before + 1, "only for the one that cannot be loaded");
+    until_archived(gateway.prepared.as_ref().unwrap()).await;
 }

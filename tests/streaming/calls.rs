@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::socket::mistral_that_says;
 use super::support::Gateway;
 use super::support::guest::Guest;
-use super::{ask, last_record, stream};
+use super::{ask, last_record, stream, with_pattern};
 
 type Event = (u32, Value, Value);
 
@@ -95,5 +95,32 @@ async fn what_only_observes_refuses_a_tool_when_its_name_is_out() {
         let gateway = without_delete(&events, &["stream: { mode: observe }\n"]).await;
         let seen = stream(&gateway, ask("Tidy up")).await;
         assert_eq!((seen.finish(), seen.done), (Some("content_filter"), true), "{seen:?}");
+    }
+}
+
+/// A word that may become another one, where the name of an empty call before it is judged only then.
+#[tokio::test]
+async fn what_a_call_begins_to_say_may_become_another_word_beside_a_call_that_says_nothing() {
+    let text = format!("{{\"a\":\"{}", "go on ".repeat(1_000));
+    for empty in [false, true] {
+        // So much of it that the empty call is over, by a word more or less.
+        for before in [2_000, 4_855, 4_859, 4_862] {
+            let text = &text[..before];
+            let mut events = vec![begins(1, "see", "")];
+            events.extend(text.as_bytes().chunks(40).map(|piece| goes_on(1, std::str::from_utf8(piece).unwrap())));
+            events.extend([goes_on(1, " tulip"), goes_on(1, "omania is a word\"}")]);
+            events.push((0, json!({}), json!("tool_calls")));
+            let mut expected = vec![("see".to_owned(), format!("{text} tulipomania is a word\"}}"))];
+            if empty {
+                events.insert(0, begins(0, "look", ""));
+                expected.insert(0, ("look".to_owned(), "{}".to_owned()));
+            }
+            let manifest = "stream: { mode: transform, window: 96B }\n";
+            let setup = mistral_that_says(events).await;
+            let gateway = with_pattern(setup, "no-tulips", manifest, "deny", "\\\\btulip\\\\b");
+            let seen = stream(&gateway, ask("Say")).await;
+            assert_eq!(seen.finish(), Some("tool_calls"), "behind an empty call: {empty}, {before} bytes: {seen:?}");
+            assert_eq!(seen.calls(), expected, "behind an empty call: {empty}, {before} bytes");
+        }
     }
 }

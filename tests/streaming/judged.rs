@@ -540,14 +540,16 @@ async fn streams_beyond_their_places_are_told_to_come_again() {
 #[tokio::test]
 async fn policies_for_which_no_stream_ever_has_places_are_told_of() {
     let double = MistralDouble::builder().start().await.unwrap();
-    let gateway = |places: usize| {
+    let gateway = |places: usize, scope: &str| {
         let setup = Setup::with(&double).policies_further(&format!(", max_streams: {places}"));
         // What only watches takes no place from those that count.
-        let policies = [("zero", "order: -1\nmode: shadow\n"), ("one", ""), ("two", "")];
-        with_patterns(setup, &policies.map(|(name, manifest)| (name, manifest, "deny", "geheim")))
+        let watching = [("zero", "order: -1\nmode: shadow\n"), ("none", "rollout: 0\n")];
+        let policies = watching.into_iter().chain([("one", ""), ("two", scope)]);
+        let policies: Vec<_> = policies.map(|(name, manifest)| (name, manifest, "deny", "geheim")).collect();
+        with_patterns(setup, &policies)
     };
     double.script(Behaviour::text("Ja."));
-    let too_few = gateway(1);
+    let too_few = gateway(1, "");
     let seen = too_few.post("/v1/chat/completions", json!({ "messages": ask("?")["messages"], "stream": true })).await;
     let told = seen.body.to_string();
     assert_eq!(seen.status, 503, "{told}");
@@ -557,9 +559,16 @@ async fn policies_for_which_no_stream_ever_has_places_are_told_of() {
     let logged = |line: &Value| line["fields"]["message"].as_str().is_some_and(|it| it.contains("must be at least 2"));
     assert_eq!(too_few.log.all(logged).len(), 1);
 
-    let enough = gateway(2);
+    let enough = gateway(2, "");
     assert!(!warned(&enough.get("/health").await.body) && enough.log.all(logged).is_empty());
     assert_eq!(stream(&enough, ask("?")).await.text(), "Ja.");
+
+    // Whether they ever judge one stream nobody knows: nothing is said of other streams.
+    let apart = gateway(1, "match: { clients: [nobody] }\n");
+    let warnings = apart.get("/health").await.body["policies"]["warnings"].to_string();
+    assert!(warnings.contains("a stream that 2 response policies in `enforce` judge is refused"), "{warnings}");
+    double.script(Behaviour::text("Doch."));
+    assert_eq!(stream(&apart, ask("?")).await.text(), "Doch.");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 //! be loaded, has another name than before, or where the manifest of a policy in force is gone, which a second scan has to
 //! agree on. What comes at fault holds nothing up, and changes no set but by what it refuses, if it was never in force.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use super::PolicyHost;
 use super::claims::Claim;
 use super::intake::Intake;
 use super::known::Known;
-use super::together::lacks_something;
+use super::together::{Together, lacks_something};
 use crate::policy::digest::Digest;
 use crate::policy::load::LoadError;
 use crate::policy::manifest::{Manifest, Name};
@@ -82,7 +82,7 @@ enum Next {
     Refuses(Arc<BrokenPolicy>),
 }
 
-/// It must be loaded first.
+/// It must be loaded first, or come back.
 struct NeedsLoad;
 
 impl PolicyHost {
@@ -95,24 +95,41 @@ impl PolicyHost {
         let scanned = spawn_blocking(move || scan::scan(&directory, still_for)).await;
         let Ok(Ok(Scan { found, .. })) = scanned else { return };
         intake.lookout.is_read(glance);
-        let together = known.read(&found, &self.set.load());
-        if lacks_something(&together, &found) {
-            return;
-        }
-        let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
-        let held = holders.filter_map(|it| known.names.get(&it.path).cloned()).collect();
-        let mut ready = Vec::new();
-        for found in found.into_iter().filter(|it| together.contains_key(&it.path)) {
-            match self.without_load(known, intake, &found, &held).await {
-                Ok(Some(next)) => ready.push((found, next)),
-                Ok(None) => {}
-                Err(NeedsLoad) => return,
+        known.read(&found, &self.set.load());
+        // What the reload has read itself waits as well.
+        let (mut ahead, mut waiting) = (HashMap::new(), Vec::new());
+        for together in &known.arrivals.waiting {
+            match self.all_without_load(known, intake, together, &found).await {
+                Ok(next) => ahead.extend(next),
+                Err(NeedsLoad) => waiting.push(together.clone()),
             }
         }
+        let ready: Vec<_> = found.into_iter().filter_map(|it| ahead.remove(&it.path).map(|next| (it, next))).collect();
         if !ready.is_empty() {
             self.go_ahead(known, intake, ready).await;
         }
-        known.arrivals.went_ahead(&together);
+        known.arrivals.waiting = waiting;
+    }
+
+    /// What came together, by path, if nothing of it needs a load or is gone.
+    async fn all_without_load(
+        &self,
+        known: &Known,
+        intake: &Intake,
+        together: &Together,
+        found: &[Found],
+    ) -> Result<HashMap<PathBuf, Next>, NeedsLoad> {
+        if lacks_something(together, found) {
+            return Err(NeedsLoad);
+        }
+        let holders = found.iter().filter(|it| known.claim(it) == Claim::Holds);
+        let held = holders.filter_map(|it| known.names.get(&it.path).cloned()).collect();
+        let mut ready = HashMap::new();
+        for found in found.iter().filter(|it| together.contains_key(&it.path)) {
+            let next = self.without_load(known, intake, found, &held).await?;
+            ready.extend(next.map(|next| (found.path.clone(), next)));
+        }
+        Ok(ready)
     }
 
     /// What this comes to without a load, which it needs also where it is another policy's than in the set in force.

@@ -185,14 +185,17 @@ impl PolicyHost {
         module: ModuleFile,
     ) -> Loaded {
         let (started, load) = (Instant::now(), load_id(manifest, &module.digest));
+        let module = match intake.modules.get(&module.digest) {
+            Some(read) => read.clone(),
+            // Its error stood until now, or another had its name.
+            None => {
+                let read = module.read().await.inspect_err(|_| intake.moving = true)?;
+                intake.modules.entry(module.digest).or_insert(read).clone()
+            }
+        };
         let mut loaded = match self.worker.cached(manifest, &module.digest).await {
             Some(cached) => cached,
             None => {
-                let module = match intake.modules.get(&module.digest) {
-                    Some(read) => read.clone(),
-                    // Its error stood until now.
-                    None => intake.modules.entry(module.digest).or_insert(module.read().await?).clone(),
-                };
                 intake.waited = true;
                 self.load_on_the_lookout(known, intake, manifest, module).await
             }
@@ -294,9 +297,10 @@ impl Intake {
     /// Reads the modules of what is not in force, as it was found: to load it, and for the archive. Gives whether that was
     /// still so; what is another by now is left out.
     async fn read_modules(&mut self, known: &Known) -> bool {
-        let mut is_whole = true;
+        let (mut is_whole, names) = (true, self.names(known));
         for at in 0..self.found.len() {
-            let Some(module) = self.found.get(at).and_then(|found| self.needed(known, found)) else { continue };
+            let needed = |found| self.needed(known, &names, found);
+            let Some(module) = self.found.get(at).and_then(needed) else { continue };
             if let Ok(module) = module.read().await {
                 self.modules.insert(module.digest, module);
             } else {
@@ -307,9 +311,10 @@ impl Intake {
         is_whole
     }
 
-    /// The module of what may go live and is not in force, where it is not read yet.
-    fn needed(&self, known: &Known, found: &Found) -> Option<ModuleFile> {
+    /// The module of what goes live under the name that it says and is not in force, where it is not read yet.
+    fn needed(&self, known: &Known, names: &HashMap<Name, PathBuf>, found: &Found) -> Option<ModuleFile> {
         let (manifest, module) = (found.manifest.as_ref()?, found.module.as_ref().ok()?.as_ref()?);
+        names.get(&manifest.name).filter(|path| **path == found.path)?;
         let is_in_force =
             |version: &Version| known.live.get(&manifest.name).is_some_and(|live| live.version.id == version.id);
         match self.at_hand(known, &found.path, manifest, &module.digest, found.fingerprint) {

@@ -20,7 +20,7 @@ pub(super) struct Arrivals {
     /// Each manifest, with its module, as it was read last.
     seen: HashMap<PathBuf, Digest>,
     /// Each path stands in one of them. A path that is missing was taken as it was seen, or came to nothing.
-    waiting: Vec<Together>,
+    pub(super) waiting: Vec<Together>,
 }
 
 impl Arrivals {
@@ -28,17 +28,12 @@ impl Arrivals {
     pub(super) fn taken(found: &[Found]) -> Self {
         Self { seen: fingerprints(found), waiting: Vec::new() }
     }
-
-    /// What the last reading changed waits no more.
-    pub(super) fn went_ahead(&mut self, together: &Together) {
-        self.waiting.retain(|waiting| waiting != together);
-    }
 }
 
 impl Known {
-    /// What this reading changes, with what came with it; until it is taken, that waits. Of what is gone, only that counts
-    /// for which requests are judged.
-    pub(super) fn read(&mut self, found: &[Found], set: &PolicySet) -> Together {
+    /// What this reading changes waits with what came with it, until it is taken. Of what is gone, only that counts for
+    /// which requests are judged.
+    pub(super) fn read(&mut self, found: &[Found], set: &PolicySet) {
         let now = fingerprints(found);
         let before = &self.arrivals.seen;
         let gone = before.keys().filter(|path| !now.contains_key(*path) && self.counts(path, set));
@@ -52,8 +47,7 @@ impl Known {
         for (path, was_readable) in touched.into_iter().flatten() {
             *together.entry(path).or_default() |= was_readable;
         }
-        arrivals.waiting.extend((!together.is_empty()).then(|| together.clone()));
-        together
+        arrivals.waiting.extend((!together.is_empty()).then_some(together));
     }
 }
 

@@ -9,13 +9,24 @@ use crate::policy::verdict::Verdict;
 /// a place, or in text of which the client has the beginning, lets nothing wait. `shown` says which parts of the stream
 /// stand where in the piece.
 ///
-/// Whoever lets it wait passes on nothing of the piece. There is an end to that: parts end, and no more than some windows
-/// wait. Beside a part that is over nothing waits: that one has to go on whole, behind it comes the end of its choice.
-pub(super) fn waits(verdict: &Verdict, shown: &[(usize, (u32, u32))], held: &[Held], window: usize) -> bool {
-    if !verdict.action.refuses() || Held::is_too_much(held.iter().map(Held::waiting).sum(), window) {
+/// Whoever lets it wait passes on nothing of the piece. There is an end to that: parts end, and once something
+/// `has_waited` for it, no more than some windows wait. Until then they wait for something else: a call, until the name of
+/// the one before it is judged. Beside a part that is over nothing waits: that one has to go on whole, behind it comes the
+/// end of its choice. Not so a call that says nothing, before its choice `has_ended`: its name waits as well.
+pub(super) fn waits(
+    verdict: &Verdict,
+    shown: &[(usize, (u32, u32))],
+    held: &[Held],
+    window: usize,
+    has_waited: bool,
+    has_ended: impl Fn(usize) -> bool,
+) -> bool {
+    let is_too_much = || Held::is_too_much(held.iter().map(Held::waiting).sum(), window);
+    if !verdict.action.refuses() || has_waited && is_too_much() {
         return false;
     }
-    if shown.iter().any(|(part, _)| held.get(*part).is_some_and(Held::is_over)) {
+    let must_go_on = |part, held: &Held| held.is_over() && (held.waiting() > 0 || has_ended(part));
+    if shown.iter().any(|(part, _)| held.get(*part).is_some_and(|held| must_go_on(*part, held))) {
         return false;
     }
     let mut grows = false;
@@ -62,7 +73,7 @@ mod tests {
     /// Whether the text is refused when it arrives in these pieces, and what went out.
     fn stream<'a>(pieces: impl Iterator<Item = &'a str>, window: usize) -> (bool, String) {
         let (mut held, mut out) = (Held::default(), String::new());
-        let mut pieces = pieces.peekable();
+        let (mut pieces, mut waited) = (pieces.peekable(), false);
         while let Some(piece) = pieces.next() {
             held.push(piece);
             held.set_over(pieces.peek().is_none());
@@ -70,7 +81,8 @@ mod tests {
                 continue;
             }
             let verdict = no_cat(&held.shown().0, held.behind());
-            if waits(&verdict, &SHOWN, std::slice::from_ref(&held), window) {
+            waited = waits(&verdict, &SHOWN, std::slice::from_ref(&held), window, waited, |_| false);
+            if waited {
                 continue;
             }
             if verdict.action.refuses() {
@@ -119,8 +131,9 @@ mod tests {
         let boundary = held.boundary([].iter(), 8).unwrap();
         held.release(boundary, [].iter(), 8);
         assert_eq!((held.shown().0.as_str(), held.behind()), ("two three four", 6));
-        let waits =
-            |findings: Vec<Finding>, held: &Held| waits(&refusal(findings), &SHOWN, std::slice::from_ref(held), 8);
+        let waits = |findings: Vec<Finding>, held: &Held| {
+            waits(&refusal(findings), &SHOWN, std::slice::from_ref(held), 8, false, |_| false)
+        };
         assert!(waits(vec![finding(10, 14)], &held));
         assert!(waits(vec![finding(0, 3), finding(6, 9), finding(10, 14)], &held), "one of them may grow");
         let placeless = Finding { place: None, ..finding(0, 0) };
@@ -141,25 +154,34 @@ mod tests {
     }
 
     #[test]
-    fn nothing_waits_beside_a_part_that_is_over() {
-        let mut held = [Held::default(), Held::default()];
-        held.iter_mut().for_each(|it| it.push("a cat"));
+    fn nothing_waits_beside_a_part_that_is_over_but_for_a_name() {
         let shown = [(0, (0, 0)), (1, (1, 0))];
-        assert!(waits(&refusal(vec![finding(2, 5)]), &shown, &held, 8));
-        held[1].set_over(true);
-        assert!(!waits(&refusal(vec![finding(2, 5)]), &shown, &held, 8));
+        for (beside, is_over, has_ended, expected) in [
+            ("a cat", false, false, true),
+            ("a cat", true, false, false),
+            ("", true, false, true),
+            ("", true, true, false),
+        ] {
+            let mut held = [Held::default(), Held::default()];
+            held[0].push("a cat");
+            held[1].push(beside);
+            held[1].set_over(is_over);
+            let waits = waits(&refusal(vec![finding(2, 5)]), &shown, &held, 8, false, |part| has_ended && part == 1);
+            assert_eq!(waits, expected, "{beside:?}, over: {is_over}, its choice: {has_ended}");
+        }
     }
 
     #[test]
     fn a_refusal_that_goes_on_growing_counts_when_too_much_waits() {
         let mut held = Held::default();
-        let grows = |held: &Held| {
+        let grows = |held: &Held, has_waited: bool| {
             let verdict = refusal(vec![finding(0, held.waiting())]);
-            waits(&verdict, &SHOWN, std::slice::from_ref(held), 8)
+            waits(&verdict, &SHOWN, std::slice::from_ref(held), 8, has_waited, |_| false)
         };
         held.push(&"a".repeat(4_000));
-        assert!(grows(&held));
+        assert!(grows(&held, true));
         held.push(&"a".repeat(1_000));
-        assert!(!grows(&held));
+        assert!(!grows(&held, true));
+        assert!(grows(&held, false), "so much came at once, or waited for something else");
     }
 }

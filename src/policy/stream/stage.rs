@@ -128,7 +128,7 @@ impl Stage {
         self.asked = true;
         let waited = self.waiting.take();
         let judged = match judged {
-            Ok((session, verdict)) if self.hesitates_about(&layout, &verdict, waited.is_some()) => {
+            Ok((session, verdict)) if self.hesitates_about(&layout, &verdict, waited.is_some(), parts) => {
                 self.session = Some(session);
                 self.waiting = Some((layout, verdict));
                 Ok(Vec::new())
@@ -186,9 +186,10 @@ impl Stage {
     }
 
     /// Whether a verdict is a refusal that waits. What only observes has passed on its text: it refuses one piece later.
-    fn hesitates_about(&self, layout: &Layout, verdict: &Verdict, has_waited: bool) -> bool {
+    fn hesitates_about(&self, layout: &Layout, verdict: &Verdict, has_waited: bool, parts: &[PartEntry]) -> bool {
         let is_late = has_waited && self.mode() == StreamMode::Observe;
-        !is_late && refusal::waits(verdict, &layout.shown, &self.held, self.window())
+        let has_ended = |part: usize| parts.get(part).is_some_and(|part| part.ended);
+        !is_late && refusal::waits(verdict, &layout.shown, &self.held, self.window(), has_waited, has_ended)
     }
 
     /// Counts a refusal that waits: no verdict follows that could take it back.
