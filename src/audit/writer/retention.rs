@@ -52,6 +52,16 @@ pub(super) struct Cutting {
     signed_by: PublicKey,
 }
 
+/// A chain of which something can be removed.
+struct SignedChain {
+    /// The time of its first record, in microseconds.
+    begins: i64,
+    first: Seq,
+    last: Seq,
+    /// The last one.
+    signature: Checkpoint,
+}
+
 /// Why records are to be removed.
 #[derive(Clone, Copy, Debug)]
 enum Why {
@@ -183,12 +193,12 @@ impl Writer {
         let mut chains = Vec::new();
         for node in session.gateways()? {
             let found = self.signed_chain(session, &node);
-            chains.extend(unless_unreadable(&node, found)?.map(|(at, ends, signature)| (at, node, ends, signature)));
+            chains.extend(unless_unreadable(&node, found)?.map(|chain| (chain, node)));
         }
-        chains.sort_by_key(|(at, ..)| *at);
-        let records: i64 = chains.iter().map(|(_, _, (first, last), _)| last.0 - first.0 + 1).sum();
+        chains.sort_by_key(|(chain, _)| chain.begins);
+        let records: i64 = chains.iter().map(|(chain, _)| chain.last.0 - chain.first.0 + 1).sum();
         let mut part = (records / PART).max(MORE_THAN_IT_WRITES);
-        for (_, node, (Seq(first), Seq(last)), signature) in chains {
+        for (SignedChain { first: Seq(first), last: Seq(last), signature, .. }, node) in chains {
             let through = (first + part - 1).min(last - 1).min(signature.head.seq.0);
             let removed = through - first + 1;
             if removed >= MORE_THAN_IT_WRITES {
@@ -219,16 +229,11 @@ impl Writer {
         Ok(Some((last, signature, stay)))
     }
 
-    /// When a chain begins, its first and its last record, and its last signature.
-    fn signed_chain(
-        &self,
-        session: &mut dyn Session,
-        node: &Node,
-    ) -> Result<Option<(i64, (Seq, Seq), Checkpoint)>, AuditError> {
+    fn signed_chain(&self, session: &mut dyn Session, node: &Node) -> Result<Option<SignedChain>, AuditError> {
         let Some((first, last)) = session.extent(node.number)? else { return Ok(None) };
-        let Some((_, at, _)) = session.record_at(first)? else { return Ok(None) };
+        let Some((_, begins, _)) = session.record_at(first)? else { return Ok(None) };
         let signature = self.last_checkpoint(session, node)?;
-        Ok(signature.map(|signature| (at, (first.seq(), last.seq()), signature)))
+        Ok(signature.map(|signature| SignedChain { begins, first: first.seq(), last: last.seq(), signature }))
     }
 
     /// The last signature of a chain over a record that is there, whosever key made it; none where more follows unsigned than
